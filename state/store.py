@@ -1,0 +1,105 @@
+"""The store's protocol: what both sides need of a place that keeps histories, items and recommendations.
+
+Two implementations ship, ``memory_store`` and ``redis_store``; one contract suite runs on both.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from state.history import CustomerHistory
+from state.invoice import Invoice
+from state.items import ItemState
+from state.recommendation import Recommendation
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What was recommended before the first line of a customer's newest purchase invoice arrived."""
+
+    invoice_no: str
+    rec_id: str
+    model: str
+    stock_codes: list[str]
+
+
+class Touched(msgspec.Struct):
+    """One customer after a call of ``apply``: everything the next step needs, in one answer.
+
+    ``revision`` is that of the history as it stands now, ``published`` the one last confirmed (0: never), so a
+    recommendation is owed while the two differ. ``changed``: this call changed the history. ``last``: the recommendation
+    last confirmed. ``standing``: what to score the newest invoice against, set only where this call brought lines of it.
+    """
+
+    history: CustomerHistory
+    revision: int
+    published: int
+    changed: bool
+    last: Recommendation | None
+    standing: Standing | None
+
+
+class Applied(msgspec.Struct):
+    """The effect of one ``apply``: the touched customers in order of first appearance, and counts by name.
+
+    Counts: ``lines_new``, ``lines_known`` (delivered before), ``lines_behind`` (of invoices behind the watermark).
+    """
+
+    touched: list[Touched]
+    counts: dict[str, int]
+
+
+class ItemChanges(msgspec.Struct):
+    """Items that changed since a version, and the version to ask from next time."""
+
+    states: dict[str, ItemState]
+    version: int
+
+
+class Store(Protocol):
+    """Keeps customers' histories, the items' state and the last recommendations.
+
+    Every method raises ``StoreUnavailable`` when the store cannot answer now and ``StoreRefused`` when it never will.
+    """
+
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+        """Take facts in, idempotently: each customer's history atomically, each new purchase counted once in the items.
+
+        Anonymous invoices and invoices without lines are passed over. ``clock_ms`` (wall clock, ms) feeds revisions only.
+        """
+        ...
+
+    def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
+        """Keep published recommendations, unless a higher revision stands, and move ``published`` on.
+
+        ``unchanged``: (customer, revision) whose answer stayed the same and was not sent again.
+        """
+        ...
+
+    def history(self, customer_id: str) -> CustomerHistory | None:
+        """One customer's history, or None for a stranger."""
+        ...
+
+    def histories(self) -> Iterator[CustomerHistory]:
+        """Every history, in no particular order, without loading them all."""
+        ...
+
+    def recommendation(self, customer_id: str) -> Recommendation | None:
+        """The recommendation last confirmed for a customer."""
+        ...
+
+    def recommendations(self) -> Iterator[Recommendation]:
+        """Every recommendation last confirmed, in no particular order."""
+        ...
+
+    def items(self, since: int = 0) -> ItemChanges:
+        """The states of the items that changed after version ``since`` (0: all)."""
+        ...
+
+    def now(self) -> int | None:
+        """The greatest date accepted so far, seconds since 1970, or None before the first."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
