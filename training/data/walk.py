@@ -1,0 +1,130 @@
+"""The time-ordered walk over the log: what was known at every moment of prediction.
+
+One walk gives the training examples and the evaluation moments alike, and it keeps its state with the very functions
+the stream uses (``state.history.add``, ``ItemTable.sell``), so that nothing can be known here that would not be known
+in service.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from state.history import CustomerHistory, add
+from state.invoice import Invoice
+from training.features.item_table import ItemTable
+
+When = Literal["visit", "emission"]
+"""The two moments of prediction: just before an invoice, and right after the customer's previous one."""
+
+
+class Moment(NamedTuple):
+    """What was known at one moment of prediction, and the invoice that came next.
+
+    ``now`` in seconds since 1970; ``target`` the customer's next purchase invoice and ``position`` its place in the
+    log. ``history`` is a value that may be kept. ``items`` is live: it is valid only until the walk takes its next step.
+    """
+
+    moment: When
+    now: int
+    position: int
+    target: Invoice
+    history: CustomerHistory
+    items: ItemTable
+
+
+def is_purchase(invoice: Invoice) -> bool:
+    """Whether anything was bought: an invoice of returns is no basket to predict."""
+    return any(line.quantity > 0 for line in invoice.lines)
+
+
+class Replay:
+    """Histories and items rebuilt offline, one invoice at a time, as a store that was fed the same log would hold them.
+
+    Attributes:
+        histories: The history of each customer seen so far, by customer id.
+        items: What is known of the items as of the newest invoice applied.
+        now: The greatest date accepted so far in seconds since 1970, or None before the first.
+    """
+
+    def __init__(self, window: int) -> None:
+        """Start empty; ``window`` is the number of invoices that a history holds."""
+        self.histories: dict[str, CustomerHistory] = {}
+        self.items = ItemTable()
+        self.now: int | None = None
+        self._window = window
+
+    def apply(self, invoice: Invoice) -> None:
+        """Take one invoice in; anonymous ones and those without lines change nothing."""
+        customer = invoice.customer_id
+        if customer is None or not invoice.lines:
+            return
+        before = self.histories.get(customer)
+        after, new, behind = add(before, invoice, self._window)
+        self.histories[customer] = after
+        self.now = invoice.date if self.now is None else max(self.now, invoice.date)
+        if not behind:
+            self.items.sell(new, invoice.date)
+
+
+def walk(
+    invoices: Sequence[Invoice],
+    *,
+    moment: When | Literal["both"],
+    start: int,
+    end: int,
+    window: int,
+) -> Iterator[Moment]:
+    """Replay the log in its order and stop at every moment of prediction whose outcome lies in [``start``, ``end``).
+
+    There is one moment for each purchase invoice whose customer has an earlier purchase invoice. At the *visit* it is
+    what was known just before the invoice; at the *emission*, what was known right after the customer's previous
+    purchase invoice, so that returns between the two are not in it. Purchases count gross: a customer who took
+    everything back is no new customer.
+
+    Args:
+        invoices: The whole log from its beginning, sorted by (date, invoice number); returns included.
+        moment: ``visit``, ``emission``, or ``both`` (in order of the moment; an emission's ``now`` comes before the
+            visit's of the same target).
+        start: First second, since 1970, at which a target may be dated.
+        end: First second at which it may not any more.
+        window: Number of invoices that a history holds.
+
+    Yields:
+        The moments by falling position in time: visits by the date of the target, emissions by the date before.
+    """
+    following = _following(invoices, start, end)
+    replay = Replay(window)
+    has_bought: set[str] = set()
+    for position, invoice in enumerate(invoices):
+        if invoice.date >= end:
+            return
+        customer = invoice.customer_id
+        if customer is None or not invoice.lines:
+            continue
+        purchase = is_purchase(invoice)
+        if purchase and moment != "emission" and invoice.date >= start and customer in has_bought:
+            yield Moment("visit", invoice.date, position, invoice, replay.histories[customer], replay.items)
+        replay.apply(invoice)
+        if not purchase:
+            continue
+        has_bought.add(customer)
+        target = following.get(position)
+        if target is not None and moment != "visit":
+            yield Moment(
+                "emission", invoice.date, target, invoices[target], replay.histories[customer], replay.items
+            )
+
+
+def _following(invoices: Sequence[Invoice], start: int, end: int) -> dict[int, int]:
+    """For each purchase invoice, by position, the customer's next one, where that is dated in [``start``, ``end``)."""
+    following: dict[int, int] = {}
+    last: dict[str, int] = {}
+    for position, invoice in enumerate(invoices):
+        if invoice.date >= end:
+            break
+        customer = invoice.customer_id
+        if customer is None or not is_purchase(invoice):
+            continue
+        if customer in last and invoice.date >= start:
+            following[last[customer]] = position
+        last[customer] = position
+    return following
