@@ -1,0 +1,198 @@
+"""ItemTable: what is known of every item now, as numpy columns, for training and service alike.
+
+Rows are given out in order of first sight and never move, so a row number stays valid while the table lives. Demand is
+held scaled to one common reference date, so that an event costs O(its lines) and reading the whole table is one
+multiplication, whatever the time between: ``demand = held × 0.5 ** ((now − reference) / half-life)``.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from state.items import HALF_LIVES, ItemState
+
+from state.invoice import Line
+
+DAY = 86_400
+"""Seconds in a day."""
+
+_HALF_LIFE_SECONDS = np.asarray(HALF_LIVES, dtype=np.float64) * DAY
+_REBASE_AFTER = int(256 * DAY * min(HALF_LIVES))
+"""The reference moves once a sale lies this far behind it: 2 ** 256 is well inside what a float64 holds."""
+
+_NEVER = -(2**62)
+
+
+class ItemTable:
+    """Columns over stock codes; grows by doubling.
+
+    ``codes[row]`` is a stock code and ``rows[code]`` its row. The columns ``first``, ``last`` (dates, seconds since 1970),
+    ``sold`` (baskets ever) and ``price`` are views of length ``len(table)``, valid until the next change.
+    """
+
+    def __init__(self, states: Iterable[ItemState] = ()) -> None:
+        self.codes: list[str] = []
+        self.rows: dict[str, int] = {}
+        self._descriptions: list[str | None] = []
+        self._reference = 0
+        self._newest = _NEVER
+        self._allocate(64)
+        self.update(states)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Date of the first sale, int64 ``[items]``."""
+        return self._first[: len(self.codes)]
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """Date of the newest sale, int64 ``[items]``."""
+        return self._last[: len(self.codes)]
+
+    @property
+    def sold(self) -> NDArray[np.int64]:
+        """Baskets that ever held the item, int64 ``[items]``."""
+        return self._sold[: len(self.codes)]
+
+    @property
+    def price(self) -> NDArray[np.float64]:
+        """Unit price at the newest sale, float64 ``[items]``."""
+        return self._price[: len(self.codes)]
+
+    def description(self, stock_code: str) -> str | None:
+        """The newest description of an item, or None where there is none or the item is unknown."""
+        row = self.rows.get(stock_code)
+        return None if row is None else self._descriptions[row]
+
+    def demand(self, now: int) -> NDArray[np.float32]:
+        """Decayed number of baskets as of ``now``, float32 ``[items, half-lives]``, in the order of ``HALF_LIVES``.
+
+        A ``now`` before the newest sale gives the demand as of that sale: what came after is not taken out.
+        """
+        held = self._demand[: len(self.codes)]
+        return (
+            held * np.exp2(-_halvings(self._reference, max(now, self._newest)))
+        ).astype(np.float32)
+
+    def sell(self, lines: Sequence[Line], date: int) -> None:
+        """Count the purchase lines of one invoice: each stock code once, however many lines it has.
+
+        Returns (negative quantities) are passed over. Ends as ``state.items.sell`` once a stock code does, but for float
+        rounding: price (ties: the larger) and description (ties: the larger text) are those of the newest date, in
+        whatever order invoices come.
+        """
+        bought = [line for line in lines if line.quantity > 0]
+        if not bought:
+            return
+        self._move_reference(date)
+        rows = np.fromiter(
+            (self._row(line.stock_code) for line in bought), np.int64, len(bought)
+        )
+        unique, inverse = np.unique(rows, return_inverse=True)
+        price = np.zeros(len(unique))
+        np.maximum.at(
+            price,
+            inverse,
+            np.fromiter((line.unit_price for line in bought), np.float64, len(bought)),
+        )
+
+        self._demand[unique] += np.exp2(_halvings(self._reference, date))
+        new = self._sold[unique] == 0
+        self._first[unique] = np.where(new, date, np.minimum(self._first[unique], date))
+        self._last[unique] = np.where(new, date, np.maximum(self._last[unique], date))
+        self._sold[unique] += 1
+        newer = new | (date > self._price_date[unique])
+        dearer = (date == self._price_date[unique]) & (price > self._price[unique])
+        self._price_date[unique[newer]] = date
+        take = newer | dearer
+        self._price[unique[take]] = price[take]
+        for row, line in zip(rows.tolist(), bought, strict=True):
+            self._describe(row, line.description, date)
+
+    def update(self, states: Iterable[ItemState]) -> None:
+        """Take over the given states; each replaces what was known of its item."""
+        for state in states:
+            self._move_reference(state.touched)
+            row = self._row(state.stock_code)
+            self._demand[row] = np.asarray(state.demand) * np.exp2(
+                -_halvings(self._reference, state.touched)
+            )
+            self._first[row] = state.first
+            self._last[row] = state.last
+            self._sold[row] = state.sold
+            self._price[row] = state.price
+            self._price_date[row] = state.price_date
+            self._descriptions[row] = state.description
+            self._description_date[row] = state.description_date
+
+    def _describe(self, row: int, text: str | None, date: int) -> None:
+        if not text:
+            return
+        held = self._descriptions[row]
+        known_at = int(self._description_date[row])
+        if held is None or date > known_at or (date == known_at and text > held):
+            self._descriptions[row] = text
+            self._description_date[row] = date
+
+    def _row(self, code: str) -> int:
+        row = self.rows.get(code)
+        if row is None:
+            row = self.rows[code] = len(self.codes)
+            self.codes.append(code)
+            self._descriptions.append(None)
+            if row == len(self._sold):
+                self._grow()
+        return row
+
+    def _move_reference(self, date: int) -> None:
+        self._newest = max(self._newest, date)
+        if date - self._reference > _REBASE_AFTER:
+            self._demand *= np.exp2(-_halvings(self._reference, date))
+            self._reference = date
+
+    def _allocate(self, capacity: int) -> None:
+        self._demand = np.zeros((capacity, len(HALF_LIVES)), np.float64)
+        self._first = np.zeros(capacity, np.int64)
+        self._last = np.zeros(capacity, np.int64)
+        self._sold = np.zeros(capacity, np.int64)
+        self._price = np.zeros(capacity, np.float64)
+        self._price_date = np.zeros(capacity, np.int64)
+        self._description_date = np.zeros(capacity, np.int64)
+
+    def _grow(self) -> None:
+        held = (
+            self._demand,
+            self._first,
+            self._last,
+            self._sold,
+            self._price,
+            self._price_date,
+            self._description_date,
+        )
+        size = len(self._sold)
+        self._allocate(2 * size)
+        grown = (
+            self._demand,
+            self._first,
+            self._last,
+            self._sold,
+            self._price,
+            self._price_date,
+            self._description_date,
+        )
+        for old, new in zip(held, grown, strict=True):
+            new[:size] = old
+
+
+def _halvings(since: int, until: int) -> NDArray[np.float64]:
+    """Half-lives gone by between two dates, one value a half-life, float64 ``[half-lives]``.
+
+    At most ±1,000, where 2 to the power of it is as good as 0 or still finite.
+    """
+    halvings: NDArray[np.float64] = np.clip(
+        (until - since) / _HALF_LIFE_SECONDS, -1000.0, 1000.0
+    )
+    return halvings
