@@ -1,1 +1,1 @@
-"""The Kafka and Redis that tests and benchmarks run on: found in the environment, in Docker, installed locally, or embedded."""
+"""The Kafka and Redis that tests and benchmarks run on: given, in Docker, installed locally, or embedded."""

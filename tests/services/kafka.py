@@ -26,8 +26,8 @@ VERSION = "4.1.0"
 DEPENDENCIES = (("org.apache.kafka", "kafka_2.13", VERSION), ("org.slf4j", "slf4j-simple", "1.7.36"))
 FETCH_LIMIT_S = 600
 
-# One small node for tests: nothing replicated, no waiting for further group members, little memory; and a controller that
-# gives a crashed broker up after 3 s instead of 9, since until then it refuses the same broker's new life.
+# One small node for tests: nothing replicated, no waiting for further group members, little memory; and a controller
+# that gives a crashed broker up after 3 s instead of 9, since until then it refuses the same broker's new life.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1

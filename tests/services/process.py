@@ -9,6 +9,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Self
 
 from tests.services.errors import ServiceError
 
@@ -66,7 +67,7 @@ class Server(ABC):
         """Start the server and wait until it serves requests.
 
         Raises:
-            ServiceError: it ended at once, or does not answer within ``start_limit_s``; the end of its log is in the message.
+            ServiceError: it ended at once, or does not answer within ``start_limit_s``; the message has its log's end.
         """
         if self._process is not None:
             raise ServiceError(f"{self.name} is running already")
@@ -116,7 +117,7 @@ class Server(ABC):
             self._process.wait()
         self._process = None
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
