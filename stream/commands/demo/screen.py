@@ -1,0 +1,145 @@
+"""What the demo shows: a live table on a terminal, plain lines where there is none."""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from state.recommendation import Item, Recommendation, Reason
+from stream.commands.demo.tally import Quality, Summary, Tally
+
+SHOWN_ITEMS = 2
+"""Items of a recommendation in one row of the table."""
+
+
+class Screen(Protocol):
+    """Somewhere to show a replay while it runs."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, tally: Tally) -> None:
+        """Show the tally as it stands now."""
+        ...
+
+
+class LiveScreen:
+    """A table that redraws itself in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def show(self, tally: Tally) -> None:
+        """Redraw."""
+        self._live.update(picture(tally), refresh=True)
+
+
+class PlainScreen:
+    """One line each time it is shown."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def show(self, tally: Tally) -> None:
+        """Print one line of figures and the newest recommendation."""
+        now = tally.summary()
+        line = f"{now.sent}/{now.total} invoices  {figures(now)}"
+        if tally.latest:
+            newest = tally.latest[-1]
+            line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def picture(tally: Tally) -> Panel:
+    """The whole screen: progress, figures, and the latest recommendations."""
+    now = tally.summary()
+    table = Table(expand=True, box=None, pad_edge=False)
+    table.add_column("customer", style="bold cyan", no_wrap=True)
+    table.add_column("back by", no_wrap=True)
+    table.add_column("next basket", ratio=1)
+    for recommendation in reversed(tally.latest):
+        table.add_row(recommendation.customer_id, _due(recommendation), _items(recommendation))
+    bar = ProgressBar(total=max(now.total, 1), completed=now.sent)
+    return Panel(
+        Group(bar, Text(figures(now)), Text(""), table),
+        title="invoices in, next baskets out",
+        subtitle="Ctrl-C ends it cleanly",
+    )
+
+
+def figures(now: Summary) -> str:
+    """The summary in one line."""
+    parts = [f"{now.events_per_second:.0f} invoices/s", f"{now.answered} recommendations"]
+    if now.p50_ms is not None and now.p99_ms is not None:
+        parts.append(f"latency p50 {now.p50_ms:.0f} ms, p99 {now.p99_ms:.0f} ms")
+    if now.ours and now.baseline:
+        parts.append(f"nextbasket {quality_text(now.ours)}, GP-TopFreq {quality_text(now.baseline)} (n={now.ours.invoices})")
+    if now.dead_letters:
+        parts.append(f"{now.dead_letters} dead letters")
+    return " · ".join(parts)
+
+
+def quality_text(quality: Quality) -> str:
+    """Two figures of merit, short."""
+    return f"hit@10 {quality.hit:.3f} recall@10 {quality.recall:.3f}"
+
+
+def item_text(item: Item) -> str:
+    """An item with its description, slot, chance and reason."""
+    name = (item.description or item.stock_code).title()
+    return f"{name} [{item.slot}, {item.probability:.0%}, {reason_text(item.reason)}]"
+
+
+def reason_text(reason: Reason) -> str:
+    """A reason in words."""
+    evidence = reason.evidence
+    match reason.code:
+        case "bought_regularly":
+            return f"bought {evidence.get('times')} times"
+        case "bought_before":
+            return "bought before"
+        case "bought_together":
+            return f"goes with {evidence.get('description') or evidence.get('with')}"
+        case "in_demand":
+            return "in demand"
+        case other:
+            return other.replace("_", " ")
+
+
+def _items(recommendation: Recommendation) -> Text:
+    text = Text(overflow="ellipsis")
+    for rank, item in enumerate(recommendation.items[:SHOWN_ITEMS]):
+        text.append("\n" if rank else "")
+        text.append(f"{item.probability:4.0%} ", style="bold green")
+        text.append((item.description or item.stock_code).title())
+        text.append(f"  {item.slot}", style="magenta" if item.slot == "discover" else "blue")
+        text.append(f"  {reason_text(item.reason)}", style="dim")
+    return text
+
+
+def _due(recommendation: Recommendation) -> str:
+    due = recommendation.next_purchase
+    return due.median or "uncertain"
