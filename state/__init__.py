@@ -1,0 +1,72 @@
+"""Who bought what: invoices in, histories and the state of items out, and what both sides need to know of them."""
+
+from state.dates import DAY, to_datetime, to_iso, to_seconds
+from state.dialect import Dialect, dialect_named, left_out
+from state.errors import InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
+from state.history import (
+    Basket,
+    Count,
+    CustomerHistory,
+    HeldInvoice,
+    HeldLine,
+    Taken,
+    add,
+    baskets,
+    canonical,
+    line_text,
+    take,
+)
+from state.invoice import THOUSAND, Invoice, Line
+from state.items import HALF_LIVES, ItemState, count, demand_at, observe, sell
+from state.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.settings import Settings, Topics, load_settings
+from state.store import Applied, ItemChanges, Standing, Store, Touched
+
+__all__ = [
+    "DAY",
+    "HALF_LIVES",
+    "THOUSAND",
+    "Applied",
+    "Basket",
+    "Count",
+    "CustomerHistory",
+    "Dialect",
+    "HeldInvoice",
+    "HeldLine",
+    "InvalidEvent",
+    "Invoice",
+    "Item",
+    "ItemChanges",
+    "ItemState",
+    "Line",
+    "Model",
+    "NextPurchase",
+    "Reason",
+    "Recommendation",
+    "Settings",
+    "SettingsError",
+    "Standing",
+    "StateError",
+    "Store",
+    "StoreRefused",
+    "StoreUnavailable",
+    "Taken",
+    "Topics",
+    "Touched",
+    "Trigger",
+    "add",
+    "baskets",
+    "canonical",
+    "count",
+    "demand_at",
+    "dialect_named",
+    "left_out",
+    "line_text",
+    "load_settings",
+    "observe",
+    "sell",
+    "take",
+    "to_datetime",
+    "to_iso",
+    "to_seconds",
+]

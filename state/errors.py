@@ -8,6 +8,9 @@ StateError
 """
 
 
+# The names say what is the matter; an "Error" behind each would add nothing (N818).
+
+
 class StateError(Exception):
     """Base of everything this package raises on purpose; the message says what to do next."""
 
@@ -16,13 +19,13 @@ class SettingsError(StateError):
     """A setting is unknown or impossible; the message names it and what it may be."""
 
 
-class InvalidEvent(StateError):
+class InvalidEvent(StateError):  # noqa: N818
     """An event breaks the wire contract; the message is the reason that goes into the dead letter."""
 
 
-class StoreUnavailable(StateError):
+class StoreUnavailable(StateError):  # noqa: N818
     """The store does not answer now (connection, loading, fail-over, out of memory): retry with backoff."""
 
 
-class StoreRefused(StateError):
+class StoreRefused(StateError):  # noqa: N818
     """The store answered that it cannot do this (foreign key, newer schema): retrying will not help."""

@@ -23,8 +23,8 @@ class Line(msgspec.Struct, frozen=True):
 class Invoice(msgspec.Struct, frozen=True):
     """A decoded event: an invoice, or the part of one that this event carries.
 
-    ``date`` is in seconds since 1970, UTC (negative before). ``customer_id`` is None for an anonymous sale. ``lines`` holds
-    product sales and returns only; ``left_out`` counts the other lines by reason.
+    ``date`` is in seconds since 1970, UTC (negative before). ``customer_id`` is None for an anonymous sale. ``lines``
+    holds product sales and returns only; ``left_out`` counts the other lines by reason.
     """
 
     invoice_no: str

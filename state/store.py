@@ -27,8 +27,9 @@ class Touched(msgspec.Struct):
     """One customer after a call of ``apply``: everything the next step needs, in one answer.
 
     ``revision`` is that of the history as it stands now, ``published`` the one last confirmed (0: never), so a
-    recommendation is owed while the two differ. ``changed``: this call changed the history. ``last``: the recommendation
-    last confirmed. ``standing``: what to score the newest invoice against, set only where this call brought lines of it.
+    recommendation is owed while the two differ. ``changed``: this call changed the history. ``last``: the
+    recommendation last confirmed. ``standing``: what to score the newest purchase invoice against, set only where this
+    call brought purchase lines of it, new or delivered before.
     """
 
     history: CustomerHistory
@@ -43,10 +44,13 @@ class Applied(msgspec.Struct):
     """The effect of one ``apply``: the touched customers in order of first appearance, and counts by name.
 
     Counts: ``lines_new``, ``lines_known`` (delivered before), ``lines_behind`` (of invoices behind the watermark).
+    ``refused``: positions in the batch of the invoices that were not applied, each with its reason; they belong in the
+    dead letters.
     """
 
     touched: list[Touched]
     counts: dict[str, int]
+    refused: list[tuple[int, str]] = []
 
 
 class ItemChanges(msgspec.Struct):
@@ -65,7 +69,8 @@ class Store(Protocol):
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
         """Take facts in, idempotently: each customer's history atomically, each new purchase counted once in the items.
 
-        Anonymous invoices and invoices without lines are passed over. ``clock_ms`` (wall clock, ms) feeds revisions only.
+        Anonymous invoices and invoices without lines are passed over. An invoice that would push a history over the
+        cap of lines is refused whole. ``clock_ms`` (wall clock, ms) feeds revisions only.
         """
         ...
 

@@ -1,0 +1,91 @@
+"""Dialects: what is peculiar to one shop's data, and nothing else."""
+
+import re
+from typing import Protocol
+
+from state.errors import SettingsError
+
+PRODUCT_CODE = re.compile(r"[0-9]{5}")
+"""How a product's stock code begins in the UCI data; postage, manual and bank lines have others."""
+
+NOT_A_PRODUCT = "not_a_product"
+ZERO_QUANTITY = "zero_quantity"
+ZERO_PRICE = "zero_price"
+NEGATIVE_PRICE = "negative_price"
+
+
+class Dialect(Protocol):
+    """How a shop writes its invoices."""
+
+    name: str
+
+    def stock_code(self, written: str) -> str:
+        """The stock code as it is kept, of one as written (trimmed)."""
+        ...
+
+    def is_product(self, stock_code: str) -> bool:
+        """Whether a stock code (as kept) is a product, not postage or a correction."""
+        ...
+
+    def is_return(self, invoice_no: str) -> bool:
+        """Whether every line of the invoice is a return, whatever its sign."""
+        ...
+
+
+class Plain:
+    """Nothing peculiar."""
+
+    name = "plain"
+
+    def stock_code(self, written: str) -> str:
+        """As written."""
+        return written
+
+    def is_product(self, stock_code: str) -> bool:
+        """Every stock code is one."""
+        return True
+
+    def is_return(self, invoice_no: str) -> bool:
+        """None: a return is a negative quantity."""
+        return False
+
+
+class Uci:
+    """UCI Online Retail."""
+
+    name = "uci"
+
+    def stock_code(self, written: str) -> str:
+        """Upper-case: ``85123a`` and ``85123A`` are one product."""
+        return written.upper()
+
+    def is_product(self, stock_code: str) -> bool:
+        """Products begin with five digits."""
+        return PRODUCT_CODE.match(stock_code) is not None
+
+    def is_return(self, invoice_no: str) -> bool:
+        """An invoice ``C…`` is a cancellation."""
+        return invoice_no.startswith("C")
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of a name.
+
+    Raises:
+        SettingsError: there is no such dialect.
+    """
+    dialects: dict[str, Dialect] = {"plain": Plain(), "uci": Uci()}
+    if name not in dialects:
+        raise SettingsError(f"NEXTBASKET_DIALECT is {name!r}; it may be {' or '.join(dialects)}.")
+    return dialects[name]
+
+
+def left_out(dialect: Dialect, stock_code: str, quantity: int, unit_price: float) -> str | None:
+    """Why a line is no product sale, by the name it is counted under; None for a product sale or return."""
+    if not dialect.is_product(stock_code):
+        return NOT_A_PRODUCT
+    if quantity == 0:
+        return ZERO_QUANTITY
+    if unit_price <= 0:
+        return ZERO_PRICE if unit_price == 0 else NEGATIVE_PRICE
+    return None

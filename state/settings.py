@@ -1,0 +1,226 @@
+"""Settings, and the names of topics and keys: typed, frozen, from ``NEXTBASKET_*`` in the environment.
+
+``load_settings`` is the way in; the table on docs/settings.md is the reference.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from state.errors import SettingsError
+
+PREFIX = "NEXTBASKET_"
+TEST_PREFIX = "NEXTBASKET_TEST_"
+"""Variables of the test suite, no settings: they say where its Kafka and Redis are."""
+
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """Names of the Kafka topics, the namespace included."""
+
+    invoices: str
+    dead_letter: str
+    scores: str
+    recommendations: str
+
+
+def default_cache() -> Path:
+    """The platform's cache folder for this program."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "nextbasket"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "nextbasket" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextbasket"
+
+
+def _brokers(value: str) -> str:
+    for broker in filter(None, value.split(",")):
+        host, _, port = broker.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"{broker.strip()!r} is not host:port")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value and urlsplit(value).scheme not in REDIS_SCHEMES:
+        raise ValueError(f"it must begin with one of {', '.join(scheme + '://' for scheme in REDIS_SCHEMES)}")
+    return value
+
+
+def _namespace(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        raise ValueError("it may have letters, digits, '.', '_' and '-', begins with a letter or digit, at most 100")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("no such time zone; names look like 'UTC' or 'Europe/London'") from None
+    return value
+
+
+def _api_version(value: str) -> str:
+    if value and not re.fullmatch(r"\d+(\.\d+){0,3}", value):
+        raise ValueError("it must look like 2.3, or be empty so that client and broker negotiate")
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """Every setting with its default. Names in the environment are ``NEXTBASKET_`` and the field's in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # Where things are. Empty: none.
+    kafka_brokers: Annotated[str, AfterValidator(_brokers)] = ""
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = ""
+    redis_password: SecretStr = SecretStr("")
+    registry: Annotated[str, Field(min_length=1)] = "registry"
+    namespace: Annotated[str, AfterValidator(_namespace)] = ""
+    data: Path | None = None
+    cache: Path = Field(default_factory=default_cache)
+
+    # How to talk to Kafka.
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] = (
+        ""
+    )
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ssl_cafile: str = ""
+    kafka_ssl_certfile: str = ""
+    kafka_ssl_keyfile: str = ""
+    kafka_api_version: Annotated[str, AfterValidator(_api_version)] = ""
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 8
+    replication: Annotated[int, Field(ge=1, le=100)] = 1
+    retention_days: Annotated[int, Field(ge=0)] = 365
+
+    # What an event may be.
+    dialect: Literal["plain", "uci"] = "plain"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
+    max_code_chars: Annotated[int, Field(ge=1)] = 100
+    max_description_chars: Annotated[int, Field(ge=1)] = 1_000
+    max_number: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000_000
+    max_lines: Annotated[int, Field(ge=1)] = 10_000
+    max_days_ahead: Annotated[int, Field(ge=0)] = 1
+
+    # What is kept of a customer.
+    window: Annotated[int, Field(ge=1, le=10_000)] = 100
+    history_ttl_days: Annotated[int, Field(ge=0, le=36_500)] = 1095
+    max_history_lines: Annotated[int, Field(ge=1)] = 200_000
+
+    # How the worker works.
+    top_k: Annotated[int, Field(ge=1, le=100)] = 10
+    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 512
+    batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
+    registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
+    valid_days: Annotated[int, Field(ge=1)] = 30
+    seed: Annotated[int, Field(ge=0)] = 7
+
+    # What it shows of itself.
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    metrics_host: str = "127.0.0.1"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not self.kafka_sasl_mechanism:
+            raise ValueError("NEXTBASKET_KAFKA_SASL_MECHANISM is needed with a SASL security protocol")
+        if self.kafka_sasl_mechanism and not self.kafka_security_protocol.startswith("SASL"):
+            raise ValueError(
+                "NEXTBASKET_KAFKA_SECURITY_PROTOCOL must be SASL_PLAINTEXT or SASL_SSL with a SASL mechanism"
+            )
+        return self
+
+    @property
+    def brokers(self) -> list[str]:
+        """The brokers one by one, ``host:port`` each."""
+        return [broker.strip() for broker in self.kafka_brokers.split(",") if broker.strip()]
+
+    @property
+    def topics(self) -> Topics:
+        """Names of the topics, the namespace and a point before each."""
+        before = f"{self.namespace}." if self.namespace else ""
+        return Topics(
+            invoices=f"{before}invoices",
+            dead_letter=f"{before}invoices.dead-letter",
+            scores=f"{before}recommendation-scores",
+            recommendations=f"{before}recommendations",
+        )
+
+    @property
+    def group(self) -> str:
+        """The workers' consumer group."""
+        return f"{self.namespace}.nextbasket-worker" if self.namespace else "nextbasket-worker"
+
+    @property
+    def key_prefix(self) -> str:
+        """What stands before every Redis key."""
+        return f"{self.namespace}:" if self.namespace else ""
+
+    @property
+    def registry_url(self) -> str:
+        """Where this namespace's model bundles are: ``registry``, or a folder in it."""
+        return f"{self.registry.rstrip('/')}/{self.namespace}" if self.namespace else self.registry
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from an environment (the process's own unless given). An empty variable counts as not set.
+
+    Raises:
+        SettingsError: a ``NEXTBASKET_`` variable is unknown or its value impossible; the message names it, and never
+            shows the value of a secret.
+    """
+    environ = os.environ if environ is None else environ
+    known = {PREFIX + field.upper(): field for field in Settings.model_fields}
+    values: dict[str, str] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
+            continue
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.8)
+            hint = f"did you mean {' or '.join(near)}?" if near else "the settings are listed on docs/settings.md."
+            raise SettingsError(f"{name} is no setting; {hint}")
+        if value.strip():
+            values[known[name]] = value if name.endswith("_PASSWORD") else value.strip()
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """One sentence for the first thing pydantic objects to; values stay out of it, they may be secrets."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"{message}."
+    return f"{PREFIX}{str(first['loc'][0]).upper()} cannot be used: {message[:1].lower()}{message[1:]}."
