@@ -57,12 +57,19 @@ class Replay:
         customer = invoice.customer_id
         if customer is None or not invoice.lines:
             return
-        before = self.histories.get(customer)
+        before = self.histories.get(customer) or CustomerHistory(customer)
         after, new, behind = add(before, invoice, self._window)
         self.histories[customer] = after
+        if behind:
+            return
         self.now = invoice.date if self.now is None else max(self.now, invoice.date)
-        if not behind:
-            self.items.sell(new, invoice.date)
+        sold = [line for line in new if line.quantity > 0]
+        self.items.sell(
+            [line.stock_code for line in sold],
+            invoice.date,
+            [line.unit_price for line in sold],
+            [line.description for line in sold],
+        )
 
 
 def walk(
@@ -82,14 +89,13 @@ def walk(
 
     Args:
         invoices: The whole log from its beginning, sorted by (date, invoice number); returns included.
-        moment: ``visit``, ``emission``, or ``both`` (in order of the moment; an emission's ``now`` comes before the
-            visit's of the same target).
+        moment: ``visit``, ``emission``, or ``both``.
         start: First second, since 1970, at which a target may be dated.
         end: First second at which it may not any more.
         window: Number of invoices that a history holds.
 
     Yields:
-        The moments by falling position in time: visits by the date of the target, emissions by the date before.
+        The moments in the order of ``now``: visits by the date of the target, emissions by the date of the invoice before.
     """
     following = _following(invoices, start, end)
     replay = Replay(window)
@@ -109,9 +115,7 @@ def walk(
         has_bought.add(customer)
         target = following.get(position)
         if target is not None and moment != "visit":
-            yield Moment(
-                "emission", invoice.date, target, invoices[target], replay.histories[customer], replay.items
-            )
+            yield Moment("emission", invoice.date, target, invoices[target], replay.histories[customer], replay.items)
 
 
 def _following(invoices: Sequence[Invoice], start: int, end: int) -> dict[int, int]:

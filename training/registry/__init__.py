@@ -1,0 +1,29 @@
+"""Bundles of models, the registry that keeps them, and the gate before it. Imports neither TensorFlow nor pandas."""
+
+from training.registry.bundle import DataWindow, Manifest, read_vocabulary, verify, write_vocabulary
+from training.registry.errors import (
+    BundleRefused,
+    NothingToRollBack,
+    RegistryError,
+    RegistryUnavailable,
+    UnknownVersion,
+)
+from training.registry.gate import Decision, decide
+from training.registry.registry import Promotion, Registry
+
+__all__ = [
+    "BundleRefused",
+    "DataWindow",
+    "Decision",
+    "Manifest",
+    "NothingToRollBack",
+    "Promotion",
+    "Registry",
+    "RegistryError",
+    "RegistryUnavailable",
+    "UnknownVersion",
+    "decide",
+    "read_vocabulary",
+    "verify",
+    "write_vocabulary",
+]

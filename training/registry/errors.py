@@ -1,0 +1,28 @@
+"""Everything ``training.registry`` raises on purpose.
+
+RegistryError
+├── BundleRefused         a bundle is not what its manifest says, or no bundle at all: leave the old one serving
+├── UnknownVersion        the registry has no such version
+├── NothingToRollBack     no version was promoted before the current one
+└── RegistryUnavailable   the storage behind the registry does not answer, or cannot be used: fix it, try again
+"""
+
+
+class RegistryError(Exception):
+    """Base of everything this package raises on purpose; the message says what to do next."""
+
+
+class BundleRefused(RegistryError):
+    """A bundle is damaged, incomplete, oversized or of an unknown schema; it must not be loaded."""
+
+
+class UnknownVersion(RegistryError):
+    """The registry has no such version; the message names those it has."""
+
+
+class NothingToRollBack(RegistryError):
+    """There is no promotion before the current one."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The storage does not answer or refuses access; the message carries its reason."""

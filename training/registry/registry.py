@@ -1,0 +1,315 @@
+"""Registry: immutable versions of bundles, and one pointer to the version that serves (docs/bundle.md).
+
+    claims/<version>             taken before anything is written: two publishers never write one version
+    versions/<version>/          the bundle; its manifest.json is written last, and a version without one is invisible
+    promotions/<sequence>.json   every move of the pointer, each created once, never changed
+    current                      the version that serves: moved last, in one step
+
+Nothing is ever locked or changed in place, so a publisher that dies leaves at most a claim and an invisible folder.
+"""
+
+import hashlib
+import logging
+import shutil
+import tempfile
+import uuid
+import weakref
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from training.registry import bundle
+from training.registry.bundle import MANIFEST, DataWindow, Manifest
+from training.registry.errors import BundleRefused, NothingToRollBack, RegistryError, UnknownVersion
+from training.registry.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+_POINTER_BYTES = 200
+_RECORD_BYTES = 10_000
+_MAX_SUFFIX = 10_000
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """One move of the pointer.
+
+    ``back_to`` is the sequence number of the promotion that a rollback from here returns to; None: there is none.
+    """
+
+    sequence: int
+    version: str
+    action: Literal["promote", "rollback"]
+    at: str
+    back_to: int | None = None
+
+
+class Registry:
+    """A registry at a path or fsspec URL. Holds no connection and no state: any number may look at one place."""
+
+    def __init__(self, url: str, *, cache: Path | None = None) -> None:
+        """Look at ``url``; nothing is written before the first ``publish``.
+
+        Args:
+            url: A folder, or any fsspec URL whose driver is installed.
+            cache: Where bundles of a registry elsewhere are kept on this machine; without it, in a temporary folder
+                that goes with this object. A registry in a local folder needs none.
+
+        Raises:
+            RegistryUnavailable: No such protocol, or its driver is not installed.
+        """
+        self.url = url
+        self._storage = Storage(url)
+        self._cache = cache
+
+    def publish(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        data_from: datetime,
+        data_until: datetime,
+        metrics: Mapping[str, Mapping[str, float]],
+        created: datetime,
+    ) -> str:
+        """Store the files of a folder as a new, immutable version; nothing serves it before ``promote``.
+
+        The version is the end of the data, with a suffix where that is taken.
+
+        Args:
+            folder: The model's files, as ``Fitted.save`` left them; read, not changed. A manifest in it is ignored.
+            name: The model's name, by which ``training.serving.load`` finds its scorer.
+            data_from: Date of the first purchase it was fitted on.
+            data_until: End, not included, of the purchases it was fitted on.
+            metrics: By model (this one, the champion, each baseline), what was measured on the same moments.
+            created: The clock.
+
+        Returns:
+            The version.
+
+        Raises:
+            BundleRefused: The folder holds nothing, a link, or more than a bundle may.
+        """
+        base = _timestamp(data_until).replace(":", "-")
+        data = DataWindow(since=_timestamp(data_from), until=_timestamp(data_until))
+        manifest = bundle.describe(
+            folder, name=name, version=base, created=_timestamp(created), data=data, metrics=metrics
+        )
+        version = self._claim(base)
+        manifest = msgspec.structs.replace(manifest, version=version)
+        for path in manifest.files:
+            self._storage.upload(folder / path, f"versions/{version}/{path}")
+        self._storage.replace(f"versions/{version}/{MANIFEST}", _readable(manifest))
+        logger.info("published %s %s", name, version)
+        return version
+
+    def versions(self) -> list[Manifest]:
+        """Manifests of all versions, the oldest first; one that cannot be read is left out and logged."""
+        manifests = []
+        for version in self._storage.names("versions"):
+            if not bundle.is_version(version):
+                continue
+            try:
+                manifests.append(self.manifest(version))
+            except UnknownVersion:
+                logger.debug("version %s is half written", version)
+            except BundleRefused as error:
+                logger.warning("version %s is left out: %s", version, error)
+        return sorted(manifests, key=lambda manifest: (manifest.created, manifest.version))
+
+    def manifest(self, version: str) -> Manifest:
+        """What a version says of itself, without its files.
+
+        Raises:
+            UnknownVersion: There is no such version, or it is half written.
+            BundleRefused: Its manifest is damaged.
+        """
+        raw = None
+        if bundle.is_version(version):
+            raw = self._storage.read(f"versions/{version}/{MANIFEST}", bundle.MAX_MANIFEST_BYTES + 1)
+        if raw is None:
+            raise UnknownVersion(
+                f"The registry {self.url} has no version {version!r}. `nextbasket models list` shows those it has."
+            )
+        manifest = bundle.parse_manifest(raw, f"Version {version} of the registry {self.url}")
+        if manifest.version != version:
+            raise BundleRefused(
+                f"Version {version} of the registry {self.url} says it is {manifest.version}. Publish it again."
+            )
+        return manifest
+
+    def current(self) -> str | None:
+        """The version that serves, or None before the first promotion. One small read: cheap enough to poll.
+
+        Raises:
+            RegistryError: The pointer is damaged.
+        """
+        raw = self._storage.read("current", _POINTER_BYTES)
+        if raw is None:
+            return None
+        version = raw.decode("utf-8", "replace").strip()
+        if not bundle.is_version(version):
+            raise RegistryError(
+                f"The pointer of the registry {self.url} is damaged. `nextbasket models promote VERSION` sets it anew."
+            )
+        return version
+
+    def history(self) -> list[Promotion]:
+        """Every move of the pointer, the first first; a record that cannot be read is left out and logged."""
+        return [record for sequence in self._sequences() if (record := self._promotion(sequence)) is not None]
+
+    def promote(self, version: str, *, at: datetime) -> None:
+        """Let a version serve, once its files are verified. The version that serves already is left as it is.
+
+        Args:
+            version: The version.
+            at: The clock, for the record.
+
+        Raises:
+            UnknownVersion: There is no such version.
+            BundleRefused: It is damaged; the old one serves on.
+        """
+        self.open(version)
+        newest = self._newest()
+        if newest is not None and newest.version == version:
+            self._point()
+            return
+        self._record(version, "promote", None if newest is None else newest.sequence, at)
+
+    def rollback(self, *, at: datetime) -> str:
+        """Let the version serve that served before the current one was promoted; again, the one before that.
+
+        Returns:
+            The version that serves now.
+
+        Raises:
+            NothingToRollBack: No version was promoted before.
+            BundleRefused: That version is damaged; the current one serves on.
+        """
+        newest = self._newest()
+        before = None if newest is None or newest.back_to is None else self._promotion(newest.back_to)
+        if before is None:
+            raise NothingToRollBack(
+                f"The registry {self.url} has no promotion before the current one. `nextbasket models promote VERSION` "
+                "takes any version."
+            )
+        self.open(before.version)
+        self._record(before.version, "rollback", before.back_to, at)
+        return before.version
+
+    def open(self, version: str) -> Path:
+        """A folder on this machine that holds the verified bundle.
+
+        A bundle of a local registry is verified where it lies; one from elsewhere is fetched once and kept.
+
+        Raises:
+            UnknownVersion: There is no such version.
+            BundleRefused: It is damaged, incomplete or oversized.
+        """
+        manifest = self.manifest(version)
+        folder = self._storage.local(f"versions/{version}")
+        if folder is not None:
+            bundle.verify(folder)
+            return folder
+        folder = self._cache_folder() / version
+        if folder.exists():
+            try:
+                if bundle.verify(folder) == manifest:
+                    return folder
+            except BundleRefused as error:
+                logger.warning("fetching again: %s", error)
+            shutil.rmtree(folder, ignore_errors=True)
+        return self._fetch(manifest, folder)
+
+    def _fetch(self, manifest: Manifest, folder: Path) -> Path:
+        """Download aside, verify, rename: a process beside this one may do the same at the same time."""
+        source = f"versions/{manifest.version}"
+        total = sum(self._storage.size(f"{source}/{path}") or 0 for path in manifest.files)
+        if total > bundle.MAX_BUNDLE_BYTES:
+            raise BundleRefused(f"Version {manifest.version} is larger than {bundle.MAX_BUNDLE_BYTES:,} bytes.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+        try:
+            for path in (*manifest.files, MANIFEST):
+                if self._storage.size(f"{source}/{path}") is None:
+                    raise BundleRefused(f"Version {manifest.version} of {self.url} lacks {path}. Publish it again.")
+                self._storage.download(f"{source}/{path}", aside / path)
+            bundle.verify(aside)
+            try:
+                aside.rename(folder)
+            except OSError:  # another process was first
+                bundle.verify(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return folder
+
+    def _claim(self, base: str) -> str:
+        """Take a version name that nobody has: the base, or the base with the first free number."""
+        token = uuid.uuid4().hex.encode()
+        for suffix in range(1, _MAX_SUFFIX):
+            version = base if suffix == 1 else f"{base}-{suffix}"
+            if self._storage.create(f"claims/{version}", token):
+                return version
+        raise RegistryError(f"The registry {self.url} holds {_MAX_SUFFIX:,} versions named {base}. Clear it out.")
+
+    def _record(self, version: str, action: Literal["promote", "rollback"], back_to: int | None, at: datetime) -> None:
+        """Append to the promotions, then move the pointer."""
+        for sequence in range(max(self._sequences(), default=0) + 1, 10**8):
+            promotion = Promotion(sequence, version, action, _timestamp(at), back_to)
+            if self._storage.create(_promotion_path(sequence), msgspec.json.encode(promotion)):
+                break
+        self._point()
+        logger.info("%s: %s", action, version)
+
+    def _point(self) -> None:
+        """Move the pointer to the newest promotion, until it stands.
+
+        Two who promote at once may write the pointer in the wrong order. Whoever writes last looks at the promotions
+        after writing and so sees the newest of them: the pointer always ends on it.
+        """
+        pointed = None
+        while (newest := self._newest()) is not None and newest != pointed:
+            self._storage.replace("current", f"{newest.version}\n".encode())
+            pointed = newest
+
+    def _newest(self) -> Promotion | None:
+        for sequence in reversed(self._sequences()):
+            if (record := self._promotion(sequence)) is not None:
+                return record
+        return None
+
+    def _sequences(self) -> list[int]:
+        names = (name.removesuffix(".json") for name in self._storage.names("promotions"))
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+    def _promotion(self, sequence: int) -> Promotion | None:
+        raw = self._storage.read(_promotion_path(sequence), _RECORD_BYTES)
+        if raw is None:
+            return None
+        try:
+            promotion = msgspec.json.decode(raw, type=Promotion)
+        except msgspec.MsgspecError as error:
+            logger.warning("promotion %d of %s is left out: %s", sequence, self.url, error)
+            return None
+        return promotion if bundle.is_version(promotion.version) else None
+
+    def _cache_folder(self) -> Path:
+        if self._cache is None:
+            self._cache = Path(tempfile.mkdtemp(prefix="nextbasket-registry-"))
+            weakref.finalize(self, shutil.rmtree, self._cache, ignore_errors=True)
+        return self._cache / "bundles" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+
+
+def _promotion_path(sequence: int) -> str:
+    return f"promotions/{sequence:08d}.json"
+
+
+def _timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _readable(manifest: Manifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
