@@ -1,0 +1,85 @@
+# `make` alone lists what there is. Everything works from a bare clone with Python 3.11 or 3.12, make and a package index.
+# pip is used as the machine has it set up (mirrors, proxies, caches); nothing of that is written down here.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CODE := state training stream tests bench
+
+# What follows a command, for example: make demo ARGS="--events 500", make test ARGS="tests/unit -x"
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: .venv/.installed ## create .venv from the hash-pinned lock file; afterwards there is .venv/bin/nextbasket
+
+.PHONY: demo
+demo: install ## see it work on this machine, no Kafka, Redis or Docker needed (ARGS="--events 500")
+	@$(BIN)/nextbasket demo $(ARGS)
+
+.PHONY: test
+test: .venv/.installed-dev ## unit, contract and integration tests, on the best Kafka and Redis there are (ARGS="tests/unit")
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: .venv/.installed-dev ## formatting, lint, types, import rules, deployment files
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict docker-compose.yml
+	sh -n .ci/run
+	$(BIN)/python -m pytest -q tests/deployment
+
+.PHONY: format
+format: .venv/.installed-dev ## put the code into the house's format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+.PHONY: bench
+bench: .venv/.installed-dev ## events a second, CPU and latency of the worker, on a real Kafka and Redis of its own
+	@$(BIN)/python -m bench.stream $(ARGS)
+
+.PHONY: kafka
+kafka: .venv/.installed-dev ## run a real Apache Kafka in the foreground, fetched with Maven (ARGS="--port 9092")
+	@$(BIN)/python -m tests.services.kafka run $(ARGS)
+
+.PHONY: lock
+lock: ## make both lock files again from pyproject.toml, with uv from the PATH
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH (pipx install uv)" >&2; exit 1; }
+	@# uv does not read pip's configuration: pass the index on, without writing it down.
+	@export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$(python3 -m pip config get global.index-url 2>/dev/null)}"; \
+	[ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
+	compile="uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"; \
+	$$compile --output-file requirements.lock && \
+	$$compile --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+.PHONY: clean
+clean: ## remove .venv and everything tools leave behind
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment whose Python cannot be used, or none: make it. The first usable of these is taken, or PYTHON where it is set.
+.venv/bin/python:
+	@for python in $(PYTHON) python3.12 python3.11 python3 python; do \
+		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
+			echo "creating .venv with $$($$python --version)"; \
+			$$python -m venv .venv && exit 0; \
+			echo "$$python could not create .venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; \
+		fi; \
+	done; \
+	echo "nextbasket needs Python 3.11 or 3.12, and neither is on the PATH (or: make install PYTHON=/path/to/python)" >&2; exit 1
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "installing from requirements.lock; the first time this takes a few minutes"
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
