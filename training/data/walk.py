@@ -53,23 +53,20 @@ class Replay:
         self._window = window
 
     def apply(self, invoice: Invoice) -> None:
-        """Take one invoice in; anonymous ones and those without lines change nothing."""
+        """Take one whole invoice in; anonymous ones and those without lines change nothing.
+
+        Each invoice of a customer comes once: parts of one would count its items more than once.
+        """
         customer = invoice.customer_id
         if customer is None or not invoice.lines:
             return
         before = self.histories.get(customer) or CustomerHistory(customer)
-        after, new, behind = add(before, invoice, self._window)
+        after, _, behind = add(before, invoice, self._window)
         self.histories[customer] = after
         if behind:
             return
         self.now = invoice.date if self.now is None else max(self.now, invoice.date)
-        sold = [line for line in new if line.quantity > 0]
-        self.items.sell(
-            [line.stock_code for line in sold],
-            invoice.date,
-            [line.unit_price for line in sold],
-            [line.description for line in sold],
-        )
+        self.items.sell(invoice.lines, invoice.date)
 
 
 def walk(
