@@ -7,6 +7,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := state training stream tests bench
 
+YAML_RULES := {extends: default, rules: {line-length: {max: 120}, document-start: disable, \
+	comments: {min-spaces-from-content: 1}}}
+
 # What follows a command, for example: make demo ARGS="--events 500", make test ARGS="tests/unit -x"
 ARGS ?=
 
@@ -31,7 +34,7 @@ lint: .venv/.installed-dev ## formatting, lint, types, import rules, deployment 
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict docker-compose.yml
+	$(BIN)/yamllint --strict --config-data "$(YAML_RULES)" docker-compose.yml
 	sh -n .ci/run
 	$(BIN)/python -m pytest -q tests/deployment
 

@@ -1,0 +1,205 @@
+"""The Compose file says what it must, and every command and setting in it is one that this version knows."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from redis import Redis
+from redis.exceptions import RedisError
+
+from state.settings import PREFIX, Settings, load_settings
+from stream.cli import COMMANDS, load_command
+from tests.services import kafka as kafka_service
+from tests.services.process import free_port
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "d3ploym3nt-t3st"
+
+Service = dict[str, Any]
+
+
+def interpolate(part: Any, environ: dict[str, str]) -> Any:
+    """``${NAME:-default}`` and ``${NAME:?message}`` in every value as Compose reads them, and ``$$`` for a dollar sign."""
+    if isinstance(part, dict):
+        return {key: interpolate(value, environ) for key, value in part.items()}
+    if isinstance(part, list):
+        return [interpolate(value, environ) for value in part]
+    if not isinstance(part, str):
+        return part
+
+    def value(match: re.Match[str]) -> str:
+        if match["dollars"]:
+            return "$"
+        given = environ.get(match["name"], "")
+        if given or match["operator"] == ":-":
+            return given or match["rest"]
+        raise KeyError(f"{match['name']}: {match['rest']}")
+
+    pattern = r"(?P<dollars>\$\$)|\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?\}"
+    return re.sub(pattern, value, part)
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    return (ROOT / "docker-compose.yml").read_text()
+
+
+@pytest.fixture(scope="module")
+def compose(source: str) -> Service:
+    loaded: Service = interpolate(yaml.safe_load(source), {"NEXTBASKET_REDIS_PASSWORD": PASSWORD})
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def services(compose: Service) -> dict[str, Service]:
+    found: dict[str, Service] = compose["services"]
+    return found
+
+
+def ours(services: dict[str, Service]) -> dict[str, Service]:
+    return {name: service for name, service in services.items() if service["image"].startswith("nextbasket:")}
+
+
+def test_the_services_of_the_design_are_there(services: dict[str, Service]) -> None:
+    assert set(services) == {"kafka", "redis", "worker", "trainer", "replay"}
+    assert [name for name, service in services.items() if "profiles" in service] == ["replay"]
+
+
+def test_it_stops_with_a_sentence_where_the_password_is_not_set(source: str) -> None:
+    with pytest.raises(KeyError, match=r"NEXTBASKET_REDIS_PASSWORD: set it in \.env"):
+        interpolate(yaml.safe_load(source), {})
+
+
+def test_every_nextbasket_command_is_accepted_by_the_command_line(services: dict[str, Service]) -> None:
+    assert ours(services).keys() == {"worker", "trainer", "replay"}
+    for service in ours(services).values():
+        name, *arguments = service["command"]
+        assert name in COMMANDS
+        with load_command(name).make_context(f"nextbasket {name}", list(arguments)) as context:
+            assert not context.args  # nothing was left over
+
+
+def test_every_nextbasket_setting_is_one_and_has_a_possible_value(services: dict[str, Service]) -> None:
+    for service in ours(services).values():
+        settings = load_settings({name: str(value) for name, value in service["environment"].items()})
+        assert settings.kafka_brokers == "kafka:19092"
+        assert settings.redis_password.get_secret_value() == PASSWORD
+
+
+def test_the_example_environment_names_only_what_the_file_reads(source: str) -> None:
+    example = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", example, re.MULTILINE))
+    assert named <= set(re.findall(r"\$\{(\w+)", source))
+    required = set(re.findall(r"\$\{(\w+):\?", source))
+    assert required == set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE))
+
+
+def test_the_file_holds_no_secret(source: str) -> None:
+    settings = yaml.safe_load(source)
+    for service in settings["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|SECRET|TOKEN|AUTH", name):
+                assert re.fullmatch(r"\$\{[A-Z_]+(:-|:\?[^}]*)\}", value), f"{name} has a literal value"
+
+
+def test_images_are_pinned_to_a_version(services: dict[str, Service]) -> None:
+    for service in services.values():
+        assert re.search(r":\d+\.\d+\.\d+", service["image"]), service["image"]
+    project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert project is not None
+    assert {service["image"] for service in ours(services).values()} == {f"nextbasket:{project[1]}"}
+    assert services["kafka"]["image"] == f"apache/kafka:{kafka_service.VERSION}"  # the one that the tests run on
+
+
+def test_services_that_run_for_ever_have_health_checks_and_come_back(services: dict[str, Service]) -> None:
+    for name, service in services.items():
+        assert service["stop_grace_period"]
+        if name != "replay":
+            assert service["healthcheck"]["test"]
+            assert service["restart"] == "unless-stopped"
+
+
+def test_nothing_has_more_rights_than_it_needs(services: dict[str, Service]) -> None:
+    for service in services.values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "privileged" not in service
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{port} is open to the network"
+    for service in (services["redis"], *ours(services).values()):
+        assert service["read_only"]
+
+
+def test_data_is_on_named_volumes(compose: Service, services: dict[str, Service]) -> None:
+    for name, target in (("kafka", "/var/lib/kafka/data"), ("redis", "/data"), ("trainer", "/registry")):
+        volume, path = services[name]["volumes"][0].split(":")
+        assert volume in compose["volumes"]
+        assert path == target
+    assert services["worker"]["volumes"] == [services["trainer"]["volumes"][0] + ":ro"]
+
+
+def test_kafka_accepts_its_configuration(services: dict[str, Service], tmp_path: Path) -> None:
+    """The image turns KAFKA_A_B into the property a.b; Kafka's own storage tool then reads and checks all of them."""
+    if missing := kafka_service.missing_tools():
+        pytest.skip(f"needs {', '.join(missing)} to run Kafka's own check")
+    environment = {k: v for k, v in services["kafka"]["environment"].items() if k != "KAFKA_HEAP_OPTS"}
+    environment["KAFKA_LOG_DIRS"] = str(tmp_path / "data")
+    properties = tmp_path / "server.properties"
+    lines = [f"{name.removeprefix('KAFKA_').lower().replace('_', '.')}={v}" for name, v in environment.items()]
+    properties.write_text("\n".join(lines))
+    command = ["java", "-cp", f"{kafka_service.fetch()}/*", "kafka.tools.StorageTool", "format"]
+    done = subprocess.run(
+        [*command, "-t", "4L6g3nShT-eMCtK--X86sw", "-c", str(properties)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "data" / "meta.properties").exists()
+
+
+def test_redis_starts_as_configured(services: dict[str, Service], tmp_path: Path) -> None:
+    if not shutil.which("redis-server"):
+        pytest.skip("needs redis-server on the PATH")
+    port = free_port()
+    shell, option, script = services["redis"]["command"]
+    script = script.replace("--dir /data", f"--dir {tmp_path} --bind 127.0.0.1 --port {port}")
+    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", **services["redis"]["environment"]}
+    process = subprocess.Popen([shell, option, script], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        with Redis(port=port, password=PASSWORD, decode_responses=True) as client:
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    client.ping()
+                    break
+                except RedisError:
+                    assert process.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+            wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "maxmemory": str(2 * 1024**3)}
+            assert client.config_get(*wanted) == wanted
+        with Redis(port=port) as stranger, pytest.raises(RedisError, match="(?i)authenticat"):
+            stranger.ping()
+        assert PASSWORD.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes() or sys.platform != "linux"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_the_worker_can_be_scaled(services: dict[str, Service]) -> None:
+    assert "ports" not in services["worker"]
+    assert "container_name" not in services["worker"]
+
+
+def test_settings_that_bound_an_event_leave_room_for_a_dead_letters_headers(services: dict[str, Service]) -> None:
+    limit = int(services["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"])
+    assert limit >= Settings().max_event_bytes + 100_000
+    assert f"{PREFIX}MAX_EVENT_BYTES" not in services["worker"]["environment"]
