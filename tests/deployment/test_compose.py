@@ -25,7 +25,7 @@ Service = dict[str, Any]
 
 
 def interpolate(part: Any, environ: dict[str, str]) -> Any:
-    """``${NAME:-default}`` and ``${NAME:?message}`` in every value as Compose reads them, and ``$$`` for a dollar sign."""
+    """``${NAME:-default}`` and ``${NAME:?message}`` in every value as Compose reads them; ``$$`` is a dollar sign."""
     if isinstance(part, dict):
         return {key: interpolate(value, environ) for key, value in part.items()}
     if isinstance(part, list):
@@ -186,7 +186,7 @@ def test_redis_starts_as_configured(services: dict[str, Service], tmp_path: Path
                     time.sleep(0.05)
             wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "maxmemory": str(2 * 1024**3)}
             assert client.config_get(*wanted) == wanted
-        with Redis(port=port) as stranger, pytest.raises(RedisError, match="(?i)authenticat"):
+        with Redis(port=port) as stranger, pytest.raises(RedisError, match=r"(?i)authenticat"):
             stranger.ping()
         assert PASSWORD.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes() or sys.platform != "linux"
     finally:
