@@ -1,0 +1,1 @@
+"""From raw invoice tables to the log of purchases: datasets, cleaning, invoices, sources, simulator, walk."""

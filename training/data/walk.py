@@ -20,7 +20,8 @@ class Moment(NamedTuple):
     """What was known at one moment of prediction, and the invoice that came next.
 
     ``now`` in seconds since 1970; ``target`` the customer's next purchase invoice and ``position`` its place in the
-    log. ``history`` is a value that may be kept. ``items`` is live: it is valid only until the walk takes its next step.
+    log. ``history`` is a value that may be kept. ``items`` is live: it is valid only until the walk
+    takes its next step.
     """
 
     moment: When
@@ -92,7 +93,7 @@ def walk(
         window: Number of invoices that a history holds.
 
     Yields:
-        The moments in the order of ``now``: visits by the date of the target, emissions by the date of the invoice before.
+        The moments in the order of ``now``.
     """
     following = _following(invoices, start, end)
     replay = Replay(window)

@@ -1,0 +1,214 @@
+"""Cleaning: named steps from a raw table to the lines that count, with a ledger of what each step left out.
+
+The rules are the stream's own: what ``state.wire`` refuses, ``state.dialect`` leaves out or takes for a return is
+refused, left out and taken here alike; a test feeds the same rows to both. One step more: exact duplicates of a row are
+dropped, as the evaluation protocol wants; a stream need not, since within an invoice the same line counts once.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from state.dates import DAY
+from state.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect, dialect_named
+from state.invoice import THOUSAND
+from state.settings import Settings
+from training.data import columns
+from training.data.datasets import Table, mapped
+
+logger = logging.getLogger(__name__)
+
+DATE = "date"
+"""Column of the cleaned lines: seconds since 1970."""
+
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one rule did: rows before and after it, and why it left rows out."""
+
+    name: str
+    rule: str
+    rows_in: int
+    rows_out: int
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """The account of a cleaning: its steps in order, and what is left.
+
+    Purchases are lines with a quantity above 0, which is what the evaluation protocol counts; returns are kept beside
+    them, because the stream nets them out. ``repeated_lines``: lines that occur again within their invoice with the
+    same stock code, quantity and price (or line id); histories count them once.
+    """
+
+    dialect: str
+    steps: list[Step]
+    purchase_lines: int
+    purchase_invoices: int
+    customers: int
+    items: int
+    return_lines: int
+    return_invoices: int
+    repeated_lines: int
+
+    def lines(self) -> list[str]:
+        """The ledger as text, a step a line, for people to read."""
+        width = max(len(step.rule) for step in self.steps)
+        return [
+            *(
+                f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.rows_in - step.rows_out:,})"
+                for step in self.steps
+            ),
+            f"purchases: {self.purchase_lines:,} lines, {self.purchase_invoices:,} invoices, "
+            f"{self.customers:,} customers, {self.items:,} items",
+            f"returns: {self.return_lines:,} lines, {self.return_invoices:,} invoices; lines that occur again in their "
+            f"invoice and count once: {self.repeated_lines:,}",
+        ]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The lines that count, in the order of the table, and the account of what was left out.
+
+    ``frame`` has ``invoice_no``, ``customer_id``, ``stock_code``, ``description``, ``country``, ``line_id`` (text; the
+    last three may be missing), ``quantity`` (int64, thousandths, negative for a return), ``unit_price`` (float64, above
+    0) and ``date`` (int64, seconds since 1970).
+    """
+
+    frame: pd.DataFrame
+    ledger: Ledger
+
+    @property
+    def purchases(self) -> pd.DataFrame:
+        """The lines that the evaluation protocol counts."""
+        return self.frame[self.frame[columns.QUANTITY] > 0]
+
+
+def dialect_of(table: Table, settings: Settings) -> Dialect:
+    """The dialect of a table: what the settings say, and for a UCI table where they say nothing, UCI's."""
+    if table.uci and "dialect" not in settings.model_fields_set:
+        return dialect_named("uci")
+    return dialect_named(settings.dialect)
+
+
+def clean(table: Table, settings: Settings, *, clock: int | None = None) -> Cleaned:
+    """Leave only lines that count: product sales and returns of known customers.
+
+    Args:
+        table: The raw table.
+        settings: Bounds and dialect.
+        clock: Seconds since 1970; dates further ahead of it than the settings allow are refused. None: no date is.
+    """
+    dialect = dialect_of(table, settings)
+    rows = _typed(table.frame, settings, dialect)
+    keep = np.ones(len(rows), dtype=bool)
+    steps = []
+    for name, rule, passes in _rules(table.frame, rows, settings, dialect, clock):
+        before = int(keep.sum())
+        keep &= passes.to_numpy(dtype=bool, na_value=False)
+        steps.append(Step(name, rule, before, int(keep.sum())))
+    frame = rows[keep].reset_index(drop=True)
+    frame = frame.astype({columns.QUANTITY: "int64", DATE: "int64"})
+    ledger = _account(dialect, steps, frame)
+    logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
+    return Cleaned(frame, ledger)
+
+
+def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFrame:
+    """The rows as the stream would hold them, with missing values where it refuses them."""
+    rows = pd.DataFrame(index=raw.index)
+    rows[columns.INVOICE_NO] = distinctly(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
+    rows[columns.CUSTOMER_ID] = distinctly(raw[columns.CUSTOMER_ID], _customer)
+    rows[columns.STOCK_CODE] = distinctly(raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect))
+    rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: text.strip() or None)
+    rows[columns.COUNTRY] = distinctly(raw[columns.COUNTRY], lambda text: _code(text, settings))
+    rows[columns.LINE_ID] = distinctly(raw[columns.LINE_ID], lambda text: _code(text, settings))
+    quantity = raw[columns.QUANTITY]
+    taken = (quantity.abs() <= settings.max_number) & (quantity.round(3) == quantity)
+    thousandths = (quantity.where(taken) * THOUSAND).round().astype("Int64")
+    returned = distinctly(rows[columns.INVOICE_NO], lambda text: dialect.is_return(text) or None).notna()
+    rows[columns.QUANTITY] = thousandths.mask(returned, -thousandths.abs())
+    price = raw[columns.UNIT_PRICE]
+    rows[columns.UNIT_PRICE] = price.where(price.abs() <= settings.max_number)
+    moments = raw[columns.INVOICE_DATE].dt.tz_localize(None).to_numpy(dtype="datetime64[s]")
+    rows[DATE] = pd.Series(moments.astype("int64"), index=raw.index, dtype="Int64").mask(np.isnat(moments))
+    return rows
+
+
+def _rules(
+    raw: pd.DataFrame, rows: pd.DataFrame, settings: Settings, dialect: Dialect, clock: int | None
+) -> Iterator[tuple[str, str, pd.Series]]:
+    """Name, words and the rows that pass, of each rule in its order."""
+    code, quantity, price, date = (
+        rows[name] for name in (columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE, DATE)
+    )
+    latest = None if clock is None else clock + settings.max_days_ahead * DAY
+    too_long = raw[columns.DESCRIPTION].str.len() > settings.max_description_chars
+    texts = [columns.INVOICE_NO, columns.STOCK_CODE]
+    yield "no_code", "invoice number and stock code given, not too long", rows[texts].notna().all(axis=1)
+    yield "no_date", "dated, and not ahead of the clock", date.notna() if latest is None else date <= latest
+    yield "no_number", "quantity and price are numbers within bounds", quantity.notna() & price.notna()
+    yield (
+        "too_long",
+        "customer, line id and description not too long",
+        ~(too_long | _longer(raw[columns.CUSTOMER_ID], settings) | _longer(raw[columns.LINE_ID], settings)),
+    )
+    yield "anonymous", "customer given", rows[columns.CUSTOMER_ID].notna()
+    yield "duplicate", "no exact duplicate of a row before", ~raw.duplicated()
+    product = distinctly(code, lambda text: dialect.is_product(text) or None).notna()
+    yield NOT_A_PRODUCT, f"stock code is a product's (dialect {dialect.name})", product
+    yield ZERO_QUANTITY, "quantity is not 0", quantity != 0
+    yield ZERO_PRICE, "price is not 0", price != 0
+    yield NEGATIVE_PRICE, "price is above 0", price > 0
+
+
+def distinctly(texts: pd.Series, function: Callable[[str], object]) -> pd.Series:
+    """Apply a rule for one text to a column of them, once for each distinct text; missing stays missing."""
+    return mapped(texts, function).astype("str")
+
+
+def _code(text: str, settings: Settings) -> str | None:
+    text = text.strip()
+    return text if 0 < len(text) <= settings.max_code_chars else None
+
+
+def _stock_code(text: str, settings: Settings, dialect: Dialect) -> str | None:
+    code = _code(text, settings)
+    return None if code is None else dialect.stock_code(code)
+
+
+def _customer(text: str) -> str | None:
+    """``12680.0`` and ``12680`` are one customer."""
+    text = text.strip()
+    match = _WHOLE_NUMBER.fullmatch(text)
+    return (match[1] if match else text) or None
+
+
+def _longer(texts: pd.Series, settings: Settings) -> pd.Series:
+    return texts.str.strip().str.len() > settings.max_code_chars
+
+
+def _account(dialect: Dialect, steps: list[Step], frame: pd.DataFrame) -> Ledger:
+    bought = frame[frame[columns.QUANTITY] > 0]
+    back = frame[frame[columns.QUANTITY] < 0]
+    invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
+    content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
+    named = frame[columns.LINE_ID].notna()
+    repeated = int(frame[~named].duplicated([*invoice, *content]).sum())
+    repeated += int(frame[named].duplicated([*invoice, columns.LINE_ID]).sum())
+    return Ledger(
+        dialect=dialect.name,
+        steps=steps,
+        purchase_lines=len(bought),
+        purchase_invoices=len(bought[invoice].drop_duplicates()),
+        customers=bought[columns.CUSTOMER_ID].nunique(),
+        items=bought[columns.STOCK_CODE].nunique(),
+        return_lines=len(back),
+        return_invoices=len(back[invoice].drop_duplicates()),
+        repeated_lines=repeated,
+    )

@@ -1,0 +1,60 @@
+"""Invoices: cleaned lines as the log of purchases, the one type that training and stream share."""
+
+import numpy as np
+import pandas as pd
+
+from state.invoice import Invoice, Line
+from training.data import columns
+from training.data.cleaning import DATE, Cleaned
+
+
+def invoices(cleaned: Cleaned) -> list[Invoice]:
+    """The log: one invoice a customer and invoice number, sales and returns, sorted by (date, invoice number).
+
+    An invoice is dated at its earliest line, as in a history; its lines stand in the order of the table.
+    """
+    frame = cleaned.frame
+    if frame.empty:
+        return []
+    keys = [columns.INVOICE_NO, columns.CUSTOMER_ID]
+    group = frame.groupby(keys, sort=False).ngroup().to_numpy()
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    ends = np.append(starts[1:], len(order))
+    dates = np.minimum.reduceat(frame[DATE].to_numpy()[order], starts)
+    first = order[starts]
+    lines = _lines(frame, order)
+    country = frame[columns.COUNTRY].groupby(group).first().reindex(group[first])
+    log = [
+        Invoice(number, customer, date, tuple(lines[start:end]), where)
+        for number, customer, date, start, end, where in zip(
+            frame[columns.INVOICE_NO].iloc[first].tolist(),
+            frame[columns.CUSTOMER_ID].iloc[first].tolist(),
+            dates.tolist(),
+            starts.tolist(),
+            ends.tolist(),
+            _optional(country),
+            strict=True,
+        )
+    ]
+    log.sort(key=lambda invoice: (invoice.date, invoice.invoice_no, invoice.customer_id))
+    return log
+
+
+def _lines(frame: pd.DataFrame, order: np.ndarray) -> list[Line]:
+    rows = frame.iloc[order]
+    return [
+        Line(*content)
+        for content in zip(
+            rows[columns.STOCK_CODE].tolist(),
+            rows[columns.QUANTITY].tolist(),
+            rows[columns.UNIT_PRICE].tolist(),
+            _optional(rows[columns.DESCRIPTION]),
+            _optional(rows[columns.LINE_ID]),
+            strict=True,
+        )
+    ]
+
+
+def _optional(texts: pd.Series) -> list[str | None]:
+    return texts.astype(object).where(texts.notna(), None).tolist()
