@@ -80,9 +80,9 @@ def dialect_named(name: str) -> Dialect:
     return dialects[name]
 
 
-def left_out(dialect: Dialect, stock_code: str, quantity: int, unit_price: float) -> str | None:
+def left_out(is_product: bool, quantity: int, unit_price: float) -> str | None:
     """Why a line is no product sale, by the name it is counted under; None for a product sale or return."""
-    if not dialect.is_product(stock_code):
+    if not is_product:
         return NOT_A_PRODUCT
     if quantity == 0:
         return ZERO_QUANTITY

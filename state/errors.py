@@ -5,10 +5,9 @@ StateError
 ├── InvalidEvent         an event breaks the wire contract: it belongs in the dead letters
 ├── StoreUnavailable     the store does not answer now: wait and try again, nothing is lost
 └── StoreRefused         the store answered that it cannot do this: trying again will not help
+
+The names say what is the matter; "Error" behind each would add nothing (hence N818).
 """
-
-
-# The names say what is the matter; an "Error" behind each would add nothing (N818).
 
 
 class StateError(Exception):

@@ -15,7 +15,10 @@ from state.recommendation import Recommendation
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What was recommended before the first line of a customer's newest purchase invoice arrived."""
+    """What was recommended before the first line of a customer's newest purchase invoice arrived.
+
+    ``model`` is its name and version with a slash between.
+    """
 
     invoice_no: str
     rec_id: str
@@ -58,6 +61,22 @@ class ItemChanges(msgspec.Struct):
 
     states: dict[str, ItemState]
     version: int
+
+
+def over_the_cap(customer_id: str, cap: int) -> str:
+    """Why an invoice is refused whose lines would make a history too long."""
+    return (
+        f"The history of customer {customer_id} would hold more than {cap:,} lines; "
+        "NEXTBASKET_MAX_HISTORY_LINES is the bound."
+    )
+
+
+def standing_of(last: Recommendation | None, invoice_no: str) -> Standing | None:
+    """A recommendation as what stands against an invoice."""
+    if last is None:
+        return None
+    model = f"{last.model.name}/{last.model.version}"
+    return Standing(invoice_no, last.rec_id, model, [item.stock_code for item in last.items])
 
 
 class Store(Protocol):
