@@ -28,7 +28,7 @@ def consume(brokers: str, topic: str, count: int) -> list[bytes]:
         while len(values) < count:
             messages = consumer.consume(count - len(values), timeout=60)
             assert messages, f"{len(values)} of {count} messages arrived"
-            values += [message.value() for message in messages if message.error() is None]
+            values += [message.value() or b"" for message in messages if message.error() is None]
     finally:
         consumer.close()
     return values

@@ -1,0 +1,334 @@
+"""A foreign shop: its invoices, how carelessly it sends them, and the garbage in between. Knows nothing of our code."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tests.integration.reference import Row
+
+
+@dataclass(frozen=True)
+class Event:
+    """What goes into Kafka. ``good``: an event that must be taken; every other must end in the dead letters."""
+
+    value: bytes | None
+    key: bytes | None
+    good: bool = True
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop's dialect and rows, one list an invoice."""
+
+    dialect: str
+    invoices: list[list[Row]]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every line sold or taken back."""
+        return [row for invoice in self.invoices for row in invoice]
+
+
+def open_shop(count: int, window: int, rng: random.Random) -> Shop:
+    """``count`` invoices: of UCI Online Retail where ``NEXTBASKET_DATA`` has its Parquet file, else made up.
+
+    The lines of one invoice have one date where the customer has more than ``window`` invoices: there, and only there,
+    the order in which lines of different dates arrive may decide whether their invoice is held.
+    """
+    table = _table(os.environ.get("NEXTBASKET_DATA", ""))
+    shop = _uci(table, count) if table else _made_up(count, rng)
+    numbers: dict[str | None, set[str]] = {}
+    for row in shop.rows:
+        numbers.setdefault(row.customer_id, set()).add(row.invoice_no)
+    return Shop(
+        shop.dialect,
+        [
+            [replace(row, date=rows[0].date) for row in rows] if len(numbers[rows[0].customer_id]) > window else rows
+            for rows in shop.invoices
+        ],
+    )
+
+
+def _table(place: str) -> Path | None:
+    path = Path(place)
+    if not place or not path.exists():
+        return None
+    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
+    return found[0] if found else None
+
+
+def _uci(table: Path, count: int) -> Shop:
+    """The last invoices of the table, twenty lines each at most."""
+    import pyarrow.parquet as parquet
+
+    invoices: dict[str, list[Row]] = {}
+    # Sorted by time, so that the last rows have the last invoices; 60 rows an invoice are more than enough.
+    lines = parquet.read_table(table)
+    for line in lines.slice(max(0, lines.num_rows - 60 * count)).to_pylist():
+        number, code = str(line["InvoiceNo"]), str(line["StockCode"]).strip().upper()
+        rows = invoices.setdefault(number, [])
+        if len(rows) == 20:
+            continue
+        quantity = Decimal(int(line["Quantity"]))
+        customer = line["CustomerID"]
+        rows.append(
+            Row(
+                invoice_no=number,
+                customer_id=None if customer is None or customer != customer else str(int(float(customer))),
+                # As published, dates have no zone; this shop's is UTC.
+                date=int(line["InvoiceDate"].replace(tzinfo=UTC).timestamp()),
+                stock_code=code,
+                description=line["Description"],
+                quantity=-abs(quantity) if number.startswith("C") else quantity,
+                price=float(line["UnitPrice"]),
+                country=str(line["Country"]),
+                product=code[:5].isdigit() and len(code) >= 5,
+            )
+        )
+    return Shop("uci", list(invoices.values())[-count:])
+
+
+def _made_up(count: int, rng: random.Random) -> Shop:
+    """Customers who come back with their favourites, returns, lines that are no sale; two customers buy very often."""
+    start = int(datetime(2011, 1, 3, tzinfo=UTC).timestamp())
+    codes = [f"{10_000 + 7 * i}{rng.choice(['', '', 'A', 'B'])}" for i in range(300)] + ["ÄÖ 12", "tab\there", "{x}%"]
+    prices = {code: rng.randrange(10, 2_000) / 100 for code in codes}
+    customers = [str(12_000 + i) for i in range(400)] + ["zoë", "a b", "x{1}%y", "0012"]
+    favourites = {customer: rng.sample(codes, 12) for customer in customers}
+    invoices = []
+    for number in range(count):
+        customer = customers[rng.randrange(2)] if rng.random() < 0.03 else rng.choice(customers)
+        date = start + rng.randrange(300 * 86_400)
+        rows = []
+        for place in range(rng.randrange(1, 9)):
+            code = rng.choice(favourites[customer] if rng.random() < 0.7 else codes)
+            quantity = Decimal(rng.randrange(1, 25)) if rng.random() < 0.9 else Decimal(rng.randrange(1, 9_999)) / 1000
+            row = Row(str(500_000 + number), customer, date, code, f"ITEM {code}", quantity, prices[code])
+            match rng.randrange(40):
+                case 0:
+                    row = replace(row, price=0.0)
+                case 1:
+                    row = replace(row, quantity=Decimal(0))
+                case 2:
+                    row = replace(row, price=-1.5)
+                case 3 | 4 | 5 | 6:
+                    row = replace(row, quantity=-quantity)
+                case 7 | 8 | 9:
+                    row = replace(row, line_id=f"line-{place // 2}")  # an id given twice, too
+                case 10:
+                    row = replace(row, date=date + rng.randrange(-86_400, 86_400))
+            rows.append(row)
+        if rng.random() < 0.05:
+            rows = [replace(row, customer_id=None) for row in rows]
+        invoices.append(rows)
+    return Shop("plain", invoices)
+
+
+def send_carelessly(shop: Shop, rng: random.Random) -> list[Event]:
+    """The shop's events in both shapes, lines apart, 5 % twice, 30 % late, with garbage of every kind in between."""
+    events = [event for invoice in shop.invoices for event in _events(invoice, rng)]
+    events += rng.sample(events, len(events) // 20)
+    # A late event comes anywhere after its place.
+    places = {place: float(place) for place in range(len(events))}
+    for place in rng.sample(range(len(events)), len(events) * 3 // 10):
+        places[place] = rng.uniform(place, len(events))
+    events = [events[place] for place in sorted(places, key=places.__getitem__)]
+    for bad in garbage() * 3:
+        events.insert(rng.randrange(len(events)), bad)
+    return events
+
+
+def _events(invoice: list[Row], rng: random.Random) -> Iterator[Event]:
+    """An invoice as one event, as a few parts, or line by line."""
+    way = rng.random()
+    if way < 0.4:
+        parts = [invoice]
+    elif way < 0.6:
+        cut = rng.randrange(len(invoice) + 1)
+        parts = [part for part in (invoice[:cut], invoice[cut:]) if part]
+    else:
+        parts = []
+        yield from (_event(_flat(row, rng), row, rng) for row in invoice)
+    for part in parts:
+        # One event carries one date; a line of another day comes in an event of its own.
+        for _, group in groupby(part, key=lambda row: row.date):
+            rows = list(group)
+            yield _event(_whole(rows, rng), rows[0], rng)
+
+
+def _event(content: dict[str, Any], row: Row, rng: random.Random) -> Event:
+    text = json.dumps(content, ensure_ascii=rng.random() < 0.5)
+    return Event(text.encode(), _key(row, rng))
+
+
+def _key(row: Row, rng: random.Random) -> bytes | None:
+    """The customer, as agreed; or what storefronts do instead."""
+    if rng.random() < 0.9:
+        return (row.customer_id or "").encode()
+    return rng.choice([None, b"", b"\xff\xfe\x00", b"12000", b"null", row.invoice_no.encode(), b"k" * 500])
+
+
+def _whole(rows: list[Row], rng: random.Random) -> dict[str, Any]:
+    first = rows[0]
+    content: dict[str, Any] = {
+        "invoice_no": _code(first.invoice_no, rng),
+        "customer_id": _customer(first.customer_id, rng),
+        "invoice_date": _date(first.date, rng),
+        "country": first.country,
+        "lines": [
+            {
+                "stock_code": _code(row.stock_code, rng),
+                "description": row.description,
+                "quantity": _quantity(row),
+                "unit_price": row.price,
+            }
+            | ({"line_id": row.line_id} if row.line_id is not None else {})
+            for row in rows
+        ],
+    }
+    if rng.random() < 0.2:
+        content |= {"type": "invoice", "version": 1, "channel": {"name": "web", "tags": [1, None]}}
+    if rng.random() < 0.1:
+        content["customer"] = {"age": 41, "city": "Zürich"}
+        content["lines"][0]["attributes"] = {"category": "gifts"}
+    return content
+
+
+def _flat(row: Row, rng: random.Random) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "InvoiceNo": _code(row.invoice_no, rng),
+        "StockCode": _code(row.stock_code, rng),
+        "Description": row.description,
+        "Quantity": _quantity(row),
+        "InvoiceDate": _date(row.date, rng),
+        "UnitPrice": row.price,
+        "CustomerID": _customer(row.customer_id, rng),
+        "Country": row.country,
+    }
+    if row.line_id is not None:
+        content["line_id"] = row.line_id
+    if content["CustomerID"] is None and rng.random() < 0.5:
+        del content["CustomerID"]
+    return content
+
+
+def _quantity(row: Row) -> int | float:
+    whole = int(row.quantity)
+    return whole if whole == row.quantity else float(row.quantity)
+
+
+def _code(text: str, rng: random.Random) -> str | int:
+    if text.isdigit() and not text.startswith("0") and rng.random() < 0.3:
+        return int(text)
+    return f" {text} " if rng.random() < 0.1 else text
+
+
+def _customer(customer: str | None, rng: random.Random) -> str | int | float | None:
+    if customer is None:
+        return rng.choice([None, ""])
+    if customer.isdigit() and not customer.startswith("0"):
+        written: list[str | int | float] = [customer, int(customer), float(customer), f"{customer}.0"]
+        return rng.choice(written)
+    return customer
+
+
+def _date(seconds: int, rng: random.Random) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    ways = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.999Z", "%Y-%m-%dT%H:%M:%S+00:00"]
+    if moment.second == 0:
+        ways += ["%Y-%m-%d %H:%M", f"{moment.month}/{moment.day}/%Y %H:%M"]
+    way = rng.choice([*ways, ""])
+    return moment.strftime(way) if way else moment.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+
+
+def garbage() -> list[Event]:
+    """One event of every kind that must end in the dead letters."""
+    whole: dict[str, Any] = {
+        "invoice_no": "700001",
+        "customer_id": "66666",  # a customer without one good event must stay unknown
+        "invoice_date": "2011-06-01T10:00:00Z",
+        "lines": [{"stock_code": "22613", "description": "NAPKINS", "quantity": 2, "unit_price": 0.85}],
+    }
+    flat: dict[str, Any] = {
+        "InvoiceNo": "700002",
+        "StockCode": "22613",
+        "Description": "NAPKINS",
+        "Quantity": 2,
+        "InvoiceDate": "6/1/2011 10:00",
+        "UnitPrice": 0.85,
+        "CustomerID": 66666,
+    }
+    line = whole["lines"][0]
+
+    def with_lines(name: str, *values: Any) -> list[dict[str, Any]]:
+        return [whole | {"lines": [line, line | {name: value}]} for value in values]
+
+    def without(content: dict[str, Any], name: str) -> dict[str, Any]:
+        return {key: value for key, value in content.items() if key != name}
+
+    def each(content: dict[str, Any], name: str, *values: Any) -> list[dict[str, Any]]:
+        return [content | {name: value} for value in values]
+
+    contents: list[Any] = [
+        # Not an object, or not an invoice.
+        None, True, 3, "invoice", [], [whole], {}, {"hello": "world"}, {"lines": []},
+        # Missing and null.
+        *(without(whole, name) for name in ("invoice_no", "invoice_date", "lines")),
+        *(whole | {name: None} for name in ("invoice_no", "invoice_date", "lines")),
+        *(without(flat, name) for name in ("InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice")),
+        *(flat | {name: None} for name in ("StockCode", "Quantity", "InvoiceDate", "UnitPrice")),
+        *(whole | {"lines": [line, without(line, name)]} for name in ("stock_code", "quantity", "unit_price")),
+        # Wrong types.
+        *each(whole, "invoice_no", 1.5, True, [], {}, "", "   ", "x" * 101),
+        *each(whole, "customer_id", True, [], {}, "x" * 101),
+        *each(whole, "lines", [], {}, "none", 1, [None], [[]], [line, 7], [line] * 10_001),
+        *with_lines("stock_code", None, 1.5, False, [], "", " ", "x" * 101),
+        *with_lines("quantity", None, "12", [], True, 0.0001, 1e7 + 1, -1e9, 10**30),
+        *with_lines("unit_price", None, "0.85", {}, False, 1e8, 10**400),
+        *with_lines("description", 5, [], "x" * 1_001),
+        *each(whole, "type", "refund", 1),
+        *each(whole, "version", 2, "1"),
+        # Dates that are none.
+        *each(whole, "invoice_date",
+            "", "yesterday", "2011-13-01T00:00:00Z", "2011-02-30 10:00", "13/13/2011 10:00", 1307000000, ["2011"],
+            "2100-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
+        ),
+    ]  # fmt: skip
+    texts = [json.dumps(content).encode() for content in contents]
+    good = json.dumps(whole).encode()
+    raw: list[bytes | None] = [
+        None,
+        b"",
+        b" ",
+        b"\x00",
+        b"not json",
+        b"{",
+        good[:-1],
+        good + b"}",
+        good + good,
+        good.replace(b"NAPKINS", b"NAP\xff\xfeKINS"),
+        good.replace(b"NAPKINS", b"NAP\xed\xa0\x80KINS"),
+        good.decode().encode("utf-16"),
+        good.replace(b"0.85", b"NaN"),
+        good.replace(b"0.85", b"Infinity"),
+        good.replace(b"0.85", b"1e999"),
+        good.replace(b": 2,", b": -Infinity,"),
+        good.replace(b"NAPKINS", b"NAP\nKINS"),
+        b"[" * 50_000,
+        b'{"a":' * 50_000,
+        good.replace(b'"lines"', b'"x": ' + b"[" * 5_000 + b"]" * 5_000 + b', "lines"'),
+        b'{"invoice_no": "' + b"x" * 900_000 + b'"}',
+        json.dumps(whole | {"note": "x" * 1_000_000}).encode(),
+        b"InvoiceNo,StockCode\n1,2",
+        b"<invoice/>",
+        bytes(range(256)),
+    ]
+    keys = [b"66666", None, b"12000", b"\xff"]
+    return [Event(value, keys[i % len(keys)], good=False) for i, value in enumerate([*texts, *raw])]
