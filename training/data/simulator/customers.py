@@ -1,0 +1,147 @@
+"""Customers: who comes on which day, and what they put into their baskets; all by columns, one row a customer."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.simulator.catalogue import Catalogue, Floats, Ints
+
+REMEMBERED = 64
+"""Items of a customer's own assortment: what was bought before, the oldest forgotten first."""
+
+_NONE = -1
+_COUNTRIES = np.array(
+    ["United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Norway"], dtype=object
+)
+_SHARES = (0.9, 0.026, 0.024, 0.016, 0.01, 0.009, 0.008, 0.007)
+
+
+class Basket(NamedTuple):
+    """Lines of all baskets of a day, in the order of ``visitor``: customer rows, item rows, units, prices."""
+
+    visitor: Ints
+    item: Ints
+    quantity: Ints
+    price: Floats
+
+
+class Customers:
+    """The shop's customers; drawing their baskets changes what they remember."""
+
+    def __init__(self, number: int, days: int, catalogue: Catalogue, random: np.random.Generator) -> None:
+        self._catalogue = catalogue
+        self._random = random
+        early = random.random(number) < 0.4
+        self.next_visit: Floats = np.where(early, random.exponential(35, number), random.uniform(0, days, number))
+        self.country = random.choice(_COUNTRIES, number, p=_SHARES)
+        self._mean_gap = np.clip(random.lognormal(np.log(48), 0.75, number), 6, 260)
+        self._evenness = random.uniform(1.2, 4, number)
+        self._loyalty = random.beta(4, 1.7, number)
+        self._size = np.clip(random.lognormal(np.log(14), 0.75, number), 1, 90)
+        self._repeats = random.beta(3, 5, number)
+        self._units = np.clip(random.lognormal(0, 0.8, number), 0.3, 20)
+        categories = len(catalogue.bounds) - 1
+        self._tastes = random.integers(0, categories, (number, 3))
+        self._known = np.full((number, REMEMBERED), _NONE, dtype=np.int32)
+        self._weight = np.zeros((number, REMEMBERED), dtype=np.float32)
+        self._turn = np.zeros(number, dtype=np.int64)
+
+    def visitors(self, day: int, rush: float) -> Ints:
+        """Customers who come on a day, in random order; their next visit is drawn, for some there is none.
+
+        ``rush`` above 1 shortens the gaps, as before Christmas.
+        """
+        due = np.flatnonzero(self.next_visit <= day)
+        shape = self._evenness[due]
+        gap = self._random.gamma(shape, self._mean_gap[due] / shape / rush)
+        stays = self._random.random(len(due)) < np.where(self._turn[due] == 0, self._loyalty[due], 0.96)
+        self.next_visit[due] = np.where(stays, day + np.maximum(gap, 0.5), np.inf)
+        return self._random.permutation(due)
+
+    def fill(self, visitors: Ints, demand: Floats) -> Basket:
+        """Draw one basket for each visitor: some of what is remembered, some new, some that goes with the rest."""
+        size = np.clip(self._size[visitors] * self._random.lognormal(0, 0.45, len(visitors)), 1, 150).astype(np.int64)
+        wanted = self._random.binomial(size, self._repeats[visitors])
+        again_row, again = self._remembered(visitors, wanted, demand)
+        found = np.bincount(again_row, minlength=len(visitors))
+        fresh_row = np.repeat(np.arange(len(visitors)), size - found)
+        fresh = self._discovered(visitors[fresh_row], demand)
+        row = np.concatenate([again_row, fresh_row])
+        item = np.concatenate([again, fresh])
+        beside_row, beside = self._beside(row, item, demand)
+        row, item = _distinct(np.concatenate([row, beside_row]), np.concatenate([item, beside]), len(demand))
+        self._remember(visitors[row], item)
+        quantity = self._quantities(visitors[row], item)
+        return Basket(visitors[row], item, quantity, self._catalogue.price[item])
+
+    def passers_by(self, number: int, demand: Floats) -> Basket:
+        """Baskets of people without an account; ``visitor`` numbers them from 0."""
+        size = np.clip(self._random.lognormal(np.log(18), 0.9, number), 1, 300).astype(np.int64)
+        row = np.repeat(np.arange(number), size)
+        row, item = _distinct(row, self._draw(demand, np.zeros(len(row)), np.full(len(row), demand.sum())), len(demand))
+        price = np.round(self._catalogue.price[item] * 1.9, 2)
+        return Basket(row, item, self._random.integers(1, 4, len(row)), price)
+
+    def _remembered(self, visitors: Ints, wanted: Ints, demand: Floats) -> tuple[Ints, Ints]:
+        """Of each visitor's own items, ``wanted`` without replacement, by weight and by what is wanted today."""
+        known = self._known[visitors]
+        with np.errstate(divide="ignore"):
+            key = np.log(self._weight[visitors]) + 0.6 * np.log(demand[known] + 1e-9)
+        key = np.where(known == _NONE, -np.inf, key + self._random.gumbel(size=known.shape))
+        order = np.argsort(-key, axis=1)
+        take = np.arange(REMEMBERED) < np.minimum(wanted, (known != _NONE).sum(axis=1))[:, None]
+        row, rank = np.nonzero(take)
+        return row, known[row, order[row, rank]].astype(np.int64)
+
+    def _discovered(self, customer: Ints, demand: Floats) -> Ints:
+        """One item a line: mostly of a favourite category, else of the whole shop, by what is wanted today."""
+        random, bounds = self._random, self._catalogue.bounds
+        total = np.concatenate([[0.0], np.cumsum(demand)])
+        taste = self._tastes[customer, random.choice(3, len(customer), p=(0.55, 0.3, 0.15))]
+        low, high = total[bounds[taste]], total[bounds[taste + 1]]
+        anywhere = (random.random(len(customer)) < 0.25) | (high <= low)
+        return self._draw(demand, np.where(anywhere, 0.0, low), np.where(anywhere, total[-1], high))
+
+    def _draw(self, demand: Floats, low: Floats, high: Floats) -> Ints:
+        """Items at random places of the running total of demand between two bounds."""
+        total = np.cumsum(demand)
+        at = low + self._random.random(len(low)) * (high - low)
+        return np.minimum(np.searchsorted(total, at, side="right"), int(np.flatnonzero(demand)[-1]))
+
+    def _beside(self, row: Ints, item: Ints, demand: Floats) -> tuple[Ints, Ints]:
+        """Variants of the same design, and the design that goes with it: what item-to-item models live on."""
+        family, begins = self._catalogue.family[item], self._catalogue.siblings
+        chance = self._random.random(len(item))
+        other = np.where(chance < 0.14, family, (family * 7 + 3) % (len(begins) - 1))
+        size = begins[other + 1] - begins[other]
+        beside = begins[other] + (self._random.random(len(item)) * size).astype(np.int64)
+        take = (chance < 0.24) & (demand[beside] > 0)
+        return row[take], beside[take]
+
+    def _remember(self, customer: Ints, item: Ints) -> None:
+        self._weight[np.unique(customer)] *= 0.9
+        line, slot = np.nonzero(self._known[customer] == item[:, None])
+        np.add.at(self._weight, (customer[line], slot), 1.0)
+        new = np.ones(len(item), dtype=bool)
+        new[line] = False
+        who, what = customer[new], item[new]
+        starts = np.flatnonzero(np.diff(who, prepend=-1))
+        rank = np.arange(len(who)) - np.repeat(starts, np.diff(np.append(starts, len(who))))
+        slot = (self._turn[who] + rank) % REMEMBERED
+        self._known[who, slot] = what
+        self._weight[who, slot] = 1.0
+        np.add.at(self._turn, who, 1)
+
+    def _quantities(self, customer: Ints, item: Ints) -> Ints:
+        """Packs of usual sizes; cheap items in larger ones, and each customer in a measure of their own."""
+        packs = np.array([1, 2, 3, 4, 6, 8, 10, 12, 24, 48])
+        size = self._units[customer] * 9 / np.sqrt(self._catalogue.price[item])
+        at = np.searchsorted(packs, size * self._random.lognormal(0, 0.6, len(item)))
+        return packs[np.minimum(at, len(packs) - 1)]
+
+
+def _distinct(row: Ints, item: Ints, items: int) -> tuple[Ints, Ints]:
+    """Each item once a basket, by basket; within it in the order of the catalogue."""
+    pairs: NDArray[np.int64] = np.unique(row * items + item)
+    return pairs // items, pairs % items
