@@ -1,0 +1,101 @@
+"""How the settings of the broker read in the three Kafka clients: confluent-kafka, kafka-python and Faust."""
+
+import logging
+import ssl
+from typing import Any
+
+from state.errors import SettingsError
+from state.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def broker_list(settings: Settings) -> list[str]:
+    """The brokers as ``["host:port", …]``.
+
+    Raises:
+        SettingsError: None is set.
+    """
+    if not settings.brokers:
+        raise SettingsError("NEXTBASKET_KAFKA_BROKERS is not set; give it the brokers, for example localhost:9092.")
+    return settings.brokers
+
+
+def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
+    """Configuration for a client of confluent-kafka, whose log lines go to this module's logger.
+
+    Raises:
+        SettingsError: No broker is set.
+    """
+    config = {
+        "bootstrap.servers": ",".join(broker_list(settings)),
+        "security.protocol": settings.kafka_security_protocol,
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        "ssl.ca.location": settings.kafka_ssl_cafile,
+        "ssl.certificate.location": settings.kafka_ssl_certfile,
+        "ssl.key.location": settings.kafka_ssl_keyfile,
+    }
+    return {
+        **{key: value for key, value in config.items() if value},
+        # An outage is said once by whoever waits for Kafka, not by every connection every few seconds.
+        "log_level": 3,
+        "logger": logger,
+        **more,
+    }
+
+
+def kafka_python_config(settings: Settings, **more: Any) -> dict[str, Any]:
+    """Configuration for a client of kafka-python.
+
+    Raises:
+        SettingsError: No broker is set.
+    """
+    config = {
+        "bootstrap_servers": broker_list(settings),
+        "security_protocol": settings.kafka_security_protocol,
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        "ssl_cafile": settings.kafka_ssl_cafile,
+        "ssl_certfile": settings.kafka_ssl_certfile,
+        "ssl_keyfile": settings.kafka_ssl_keyfile,
+        "api_version": tuple(int(part) for part in settings.kafka_api_version.split(".") if part),
+    }
+    return {**{key: value for key, value in config.items() if value}, **more}
+
+
+def faust_config(settings: Settings) -> dict[str, Any]:
+    """The part of a Faust application's configuration that says where the brokers are and who we are.
+
+    Raises:
+        SettingsError: No broker is set, or a certificate cannot be read.
+    """
+    import faust
+
+    config: dict[str, Any] = {"broker": [f"kafka://{broker}" for broker in broker_list(settings)]}
+    protocol = settings.kafka_security_protocol
+    context = _ssl_context(settings) if protocol.endswith("SSL") else None
+    if protocol.startswith("SASL"):
+        config["broker_credentials"] = faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password.get_secret_value(),
+            mechanism=settings.kafka_sasl_mechanism or "PLAIN",
+            ssl_context=context,
+        )
+    elif context is not None:
+        config["broker_credentials"] = faust.SSLCredentials(context)
+    return config
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile or None)
+        if settings.kafka_ssl_certfile:
+            context.load_cert_chain(settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile or None)
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(
+            f"The certificates for Kafka cannot be used ({error}); check NEXTBASKET_KAFKA_SSL_*."
+        ) from error
+    return context

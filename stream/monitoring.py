@@ -1,0 +1,105 @@
+"""Metrics for Prometheus (docs/operations.md); an entry point serves them over HTTP where a port is set."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+NAMESPACE = "nextbasket"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The worker's metrics, in a registry of their own; methods count, so that names and labels live here only."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, buckets=buckets, namespace=NAMESPACE, registry=self.registry)
+
+        self._events = counter("events", "Events taken from the topic")
+        self._dead_letters = counter("dead_letters", "Events dead-lettered", "cause")
+        self._anonymous = counter("anonymous_events", "Events without a customer, passed over")
+        self._lines = counter("lines", "Lines: new, known, behind, or why they were left out", "fate")
+        self._recommendations = counter("recommendations", "Answers: sent, or unchanged and not sent", "fate")
+        self._scores = counter("scores", "Recommendations scored against the invoice that followed")
+        self._hits = counter("score_hits", "Scores with a hit among the first 10")
+        self._fallbacks = counter("fallback_predictions", "Customers the model failed for")
+        self._outage_seconds = counter("outage_seconds", "Time spent waiting for what did not answer", "service")
+        self._batch = histogram("batch_events", "Events in a batch", SIZES)
+        self._stage = histogram("stage_seconds", "Time of each stage of a batch", SECONDS, "stage")
+        self._latency = histogram("latency_seconds", "From an event's timestamp to its confirmed answer", SECONDS)
+        self._lag = gauge("lag_events", "Events not yet finished", "partition")
+        self._model = gauge("model_info", "1 for the model that serves", "name", "version")
+        self._swaps = counter("model_swaps", "Models taken over")
+        self._refused = counter("models_refused", "Bundles refused")
+
+    def batch(self, events: int) -> None:
+        """A batch was finished."""
+        self._events.inc(events)
+        self._batch.observe(events)
+
+    def latency(self, seconds: float) -> None:
+        """An event's recommendation was confirmed this long after the event's timestamp."""
+        self._latency.observe(max(0.0, seconds))
+
+    def dead_letter(self, cause: str) -> None:
+        """An event was dead-lettered; ``cause`` is one of a few words, not the whole reason."""
+        self._dead_letters.labels(cause).inc()
+
+    def anonymous(self, events: int) -> None:
+        """Events without a customer were passed over."""
+        self._anonymous.inc(events)
+
+    def lines(self, fate: str, count: int) -> None:
+        """Lines met one fate."""
+        self._lines.labels(fate).inc(count)
+
+    def recommendations(self, fate: str, count: int) -> None:
+        """Answers met one fate."""
+        self._recommendations.labels(fate).inc(count)
+
+    def score(self, hit: bool) -> None:
+        """A score was published."""
+        self._scores.inc()
+        self._hits.inc(int(hit))
+
+    def fallback(self) -> None:
+        """The model failed for a customer."""
+        self._fallbacks.inc()
+
+    def model(self, name: str, version: str) -> None:
+        """A model serves from now on."""
+        self._model.clear()
+        self._model.labels(name, version).set(1)
+        self._swaps.inc()
+
+    def model_refused(self) -> None:
+        """A bundle was refused."""
+        self._refused.inc()
+
+    def lag(self, partition: int, events: int) -> None:
+        """So many events of a partition are not finished."""
+        self._lag.labels(str(partition)).set(events)
+
+    def outage(self, service: str, seconds: float) -> None:
+        """A service did not answer for a while."""
+        self._outage_seconds.labels(service).inc(seconds)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage of a batch."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self._stage.labels(name).observe(perf_counter() - start)
