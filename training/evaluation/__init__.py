@@ -1,0 +1,1 @@
+"""How models are judged: spans, prequential runs, metrics, intervals, reports (docs/evaluation.md)."""

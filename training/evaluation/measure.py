@@ -1,0 +1,155 @@
+"""From rankings to figures: each metric invoice by invoice, then the mean, with intervals and by length of history."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.intervals import interval
+from training.evaluation.metrics import coverage, expected_calibration_error, hit_at, ndcg_at, recall_at
+from training.evaluation.prequential import Case, Ranking, Run
+
+PER_INVOICE = (
+    "hit@1",
+    "recall@10",
+    "ndcg@10",
+    "hit@10",
+    "recall@20",
+    "ndcg@20",
+    "hit@20",
+    "recall@20_repeat",
+    "recall@20_new",
+    "recall@20_cold",
+)
+"""Metrics with one value an invoice, in the order of the report."""
+
+CALIBRATION_DEPTH = 20
+"""Calibration is judged over this many first items of every ranking."""
+
+COVERAGE_DEPTH = 10
+
+LENGTHS: tuple[tuple[str, int, int], ...] = (("1", 1, 1), ("2", 2, 2), ("3-5", 3, 5), ("6+", 6, 1 << 30))
+"""Groups by the number of earlier purchase invoices: name, least, most."""
+
+Values = dict[str, NDArray[np.float64]]
+"""Metric to one value a case ``[cases]``, NaN where it is not defined there."""
+
+
+class Measured(NamedTuple):
+    """One model on one run: values invoice by invoice, and what is only defined over all of them."""
+
+    values: Values
+    overall: dict[str, float]
+
+
+class Figures(NamedTuple):
+    """What is reported of one model: means, 95 % intervals of them, and means by length of history with their size."""
+
+    mean: dict[str, float]
+    interval: dict[str, tuple[float, float]]
+    by_length: dict[str, dict[str, float]]
+
+
+def measure(run: Run, model: str) -> Measured:
+    """All metrics of one model on one run.
+
+    At the task ``discover`` what was wanted is what was new; known items are in no ranking.
+    """
+    rankings = run.rankings[model]
+    wanted = [case.new if run.task == "discover" else case.wanted for case in run.cases]
+    rows = [_row(case, basket, ranked) for case, basket, ranked in zip(run.cases, wanted, rankings, strict=True)]
+    columns = np.asarray(rows, np.float64).reshape(len(rows), len(PER_INVOICE))
+    values = {name: columns[:, place] for place, name in enumerate(PER_INVOICE)}
+    said = [p for ranked in rankings for p in ranked.probabilities[:CALIBRATION_DEPTH]]
+    came = [
+        float(code in basket)
+        for basket, ranked in zip(wanted, rankings, strict=True)
+        for code in ranked.stock_codes[:CALIBRATION_DEPTH]
+    ]
+    return Measured(
+        values,
+        {
+            "coverage@10": coverage([ranked.stock_codes for ranked in rankings], run.catalogue, COVERAGE_DEPTH),
+            "ece@20": expected_calibration_error(np.asarray(said, np.float64), np.asarray(came, np.float64)),
+        },
+    )
+
+
+def _row(case: Case, basket: frozenset[str], ranked: Ranking) -> list[float]:
+    codes = ranked.stock_codes
+    return [
+        hit_at(codes, basket, 1),
+        recall_at(codes, basket, 10),
+        ndcg_at(codes, basket, 10),
+        hit_at(codes, basket, 10),
+        recall_at(codes, basket, 20),
+        ndcg_at(codes, basket, 20),
+        hit_at(codes, basket, 20),
+        recall_at(codes, case.repeat, 20),
+        recall_at(codes, case.new, 20),
+        recall_at(codes, case.cold, 20),
+    ]
+
+
+def average(measured: Sequence[Measured]) -> Measured:
+    """The mean over seeds, value by value: all seeds met the same cases in the same order."""
+    first = measured[0]
+    values = {name: np.mean([each.values[name] for each in measured], axis=0) for name in first.values}
+    overall = {name: float(np.mean([each.overall[name] for each in measured])) for name in first.overall}
+    return Measured(values, overall)
+
+
+def figures(measured: Measured, cases: Sequence[Case], *, seed: int) -> Figures:
+    """Means, intervals over customers, and means by length of history.
+
+    Args:
+        measured: The values of one model.
+        cases: The cases they belong to, in the same order.
+        seed: For the resampling: the same values give the same intervals.
+    """
+    who = customers(cases)
+    mean, ends = dict[str, float](), dict[str, tuple[float, float]]()
+    for name, values in measured.values.items():
+        drawn = interval(values, who, generator=np.random.default_rng(seed))
+        mean[name], ends[name] = drawn.mean, (drawn.low, drawn.high)
+    earlier = np.asarray([case.earlier for case in cases], np.int64)
+    by_length: dict[str, dict[str, float]] = {}
+    for group, least, most in LENGTHS:
+        inside = (earlier >= least) & (earlier <= most)
+        held = {"n": float(inside.sum())}
+        held.update((name, _mean(values[inside])) for name, values in measured.values.items())
+        by_length[group] = held
+    return Figures(mean | measured.overall, ends, by_length)
+
+
+def gain(
+    better: Measured, worse: Measured, cases: Sequence[Case], metric: str, *, seed: int
+) -> tuple[float, float, float]:
+    """How much one model is above another in a metric: mean difference and its 95 % interval over customers."""
+    return interval(
+        better.values[metric] - worse.values[metric], customers(cases), generator=np.random.default_rng(seed)
+    )
+
+
+def customers(cases: Sequence[Case]) -> NDArray[np.int64]:
+    """A number for the customer of each case, int64 ``[cases]``."""
+    numbers: dict[str, int] = {}
+    return np.asarray([numbers.setdefault(case.customer_id, len(numbers)) for case in cases], np.int64)
+
+
+def means(measured: Mapping[str, Measured]) -> dict[str, dict[str, float]]:
+    """By model the mean of every metric, without intervals: what a manifest holds and the gate decides by.
+
+    A metric that is defined nowhere is left out: JSON knows no NaN.
+    """
+    table: dict[str, dict[str, float]] = {}
+    for model, each in measured.items():
+        held = {name: _mean(values) for name, values in each.values.items()} | each.overall
+        table[model] = {name: value for name, value in held.items() if np.isfinite(value)}
+    return table
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")

@@ -1,0 +1,146 @@
+"""Prequential evaluation: every invoice of a span is predicted from what was known, then joins what is known.
+
+Every model answers through its scorer, along the walk that also makes training examples: the code that is judged is the
+code that serves. One pass serves any number of models.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from state.dates import DAY
+from state.invoice import Invoice
+from training.data.walk import When, is_purchase, walk
+from training.evaluation.split import Span
+from training.models.model import Progress, quiet
+from training.serving.scorer import Scorer
+
+Task = Literal["next-basket", "discover"]
+"""Rank everything, or only what the customer never bought (over invoices that hold such an item)."""
+
+DEPTH = 100
+"""Length of the rankings that are kept."""
+
+COLD_DAYS = 30
+"""An item is cold as long as its first sale lies less than this many days back."""
+
+
+class Case(NamedTuple):
+    """One invoice that was to be predicted, and what makes it easy or hard.
+
+    ``wanted`` are the distinct items bought; ``repeat`` and ``new`` split them by whether the customer bought them in
+    any earlier invoice, returned later or not; ``cold`` are those of ``new`` first sold, by anybody, less than
+    ``COLD_DAYS`` before.
+    ``earlier`` counts the customer's purchase invoices before this one.
+    """
+
+    invoice_no: str
+    customer_id: str
+    wanted: frozenset[str]
+    repeat: frozenset[str]
+    new: frozenset[str]
+    cold: frozenset[str]
+    earlier: int
+
+
+class Ranking(NamedTuple):
+    """What a model said: stock codes, best first, and the probability of each."""
+
+    stock_codes: list[str]
+    probabilities: list[float]
+
+
+class Run(NamedTuple):
+    """Cases in the order of the walk, and for each model its rankings of them; ``catalogue``: items ever sold."""
+
+    moment: When
+    task: Task
+    cases: list[Case]
+    rankings: dict[str, list[Ranking]]
+    catalogue: int
+
+
+def cases(invoices: Sequence[Invoice], judged: Span) -> tuple[dict[int, Case], dict[int, frozenset[str]], int]:
+    """What is to be predicted in a span: every purchase invoice whose customer has an earlier one.
+
+    Args:
+        invoices: The log, sorted by (date, invoice number).
+        judged: The span.
+
+    Returns:
+        Cases by position in the log; by the same position everything the customer had bought before; and the number of
+        items sold before the span's end.
+    """
+    found: dict[int, Case] = {}
+    known_then: dict[int, frozenset[str]] = {}
+    known: dict[str, set[str]] = {}
+    earlier: dict[str, int] = {}
+    first_sold: dict[str, int] = {}
+    for position, invoice in enumerate(invoices):
+        if invoice.date >= judged.end:
+            break
+        customer = invoice.customer_id
+        if customer is None or not is_purchase(invoice):
+            continue
+        bought = frozenset(line.stock_code for line in invoice.lines if line.quantity > 0)
+        before = known.setdefault(customer, set())
+        for code in bought:
+            first_sold.setdefault(code, invoice.date)
+        if invoice.date >= judged.start and customer in earlier:
+            new = frozenset(bought - before)
+            cold = frozenset(code for code in new if invoice.date - first_sold[code] < COLD_DAYS * DAY)
+            found[position] = Case(
+                invoice.invoice_no, customer, bought, frozenset(bought & before), new, cold, earlier[customer]
+            )
+            known_then[position] = frozenset(before)
+        before |= bought
+        earlier[customer] = earlier.get(customer, 0) + 1
+    return found, known_then, len(first_sold)
+
+
+def run(
+    invoices: Sequence[Invoice],
+    scorers: Mapping[str, Scorer],
+    judged: Span,
+    *,
+    moment: When | Literal["both"] = "visit",
+    task: Task = "next-basket",
+    window: int = 100,
+    depth: int = DEPTH,
+    progress: Progress = quiet,
+) -> dict[When, Run]:
+    """Let every scorer rank before every invoice of a span.
+
+    Args:
+        invoices: The whole log from its beginning, sorted by (date, invoice number); returns included.
+        scorers: By the name under which a model is reported. They must not have been fitted on the span.
+        judged: The span whose invoices are predicted.
+        moment: Just before the invoice (visit), right after the customer's previous one (emission), or both.
+        task: What is ranked.
+        window: Number of invoices that a history holds, as in the stream.
+        depth: Length of the rankings.
+        progress: Told after every invoice.
+
+    Returns:
+        One run a moment, visit first.
+    """
+    found, known, catalogue = cases(invoices, judged)
+    if task == "discover":
+        found = {position: case for position, case in found.items() if case.new}
+    moments: tuple[When, ...] = ("visit", "emission") if moment == "both" else (moment,)
+    runs = {when: Run(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
+    done, total = 0, len(found) * len(moments)
+    # One customer a call: the item table is valid only until the walk's next step, and every invoice changes it.
+    for step in walk(invoices, moment=moment, start=judged.start, end=judged.end, window=window):
+        case = found.get(step.position)
+        if case is None:
+            continue
+        this = runs[step.moment]
+        this.cases.append(case)
+        hidden = known[step.position] if task == "discover" else frozenset[str]()
+        for name, scorer in scorers.items():
+            candidates = scorer.predict([step.history], step.items, step.now, depth + len(hidden))[0].candidates
+            kept = [candidate for candidate in candidates if candidate.stock_code not in hidden][:depth]
+            this.rankings[name].append(Ranking([c.stock_code for c in kept], [c.probability for c in kept]))
+        done += 1
+        progress(done, total)
+    return runs

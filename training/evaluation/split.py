@@ -1,0 +1,70 @@
+"""Spans of days, half-open: ``--from`` is in the span, ``--to`` is not."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from state.invoice import Invoice
+from training.errors import SplitError
+
+
+class Span(NamedTuple):
+    """From ``start`` (included) to ``end`` (not included), seconds since 1970."""
+
+    start: int
+    end: int
+
+
+def moment(text: str, zone: str = "UTC") -> int:
+    """A day (``2011-11-09``: its first second) or a date with a time, as seconds since 1970.
+
+    Args:
+        text: ISO 8601; one without a zone is read in ``zone``.
+        zone: Name of the zone, as in the settings.
+
+    Raises:
+        SplitError: It is no date.
+    """
+    try:
+        date = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise SplitError(f"{text!r} is no date: give a day such as 2011-11-09.") from None
+    return int((date if date.tzinfo else date.replace(tzinfo=ZoneInfo(zone))).timestamp())
+
+
+def day(seconds: int) -> str:
+    """The day of a date in UTC, as it is written in a report."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def span(start: str, end: str, zone: str = "UTC") -> Span:
+    """A half-open span from two dates.
+
+    Raises:
+        SplitError: One is no date, or the end does not come after the start.
+    """
+    parsed = Span(moment(start, zone), moment(end, zone))
+    if parsed.end <= parsed.start:
+        raise SplitError(f"--to {end} does not come after --from {start}: the span from the one to the other is empty.")
+    return parsed
+
+
+def check(invoices: Sequence[Invoice], judged: Span) -> None:
+    """Make sure that something lies before the span, to learn from, and something in it, to judge by.
+
+    Args:
+        invoices: The log, sorted by date.
+        judged: The span that is to be predicted.
+
+    Raises:
+        SplitError: The log is empty, or all of it lies on one side of the span's start, or behind its end.
+    """
+    if not invoices:
+        raise SplitError("The data holds no invoice at all: is it the right table?")
+    first, last = invoices[0].date, invoices[-1].date
+    covers = f"the data runs from {day(first)} to {day(last)}"
+    if first >= judged.start:
+        raise SplitError(f"Nothing lies before {day(judged.start)} to learn from: {covers}.")
+    if last < judged.start:
+        raise SplitError(f"Nothing lies in or after {day(judged.start)} to judge by: {covers}.")

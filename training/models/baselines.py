@@ -1,0 +1,194 @@
+"""Baselines as models: what there is to fit of them is a calibration, chances of a return, and EASE's neighbours."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.dates import DAY
+from state.invoice import Invoice
+from training.data.walk import is_purchase, walk
+from training.errors import TooLittleData, UnknownModel
+from training.features.item_to_item import Neighbours, cooccurrence, ease
+from training.models.model import Progress, quiet
+from training.serving.baseline_formulas import FORMULAS, USES_EASE
+from training.serving.baseline_scorers import BaselineScorer, Calibration, Related
+from training.serving.returns import Returns, gaps
+
+logger = logging.getLogger(__name__)
+
+RIDGE = 300.0
+"""EASE's λ, as on docs/evaluation.md."""
+NEIGHBOURS = 400
+"""An item keeps this many neighbours: the figures are those of all of them to the third decimal."""
+MAX_ITEMS = 6_000
+"""The fit inverts a matrix over the items: beyond this many, the least sold have no neighbours."""
+
+CALIBRATION_DAYS = 28
+"""Probabilities are fitted to what happened in the last days before the end of the data."""
+CALIBRATION_DEPTH = 20
+CALIBRATION_LEAST = 50
+"""With fewer predictions to learn from, the calibration of an unknown shop is kept."""
+CALIBRATION_MOST = 1_000
+LEAST_SLOPE = 1e-3
+
+
+class FittedBaseline:
+    """A baseline that can be judged, served and saved."""
+
+    def __init__(self, scorer: BaselineScorer) -> None:
+        self.scorer = scorer
+
+    def save(self, folder: Path) -> None:
+        """Write everything a bundle needs but its manifest into an empty folder."""
+        self.scorer.save(folder)
+
+
+class Baseline:
+    """One of the simple models of ``training.serving.baseline_formulas``; nothing in it is left to chance."""
+
+    seeded = False
+
+    def __init__(self, name: str, *, window: int = 100, calibrate: bool = True) -> None:
+        """Choose a baseline.
+
+        Args:
+            name: Which formula.
+            window: Number of invoices that a history holds, as in the stream.
+            calibrate: Whether probabilities are fitted; without it they are those of an unknown shop, and the fit is
+                quicker by one walk over the log.
+
+        Raises:
+            UnknownModel: No baseline is called that.
+        """
+        if name not in FORMULAS:
+            raise UnknownModel(f"There is no baseline {name!r}; there are {', '.join(FORMULAS)}.")
+        self.name = name
+        self._window = window
+        self._calibrate = calibrate
+
+    def fit(
+        self, invoices: Sequence[Invoice], *, until: int, seed: int = 0, progress: Progress = quiet
+    ) -> FittedBaseline:
+        """Learn from what is dated before ``until``; ``seed`` changes nothing. See ``Model``."""
+        fitted = fit_all([self.name], invoices, until=until, window=self._window, calibrate=self._calibrate)
+        progress(1, 1, self.name)
+        return fitted[self.name]
+
+
+def fit_all(
+    names: Sequence[str], invoices: Sequence[Invoice], *, until: int, window: int = 100, calibrate: bool = True
+) -> dict[str, FittedBaseline]:
+    """Fit several baselines for little more than one costs: they share the walk, the neighbours and the curves.
+
+    Raises:
+        TooLittleData: Nothing was bought before ``until``.
+    """
+    bought = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i)]
+    if not bought or bought[0][1] >= until:
+        raise TooLittleData("Nothing was bought before the given date: there is nothing to learn from.")
+    start = until - CALIBRATION_DAYS * DAY
+    calibrations: dict[str, Calibration | None] = dict.fromkeys(names)
+    if calibrate:
+        # What is judged must not have been learnt from: the calibration has neighbours of its own.
+        earlier = neighbours(invoices, start) if USES_EASE.intersection(names) else None
+        scorers = {name: _scorer(name, earlier) for name in names}
+        calibrations = fit_calibrations(scorers, invoices, start, until, window)
+    related = neighbours(invoices, until) if USES_EASE.intersection(names) else None
+    returns = Returns.fit(gaps(bought, until))
+    return {
+        name: FittedBaseline(_scorer(name, related, calibration=calibrations[name], returns=returns)) for name in names
+    }
+
+
+def _scorer(
+    name: str, related: Related | None, *, calibration: Calibration | None = None, returns: Returns | None = None
+) -> BaselineScorer:
+    return BaselineScorer(
+        name,
+        "unpublished",
+        calibration=calibration,
+        returns=returns,
+        related=related if name in USES_EASE else None,
+    )
+
+
+def neighbours(invoices: Sequence[Invoice], until: int, *, ridge: float = RIDGE, keep: int = NEIGHBOURS) -> Related:
+    """EASE over the baskets dated before ``until``: for each item its weightiest neighbours, for or against."""
+    sold: dict[str, int] = {}
+    baskets: list[list[str]] = []
+    for invoice in invoices:
+        if invoice.date >= until:
+            break
+        if invoice.customer_id is not None:
+            bought = list(dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0))
+            for code in bought:
+                sold[code] = sold.get(code, 0) + 1
+            baskets.append(bought)
+    codes = sorted(sold, key=lambda code: (-sold[code], code))[:MAX_ITEMS]
+    place = {code: number for number, code in enumerate(codes)}
+    rows = [np.asarray([place.get(code, -1) for code in basket], np.int32) for basket in baskets]
+    weights = ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), ridge) if codes else np.zeros((0, 0), np.float32)
+    kept = min(keep, len(codes))
+    index = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept] if kept else np.zeros((0, 0))
+    index = index.astype(np.int32)
+    return Related(codes, Neighbours(index, np.take_along_axis(weights, index, axis=1)))
+
+
+def fit_calibrations(
+    scorers: Mapping[str, BaselineScorer], invoices: Sequence[Invoice], start: int, end: int, window: int
+) -> dict[str, Calibration | None]:
+    """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999, with the number of baskets beside the score.
+    None where too few predictions lie in the span, or all came out alike. Where there are many, evenly spaced ones are taken.
+    """
+    seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
+    spacing = -(-_targets(invoices, start, end) * 2 // CALIBRATION_MOST)
+    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
+        if number % spacing:
+            continue
+        wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
+        for name, scorer in scorers.items():
+            codes, scores, n_baskets = scorer.rank(moment.history, moment.items, moment.now, CALIBRATION_DEPTH)
+            seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
+    return {name: _calibration(cases) if len(cases) >= CALIBRATION_LEAST else None for name, cases in seen.items()}
+
+
+def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
+    return sum(start <= invoice.date < end and is_purchase(invoice) for invoice in invoices)
+
+
+def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> Calibration | None:
+    came = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
+    if came.min() == came.max():
+        return None
+    epsilon = Calibration().epsilon
+    score = np.log(np.maximum(np.concatenate([scores for scores, _, _ in cases]), 0.0) + epsilon)
+    size = np.concatenate([np.full(len(scores), np.log1p(n_baskets)) for scores, n_baskets, _ in cases])
+    bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), came)
+    if slope < LEAST_SLOPE:  # the scores say nothing: only the base rate is left, and the order must stay
+        bias, slope, per_basket = float(np.log(came.mean() / (1.0 - came.mean()))), LEAST_SLOPE, 0.0
+    return Calibration(bias, slope, per_basket, epsilon)
+
+
+def logistic(inputs: NDArray[np.float64], came: NDArray[np.float64], *, ridge: float = 1.0) -> tuple[float, ...]:
+    """Weights of a logistic regression by Newton's method, with a penalty of ½ ``ridge`` ‖w‖².
+
+    Args:
+        inputs: ``[n, inputs]``, a column of ones for the bias among them.
+        came: 0 or 1 ``[n]``.
+        ridge: Keeps the weights finite where the outcome can be told for sure.
+    """
+    weights = np.zeros(inputs.shape[1])
+    penalty = ridge * np.eye(len(weights))
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(inputs @ weights, -30.0, 30.0)))
+        slope = inputs.T @ (came - p) - ridge * weights
+        step = np.linalg.solve((inputs * (p * (1.0 - p))[:, None]).T @ inputs + penalty, slope)
+        weights += step
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    return tuple(float(weight) for weight in weights)
