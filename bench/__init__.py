@@ -1,0 +1,1 @@
+"""Benchmarks: figures with the command that makes them. Never part of a test."""
