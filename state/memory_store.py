@@ -167,4 +167,5 @@ def _note_newest(customer: _Customer, invoice: Invoice) -> None:
         return
     held = next((other for other in customer.history.invoices if other.invoice_no == invoice.invoice_no), None)
     if held is None or all(line.quantity < 0 for line in held.lines):
-        customer.newest = _Newest(invoice.date, invoice.invoice_no, standing_of(customer.last, invoice.invoice_no))
+        standing = standing_of(customer.last, invoice.invoice_no) if customer.last else None
+        customer.newest = _Newest(invoice.date, invoice.invoice_no, standing)

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -61,7 +60,7 @@ def _brokers(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if value and urlsplit(value).scheme not in REDIS_SCHEMES:
+    if value and value.partition("://")[0] not in REDIS_SCHEMES:  # the rest may hold a password
         raise ValueError(f"it must begin with one of {', '.join(scheme + '://' for scheme in REDIS_SCHEMES)}")
     return value
 

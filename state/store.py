@@ -71,10 +71,8 @@ def over_the_cap(customer_id: str, cap: int) -> str:
     )
 
 
-def standing_of(last: Recommendation | None, invoice_no: str) -> Standing | None:
+def standing_of(last: Recommendation, invoice_no: str) -> Standing:
     """A recommendation as what stands against an invoice."""
-    if last is None:
-        return None
     model = f"{last.model.name}/{last.model.version}"
     return Standing(invoice_no, last.rec_id, model, [item.stock_code for item in last.items])
 

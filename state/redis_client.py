@@ -1,0 +1,126 @@
+"""Connecting to Redis, one server or a Cluster, and saying what went wrong there in our own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+
+from state.errors import SettingsError, StoreRefused, StoreUnavailable
+from state.settings import Settings
+
+CONNECT_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 15.0
+"""Long enough for a batch on the largest histories, short enough to notice a dead server."""
+
+_UNAVAILABLE = (
+    "LOADING",
+    "BUSY ",
+    "READONLY",
+    "OOM ",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "NOREPLICAS",
+    "MISCONF",
+)
+"""What Redis answers when it cannot do it now; in an answer from a script it can stand anywhere."""
+
+
+def connect(settings: Settings) -> redis.Redis | RedisCluster:
+    """A client for the settings' Redis. Nothing is sent yet on a single Redis; a Cluster is asked for its nodes.
+
+    Raises:
+        SettingsError: no URL is set, or it cannot be read.
+        StoreUnavailable, StoreRefused: the Cluster does not answer, or refuses.
+    """
+    if not settings.redis_url:
+        raise SettingsError("No Redis is set; set NEXTBASKET_REDIS_URL, for example redis://localhost:6379/0.")
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": ANSWER_TIMEOUT_S,
+        # One more try, on a fresh connection, for one that the server closed meanwhile; the worker does the waiting.
+        "retry": Retry(ConstantBackoff(0.05), 1),
+    }
+    if password := settings.redis_password.get_secret_value():
+        options["password"] = password
+    parts = urlsplit(settings.redis_url)
+    try:
+        if not parts.scheme.endswith("+cluster"):
+            return redis.Redis.from_url(settings.redis_url, **options)
+        return _connect_cluster(parts.scheme.removesuffix("+cluster"), settings.redis_url, options)
+    except ValueError:  # its text may show a part of the password
+        raise SettingsError(
+            "NEXTBASKET_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0, "
+            "with special characters in the password percent-encoded."
+        ) from None
+
+
+def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisCluster:
+    """``redis+cluster://[user:password@]host:port[,host:port…][?option=…]``: any of the nodes tells of the others."""
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    nodes = []
+    for host in hosts.split(","):
+        one = urlsplit(f"redis://{host}")
+        if not one.hostname:
+            raise ValueError("no host")
+        nodes.append(ClusterNode(one.hostname, one.port or 6379))  # type: ignore[no-untyped-call]
+    # redis-py reads user, password and options from a URL of one host.
+    first = urlunsplit((scheme, f"{credentials}{at}{hosts.split(',')[0]}", "", parts.query, ""))
+    with translated():
+        return RedisCluster.from_url(first, startup_nodes=nodes, **options)
+
+
+@contextmanager
+def translated(names: dict[int, str] | None = None) -> Iterator[None]:
+    """Raises what redis-py raises as ``StoreUnavailable`` or ``StoreRefused``.
+
+    ``names``: what the numbers in our scripts' own refusals (``NEXTBASKET 3 …``) stand for.
+    """
+    try:
+        yield
+    except redis.exceptions.AuthenticationError:
+        # Its text may repeat what was sent.
+        raise StoreRefused("Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD.") from None
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+    except redis.exceptions.RedisError as error:
+        raise _refusal(str(error), names or {}, error) from error
+
+
+def _refusal(text: str, names: dict[int, str], error: redis.exceptions.RedisError) -> StoreUnavailable | StoreRefused:
+    kind = type(error)
+    if any(word in f"{text} " for word in _UNAVAILABLE) or kind in _UNAVAILABLE_KINDS:
+        return StoreUnavailable(f"Redis cannot do this now: {text}")
+    if text.startswith("NEXTBASKET "):
+        _, number, problem = text.split(" ", 2)
+        name = names.get(int(number), "a customer")
+        if problem.startswith("SCHEMA "):
+            schema = problem.removeprefix("SCHEMA ")
+            return StoreRefused(f"The history of {name} has schema {schema}: a newer version wrote it; run that one.")
+        return StoreRefused(f"The keys of {name} hold something else than this program's data: {problem}")
+    if "WRONGTYPE" in text:
+        return StoreRefused(f"A key of the items holds something else than this program's data: {text}")
+    return StoreRefused(f"Redis refuses: {text}")
+
+
+_UNAVAILABLE_KINDS = (
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterError,
+    redis.exceptions.RedisClusterException,
+    redis.exceptions.SlotNotCoveredError,
+    redis.exceptions.MovedError,
+    redis.exceptions.AskError,
+)
+"""redis-py takes the code off the texts of these."""

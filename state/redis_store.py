@@ -1,0 +1,210 @@
+"""RedisStore: the store on a Redis, one server or a Cluster (key layout on docs/state.md)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from redis.cluster import RedisCluster
+
+from state.dates import DAY
+from state.history import CustomerHistory
+from state.invoice import Invoice
+from state.recommendation import Recommendation
+from state.redis_client import connect, translated
+from state.redis_cluster import ClusterWriter
+from state.redis_layout import (
+    Answer,
+    CustomerAnswer,
+    Keys,
+    confirmation,
+    event,
+    make_history,
+    read_history,
+    read_item,
+    read_recommendation,
+)
+from state.redis_single import SingleWriter
+from state.settings import Settings
+from state.store import Applied, ItemChanges, Standing, Touched, over_the_cap
+
+LINES_A_CALL = 10_000
+"""A script call takes about so many lines at most (an event is never cut), so that Redis answers others in between."""
+CUSTOMERS_A_CALL = 1_000
+READ_AT_ONCE = 200
+
+_Group = tuple[str, list[tuple[Any, ...]]]
+
+
+class RedisStore:
+    """Implements ``Store``; one for each thread that uses it.
+
+    Args:
+        settings: where Redis is, the namespace, and the bounds of a history.
+        client: a client to use instead of one for the settings' URL (no ``decode_responses``); ``close`` closes it.
+
+    Raises:
+        SettingsError: no URL is set, or it cannot be read.
+    """
+
+    def __init__(self, settings: Settings, client: Any = None) -> None:
+        self._client: Any = connect(settings) if client is None else client
+        self._keys = Keys(settings.key_prefix)
+        self._cap = settings.max_history_lines
+        writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
+        self._writer: ClusterWriter | SingleWriter = writer(
+            self._client,
+            self._keys,
+            window=settings.window,
+            cap=self._cap,
+            ttl=settings.history_ttl_days * DAY,
+        )
+
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+        """See ``Store.apply``."""
+        counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
+        refused: list[tuple[int, str]] = []
+        touched: dict[str, Touched] = {}
+        for groups in _calls(invoices):
+            answer = self._writer.apply(groups, clock_ms)
+            counts["lines_new"] += answer.lines_new
+            counts["lines_known"] += answer.lines_known
+            counts["lines_behind"] += answer.lines_behind
+            refused.extend(
+                (place, over_the_cap(str(invoices[place].customer_id), self._cap)) for place in answer.refused
+            )
+            for customer_id, one in _answered(groups, answer):
+                touched[customer_id] = _merge(touched.get(customer_id), _touched(customer_id, one))
+        return Applied(list(touched.values()), counts, sorted(refused))
+
+    def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
+        """See ``Store.confirm``."""
+        entries: Iterator[tuple[str, Any]] = iter(
+            [
+                *((one.customer_id, confirmation(one)) for one in recommendations),
+                *((customer_id, (revision, False, False)) for customer_id, revision in unchanged),
+            ]
+        )
+        while chunk := list(islice(entries, CUSTOMERS_A_CALL)):
+            self._writer.confirm(chunk)
+
+    def history(self, customer_id: str) -> CustomerHistory | None:
+        """See ``Store.history``."""
+        with translated():
+            fields = self._client.hgetall(self._keys.history(customer_id))
+        return read_history(customer_id, fields) if fields else None
+
+    def histories(self) -> Iterator[CustomerHistory]:
+        """See ``Store.histories``. Holds the keys seen, because Redis may name one twice."""
+        for keys in self._scan(self._keys.all_histories):
+            for key, fields in zip(keys, self._read("hgetall", keys), strict=True):
+                if fields:  # else it went meanwhile
+                    yield read_history(self._keys.customer(key), fields)
+
+    def recommendation(self, customer_id: str) -> Recommendation | None:
+        """See ``Store.recommendation``."""
+        with translated():
+            json = self._client.get(self._keys.recommendation(customer_id))
+        return read_recommendation(json) if json else None
+
+    def recommendations(self) -> Iterator[Recommendation]:
+        """See ``Store.recommendations``."""
+        for keys in self._scan(self._keys.all_recommendations):
+            for json in self._read("get", keys):
+                if json:
+                    yield read_recommendation(json)
+
+    def items(self, since: int = 0) -> ItemChanges:
+        """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""
+        keys = self._keys
+        with translated():
+            # The version first: what changes from here on has a higher one, and is found again next time.
+            version = int(self._client.get(keys.item_version) or 0)
+            lowest = f"({since}" if since <= version else "-inf"
+            codes = iter(self._client.zrangebyscore(keys.item_changed, lowest, "+inf"))
+            states = {}
+            while chunk := list(islice(codes, READ_AT_ONCE)):
+                for code, packed in zip(chunk, self._client.hmget(keys.item_state, chunk), strict=True):
+                    if packed is not None:
+                        stock_code = code.decode()
+                        states[stock_code] = read_item(stock_code, packed)
+        return ItemChanges(states, version)
+
+    def now(self) -> int | None:
+        """See ``Store.now``."""
+        with translated():
+            now = self._client.get(self._keys.now)
+        return None if now is None else int(now)
+
+    def close(self) -> None:
+        """See ``Store.close``."""
+        self._client.close()
+
+    def _scan(self, pattern: str) -> Iterator[list[bytes]]:
+        seen: set[bytes] = set()
+        found = iter(self._client.scan_iter(match=pattern, count=1000))
+        while True:
+            with translated():
+                chunk = list(islice(found, READ_AT_ONCE))
+            if not chunk:
+                return
+            new = [key for key in dict.fromkeys(chunk) if key not in seen]
+            seen.update(new)
+            if new:
+                yield new
+
+    def _read(self, command: str, keys: Sequence[bytes]) -> list[Any]:
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                getattr(pipeline, command)(key)
+            replies: list[Any] = pipeline.execute()
+        return replies
+
+
+def _calls(invoices: Iterable[Invoice]) -> Iterator[list[_Group]]:
+    """Invoices by customer, in order of first appearance, in portions of a bounded size."""
+    by_customer: dict[str, list[tuple[Any, ...]]] = {}
+    for place, invoice in enumerate(invoices):
+        if invoice.customer_id is not None and invoice.lines:
+            by_customer.setdefault(invoice.customer_id, []).append(event(place, invoice))
+    portion: list[_Group] = []
+    lines = 0
+    for customer_id, events in by_customer.items():
+        mine: list[tuple[Any, ...]] = []
+        for one in events:
+            if lines and lines + len(one[3]) > LINES_A_CALL:
+                yield [*portion, (customer_id, mine)] if mine else portion
+                portion, mine, lines = [], [], 0
+            mine.append(one)
+            lines += len(one[3])
+        portion.append((customer_id, mine))
+        if len(portion) == CUSTOMERS_A_CALL:
+            yield portion
+            portion, lines = [], 0
+    if portion:
+        yield portion
+
+
+def _answered(groups: Sequence[_Group], answer: Answer) -> Iterator[tuple[str, CustomerAnswer]]:
+    for (customer_id, _), one in zip(groups, answer.customers, strict=True):
+        if isinstance(one, CustomerAnswer):
+            yield customer_id, one
+
+
+def _touched(customer_id: str, one: CustomerAnswer) -> Touched:
+    watermark = one.watermark if isinstance(one.watermark, tuple) else None
+    return Touched(
+        history=make_history(customer_id, one.invoices, watermark),
+        revision=one.revision,
+        published=one.published,
+        changed=one.changed,
+        last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
+        standing=Standing(*one.standing) if isinstance(one.standing, tuple) else None,
+    )
+
+
+def _merge(earlier: Touched | None, later: Touched) -> Touched:
+    """A customer whose events took more than one call."""
+    if earlier is not None:
+        later.changed = later.changed or earlier.changed
+        later.standing = later.standing or earlier.standing
+    return later

@@ -1,0 +1,19 @@
+-- Keeps published recommendations and moves `pub` on; a lower revision never wins, and a stranger stays one.
+-- KEYS: each customer's history and recommendation. ARGV[1]: {ttl, {{revision, JSON or false, {rec_id, model, codes}}, ...}}.
+
+local ttl, confirmed = unpack(cmsgpack.unpack(ARGV[1]))
+for i, entry in ipairs(confirmed) do
+  local history, recommendation = KEYS[2 * i - 1], KEYS[2 * i]
+  local fields = redis.pcall('HMGET', history, 'rev', 'pub')
+  if fields.err then return redis.error_reply('NEXTBASKET ' .. i .. ' ' .. fields.err) end
+  local revision, published = entry[1], tonumber(fields[2] or 0)
+  if fields[1] and revision >= published then
+    redis.call('HSET', history, 'pub', string.format('%.0f', revision))
+    if entry[2] then
+      redis.call('HSET', history, 'c', cmsgpack.pack(entry[3]))
+      redis.call('SET', recommendation, entry[2])
+    end
+    if ttl > 0 then redis.call('EXPIRE', recommendation, ttl) end
+  end
+end
+return redis.status_reply('OK')

@@ -1,0 +1,257 @@
+-- One customer's history: what state/history.py's take() does, on the hash of docs/state.md.
+-- Nothing here writes but keep(), so that whatever goes wrong before leaves Redis as it was.
+
+local SCHEMA = 1
+
+-- Lua's own comparison of strings follows the server's locale; ours are by bytes, as in Python.
+local function less(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
+-- Order of invoices: date, then number as text.
+local function before(date_a, no_a, date_b, no_b)
+  if date_a ~= date_b then return date_a < date_b end
+  return less(no_a, no_b)
+end
+
+-- A line's text, ["22613",12000,0.85] or with a fourth element, its id: identity, code as JSON, whether it is a purchase.
+-- Within JSON strings every quote has a backslash before it, so the patterns can match in one way only.
+local function parse(text)
+  local code, quantity, id
+  if string.sub(text, -2) == '"]' then
+    code, quantity, id = string.match(text, '^%[(".*"),(%-?%d+),[%d%.eE+-]+,(".*")%]$')
+  else
+    code, quantity = string.match(text, '^%[(".*"),(%-?%d+),[%d%.eE+-]+%]$')
+    id = text
+  end
+  return id, code, string.byte(quantity) ~= 45
+end
+
+-- The customer's facts but for the lines, or nil and why not.
+local function load(key, recommendation_key)
+  local fields = redis.pcall('HMGET', key, 'v', 'x', 'w', 'rev', 'pub', 'n', 's', 'c', 'q')
+  if fields.err then return nil, fields.err end
+  if fields[1] and tonumber(fields[1]) > SCHEMA then return nil, 'SCHEMA ' .. fields[1] end
+  local recommendation = redis.pcall('GET', recommendation_key)
+  if type(recommendation) == 'table' then return nil, recommendation.err end
+  local customer = {
+    key = key,
+    index = fields[2] and cmsgpack.unpack(fields[2]) or {},
+    size = 0,
+    watermark = fields[3] and cmsgpack.unpack(fields[3]) or false,
+    revision = tonumber(fields[4] or 0),
+    published = tonumber(fields[5] or 0),
+    lines = tonumber(fields[6] or 0),
+    newest = fields[7] and cmsgpack.unpack(fields[7]) or false,
+    confirmed = fields[8] or false,
+    sequence = tonumber(fields[9] or 0),
+    recommendation = recommendation,
+    open = {},
+    fallen = {},
+    brought = {},
+    changed = false,
+    now = false,
+    seen = {},
+    counts = {},
+  }
+  for _ in pairs(customer.index) do customer.size = customer.size + 1 end
+  return customer
+end
+
+-- An invoice with its lines: texts in order of arrival, the place of each identity, purchase lines by code.
+local function open(customer, no)
+  local invoice = customer.open[no]
+  if invoice then return invoice end
+  invoice = {texts = {}, at = {}, codes = {}, purchases = 0, dirty = false}
+  if customer.index[no] then
+    local texts, at, codes = invoice.texts, invoice.at, invoice.codes
+    for text in string.gmatch(redis.call('HGET', customer.key, 'i' .. no), '([^\n]+%])') do
+      local id, code, purchase = parse(text)
+      texts[#texts + 1] = text
+      at[id] = #texts
+      if purchase then
+        codes[code] = (codes[code] or 0) + 1
+        invoice.purchases = invoice.purchases + 1
+      end
+    end
+  end
+  customer.open[no] = invoice
+  return invoice
+end
+
+-- The oldest invoices beyond the window, once (date, no) is in the index.
+local function beyond(customer, window, no, date)
+  local places = {}
+  for other, held in pairs(customer.index) do
+    if other ~= no then places[#places + 1] = {held, other} end
+  end
+  places[#places + 1] = {date, no}
+  local excess, oldest = #places - window, {}
+  for i = 1, excess do -- one, unless the window was made smaller
+    local first = 1
+    for j = 2, #places do
+      if before(places[j][1], places[j][2], places[first][1], places[first][2]) then first = j end
+    end
+    oldest[i] = table.remove(places, first)
+  end
+  return oldest
+end
+
+-- Whether the customer would hold more lines than the cap after `fresh` new ones in an invoice.
+local function too_long(customer, window, cap, no, date, fresh)
+  local lines = customer.lines + fresh
+  if lines <= cap then return false end
+  for _, place in ipairs(beyond(customer, window, no, date)) do
+    lines = lines - #open(customer, place[2]).texts
+    if place[2] == no then lines = lines - fresh end
+  end
+  return lines > cap
+end
+
+-- Keeps what is recommended now beside the invoice, if it is the newest purchase and appears for the first time.
+local function note_newest(customer, invoice, no, date)
+  local newest = customer.newest
+  if newest and newest[2] == no then
+    newest[1] = math.min(newest[1], date)
+  elseif not (newest and before(date, no, newest[1], newest[2])) and invoice.purchases == 0 then
+    customer.newest = {date, no, customer.confirmed}
+  end
+end
+
+-- Demand counts each purchased code once an invoice, at the invoice's date; `was` holds purchase lines before by code.
+local function recount(customer, invoice, was, raw, held_date, date)
+  local function note(code, at, times)
+    local counts = customer.counts
+    counts[#counts + 1] = {raw[code] or cjson.decode('[' .. code .. ']')[1], at, times}
+  end
+  if not held_date or held_date == date then
+    for code, purchases in pairs(was) do
+      if purchases == 0 and invoice.codes[code] > 0 then note(code, date, 1) end
+      if purchases > 0 and invoice.codes[code] == 0 then note(code, held_date, -1) end
+    end
+    return
+  end
+  for code, purchases in pairs(invoice.codes) do
+    if (was[code] or purchases) > 0 then note(code, held_date, -1) end
+    if purchases > 0 then note(code, date, 1) end
+  end
+end
+
+-- Takes an event {place, invoice_no, date, lines} in; a line is {text} or, a purchase, {text, code, price, description}.
+-- Returns false where the event is refused because the history would grow too long.
+local function take(customer, event, window, cap, tally)
+  local no, date, lines = event[2], event[3], event[4]
+  local held_date, watermark = customer.index[no], customer.watermark
+  if not held_date and watermark and not before(watermark[1], watermark[2], date, no) then
+    tally.behind = tally.behind + #lines
+    return true
+  end
+  local invoice = open(customer, no)
+  local parsed, announced, fresh, purchases = {}, {}, 0, 0
+  for i, line in ipairs(lines) do
+    local id, code, purchase = parse(line[1])
+    parsed[i] = {id, code, purchase}
+    if purchase then purchases = purchases + 1 end
+    if not invoice.at[id] and not announced[id] then
+      announced[id] = true
+      fresh = fresh + 1
+    end
+  end
+  local new_date = held_date and math.min(held_date, date) or date
+  if fresh > 0 and too_long(customer, window, cap, no, new_date, fresh) then return false end
+
+  if purchases > 0 then
+    note_newest(customer, invoice, no, date)
+    customer.brought[no] = true
+  end
+  customer.now = math.max(customer.now or date, date)
+  local texts, at, codes = invoice.texts, invoice.at, invoice.codes
+  local was, raw, changed = {}, {}, held_date ~= new_date
+  local function hold(code, purchase, step)
+    if not purchase then return end
+    was[code] = was[code] or codes[code] or 0
+    codes[code] = (codes[code] or 0) + step
+    invoice.purchases = invoice.purchases + step
+  end
+  for i, line in ipairs(lines) do
+    local text, id, code, purchase = line[1], parsed[i][1], parsed[i][2], parsed[i][3]
+    local place = at[id]
+    if not place then
+      texts[#texts + 1] = text
+      at[id] = #texts
+      hold(code, purchase, 1)
+      changed, invoice.dirty = true, true
+    elseif texts[place] ~= text and less(text, texts[place]) then
+      local _, old_code, old_purchase = parse(texts[place])
+      hold(old_code, old_purchase, -1)
+      hold(code, purchase, 1)
+      texts[place] = text
+      changed, invoice.dirty = true, true
+    end
+    if purchase then
+      raw[code] = line[2]
+      customer.seen[#customer.seen + 1] = {line[2], date, line[3], line[4]}
+    end
+  end
+  tally.new = tally.new + fresh
+  tally.known = tally.known + #lines - fresh
+  if not changed then return true end
+
+  customer.changed = true
+  recount(customer, invoice, was, raw, held_date, new_date)
+  customer.lines = customer.lines + fresh
+  customer.index[no] = new_date
+  if not held_date then customer.size = customer.size + 1 end
+  customer.fallen[no] = nil
+  if customer.size > window then
+    for _, place in ipairs(beyond(customer, window, no, new_date)) do
+      customer.lines = customer.lines - #open(customer, place[2]).texts
+      customer.index[place[2]] = nil
+      customer.open[place[2]] = nil
+      customer.fallen[place[2]] = true
+      customer.size = customer.size - 1
+      watermark = customer.watermark
+      if not watermark or before(watermark[1], watermark[2], place[1], place[2]) then customer.watermark = place end
+    end
+  end
+  return true
+end
+
+-- Writes what changed.
+local function keep(customer, clock, ttl)
+  if not customer.changed then return end
+  customer.revision = math.max(customer.revision + 1, clock)
+  local gone = {}
+  for no in pairs(customer.fallen) do gone[#gone + 1] = 'i' .. no end
+  for i = 1, #gone, 1000 do redis.call('HDEL', customer.key, unpack(gone, i, math.min(i + 999, #gone))) end
+  for no, invoice in pairs(customer.open) do
+    if invoice.dirty then redis.call('HSET', customer.key, 'i' .. no, table.concat(invoice.texts, ',\n')) end
+  end
+  redis.call('HSET', customer.key, 'v', SCHEMA, 'x', cmsgpack.pack(customer.index),
+    'rev', string.format('%.0f', customer.revision), 'n', customer.lines)
+  if customer.watermark then redis.call('HSET', customer.key, 'w', cmsgpack.pack(customer.watermark)) end
+  if customer.newest then redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.newest)) end
+  if ttl > 0 then redis.call('EXPIRE', customer.key, ttl) end
+end
+
+-- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standing.
+local function answer(customer)
+  local fields, invoices = redis.call('HGETALL', customer.key), {}
+  for i = 1, #fields, 2 do
+    if string.byte(fields[i]) == 105 then -- i
+      local no = string.sub(fields[i], 2)
+      invoices[#invoices + 1] = {no, customer.index[no], fields[i + 1]}
+    end
+  end
+  local newest, standing = customer.newest, false
+  if newest and newest[3] and customer.brought[newest[2]] then
+    standing = cmsgpack.unpack(newest[3])
+    table.insert(standing, 1, newest[2])
+  end
+  return {invoices, customer.watermark, customer.revision, customer.published, customer.changed,
+    customer.recommendation, standing}
+end
