@@ -171,7 +171,7 @@ class Registry:
             UnknownVersion: There is no such version.
             BundleRefused: It is damaged; the old one serves on.
         """
-        self.open(version)
+        self._verify(version)
         newest = self._newest()
         if newest is not None and newest.version == version:
             self._point()
@@ -195,7 +195,7 @@ class Registry:
                 f"The registry {self.url} has no promotion before the current one. `nextbasket models promote VERSION` "
                 "takes any version."
             )
-        self.open(before.version)
+        self._verify(before.version)
         self._record(before.version, "rollback", before.back_to, at)
         return before.version
 
@@ -222,6 +222,16 @@ class Registry:
                 logger.warning("fetching again: %s", error)
             shutil.rmtree(folder, ignore_errors=True)
         return self._fetch(manifest, folder)
+
+    def _verify(self, version: str) -> None:
+        """Verify what the registry itself holds, whatever this machine has kept of it."""
+        manifest = self.manifest(version)
+        folder = self._storage.local(f"versions/{version}")
+        if folder is not None:
+            bundle.verify(folder)
+            return
+        with tempfile.TemporaryDirectory(prefix="nextbasket-registry-") as aside:
+            self._fetch(manifest, Path(aside) / version)
 
     def _fetch(self, manifest: Manifest, folder: Path) -> Path:
         """Download aside, verify, rename: a process beside this one may do the same at the same time."""
