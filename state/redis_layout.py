@@ -115,10 +115,16 @@ read_answer = msgspec.msgpack.Decoder(Answer).decode
 read_one_answer = msgspec.msgpack.Decoder(OneAnswer).decode
 read_recommendation = msgspec.json.Decoder(Recommendation).decode
 write_recommendation = msgspec.json.Encoder().encode
+_NO_SALE = (False, False, False)
 _read_lines = msgspec.json.Decoder(tuple[HeldLine, ...]).decode
+read_codes = msgspec.msgpack.Decoder(list[str]).decode
 _read_item = msgspec.msgpack.Decoder(_Item).decode
 _read_index = msgspec.msgpack.Decoder(dict[str, int]).decode
 _read_watermark = msgspec.msgpack.Decoder(tuple[int, str]).decode
+
+
+def _json(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
@@ -126,10 +132,8 @@ def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
     lines: list[tuple[Any, ...]] = []
     for line in invoice.lines:
         text = line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
-        if line.quantity > 0:
-            lines.append((text, line.stock_code, line.unit_price, line.description or ""))
-        else:
-            lines.append((text,))
+        sale = (line.stock_code, line.unit_price, line.description or "") if line.quantity > 0 else _NO_SALE
+        lines.append((text, *sale) if line.line_id is None else (text, *sale, _json(line.line_id)))
     return place, invoice.invoice_no, invoice.date, lines
 
 

@@ -19,6 +19,7 @@ from state.redis_layout import (
     confirmation,
     event,
     make_history,
+    read_codes,
     read_history,
     read_item,
     read_recommendation,
@@ -30,7 +31,7 @@ from state.store import Applied, ItemChanges, Standing, Touched, over_the_cap
 LINES_A_CALL = 10_000
 """A script call takes about so many lines at most (an event is never cut), so that Redis answers others in between."""
 CUSTOMERS_A_CALL = 1_000
-READ_AT_ONCE = 200
+READ_AT_ONCE = 500
 
 _Group = tuple[str, list[tuple[Any, ...]]]
 
@@ -115,19 +116,35 @@ class RedisStore:
 
     def items(self, since: int = 0) -> ItemChanges:
         """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""
-        keys = self._keys
         with translated():
             # The version first: what changes from here on has a higher one, and is found again next time.
-            version = int(self._client.get(keys.item_version) or 0)
-            lowest = f"({since}" if since <= version else "-inf"
-            codes = iter(self._client.zrangebyscore(keys.item_changed, lowest, "+inf"))
-            states = {}
-            while chunk := list(islice(codes, READ_AT_ONCE)):
-                for code, packed in zip(chunk, self._client.hmget(keys.item_state, chunk), strict=True):
-                    if packed is not None:
-                        stock_code = code.decode()
-                        states[stock_code] = read_item(stock_code, packed)
+            version = int(self._client.get(self._keys.item_version) or 0)
+            if version == since:
+                return ItemChanges({}, version)
+            codes = self._changed_since(since, version)
+            found = self._all_items() if codes is None else self._items_of(codes)
+            states = {code: read_item(code, packed) for code, packed in found}
         return ItemChanges(states, version)
+
+    def _changed_since(self, since: int, version: int) -> list[str] | None:
+        """The codes that changed after a version, or None where the log does not reach back so far."""
+        if not 0 < since < version:
+            return None
+        log = self._client.xrange(self._keys.item_changed, min=f"({since}-0")
+        if len(log) < version - since:
+            return None
+        return list({code: None for _, fields in log for code in read_codes(fields[b"codes"])})
+
+    def _all_items(self) -> Iterator[tuple[str, bytes]]:
+        for code, packed in self._client.hscan_iter(self._keys.item_state, count=READ_AT_ONCE):
+            yield code.decode(), packed
+
+    def _items_of(self, codes: list[str]) -> Iterator[tuple[str, bytes]]:
+        for start in range(0, len(codes), READ_AT_ONCE):
+            chunk = codes[start : start + READ_AT_ONCE]
+            for code, packed in zip(chunk, self._client.hmget(self._keys.item_state, chunk), strict=True):
+                if packed is not None:
+                    yield code, packed
 
     def now(self) -> int | None:
         """See ``Store.now``."""

@@ -21,14 +21,14 @@ end
 
 local names, now = {}, false
 for _, customer in ipairs(customers) do
-  for _, seen in ipairs(customer.seen) do names[seen[1]] = true end
+  for _, seen in ipairs(customer.seen) do names[seen[2]] = true end
   for _, change in ipairs(customer.counts) do names[change[1]] = true end
   if customer.now then now = math.max(now or customer.now, customer.now) end
 end
 local items = load_items(item_keys, names)
 for _, customer in ipairs(customers) do
-  for _, seen in ipairs(customer.seen) do observe(items, half_lives, unpack(seen)) end
-  for _, change in ipairs(customer.counts) do count(items, half_lives, unpack(change)) end
+  for _, seen in ipairs(customer.seen) do observe(items, half_lives, seen) end
+  for _, change in ipairs(customer.counts) do count(items, half_lives, change) end
 end
 
 keep_items(item_keys, items, now)

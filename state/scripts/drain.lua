@@ -15,7 +15,7 @@ for i = 5, #KEYS do
       marks[KEYS[i]] = sequence
       due[#due + 1] = {seen, counts}
       now = math.max(now or date, date)
-      for _, line in ipairs(seen) do names[line[1]] = true end
+      for _, line in ipairs(seen) do names[line[2]] = true end
       for _, change in ipairs(counts) do names[change[1]] = true end
     end
   end
@@ -23,8 +23,8 @@ end
 
 local items = load_items(item_keys, names)
 for _, entry in ipairs(due) do
-  for _, line in ipairs(entry[1]) do observe(items, half_lives, unpack(line)) end
-  for _, change in ipairs(entry[2]) do count(items, half_lives, unpack(change)) end
+  for _, line in ipairs(entry[1]) do observe(items, half_lives, line) end
+  for _, change in ipairs(entry[2]) do count(items, half_lives, change) end
 end
 keep_items(item_keys, items, now)
 for marker, sequence in pairs(marks) do redis.call('SET', marker, string.format('%.0f', sequence)) end

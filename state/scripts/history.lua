@@ -18,16 +18,17 @@ local function before(date_a, no_a, date_b, no_b)
   return less(no_a, no_b)
 end
 
--- A line's text, ["22613",12000,0.85] or with a fourth element, its id: identity, code as JSON, whether it is a purchase.
+-- A kept line's text, ["22613",12000,0.85] or with a fourth element, its id: identity, stock code, whether it is a purchase.
 -- Within JSON strings every quote has a backslash before it, so the patterns can match in one way only.
 local function parse(text)
   local code, quantity, id
   if string.sub(text, -2) == '"]' then
-    code, quantity, id = string.match(text, '^%[(".*"),(%-?%d+),[%d%.eE+-]+,(".*")%]$')
+    code, quantity, id = string.match(text, '^%["(.*)",(%-?%d+),[%d%.eE+-]+,(".*")%]$')
   else
-    code, quantity = string.match(text, '^%[(".*"),(%-?%d+),[%d%.eE+-]+%]$')
+    code, quantity = string.match(text, '^%["(.*)",(%-?%d+),[%d%.eE+-]+%]$')
     id = text
   end
+  if string.find(code, '\\', 1, true) then code = cjson.decode('["' .. code .. '"]')[1] end
   return id, code, string.byte(quantity) ~= 45
 end
 
@@ -122,27 +123,24 @@ local function note_newest(customer, invoice, no, date)
   end
 end
 
--- Demand counts each purchased code once an invoice, at the invoice's date; `was` holds purchase lines before by code.
-local function recount(customer, invoice, was, raw, held_date, date)
-  local function note(code, at, times)
-    local counts = customer.counts
-    counts[#counts + 1] = {raw[code] or cjson.decode('[' .. code .. ']')[1], at, times}
-  end
+-- Demand counts each purchased code once an invoice, at the invoice's date; `was` holds the purchase lines before, by code.
+local function recount(counts, codes, was, held_date, date)
   if not held_date or held_date == date then
     for code, purchases in pairs(was) do
-      if purchases == 0 and invoice.codes[code] > 0 then note(code, date, 1) end
-      if purchases > 0 and invoice.codes[code] == 0 then note(code, held_date, -1) end
+      if purchases == 0 and codes[code] > 0 then counts[#counts + 1] = {code, date, 1} end
+      if purchases > 0 and codes[code] == 0 then counts[#counts + 1] = {code, held_date, -1} end
     end
     return
   end
-  for code, purchases in pairs(invoice.codes) do
-    if (was[code] or purchases) > 0 then note(code, held_date, -1) end
-    if purchases > 0 then note(code, date, 1) end
+  for code, purchases in pairs(codes) do
+    if (was[code] or purchases) > 0 then counts[#counts + 1] = {code, held_date, -1} end
+    if purchases > 0 then counts[#counts + 1] = {code, date, 1} end
   end
 end
 
--- Takes an event {place, invoice_no, date, lines} in; a line is {text} or, a purchase, {text, code, price, description}.
--- Returns false where the event is refused because the history would grow too long.
+-- Takes an event {place, invoice_no, date, lines} in. A line is {text, code, price, description, id}: all but the text only
+-- of a purchase, the id (as JSON) only where it has one. The lines of purchases become the customer's `seen`, {date, code,
+-- price, description}. Returns false where the event is refused because the history would grow too long.
 local function take(customer, event, window, cap, tally)
   local no, date, lines = event[2], event[3], event[4]
   local held_date, watermark = customer.index[no], customer.watermark
@@ -151,12 +149,12 @@ local function take(customer, event, window, cap, tally)
     return true
   end
   local invoice = open(customer, no)
-  local parsed, announced, fresh, purchases = {}, {}, 0, 0
-  for i, line in ipairs(lines) do
-    local id, code, purchase = parse(line[1])
-    parsed[i] = {id, code, purchase}
-    if purchase then purchases = purchases + 1 end
-    if not invoice.at[id] and not announced[id] then
+  local texts, at, codes = invoice.texts, invoice.at, invoice.codes
+  local announced, fresh, purchases = {}, 0, false
+  for _, line in ipairs(lines) do
+    local id = line[5] or line[1]
+    purchases = purchases or line[2]
+    if not at[id] and not announced[id] then
       announced[id] = true
       fresh = fresh + 1
     end
@@ -164,37 +162,36 @@ local function take(customer, event, window, cap, tally)
   local new_date = held_date and math.min(held_date, date) or date
   if fresh > 0 and too_long(customer, window, cap, no, new_date, fresh) then return false end
 
-  if purchases > 0 then
+  if purchases then
     note_newest(customer, invoice, no, date)
     customer.brought[no] = true
   end
   customer.now = math.max(customer.now or date, date)
-  local texts, at, codes = invoice.texts, invoice.at, invoice.codes
-  local was, raw, changed = {}, {}, held_date ~= new_date
-  local function hold(code, purchase, step)
-    if not purchase then return end
+  local seen, was, changed = customer.seen, {}, held_date ~= new_date
+  local function hold(code, step)
     was[code] = was[code] or codes[code] or 0
     codes[code] = (codes[code] or 0) + step
     invoice.purchases = invoice.purchases + step
   end
-  for i, line in ipairs(lines) do
-    local text, id, code, purchase = line[1], parsed[i][1], parsed[i][2], parsed[i][3]
+  for _, line in ipairs(lines) do
+    local text, code = line[1], line[2]
+    local id = line[5] or text
     local place = at[id]
     if not place then
       texts[#texts + 1] = text
       at[id] = #texts
-      hold(code, purchase, 1)
+      if code then hold(code, 1) end
       changed, invoice.dirty = true, true
     elseif texts[place] ~= text and less(text, texts[place]) then
       local _, old_code, old_purchase = parse(texts[place])
-      hold(old_code, old_purchase, -1)
-      hold(code, purchase, 1)
+      if old_purchase then hold(old_code, -1) end
+      if code then hold(code, 1) end
       texts[place] = text
       changed, invoice.dirty = true, true
     end
-    if purchase then
-      raw[code] = line[2]
-      customer.seen[#customer.seen + 1] = {line[2], date, line[3], line[4]}
+    if code then
+      line[1], line[5] = date, nil
+      seen[#seen + 1] = line
     end
   end
   tally.new = tally.new + fresh
@@ -202,11 +199,11 @@ local function take(customer, event, window, cap, tally)
   if not changed then return true end
 
   customer.changed = true
-  recount(customer, invoice, was, raw, held_date, new_date)
+  recount(customer.counts, codes, was, held_date, new_date)
   customer.lines = customer.lines + fresh
   customer.index[no] = new_date
-  if not held_date then customer.size = customer.size + 1 end
   customer.fallen[no] = nil
+  if not held_date then customer.size = customer.size + 1 end
   if customer.size > window then
     for _, place in ipairs(beyond(customer, window, no, new_date)) do
       customer.lines = customer.lines - #open(customer, place[2]).texts

@@ -2,12 +2,13 @@
 -- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date}.
 
 local DAY = 86400
+local VERSIONS_KEPT = 1000
 
 -- Reads the items of the codes in `names`, none of which need exist; fails here, before any write, if a key is foreign.
 local function load_items(keys, names)
   redis.call('GET', keys.version)
   redis.call('GET', keys.now)
-  redis.call('ZCARD', keys.changed)
+  redis.call('XLEN', keys.changed)
   local codes, items = {}, {}
   for code in pairs(names) do codes[#codes + 1] = code end
   for i = 1, #codes, 1000 do
@@ -21,7 +22,8 @@ local function load_items(keys, names)
   return items
 end
 
-local function observe(items, half_lives, code, date, price, description)
+local function observe(items, half_lives, line)
+  local date, code, price, description = line[1], line[2], line[3], line[4]
   local item = items[code]
   if not item then
     local demand = {}
@@ -43,18 +45,22 @@ local function observe(items, half_lives, code, date, price, description)
   end
 end
 
-local function count(items, half_lives, code, date, times)
-  local item = items[code]
+local function count(items, half_lives, change)
+  local date, times, item = change[2], change[3], items[change[1]]
   if not item then return end -- lost with an older Redis; it comes back with its next sale
   local days = (item[1] - date) / DAY
-  for i, half_life in ipairs(half_lives) do item[2][i] = item[2][i] + times * 0.5 ^ (days / half_life) end
+  local demand = item[2]
+  for i = 1, #half_lives do
+    demand[i] = demand[i] + (days == 0 and times or times * 0.5 ^ (days / half_lives[i]))
+  end
   item[3] = item[3] + times
   item.dirty = true
 end
 
--- Writes what changed, under one new version, and the greatest date accepted so far.
+-- Writes what changed, under one new version, and the greatest date accepted so far. The log of changes names the codes of
+-- each of the last versions, so that a reader who knows one of them reads only what changed since.
 local function keep_items(keys, items, now)
-  local states, versions, codes = {}, {}, {}
+  local states, codes = {}, {}
   for code, item in pairs(items) do
     if item.dirty then
       item.dirty = nil
@@ -65,14 +71,9 @@ local function keep_items(keys, items, now)
   end
   if #codes > 0 then
     local version = redis.call('INCR', keys.version)
-    for _, code in ipairs(codes) do
-      versions[#versions + 1] = version
-      versions[#versions + 1] = code
-    end
+    redis.call('XADD', keys.changed, 'MAXLEN', VERSIONS_KEPT, string.format('%.0f-0', version), 'codes', cmsgpack.pack(codes))
     for i = 1, #states, 1000 do
-      local upto = math.min(i + 999, #states)
-      redis.call('HSET', keys.state, unpack(states, i, upto))
-      redis.call('ZADD', keys.changed, unpack(versions, i, upto))
+      redis.call('HSET', keys.state, unpack(states, i, math.min(i + 999, #states)))
     end
   end
   if now then
