@@ -20,7 +20,8 @@ from state.settings import Settings, load_settings
 from stream.app import create_app
 from stream.connection import confluent_config
 from stream.dead_letters import Incoming
-from stream.monitoring import Metrics, configure_logging
+from stream.logs import configure_logging
+from stream.monitoring import Metrics
 from stream.patience import Patience
 from stream.processor import Processor
 from stream.publisher import KafkaPublisher
