@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from state.recommendation import Item, Recommendation, Reason
+from state.recommendation import Item, Reason, Recommendation
 from stream.commands.demo.tally import Quality, Summary, Tally
 
 SHOWN_ITEMS = 2
@@ -96,7 +96,9 @@ def figures(now: Summary) -> str:
     if now.p50_ms is not None and now.p99_ms is not None:
         parts.append(f"latency p50 {now.p50_ms:.0f} ms, p99 {now.p99_ms:.0f} ms")
     if now.ours and now.baseline:
-        parts.append(f"nextbasket {quality_text(now.ours)}, GP-TopFreq {quality_text(now.baseline)} (n={now.ours.invoices})")
+        parts.append(
+            f"nextbasket {quality_text(now.ours)}, GP-TopFreq {quality_text(now.baseline)} (n={now.ours.invoices})"
+        )
     if now.dead_letters:
         parts.append(f"{now.dead_letters} dead letters")
     return " · ".join(parts)

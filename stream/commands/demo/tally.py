@@ -21,7 +21,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Summary:
-    """The state of the show at one moment; latencies in milliseconds, from producing an invoice to reading its answer."""
+    """The state of the show at one moment; latencies in ms, from producing an invoice to reading its answer."""
 
     sent: int
     total: int
@@ -71,6 +71,11 @@ class Tally:
     def baseline_scored(self, invoice_no: str, hit: float, recall: float) -> None:
         """The baseline's ranking at the same moment, scored against the same invoice."""
         self._baseline[invoice_no] = (hit, recall)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every invoice has its answer; one that another of the same customer overtook never gets one."""
+        return len(self._latencies) >= self.total
 
     def summary(self) -> Summary:
         """The figures as they stand. Quality is over invoices that both have scored."""
