@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 DRAWS = 2_000
 """Resamples of an interval: enough for the third decimal of its ends to hold."""
 
-_CHUNK = 200
+LEVEL = 0.95
 
 
 class Interval(NamedTuple):
@@ -23,46 +23,43 @@ class Interval(NamedTuple):
     high: float
 
 
-def interval(
-    values: NDArray[np.float64],
-    customers: NDArray[np.int64],
-    *,
-    generator: np.random.Generator,
-    draws: int = DRAWS,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile interval of a mean over invoices, resampling customers.
+class Resampling:
+    """The same draws of customers for every figure, so that differences are those of one draw."""
 
-    For the interval of a difference, pass the differences invoice by invoice: both models meet the same draws.
+    def __init__(self, customers: NDArray[np.int64], *, generator: np.random.Generator, draws: int = DRAWS) -> None:
+        """Draw once.
 
-    Args:
-        values: One value an invoice ``[n]``; NaN where the metric is not defined there.
-        customers: Which customer each invoice belongs to ``[n]``.
-        generator: The source of chance; the same seed gives the same interval.
-        draws: Number of resamples.
-        level: Coverage.
+        Args:
+            customers: Which customer each invoice belongs to ``[n]``.
+            generator: The source of chance; the same seed gives the same intervals.
+            draws: Number of resamples.
+        """
+        _, self._index = np.unique(customers, return_inverse=True)
+        self._n_customers = int(self._index.max(initial=-1)) + 1
+        size = (draws, self._n_customers)
+        drawn = generator.integers(self._n_customers, size=size) if self._n_customers else np.zeros(size, np.int64)
+        self._weights = np.zeros(size, np.float32)
+        for draw, chosen in enumerate(drawn):
+            self._weights[draw] = np.bincount(chosen, minlength=self._n_customers)
 
-    Returns:
-        NaN all over where no value is defined. A draw that meets no defined value is left out.
-    """
-    defined = ~np.isnan(values)
-    if not defined.any():
-        return Interval(float("nan"), float("nan"), float("nan"))
-    values, customers = values[defined], customers[defined]
-    _, index = np.unique(customers, return_inverse=True)
-    sums = np.bincount(index, weights=values).astype(np.float64)
-    sizes = np.bincount(index).astype(np.float64)
-    means = np.concatenate([_means(sums, sizes, generator, min(_CHUNK, draws - at)) for at in range(0, draws, _CHUNK)])
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    def interval(self, values: NDArray[np.float64]) -> Interval:
+        """Percentile interval of the mean over invoices.
 
+        For the interval of a difference, pass the differences invoice by invoice.
 
-def _means(
-    sums: NDArray[np.float64], sizes: NDArray[np.float64], generator: np.random.Generator, draws: int
-) -> NDArray[np.float64]:
-    """Means of ``draws`` resamples: each customer weighted by how often it was drawn."""
-    share = np.full(len(sums), 1.0 / len(sums))
-    weights = generator.multinomial(len(sums), share, size=draws).astype(np.float64)
-    means: NDArray[np.float64] = (weights @ sums) / (weights @ sizes)
-    return means
+        Args:
+            values: One value an invoice ``[n]``; NaN where the metric is not defined there.
+
+        Returns:
+            NaN all over where no value is defined. A draw that meets no defined value is left out.
+        """
+        defined = ~np.isnan(values)
+        if not defined.any():
+            return Interval(float("nan"), float("nan"), float("nan"))
+        index = self._index[defined]
+        sums = self._weights @ np.bincount(index, weights=values[defined], minlength=self._n_customers)
+        sizes = self._weights @ np.bincount(index, minlength=self._n_customers).astype(np.float64)
+        means = sums[sizes > 0.0] / sizes[sizes > 0.0]
+        tail = (1.0 - LEVEL) / 2.0
+        low, high = np.quantile(means, [tail, 1.0 - tail])
+        return Interval(float(values[defined].mean()), float(low), float(high))

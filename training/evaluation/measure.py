@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.intervals import interval
+from training.evaluation.intervals import Resampling
 from training.evaluation.metrics import coverage, expected_calibration_error, hit_at, ndcg_at, recall_at
 from training.evaluation.prequential import Case, Ranking, Run
 
@@ -100,18 +100,17 @@ def average(measured: Sequence[Measured]) -> Measured:
     return Measured(values, overall)
 
 
-def figures(measured: Measured, cases: Sequence[Case], *, seed: int) -> Figures:
+def figures(measured: Measured, cases: Sequence[Case], draws: Resampling) -> Figures:
     """Means, intervals over customers, and means by length of history.
 
     Args:
         measured: The values of one model.
         cases: The cases they belong to, in the same order.
-        seed: For the resampling: the same values give the same intervals.
+        draws: Of the customers of these cases.
     """
-    who = customers(cases)
     mean, ends = dict[str, float](), dict[str, tuple[float, float]]()
     for name, values in measured.values.items():
-        drawn = interval(values, who, generator=np.random.default_rng(seed))
+        drawn = draws.interval(values)
         mean[name], ends[name] = drawn.mean, (drawn.low, drawn.high)
     earlier = np.asarray([case.earlier for case in cases], np.int64)
     by_length: dict[str, dict[str, float]] = {}
@@ -123,13 +122,9 @@ def figures(measured: Measured, cases: Sequence[Case], *, seed: int) -> Figures:
     return Figures(mean | measured.overall, ends, by_length)
 
 
-def gain(
-    better: Measured, worse: Measured, cases: Sequence[Case], metric: str, *, seed: int
-) -> tuple[float, float, float]:
-    """How much one model is above another in a metric: mean difference and its 95 % interval over customers."""
-    return interval(
-        better.values[metric] - worse.values[metric], customers(cases), generator=np.random.default_rng(seed)
-    )
+def resampling(cases: Sequence[Case], *, seed: int) -> Resampling:
+    """Draws of the customers of some cases; the same seed draws the same."""
+    return Resampling(customers(cases), generator=np.random.default_rng(seed))
 
 
 def customers(cases: Sequence[Case]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from state.dates import parse_date
 from state.invoice import Invoice
 from training.errors import SplitError
 
@@ -20,17 +21,16 @@ def moment(text: str, zone: str = "UTC") -> int:
     """A day (``2011-11-09``: its first second) or a date with a time, as seconds since 1970.
 
     Args:
-        text: ISO 8601; one without a zone is read in ``zone``.
+        text: ISO 8601; without a zone it is one in ``zone``.
         zone: Name of the zone, as in the settings.
 
     Raises:
         SplitError: It is no date.
     """
-    try:
-        date = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise SplitError(f"{text!r} is no date: give a day such as 2011-11-09.") from None
-    return int((date if date.tzinfo else date.replace(tzinfo=ZoneInfo(zone))).timestamp())
+    seconds = parse_date(f"{text.strip()} 00:00" if len(text.strip()) <= len("2011-11-09") else text, ZoneInfo(zone))
+    if seconds is None:
+        raise SplitError(f"{text!r} is no date: it looks like 2011-11-09 or 2011-11-09T12:50.")
+    return seconds
 
 
 def day(seconds: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from training.errors import UnknownModel
 from training.models.model import Fitted, Model, Progress, quiet
 
-__all__ = ["BASELINES", "MODELS", "Fitted", "Model", "Progress", "make_model", "quiet"]
+__all__ = ["BASELINES", "MODELS", "Fitted", "Model", "Progress", "check_name", "make_model", "quiet"]
 
 
 def _make(target: str, name: str, **options: Any) -> Model:
@@ -38,14 +38,23 @@ MODELS: dict[str, Callable[..., Model]] = {
 """Model by name; each value makes one, with the options of that model as keywords."""
 
 
+def check_name(name: str) -> None:
+    """See to it that there is a model of a name.
+
+    Raises:
+        UnknownModel: There is none; the message lists those there are.
+    """
+    if name not in MODELS:
+        near = get_close_matches(name, MODELS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UnknownModel(f"There is no model {name!r}.{hint} Models: {', '.join(MODELS)}.")
+
+
 def make_model(name: str, **options: Any) -> Model:
     """Make a model by its name.
 
     Raises:
         UnknownModel: No model is called that.
     """
-    if name not in MODELS:
-        near = get_close_matches(name, MODELS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UnknownModel(f"There is no model {name!r}{hint} Models: {', '.join(MODELS)}.")
+    check_name(name)
     return MODELS[name](**options)

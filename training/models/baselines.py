@@ -1,4 +1,4 @@
-"""Baselines as models: what there is to fit of them is a calibration, chances of a return, and EASE's neighbours."""
+"""Baselines as models: what there is to fit of them is a calibration, chances of a return, and EASE's weights."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from state.dates import DAY
 from state.invoice import Invoice
 from training.data.walk import is_purchase, walk
 from training.errors import TooLittleData, UnknownModel
-from training.features.item_to_item import Neighbours, cooccurrence, ease
+from training.features.item_to_item import cooccurrence, ease
 from training.models.model import Progress, quiet
 from training.serving.baseline_formulas import FORMULAS, USES_EASE
 from training.serving.baseline_scorers import BaselineScorer, Calibration, Related
@@ -21,10 +21,8 @@ logger = logging.getLogger(__name__)
 
 RIDGE = 300.0
 """EASE's λ, as on docs/evaluation.md."""
-NEIGHBOURS = 400
-"""An item keeps this many neighbours: the figures are those of all of them to the third decimal."""
 MAX_ITEMS = 6_000
-"""The fit inverts a matrix over the items: beyond this many, the least sold have no neighbours."""
+"""The fit inverts a matrix over the items: beyond this many, the least sold are left out."""
 
 CALIBRATION_DAYS = 28
 """Probabilities are fitted to what happened in the last days before the end of the data."""
@@ -81,7 +79,7 @@ class Baseline:
 def fit_all(
     names: Sequence[str], invoices: Sequence[Invoice], *, until: int, window: int = 100, calibrate: bool = True
 ) -> dict[str, FittedBaseline]:
-    """Fit several baselines for little more than one costs: they share the walk, the neighbours and the curves.
+    """Fit several baselines for little more than one costs: they share the walk, the weights of EASE and the curves.
 
     Raises:
         TooLittleData: Nothing was bought before ``until``.
@@ -92,11 +90,11 @@ def fit_all(
     start = until - CALIBRATION_DAYS * DAY
     calibrations: dict[str, Calibration | None] = dict.fromkeys(names)
     if calibrate:
-        # What is judged must not have been learnt from: the calibration has neighbours of its own.
-        earlier = neighbours(invoices, start) if USES_EASE.intersection(names) else None
+        # What is judged must not have been learnt from: the calibration has weights of its own.
+        earlier = related_items(invoices, start) if USES_EASE.intersection(names) else None
         scorers = {name: _scorer(name, earlier) for name in names}
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
-    related = neighbours(invoices, until) if USES_EASE.intersection(names) else None
+    related = related_items(invoices, until) if USES_EASE.intersection(names) else None
     returns = Returns.fit(gaps(bought, until))
     return {
         name: FittedBaseline(_scorer(name, related, calibration=calibrations[name], returns=returns)) for name in names
@@ -115,8 +113,8 @@ def _scorer(
     )
 
 
-def neighbours(invoices: Sequence[Invoice], until: int, *, ridge: float = RIDGE, keep: int = NEIGHBOURS) -> Related:
-    """EASE over the baskets dated before ``until``: for each item its weightiest neighbours, for or against."""
+def related_items(invoices: Sequence[Invoice], until: int) -> Related:
+    """EASE over the baskets dated before ``until``."""
     sold: dict[str, int] = {}
     baskets: list[list[str]] = []
     for invoice in invoices:
@@ -130,11 +128,7 @@ def neighbours(invoices: Sequence[Invoice], until: int, *, ridge: float = RIDGE,
     codes = sorted(sold, key=lambda code: (-sold[code], code))[:MAX_ITEMS]
     place = {code: number for number, code in enumerate(codes)}
     rows = [np.asarray([place.get(code, -1) for code in basket], np.int32) for basket in baskets]
-    weights = ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), ridge) if codes else np.zeros((0, 0), np.float32)
-    kept = min(keep, len(codes))
-    index = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept] if kept else np.zeros((0, 0))
-    index = index.astype(np.int32)
-    return Related(codes, Neighbours(index, np.take_along_axis(weights, index, axis=1)))
+    return Related(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
 
 
 def fit_calibrations(
@@ -142,8 +136,8 @@ def fit_calibrations(
 ) -> dict[str, Calibration | None]:
     """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
 
-    Source: Platt, "Probabilistic outputs for support vector machines", 1999, with the number of baskets beside the score.
-    None where too few predictions lie in the span, or all came out alike. Where there are many, evenly spaced ones are taken.
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999; the number of baskets is a second input.
+    None where too few predictions lie in the span, or all came out alike; of many, evenly spaced ones are taken.
     """
     seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
     spacing = -(-_targets(invoices, start, end) * 2 // CALIBRATION_MOST)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from state.history import CustomerHistory
 from training.features.item_table import ItemTable
-from training.features.item_to_item import Neighbours
 from training.registry import BundleRefused, read_vocabulary, write_vocabulary
 from training.serving.baseline_formulas import (
     FORMULAS,
@@ -54,59 +53,64 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 class Related:
-    """EASE's neighbours over a vocabulary, read for the rows of any item table."""
+    """EASE's weights over a vocabulary, read for the rows of any item table.
 
-    def __init__(self, codes: Sequence[str], neighbours: Neighbours) -> None:
-        """Take neighbours over, one row for each stock code.
+    All weights are kept, for and against: the figures of the protocol are those of the whole matrix.
+    """
+
+    def __init__(self, codes: Sequence[str], weights: NDArray[np.float32]) -> None:
+        """Take weights over, float32 ``[codes, codes]``: how much each row's item speaks for each column's.
 
         Raises:
-            ValueError: They are of another size, point outside, or are no finite numbers.
+            ValueError: They are of another size, or no finite numbers.
         """
-        index, weight = neighbours
-        if index.ndim != 2 or index.shape != weight.shape or len(index) != len(codes):
-            raise ValueError(f"{len(codes)} stock codes do not go with neighbours of shape {index.shape}.")
-        if index.size and (index.min() < 0 or index.max() >= len(codes) or not np.isfinite(weight).all()):
-            raise ValueError("Neighbours point outside the vocabulary or have weights that are no numbers.")
+        if weights.shape != (len(codes), len(codes)) or not np.isfinite(weights).all():
+            raise ValueError(f"{len(codes)} stock codes do not go with weights of shape {weights.shape}.")
         self.codes = list(codes)
-        self.neighbours = neighbours
+        self.weights = weights
         self._place = {code: place for place, code in enumerate(self.codes)}
         self._table: ItemTable | None = None
         self._place_of_row: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._row_of_place: NDArray[np.int64] = np.zeros(0, np.int64)
 
-    def scores(self, bought: Bought, items: ItemTable) -> tuple[Floats, NDArray[np.int64]]:
-        """Get z of every row ``[rows]``, and the row that speaks most for it (-1: none) ``[rows]``."""
-        self._bind(items)
-        size = len(bought.times)
-        scores, best = np.zeros(size), np.full(size, -1, np.int64)
+    def scores(self, bought: Bought, items: ItemTable) -> Floats:
+        """Get z of every row, 0 outside the vocabulary, ``[rows]``."""
+        places = self._places(items)
+        scores = np.zeros(len(bought.times))
+        mine = self._speaking(bought, items)
+        if len(mine):
+            faded = bought.faded[mine].astype(np.float32)
+            z = faded @ self.weights[places[mine]] / np.linalg.norm(faded)
+            inside = np.flatnonzero(places >= 0)
+            scores[inside] = z[places[inside]]
+        return scores
+
+    def because(self, rows: NDArray[np.int64], bought: Bought, items: ItemTable) -> NDArray[np.int64]:
+        """The row of the customer's item that speaks most for each of some rows, -1 where none does, ``[n]``."""
+        places = self._places(items)
+        best = np.full(len(rows), -1, np.int64)
+        mine = self._speaking(bought, items)
+        inside = np.flatnonzero(rows < len(items))
+        inside = inside[places[rows[inside]] >= 0]
+        if len(mine) and len(inside):
+            speaks = self.weights[np.ix_(places[mine], places[rows[inside]])] * bought.faded[mine, None]
+            strongest = speaks.argmax(axis=0)
+            best[inside] = np.where(speaks.max(axis=0) > 0.0, mine[strongest], -1)
+        return best
+
+    def _speaking(self, bought: Bought, items: ItemTable) -> NDArray[np.int64]:
+        """The rows of the customer's items that the vocabulary has."""
         mine = np.flatnonzero(bought.faded[: len(items)])
-        mine = mine[self._place_of_row[mine] >= 0]
-        if not len(mine):
-            return scores, best
-        faded = bought.faded[mine]
-        places = self._place_of_row[mine]
-        index, weight = self.neighbours
-        rows = self._row_of_place[index[places]]
-        speaks = faded[:, None] * weight[places]
-        seen = (rows >= 0) & (speaks != 0.0)
-        rows, speaks = rows[seen], speaks[seen]
-        source = np.broadcast_to(mine[:, None], seen.shape)[seen]
-        scores += np.bincount(rows, weights=speaks, minlength=size)
-        scores /= np.linalg.norm(faded)
-        order = np.argsort(speaks, kind="stable")  # the strongest is written last
-        order = order[speaks[order] > 0.0]
-        best[rows[order]] = source[order]
-        return scores, best
+        return mine[self._places(items)[mine] >= 0]
 
-    def _bind(self, items: ItemTable) -> None:
-        """Rows to places and back; a table only grows, so what is bound stays."""
-        if self._table is items and len(self._place_of_row) == len(items):
-            return
-        place = np.asarray([self._place.get(code, -1) for code in items.codes], np.int64)
-        row_of_place = np.full(len(self.codes), -1, np.int64)
-        known = place >= 0
-        row_of_place[place[known]] = np.flatnonzero(known)
-        self._table, self._place_of_row, self._row_of_place = items, place, row_of_place
+    def _places(self, items: ItemTable) -> NDArray[np.int64]:
+        """Place in the vocabulary of each row, -1 outside; a table only grows, so what is known stays."""
+        if self._table is not items:
+            self._table, self._place_of_row = items, np.zeros(0, np.int64)
+        known = len(self._place_of_row)
+        if known < len(items):
+            more = np.asarray([self._place.get(code, -1) for code in items.codes[known:]], np.int64)
+            self._place_of_row = np.concatenate([self._place_of_row, more])
+        return self._place_of_row
 
 
 class BaselineScorer:
@@ -150,14 +154,17 @@ class BaselineScorer:
         """Stock codes, best first, their scores, and the number of baskets: what a calibration is fitted on."""
         bought = purchases(history, items)
         ranked = self._rank(bought, items, items.demand(now).astype(np.float64), k)
-        return [_code(row, bought, items) for row in ranked.rows], ranked.scores, len(bought.dates)
+        return [_code(row, bought, items) for row in ranked.rows.tolist()], ranked.scores, len(bought.dates)
 
     def _predict(self, bought: Bought, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
         ranked = self._rank(bought, items, demand, k)
         chances = self.calibration.probabilities(ranked.scores, len(bought.dates))
+        because = np.full(len(ranked.rows), -1, np.int64)
+        if self.related is not None:
+            because = self.related.because(ranked.rows, bought, items)
         candidates = [
-            Candidate(_code(row, bought, items), chance, None if because < 0 else _code(because, bought, items))
-            for row, chance, because in zip(ranked.rows, chances.tolist(), ranked.because, strict=True)
+            Candidate(_code(row, bought, items), chance, None if by < 0 else _code(by, bought, items))
+            for row, chance, by in zip(ranked.rows.tolist(), chances.tolist(), because.tolist(), strict=True)
         ]
         return Prediction(candidates, self.returns.curve(bought.dates, now))
 
@@ -166,20 +173,17 @@ class BaselineScorer:
         behind = size - len(items)
         demand = np.pad(demand, ((0, behind), (0, 0)))
         sold = np.pad(items.sold.astype(np.float64), (0, behind))
-        related, because = np.zeros(size), np.full(size, -1, np.int64)
-        if self.related is not None:
-            related, because = self.related.scores(bought, items)
+        related = np.zeros(size) if self.related is None else self.related.scores(bought, items)
         own_only = self.name in OWN_ONLY and bool(bought.dates)
         formula = FORMULAS[self.name if own_only or self.name not in OWN_ONLY else "recent_g_topfreq"]
-        scores = formula(Sight(bought, demand, share(np.log1p(demand[:, WEEK])), sold, related))
         # What sold most ever breaks ties, and leads where nothing has any demand left.
-        order = scores + _TIE * share(sold)
+        scores = formula(Sight(bought, demand, share(np.log1p(demand[:, WEEK])), sold, related)) + _TIE * share(sold)
         k = min(k, size)
-        best = np.argpartition(order, size - k)[size - k :] if k < size else np.arange(size)
-        best = best[np.lexsort((best, -order[best]))]
+        best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
+        best = best[np.lexsort((best, -scores[best]))]
         if own_only and self.name == "p_topfreq":
             best = best[bought.times[best] > 0.0]
-        return _Ranked(best.tolist(), scores[best], because[best].tolist())
+        return _Ranked(best, scores[best])
 
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
@@ -187,16 +191,14 @@ class BaselineScorer:
         (folder / BASELINE).write_bytes(msgspec.json.encode(_Saved(self.name, self.calibration)))
         np.savez_compressed(folder / CURVES, curves=self.returns.curves)
         if self.related is not None:
-            index, weight = self.related.neighbours
-            np.savez_compressed(folder / EASE, index=index, weight=weight)
+            np.savez(folder / EASE, weights=self.related.weights)
 
 
 class _Ranked(NamedTuple):
-    """Rows, best first, with score and the row that speaks most for each (-1: none)."""
+    """Rows of the item table, best first, and their scores."""
 
-    rows: list[int]
+    rows: NDArray[np.int64]
     scores: Floats
-    because: list[int]
 
 
 class _Saved(msgspec.Struct, frozen=True):
@@ -219,8 +221,7 @@ def load(folder: Path, version: str) -> BaselineScorer:
         related = None
         if saved.name in USES_EASE:
             with np.load(folder / EASE, allow_pickle=False) as arrays:
-                neighbours = Neighbours(arrays["index"], arrays["weight"])
-            related = Related(read_vocabulary(folder), neighbours)
+                related = Related(read_vocabulary(folder), arrays["weights"].astype(np.float32, copy=False))
         return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, related=related)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
         raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None

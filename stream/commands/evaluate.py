@@ -1,0 +1,140 @@
+"""``nextbasket evaluate``: models side by side on a span of days, as in production."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from state.invoice import Invoice
+    from state.settings import Settings
+
+
+class Task(StrEnum):
+    """What is ranked: everything, or only what the customer never bought."""
+
+    NEXT_BASKET = "next-basket"
+    DISCOVER = "discover"
+
+
+class When(StrEnum):
+    """When it is ranked: just before an invoice, or right after the customer's previous one."""
+
+    VISIT = "visit"
+    EMISSION = "emission"
+
+
+def evaluate(
+    since: Annotated[
+        str, typer.Option("--from", help="First day that is judged; models are fitted on what is before.")
+    ],
+    until: Annotated[str, typer.Option("--to", help="First day that is not judged any more.")],
+    data: Annotated[
+        Path | None, typer.Option(help="An invoice table or a folder that holds one; NEXTBASKET_DATA unless given.")
+    ] = None,
+    models: Annotated[str, typer.Option(help="Names with commas between; all there are unless given.")] = "",
+    task: Annotated[Task, typer.Option(help="What is ranked.")] = Task.NEXT_BASKET,
+    moment: Annotated[When, typer.Option(help="When it is ranked.")] = When.VISIT,
+    seeds: Annotated[int, typer.Option(min=1, help="Metrics are averaged over this many seeds.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, for models that make any.")] = None,
+    predictions_out: Annotated[Path | None, typer.Option(help="Write the first seed's rankings as Parquet.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write every figure as JSON.")] = None,
+) -> None:
+    """Fit models on what lies before a span of days, let them predict every invoice in it, and compare them.
+
+    Neither registry nor Kafka is touched.
+
+    Example: nextbasket evaluate --data retail.xlsx --from 2011-11-09 --to 2011-12-10 --models gp_topfreq,basket_lstm
+    """
+    from state.settings import load_settings
+    from stream.logs import configure_logging
+    from training.evaluation.compare import compare
+    from training.evaluation.report import as_dict, tables, write_rankings
+    from training.evaluation.split import span
+
+    settings = load_settings()
+    if "log_level" in settings.model_fields_set:  # people read what is printed, not a log
+        configure_logging(settings)
+    judged = span(since, until, settings.timezone)
+    names = model_names(models)
+    for path in (predictions_out, as_json):
+        _writable(path)
+    log = _read(settings, data)
+
+    from rich.console import Console
+
+    from stream.bars import Bars
+
+    with Bars() as bars:
+        comparison = compare(
+            log,
+            names,
+            judged,
+            moment=moment.value,
+            task=task.value,
+            seeds=[settings.seed + number for number in range(seeds)],
+            window=settings.window,
+            options=_options(names, epochs),
+            stage=bars,
+        )
+    report = as_dict(comparison)
+    console = Console(width=None if Console().is_terminal else 200)
+    for table in tables(report):
+        console.print(table)
+    if predictions_out is not None:
+        rows = write_rankings(comparison, predictions_out)
+        typer.echo(f"Wrote {rows:,} rankings to {predictions_out}.")
+    if as_json is not None:
+        import msgspec
+
+        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        typer.echo(f"Wrote the figures to {as_json}.")
+
+
+def model_names(text: str) -> list[str]:
+    """Names of models from ``a,b``; all there are where it is empty. Case and hyphens do not matter.
+
+    Raises:
+        UnknownModel: There is none of that name.
+    """
+    from training.models import MODELS, check_name
+
+    names = [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
+    for name in names:
+        check_name(name)
+    return list(dict.fromkeys(names)) or list(MODELS)
+
+
+def _options(names: "Sequence[str]", epochs: int | None) -> dict[str, dict[str, Any]]:
+    from training.models import BASELINES
+
+    if epochs is None:
+        return {}
+    return {name: {"epochs": epochs} for name in names if name not in BASELINES}
+
+
+def _writable(path: Path | None) -> None:
+    """A folder that is missing is found out before the work, not after."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise Failure(
+            f"There is no folder {path.absolute().parent} to write {path.name} into; make it first.", ExitCode.DATA
+        )
+
+
+def _read(settings: "Settings", data: Path | None) -> "list[Invoice]":
+    """The table's log; the cleaning's ledger is printed."""
+    from training.data import cleaning, datasets
+    from training.data.invoices import invoices
+
+    path = settings.data if data is None else data
+    if path is None:
+        raise Failure("There is nothing to evaluate on: give --data PATH, or set NEXTBASKET_DATA.", ExitCode.USAGE)
+    cleaned = cleaning.clean(datasets.load(path, timezone=settings.timezone), settings)
+    for line in cleaned.ledger.lines():
+        typer.echo(line)
+    return invoices(cleaned)

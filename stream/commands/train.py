@@ -1,0 +1,221 @@
+"""``nextbasket train``: fit, judge, publish and promote, once or again and again."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from state.invoice import Invoice
+    from state.settings import Settings
+    from stream.bars import Bars
+    from training.trainer import Outcome, Plan
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Option(help="An invoice table or a folder that holds one; NEXTBASKET_DATA unless given.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Use what is dated before this date; everything unless given.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name of the model.")] = "basket_lstm",
+    every: Annotated[str | None, typer.Option(help="Train again and again, this long apart: 90s, 30m, 6h, 1d.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="NEXTBASKET_SEED unless given.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data; the model's own unless given.")
+    ] = None,
+    judge_days: Annotated[int, typer.Option(min=1, help="Judge on the last days, this many.")] = 28,
+    refit: Annotated[
+        bool, typer.Option("--refit/--no-refit", help="Fit a promoted model once more, with the days it was judged on.")
+    ] = True,
+) -> None:
+    """Train a model, compare it with the one that serves and with baselines, publish it, promote it if it is better.
+
+    Reads the table and, where NEXTBASKET_KAFKA_BROKERS is set, the topic of invoices. Exit code 1 where nothing was
+    promoted.
+
+    Example: nextbasket train --data online_retail.xlsx --until 2011-11-09
+    """
+    from state.settings import load_settings
+    from stream.logs import configure_logging
+    from training.evaluation.split import moment
+    from training.models import make_model
+    from training.trainer import Plan
+
+    settings = load_settings()
+    pause = None if every is None else duration(every)
+    if pause is not None or "log_level" in settings.model_fields_set:  # people read what is printed, not a log
+        configure_logging(settings)
+    before = None if until is None else moment(until, settings.timezone)
+    options: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    plan = Plan(
+        model=model,
+        options=options,
+        seed=settings.seed if seed is None else seed,
+        window=settings.window,
+        judge_days=judge_days,
+        refit=refit,
+    )
+    try:
+        make_model(model, **options)  # a wrong name or option ends here, not after the data was read
+    except TypeError:
+        raise Failure(f"The model {model} has no epochs; leave --epochs out.", ExitCode.USAGE) from None
+    if pause is None:
+        if _round(settings, data, before, plan).promoted is None:
+            raise typer.Exit(ExitCode.NEGATIVE)
+    else:
+        _repeat(settings, data, before, plan, pause)
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as ``6h`` or ``90s``.
+
+    Raises:
+        Failure: It is none.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text.strip().lower())
+    if not match or not float(match[1]):
+        raise Failure(f"{text!r} is no duration; it looks like 90s, 30m, 6h or 1d.", ExitCode.USAGE)
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "Plan", pause: float) -> None:
+    """Rounds that begin ``pause`` seconds apart until SIGTERM or SIGINT; after one that fails the next is tried."""
+    import logging
+    import signal
+    import threading
+    import time
+
+    from stream.cli import explain
+
+    logger = logging.getLogger(__name__)
+    stop = threading.Event()
+
+    def end(number: int, frame: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt  # out of a fit, which would take minutes to notice
+
+    held = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                _round(settings, data, until, plan)
+            except Exception as error:
+                wait = max(0.0, pause - (time.monotonic() - began))
+                debug = logger.isEnabledFor(logging.DEBUG)
+                logger.error(
+                    "This round failed, the next begins in %.0f s: %s", wait, explain(error)[1], exc_info=debug
+                )
+            stop.wait(max(0.0, pause - (time.monotonic() - began)))
+    except KeyboardInterrupt:
+        typer.echo("Ended.", err=True)
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+
+
+def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Plan") -> "Outcome":
+    import time
+    from datetime import UTC
+
+    from stream.bars import Bars
+    from training.registry import Registry
+    from training.serving.load import load_scorer
+    from training.trainer import train as one_round
+
+    with Bars() as bars:
+        clock = int(time.time())
+        log = read_log(settings, data, clock, bars)
+        if not log:
+            raise Failure(
+                "There are no purchases of known customers to learn from: look at what the cleaning left out.",
+                ExitCode.DATA,
+            )
+        outcome = one_round(
+            log,
+            Registry(settings.registry_url, cache=settings.cache),
+            load_scorer,
+            plan,
+            until=log[-1].date + 1 if until is None else until,
+            clock=datetime.now(UTC),
+            stage=bars,
+        )
+    _print(outcome)
+    return outcome
+
+
+def read_log(settings: "Settings", data: Path | None, clock: int, bars: "Bars") -> Sequence["Invoice"]:
+    """The log of the table and, where brokers are set, of the topic; the cleaning's ledger is printed.
+
+    Raises:
+        Failure: Neither a table nor brokers are given.
+        DataError: The table cannot be read.
+        KafkaError: Kafka does not answer.
+    """
+    from training.data import cleaning, datasets
+    from training.data.invoices import invoices
+    from training.log import merge
+
+    path = settings.data if data is None else data
+    if path is None and not settings.brokers:
+        raise Failure("There is nothing to learn from: give --data PATH, or set NEXTBASKET_DATA.", ExitCode.USAGE)
+    table_log: list[Invoice] = []
+    if path is not None:
+        bars("reading")
+        table = datasets.load(path, timezone=settings.timezone)
+        cleaned = cleaning.clean(table, settings, clock=clock)
+        for line in cleaned.ledger.lines():
+            typer.echo(line)
+        table_log = invoices(cleaned)
+        settings = settings.model_copy(update={"dialect": cleaned.ledger.dialect})
+    if not settings.brokers:
+        return table_log
+    from stream.topic_log import read_topic
+
+    topic = read_topic(settings, clock=clock, progress=bars("reading the topic"))
+    typer.echo(
+        f"topic {settings.topics.invoices}: {topic.events:,} events, {topic.invalid:,} of them invalid and passed over"
+    )
+    return merge(table_log, topic.invoices)
+
+
+def _print(outcome: "Outcome") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from training.evaluation.split import day
+    from training.trainer import EMISSION
+
+    shown = ("ndcg@10", "recall@10", "hit@1", "recall@20_new")
+    table = Table(
+        title=f"Judged on {outcome.invoices:,} invoices from {day(outcome.judged.start)} on, none of them known before",
+        title_justify="left",
+    )
+    table.add_column("model")
+    for name in (*shown, *(EMISSION + name for name in shown[:3])):
+        table.add_column(name, justify="right")
+    for model, values in outcome.metrics.items():
+        row = [values.get(name) for name in (*shown, *(EMISSION + name for name in shown[:3]))]
+        table.add_row(model, *("–" if value is None else f"{value:.4f}" for value in row))
+    Console().print(table)
+    for remark in outcome.remarks:
+        typer.echo(remark)
+    typer.echo(outcome.decision.reason)
+    if outcome.promoted == outcome.version:
+        typer.echo(f"Published and promoted {outcome.model} {outcome.version}.")
+    elif outcome.promoted is not None:
+        typer.echo(
+            f"Published {outcome.model} {outcome.version}, not promoted. "
+            f"{outcome.decision.instead} {outcome.promoted} serves instead."
+        )
+    else:
+        typer.echo(f"Published {outcome.model} {outcome.version}, not promoted: the champion serves on.")

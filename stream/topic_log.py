@@ -1,0 +1,106 @@
+"""The ``invoices`` topic as a log: everything in it up to its end as of now, for training."""
+
+import logging
+import time
+from typing import NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
+
+from state.errors import InvalidEvent
+from state.invoice import Invoice
+from state.settings import Settings
+from state.wire import Decoder
+from stream.connection import kafka_python_config
+from training.models.model import Progress, quiet
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0
+"""A topic that gives nothing for so long, though its end is not reached, counts as unreachable."""
+
+
+class TopicLog(NamedTuple):
+    """What a topic held: invoices in no particular order, the number of events, and how many of them were invalid."""
+
+    invoices: list[Invoice]
+    events: int = 0
+    invalid: int = 0
+
+
+def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) -> TopicLog:
+    """Read the topic from its beginning to where it ends at the call.
+
+    A topic that is not there is empty; reading does not create it. What breaks the wire contract is skipped and
+    counted, as the worker dead-letters it. No consumer group is joined and nothing is committed.
+
+    Args:
+        settings: Where the brokers are, the namespace, the dialect, the bounds.
+        clock: Seconds since 1970; dates too far ahead of it are refused.
+        progress: Told of the events read.
+
+    Raises:
+        SettingsError: No broker is set.
+        KafkaError: Kafka does not answer.
+    """
+    consumer = KafkaConsumer(
+        **kafka_python_config(
+            settings,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            isolation_level="read_committed",
+        )
+    )
+    try:
+        return _read(consumer, settings, clock, progress)
+    finally:
+        consumer.close()
+
+
+def _read(consumer: KafkaConsumer, settings: Settings, clock: int, progress: Progress) -> TopicLog:
+    topic = settings.topics.invoices
+    if topic not in consumer.topics():
+        logger.info("the topic %s is not there and counts as empty", topic)
+        return TopicLog([])
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    ends = consumer.end_offsets(partitions)
+    starts = consumer.beginning_offsets(partitions)
+    open_ = {partition for partition in partitions if starts[partition] < ends[partition]}
+    total = sum(ends[partition] - starts[partition] for partition in open_)
+    if not open_:
+        return TopicLog([])
+    decoder = Decoder(settings)
+    consumer.assign(sorted(open_))
+    consumer.seek_to_beginning()
+    invoices: list[Invoice] = []
+    events = invalid = 0
+    heard = time.monotonic()
+    while open_:
+        batch = consumer.poll(timeout_ms=500, max_records=5_000)
+        for partition, records in batch.items():
+            for record in records:
+                if record.offset >= ends[partition]:
+                    continue
+                events += 1
+                try:
+                    invoice = decoder.decode(record.value, now=clock)
+                except InvalidEvent as error:
+                    invalid += 1
+                    logger.debug("offset %d of partition %d: %s", record.offset, partition.partition, error)
+                else:
+                    if invoice.customer_id is not None and invoice.lines:
+                        invoices.append(invoice)
+        # By position, not by record: a transaction's end marker takes an offset and is never handed out.
+        done = {partition for partition in open_ if consumer.position(partition) >= ends[partition]}
+        if done:
+            consumer.pause(*done)
+            open_ -= done
+        if batch or done:
+            heard = time.monotonic()
+            progress(events, total, topic)
+        elif time.monotonic() - heard > PATIENCE_S:
+            raise KafkaTimeoutError(f"The topic {topic} gave nothing for {PATIENCE_S:.0f} seconds before its end")
+    progress(total, total, topic)
+    return TopicLog(invoices, events, invalid)
