@@ -74,7 +74,7 @@ class ClusterWriter:
     def _drain(self, waiting: Sequence[tuple[str, list[bytes]]]) -> None:
         """Takes outboxes, each as entries and their sequences in turn, over into the items."""
         markers = [self._keys.done(customer_id) for customer_id, _ in waiting]
-        entries = [pack(outbox[::2]) for _, outbox in waiting]
+        entries = [b"".join(outbox[::2]) for _, outbox in waiting]
         with translated():
             self._drain_items(self._client, [*self._keys.items, *markers], pack(HALF_LIVES), *entries)
             with self._client.pipeline() as trims:

@@ -1,6 +1,6 @@
 -- Applies outbox entries to the items, each at most once: a marker holds the last sequence applied for a customer.
 -- KEYS: items' state, changed, version, now; then each customer's marker. ARGV[1]: half-lives; ARGV[2..]: each customer's
--- entries as one packed list, oldest first.
+-- entries, one packed after the other, oldest first.
 
 local half_lives = cmsgpack.unpack(ARGV[1])
 local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = KEYS[4]}
@@ -8,8 +8,8 @@ local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = 
 local due, names, now, marks = {}, {}, false, {}
 for i = 5, #KEYS do
   local done = tonumber(redis.call('GET', KEYS[i]) or 0)
-  for _, packed in ipairs(cmsgpack.unpack(ARGV[i - 3])) do
-    local sequence, date, seen, counts = unpack(cmsgpack.unpack(packed))
+  for _, entry in ipairs({cmsgpack.unpack(ARGV[i - 3])}) do
+    local sequence, date, seen, counts = unpack(entry)
     if sequence > done then
       done = sequence
       marks[KEYS[i]] = sequence

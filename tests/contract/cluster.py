@@ -1,0 +1,75 @@
+"""A real Redis Cluster of three redis-server processes on the loopback interface."""
+
+import time
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.services import redis as redis_service
+from tests.services.errors import ServiceError
+from tests.services.process import free_port
+
+SLOTS = 16_384
+START_S = 30.0
+
+
+def missing() -> str | None:
+    """Why no cluster can run here, or None."""
+    if redis_service.missing_tools():
+        return "a Redis Cluster needs redis-server on the PATH"
+    if int(redis_service.version().split(".")[0]) < 7:
+        return "a Redis Cluster of these tests needs redis-server 7"
+    return None
+
+
+class _Node(redis_service.RedisServer):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, fsync="no")
+        self.bus_port = free_port()
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), "--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)]
+
+
+class RedisCluster:
+    """Three primaries that share the slots; ``url`` once started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._nodes = [_Node(folder / str(place)) for place in range(3)]
+        self.url = f"redis+cluster://127.0.0.1:{self._nodes[1].port},127.0.0.1:{self._nodes[0].port}"
+
+    def start(self) -> None:
+        """Start the nodes, introduce them to each other and give each a third of the slots."""
+        for node in self._nodes:
+            node.start()
+        clients = [Redis(port=node.port, socket_timeout=5) for node in self._nodes]
+        try:
+            for place, client in enumerate(clients):
+                first, end = SLOTS * place // 3, SLOTS * (place + 1) // 3
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)  # type: ignore[no-untyped-call]
+            for node in self._nodes[1:]:
+                meet = ("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
+                clients[0].execute_command(*meet)  # type: ignore[no-untyped-call]
+            self._wait(clients)
+        finally:
+            for client in clients:
+                client.close()
+
+    def stop(self) -> None:
+        """End the nodes and remove their data."""
+        for node in self._nodes:
+            node.stop()
+
+    @staticmethod
+    def _wait(clients: list[Redis]) -> None:
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            try:
+                states = [dict(client.cluster("INFO")) for client in clients]
+            except RedisError:
+                states = []
+            if states and all(s["cluster_state"] == "ok" and s["cluster_known_nodes"] == "3" for s in states):
+                return
+            time.sleep(0.05)
+        raise ServiceError("the Redis Cluster did not come together")

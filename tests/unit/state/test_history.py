@@ -1,0 +1,210 @@
+"""The rules for facts and views, worked by hand."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state import Basket, Count, CustomerHistory, HeldInvoice, HeldLine, Invoice, Line, add, baskets, canonical, take
+from tests.contract.events import arrivals, facts, one_date_each
+
+DAY = 86_400
+
+
+def invoice(number: str, date: int, *lines: Line) -> Invoice:
+    return Invoice(number, "c", date, lines)
+
+
+def buy(code: str, pieces: float, price: float = 1.0, line_id: str | None = None) -> Line:
+    return Line(code, round(pieces * 1000), price, None, line_id)
+
+
+def history(*invoices: Invoice, window: int = 100) -> CustomerHistory:
+    result = CustomerHistory("c")
+    for one in invoices:
+        result, _, _ = add(result, one, window)
+    return result
+
+
+def kept(*invoices: Invoice) -> dict[str, dict[str, float]]:
+    """Pieces kept, by invoice and stock code."""
+    return {
+        basket.invoice_no: {code: quantity / 1000 for code, quantity in basket.items.items()}
+        for basket in baskets(history(*invoices))
+    }
+
+
+def test_a_line_counts_once_within_an_invoice() -> None:
+    once = invoice("1", 0, buy("A", 2))
+    result, new, behind = add(history(once), invoice("1", 0, buy("A", 2), buy("A", 3), buy("A", 2, price=1.5)), 100)
+    assert [(line.quantity, line.unit_price) for line in new] == [(3000, 1.0), (2000, 1.5)]
+    assert not behind
+    assert baskets(result) == [Basket("1", 0, {"A": 7000})]
+
+
+def test_equal_lines_with_ids_of_their_own_count_each() -> None:
+    assert kept(invoice("1", 0, buy("A", 2, line_id="x"), buy("A", 2, line_id="y"), buy("A", 2))) == {"1": {"A": 6}}
+
+
+def test_a_repeated_event_changes_nothing() -> None:
+    event = invoice("1", 5, buy("A", 2), buy("B", -1))
+    before = history(event)
+    taken = take(before, event, 100)
+    assert taken.history is before
+    assert (taken.new, taken.known, taken.counts) == ([], 2, [])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_smaller_text_wins_a_line_id(reverse: bool) -> None:
+    events = [invoice("1", 0, buy("B", 2, line_id="x")), invoice("1", 0, buy("A", 9, line_id="x"))]
+    result = history(*(reversed(events) if reverse else events))
+    assert result.invoices == (HeldInvoice("1", 0, (HeldLine("A", 9000, 1.0, "x"),)),)
+
+
+def test_the_earliest_date_counts() -> None:
+    late_first = history(invoice("1", 9, buy("A", 1)), invoice("1", 5, buy("B", 1)), invoice("1", 7, buy("B", 1)))
+    assert [(one.invoice_no, one.date) for one in late_first.invoices] == [("1", 5)]
+
+
+def test_a_return_takes_from_the_latest_purchase_first() -> None:
+    bought = [invoice("1", 10, buy("A", 5)), invoice("2", 20, buy("A", 5)), invoice("3", 30, buy("A", 5))]
+    assert kept(*bought, invoice("C4", 25, buy("A", -6))) == {"1": {"A": 4}, "3": {"A": 5}}
+
+
+def test_a_return_takes_from_purchases_of_its_own_second_whatever_their_number() -> None:
+    assert kept(invoice("9", 10, buy("A", 2)), invoice("C1", 10, buy("A", -1))) == {"9": {"A": 1}}
+    # Of one second, the greater number as text is the later: "9" after "10".
+    assert kept(invoice("9", 10, buy("A", 2)), invoice("10", 10, buy("A", 2)), invoice("C", 10, buy("A", -2))) == {
+        "10": {"A": 2}
+    }
+
+
+def test_a_return_takes_from_its_own_invoice() -> None:
+    assert kept(invoice("1", 10, buy("A", 3)), invoice("2", 20, buy("A", 2), buy("A", -1))) == {
+        "1": {"A": 3},
+        "2": {"A": 1},
+    }
+
+
+def test_a_return_never_takes_from_a_later_purchase() -> None:
+    assert kept(invoice("1", 10, buy("A", -3)), invoice("2", 11, buy("A", 2))) == {"2": {"A": 2}}
+
+
+def test_what_finds_nothing_to_take_has_no_effect_on_anything_else() -> None:
+    assert kept(invoice("1", 10, buy("A", 1), buy("B", 1)), invoice("2", 20, buy("A", -5))) == {"1": {"B": 1}}
+    # The return of day 20 takes the purchase of day 10 whole; that of day 30 finds only what came between.
+    events = [
+        invoice("1", 10, buy("A", 3)),
+        invoice("C2", 20, buy("A", -5)),
+        invoice("3", 25, buy("A", 3)),
+        invoice("C4", 30, buy("A", -1)),
+    ]
+    assert kept(*events) == {"3": {"A": 2}}
+
+
+def test_a_return_waits_in_the_window_for_its_purchase() -> None:
+    assert kept(invoice("C2", 20, buy("A", -1))) == {}
+    assert kept(invoice("C2", 20, buy("A", -1)), invoice("1", 10, buy("A", 3))) == {"1": {"A": 2}}
+
+
+def test_returns_act_in_order_of_date_and_number() -> None:
+    # C2 takes 2 of "1" on day 20; C3 then takes from "2" (latest) first: 1, and nothing is left to take after it.
+    events = [
+        invoice("1", 10, buy("A", 3)),
+        invoice("C2", 20, buy("A", -2)),
+        invoice("2", 21, buy("A", 1)),
+        invoice("C3", 22, buy("A", -2)),
+    ]
+    assert kept(*events) == {}
+    assert kept(*events[:2], *events[3:]) == {}
+    assert kept(*events[:3]) == {"1": {"A": 1}, "2": {"A": 1}}
+
+
+def test_fractions_are_exact() -> None:
+    tenths = [invoice(str(n), n, buy("A", 0.1)) for n in range(3)]
+    assert kept(*tenths, invoice("R", 9, buy("A", -0.3))) == {}
+
+
+def test_the_window_holds_the_last_invoices_returns_included() -> None:
+    events = [invoice(str(n), n * DAY, buy("A", 1)) for n in range(1, 4)]
+    result = history(*events, invoice("C4", 4 * DAY, buy("A", -1)), window=3)
+    assert [one.invoice_no for one in result.invoices] == ["2", "3", "C4"]
+    assert result.watermark == (DAY, "1")
+
+
+def test_an_invoice_behind_the_watermark_changes_nothing() -> None:
+    full = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 5)), window=3)
+    for number, date in (("1", 1), ("0", 1), ("x", 0)):
+        taken = take(full, invoice(number, date, buy("B", 1)), 3)
+        assert taken.behind
+        assert taken.history is full
+    late = take(full, invoice("1x", 1, buy("B", 1)), 3)  # after the watermark, before all that is held: falls out again
+    assert not late.behind
+    assert late.history.invoices == full.invoices
+    assert late.history.watermark == (1, "1x")
+
+
+def test_a_line_of_an_invoice_inside_a_full_window_is_always_taken() -> None:
+    full = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 5)), window=3)
+    taken = take(full, invoice("2", 0, buy("B", 1)), 3)
+    assert [line.stock_code for line in taken.new] == ["B"]
+    assert taken.history.invoices[0].date == 0
+
+
+def test_a_smaller_window_lets_go_at_the_next_change() -> None:
+    result = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 6)))
+    result, _, _ = add(result, invoice("6", 6, buy("A", 1)), 2)
+    assert [one.invoice_no for one in result.invoices] == ["5", "6"]
+    assert result.watermark == (4, "4")
+
+
+def test_demand_counts_a_code_once_an_invoice_at_the_invoices_date() -> None:
+    first = take(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("A", 2), buy("B", -1)), 100)
+    assert first.counts == [Count("A", 9, 1)]
+    again = take(first.history, invoice("1", 9, buy("A", 3), buy("C", 1)), 100)
+    assert again.counts == [Count("C", 9, 1)]
+    earlier = take(again.history, invoice("1", 4, buy("B", -1)), 100)
+    assert earlier.counts == [Count("A", 9, -1), Count("C", 9, -1), Count("A", 4, 1), Count("C", 4, 1)]
+
+
+def test_demand_follows_a_corrected_line() -> None:
+    first = take(CustomerHistory("c"), invoice("1", 9, buy("B", 1, line_id="x")), 100)
+    corrected = take(first.history, invoice("1", 9, buy("A", 1, line_id="x")), 100)
+    assert corrected.counts == [Count("B", 9, -1), Count("A", 9, 1)]
+
+
+def test_the_canonical_form() -> None:
+    result = history(
+        invoice("581587", 1_323_435_000, buy("22613", 12), buy("22138", 3)),
+        invoice('é\n"1"', -2_208_988_800, buy("b", 1.5), buy("a", 0.125), buy("A", 0.5), buy("A", 0.5, 2.0)),
+        invoice("C1", 1_323_435_000, buy("x", 1)),
+        invoice("C2", 1_323_435_001, buy("x", -1)),
+    )
+    line = canonical(CustomerHistory("12680", result.invoices))
+    assert line == (
+        b'{"customer_id":"12680","baskets":[{"invoice_no":"\xc3\xa9\\n\\"1\\"","invoice_date":"1900-01-01T00:00:00Z",'
+        b'"items":{"A":1,"a":0.125,"b":1.5}},{"invoice_no":"581587","invoice_date":"2011-12-09T12:50:00Z",'
+        b'"items":{"22138":3,"22613":12}}]}'
+    )
+    assert json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")).encode() == line
+
+
+def test_a_customer_without_a_basket_has_no_canonical_form() -> None:
+    assert canonical(CustomerHistory("c")) is None
+    assert canonical(history(invoice("1", 1, buy("A", 1)), invoice("C", 2, buy("A", -1)))) is None
+
+
+@settings(derandomize=True, max_examples=150, deadline=None)
+@given(st.data())
+def test_any_order_and_repetition_ends_in_the_same_history(data: st.DataObject) -> None:
+    events = data.draw(facts(customers=["c"]))
+    assert history(*data.draw(arrivals(events))) == history(*data.draw(arrivals(events)))
+
+
+@settings(derandomize=True, max_examples=150, deadline=None)
+@given(st.data())
+def test_so_it_is_in_a_full_window_where_an_invoice_has_one_date(data: st.DataObject) -> None:
+    events = one_date_each(data.draw(facts(customers=["c"])))
+    one, other = (history(*data.draw(arrivals(events)), window=2) for _ in range(2))
+    assert one == other
