@@ -148,16 +148,14 @@ def _rules(
         rows[name] for name in (columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE, DATE)
     )
     latest = None if clock is None else clock + settings.max_days_ahead * DAY
-    too_long = raw[columns.DESCRIPTION].str.len() > settings.max_description_chars
     texts = [columns.INVOICE_NO, columns.STOCK_CODE]
     yield "no_code", "invoice number and stock code given, not too long", rows[texts].notna().all(axis=1)
     yield "no_date", "dated, and not ahead of the clock", date.notna() if latest is None else date <= latest
     yield "no_number", "quantity and price are numbers within bounds", quantity.notna() & price.notna()
-    yield (
-        "too_long",
-        "customer, line id and description not too long",
-        ~(too_long | _longer(raw[columns.CUSTOMER_ID], settings) | _longer(raw[columns.LINE_ID], settings)),
-    )
+    short = ~_longer(raw[columns.DESCRIPTION], settings.max_description_chars)
+    short &= ~_longer(rows[columns.CUSTOMER_ID], settings.max_code_chars)
+    short &= raw[columns.LINE_ID].isna() | rows[columns.LINE_ID].notna()
+    yield "too_long", "customer, line id and description not too long", short
     yield "anonymous", "customer given", rows[columns.CUSTOMER_ID].notna()
     yield "duplicate", "no exact duplicate of a row before", ~raw.duplicated()
     product = distinctly(code, lambda text: dialect.is_product(text) or None).notna()
@@ -189,8 +187,8 @@ def _customer(text: str) -> str | None:
     return (match[1] if match else text) or None
 
 
-def _longer(texts: pd.Series, settings: Settings) -> pd.Series:
-    return texts.str.strip().str.len() > settings.max_code_chars
+def _longer(texts: pd.Series, limit: int) -> pd.Series:
+    return distinctly(texts, lambda text: text if len(text) > limit else None).notna()
 
 
 def _account(dialect: Dialect, steps: list[Step], frame: pd.DataFrame) -> Ledger:

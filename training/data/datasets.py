@@ -135,7 +135,7 @@ def _find(path: Path) -> Path:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(path, page_checksum_verification=True)  # the copy we keep of a download has checksums
     published = file.schema_arrow.names
     require(published, str(path))
     wanted = [name for name in published if columns.ours(name) is not None]

@@ -100,7 +100,7 @@ class Customers:
         total = np.concatenate([[0.0], np.cumsum(demand)])
         taste = self._tastes[customer, random.choice(3, len(customer), p=(0.55, 0.3, 0.15))]
         low, high = total[bounds[taste]], total[bounds[taste + 1]]
-        anywhere = (random.random(len(customer)) < 0.25) | (high <= low)
+        anywhere = (random.random(len(customer)) < 0.4) | (high <= low)
         return self._draw(demand, np.where(anywhere, 0.0, low), np.where(anywhere, total[-1], high))
 
     def _draw(self, demand: Floats, low: Floats, high: Floats) -> Ints:

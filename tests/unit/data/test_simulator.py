@@ -1,0 +1,138 @@
+"""The simulator's tables have UCI's columns, types and faults, and the shape that models live on."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from state.settings import Settings
+from training.data import columns
+from training.data.cleaning import Cleaned, clean
+from training.data.datasets import from_frame, load
+from training.data.invoices import invoices
+from training.data.simulator import simulate, write_parquet
+from training.data.walk import walk
+
+
+@pytest.fixture(scope="module")
+def raw() -> pd.DataFrame:
+    return simulate(customers=400, items=500, days=373, seed=3)
+
+
+@pytest.fixture(scope="module")
+def cleaned(raw: pd.DataFrame) -> Cleaned:
+    return clean(from_frame(raw), Settings())
+
+
+def test_the_columns_and_types_are_ucis(raw: pd.DataFrame) -> None:
+    assert {name: str(kind) for name, kind in raw.dtypes.items()} == {
+        "InvoiceNo": "str",
+        "StockCode": "str",
+        "Description": "str",
+        "Quantity": "int64",
+        "InvoiceDate": "datetime64[us]",
+        "UnitPrice": "float64",
+        "CustomerID": "float64",
+        "Country": "str",
+    }
+
+
+def test_rows_come_in_the_order_of_time_on_open_days(raw: pd.DataFrame) -> None:
+    assert raw["InvoiceDate"].is_monotonic_increasing
+    assert raw["InvoiceDate"].dt.day_of_week.nunique() == 6
+    assert 5 not in set(raw["InvoiceDate"].dt.day_of_week)
+
+
+def test_the_same_seed_gives_the_same_table() -> None:
+    options: Any = {"customers": 60, "items": 80, "days": 60}
+
+    first = simulate(**options, seed=5)
+
+    pd.testing.assert_frame_equal(first, simulate(**options, seed=5))
+    assert not first.equals(simulate(**options, seed=6))
+
+
+def test_there_is_dirt_of_every_kind(cleaned: Cleaned, raw: pd.DataFrame) -> None:
+    dropped = {step.name: step.rows_in - step.rows_out for step in cleaned.ledger.steps}
+
+    for name in ("anonymous", "duplicate", "not_a_product", "zero_price"):
+        assert dropped[name] > 0, name
+    assert cleaned.ledger.purchase_lines > 0.7 * len(raw)
+    assert (raw["StockCode"] != raw["StockCode"].str.upper()).any()
+    assert raw["Description"].isna().any()
+
+
+def test_invoices_are_whole(cleaned: Cleaned) -> None:
+    by_number = cleaned.frame.groupby(columns.INVOICE_NO)
+
+    assert (by_number[columns.CUSTOMER_ID].nunique() == 1).all()
+    assert (by_number["date"].nunique() == 1).all()
+    signs = cleaned.frame[columns.QUANTITY] > 0
+    cancelled = cleaned.frame[columns.INVOICE_NO].str.startswith("C")
+    assert (signs != cancelled).all()
+
+
+def test_what_comes_back_was_bought_before(cleaned: Cleaned) -> None:
+    keys = [columns.CUSTOMER_ID, columns.STOCK_CODE]
+    bought = cleaned.purchases.groupby(keys)["date"].min()
+    back = cleaned.frame[cleaned.frame[columns.QUANTITY] < 0]
+    first = pd.Series(bought.reindex(pd.MultiIndex.from_frame(back[keys])).to_numpy(), index=back.index)
+
+    assert len(back) > 20
+    assert (first <= back["date"]).mean() > 0.95
+
+
+def test_customers_buy_again_what_they_bought(cleaned: Cleaned) -> None:
+    seen: dict[str, set[str]] = {}
+    again = total = 0
+    for invoice in invoices(cleaned):
+        items = {line.stock_code for line in invoice.lines if line.quantity > 0}
+        known = seen.setdefault(str(invoice.customer_id), set())
+        if known and items:
+            again += len(items & known)
+            total += len(items)
+        known |= items
+
+    assert 0.3 < again / total < 0.7
+
+
+def test_items_are_launched_and_seasons_come(cleaned: Cleaned, raw: pd.DataFrame) -> None:
+    first = cleaned.purchases.groupby(columns.STOCK_CODE)["date"].min()
+    start = int(cleaned.frame["date"].min())
+    month = raw["InvoiceDate"].dt.month
+    wreaths = raw["Description"].str.contains("WREATH|BAUBLE|STOCKING", na=False)
+
+    assert ((first - start) > 100 * 86_400).mean() > 0.1
+    assert wreaths[month == 11].mean() > 1.5 * wreaths[month == 6].mean()
+
+
+def test_a_shop_has_what_evaluation_needs(cleaned: Cleaned) -> None:
+    log = invoices(cleaned)
+    end = log[-1].date + 1
+
+    assert sum(1 for _ in walk(log, moment="visit", start=end - 30 * 86_400, end=end, window=100)) > 50
+
+
+def test_the_written_table_is_the_same(tmp_path: Path) -> None:
+    options: Any = {"customers": 60, "items": 80, "days": 60, "seed": 5}
+    path = tmp_path / "more" / "made.parquet"
+
+    rows = write_parquet(path, **options)
+
+    expected = simulate(**options)
+    assert rows == len(expected)
+    assert pq.ParquetFile(path).num_row_groups > 3
+    pd.testing.assert_frame_equal(load(path).frame, from_frame(expected).frame)
+    assert [entry.name for entry in path.parent.iterdir()] == ["made.parquet"]
+
+
+@pytest.mark.parametrize("options", [{"days": 0}, {"days": 1}, {"customers": 1}, {"items": 1}, {"customers": 0}])
+def test_small_shops_open(options: dict[str, int], tmp_path: Path) -> None:
+    given: Any = {"customers": 5, "items": 20, "days": 30} | options
+
+    rows = simulate(**given)
+
+    assert list(rows.columns) == list(columns.UCI)
+    assert write_parquet(tmp_path / "t.parquet", **given) == len(rows)

@@ -1,0 +1,74 @@
+"""The figures of the evaluation protocol, on the real table where NEXTBASKET_DATA names one."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from state.invoice import Invoice
+from state.settings import Settings
+from training.data.checksum import UCI_ONLINE_RETAIL, checksum
+from training.data.cleaning import Cleaned, clean
+from training.data.datasets import Table, load
+from training.data.invoices import invoices
+from training.data.walk import walk
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"
+)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return load(Path(os.environ["NEXTBASKET_DATA"]))
+
+
+@pytest.fixture(scope="module")
+def cleaned(table: Table) -> Cleaned:
+    return clean(table, Settings())
+
+
+@pytest.fixture(scope="module")
+def log(cleaned: Cleaned) -> list[Invoice]:
+    return invoices(cleaned)
+
+
+def test_the_table_is_the_published_one(table: Table) -> None:
+    assert len(table.frame) == 541_909
+    assert table.uci
+    assert checksum(table) == UCI_ONLINE_RETAIL
+
+
+def test_the_ledger_is_the_protocols(cleaned: Cleaned) -> None:
+    ledger = cleaned.ledger
+
+    assert {step.name: step.rows_in - step.rows_out for step in ledger.steps if step.rows_in != step.rows_out} == {
+        "anonymous": 135_080,
+        "duplicate": 5_225,
+        "not_a_product": 1_915,
+        "zero_price": 33,
+    }
+    assert (ledger.purchase_lines, ledger.purchase_invoices) == (391_150, 18_402)
+    assert (ledger.customers, ledger.items) == (4_334, 3_659)
+    assert (ledger.return_lines, ledger.return_invoices, ledger.repeated_lines) == (8_506, 3_383, 3)
+
+
+def test_the_log_holds_every_line(log: list[Invoice]) -> None:
+    assert len(log) == 18_402 + 3_383
+    assert sum(len(invoice.lines) for invoice in log) == 391_150 + 8_506
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "moments"),
+    [((2011, 11, 9), (2011, 12, 10), 2_516), ((2011, 6, 1), (2011, 8, 1), 2_282)],
+    ids=["autumn", "summer"],
+)
+def test_the_folds_have_their_moments(
+    log: list[Invoice], start: tuple[int, int, int], end: tuple[int, int, int], moments: int
+) -> None:
+    since, until = (int(datetime(*day, tzinfo=UTC).timestamp()) for day in (start, end))
+
+    found = [at.moment for at in walk(log, moment="both", start=since, end=until, window=100)]
+
+    assert (found.count("visit"), found.count("emission")) == (moments, moments)
