@@ -4,6 +4,7 @@ StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait and publish what is undelivered again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to make a topic: wait, or do what the message says
 ├── MessageTooLarge        the broker will never take these messages: send something smaller in their place
+├── TooScattered           (stream.redrive) dead letters lie too scattered to be redriven by this reason
 └── Stopped                the process is asked to end: what is unfinished stays unacknowledged
 
 The names say what is the matter; "Error" behind each would add nothing (hence N818).

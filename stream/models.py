@@ -90,7 +90,7 @@ class ModelWatch:
         else:
             logger.info("Model %s %s serves from the next batch", scorer.name, scorer.version)
             self.scorer = scorer
-            self._metrics.model(scorer.name, scorer.version)
+            self._metrics.model_swapped(scorer.name, scorer.version)
         self._seen = version
 
     def _watch(self) -> None:

@@ -78,9 +78,13 @@ class Metrics:
         self._fallbacks.inc()
 
     def model(self, name: str, version: str) -> None:
-        """A model serves from now on."""
+        """A model serves."""
         self._model.clear()
         self._model.labels(name, version).set(1)
+
+    def model_swapped(self, name: str, version: str) -> None:
+        """A model was taken over from the registry."""
+        self.model(name, version)
         self._swaps.inc()
 
     def model_refused(self) -> None:

@@ -1,0 +1,62 @@
+"""``nextbasket redrive``: dead letters back to the topic they came from."""
+
+from typing import Annotated
+
+import typer
+
+from stream.exit_codes import ExitCode, Failure
+
+
+def redrive(
+    reason: Annotated[
+        str | None, typer.Option(help="Only letters whose reason contains this, in any case; all unless given.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> None:
+    """Send dead letters back once their cause is gone: as they came, with their keys, each once.
+
+    Those there now are sent, and Kafka keeps which; a second call sends only what came since, or what the first left.
+
+    Example: nextbasket redrive --reason "ahead of the clock" --dry-run
+    """
+    from kafka import KafkaConsumer, KafkaProducer
+
+    from state.settings import load_settings
+    from stream.connection import kafka_python_config
+    from stream.publisher import MAX_MESSAGE_BYTES
+    from stream.redrive import TooScattered
+    from stream.redrive import redrive as send_back
+
+    settings = load_settings()
+    consumer = KafkaConsumer(
+        **kafka_python_config(
+            settings,
+            group_id=f"{settings.group}-redrive",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+        )
+    )
+    producer = KafkaProducer(**kafka_python_config(settings, acks="all", max_request_size=MAX_MESSAGE_BYTES))
+    wanted = (reason or "").casefold()
+    try:
+        done = send_back(
+            consumer,
+            producer,
+            settings.topics.dead_letter,
+            settings.topics.invoices,
+            wanted=lambda said: wanted in said.casefold(),
+            dry_run=dry_run,
+        )
+    except TooScattered as error:
+        raise Failure(str(error), ExitCode.DATA) from None
+    finally:
+        producer.close(timeout=5)
+        consumer.close()
+    what = "would be sent" if dry_run else "were sent"
+    typer.echo(f"{done.sent:,} dead letters {what} back to {settings.topics.invoices}, {done.left:,} left in place.")
+    if done.impossible:
+        raise Failure(
+            f"{done.impossible:,} cannot be sent back: they came from another topic, or their value was left out for "
+            "its size and has to be read from the source topic."
+        )

@@ -1,0 +1,136 @@
+"""``nextbasket show``: one customer's history, what they would get now, and why."""
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from state.recommendation import Item, NextPurchase
+    from state.settings import Settings
+    from stream.insight import Insight
+    from training.serving.scorer import Scorer
+
+BASKETS_SHOWN = 8
+ITEMS_SHOWN = 6
+
+
+def show(
+    customer: Annotated[str, typer.Argument(help="The customer, as events name them.")],
+    at: Annotated[str | None, typer.Option(help="The moment of the visit; the newest event's unless given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Show a customer: history, the next basket predicted for a visit now, when they are due, and why.
+
+    A stranger is told so, with exit code 1.
+
+    Example: nextbasket show 12680 --at 2011-12-09T13:00
+    """
+    import os
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from state.redis_store import RedisStore
+    from state.settings import load_settings
+    from stream.insight import look_at
+
+    settings = load_settings()
+    moment = _seconds(at, settings)
+    with closing(RedisStore(settings)) as store:
+        insight = look_at(customer, store, _scorer(settings), settings, moment)
+    if insight is None:
+        raise Failure(f"No customer {customer!r} is known here; nextbasket export histories writes those who are.")
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(insight), indent=2))
+    else:
+        _print(insight)
+
+
+def _seconds(at: str | None, settings: "Settings") -> int | None:
+    from zoneinfo import ZoneInfo
+
+    from state.dates import parse_date
+
+    if at is None:
+        return None
+    seconds = parse_date(f"{at} 00:00" if len(at) <= 10 else at, ZoneInfo(settings.timezone))
+    if seconds is None:
+        raise Failure(f"{at!r} is no date; it looks like 2011-11-09 or 2011-11-09T12:50.", ExitCode.USAGE)
+    return seconds
+
+
+def _scorer(settings: "Settings") -> "Scorer":
+    """The model that serves now.
+
+    Raises:
+        RegistryError: The registry or its current bundle cannot be used.
+    """
+    from training.registry import Registry
+    from training.serving.load import fallback_scorer, load_scorer
+
+    registry = Registry(settings.registry_url, cache=settings.cache)
+    version = registry.current()
+    return fallback_scorer() if version is None else load_scorer(registry.open(version))
+
+
+def _print(insight: "Insight") -> None:
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    baskets = json.loads(bytes(insight.history))["baskets"]
+    console.print(f"Customer {insight.customer_id}: {len(baskets)} baskets with something kept", markup=False)
+    if baskets:
+        console.print(_history(baskets, Table("date", "invoice", "items", box=None)))
+    if insight.visit is None:
+        console.print("Nothing was ever sold here, so there is nothing to recommend.")
+        return
+    visit = insight.visit
+    console.print(f"\nAt {visit.at}, {visit.model.name} {visit.model.version} expects:", markup=False)
+    console.print(_offers(visit.items, Table("", "stock code", "description", "chance", "slot", "why", box=None)))
+    console.print(_due(visit.next_purchase))
+    if insight.sent is not None:
+        codes = ", ".join(item.stock_code for item in insight.sent.items)
+        console.print(
+            f"\nLast sent {insight.sent.generated_at} (revision {insight.sent.revision}): {codes}", markup=False
+        )
+
+
+def _history(baskets: list[dict[str, Any]], table: "Table") -> "Table":
+    from rich.markup import escape
+
+    for basket in baskets[-BASKETS_SHOWN:]:
+        items = [f"{quantity} × {code}" for code, quantity in basket["items"].items()]
+        more = f" and {len(items) - ITEMS_SHOWN} more" if len(items) > ITEMS_SHOWN else ""
+        shown = escape(", ".join(items[:ITEMS_SHOWN]) + more)
+        table.add_row(basket["invoice_date"][:10], escape(basket["invoice_no"]), shown)
+    return table
+
+
+def _offers(items: "list[Item]", table: "Table") -> "Table":
+    from rich.markup import escape
+
+    for place, item in enumerate(items, 1):
+        why = ", ".join(f"{name} {value}" for name, value in item.reason.evidence.items())
+        table.add_row(
+            str(place),
+            escape(item.stock_code),
+            escape(item.description or ""),
+            f"{item.probability:.1%}",
+            item.slot,
+            escape(f"{item.reason.code.replace('_', ' ')} ({why})"),
+        )
+    return table
+
+
+def _due(next_purchase: "NextPurchase") -> str:
+    chances = ", ".join(f"{chance:.0%} within {days} days" for days, chance in next_purchase.within_days.items())
+    return f"Next purchase: {chances}; median {next_purchase.median or 'never'}."

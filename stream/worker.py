@@ -1,0 +1,142 @@
+"""The worker: everything wired in one place, started, and ended in order."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from random import Random
+
+from prometheus_client import start_http_server
+
+from state.errors import StoreUnavailable
+from state.redis_store import RedisStore
+from state.settings import Settings
+from stream.app import StreamApp, create_app
+from stream.connection import broker_list
+from stream.errors import BrokerUnavailable, Stopped
+from stream.exit_codes import ExitCode
+from stream.models import ModelWatch
+from stream.monitoring import Metrics
+from stream.patience import Patience
+from stream.processor import Processor
+from stream.publisher import KafkaPublisher
+from stream.topics import ensure_topics
+from training.registry import Registry
+from training.serving.load import fallback_scorer, load_scorer
+
+logger = logging.getLogger(__name__)
+
+LAST_BATCH_S = 8.0
+"""After SIGTERM, how long the batch in hand may take to finish; after that the next worker does it again."""
+LEAVE_S = 8.0
+"""After that, how long leaving the consumer group may take."""
+LAG_EVERY_S = 5.0
+_NOTICE_S = 0.2
+
+
+def run_worker(settings: Settings) -> ExitCode:
+    """Run until SIGTERM or SIGINT; waits for Redis and Kafka where they do not answer yet.
+
+    Raises:
+        SettingsError: No broker or no Redis is set.
+    """
+    broker_list(settings)
+    stop = threading.Event()
+    metrics = Metrics()
+    patience = Patience(stop, Random(), metrics.outage)
+    with ExitStack() as closes:
+        store = closes.enter_context(closing(RedisStore(settings)))
+        publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
+        registry = Registry(settings.registry_url, cache=settings.cache)
+        models = ModelWatch(registry, load_scorer, fallback_scorer(), metrics, poll_s=settings.registry_poll_seconds)
+        processor = Processor(
+            settings=settings,
+            store=store,
+            publisher=publisher,
+            scorer=lambda: models.scorer,
+            fallback=fallback_scorer(),
+            patience=patience,
+            metrics=metrics,
+        )
+        if settings.metrics_port:
+            server, _ = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
+            closes.callback(server.server_close)
+            closes.callback(server.shutdown)
+        _on_signals(stop.set)
+        try:
+            patience.keep_trying("Redis", store.now, StoreUnavailable)
+            patience.keep_trying("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
+        except Stopped:
+            return ExitCode.OK
+        models.start()
+        closes.callback(models.stop)
+        code = asyncio.run(serve(lambda: create_app(settings, processor), stop, metrics))
+    if any(thread.name.startswith("processor") for thread in threading.enumerate()):
+        # It hangs in a call that no stop event reaches; the interpreter would wait for it.
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:
+    """Run the application that ``build`` makes until a signal or until it breaks; sets ``stop`` for the processor."""
+    app = build()
+    stopping = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        app.intake.close()
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    if stop.is_set():
+        end()
+    starting = asyncio.ensure_future(app.start())
+    watching = asyncio.ensure_future(_report_lag(app, metrics))
+    logger.info("Worker started, group %s", app.conf.id)
+    while not (stopping.is_set() or app.crashed or (starting.done() and starting.exception())):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _NOTICE_S)
+    broken = None if stopping.is_set() else app.crash_reason or (starting.done() and starting.exception())
+    if broken:
+        logger.critical("The consumer broke and the worker ends: %r", broken)
+        end()
+    watching.cancel()
+    await _end_in_order(app, starting)
+    logger.info("Worker ended")
+    return ExitCode.UNREACHABLE if broken else ExitCode.OK
+
+
+async def _end_in_order(app: StreamApp, starting: "asyncio.Future[None]") -> None:
+    """Let the batch in hand finish, commit it, leave the group; each for a limited time."""
+    try:
+        async with asyncio.timeout(LAST_BATCH_S):
+            await app.at_rest.wait()
+    except TimeoutError:
+        logger.warning("The batch in hand does not end; it is left to the next worker")
+    starting.cancel()
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            await app.stop()
+    except TimeoutError:
+        logger.warning("Leaving the consumer group takes too long; Kafka will notice by itself")
+    except Exception as error:  # whatever a broken connection raises now changes nothing
+        logger.warning("Leaving the consumer group failed: %r", error)
+
+
+async def _report_lag(app: StreamApp, metrics: Metrics) -> None:
+    while True:
+        await asyncio.sleep(LAG_EVERY_S)
+        with suppress(Exception):  # between two assignments there is nothing to measure
+            for tp, events in app.intake_consumer.lag().items():
+                metrics.lag(tp.partition, events)
+
+
+def _on_signals(action: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: action())

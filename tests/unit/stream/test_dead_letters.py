@@ -1,0 +1,32 @@
+import hashlib
+
+from stream.dead_letters import MAX_REASON_CHARS, Incoming, dead_letter, without_value
+
+
+def test_a_dead_letter_keeps_bytes_and_key_and_says_where_it_came_from() -> None:
+    event = Incoming(b"\xff\x00", None, "invoices", 3, 91)
+    letter = dead_letter(event, "Größe fehlt", topic="dead", when="2011-12-09T12:50:00Z")
+    assert (letter.topic, letter.key, letter.value) == ("dead", None, b"\xff\x00")
+    assert letter.headers == (
+        ("reason", "Größe fehlt".encode()),
+        ("source-topic", b"invoices"),
+        ("source-partition", b"3"),
+        ("source-offset", b"91"),
+        ("dead-lettered-at", b"2011-12-09T12:50:00Z"),
+    )
+
+
+def test_a_reason_is_never_longer_than_a_header_should_be() -> None:
+    letter = dead_letter(Incoming(b"", b"", "t", 0, 0), "x" * 10**6, topic="dead", when="")
+    assert len(dict(letter.headers)["reason"]) == MAX_REASON_CHARS
+
+
+def test_without_its_value_a_letter_says_what_it_had() -> None:
+    whole = dead_letter(Incoming(b"abc", b"k", "t", 0, 0), "r", topic="dead", when="")
+    letter = without_value(whole)
+    assert letter.value is None
+    assert letter.headers[:-2] == whole.headers
+    assert letter.headers[-2:] == (
+        ("omitted-bytes", b"3"),
+        ("omitted-sha256", hashlib.sha256(b"abc").hexdigest().encode()),
+    )

@@ -1,0 +1,105 @@
+import asyncio
+
+import pytest
+from faust.types import ConsumerMessage
+
+from stream.intake import Intake
+
+
+def message(offset: int, size: int = 10) -> ConsumerMessage:
+    return ConsumerMessage("t", 0, offset, 0.0, 0, None, None, b"x" * size, None)
+
+
+def messages(*offsets: int, size: int = 10) -> list[ConsumerMessage]:
+    return [message(offset, size) for offset in offsets]
+
+
+async def take(intake: Intake, most: int = 100, within_s: float = 0.0, max_bytes: int = 10**9) -> list[int]:
+    return [one.offset for one in await intake.take(most, within_s=within_s, max_bytes=max_bytes)]
+
+
+async def test_messages_come_in_their_order_and_in_batches() -> None:
+    intake = Intake()
+    intake.put(messages(*range(5)))
+    assert await take(intake, most=3) == [0, 1, 2]
+    assert await take(intake, most=3) == [3, 4]
+    assert len(intake) == 0
+
+
+async def test_taking_waits_for_the_first_message() -> None:
+    intake = Intake()
+    taking = asyncio.ensure_future(take(intake))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    intake.put(messages(7))
+    assert await taking == [7]
+
+
+async def test_a_batch_waits_a_moment_for_more_and_no_longer_once_it_is_full() -> None:
+    intake = Intake()
+    intake.put(messages(1))
+    taking = asyncio.ensure_future(take(intake, most=3, within_s=60.0))
+    for offsets in ((2,), (3, 4)):
+        await asyncio.sleep(0)
+        assert not taking.done()
+        intake.put(messages(*offsets))
+    assert await taking == [1, 2, 3]
+
+
+async def test_a_batch_that_does_not_fill_comes_after_the_wait() -> None:
+    intake = Intake()
+    intake.put(messages(1))
+    assert await take(intake, most=3, within_s=0.01) == [1]
+
+
+async def test_a_batch_ends_with_the_message_that_takes_it_over_the_bytes() -> None:
+    intake = Intake()
+    intake.put(messages(*range(4), size=100))
+    assert await take(intake, within_s=60.0, max_bytes=150) == [0, 1]
+    intake.clear()
+    intake.put(messages(9, size=1_000))
+    assert await take(intake, max_bytes=150) == [9]
+
+
+@pytest.mark.parametrize("bounds", [{"max_messages": 4}, {"max_bytes": 40}])
+async def test_a_full_buffer_makes_the_reader_wait_until_half_of_it_is_gone(bounds: dict[str, int]) -> None:
+    intake = Intake(**bounds)
+    intake.put(messages(*range(3)))
+    await intake.wait_for_room()
+    intake.put(messages(3, 4))
+    waiting = asyncio.ensure_future(intake.wait_for_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await take(intake, most=1)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await take(intake, most=3)
+    await waiting
+
+
+async def test_clearing_forgets_everything_and_makes_room() -> None:
+    intake = Intake(max_messages=2)
+    intake.put(messages(1, 2, 3))
+    intake.clear()
+    await intake.wait_for_room()
+    intake.put(messages(4))
+    assert await take(intake) == [4]
+
+
+async def test_closing_ends_a_wait_and_everything_after() -> None:
+    intake = Intake()
+    taking = asyncio.ensure_future(take(intake))
+    await asyncio.sleep(0)
+    intake.close()
+    assert await taking == []
+    intake.put(messages(1))
+    assert await take(intake) == []
+
+
+async def test_closing_ends_the_wait_for_more_and_leaves_the_messages_to_the_next_worker() -> None:
+    intake = Intake()
+    intake.put(messages(1))
+    taking = asyncio.ensure_future(take(intake, within_s=60.0))
+    await asyncio.sleep(0)
+    intake.close()
+    assert await taking == []

@@ -1,0 +1,48 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.redrive import Position, advance, decode, encode
+
+
+def test_ranges_worked_by_hand() -> None:
+    assert encode([5, 6, 7, 9, 12, 13]) == "5-7,9,12-13"
+    assert encode([]) == ""
+    assert decode("5-7,9,12-13") == {5, 6, 7, 9, 12, 13}
+    assert decode("") == frozenset()
+
+
+@given(st.frozensets(st.integers(0, 500)))
+def test_ranges_come_back_as_they_went(offsets: frozenset[int]) -> None:
+    assert decode(encode(offsets)) == offsets
+
+
+def test_what_somebody_else_wrote_means_nothing_is_done() -> None:
+    for text in ("hello", "1-x", "-3", "1,b"):
+        assert decode(text) == frozenset()
+
+
+def test_when_all_are_sent_the_position_is_the_end() -> None:
+    assert advance(Position(3, frozenset()), [], {3, 4, 6}, 7) == Position(7, frozenset())
+
+
+def test_what_is_left_holds_the_position_back_and_what_is_done_behind_it_is_kept() -> None:
+    position = advance(Position(0, frozenset()), [1, 4], {0, 2, 3}, 5)
+    assert position == Position(1, frozenset({2, 3}))
+    # Later, by another reason, the rest of them and a new one.
+    assert advance(position, [], {1, 4, 5}, 6) == Position(6, frozenset())
+    assert advance(position, [4], {1, 5}, 6) == Position(4, frozenset({5}))
+
+
+@given(st.lists(st.sets(st.integers(0, 30)), max_size=6))
+def test_whatever_is_chosen_in_whatever_order_each_letter_goes_once(choices: list[set[int]]) -> None:
+    position = Position(0, frozenset())
+    gone: list[int] = []
+    for chosen in choices:
+        present = [offset for offset in range(position.next, 31) if offset not in position.beyond]
+        sent = chosen & set(present)
+        gone += sent
+        if sent:
+            position = advance(position, [offset for offset in present if offset not in sent], sent, 31)
+            assert decode(encode(position.beyond)) == position.beyond
+    assert len(gone) == len(set(gone))
+    assert set(gone) == set().union(*choices)

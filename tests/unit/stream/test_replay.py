@@ -1,0 +1,121 @@
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from state.invoice import Invoice, Line
+from state.settings import load_settings
+from state.wire import Decoder
+from stream.replay import Outgoing, Progress, events, identity, pace, wire_event
+from training.data.datasets import from_frame
+
+COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+ROWS: list[tuple[Any, ...]] = [
+    ("2", "B", "ITEM B", 2, "2011-12-02 10:00", 1.5, 8.0, "France"),
+    ("1", "A", "ITEM A", 1, "2011-12-01 10:00", 0.85, 7.0, "France"),
+    ("3", "C", None, -1, "2011-12-02 10:00", 2, 9.0, "France"),
+    ("2", "A", "ITEM A", 2.5, "2011-12-02 10:00", 1.5, 8.0, "France"),
+    ("4", "D", "ITEM D", "many", "2011-12-03 10:00", 1.0, None, "France"),
+    ("5", "E", "ITEM E", 1, "some day", 1.0, 7.0, "France"),
+    ("2", "F", "ITEM F", 1, "2011-12-04 10:00", 1.0, 8.0, "France"),
+]
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return from_frame(pd.DataFrame(ROWS, columns=COLUMNS)).frame
+
+
+def seconds(text: str) -> int:
+    return int(pd.Timestamp(text, tz="UTC").timestamp())
+
+
+def contents(outgoing: Any) -> list[dict[str, Any]]:
+    return [json.loads(event.value) for event in outgoing]
+
+
+def test_lines_go_in_time_order_as_they_stand_in_the_table(frame: pd.DataFrame) -> None:
+    sent = list(events(frame, "lines", since=None, until=None))
+    lines = contents(sent)
+    assert [(line["InvoiceNo"], line["StockCode"]) for line in lines] == [
+        ("1", "A"), ("2", "B"), ("3", "C"), ("2", "A"), ("4", "D"), ("5", "E"), ("2", "F"),
+    ]  # fmt: skip
+    assert list(lines[0]) == COLUMNS
+    assert lines[0] == {
+        "InvoiceNo": "1",
+        "StockCode": "A",
+        "Description": "ITEM A",
+        "Quantity": 1,
+        "InvoiceDate": "2011-12-01T10:00:00Z",
+        "UnitPrice": 0.85,
+        "CustomerID": "7",
+        "Country": "France",
+    }
+    assert lines[3]["Quantity"] == 2.5
+    assert [event.key for event in sent] == [b"7", b"8", b"9", b"8", None, b"7", b"8"]
+
+
+def test_dirty_rows_go_as_they_are(frame: pd.DataFrame) -> None:
+    lines = contents(events(frame, "lines", since=None, until=None))
+    assert lines[2]["Description"] is None
+    assert lines[4]["Quantity"] is None
+    assert lines[4]["CustomerID"] is None
+    assert lines[5]["InvoiceDate"] is None
+
+
+def test_bounds_are_half_open_and_leave_out_what_has_no_date(frame: pd.DataFrame) -> None:
+    span = events(frame, "lines", since=seconds("2011-12-02 10:00"), until=seconds("2011-12-04 10:00"))
+    assert [line["InvoiceNo"] for line in contents(span)] == ["2", "3", "2", "4"]
+
+
+def test_invoices_go_whole_where_customer_and_date_agree(frame: pd.DataFrame) -> None:
+    sent = list(events(frame, "invoices", since=None, until=None))
+    whole = contents(sent)
+    assert [(one["invoice_no"], [line["stock_code"] for line in one["lines"]]) for one in whole] == [
+        ("1", ["A"]), ("2", ["B", "A"]), ("3", ["C"]), ("4", ["D"]), ("5", ["E"]), ("2", ["F"]),
+    ]  # fmt: skip
+    assert whole[1]["customer_id"] == "8"
+    assert whole[1]["invoice_date"] == "2011-12-02T10:00:00Z"
+    assert whole[1]["country"] == "France"
+    assert whole[1]["lines"][1] == {"stock_code": "A", "description": "ITEM A", "quantity": 2.5, "unit_price": 1.5}
+    assert [event.key for event in sent] == [b"7", b"8", b"9", None, b"7", b"8"]
+
+
+def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
+    rows = [("1", f"A{n}", "", 1, "2011-12-01 10:00", 1.0, 7.0, "France") for n in range(4_500)]
+    sent = list(events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "invoices", since=None, until=None))
+    assert [len(one["lines"]) for one in contents(sent)] == [2_000, 2_000, 500]
+    assert max(len(event.value) for event in sent) < 1_000_000
+
+
+def test_an_invoice_comes_back_from_the_wire_as_it_went() -> None:
+    lines = (Line("A", 12_000, 0.85, "ITEM A"), Line("B", -2_500, 1.5, None, "l1"))
+    invoice = Invoice("1", "7", seconds("2011-12-09 12:50"), lines, "France")
+    assert Decoder(load_settings({})).decode(wire_event(invoice), now=2_000_000_000) == invoice
+
+
+def test_a_replay_is_known_by_its_content_and_its_options(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"rows")
+    other.write_bytes(b"rows")
+    known = identity(one, "lines", None, None)
+    assert known == identity(other, "lines", None, None)
+    assert known != identity(one, "invoices", None, None)
+    assert known != identity(one, "lines", 5, None)
+    other.write_bytes(b"more rows")
+    assert known != identity(other, "lines", None, None)
+
+
+def test_pace_by_rate_and_by_the_speed_of_events() -> None:
+    outgoing = [Outgoing(None, b"", date) for date in (100, 100, None, 160)]
+    for pacing, least in (({"rate": 40.0, "speed": None}, 3 / 40), ({"rate": None, "speed": 600.0}, 0.1)):
+        began = time.monotonic()
+        assert list(pace(outgoing, **pacing)) == outgoing
+        assert time.monotonic() - began >= least
+
+
+def test_progress_begins_with_nothing() -> None:
+    assert Progress("x").done == 0
