@@ -9,9 +9,7 @@ import typer
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="An invoice table (.xlsx, .csv, .parquet). Default: NEXTBASKET_DATA, a cached copy, a download, the simulator."
-        ),
+        typer.Option(help="An invoice table. Default: NEXTBASKET_DATA, a cached copy, UCI's download, the simulator."),
     ] = None,
     events: Annotated[int, typer.Option(min=1, max=5_000, help="How many of the newest invoices to replay.")] = 1_200,
     rate: Annotated[float, typer.Option(min=1, max=200, help="Invoices a second.")] = 40.0,

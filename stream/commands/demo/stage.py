@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kafka import KafkaProducer
 from rich.console import Console
@@ -29,6 +30,9 @@ from stream.connection import kafka_python_config
 from stream.embedded import API_VERSION, embedded_kafka, embedded_redis
 from stream.exit_codes import ExitCode, Failure
 from stream.topics import ensure_topics
+
+if TYPE_CHECKING:
+    from training.serving.scorer import Scorer
 
 RIVAL = "gp_topfreq"
 MODEL = "basket_lstm"
@@ -186,7 +190,7 @@ def _train(log: Sequence[Invoice], until: int, settings: Settings, folder: Path,
     return version
 
 
-def _rival_scorer(past: Sequence[Invoice]):
+def _rival_scorer(past: Sequence[Invoice]) -> "Scorer":
     from training.models import make_model
 
     return make_model(RIVAL).fit(past, until=past[-1].date + 1, seed=0).scorer
