@@ -1,0 +1,77 @@
+import faust
+import pytest
+
+from state.errors import SettingsError
+from state.settings import load_settings
+from stream.connection import confluent_config, faust_config, kafka_python_config
+
+BROKERS = {"NEXTBASKET_KAFKA_BROKERS": "one:9092, two:9093"}
+SASL = BROKERS | {
+    "NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    "NEXTBASKET_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "NEXTBASKET_KAFKA_SASL_USERNAME": "ann",
+    "NEXTBASKET_KAFKA_SASL_PASSWORD": "secret",
+}
+
+
+def test_plain_brokers_need_no_more() -> None:
+    settings = load_settings(BROKERS)
+    confluent = confluent_config(settings)
+    assert confluent["bootstrap.servers"] == "one:9092,two:9093"
+    assert confluent["security.protocol"] == "PLAINTEXT"
+    assert not any(key.startswith(("sasl", "ssl")) for key in confluent)
+    assert kafka_python_config(settings, acks="all") == {
+        "bootstrap_servers": ["one:9092", "two:9093"],
+        "security_protocol": "PLAINTEXT",
+        "acks": "all",
+    }
+    assert faust_config(settings) == {"broker": ["kafka://one:9092", "kafka://two:9093"]}
+
+
+def test_the_version_of_a_broker_that_cannot_be_asked() -> None:
+    settings = load_settings(BROKERS | {"NEXTBASKET_KAFKA_API_VERSION": "2.3"})
+    assert kafka_python_config(settings)["api_version"] == (2, 3)
+
+
+def test_a_user_and_password_reach_every_client() -> None:
+    settings = load_settings(SASL)
+    confluent = confluent_config(settings)
+    assert confluent["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert (confluent["sasl.username"], confluent["sasl.password"]) == ("ann", "secret")
+    kafka_python = kafka_python_config(settings)
+    assert (kafka_python["sasl_plain_username"], kafka_python["sasl_plain_password"]) == ("ann", "secret")
+    credentials = faust_config(settings)["broker_credentials"]
+    assert isinstance(credentials, faust.SASLCredentials)
+    assert (credentials.username, credentials.password) == ("ann", "secret")
+    assert credentials.mechanism.value == "SCRAM-SHA-512"
+    assert credentials.protocol.value == "SASL_PLAINTEXT"
+    assert "secret" not in repr(settings)
+
+
+def test_tls_with_a_user_checks_the_broker() -> None:
+    credentials = faust_config(load_settings(SASL | {"NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}))[
+        "broker_credentials"
+    ]
+    assert credentials.protocol.value == "SASL_SSL"
+    assert credentials.ssl_context.check_hostname
+
+
+def test_tls_alone() -> None:
+    credentials = faust_config(load_settings(BROKERS | {"NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SSL"}))[
+        "broker_credentials"
+    ]
+    assert isinstance(credentials, faust.SSLCredentials)
+
+
+def test_certificates_that_are_not_there_are_an_error_with_a_sentence() -> None:
+    settings = load_settings(
+        BROKERS | {"NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SSL", "NEXTBASKET_KAFKA_SSL_CAFILE": "/no/such/file"}
+    )
+    with pytest.raises(SettingsError, match="NEXTBASKET_KAFKA_SSL"):
+        faust_config(settings)
+
+
+def test_no_brokers_are_an_error_with_a_sentence() -> None:
+    for config in (confluent_config, kafka_python_config, faust_config):
+        with pytest.raises(SettingsError, match="NEXTBASKET_KAFKA_BROKERS is not set"):
+            config(load_settings({}))

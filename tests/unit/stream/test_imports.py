@@ -1,0 +1,26 @@
+"""What a worker does not carry, and what no command pays for before it runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "h5py")
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(','.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    return {name.partition(".")[0] for name in done.stdout.strip().split(",")}
+
+
+def test_a_worker_carries_neither_tensorflow_nor_pandas() -> None:
+    loaded = loaded_by("import stream.worker, stream.commands.worker")
+    assert "faust" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("command", ["worker", "replay", "export", "show", "redrive"])
+def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
+    loaded = loaded_by(f"import stream.commands.{command}")
+    assert loaded.isdisjoint({*HEAVY, "faust", "kafka", "confluent_kafka", "redis", "numpy", "rich.console"})

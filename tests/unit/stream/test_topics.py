@@ -1,0 +1,61 @@
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from state.errors import SettingsError
+from state.settings import load_settings
+from stream.embedded import embedded_kafka
+from stream.errors import BrokerUnavailable
+from stream.topics import ensure_topics, wanted_topics
+from tests.services.process import free_port
+
+DAY_MS = 86_400_000
+
+
+def test_each_topic_keeps_what_it_is_for() -> None:
+    settings = load_settings(
+        {
+            "NEXTBASKET_NAMESPACE": "shop1",
+            "NEXTBASKET_PARTITIONS": "12",
+            "NEXTBASKET_REPLICATION": "3",
+            "NEXTBASKET_RETENTION_DAYS": "30",
+        }
+    )
+    topics = {topic.topic: topic for topic in wanted_topics(settings)}
+    assert list(topics) == [
+        "shop1.invoices",
+        "shop1.invoices.dead-letter",
+        "shop1.recommendation-scores",
+        "shop1.recommendations",
+    ]
+    assert {(topic.num_partitions, topic.replication_factor) for topic in topics.values()} == {(12, 3)}
+    configs = {name.removeprefix("shop1."): topic.config or {} for name, topic in topics.items()}
+    assert configs["invoices"] == {
+        "cleanup.policy": "delete",
+        "retention.ms": str(30 * DAY_MS),
+        "max.message.bytes": "1048588",  # what Kafka takes anyway: an event of 1,000,000 bytes fits
+    }
+    assert configs["invoices.dead-letter"]["retention.ms"] == str(365 * DAY_MS)
+    assert int(configs["invoices.dead-letter"]["max.message.bytes"]) > 10 * 1_048_588
+    assert configs["recommendations"]["cleanup.policy"] == "compact"
+
+
+def test_kept_for_ever_where_no_days_are_set() -> None:
+    topics = wanted_topics(load_settings({"NEXTBASKET_RETENTION_DAYS": "0"}))
+    assert {(topic.config or {}).get("retention.ms") for topic in topics} == {"-1", None}
+
+
+def test_the_embedded_broker_has_the_topics_afterwards() -> None:
+    with embedded_kafka() as brokers:
+        settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers})
+        assert len(ensure_topics(settings)) == 4
+        assert ensure_topics(settings) == []
+        found = AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=10).topics
+        assert {topic.topic for topic in wanted_topics(settings)} <= set(found)
+
+
+def test_a_broker_that_does_not_answer_is_named() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(BrokerUnavailable, match=address):
+        ensure_topics(load_settings({"NEXTBASKET_KAFKA_BROKERS": address}), timeout_s=0.3)
+    with pytest.raises(SettingsError):
+        ensure_topics(load_settings({}))
