@@ -1,0 +1,99 @@
+"""Any order and repetition of the same events ends the same: in memory, in every Redis, and offline with ``add``."""
+
+import math
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from state import CustomerHistory, Invoice, ItemState, Settings, add, canonical, demand_at
+from state.memory_store import MemoryStore
+from tests.contract.conftest import MakeStore
+from tests.contract.events import arrivals, batches, facts, one_date_each
+
+bounded = settings(
+    derandomize=True,
+    max_examples=40,
+    deadline=None,
+    # The fixture only makes stores; every example opens its own.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def offline(events: list[Invoice], window: int) -> dict[str, CustomerHistory]:
+    histories: dict[str, CustomerHistory] = {}
+    for event in events:
+        assert event.customer_id is not None
+        history = histories.get(event.customer_id) or CustomerHistory(event.customer_id)
+        histories[event.customer_id], _, _ = add(history, event, window)
+    return histories
+
+
+def same_items(one: dict[str, ItemState], other: dict[str, ItemState]) -> bool:
+    """Equal up to the rounding of sums in another order."""
+    return one.keys() == other.keys() and all(
+        _facts(one[code]) == _facts(other[code]) and all(map(_close, _demand(one[code]), _demand(other[code])))
+        for code in one
+    )
+
+
+def _facts(state: ItemState) -> tuple[object, ...]:
+    return (
+        state.sold,
+        state.first,
+        state.last,
+        state.price,
+        state.price_date,
+        state.description,
+        state.description_date,
+    )
+
+
+def _demand(state: ItemState) -> tuple[float, ...]:
+    return demand_at(state, state.last + 40 * 86_400)
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@bounded
+@given(data=st.data())
+def test_every_order_ends_the_same(make_store: MakeStore, data: st.DataObject) -> None:
+    events = data.draw(facts())
+    one, other = data.draw(arrivals(events)), data.draw(arrivals(events))
+    store, memory = make_store(), MemoryStore(Settings())
+    for batch in data.draw(batches(one)):
+        store.apply(batch, clock_ms=0)
+    for batch in data.draw(batches(other)):
+        memory.apply(batch, clock_ms=0)
+    histories = {history.customer_id: history for history in store.histories()}
+    assert histories == {history.customer_id: history for history in memory.histories()} == offline(other, 100)
+    assert same_items(store.items().states, memory.items().states)
+    assert store.now() == memory.now()
+
+
+@bounded
+@given(data=st.data())
+def test_so_it_is_in_a_full_window_where_an_invoice_has_one_date(make_store: MakeStore, data: st.DataObject) -> None:
+    events = one_date_each(data.draw(facts()))
+    one, other = data.draw(arrivals(events)), data.draw(arrivals(events))
+    store = make_store(window=2)
+    for batch in data.draw(batches(one)):
+        store.apply(batch, clock_ms=0)
+    histories = {history.customer_id: history for history in store.histories()}
+    expected = offline(other, 2)
+    assert histories == expected
+    assert {name: canonical(history) for name, history in histories.items()} == {
+        name: canonical(history) for name, history in expected.items()
+    }
+
+
+@bounded
+@given(data=st.data())
+def test_the_same_batches_get_the_same_answers_from_every_store(make_store: MakeStore, data: st.DataObject) -> None:
+    bounds = {"window": data.draw(st.sampled_from([1, 2, 100])), "max_history_lines": data.draw(st.integers(1, 12))}
+    store, memory = make_store(**bounds), MemoryStore(Settings(**bounds))
+    for clock, batch in enumerate(data.draw(batches(data.draw(arrivals(data.draw(facts())))))):
+        assert store.apply(batch, clock_ms=clock) == memory.apply(batch, clock_ms=clock)
+        assert same_items(store.items().states, memory.items().states)
+    assert list(store.histories()) or not list(memory.histories())
