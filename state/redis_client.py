@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 from redis.backoff import ConstantBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from state.errors import SettingsError, StoreRefused, StoreUnavailable
@@ -17,6 +18,7 @@ CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 15.0
 """Long enough for a batch on the largest histories, short enough to notice a dead server."""
 
+_NO_ENTRY = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
 _UNAVAILABLE = (
     "LOADING",
     "BUSY ",
@@ -47,6 +49,8 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
         "socket_timeout": ANSWER_TIMEOUT_S,
         # One more try, on a fresh connection, for one that the server closed meanwhile; the worker does the waiting.
         "retry": Retry(ConstantBackoff(0.05), 1),
+        # A question at every connection that only Redis' own cloud knows the answer to.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if password := settings.redis_password.get_secret_value():
         options["password"] = password
@@ -87,8 +91,7 @@ def translated(names: dict[int, str] | None = None) -> Iterator[None]:
     try:
         yield
     except redis.exceptions.AuthenticationError:
-        # Its text may repeat what was sent.
-        raise StoreRefused("Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD.") from None
+        raise StoreRefused(_NO_ENTRY) from None  # its text may repeat what was sent
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except redis.exceptions.RedisError as error:
@@ -97,6 +100,8 @@ def translated(names: dict[int, str] | None = None) -> Iterator[None]:
 
 def _refusal(text: str, names: dict[int, str], error: redis.exceptions.RedisError) -> StoreUnavailable | StoreRefused:
     kind = type(error)
+    if "unauthenticated" in text:  # how Redis puts it where a command is long
+        return StoreRefused(_NO_ENTRY)
     if any(word in f"{text} " for word in _UNAVAILABLE) or kind in _UNAVAILABLE_KINDS:
         return StoreUnavailable(f"Redis cannot do this now: {text}")
     if text.startswith("NEXTBASKET "):

@@ -77,14 +77,17 @@ class ClusterWriter:
         entries = [b"".join(outbox[::2]) for _, outbox in waiting]
         with translated():
             self._drain_items(self._client, [*self._keys.items, *markers], pack(HALF_LIVES), *entries)
-            with self._client.pipeline() as trims:
-                for customer_id, outbox in waiting:
-                    trims.zremrangebyscore(self._keys.outbox(customer_id), "-inf", outbox[-1])
-                trims.execute()
+            self._trim(waiting)
             with self._client.pipeline() as expiries:
                 for marker in markers:
                     expiries.expire(marker, MARKER_SECONDS)
                 expiries.execute()
+
+    def _trim(self, waiting: Sequence[tuple[str, list[bytes]]]) -> None:
+        with self._client.pipeline() as trims:
+            for customer_id, outbox in waiting:
+                trims.zremrangebyscore(self._keys.outbox(customer_id), "-inf", outbox[-1])
+            trims.execute()
 
     def _each(self, script: Script, calls: Sequence[tuple[str, list[str], bytes]]) -> Iterator[tuple[str, Any]]:
         """Runs a script once a customer, pipelined; answers customer and reply."""

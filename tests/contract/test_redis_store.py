@@ -1,0 +1,251 @@
+"""What only a Redis can do wrong: foreign keys, newer schemas, lost scripts, outages, crashes between two calls."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from state import Settings, StoreRefused, StoreUnavailable
+from state.memory_store import MemoryStore
+from state.redis_cluster import MARKER_SECONDS, ClusterWriter
+from state.redis_store import RedisStore
+from tests.contract.conftest import MakeStore, RedisStores
+from tests.contract.test_order import same_items
+from tests.contract.test_store import CLOCK, invoice, line, recommendation
+from tests.services.process import free_port
+from tests.services.redis import RedisServer, missing_tools
+
+BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), invoice("1", 100, customer="last")]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis for one test alone, to be brought into all kinds of trouble."""
+    if missing_tools():
+        pytest.skip("needs redis-server on the PATH")
+    with RedisServer(tmp_path / "redis", fsync="no") as running:
+        yield running
+
+
+@pytest.fixture
+def admin(server: RedisServer) -> Iterator[Redis]:
+    with Redis(port=server.port, socket_timeout=5) as client:
+        yield client
+
+
+@pytest.fixture
+def store(server: RedisServer) -> Iterator[RedisStore]:
+    opened = RedisStore(Settings(redis_url=server.url))
+    yield opened
+    opened.close()
+
+
+def untouched(store: RedisStore) -> None:
+    """Nothing of ``BATCH`` was taken in."""
+    assert store.items().states == {}
+    assert store.now() is None
+
+
+def test_a_history_of_a_newer_schema_is_refused_and_nothing_of_the_batch_written(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store._client.hset(store._keys.history("c"), "v", 2)
+    with pytest.raises(StoreRefused, match=r"The history of customer c has schema 2: a newer version wrote it"):
+        store.apply(BATCH, clock_ms=CLOCK)
+    untouched(store)
+    with pytest.raises(StoreRefused, match=r"The history of customer c has schema 2 and this version reads up to 1"):
+        store.history("c")
+    if not isinstance(store._writer, ClusterWriter):
+        assert store.history("first") is None
+
+
+@pytest.mark.parametrize("kind", ["history", "recommendation"])
+def test_a_foreign_key_is_refused_by_name(redis_stores: RedisStores, kind: str) -> None:
+    store = redis_stores()
+    store._client.lpush(getattr(store._keys, kind)("c"), "something else")
+    with pytest.raises(StoreRefused, match=r"The keys of customer c hold something else .*WRONGTYPE"):
+        store.apply(BATCH, clock_ms=CLOCK)
+    untouched(store)
+    if kind == "history":
+        with pytest.raises(StoreRefused, match=r"The keys of customer c hold something else .*WRONGTYPE"):
+            store.confirm([recommendation("first", CLOCK), recommendation("c", CLOCK)])
+
+
+@pytest.mark.parametrize("kind", ["item_state", "item_changed", "item_version", "now"])
+def test_foreign_keys_of_the_items_are_refused_before_anything_is_written(store: RedisStore, kind: str) -> None:
+    store._client.lpush(getattr(store._keys, kind), "something else")
+    with pytest.raises(StoreRefused, match="A key of the items holds something else"):
+        store.apply(BATCH, clock_ms=CLOCK)
+    assert list(store.histories()) == []
+
+
+def test_scripts_are_sent_again_to_a_redis_that_lost_them(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store.apply(BATCH[:1], clock_ms=CLOCK)
+    store._client.script_flush()
+    store.apply(BATCH, clock_ms=CLOCK)
+    store._client.script_flush()
+    store.confirm([recommendation("c", CLOCK)])
+    assert store.recommendation("c") is not None
+    assert store.items().states["A"].sold == 3
+
+
+def test_keys_live_as_long_as_the_settings_say(redis_stores: RedisStores) -> None:
+    for days, expected in ((2, 2 * 86_400), (0, -1)):
+        store = redis_stores(history_ttl_days=days)
+        store.apply(BATCH, clock_ms=CLOCK)
+        store.confirm([recommendation("c", CLOCK)])
+        keys = [store._keys.history("c"), store._keys.recommendation("c")]
+        assert all(store._client.ttl(key) in (expected, expected - 1) for key in keys)
+        assert store._client.ttl(store._keys.item_state) == -1
+
+
+def test_namespaces_do_not_see_each_other(redis_stores: RedisStores) -> None:
+    one, other = redis_stores(), redis_stores()
+    one.apply(BATCH, clock_ms=CLOCK)
+    assert (list(other.histories()), other.items().states, other.now()) == ([], {}, None)
+
+
+def test_a_reader_far_behind_reads_everything(store: RedisStore) -> None:
+    for number in range(3):
+        store.apply([invoice(str(number), number, line(str(number)))], clock_ms=CLOCK)
+    store._client.xtrim(store._keys.item_changed, maxlen=1, approximate=False)
+    assert set(store.items(2).states) == {"2"}
+    assert set(store.items(1).states) == {"0", "1", "2"}
+
+
+def test_a_redis_that_is_away_is_unavailable_and_comes_back(server: RedisServer, store: RedisStore) -> None:
+    store.apply(BATCH, clock_ms=CLOCK)
+    server.kill()
+    for call in (lambda: store.apply(BATCH, clock_ms=CLOCK), store.now, lambda: list(store.histories()), store.items):
+        with pytest.raises(StoreUnavailable, match="Redis does not answer"):
+            call()
+    server.start()
+    store.apply(BATCH, clock_ms=CLOCK)
+
+
+def test_a_full_redis_is_unavailable_and_keeps_all_or_nothing(store: RedisStore, admin: Redis) -> None:
+    admin.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailable, match="Redis cannot do this now"):
+        store.apply(BATCH, clock_ms=CLOCK)
+    untouched(store)
+    admin.config_set("maxmemory", 0)
+    store.apply(BATCH, clock_ms=CLOCK)
+    admin.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailable, match="Redis cannot do this now"):
+        store.confirm([recommendation("c", CLOCK)])
+
+
+def test_a_replica_is_unavailable_for_writing(store: RedisStore, admin: Redis) -> None:
+    admin.replicaof("127.0.0.1", str(free_port()))
+    with pytest.raises(StoreUnavailable, match="Redis cannot do this now"):
+        store.apply(BATCH, clock_ms=CLOCK)
+    admin.config_set("replica-serve-stale-data", "no")
+    with pytest.raises(StoreUnavailable):
+        store.now()
+    admin.replicaof("NO", "ONE")
+    store.apply(BATCH, clock_ms=CLOCK)
+
+
+def test_passwords_are_needed_and_never_shown(
+    server: RedisServer, store: RedisStore, admin: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    admin.config_set("requirepass", "s3cret")
+    wrong = RedisStore(Settings(redis_url=server.url, redis_password="wr0ng"))
+    right = RedisStore(Settings(redis_url=server.url, redis_password="s3cret"))
+    in_url = RedisStore(Settings(redis_url=server.url.replace("//", "//:s3cret@")))
+    none = RedisStore(Settings(redis_url=server.url))
+    try:
+        for refused in (wrong, none):
+            with pytest.raises(StoreRefused, match="Redis refuses the user or password") as caught:
+                refused.apply(BATCH, clock_ms=CLOCK)
+            assert "wr0ng" not in repr(caught.value)
+        assert right.apply(BATCH, clock_ms=CLOCK).counts["lines_new"] == 3
+        assert in_url.apply(BATCH, clock_ms=CLOCK).counts["lines_known"] == 3
+    finally:
+        for opened in (wrong, right, in_url, none):
+            opened.close()
+    assert "s3cret" not in caplog.text
+    assert "wr0ng" not in caplog.text
+
+
+def test_text_is_compared_by_bytes_whatever_the_locale(make_store: MakeStore) -> None:
+    # A dictionary's order would be a, B, ä, z; that of bytes is B, a, z, ä.
+    store = make_store(window=3)
+    store.apply([invoice(number, 100) for number in ("a", "B", "ä", "z")], clock_ms=CLOCK)
+    history = store.history("c")
+    assert history is not None
+    assert [one.invoice_no for one in history.invoices] == ["a", "z", "ä"]
+    assert history.watermark == (100, "B")
+
+
+class TestOutbox:
+    """On a Cluster the items learn of a sale by way of an outbox; a crash at any point counts it once."""
+
+    @pytest.fixture
+    def cluster_store(self, redis_cluster: str) -> Iterator[RedisStore]:
+        stores = RedisStores(redis_cluster)
+        yield stores()
+        stores.close()
+
+    @staticmethod
+    def outbox(store: RedisStore) -> int:
+        return sum(int(store._client.zcard(store._keys.outbox(name))) for name in ("first", "c", "last"))
+
+    @staticmethod
+    def expected() -> MemoryStore:
+        memory = MemoryStore(Settings())
+        memory.apply(BATCH, clock_ms=CLOCK)
+        return memory
+
+    def test_it_is_empty_after_a_batch_and_the_markers_go(self, cluster_store: RedisStore) -> None:
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 0
+        assert 0 < cluster_store._client.ttl(cluster_store._keys.done("c")) <= MARKER_SECONDS
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_crash_before_the_items(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(ClusterWriter, "_drain", _crash)
+            with pytest.raises(StoreUnavailable):
+                cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert (self.outbox(cluster_store), cluster_store.items().states) == (3, {})
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 0
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_crash_before_the_trim(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(ClusterWriter, "_trim", _crash)
+            with pytest.raises(StoreUnavailable):
+                cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 3
+        assert cluster_store._client.ttl(cluster_store._keys.done("c")) == -1  # for as long as it takes
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 0
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_slow_worker_that_read_the_outbox_before_the_trim(
+        self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow = []
+        with monkeypatch.context() as hold:
+            hold.setattr(ClusterWriter, "_drain", lambda _, waiting: slow.append(waiting))
+            cluster_store.apply(BATCH, clock_ms=CLOCK)
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert isinstance(cluster_store._writer, ClusterWriter)
+        cluster_store._writer._drain(slow[0])
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_history_rebuilt_after_a_loss_counts_on(self, cluster_store: RedisStore) -> None:
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        cluster_store._client.delete(cluster_store._keys.history("c"))
+        cluster_store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
+        cluster_store.apply([invoice("2", 200, customer="c")], clock_ms=CLOCK + 2)
+        assert cluster_store.items().states["A"].sold == 4
+
+
+def _crash(*_: object) -> None:
+    raise StoreUnavailable("the worker was killed here")
