@@ -54,11 +54,11 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
     }
     if password := settings.redis_password.get_secret_value():
         options["password"] = password
-    parts = urlsplit(settings.redis_url)
+    scheme = settings.redis_url.partition("://")[0]
     try:
-        if not parts.scheme.endswith("+cluster"):
+        if not scheme.endswith("+cluster"):
             return redis.Redis.from_url(settings.redis_url, **options)
-        return _connect_cluster(parts.scheme.removesuffix("+cluster"), settings.redis_url, options)
+        return _connect_cluster(scheme.removesuffix("+cluster"), settings.redis_url, options)
     except ValueError:  # its text may show a part of the password
         raise SettingsError(
             "NEXTBASKET_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0, "
@@ -92,7 +92,7 @@ def translated(names: dict[int, str] | None = None) -> Iterator[None]:
         yield
     except redis.exceptions.AuthenticationError:
         raise StoreRefused(_NO_ENTRY) from None  # its text may repeat what was sent
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+    except _AWAY as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except redis.exceptions.RedisError as error:
         raise _refusal(str(error), names or {}, error) from error
@@ -116,6 +116,12 @@ def _refusal(text: str, names: dict[int, str], error: redis.exceptions.RedisErro
     return StoreRefused(f"Redis refuses: {text}")
 
 
+_AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.RedisClusterException,  # no RedisError: no node answers, or a slot has none
+    OSError,
+)
 _UNAVAILABLE_KINDS = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
@@ -123,8 +129,6 @@ _UNAVAILABLE_KINDS = (
     redis.exceptions.MasterDownError,
     redis.exceptions.TryAgainError,
     redis.exceptions.ClusterError,
-    redis.exceptions.RedisClusterException,
-    redis.exceptions.SlotNotCoveredError,
     redis.exceptions.MovedError,
     redis.exceptions.AskError,
 )

@@ -1,0 +1,96 @@
+"""What Redis answers, in our own words; and the ways to say where it is."""
+
+import pytest
+import redis
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from state import Settings, SettingsError, StoreRefused, StoreUnavailable
+from state.redis_client import connect, translated
+from tests.services.process import free_port
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis.ConnectionError("Connection refused"),
+        redis.TimeoutError("Timeout reading from socket"),
+        ConnectionResetError("reset"),
+        BusyLoadingError("Redis is loading the dataset in memory"),
+        ReadOnlyError("You can't write against a read only replica."),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        ClusterDownError("The cluster is down"),
+        MasterDownError("Link with MASTER is down"),
+        TryAgainError("Multiple keys request during rehashing of slot"),
+        RedisClusterException("Redis Cluster cannot be connected."),
+        ResponseError("BUSY Redis is busy running a script. You can only call SCRIPT KILL."),
+        ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk."),
+        ResponseError("NOREPLICAS Not enough good replicas to write."),
+        # Within a script Redis 6 puts the answer of a command somewhere into its own.
+        ResponseError("Error running script (call to f_1): @user_script:9: @user_script: 9: -OOM command not allowed"),
+        ResponseError("Error running script (call to f_1): @user_script:9: -READONLY You can't write"),
+    ],
+)
+def test_what_passes_is_unavailable(error: Exception) -> None:
+    with pytest.raises(StoreUnavailable, match="Redis"), translated():
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (AuthenticationError("invalid username-password pair: s3cret"), "refuses the user or password"),
+        (ResponseError("Protocol error: unauthenticated multibulk length"), "refuses the user or password"),
+        (NoPermissionError("this user has no permissions to run the 'evalsha' command"), "Redis refuses: this user"),
+        (ResponseError("WRONGTYPE Operation against a key"), "A key of the items holds something else"),
+        (ResponseError("NEXTBASKET 2 WRONGTYPE Operation"), "The keys of customer x hold something else"),
+        (ResponseError("NEXTBASKET 2 SCHEMA 7"), "The history of customer x has schema 7: a newer version wrote it"),
+        (ResponseError("unknown command 'EVALSHA'"), "Redis refuses: unknown command"),
+    ],
+)
+def test_what_stays_is_refused(error: RedisError, words: str) -> None:
+    with pytest.raises(StoreRefused, match=words) as caught, translated({2: "customer x"}):
+        raise error
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_redis_is_needed() -> None:
+    with pytest.raises(SettingsError, match="set NEXTBASKET_REDIS_URL, for example redis://"):
+        connect(Settings())
+
+
+@pytest.mark.parametrize("url", ["redis://:p@ss:w0rd@host:port/0", "redis+cluster://:w0rd@/", "redis://[w0rd/0"])
+def test_an_unreadable_url_is_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError, match="NEXTBASKET_REDIS_URL cannot be read") as caught:
+        connect(Settings(redis_url=url))
+    assert "w0rd" not in str(caught.value)
+
+
+def test_urls_of_one_server() -> None:
+    for url, words in (
+        ("redis://user:pass@host:7000/3", {"host": "host", "port": 7000, "db": 3, "username": "user"}),
+        ("unix:///run/redis.sock?db=1", {"path": "/run/redis.sock", "db": 1}),
+        ("rediss://host?ssl_ca_certs=/ca.pem", {"host": "host", "ssl_ca_certs": "/ca.pem"}),
+    ):
+        client = connect(Settings(redis_url=url, redis_password="other"))
+        assert isinstance(client, redis.Redis)
+        options = client.connection_pool.connection_kwargs
+        assert {name: options[name] for name in words} == words
+        assert options["password"] == ("pass" if "pass" in url else "other")
+        client.close()
+
+
+def test_a_cluster_that_is_away_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable):
+        connect(Settings(redis_url=f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"))
