@@ -1,0 +1,49 @@
+"""Loading: from a verified bundle to the scorer that its manifest names. No TensorFlow on this import path."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from training.registry import BundleRefused, verify
+from training.serving.scorer import Scorer
+
+_BASELINE = "training.serving.baseline_scorers:load"
+
+LOADERS: dict[str, str] = {
+    "basket_lstm": "training.serving.basket_scorer:load",
+    "g_topfreq": _BASELINE,
+    "recent_g_topfreq": _BASELINE,
+    "p_topfreq": _BASELINE,
+    "gp_topfreq": _BASELINE,
+    "count_demand": _BASELINE,
+    "ease": _BASELINE,
+    "ease_count_demand": _BASELINE,
+}
+"""Model by the manifest's ``name``: ``module:function``, called with the folder and the version."""
+
+FALLBACK = "count_demand"
+"""What serves where there is no bundle: it needs the customer's own counts and the demand of the moment, nothing learnt."""
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """The scorer of the bundle in a folder; every file is checked against its hash first.
+
+    Raises:
+        BundleRefused: It is damaged, or of a model that this version does not know.
+    """
+    manifest = verify(folder)
+    if manifest.name not in LOADERS:
+        raise BundleRefused(
+            f"The bundle {manifest.version} is of a model {manifest.name!r} that this version of nextbasket does not "
+            f"know. Upgrade it, or promote another version."
+        )
+    module, function = LOADERS[manifest.name].split(":")
+    load: Callable[[Path, str], Scorer] = getattr(importlib.import_module(module), function)
+    return load(folder, manifest.version)
+
+
+def fallback_scorer() -> Scorer:
+    """Count × demand with the constants of a shop of which nothing is known."""
+    from training.serving.baseline_scorers import BaselineScorer
+
+    return BaselineScorer(FALLBACK, "none")
