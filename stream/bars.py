@@ -2,7 +2,7 @@
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Never, Self
 
 import typer
 from tqdm import tqdm
@@ -16,14 +16,14 @@ class Bars:
     """
 
     def __init__(self) -> None:
-        self._bar: "tqdm[None] | None" = None
+        self._bar: tqdm[Never] | None = None
         self._shown = sys.stderr.isatty()
 
     def __call__(self, stage: str) -> "Bar":
         """Begin a stage."""
         self._end()
         if self._shown:
-            bar: tqdm[None] = tqdm(desc=stage, dynamic_ncols=True, leave=True)
+            bar: tqdm[Never] = tqdm(desc=stage, dynamic_ncols=True, leave=True)
             self._bar = bar
         else:
             typer.echo(f"{stage} …", err=True)
@@ -44,7 +44,7 @@ class Bars:
 class Bar:
     """Moves one bar, or nothing; it is what models and evaluation tell their progress to."""
 
-    def __init__(self, bar: "tqdm[None] | None") -> None:
+    def __init__(self, bar: "tqdm[Never] | None") -> None:
         self._bar = bar
 
     def __call__(self, done: int, total: int, note: str = "") -> None:

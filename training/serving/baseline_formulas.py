@@ -103,7 +103,7 @@ FORMULAS: dict[str, Callable[[Sight], Floats]] = {
 }
 """Score of every row by model, ``[rows]``; only items above 0 are worth an offer."""
 
-OWN_ONLY = frozenset({"p_topfreq", "ease"})
+OWN_ONLY = frozenset({"p_topfreq", "ease", "ease_count_demand"})
 """Models that look at nothing but the customer's items: where none is left, they offer what is in demand."""
 
 USES_EASE = frozenset({"ease", "ease_count_demand"})

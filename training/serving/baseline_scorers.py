@@ -40,10 +40,15 @@ class Calibration(msgspec.Struct, frozen=True):
     defaults were fitted to count × demand on Online Retail before 2011-10-05, for a shop of which nothing is known.
     """
 
-    bias: float = -1.0
-    slope: float = 0.5
-    per_basket: float = -0.5
+    bias: float = 0.0
+    slope: float = 1.0
+    per_basket: float = -0.9
     epsilon: float = 1e-4
+
+    def __post_init__(self) -> None:
+        numbers = (self.bias, self.slope, self.per_basket, self.epsilon)
+        if not np.isfinite(numbers).all() or self.slope <= 0.0 or self.epsilon <= 0.0:
+            raise ValueError("A calibration needs finite numbers, and a slope and an epsilon above 0.")
 
     def probabilities(self, scores: Floats, n_baskets: int) -> Floats:
         """Probability of each item, in the order of the scores ``[n]``."""
@@ -174,14 +179,13 @@ class BaselineScorer:
         demand = np.pad(demand, ((0, behind), (0, 0)))
         sold = np.pad(items.sold.astype(np.float64), (0, behind))
         related = np.zeros(size) if self.related is None else self.related.scores(bought, items)
-        own_only = self.name in OWN_ONLY and bool(bought.dates)
-        formula = FORMULAS[self.name if own_only or self.name not in OWN_ONLY else "recent_g_topfreq"]
+        formula = FORMULAS[self.name if bought.dates or self.name not in OWN_ONLY else "count_demand"]
         # What sold most ever breaks ties, and leads where nothing has any demand left.
         scores = formula(Sight(bought, demand, share(np.log1p(demand[:, WEEK])), sold, related)) + _TIE * share(sold)
         k = min(k, size)
         best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
         best = best[np.lexsort((best, -scores[best]))]
-        if own_only and self.name == "p_topfreq":
+        if bought.dates and self.name == "p_topfreq":
             best = best[bought.times[best] > 0.0]
         return _Ranked(best, scores[best])
 
@@ -223,7 +227,7 @@ def load(folder: Path, version: str) -> BaselineScorer:
             with np.load(folder / EASE, allow_pickle=False) as arrays:
                 related = Related(read_vocabulary(folder), arrays["weights"].astype(np.float32, copy=False))
         return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, related=related)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
         raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
 
 

@@ -1,0 +1,131 @@
+"""Every invoice is predicted from what was known before it, and nothing else."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from state.dates import DAY
+from state.history import CustomerHistory
+from tests.unit.evaluation.purchases import START, invoice
+from training.data.walk import When
+from training.evaluation.prequential import Case, cases, run
+from training.evaluation.split import Span
+from training.features.item_table import ItemTable
+from training.serving.scorer import HORIZONS, Candidate, Prediction
+
+LOG = [
+    invoice("1", "ann", 0, "a", "b"),
+    invoice("2", "bob", 1, "a"),
+    invoice("3", "ann", 40, "b", "c", back=True),
+    invoice("4", "bob", 50, "b", "d"),
+    invoice("5", "ann", 60, "b", "d", "e"),
+    invoice("6", "cid", 61, "f"),
+    invoice("7", "bob", 62, "a", "f"),
+    invoice("8", "bob", 99, "z"),
+]
+JUDGED = Span(START + 50 * DAY, START + 99 * DAY)
+
+
+class Spy:
+    """Ranks the customer's own codes first, then all others; remembers what it was shown."""
+
+    name = "spy"
+    version = "0"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, list[str], list[str]]] = []
+
+    def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
+        predictions = []
+        for history in histories:
+            bought = [invoice.invoice_no for invoice in history.invoices]
+            self.seen.append((history.customer_id, (now - START) // DAY, bought, list(items.codes)))
+            own = {line.stock_code for invoice in history.invoices for line in invoice.lines}
+            codes = sorted(items.codes, key=lambda code: (code not in own, code))[:k]
+            candidates = [Candidate(code, 1.0 / (rank + 2)) for rank, code in enumerate(codes)]
+            predictions.append(Prediction(candidates, (0.1,) * len(HORIZONS)))
+        return predictions
+
+
+def test_cases_by_hand() -> None:
+    found, known, catalogue = cases(LOG, JUDGED)
+    assert found == {
+        3: Case("4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), 1),
+        # Brought back, b still counts as bought before: known is gross.
+        4: Case("5", "ann", frozenset("bde"), frozenset("b"), frozenset("de"), frozenset("de"), 1),
+        6: Case("7", "bob", frozenset("af"), frozenset("a"), frozenset("f"), frozenset("f"), 2),
+    }
+    assert known == {3: frozenset("a"), 4: frozenset("ab"), 6: frozenset("abd")}
+    assert catalogue == 5  # c was only ever brought back
+
+
+def test_a_cold_item_was_first_sold_less_than_thirty_days_before() -> None:
+    log = [
+        invoice("1", "x", 0, "a"),
+        invoice("2", "x", 1, "b"),
+        invoice("3", "ann", 2, "c"),
+        invoice("4", "ann", 31, "a", "b", "c"),
+    ]
+    found, _, _ = cases(log, Span(START + 31 * DAY, START + 32 * DAY))
+    assert found[3].new == frozenset("ab")
+    assert found[3].cold == frozenset()
+    earlier = [*log[:3], invoice("4", "ann", 30.9, "a", "b", "c")]
+    found, _, _ = cases(earlier, Span(START + 30 * DAY, START + 32 * DAY))
+    assert found[3].cold == frozenset("b")
+
+
+def test_at_the_visit_all_before_the_invoice_is_known() -> None:
+    spy = Spy()
+    result = run(LOG, {"spy": spy}, JUDGED)["visit"]
+    assert [case.invoice_no for case in result.cases] == ["4", "5", "7"]
+    assert spy.seen == [
+        ("bob", 50, ["2"], ["a", "b"]),
+        ("ann", 60, ["1", "3"], ["a", "b", "d"]),
+        ("bob", 62, ["2", "4"], ["a", "b", "d", "e", "f"]),
+    ]
+
+
+def test_at_the_emission_only_what_was_known_after_the_invoice_before() -> None:
+    spy = Spy()
+    result = run(LOG, {"spy": spy}, JUDGED, moment="emission")["emission"]
+    assert {(case.invoice_no, seen[1]) for case, seen in zip(result.cases, spy.seen, strict=True)} == {
+        ("5", 0),
+        ("4", 1),
+        ("7", 50),
+    }
+    by_invoice = {case.invoice_no: seen for case, seen in zip(result.cases, spy.seen, strict=True)}
+    assert by_invoice["5"] == ("ann", 0, ["1"], ["a", "b"])
+    assert by_invoice["7"] == ("bob", 50, ["2", "4"], ["a", "b", "d"])
+
+
+def test_both_moments_come_from_one_pass_and_equal_two() -> None:
+    both = run(LOG, {"spy": Spy()}, JUDGED, moment="both")
+    moments: tuple[When, When] = ("visit", "emission")
+    for when in moments:
+        assert both[when] == run(LOG, {"spy": Spy()}, JUDGED, moment=when)[when]
+
+
+def test_what_comes_after_changes_nothing_before() -> None:
+    scrambled = [*LOG[:5], invoice("6", "cid", 61, "b", "q"), invoice("7", "bob", 62, "x", "y"), LOG[7]]
+    before = run(LOG, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2]
+    assert run(scrambled, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2] == before
+
+
+def test_discover_leaves_known_items_out_and_fills_up() -> None:
+    log = [*LOG[:6], invoice("7", "bob", 62, "a"), LOG[7]]
+    result = run(log, {"spy": Spy()}, JUDGED, task="discover", depth=2)["visit"]
+    assert [case.invoice_no for case in result.cases] == ["4", "5"]  # the seventh holds nothing new to bob
+    assert [ranking.stock_codes for ranking in result.rankings["spy"]] == [["b"], ["d"]]
+    assert all(len(ranking.probabilities) == len(ranking.stock_codes) for ranking in result.rankings["spy"])
+
+
+def test_progress_reaches_its_total() -> None:
+    told: list[tuple[int, int]] = []
+    run(LOG, {"spy": Spy()}, JUDGED, moment="both", progress=lambda done, total, note="": told.append((done, total)))
+    assert told == [(step, 6) for step in range(1, 7)]
+
+
+@pytest.mark.parametrize("end", [51, 61])
+def test_the_end_is_not_included(end: int) -> None:
+    result = run(LOG, {"spy": Spy()}, Span(JUDGED.start, START + end * DAY))["visit"]
+    assert [case.invoice_no for case in result.cases] == {51: ["4"], 61: ["4", "5"]}[end]
