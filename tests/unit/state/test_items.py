@@ -1,0 +1,93 @@
+"""Demand, prices and dates of an item, worked by hand."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state import DAY, HALF_LIVES, ItemState, count, demand_at, observe, sell
+
+
+def test_a_first_sale() -> None:
+    state = sell(None, "A", 100, 0.85, "TEA")
+    assert state == ItemState("A", 100, (1.0,) * len(HALF_LIVES), 1, 100, 100, 0.85, 100, "TEA", 100)
+
+
+def test_demand_halves_in_a_half_life() -> None:
+    state = sell(None, "A", 0, 1.0)
+    for place, half_life in enumerate(HALF_LIVES):
+        assert demand_at(state, round(half_life * DAY))[place] == pytest.approx(0.5)
+        assert demand_at(state, round(3 * half_life * DAY))[place] == pytest.approx(0.125)
+    assert demand_at(state, -DAY) == state.demand  # what came after is not taken out
+
+
+def test_a_newer_sale_fades_what_was_and_an_older_one_adds_what_is_left_of_it() -> None:
+    week = HALF_LIVES.index(7.0)
+    newer = sell(sell(None, "A", 0, 1.0), "A", 7 * DAY, 1.0)
+    older = sell(sell(None, "A", 7 * DAY, 1.0), "A", 0, 1.0)
+    assert newer.demand[week] == older.demand[week] == pytest.approx(1.5)
+    assert (newer.touched, newer.first, newer.last, newer.sold) == (7 * DAY, 0, 7 * DAY, 2)
+    assert older == newer
+
+
+def test_a_count_taken_back_leaves_what_was_before() -> None:
+    before = sell(None, "A", 5 * DAY, 1.0)
+    after = count(sell(before, "A", 2 * DAY, 1.0), 2 * DAY, -1)
+    assert after.demand == pytest.approx(before.demand)
+    assert after.sold == 1
+
+
+def test_another_delivery_of_a_line_counts_nothing() -> None:
+    state = sell(None, "A", 100, 0.85, "TEA")
+    assert observe(state, "A", 100, 0.85, "TEA") == state
+    seen = observe(state, "A", 200, 0.85, "TEA")
+    assert (seen.sold, seen.last, seen.price_date) == (1, 200, 200)
+    assert demand_at(seen, 300) == pytest.approx(demand_at(state, 300))
+
+
+def test_of_two_prices_or_descriptions_the_newest_holds_and_of_one_date_the_larger() -> None:
+    state = sell(sell(None, "A", 100, 2.0, "B"), "A", 50, 9.0, "Z")
+    assert (state.price, state.description) == (2.0, "B")
+    state = sell(sell(state, "A", 100, 1.0, "A"), "A", 100, 3.0, "C")
+    assert (state.price, state.description) == (3.0, "C")
+    state = sell(state, "A", 101, 1.5, None)
+    assert (state.price, state.price_date, state.description, state.description_date) == (1.5, 101, "C", 100)
+    assert sell(sell(None, "A", 100, 1.0), "A", 50, 1.0, "LATE").description == "LATE"
+
+
+def test_dates_a_century_apart() -> None:
+    state = sell(sell(None, "A", 1_323_435_000, 1.0), "A", -2_208_988_800, 1.0)
+    assert state.demand == (1.0,) * len(HALF_LIVES)
+    assert (state.first, state.sold) == (-2_208_988_800, 2)
+
+
+SALES = st.lists(
+    st.tuples(
+        st.integers(0, 400).map(lambda days: days * DAY),
+        st.sampled_from([1.0, 2.0]),
+        st.sampled_from([None, "A", "B"]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(SALES, st.randoms(use_true_random=False))
+def test_any_order_ends_in_the_same_state(sales: list[tuple[int, float, str | None]], random: Random) -> None:
+    states = []
+    for _ in range(2):
+        state = None
+        for date, price, description in sales:
+            state = sell(state, "A", date, price, description)
+        assert state is not None
+        states.append(state)
+        random.shuffle(sales)
+    one, other = states
+    assert one.demand == pytest.approx(other.demand, rel=1e-9)
+    assert (one.sold, one.first, one.last, one.touched) == (other.sold, other.first, other.last, other.touched)
+    assert (one.price, one.price_date, one.description) == (other.price, other.price_date, other.description)
+    newest = max(date for date, _, _ in sales)
+    expected = [sum(0.5 ** ((newest - date) / DAY / half_life) for date, _, _ in sales) for half_life in HALF_LIVES]
+    assert one.demand == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,102 @@
+"""Settings come from the environment, and an impossible one stops the start with a sentence."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from state import Settings, SettingsError, load_settings
+
+
+def sentence(**variables: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(variables)
+    return str(caught.value)
+
+
+def test_the_defaults_need_nothing() -> None:
+    settings = load_settings({"PATH": "/bin", "NEXTBASKET_TEST_REDIS": "redis://x"})
+    assert settings == Settings()
+    assert (settings.window, settings.top_k, settings.dialect, settings.data) == (100, 10, "plain", None)
+
+
+def test_values_are_typed_and_trimmed_and_an_empty_one_is_not_set() -> None:
+    settings = load_settings(
+        {
+            "NEXTBASKET_WINDOW": " 7 ",
+            "NEXTBASKET_DATA": "/data",
+            "NEXTBASKET_REGISTRY_POLL_SECONDS": "0.5",
+            "NEXTBASKET_LOG_LEVEL": "debug",
+            "NEXTBASKET_TOP_K": "",
+            "NEXTBASKET_REDIS_PASSWORD": " with spaces ",
+        }
+    )
+    assert (settings.window, settings.data, settings.registry_poll_seconds) == (7, Path("/data"), 0.5)
+    assert (settings.log_level, settings.top_k) == ("DEBUG", 10)
+    assert settings.redis_password.get_secret_value() == " with spaces "
+
+
+def test_the_environment_does_not_reach_settings_made_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTBASKET_WINDOW", "7")
+    assert Settings().window == 100
+    assert load_settings().window == 7
+
+
+def test_an_unknown_variable_is_refused_with_its_neighbours() -> None:
+    assert sentence(NEXTBASKET_WINDOWS="7") == "NEXTBASKET_WINDOWS is no setting; did you mean NEXTBASKET_WINDOW?"
+    assert sentence(NEXTBASKET_XYZZY_FROBNICATE="7").endswith("the settings are listed on docs/settings.md.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WINDOW", "seven"),
+        ("WINDOW", "0"),
+        ("DIALECT", "french"),
+        ("KAFKA_BROKERS", "localhost"),
+        ("KAFKA_BROKERS", "localhost:99999"),
+        ("KAFKA_API_VERSION", "two"),
+        ("REDIS_URL", "http://localhost"),
+        ("NAMESPACE", "../up"),
+        ("NAMESPACE", "shop:1"),
+        ("TIMEZONE", "Mars/Olympus"),
+        ("TIMEZONE", "../../etc/passwd"),
+        ("METRICS_PORT", "70000"),
+        ("LOG_LEVEL", "loud"),
+        ("KAFKA_SECURITY_PROTOCOL", "sasl"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_name(name: str, value: str) -> None:
+    assert sentence(**{f"NEXTBASKET_{name}": value}).startswith(f"NEXTBASKET_{name} cannot be used: ")
+
+
+def test_sasl_needs_both_of_its_settings() -> None:
+    assert "KAFKA_SASL_MECHANISM" in sentence(NEXTBASKET_KAFKA_SECURITY_PROTOCOL="SASL_SSL")
+    assert "KAFKA_SECURITY_PROTOCOL" in sentence(NEXTBASKET_KAFKA_SASL_MECHANISM="plain")
+
+
+def test_no_sentence_and_no_repr_shows_a_secret() -> None:
+    assert "s3cret" not in sentence(NEXTBASKET_REDIS_PASSWORD="s3cret", NEXTBASKET_WINDOW="s3cret")
+    assert "s3cret" not in sentence(NEXTBASKET_REDIS_URL="http://:s3cret@host")
+    assert "s3cret" not in repr(Settings(redis_password="s3cret", kafka_sasl_password="s3cret"))
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(Settings(), "window", 5)  # noqa: B010 - mypy knows that it cannot be done
+
+
+def test_names_carry_the_namespace() -> None:
+    plain, shop = Settings(), Settings(namespace="shop1")
+    assert plain.topics.dead_letter == "invoices.dead-letter"
+    assert (plain.group, plain.key_prefix, plain.registry_url) == ("nextbasket-worker", "", "registry")
+    topics = shop.topics
+    assert (topics.invoices, topics.scores) == ("shop1.invoices", "shop1.recommendation-scores")
+    assert (topics.dead_letter, topics.recommendations) == ("shop1.invoices.dead-letter", "shop1.recommendations")
+    assert (shop.group, shop.key_prefix) == ("shop1.nextbasket-worker", "shop1:")
+    assert Settings(namespace="shop1", registry="s3://bucket/models/").registry_url == "s3://bucket/models/shop1"
+
+
+def test_brokers_one_by_one() -> None:
+    assert Settings(kafka_brokers="a:9092, [::1]:9093").brokers == ["a:9092", "[::1]:9093"]
+    assert Settings().brokers == []
