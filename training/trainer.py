@@ -21,7 +21,7 @@ from training.evaluation.split import Span, day
 from training.models import make_model
 from training.models.baselines import fit_all
 from training.models.model import Fitted
-from training.registry import DataWindow, Decision, Registry, RegistryError, decide
+from training.registry import DataWindow, Decision, Registry, RegistryError, decide, verify
 from training.registry.bundle import MANIFEST, describe
 from training.serving.scorer import Scorer
 
@@ -185,13 +185,14 @@ def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) 
         return None, []
     try:
         folder = registry.open(version)
-        if registry.manifest(version).data.until <= to_iso(judged.start):
-            return load(folder), []
-        if (folder / JUDGED / MANIFEST).exists():
-            return load(folder / JUDGED), []
-        return load(folder), [
-            f"The champion {version} was fitted on a part of the weeks it is judged by, which flatters it."
-        ]
+        until = registry.manifest(version).data.until
+        if until > to_iso(judged.start) and (folder / JUDGED / MANIFEST).exists():
+            folder = folder / JUDGED
+            until = verify(folder).data.until
+        remarks = []
+        if until > to_iso(judged.start):
+            remarks = [f"The champion {version} was fitted on a part of the weeks it is judged by, which flatters it."]
+        return load(folder), remarks
     except RegistryError as error:
         logger.warning("the champion %s cannot be judged: %s", version, error)
         return None, [f"The champion {version} cannot be judged and counts for nothing: {error}"]

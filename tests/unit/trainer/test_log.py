@@ -1,0 +1,81 @@
+"""One log of several: what is in two places counts once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.history import CustomerHistory, canonical, take
+from state.invoice import Invoice, Line
+from training.log import merge
+
+
+def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str | None = None) -> Line:
+    return Line(code, quantity, 1.5, text, line_id)
+
+
+def test_the_same_invoice_in_file_and_topic_counts_once() -> None:
+    table = [Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b")), "France")]
+    topic = [Invoice("1", "ann", 100, (line("b", text="BEAN"),)), Invoice("1", "ann", 100, (line("a"),))]
+    (merged,) = merge(table, topic)
+    assert merged == Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b", text="BEAN")), "France")
+
+
+def test_parts_come_together_at_the_earliest_date() -> None:
+    (merged,) = merge([Invoice("1", "ann", 100, (line("a"),))], [Invoice("1", "ann", 90, (line("c"),))])
+    assert merged.date == 90
+    assert [each.stock_code for each in merged.lines] == ["a", "c"]
+
+
+def test_of_two_contents_for_one_line_the_history_decides() -> None:
+    parts = [
+        Invoice("1", "ann", 1, (line("a", 2000, line_id="x"),)),
+        Invoice("1", "ann", 1, (line("a", 1000, line_id="x"),)),
+    ]
+    for order in (parts, parts[::-1]):
+        (merged,) = merge(order)
+        assert [each.quantity for each in merged.lines] == [1000]
+
+
+def test_invoices_of_two_customers_stay_apart_and_what_counts_for_nothing_is_left_out() -> None:
+    log = [
+        Invoice("2", "bob", 5, (line("a"),)),
+        Invoice("2", "ann", 5, (line("a"),)),
+        Invoice("1", "ann", 7, (line("a"),)),
+        Invoice("3", None, 1, (line("a"),)),
+        Invoice("4", "ann", 1, ()),
+    ]
+    assert [(each.invoice_no, each.customer_id) for each in merge(log)] == [("2", "ann"), ("2", "bob"), ("1", "ann")]
+
+
+EVENTS = st.lists(
+    st.builds(
+        Invoice,
+        st.sampled_from(["1", "2"]),
+        st.sampled_from(["ann", "bob"]),
+        st.integers(0, 3),
+        st.lists(
+            st.builds(
+                Line,
+                st.sampled_from("ab"),
+                st.sampled_from([-1000, 1000, 2000]),
+                st.just(1.0),
+                st.none(),
+                st.sampled_from([None, "x"]),
+            ),
+            min_size=1,
+            max_size=3,
+        ).map(tuple),
+    ),
+    max_size=8,
+)
+
+
+@given(events=EVENTS, cut=st.integers(0, 8))
+def test_a_merged_log_makes_the_same_histories_as_its_events(events: list[Invoice], cut: int) -> None:
+    def histories(log: list[Invoice]) -> dict[str, bytes | None]:
+        held: dict[str, CustomerHistory] = {}
+        for invoice in log:
+            customer = str(invoice.customer_id)
+            held[customer] = take(held.get(customer, CustomerHistory(customer)), invoice, 100).history
+        return {customer: canonical(history) for customer, history in held.items()}
+
+    assert histories(merge(events[:cut], events[cut:], events)) == histories(events)

@@ -1,0 +1,188 @@
+"""Rounds of training: what is judged, published and promoted, and what is refused with a sentence."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from state.dates import DAY
+from state.invoice import Invoice
+from state.settings import load_settings
+from tests.unit.evaluation.purchases import START, invoice
+from training.data.cleaning import clean
+from training.data.datasets import from_frame
+from training.data.invoices import invoices
+from training.data.simulator import simulate
+from training.errors import TooLittleData, UnknownModel
+from training.evaluation.split import Span
+from training.registry import Decision, Registry, verify
+from training.serving.load import load_scorer
+from training.trainer import CHAMPION, JUDGED, Plan, decide_at_both, judged_span, train
+
+CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
+BEST = Plan(model="ease_count_demand", baselines=("g_topfreq", "p_topfreq"))
+"""A candidate that beats its rivals on simulated data."""
+WORST = Plan(model="g_topfreq", baselines=("count_demand", "p_topfreq"))
+
+
+@pytest.fixture(scope="module")
+def log() -> list[Invoice]:
+    table = from_frame(simulate(customers=120, items=150, days=240, seed=3))
+    return invoices(clean(table, load_settings({})))
+
+
+def end(log: Sequence[Invoice]) -> int:
+    return log[-1].date + 1
+
+
+def test_the_first_candidate_that_beats_the_baselines_serves(log: list[Invoice], tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert outcome.promoted == outcome.version == registry.current()
+    assert outcome.judged == Span(end(log) - 28 * DAY, end(log))
+    assert set(outcome.metrics) == {"ease_count_demand", "g_topfreq", "p_topfreq"}
+    manifest = registry.manifest(outcome.version)
+    assert manifest.metrics == outcome.metrics
+    assert manifest.data.until == datetime.fromtimestamp(end(log), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    scorer = load_scorer(registry.open(outcome.version))
+    assert (scorer.name, scorer.version) == ("ease_count_demand", outcome.version)
+    # Beside what serves lies the same model as it was judged, without those weeks.
+    judged = verify(registry.open(outcome.version) / JUDGED)
+    assert judged.data.until < manifest.data.until
+
+
+def test_both_moments_are_in_the_metrics(log: list[Invoice], tmp_path: Path) -> None:
+    outcome = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
+    own = outcome.metrics["ease_count_demand"]
+    assert own["ndcg@10"] != own["emission ndcg@10"]
+    assert "At the visit:" in outcome.decision.reason
+    assert "At the emission:" in outcome.decision.reason
+
+
+def test_the_same_seed_and_data_end_in_the_same_metrics(log: list[Invoice], tmp_path: Path) -> None:
+    one = train(log, Registry(str(tmp_path / "one")), load_scorer, BEST, until=end(log), clock=CLOCK)
+    two = train(log, Registry(str(tmp_path / "two")), load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert one.metrics == two.metrics
+
+
+def test_without_a_champion_the_best_baseline_stands_in(log: list[Invoice], tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    outcome = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
+    assert outcome.decision.instead in ("count_demand", "p_topfreq")
+    assert registry.current() == outcome.promoted != outcome.version
+    assert {manifest.name for manifest in registry.versions()} == {"g_topfreq", outcome.decision.instead}
+    assert load_scorer(registry.open(str(outcome.promoted))).name == outcome.decision.instead
+
+
+def test_a_worse_candidate_is_published_and_does_not_serve(log: list[Invoice], tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    champion = train(log, registry, load_scorer, BEST, until=end(log) - 7 * DAY, clock=CLOCK).version
+    outcome = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
+    assert outcome.promoted is None
+    assert registry.current() == champion
+    assert CHAMPION in outcome.metrics
+    assert outcome.version in {manifest.version for manifest in registry.versions()}
+
+
+def test_the_champion_is_judged_on_weeks_it_has_not_seen(log: list[Invoice], tmp_path: Path) -> None:
+    """Trained twice on one log, champion and candidate are the same model, so they must reach the same."""
+    registry = Registry(str(tmp_path))
+    train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert outcome.metrics[CHAMPION] == pytest.approx(outcome.metrics["ease_count_demand"])
+    assert outcome.remarks == []
+    assert outcome.promoted == outcome.version
+    assert outcome.version.endswith("-2")
+
+
+def test_a_champion_that_saw_the_weeks_is_said_to(log: list[Invoice], tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    outcome = train(log, registry, load_scorer, BEST, until=end(log) - 60 * DAY, clock=CLOCK)
+    assert len(outcome.remarks) == 1
+    assert "flatters it" in outcome.remarks[0]
+
+
+def test_a_damaged_champion_counts_for_nothing(log: list[Invoice], tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    champion = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK).version
+    (tmp_path / "versions" / champion / "baseline.json").write_bytes(b"{}")
+    outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert "cannot be judged" in outcome.remarks[0]
+    assert CHAMPION not in outcome.metrics
+    assert registry.current() == outcome.version
+
+
+def test_without_a_refit_what_was_judged_serves(log: list[Invoice], tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path))
+    plan = Plan(model=BEST.model, baselines=BEST.baselines, refit=False)
+    outcome = train(log, registry, load_scorer, plan, until=end(log), clock=CLOCK)
+    folder = registry.open(outcome.version)
+    assert not (folder / JUDGED).exists()
+    assert registry.manifest(outcome.version).data.until < f"{datetime.fromtimestamp(end(log), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_what_lies_after_the_end_is_not_looked_at(log: list[Invoice], tmp_path: Path) -> None:
+    until = end(log) - 60 * DAY
+    whole = train(log, Registry(str(tmp_path / "one")), load_scorer, BEST, until=until, clock=CLOCK)
+    before = [invoice for invoice in log if invoice.date < until]
+    cut = train(before, Registry(str(tmp_path / "two")), load_scorer, BEST, until=until, clock=CLOCK)
+    assert whole.metrics == cut.metrics
+
+
+def crowd(n: int, purchases: int, days: float = 200) -> list[Invoice]:
+    step = days / max(n * purchases, 1)
+    numbered = enumerate(f"c{place % n}" for place in range(n * purchases))
+    return [invoice(f"{number:04d}", customer, number * step, "a", "b") for number, customer in numbered]
+
+
+@pytest.mark.parametrize(
+    ("log", "sentence"),
+    [
+        ([], "Nothing was bought before"),
+        ([invoice("1", "ann", 0, "a", back=True)], "Nothing was bought before"),
+        (crowd(1, 30), "All 30 purchases are of one customer"),
+        (crowd(30, 1), "None of the 30 customers bought twice"),
+        (crowd(4, 5), "at least 10 are needed"),
+    ],
+)
+def test_too_little_data_is_refused_with_a_sentence(log: list[Invoice], sentence: str, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    with pytest.raises(TooLittleData, match=sentence):
+        train(log, registry, load_scorer, BEST, until=START + 300 * DAY, clock=CLOCK)
+    assert not (tmp_path / "registry").exists()
+
+
+def test_at_most_a_quarter_of_the_data_is_judged() -> None:
+    log = crowd(20, 6, days=40)
+    span, n = judged_span(log, log[-1].date + 1, 28)
+    assert (span.end - span.start) == (log[-1].date + 1 - log[0].date) // 4
+    assert n == 30
+
+
+def test_there_is_no_such_model(log: list[Invoice], tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel):
+        train(log, Registry(str(tmp_path)), load_scorer, Plan(model="crystal_ball"), until=end(log), clock=CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("visit", "emission", "champion", "expected"),
+    [
+        (0.3, 0.3, 0.3, (True, None)),
+        (0.3, 0.1, None, (False, "base")),
+        (0.1, 0.3, None, (False, "base")),
+        (0.3, 0.1, 0.05, (False, None)),
+        (0.3, 0.29, 0.295, (False, None)),
+    ],
+)
+def test_both_moments_must_agree(
+    visit: float, emission: float, champion: float | None, expected: tuple[bool, str | None]
+) -> None:
+    def metrics(value: float) -> Mapping[str, dict[str, float]]:
+        held = {"new": {"ndcg@10": value}, "base": {"ndcg@10": 0.2}}
+        return held | ({} if champion is None else {CHAMPION: {"ndcg@10": champion}})
+
+    verdict = decide_at_both("new", {"visit": dict(metrics(visit)), "emission": dict(metrics(emission))}, ["base"])
+    assert isinstance(verdict, Decision)
+    assert (verdict.promote, verdict.instead) == expected
