@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from state.items import HALF_LIVES, ItemState
 
+from state.dates import DAY
 from state.invoice import Line
-
-DAY = 86_400
-"""Seconds in a day."""
+from state.items import HALF_LIVES, ItemState
 
 _HALF_LIFE_SECONDS = np.asarray(HALF_LIVES, dtype=np.float64) * DAY
 _REBASE_AFTER = int(256 * DAY * min(HALF_LIVES))
@@ -73,9 +71,7 @@ class ItemTable:
         A ``now`` before the newest sale gives the demand as of that sale: what came after is not taken out.
         """
         held = self._demand[: len(self.codes)]
-        return (
-            held * np.exp2(-_halvings(self._reference, max(now, self._newest)))
-        ).astype(np.float32)
+        return (held * np.exp2(-_halvings(self._reference, max(now, self._newest)))).astype(np.float32)
 
     def sell(self, lines: Sequence[Line], date: int) -> None:
         """Count the purchase lines of one invoice: each stock code once, however many lines it has.
@@ -88,9 +84,7 @@ class ItemTable:
         if not bought:
             return
         self._move_reference(date)
-        rows = np.fromiter(
-            (self._row(line.stock_code) for line in bought), np.int64, len(bought)
-        )
+        rows = np.fromiter((self._row(line.stock_code) for line in bought), np.int64, len(bought))
         unique, inverse = np.unique(rows, return_inverse=True)
         price = np.zeros(len(unique))
         np.maximum.at(
@@ -100,11 +94,10 @@ class ItemTable:
         )
 
         self._demand[unique] += np.exp2(_halvings(self._reference, date))
-        new = self._sold[unique] == 0
-        self._first[unique] = np.where(new, date, np.minimum(self._first[unique], date))
-        self._last[unique] = np.where(new, date, np.maximum(self._last[unique], date))
         self._sold[unique] += 1
-        newer = new | (date > self._price_date[unique])
+        self._first[unique] = np.minimum(self._first[unique], date)
+        self._last[unique] = np.maximum(self._last[unique], date)
+        newer = date > self._price_date[unique]
         dearer = (date == self._price_date[unique]) & (price > self._price[unique])
         self._price_date[unique[newer]] = date
         take = newer | dearer
@@ -117,9 +110,7 @@ class ItemTable:
         for state in states:
             self._move_reference(state.touched)
             row = self._row(state.stock_code)
-            self._demand[row] = np.asarray(state.demand) * np.exp2(
-                -_halvings(self._reference, state.touched)
-            )
+            self._demand[row] = np.asarray(state.demand) * np.exp2(_halvings(self._reference, state.touched))
             self._first[row] = state.first
             self._last[row] = state.last
             self._sold[row] = state.sold
@@ -129,7 +120,7 @@ class ItemTable:
             self._description_date[row] = state.description_date
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
-        if not text:
+        if text is None:
             return
         held = self._descriptions[row]
         known_at = int(self._description_date[row])
@@ -155,11 +146,11 @@ class ItemTable:
 
     def _allocate(self, capacity: int) -> None:
         self._demand = np.zeros((capacity, len(HALF_LIVES)), np.float64)
-        self._first = np.zeros(capacity, np.int64)
-        self._last = np.zeros(capacity, np.int64)
+        self._first = np.full(capacity, -_NEVER, np.int64)
+        self._last = np.full(capacity, _NEVER, np.int64)
         self._sold = np.zeros(capacity, np.int64)
         self._price = np.zeros(capacity, np.float64)
-        self._price_date = np.zeros(capacity, np.int64)
+        self._price_date = np.full(capacity, _NEVER, np.int64)
         self._description_date = np.zeros(capacity, np.int64)
 
     def _grow(self) -> None:
@@ -192,7 +183,5 @@ def _halvings(since: int, until: int) -> NDArray[np.float64]:
 
     At most ±1,000, where 2 to the power of it is as good as 0 or still finite.
     """
-    halvings: NDArray[np.float64] = np.clip(
-        (until - since) / _HALF_LIFE_SECONDS, -1000.0, 1000.0
-    )
+    halvings: NDArray[np.float64] = np.clip((until - since) / _HALF_LIFE_SECONDS, -1000.0, 1000.0)
     return halvings

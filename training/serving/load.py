@@ -22,7 +22,7 @@ LOADERS: dict[str, str] = {
 """Model by the manifest's ``name``: ``module:function``, called with the folder and the version."""
 
 FALLBACK = "count_demand"
-"""What serves where there is no bundle: it needs the customer's own counts and the demand of the moment, nothing learnt."""
+"""What serves where there is no bundle: it needs the customer's counts and the demand of the day, nothing learnt."""
 
 
 def load_scorer(folder: Path) -> Scorer:

@@ -90,19 +90,21 @@ def run_demo(show: Show) -> None:
         say(f"Trained {MODEL} {version}: a short training for the demo; `nextbasket train` takes its time.")
 
         store = stack.enter_context(closing(RedisStore(settings)))
-        newest = _newest(past)
-        _load([invoice for place, invoice in enumerate(past) if place not in newest], store, console)
+        _load(past, store, console)
+        last = _last_invoices(past)
         ensure_topics(settings, timeout_s=10.0)
         worker = stack.enter_context(_worker(settings, folder))
         producer = stack.enter_context(closing(KafkaProducer(**kafka_python_config(settings, linger_ms=1))))
         watch = stack.enter_context(closing(Watch(settings)))
-        say(f"The worker has the customers' past; it now gets the last invoice of each, {len(newest):,} customers.")
+        say(
+            f"Redis has the customers' past. The worker gets the last invoice of each of {len(last):,} customers again."
+        )
 
         rival = Rival(_rival_scorer(past), settings.window)
         learning = threading.Thread(target=rival.learn, args=(past,), daemon=True)
         learning.start()
         tally = Tally(len(following))
-        _prepare([past[place] for place in sorted(newest)], settings, producer, watch, tally, worker, console)
+        _prepare(last, settings, producer, watch, tally, worker, console)
         say("First recommendations are out.")
         learning.join()
         rival.rank({invoice.customer_id for invoice in following if invoice.customer_id})
@@ -196,9 +198,9 @@ def _rival_scorer(past: Sequence[Invoice]) -> "Scorer":
     return make_model(RIVAL).fit(past, until=past[-1].date + 1, seed=0).scorer
 
 
-def _newest(past: Sequence[Invoice]) -> set[int]:
-    """Places of each customer's last invoice of the past."""
-    return set({invoice.customer_id: place for place, invoice in enumerate(past)}.values())
+def _last_invoices(past: Sequence[Invoice]) -> list[Invoice]:
+    """Each customer's last invoice. Redelivered it changes nothing, but the worker owes every customer an answer."""
+    return list({invoice.customer_id: invoice for invoice in past}.values())
 
 
 def _load(past: Sequence[Invoice], store: RedisStore, console: Console) -> None:
