@@ -44,7 +44,10 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "state.errors:InvalidEvent": (ExitCode.DATA, ""),
     "state.errors:StoreUnavailable": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_REDIS_URL")),
     "state.errors:StateError": (ExitCode.UNREACHABLE, ""),
+    "stream.errors:StreamError": (ExitCode.UNREACHABLE, ""),
     "training.data.errors:DataError": (ExitCode.DATA, ""),
+    "training.errors:UnknownModel": (ExitCode.USAGE, ""),
+    "training.errors:SplitError": (ExitCode.USAGE, ""),
     "training.errors:TrainingError": (ExitCode.DATA, ""),
     "training.registry.errors:RegistryError": (ExitCode.REGISTRY, ""),
     "kafka.errors:KafkaError": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS")),
@@ -55,7 +58,7 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "builtins:OSError": (ExitCode.DATA, "Check the path and its permissions."),
 }
 """Expected errors by ``module:class`` (a subclass counts as its nearest listed base): exit code, and what to do where
-the message does not say it. By name, because importing Kafka, Redis and pandas to catch their errors would cost seconds."""
+the message does not say it. By name, since importing Kafka, Redis and pandas to catch their errors would cost seconds."""
 
 
 class LazyCommands(TyperGroup):
@@ -66,6 +69,7 @@ class LazyCommands(TyperGroup):
         super().__init__(**options)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, "Command | None", list[str]]:
+        """Find a command by its name, and load it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name and command else None, rest
 
@@ -106,7 +110,8 @@ def _root() -> None:
 
 def explain(error: BaseException) -> tuple[ExitCode, str]:
     """The exit code of an error and the sentence that is shown for it."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    name = type(error).__name__
+    said = " ".join(str(error).split()).removeprefix(f"{name}: ") or name
     if isinstance(error, Failure):
         return error.code, said
     if isinstance(error, KeyboardInterrupt):
@@ -117,7 +122,7 @@ def explain(error: BaseException) -> tuple[ExitCode, str]:
         if known := ERRORS.get(f"{base.__module__}:{base.__qualname__}"):
             return known[0], _sentence(said, known[1])
     return ExitCode.INTERNAL, _sentence(
-        f"{type(error).__name__}: {said}",
+        f"{name}: {said}",
         "This is a mistake in nextbasket; NEXTBASKET_LOG_LEVEL=debug shows where.",
     )
 

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 PATIENCE_S = 60.0
 """A topic that gives nothing for so long, though its end is not reached, counts as unreachable."""
 
+BOOTSTRAP_MS = 10_000
+"""Brokers that do not answer for so long are unreachable; kafka-python would try for 30 seconds."""
+
 
 class TopicLog(NamedTuple):
     """What a topic held: invoices in no particular order, the number of events, and how many of them were invalid."""
@@ -51,6 +54,7 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) ->
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,
             isolation_level="read_committed",
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
         )
     )
     try:

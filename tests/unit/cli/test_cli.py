@@ -1,0 +1,127 @@
+"""The command line: what it lists, what it loads, and how it says that something is wrong."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from state.errors import SettingsError, StoreUnavailable
+from stream.cli import COMMANDS, ERRORS, explain, main
+from stream.exit_codes import ExitCode, Failure
+
+
+def test_help_lists_every_command_and_imports_none_of_them() -> None:
+    code = (
+        "import sys, stream.cli; stream.cli.main(['--help']); "
+        "print('MODULES', *(m for m in sys.modules if m.startswith(('stream.commands.', 'training', 'state'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    listing, _, modules = done.stdout.partition("MODULES")
+    assert modules.strip() == ""
+    for name in COMMANDS:
+        assert f" {name} " in listing
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "models list", "models promote", "models rollback"])
+def test_help_of_every_command_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert "Usage: nextbasket" in shown
+    if name != "models":
+        assert f"nextbasket {name}" in " ".join(shown.partition("Example:")[2].split())
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == ExitCode.USAGE
+    assert "Commands" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["trian"], ["--frobnicate"], ["train", "--epochs", "none"], ["evaluate"]])
+def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "Usage: nextbasket" in said
+
+
+def test_a_typo_is_met_with_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["trian"])
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+KAFKA_PYTHON_WARNS = pytest.mark.filterwarnings("ignore:read_text is deprecated:DeprecationWarning")
+"""Its import does, whoever is first to import it."""
+
+
+@KAFKA_PYTHON_WARNS
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_listed_error_exists(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    module = {"cimpl": "confluent_kafka"}.get(module, module)
+    error = getattr(importlib.import_module(module), attribute)
+    assert issubclass(error, Exception)
+    assert f"{error.__module__}:{error.__qualname__}" == name
+
+
+class Deeper(StoreUnavailable):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (Failure("No such customer."), ExitCode.NEGATIVE, "No such customer."),
+        (Failure("Give a date.", ExitCode.USAGE), ExitCode.USAGE, "Give a date."),
+        (SettingsError("NEXTBASKET_X is no setting"), ExitCode.SETTINGS, "NEXTBASKET_X is no setting."),
+        (
+            Deeper("Redis does not answer"),
+            ExitCode.UNREACHABLE,
+            "Redis does not answer. Is it running, and does NEXTBASKET_REDIS_URL point at it?",
+        ),
+        (
+            FileNotFoundError(2, "No such file or directory", "there.csv"),
+            ExitCode.DATA,
+            "No such file or directory: there.csv. Check the path and its permissions.",
+        ),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "Interrupted."),
+        (
+            ZeroDivisionError("division\nby zero"),
+            ExitCode.INTERNAL,
+            "ZeroDivisionError: division by zero. This is a mistake in nextbasket; "
+            "NEXTBASKET_LOG_LEVEL=debug shows where.",
+        ),
+    ],
+)
+def test_errors_are_one_sentence_and_what_to_do(error: BaseException, code: ExitCode, sentence: str) -> None:
+    assert explain(error) == (code, sentence)
+
+
+@KAFKA_PYTHON_WARNS
+def test_errors_of_kafka_and_the_registry_have_their_codes() -> None:
+    from kafka.errors import KafkaTimeoutError
+
+    from training.errors import TooLittleData, UnknownModel
+    from training.registry import UnknownVersion
+
+    assert explain(KafkaTimeoutError("nobody there"))[0] == ExitCode.UNREACHABLE
+    assert explain(KafkaTimeoutError("nobody there"))[1].startswith("nobody there. Is it running")
+    assert explain(UnknownVersion("no such version"))[0] == ExitCode.REGISTRY
+    assert explain(TooLittleData("too little"))[0] == ExitCode.DATA
+    assert explain(UnknownModel("no such model"))[0] == ExitCode.USAGE
+
+
+def test_a_failing_command_prints_no_traceback_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NEXTBASKET_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.delenv("NEXTBASKET_LOG_LEVEL", raising=False)
+    arguments = ["evaluate", "--from", "2011-11-09", "--to", "2011-12-10", "--models", "gp_topfreq"]
+    assert main(arguments) == ExitCode.DATA
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("nextbasket: There is nothing at ")
+    monkeypatch.setenv("NEXTBASKET_LOG_LEVEL", "debug")
+    with pytest.raises(Exception, match="There is nothing at"):
+        main(arguments)

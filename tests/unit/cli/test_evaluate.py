@@ -1,0 +1,85 @@
+"""``nextbasket evaluate`` from end to end on a small table."""
+
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from stream.cli import main
+from stream.exit_codes import ExitCode
+from training.evaluation.metrics import ndcg_at
+
+SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
+
+
+def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What other code makes of ``--predictions-out`` is what the report says."""
+    from state.settings import load_settings
+    from training.data.cleaning import clean
+    from training.data.datasets import load
+    from training.data.invoices import invoices
+
+    out, figures = tmp_path / "rankings.parquet", tmp_path / "figures.json"
+    arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "GP-TopFreq,count_demand"]
+    assert main([*arguments, "--predictions-out", str(out), "--json", str(figures)]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert "purchases:" in shown
+    assert "gp_topfreq" in shown
+
+    report = json.loads(figures.read_text())
+    assert list(report["models"]) == ["gp_topfreq", "count_demand"]
+    rows = pq.read_table(out).to_pylist()
+    assert len(rows) == 2 * report["invoices"]
+    log = invoices(clean(load(table), load_settings({})))
+    baskets = {
+        (invoice.customer_id, invoice.invoice_no): {line.stock_code for line in invoice.lines if line.quantity > 0}
+        for invoice in log
+    }
+    for model in report["models"]:
+        own = [row for row in rows if row["model"] == model]
+        assert all(len(set(row["stock_codes"])) == len(row["stock_codes"]) <= 100 for row in own)
+        assert all(row["probabilities"] == sorted(row["probabilities"], reverse=True) for row in own)
+        scored = [ndcg_at(row["stock_codes"], baskets[row["customer_id"], row["invoice_no"]], 10) for row in own]
+        assert math.fsum(scored) / len(scored) == pytest.approx(report["models"][model]["mean"]["ndcg@10"])
+
+
+def test_emission_and_discovery(table: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "count_demand", "--json", str(figures)]
+    assert main(arguments) == ExitCode.OK
+    visit = json.loads(figures.read_text())
+    assert main([*arguments, "--moment", "emission"]) == ExitCode.OK
+    emission = json.loads(figures.read_text())
+    assert main([*arguments, "--task", "discover"]) == ExitCode.OK
+    discover = json.loads(figures.read_text())
+    assert visit["invoices"] == emission["invoices"] > discover["invoices"] > 0
+    means = [report["models"]["count_demand"]["mean"] for report in (visit, emission, discover)]
+    assert means[0]["ndcg@10"] != means[1]["ndcg@10"]
+    assert means[2]["recall@20_repeat"] in (None, 0.0)  # known items are in no ranking
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--from", "2011-07-20", "--to", "2011-06-15"], ExitCode.USAGE, "does not come after"),
+        (["--from", "soon", "--to", "2011-06-15"], ExitCode.USAGE, "'soon' is no date"),
+        (["--from", "2001-01-01", "--to", "2001-02-01"], ExitCode.USAGE, "Nothing lies before 2001-01-01"),
+        (["--from", "2031-01-01", "--to", "2031-02-01"], ExitCode.USAGE, "Nothing lies in or after 2031-01-01"),
+        ([*SPAN, "--models", "gp_topfrq"], ExitCode.USAGE, "Did you mean gp_topfreq?"),
+        ([*SPAN, "--json", "no/such/folder/f.json"], ExitCode.DATA, "There is no folder"),
+        ([*SPAN, "--task", "guess"], ExitCode.USAGE, "guess"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: list[str], code: ExitCode, sentence: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = arguments if "--models" in arguments else [*arguments, "--models", "count_demand"]
+    assert main(["evaluate", "--data", str(table), *options]) == code
+    assert sentence in capsys.readouterr().err
+
+
+def test_there_must_be_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *SPAN]) == ExitCode.USAGE
+    assert "give --data PATH, or set NEXTBASKET_DATA" in capsys.readouterr().err

@@ -1,0 +1,127 @@
+"""``nextbasket train`` and ``nextbasket models`` on a small table."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stream.cli import main
+from stream.commands.train import duration
+from stream.exit_codes import ExitCode, Failure
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "empty.csv"
+    path.write_text("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n")
+    return path
+
+
+def test_train_list_promote_and_roll_back(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--data", str(table), "--model", "count_demand"]
+    assert main(["models", "list"]) == ExitCode.NEGATIVE
+    assert "is empty" in capsys.readouterr().err
+    assert main(["models", "rollback"]) == ExitCode.REGISTRY
+    capsys.readouterr()
+
+    assert main([*arguments, "--until", "2011-06-01"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "Judged on" in said
+    assert "At the visit:" in said
+    assert main([*arguments]) in (ExitCode.OK, ExitCode.NEGATIVE)
+    capsys.readouterr()
+
+    assert main(["models", "list", "--json"]) == ExitCode.OK
+    versions = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert versions[0]["data"]["until"][:10] == "2011-06-01"
+    first, last = versions[0]["version"], versions[-1]["version"]
+    assert sum(version["current"] for version in versions) == 1
+
+    assert main(["models", "promote", last]) == ExitCode.OK
+    assert main(["models", "promote", first]) == ExitCode.OK
+    assert main(["models", "rollback"]) == ExitCode.OK
+    assert f"{last} serves; before it was {first}" in capsys.readouterr().out
+    assert main(["models", "list"]) == ExitCode.OK
+    assert last in capsys.readouterr().out
+    assert main(["models", "promote", "2001-01-01"]) == ExitCode.REGISTRY
+    assert "has no version '2001-01-01'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--model", "crystal_ball"], ExitCode.USAGE, "There is no model 'crystal_ball'"),
+        (["--model", "count_demand", "--epochs", "3"], ExitCode.USAGE, "has no epochs"),
+        (["--model", "count_demand", "--every", "often"], ExitCode.USAGE, "'often' is no duration"),
+        (["--model", "count_demand", "--until", "then"], ExitCode.USAGE, "'then' is no date"),
+        (["--model", "count_demand", "--until", "2001-01-01"], ExitCode.DATA, "Nothing was bought before"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: list[str], code: ExitCode, sentence: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--data", str(table), *arguments]) == code
+    assert sentence in capsys.readouterr().err
+
+
+def test_there_must_be_data(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--model", "count_demand"]) == ExitCode.USAGE
+    assert "There is nothing to learn from" in capsys.readouterr().err
+    assert main(["train", "--model", "count_demand", "--data", str(empty)]) == ExitCode.DATA
+    assert "no purchases of known customers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("6h", 21600), ("1d", 86400), ("1.5H", 5400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "6", "h", "-6h", "0h", "6 hours", "6w"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(Failure, match="is no duration") as caught:
+        duration(text)
+    assert caught.value.code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_repeated_training_goes_on_after_a_failure_and_ends_when_told(number: int, tmp_path: Path) -> None:
+    """The first rounds find no table; one that comes later is used; a signal ends the wait at once."""
+    from training.data.simulator import simulate
+
+    path = tmp_path / "later.parquet"
+    registry = tmp_path / "registry"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream.cli", "train", "--data", str(path), "--model", "count_demand", "--every", "1s"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"NEXTBASKET_REGISTRY": str(registry)},
+    )
+    try:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any("This round failed" in line for line in lines)
+        aside = tmp_path / "aside.parquet"
+        simulate(customers=60, items=80, days=200, seed=5).to_parquet(aside)
+        aside.rename(path)
+        deadline = time.monotonic() + 120
+        while not (registry / "current").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(number)
+        rest = process.communicate(timeout=60)[1]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert process.returncode == ExitCode.OK
+    assert rest.endswith("Ended.\n")
+    assert "Traceback" not in rest
