@@ -191,6 +191,9 @@ def test_an_invoice_beyond_the_cap_is_refused_whole(make_store: MakeStore) -> No
     assert applied.counts == {"lines_new": 7, "lines_known": 2, "lines_behind": 0}
     assert store.now() == 30
     assert {code: state.sold for code, state in store.items().states.items()} == dict.fromkeys("ABCDFGH", 1)
+    # What fell out no longer counts: "2" makes room again.
+    assert store.apply([invoice("5", 50, line("A"))], clock_ms=CLOCK).refused == []
+    assert [place for place, _ in store.apply([invoice("5", 50, line("B"))], clock_ms=CLOCK).refused] == [0]
 
 
 def test_revisions_rise_with_every_change_and_with_the_clock(store: Store) -> None:
@@ -254,6 +257,22 @@ def test_what_stands_against_an_invoice_is_what_stood_before_its_first_line(stor
     # The next one is scored against what was confirmed last.
     newest = store.apply([invoice("4", 400), invoice("2", 200, line("H"))], clock_ms=CLOCK + 8).touched[0].standing
     assert newest == Standing("4", f"c-{CLOCK + 1}", "basket_lstm/2011-12-09T13-00-00Z", ["C"])
+
+
+def test_the_newest_invoice_may_turn_out_to_be_older(store: Store) -> None:
+    store.apply([invoice("1", 100)], clock_ms=CLOCK)
+    store.confirm([recommendation("c", CLOCK, "A")])
+    store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
+    store.confirm([recommendation("c", CLOCK + 1, "B")])
+    store.apply([invoice("2", 90, line("B"))], clock_ms=CLOCK + 2)
+    # "1" is the later of the two now, but it appeared long ago, with nothing to stand against it.
+    assert store.apply([invoice("1", 100, line("C"))], clock_ms=CLOCK + 3).touched[0].standing is None
+    standing = store.apply([invoice("2", 90, line("C"))], clock_ms=CLOCK + 4).touched[0].standing
+    assert standing is not None
+    assert standing.stock_codes == ["A"]
+    standing = store.apply([invoice("3", 150)], clock_ms=CLOCK + 5).touched[0].standing
+    assert standing is not None
+    assert (standing.invoice_no, standing.stock_codes) == ("3", ["B"])
 
 
 def test_the_first_invoice_has_nothing_to_stand_against_it_even_later(store: Store) -> None:
