@@ -58,7 +58,7 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "builtins:OSError": (ExitCode.DATA, "Check the path and its permissions."),
 }
 """Expected errors by ``module:class`` (a subclass counts as its nearest listed base): exit code, and what to do where
-the message does not say it. By name, since importing Kafka, Redis and pandas to catch their errors would cost seconds."""
+the message does not say it. By name: importing Kafka, Redis and pandas to catch their errors would cost seconds."""
 
 
 class LazyCommands(TyperGroup):

@@ -2,10 +2,7 @@
 
 import logging
 import time
-from typing import NamedTuple
-
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaTimeoutError
+from typing import TYPE_CHECKING, NamedTuple
 
 from state.errors import InvalidEvent
 from state.invoice import Invoice
@@ -13,6 +10,9 @@ from state.settings import Settings
 from state.wire import Decoder
 from stream.connection import kafka_python_config
 from training.models.model import Progress, quiet
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) ->
         SettingsError: No broker is set.
         KafkaError: Kafka does not answer.
     """
+    from kafka import KafkaConsumer
+
     consumer = KafkaConsumer(
         **kafka_python_config(
             settings,
@@ -63,7 +65,10 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) ->
         consumer.close()
 
 
-def _read(consumer: KafkaConsumer, settings: Settings, clock: int, progress: Progress) -> TopicLog:
+def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: Progress) -> TopicLog:
+    from kafka import TopicPartition
+    from kafka.errors import KafkaTimeoutError
+
     topic = settings.topics.invoices
     if topic not in consumer.topics():
         logger.info("the topic %s is not there and counts as empty", topic)

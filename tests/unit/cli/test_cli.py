@@ -51,7 +51,7 @@ def test_a_typo_is_met_with_what_was_meant(capsys: pytest.CaptureFixture[str]) -
     assert "Did you mean 'train'?" in capsys.readouterr().err
 
 
-KAFKA_PYTHON_WARNS = pytest.mark.filterwarnings("ignore:read_text is deprecated:DeprecationWarning")
+KAFKA_PYTHON_WARNS = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 """Its import does, whoever is first to import it."""
 
 

@@ -1,0 +1,143 @@
+"""Training from the topic: read to its end, bad events passed over, what is in the table too counts once."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from state.dates import to_iso
+from state.invoice import THOUSAND, Invoice
+from state.settings import Settings
+from stream.connection import confluent_config
+from stream.topic_log import read_topic
+from stream.topics import ensure_topics
+from training.data.cleaning import clean
+from training.data.datasets import from_frame
+from training.data.invoices import invoices
+from training.data.simulator import simulate
+from training.log import merge
+
+pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+BAD = [
+    b"",
+    b"not json",
+    b"{}",
+    b'{"invoice_no": "1", "lines": []}',
+    b"\xff\xfe",
+    b'{"InvoiceNo": "1", "Quantity": "many"}',
+]
+
+
+@pytest.fixture(scope="module")
+def log() -> list[Invoice]:
+    table = from_frame(simulate(customers=60, items=80, days=120, seed=11))
+    return invoices(clean(table, Settings(dialect="uci")))
+
+
+def whole(invoice: Invoice) -> bytes:
+    """An invoice as a storefront sends it."""
+    return msgspec.json.encode(
+        {
+            "invoice_no": invoice.invoice_no,
+            "customer_id": invoice.customer_id,
+            "invoice_date": to_iso(invoice.date),
+            "country": invoice.country,
+            "lines": [
+                {
+                    "stock_code": line.stock_code,
+                    "description": line.description,
+                    "quantity": line.quantity / THOUSAND,
+                    "unit_price": line.unit_price,
+                }
+                for line in invoice.lines
+            ],
+        }
+    )
+
+
+def send(settings: Settings, events: Iterable[tuple[str | None, bytes]]) -> None:
+    failed: list[Any] = []
+    producer = Producer(confluent_config(settings))
+    for key, value in events:
+        producer.produce(
+            settings.topics.invoices,
+            value,
+            key,
+            on_delivery=lambda error, message: failed.append(error) if error else None,
+        )
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    assert failed == []
+
+
+def clock() -> int:
+    return int(time.time())
+
+
+def test_a_topic_that_is_not_there_is_empty_and_stays_away(settings: Settings) -> None:
+    assert read_topic(settings, clock=clock()) == ([], 0, 0)
+    admin = AdminClient(confluent_config(settings))
+    assert settings.topics.invoices not in admin.list_topics(timeout=10).topics
+
+
+def test_a_topic_without_events_is_empty(settings: Settings) -> None:
+    ensure_topics(settings)
+    assert read_topic(settings, clock=clock()) == ([], 0, 0)
+
+
+def test_the_topic_gives_the_log_that_was_sent(settings: Settings, log: list[Invoice]) -> None:
+    ensure_topics(settings)
+    send(settings, ((invoice.customer_id, whole(invoice)) for invoice in log))
+    told: list[tuple[int, int]] = []
+    found = read_topic(settings, clock=clock(), progress=lambda done, total, note="": told.append((done, total)))
+    assert (found.events, found.invalid) == (len(log), 0)
+    assert told[-1] == (len(log), len(log))
+    assert merge(found.invoices) == merge(log)
+
+
+def test_bad_events_are_counted_and_passed_over(settings: Settings, log: list[Invoice]) -> None:
+    ensure_topics(settings)
+    good = log[:50]
+    send(settings, [(None, event) for event in BAD] + [(invoice.customer_id, whole(invoice)) for invoice in good])
+    found = read_topic(settings, clock=clock())
+    assert (found.events, found.invalid) == (len(good) + len(BAD), len(BAD))
+    assert merge(found.invoices) == merge(good)
+
+
+def test_what_table_and_topic_share_counts_once(settings: Settings, log: list[Invoice]) -> None:
+    ensure_topics(settings)
+    half = len(log) // 2
+    twice = log[half - 40 :]
+    send(settings, ((invoice.customer_id, whole(invoice)) for invoice in [*twice, *twice]))
+    topic = read_topic(settings, clock=clock())
+    assert topic.events == 2 * len(twice)
+    assert merge(log[:half], topic.invoices) == merge(log)
+
+
+def test_train_reads_the_topic(
+    environment: dict[str, str],
+    settings: Settings,
+    log: list[Invoice],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from stream.cli import main
+    from stream.exit_codes import ExitCode
+    from training.registry import Registry
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    ensure_topics(settings)
+    send(settings, [("x", b"garbage"), *((invoice.customer_id, whole(invoice)) for invoice in log)])
+    assert main(["train", "--model", "count_demand"]) in (ExitCode.OK, ExitCode.NEGATIVE)
+    said = capsys.readouterr().out
+    assert f"{len(log) + 1:,} events, 1 of them invalid" in said
+    registry = Registry(settings.registry_url)
+    current = registry.current()
+    assert current is not None
+    assert registry.manifest(current).data.since == to_iso(log[0].date)
