@@ -31,8 +31,9 @@ class StreamApp(faust.App):
 
     BootStrategy = Boot
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, fetch_wait_ms: int, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.fetch_wait_ms = fetch_wait_ms
         self.intake = Intake()
         self.at_rest = asyncio.Event()
         self.at_rest.set()
@@ -48,6 +49,7 @@ class StreamApp(faust.App):
     def _new_consumer(self) -> ConsumerT:
         consumer = super()._new_consumer()
         cast(IntakeConsumer, consumer).intake = self.intake
+        cast(IntakeConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
         return consumer
 
     def _create_directories(self) -> None:
@@ -62,6 +64,7 @@ def create_app(settings: Settings, processor: Processor) -> StreamApp:
     """
     app = StreamApp(
         settings.group,
+        fetch_wait_ms=settings.fetch_wait_ms,
         **faust_config(settings),
         broker_client_id="nextbasket-worker",
         # A crashed worker's partitions move on after this long; a live one sends heartbeats from a thread of its own.

@@ -158,6 +158,7 @@ def _settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> Setti
         "namespace": "",
         "dialect": dialect,
         "metrics_port": "0",
+        "fetch_wait_ms": "10",  # the embedded broker holds an empty fetch to its end, whatever comes
         "log_format": "console",
     }
     return load_settings({**os.environ, **{PREFIX + name.upper(): value for name, value in own.items()}})

@@ -23,7 +23,12 @@ class Watch:
         self._consumer = Consumer(
             confluent_config(
                 settings,
-                **{"group.id": "nextbasket-demo", "auto.offset.reset": "earliest", "enable.auto.commit": False},
+                **{
+                    "group.id": "nextbasket-demo",
+                    "auto.offset.reset": "earliest",
+                    "enable.auto.commit": False,
+                    "fetch.wait.max.ms": settings.fetch_wait_ms,
+                },
             )
         )
         self._consumer.subscribe([self._topics.recommendations, self._topics.scores, self._topics.dead_letter])
