@@ -1,0 +1,93 @@
+"""Item-to-item: which items speak for which others, learnt from the baskets of the past and kept as neighbour lists.
+
+EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data"): with G = XᵀWX over baskets × items (binary)
+and P = (G + λI)⁻¹, the weight of item i for item j is B[i, j] = −P[i, j] / P[j, j], and 0 on the diagonal. Of these the
+strongest neighbours of each item can be kept, so that what is served grows with the catalogue and not with its square.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Rows = NDArray[np.int32]
+
+MAX_BASKET = 1_000
+"""A basket counts with at most this many items: the cost of a basket is its square."""
+
+_LEAF = 256
+
+
+class Neighbours(NamedTuple):
+    """For each item its strongest neighbours: ``neighbour`` int32 and ``weight`` float32, both ``[items, neighbours]``.
+
+    ``weight[i, n]`` is how much item ``i`` in a history speaks for item ``neighbour[i, n]``. Where an item has fewer
+    neighbours, the weight is 0.
+    """
+
+    neighbour: Rows
+    weight: Float
+
+
+def cooccurrence(baskets: Sequence[Rows], weights: Sequence[float], n_items: int) -> Float:
+    """Weighted number of baskets that hold both items, float32 ``[n_items, n_items]``.
+
+    Args:
+        baskets: Distinct items of each basket; negative ones (outside the vocabulary) are passed over.
+        weights: One weight a basket; baskets of weight 0 cost nothing.
+        n_items: Size of the vocabulary.
+    """
+    gram = np.zeros((n_items, n_items), np.float32)
+    for basket, weight in zip(baskets, weights, strict=True):
+        if weight > 0.0:
+            rows = basket[basket >= 0][:MAX_BASKET]
+            gram[rows[:, None], rows] += np.float32(weight)
+    return gram
+
+
+def ease(gram: Float, ridge: float) -> Float:
+    """EASE's item-to-item weights from co-occurrence counts, float32 ``[items, items]``, diagonal 0.
+
+    ``ridge`` (λ) is added to the diagonal of ``gram`` in place, which spares a copy of a large matrix.
+    """
+    gram[np.diag_indices(len(gram))] += np.float32(ridge)
+    inverse = invert(gram)
+    weights: Float = inverse / -np.diagonal(inverse)[None, :]
+    weights[np.diag_indices(len(weights))] = 0.0
+    return weights
+
+
+def strongest(weights: Float, keep: int) -> Neighbours:
+    """The ``keep`` largest positive weights of each row, in no particular order."""
+    n_items = len(weights)
+    keep = min(keep, n_items)
+    if keep == 0:
+        return Neighbours(np.zeros((n_items, 0), np.int32), np.zeros((n_items, 0), np.float32))
+    index = np.argpartition(weights, n_items - keep, axis=1)[:, n_items - keep :].astype(np.int32)
+    kept = np.maximum(np.take_along_axis(weights, index, axis=1), np.float32(0.0))
+    return Neighbours(index, kept)
+
+
+def invert(matrix: Float) -> Float:
+    """Inverse of a symmetric positive definite matrix by blocks, float32.
+
+    Four times as fast as ``np.linalg.inv`` at 3,000 items, since all but the leaves are matrix products.
+    """
+    size = len(matrix)
+    if size <= _LEAF:
+        leaf: Float = np.linalg.inv(matrix).astype(np.float32)
+        return leaf
+    half = size // 2
+    head, side, tail = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
+    head_inverse = invert(head)
+    product = head_inverse @ side
+    tail_inverse = invert(tail - side.T @ product)
+    corner = product @ tail_inverse
+    inverse = np.empty_like(matrix)
+    inverse[half:, half:] = tail_inverse
+    inverse[:half, half:] = -corner
+    inverse[half:, :half] = -corner.T
+    inverse[:half, :half] = head_inverse + corner @ product.T
+    return inverse
