@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from state.errors import InvalidEvent
@@ -9,12 +10,14 @@ from state.invoice import Invoice
 from state.settings import Settings
 from state.wire import Decoder
 from stream.connection import kafka_python_config
-from training.models.model import Progress, quiet
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
 logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+"""Told of the events read, of how many, and of the topic."""
 
 PATIENCE_S = 60.0
 """A topic that gives nothing for so long, though its end is not reached, counts as unreachable."""
@@ -31,7 +34,7 @@ class TopicLog(NamedTuple):
     invalid: int = 0
 
 
-def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) -> TopicLog:
+def read_topic(settings: Settings, *, clock: int, progress: Progress | None = None) -> TopicLog:
     """Read the topic from its beginning to where it ends at the call.
 
     A topic that is not there is empty; reading does not create it. What breaks the wire contract is skipped and
@@ -40,7 +43,7 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) ->
     Args:
         settings: Where the brokers are, the namespace, the dialect, the bounds.
         clock: Seconds since 1970; dates too far ahead of it are refused.
-        progress: Told of the events read.
+        progress: Told after every batch.
 
     Raises:
         SettingsError: No broker is set.
@@ -65,7 +68,7 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress = quiet) ->
         consumer.close()
 
 
-def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: Progress) -> TopicLog:
+def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: Progress | None) -> TopicLog:
     from kafka import TopicPartition
     from kafka.errors import KafkaTimeoutError
 
@@ -108,8 +111,8 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: P
             open_ -= done
         if batch or done:
             heard = time.monotonic()
-            progress(events, total, topic)
+            if progress is not None:
+                progress(events, total, topic)
         elif time.monotonic() - heard > PATIENCE_S:
             raise KafkaTimeoutError(f"The topic {topic} gave nothing for {PATIENCE_S:.0f} seconds before its end")
-    progress(total, total, topic)
     return TopicLog(invoices, events, invalid)

@@ -94,7 +94,7 @@ def test_the_topic_gives_the_log_that_was_sent(settings: Settings, log: list[Inv
     ensure_topics(settings)
     send(settings, ((invoice.customer_id, whole(invoice)) for invoice in log))
     told: list[tuple[int, int]] = []
-    found = read_topic(settings, clock=clock(), progress=lambda done, total, note="": told.append((done, total)))
+    found = read_topic(settings, clock=clock(), progress=lambda done, total, topic: told.append((done, total)))
     assert (found.events, found.invalid) == (len(log), 0)
     assert told[-1] == (len(log), len(log))
     assert merge(found.invoices) == merge(log)

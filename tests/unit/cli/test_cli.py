@@ -125,3 +125,11 @@ def test_a_failing_command_prints_no_traceback_unless_asked(
     monkeypatch.setenv("NEXTBASKET_LOG_LEVEL", "debug")
     with pytest.raises(Exception, match="There is nothing at"):
         main(arguments)
+
+
+def test_the_page_of_commands_lists_every_command_and_exit_code() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+    for name in COMMANDS:
+        assert f"| `nextbasket {name}" in page
+    for code in ExitCode:
+        assert f"| {code.value} | {code.name} |" in page
