@@ -1,7 +1,10 @@
-"""The JSON Schema of the invoice event, version 1, for storefronts to validate against (docs/events.md)."""
+"""JSON Schemas of what goes in and comes out, for storefronts and subscribers to validate against (docs/events.md)."""
 
 from typing import Any
 
+import msgspec
+
+from state.recommendation import Recommendation
 from state.settings import Settings
 from state.wire import EVENT_TYPE, EVENT_VERSION
 
@@ -77,3 +80,9 @@ def event_schema(settings: Settings) -> dict[str, Any]:
             },
         ],
     }
+
+
+def recommendation_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a recommendation."""
+    schema = msgspec.json.schema(Recommendation)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Recommendation, version 1", **schema}

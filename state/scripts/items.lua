@@ -2,7 +2,7 @@
 -- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date}.
 
 local DAY = 86400
-local VERSIONS_KEPT = 1000
+local VERSIONS_KEPT = 256
 
 -- Reads the items of the codes in `names`, none of which need exist; fails here, before any write, if a key is foreign.
 local function load_items(keys, names)

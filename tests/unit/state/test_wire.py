@@ -1,13 +1,14 @@
 """Every row of the design page's table: what is taken, what is a dead letter and with which sentence."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from state import InvalidEvent, Invoice, Line, Settings
-from state.schema import event_schema
+from state.schema import event_schema, recommendation_schema
 from state.wire import Decoder
 
 NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
@@ -351,3 +352,14 @@ def test_the_json_schema_agrees_with_the_decoder(event: object, good: bool) -> N
         decode(event)
     else:
         reason(event)
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("invoice-event.v1", event_schema(Settings())), ("recommendation.v1", recommendation_schema())],
+)
+def test_the_published_schemas_are_those_of_the_code(name: str, schema: dict[str, Any]) -> None:
+    page = Path(__file__).parents[3] / "docs" / "schemas" / f"{name}.json"
+    assert json.loads(page.read_text(encoding="utf-8")) == schema, (
+        f"write what the code says into docs/schemas/{name}.json"
+    )
