@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
 import redis
 from redis.backoff import ConstantBackoff
 from redis.cluster import ClusterNode, RedisCluster
@@ -84,7 +85,7 @@ def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisClu
 
 @contextmanager
 def translated(names: dict[int, str] | None = None) -> Iterator[None]:
-    """Raises what redis-py raises as ``StoreUnavailable`` or ``StoreRefused``.
+    """Raises what redis-py and the decoders raise as ``StoreUnavailable`` or ``StoreRefused``.
 
     ``names``: what the numbers in our scripts' own refusals (``NEXTBASKET 3 …``) stand for.
     """
@@ -94,6 +95,8 @@ def translated(names: dict[int, str] | None = None) -> Iterator[None]:
         raise StoreRefused(_NO_ENTRY) from None  # its text may repeat what was sent
     except _AWAY as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error
     except redis.exceptions.RedisError as error:
         raise _refusal(str(error), names or {}, error) from error
 

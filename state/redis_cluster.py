@@ -29,7 +29,7 @@ class ClusterWriter:
         self._bounds = (window, cap, ttl)
         self._apply = Script("history", "apply_one")
         self._drain_items = Script("history", "items", "drain")
-        self._confirm = Script("confirm")
+        self._confirm = Script("history", "confirm")
 
     def apply(self, customers: Sequence[tuple[str, list[tuple[Any, ...]]]], clock_ms: int) -> Answer:
         """Takes the events of some customers in."""
@@ -45,7 +45,8 @@ class ClusterWriter:
         answer = Answer([], [], 0, 0, 0)
         waiting: list[tuple[str, list[bytes]]] = []
         for customer_id, (packed, *outbox) in self._each(self._apply, list(calls)):
-            one = read_one_answer(packed)
+            with translated():
+                one = read_one_answer(packed)
             answer.customers.append(one.customer)
             answer.refused.extend(one.refused)
             answer.lines_new += one.lines_new

@@ -19,7 +19,7 @@ class SingleWriter:
         self._keys = keys
         self._bounds = (window, cap, ttl)
         self._apply = Script("history", "items", "apply")
-        self._confirm = Script("confirm")
+        self._confirm = Script("history", "confirm")
 
     def apply(self, customers: Sequence[tuple[str, Events]], clock_ms: int) -> Answer:
         """Takes the events of some customers in."""

@@ -73,8 +73,9 @@ class RedisStore:
             refused.extend(
                 (place, over_the_cap(str(invoices[place].customer_id), self._cap)) for place in answer.refused
             )
-            for customer_id, one in _answered(groups, answer):
-                touched[customer_id] = _merge(touched.get(customer_id), _touched(customer_id, one))
+            with translated():
+                for customer_id, one in _answered(groups, answer):
+                    touched[customer_id] = _merge(touched.get(customer_id), _touched(customer_id, one))
         return Applied(list(touched.values()), counts, sorted(refused))
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
@@ -92,27 +93,31 @@ class RedisStore:
         """See ``Store.history``."""
         with translated():
             fields = self._client.hgetall(self._keys.history(customer_id))
-        return read_history(customer_id, fields) if fields else None
+            return read_history(customer_id, fields) if fields else None
 
     def histories(self) -> Iterator[CustomerHistory]:
         """See ``Store.histories``. Holds the keys seen, because Redis may name one twice."""
         for keys in self._scan(self._keys.all_histories):
             for key, fields in zip(keys, self._read("hgetall", keys), strict=True):
                 if fields:  # else it went meanwhile
-                    yield read_history(self._keys.customer(key), fields)
+                    with translated():
+                        history = read_history(self._keys.customer(key), fields)
+                    yield history
 
     def recommendation(self, customer_id: str) -> Recommendation | None:
         """See ``Store.recommendation``."""
         with translated():
             json = self._client.get(self._keys.recommendation(customer_id))
-        return read_recommendation(json) if json else None
+            return read_recommendation(json) if json else None
 
     def recommendations(self) -> Iterator[Recommendation]:
         """See ``Store.recommendations``."""
         for keys in self._scan(self._keys.all_recommendations):
             for json in self._read("get", keys):
                 if json:
-                    yield read_recommendation(json)
+                    with translated():
+                        recommendation = read_recommendation(json)
+                    yield recommendation
 
     def items(self, since: int = 0) -> ItemChanges:
         """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""

@@ -13,7 +13,7 @@ for i, entry in ipairs(confirmed) do
       redis.call('HSET', history, 'c', cmsgpack.pack(entry[3]))
       redis.call('SET', recommendation, entry[2])
     end
-    if ttl > 0 then redis.call('EXPIRE', recommendation, ttl) end
+    live(recommendation, ttl)
   end
 end
 return redis.status_reply('OK')

@@ -218,6 +218,11 @@ local function take(customer, event, window, cap, tally)
   return true
 end
 
+-- Gives a key so many seconds from now, or for ever where they are 0.
+local function live(key, ttl)
+  if ttl > 0 then redis.call('EXPIRE', key, ttl) else redis.call('PERSIST', key) end
+end
+
 -- Writes what changed.
 local function keep(customer, clock, ttl)
   if not customer.changed then return end
@@ -232,7 +237,7 @@ local function keep(customer, clock, ttl)
     'rev', string.format('%.0f', customer.revision), 'n', customer.lines)
   if customer.watermark then redis.call('HSET', customer.key, 'w', cmsgpack.pack(customer.watermark)) end
   if customer.newest then redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.newest)) end
-  if ttl > 0 then redis.call('EXPIRE', customer.key, ttl) end
+  live(customer.key, ttl)
 end
 
 -- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standing.

@@ -39,16 +39,17 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class RedisStores:
-    """Stores on one Redis, each in a namespace of its own; ``close`` takes their keys away."""
+    """Stores on one Redis, each in a namespace of its own unless told; ``close`` takes their keys away."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.namespace = ""
         self._stores: list[tuple[RedisStore, str]] = []
 
     def __call__(self, **values: Any) -> RedisStore:
-        namespace = f"t{uuid.uuid4().hex[:10]}"
-        store = RedisStore(Settings(redis_url=self.url, **({"namespace": namespace} | values)))
-        self._stores.append((store, namespace))
+        self.namespace = values.pop("namespace", f"t{uuid.uuid4().hex[:10]}")
+        store = RedisStore(Settings(redis_url=self.url, namespace=self.namespace, **values))
+        self._stores.append((store, self.namespace))
         return store
 
     def close(self) -> None:

@@ -101,6 +101,39 @@ def test_keys_live_as_long_as_the_settings_say(redis_stores: RedisStores) -> Non
         assert store._client.ttl(store._keys.item_state) == -1
 
 
+def test_keys_of_a_store_that_once_forgot_are_kept_for_ever_from_the_next_change_on(redis_stores: RedisStores) -> None:
+    store = redis_stores(history_ttl_days=2)
+    store.apply(BATCH, clock_ms=CLOCK)
+    store.confirm([recommendation("c", CLOCK)])
+    store = redis_stores(history_ttl_days=0, namespace=redis_stores.namespace)
+    store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
+    store.confirm([], [("c", CLOCK + 1)])
+    assert store._client.ttl(store._keys.history("c")) == -1
+    assert store._client.ttl(store._keys.recommendation("c")) == -1
+
+
+def test_what_another_program_wrote_is_refused(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store.apply(BATCH, clock_ms=CLOCK)
+    calls = (
+        lambda: store.apply(BATCH, clock_ms=CLOCK),
+        lambda: store.recommendation("c"),
+        lambda: list(store.recommendations()),
+    )
+    for garbage in (b'{"a": 1}', b"\xff\xfe"):
+        store._client.set(store._keys.recommendation("c"), garbage)
+        for call in calls:
+            with pytest.raises(StoreRefused, match="this program did not write"):
+                call()
+    for field, garbage in (("x", b"\xc1"), ("i1", b"[,")):
+        store._client.hset(store._keys.history("c"), field, garbage)
+        with pytest.raises(StoreRefused, match="this program did not write"):
+            list(store.histories())
+    store._client.hset(store._keys.item_state, "A", b"\xff")
+    with pytest.raises(StoreRefused, match="this program did not write"):
+        store.items()
+
+
 def test_namespaces_do_not_see_each_other(redis_stores: RedisStores) -> None:
     one, other = redis_stores(), redis_stores()
     one.apply(BATCH, clock_ms=CLOCK)
