@@ -49,7 +49,7 @@ class Patience:
         try:
             return operation()
         except errors as error:
-            logger.warning("%s does not answer; trying until it does: %s", what, error)
+            logger.warning("Waiting for %s: %s", what, error)
         since = said = time.monotonic()
 
         def say(state: tenacity.RetryCallState) -> None:
@@ -58,7 +58,7 @@ class Patience:
             if now - said > SAY_AGAIN_S:
                 said = now
                 failure = state.outcome.exception() if state.outcome else None
-                logger.warning("%s has not answered for %.0f s: %s", what, now - since, failure)
+                logger.warning("Waiting for %s for %.0f s now: %s", what, now - since, failure)
 
         self._rest(self.pause(1))
         try:
@@ -70,7 +70,7 @@ class Patience:
             )(operation)
         finally:
             self._waited(what, time.monotonic() - since)
-        logger.info("%s answers again", what)
+        logger.info("%s answers after %.1f s", what, time.monotonic() - since)
         return result
 
     def _rest(self, seconds: float) -> None:
