@@ -4,6 +4,8 @@ TrainingError
 ├── TooLittleData     the log is too small, has one customer only, or nobody bought twice
 ├── UnknownModel      no model has this name
 └── SplitError        dates that are none, reversed, or outside the data
+
+The names say what is the matter; "Error" behind each would add nothing (hence N818).
 """
 
 
@@ -11,11 +13,11 @@ class TrainingError(Exception):
     """Base of what fitting and evaluation raise on purpose; the message says what to do next."""
 
 
-class TooLittleData(TrainingError):
+class TooLittleData(TrainingError):  # noqa: N818
     """There is not enough to learn from or to judge by; the message says what is missing."""
 
 
-class UnknownModel(TrainingError):
+class UnknownModel(TrainingError):  # noqa: N818
     """No model has this name; the message lists those there are."""
 
 

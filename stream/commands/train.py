@@ -75,6 +75,10 @@ def train(
         _repeat(settings, data, before, plan, pause)
 
 
+class _Ended(BaseException):
+    """A signal ended repeated training. Not KeyboardInterrupt: Python may end by SIGINT even where that was caught."""
+
+
 def duration(text: str) -> float:
     """Seconds of a duration such as ``6h`` or ``90s``.
 
@@ -91,21 +95,22 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
     """Rounds that begin ``pause`` seconds apart until SIGTERM or SIGINT; after one that fails the next is tried."""
     import logging
     import signal
-    import threading
     import time
 
     from stream.cli import explain
 
     logger = logging.getLogger(__name__)
-    stop = threading.Event()
+
+    told = False
 
     def end(number: int, frame: object) -> None:
-        stop.set()
-        raise KeyboardInterrupt  # out of a fit, which would take minutes to notice
+        nonlocal told
+        told = True  # for where an exception is lost, as in the end of an object's life
+        raise _Ended  # out of a wait or a fit, which would take minutes to notice
 
     held = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        while not stop.is_set():
+        while not told:
             began = time.monotonic()
             try:
                 _round(settings, data, until, plan)
@@ -115,12 +120,13 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
                 logger.error(
                     "This round failed, the next begins in %.0f s: %s", wait, explain(error)[1], exc_info=debug
                 )
-            stop.wait(max(0.0, pause - (time.monotonic() - began)))
-    except KeyboardInterrupt:
-        typer.echo("Ended.", err=True)
+            time.sleep(max(0.0, pause - (time.monotonic() - began)))
+    except _Ended:
+        pass
     finally:
         for number, handler in held.items():
             signal.signal(number, handler)
+    typer.echo("Ended.", err=True)
 
 
 def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Plan") -> "Outcome":
