@@ -24,8 +24,8 @@ _NEVER = -(2**62)
 class ItemTable:
     """Columns over stock codes; grows by doubling.
 
-    ``codes[row]`` is a stock code and ``rows[code]`` its row. The columns ``first``, ``last`` (dates, seconds since 1970),
-    ``sold`` (baskets ever) and ``price`` are views of length ``len(table)``, valid until the next change.
+    ``codes[row]`` is a stock code and ``rows[code]`` its row. The columns ``first``, ``last`` (dates, seconds since
+    1970), ``sold`` (baskets ever) and ``price`` are views of length ``len(table)``, valid until the next change.
     """
 
     def __init__(self, states: Iterable[ItemState] = ()) -> None:
@@ -76,9 +76,9 @@ class ItemTable:
     def sell(self, lines: Sequence[Line], date: int) -> None:
         """Count the purchase lines of one invoice: each stock code once, however many lines it has.
 
-        Returns (negative quantities) are passed over. Ends as ``state.items.sell`` once a stock code does, but for float
-        rounding: price (ties: the larger) and description (ties: the larger text) are those of the newest date, in
-        whatever order invoices come.
+        Returns (negative quantities) are passed over. Ends as ``state.items.sell`` once a stock code does, but for
+        float rounding: price (ties: the larger) and description (ties: the larger text) are those of the newest date,
+        in whatever order invoices come.
         """
         bought = [line for line in lines if line.quantity > 0]
         if not bought:

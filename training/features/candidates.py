@@ -1,0 +1,206 @@
+"""Candidates: the few hundred items worth a closer look for a customer, and how the customer's items speak for them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.items import HALF_LIVES
+from training.features.item_table import ItemTable
+from training.features.item_to_item import Neighbours
+from training.features.knowledge import Knowledge
+from training.features.own import OwnItems
+from training.features.past import STEPS, Floats, Ints, Past
+from training.features.shop import Shop
+
+FADE = 0.95
+"""What a basket counts for item-to-item against the one after it."""
+MAX_SPEAKING = 2_000
+"""At most this many of a customer's newest entries speak for other items: their cost is one neighbour list each."""
+
+_WEEK = HALF_LIVES.index(7.0)
+_DAY = HALF_LIVES.index(1.0)
+
+
+class Limits(NamedTuple):
+    """At most how many candidates come from each source; a customer has at most their sum.
+
+    ``own``: the customer's items · ``related``: most spoken for by the whole history · ``related_last``: by the last
+    basket · ``popular`` and ``rising``: by demand at half-lives of 7 and 1 days.
+    """
+
+    own: int = 150
+    related: int = 60
+    related_last: int = 20
+    popular: int = 40
+    rising: int = 30
+
+
+class Found(NamedTuple):
+    """The candidates of a batch, sorted by customer, then row, and how much each customer's history speaks for them.
+
+    ``customer``, ``row`` int64 ``[n]`` · ``whole`` and ``last`` float32 ``[n, variants]``: by the faded history and by
+    the last basket · ``steps`` float32 ``[n, STEPS]``: by each of the newest baskets, the newest in the last column,
+    with the first variant · ``place`` int64 ``[n]``: in the vocabulary of the knowledge.
+    """
+
+    customer: Ints
+    row: Ints
+    whole: Floats
+    last: Floats
+    steps: Floats
+    place: Ints
+
+
+def top(scores: NDArray[np.floating], n: int) -> Ints:
+    """Positions of the ``n`` largest scores above 0, in no particular order."""
+    if n < len(scores):
+        best = np.argpartition(scores, len(scores) - n)[len(scores) - n :]
+    else:
+        best = np.arange(len(scores))
+    return best[scores[best] > 0.0]
+
+
+class Speakers(NamedTuple):
+    """The entries of one customer that speak for other items, oldest first.
+
+    ``place`` (in the vocabulary), ``step`` (0 to STEPS − 1, the newest basket last; −1 for an older one), ``ago``
+    (baskets), ``size`` (of the basket).
+    """
+
+    place: Ints
+    step: Ints
+    ago: Ints
+    size: Ints
+
+
+def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: ItemTable, limits: Limits) -> Found:
+    """Finds each customer's candidates, one customer after the other: the dense scores then stay in the cache."""
+    binding = knowledge.bind(items)
+    outside = len(knowledge.codes)
+    place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), outside)])
+    popular = np.union1d(top(shop.demand[:, _WEEK], limits.popular), top(shop.demand[:, _DAY], limits.rising))
+    customers = np.arange(len(past.n_baskets) + 1)
+    entry_ends = np.searchsorted(past.basket_customer[past.entry_basket], customers)
+    own_ends = np.searchsorted(own.customer, customers)
+    entry_ago = past.basket_ago[past.entry_basket]
+    entry_place = place_of_row[past.entry_row]
+    entry_size = np.bincount(past.entry_basket, minlength=len(past.basket_date))[past.entry_basket]
+    rows, scores = [], []
+    for customer in range(len(past.n_baskets)):
+        entries = np.arange(entry_ends[customer], entry_ends[customer + 1])
+        entries = entries[entry_place[entries] != outside][-MAX_SPEAKING:]
+        ago = entry_ago[entries]
+        step = np.maximum(STEPS - 1 - ago, -1)
+        said = speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge)
+        variants = len(knowledge.variants)
+        mine = slice(own_ends[customer], own_ends[customer + 1])
+        found = np.concatenate(
+            [
+                own.row[mine][top(own.faded[mine], limits.own)],
+                popular,
+                *(binding.row_of_place[top(whole, limits.related)] for whole in said[:variants]),
+                *(binding.row_of_place[top(last, limits.related_last)] for last in said[variants : 2 * variants]),
+            ]
+        )
+        found = np.unique(found[found >= 0])
+        rows.append(found)
+        scores.append(said[:, place_of_row[found]].T)
+    variants = len(knowledge.variants)
+    row = np.concatenate([np.zeros(0, np.int64), *rows])
+    score = np.concatenate([np.zeros((0, 2 * variants + STEPS), np.float32), *scores])
+    return Found(
+        customer=np.repeat(customers[:-1], [len(found) for found in rows]),
+        row=row,
+        whole=score[:, :variants],
+        last=score[:, variants : 2 * variants],
+        steps=score[:, 2 * variants :],
+        place=place_of_row[row],
+    )
+
+
+def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
+    """How much a customer's baskets speak for every item of the vocabulary.
+
+    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖. A
+    basket alone speaks with the sum of its items' weights over the root of its size.
+
+    Returns:
+        float32 ``[2 × variants + STEPS, places + 1]``: first the whole history by each variant, then the last basket by
+        each variant, then each of the newest baskets by the first variant. The last place is that of items outside the
+        vocabulary, and 0.
+    """
+    variants = len(knowledge.variants)
+    width = len(knowledge.codes) + 1
+    said = np.zeros((2 * variants + STEPS, width), np.float32)
+    if len(speakers.place) == 0:
+        return said
+    faded = FADE**speakers.ago
+    summed = np.bincount(speakers.place, weights=faded)
+    norm = np.sqrt(np.square(summed).sum())
+    share = 1.0 / np.sqrt(speakers.size)
+    recent = speakers.step >= 0
+    newest = speakers.ago == 0
+
+    # Entries of the newest baskets go one by one into the line of their basket; what is older is summed up first.
+    old = np.bincount(speakers.place[~recent], weights=faded[~recent], minlength=1)
+    old_place = np.flatnonzero(old)
+    lines = _spread(
+        knowledge.variants[0],
+        place=np.concatenate([speakers.place[recent], old_place]),
+        line=np.concatenate([speakers.step[recent], np.full(len(old_place), STEPS)]),
+        amount=np.concatenate([share[recent], old[old_place]]),
+        shape=(STEPS + 1, width),
+    )
+    worth = np.zeros(STEPS + 1)
+    worth[speakers.step[recent]] = (faded / share)[recent]
+    worth[STEPS] = 1.0
+    said[0] = worth @ lines / norm
+    said[variants] = lines[STEPS - 1]
+    said[2 * variants :] = lines[:STEPS]
+
+    place = np.concatenate([np.flatnonzero(summed), speakers.place[newest]])
+    line = np.concatenate([np.zeros(len(place) - newest.sum(), np.int64), np.ones(newest.sum(), np.int64)])
+    amount = np.concatenate([summed[summed > 0.0] / norm, share[newest]])
+    for number, variant in enumerate(knowledge.variants[1:], start=1):
+        both = _spread(variant, place=place, line=line, amount=amount, shape=(2, width))
+        said[number], said[variants + number] = both
+    return said
+
+
+def _spread(
+    neighbours: Neighbours, *, place: Ints, line: Ints, amount: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Adds ``amount`` of each place's neighbour weights into its line; float64 of the given shape."""
+    target = neighbours.neighbour[place] + (line * shape[1])[:, None]
+    weight = neighbours.weight[place] * amount.astype(np.float32)[:, None]
+    flat = np.bincount(target.ravel(), weights=weight.ravel(), minlength=shape[0] * shape[1])
+    lines: NDArray[np.float64] = flat.reshape(shape).astype(np.float64, copy=False)
+    return lines
+
+
+def because(places: Ints, own_places: Ints, own_faded: Floats, knowledge: Knowledge) -> Ints:
+    """Which of a customer's items speaks most for each of some items.
+
+    Args:
+        places: Places of the items asked for ``[n]``, each at most once.
+        own_places: Places of the customer's items ``[own]``; those outside the vocabulary say nothing.
+        own_faded: How much each counts.
+        knowledge: What was learnt from everybody's baskets.
+
+    Returns:
+        Position among the customer's items, -1 where none speaks for the item, int64 ``[n]``.
+    """
+    best = np.full(len(places), -1, np.int64)
+    outside = len(knowledge.codes)
+    speaking = np.flatnonzero(own_places < outside)
+    asked = np.full(outside + 1, -1, np.int64)
+    asked[places] = np.arange(len(places))
+    asked[outside] = -1
+    first = knowledge.variants[0]
+    target = asked[first.neighbour[own_places[speaking]]]
+    weight = first.weight[own_places[speaking]] * own_faded[speaking, None]
+    speaker, column = np.nonzero((target >= 0) & (weight > 0.0))
+    order = np.argsort(weight[speaker, column], kind="stable")  # the largest is assigned last, and stays
+    best[target[speaker, column][order]] = speaking[speaker[order]]
+    return best

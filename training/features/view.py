@@ -1,0 +1,137 @@
+"""View: everything the network sees of a batch of customers. One function, for training and service alike."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.history import CustomerHistory
+from training.features.candidates import Limits, gather
+from training.features.item_table import ItemTable
+from training.features.knowledge import Knowledge
+from training.features.own import OWN_INPUTS, OwnItems, own_inputs, own_items
+from training.features.past import STEPS, Floats, Ints, Past, flatten
+from training.features.person import Norms, basket_inputs, norms, person_inputs
+from training.features.shop import SHOP_INPUTS, Shop, shop_inputs
+
+REBUY_INPUTS = ("rebuy_ever", "rebuy_lately")
+"""Inputs from the rates of rebuying."""
+RELATED_INPUTS = ("related_whole", "related_last")
+"""Inputs from item-to-item, one pair for each variant of the knowledge."""
+STEP_INPUTS = ("in_basket", "basket_speaks", "log_quantity_over_norm", "log_price_now_over_then")
+"""Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
+
+
+class View(NamedTuple):
+    """Inputs of a batch of customers, candidates flattened over customers and sorted by customer, then row.
+
+    Attributes:
+        customer: Which customer a candidate is of, int64 ``[candidates]``.
+        row: Its row in the item table (from ``len(items)`` on: in no table), int64 ``[candidates]``.
+        known: Whether the customer kept one before, bool ``[candidates]``.
+        candidate: float32 ``[candidates, candidate inputs]``.
+        person: float32 ``[customers, person inputs]``.
+        steps: float32 ``[candidates, STEPS, step inputs]``, the newest basket in the last place, zeros where none is.
+        baskets: float32 ``[customers, STEPS, basket inputs]``, likewise.
+        length: How many of the ``STEPS`` hold a basket, int64 ``[customers]``.
+        unknown: Codes of the rows that are in no table.
+        place: Place of each candidate in the vocabulary, int64 ``[candidates]``.
+        own: What the customers kept, for the reasons.
+        own_place: Place of each of these items in the vocabulary.
+        dates: Of each customer's baskets, oldest first, seconds since 1970.
+    """
+
+    customer: Ints
+    row: Ints
+    known: NDArray[np.bool_]
+    candidate: Floats
+    person: Floats
+    steps: Floats
+    baskets: Floats
+    length: Ints
+    unknown: list[str]
+    place: Ints
+    own: OwnItems
+    own_place: Ints
+    dates: list[list[int]]
+
+
+def candidate_inputs(variants: int) -> list[str]:
+    """Names of the columns of ``View.candidate`` with so many variants of item-to-item."""
+    related = [f"{name}_{number}" for number in range(variants) for name in RELATED_INPUTS]
+    return [*OWN_INPUTS, *REBUY_INPUTS, *related, *SHOP_INPUTS]
+
+
+def build_view(
+    histories: Sequence[CustomerHistory], items: ItemTable, now: int, knowledge: Knowledge, limits: Limits | None = None
+) -> View:
+    """The network's inputs for some customers at one moment.
+
+    Args:
+        histories: Of any size, without baskets too: such a customer has the candidates of a stranger.
+        items: What is known of the items at the moment.
+        now: The moment, seconds since 1970; dates after it count as of it.
+        knowledge: What was learnt from everybody's baskets, before the moment.
+        limits: How many candidates to look at.
+
+    Returns:
+        A view with finite numbers only, whatever the dates, prices and quantities.
+    """
+    past = flatten(histories, items)
+    shop = Shop.at(items, now, len(past.unknown))
+    own = own_items(past, now, shop.size)
+    found = gather(past, own, shop, knowledge, items, limits or Limits())
+    norm = norms(past, own)
+    # Candidates and own items are both sorted by (customer, row), so each candidate's own item is found by bisection.
+    key = found.customer * shop.size + found.row
+    place = np.searchsorted(own.key, key)
+    place[place == len(own.key)] = 0
+    known = own.key[place] == key if len(own.key) else np.zeros(len(key), np.bool_)
+    place[~known] = -1
+    log_price = shop.log_price[found.row]
+    candidate = np.concatenate(
+        [
+            own_inputs(own, place, norm, past, log_price, found.customer, found.row, shop.size, now),
+            knowledge.rebuy[found.place],
+            np.stack([found.whole, found.last], axis=2).reshape(len(key), -1),
+            shop_inputs(shop, found.row, norm.log_price[found.customer]),
+        ],
+        axis=1,
+        dtype=np.float32,
+    )
+    return View(
+        customer=found.customer,
+        row=found.row,
+        known=known,
+        candidate=candidate,
+        person=person_inputs(past, own, norm, now),
+        steps=_steps(past, own, norm, place, found.steps, log_price),
+        baskets=basket_inputs(past, own, now),
+        length=np.minimum(past.n_baskets, STEPS),
+        unknown=past.unknown,
+        dates=[dates.tolist() for dates in np.split(past.basket_date, np.cumsum(past.n_baskets))[:-1]],
+        place=found.place,
+        own=own,
+        own_place=np.concatenate(
+            [knowledge.bind(items).place_of_row, np.full(len(past.unknown), len(knowledge.codes))]
+        )[own.row],
+    )
+
+
+def _steps(past: Past, own: OwnItems, norm: Norms, place: Ints, speaks: Floats, log_price: Floats) -> Floats:
+    """``View.steps``: what each of the newest baskets says of each candidate."""
+    steps = np.zeros((len(place), STEPS, len(STEP_INPUTS)), np.float32)
+    steps[:, :, 1] = speaks
+    if len(own.key) == 0:
+        return steps
+    candidate_of_own = np.full(len(own.key), -1, np.int64)
+    candidate_of_own[place[place >= 0]] = np.flatnonzero(place >= 0)
+    ago = past.basket_ago[past.entry_basket]
+    at = candidate_of_own[own.of_entry]
+    use = (at >= 0) & (ago < STEPS)
+    at, step = at[use], STEPS - 1 - ago[use]
+    steps[at, step, 0] = 1.0
+    steps[at, step, 2] = own.log_quantity[use] - norm.log_quantity[past.basket_customer[past.entry_basket[use]]]
+    steps[at, step, 3] = log_price[at] - np.log(np.maximum(past.price[use], 1e-4))
+    return steps

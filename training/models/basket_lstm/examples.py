@@ -1,0 +1,157 @@
+"""Examples: what the network learns from, taken along the walk with the very view that serves."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.dates import DAY
+from state.invoice import Invoice
+from training.data.walk import is_purchase, walk
+from training.features.candidates import Limits
+from training.features.knowledge import Knowledge
+from training.features.view import View, build_view
+
+logger = logging.getLogger(__name__)
+
+Half = NDArray[np.float16]
+
+REFIT_DAYS = 30
+"""Item-to-item weights are fitted anew this often, so that training sees them as stale as service does."""
+
+
+class Sampling(NamedTuple):
+    """How many of the candidates that were not bought go into an example."""
+
+    own: int = 40
+    others: int = 32
+
+
+class Example(NamedTuple):
+    """One moment: all bought candidates and a sample of the others.
+
+    ``bought`` ``[rows]``; ``correction`` ``[rows]``: log(n / sampled), which stands for those left out; the inputs as
+    in ``View``, steps and baskets without the places before the first basket.
+    """
+
+    bought: NDArray[np.bool_]
+    correction: NDArray[np.float32]
+    candidate: Half
+    person: Half
+    steps: Half
+    baskets: Half
+
+
+def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
+    """Dates before ``until`` of the purchase invoices whose customer has an earlier one: what can be learnt from."""
+    seen: set[str] = set()
+    dates: list[int] = []
+    for invoice in invoices:
+        if invoice.date >= until:
+            break
+        if invoice.customer_id is None or not is_purchase(invoice):
+            continue
+        if invoice.customer_id in seen:
+            dates.append(invoice.date)
+        seen.add(invoice.customer_id)
+    return dates
+
+
+class Staleness:
+    """Knowledge as it stood at each moment: fitted when asked for, at dates ``REFIT_DAYS`` apart.
+
+    Training so sees item-to-item weights as old as service does.
+    """
+
+    def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
+        self._invoices = invoices
+        self._until = until
+        self._fitted: dict[int, Knowledge] = {}
+
+    def at(self, now: int) -> Knowledge:
+        """The newest knowledge fitted at or before ``now``."""
+        periods = -(-(self._until - now) // (REFIT_DAYS * DAY))
+        date = self._until - periods * REFIT_DAYS * DAY
+        if date not in self._fitted:
+            self._fitted[date] = Knowledge.fit(self._invoices, date)
+            logger.debug("fitted item-to-item weights", extra={"until": date})
+        return self._fitted[date]
+
+
+def views(
+    invoices: Sequence[Invoice], staleness: Staleness, start: int, end: int, window: int, limits: Limits
+) -> Iterator[tuple[int, View, NDArray[np.bool_]]]:
+    """Date of the target, view and bought candidates of every moment, visits and emissions, with targets in a span."""
+    for moment in walk(invoices, moment="both", start=start, end=end, window=window):
+        view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), limits)
+        rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
+        yield moment.target.date, view, np.isin(view.row, rows)
+
+
+def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:
+    """The example of one customer's view, or None where none of the candidates was bought or there is no basket."""
+    length = int(view.length[0])
+    if length == 0 or not bought.any():
+        return None
+    chosen = [np.flatnonzero(bought)]
+    corrections = [np.zeros(len(chosen[0]), np.float32)]
+    for group, most in ((view.known, sampling.own), (~view.known, sampling.others)):
+        left = np.flatnonzero(group & ~bought)
+        if len(left) > most:
+            drawn = generator.choice(left, most, replace=False)
+            corrections.append(np.full(most, np.log(len(left) / most), np.float32))
+        else:
+            drawn = left
+            corrections.append(np.zeros(len(left), np.float32))
+        chosen.append(drawn)
+    rows = np.concatenate(chosen)
+    return Example(
+        bought=bought[rows],
+        correction=np.concatenate(corrections),
+        candidate=view.candidate[rows].astype(np.float16),
+        person=view.person[0].astype(np.float16),
+        steps=view.steps[rows, -length:].astype(np.float16),
+        baskets=view.baskets[0, -length:].astype(np.float16),
+    )
+
+
+class Batch(NamedTuple):
+    """Examples of one length, flat: ``customer`` leads from a row to its example."""
+
+    bought: NDArray[np.float32]
+    correction: NDArray[np.float32]
+    customer: NDArray[np.int32]
+    candidate: NDArray[np.float32]
+    person: NDArray[np.float32]
+    steps: NDArray[np.float32]
+    baskets: NDArray[np.float32]
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Puts examples of the same length together."""
+    sizes = [len(example.bought) for example in examples]
+    return Batch(
+        bought=np.concatenate([example.bought for example in examples]).astype(np.float32),
+        correction=np.concatenate([example.correction for example in examples]),
+        customer=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),
+        candidate=np.concatenate([example.candidate for example in examples]).astype(np.float32),
+        person=np.stack([example.person for example in examples]).astype(np.float32),
+        steps=np.concatenate([example.steps for example in examples]).astype(np.float32),
+        baskets=np.stack([example.baskets for example in examples]).astype(np.float32),
+    )
+
+
+def batches(examples: Sequence[Example], size: int, generator: np.random.Generator | None) -> list[list[int]]:
+    """Positions of examples in batches of equal length, shuffled where there is a generator."""
+    lengths = np.asarray([len(example.baskets) for example in examples])
+    order = np.arange(len(examples)) if generator is None else generator.permutation(len(examples))
+    order = order[np.argsort(lengths[order], kind="stable")]
+    found: list[list[int]] = []
+    for length in np.unique(lengths):
+        same = order[lengths[order] == length]
+        found.extend(same[at : at + size].tolist() for at in range(0, len(same), size))
+    if generator is not None:
+        generator.shuffle(found)
+    return found

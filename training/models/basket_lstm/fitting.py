@@ -1,0 +1,152 @@
+"""Fitting the network: softmax over candidates, AdamW, one cycle, and the best epoch by the newest examples."""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training.models.basket_lstm.examples import Batch, Example, batches, collate
+from training.models.basket_lstm.network import BasketNetwork
+from training.models.model import Progress
+
+logger = logging.getLogger(__name__)
+
+Judge = Callable[[dict[str, Any], Any, Any], Any]
+
+_SCALED_ON = 4_000
+"""Means and deviations of the inputs are those of so many examples."""
+
+
+class Schedule(NamedTuple):
+    """How the weights are found; the defaults are those of docs/evaluation.md."""
+
+    epochs: int = 6
+    batch: int = 64
+    peak: float = 4e-3
+    decay: float = 0.02
+    clip: float = 1.0
+
+
+def learning_rate(step: int, total: int, peak: float) -> float:
+    """One cycle: a cosine from peak / 25 up over the first 30 % of the steps, then one down to peak / 10,000.
+
+    Source: Smith and Topin, "Super-convergence", 2019, with the constants of PyTorch's ``OneCycleLR``.
+    """
+    rise = max(1.0, 0.3 * total)
+    if step < rise:
+        return peak / 25 + (peak - peak / 25) * (1 - math.cos(math.pi * step / rise)) / 2
+    fall = min(1.0, (step - rise) / max(1.0, total - rise))
+    return peak / 1e4 + (peak - peak / 1e4) * (1 + math.cos(math.pi * fall)) / 2
+
+
+def fit_network(
+    network: BasketNetwork,
+    learnt: Sequence[Example],
+    held: Sequence[Example],
+    schedule: Schedule,
+    generator: np.random.Generator,
+    progress: Progress,
+) -> None:
+    """Fit in place, and end with the weights of the epoch that was best on the examples held out.
+
+    Args:
+        network: Built, not fitted.
+        learnt: Examples to learn from, at least one.
+        held: Newer examples; where there are none, the last epoch counts.
+        schedule: How.
+        generator: Draws the order of the batches.
+        progress: Told after every step.
+    """
+    _scale(network, learnt, generator)
+    optimizer = keras.optimizers.AdamW(schedule.peak, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
+    step, judge = _steps(network, optimizer, learnt[0])
+    total = len(batches(learnt, schedule.batch, None)) * schedule.epochs
+    done, best, best_weights = 0, math.inf, None
+    note = ""
+    for epoch in range(1, schedule.epochs + 1):
+        losses = []
+        for positions in batches(learnt, schedule.batch, generator):
+            optimizer.learning_rate.assign(learning_rate(done, total, schedule.peak))
+            batch = collate([learnt[position] for position in positions])
+            losses.append(step(_inputs(batch), batch.bought, batch.correction))
+            done += 1
+            progress(done, total, note)
+        now = _judged(judge, held, 4 * schedule.batch) if held else -float(epoch)
+        note = f"epoch {epoch}/{schedule.epochs}, loss {np.mean([float(loss) for loss in losses]):.3f}"
+        logger.info("%s, held out %.4f", note, now)
+        if now < best:
+            best, best_weights = now, network.get_weights()
+    if best_weights is not None:
+        network.set_weights(best_weights)
+
+
+def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.random.Generator) -> None:
+    drawn = generator.choice(len(examples), min(len(examples), _SCALED_ON), replace=False)
+    chosen = [examples[position] for position in drawn]
+    network.standardise_candidate.fit(np.concatenate([example.candidate for example in chosen]))
+    network.standardise_person.fit(np.stack([example.person for example in chosen]))
+    width = chosen[0].steps.shape[-1]
+    network.standardise_steps.fit(np.concatenate([example.steps.reshape(-1, width) for example in chosen]))
+    network.standardise_baskets.fit(np.concatenate([example.baskets for example in chosen]))
+
+
+def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Judge, Judge]:
+    """A step of training and one of judging, each compiled once for batches of any size and length."""
+    signature = [
+        {
+            "candidate": tf.TensorSpec([None, example.candidate.shape[1]], tf.float32),
+            "person": tf.TensorSpec([None, example.person.shape[0]], tf.float32),
+            "steps": tf.TensorSpec([None, None, example.steps.shape[2]], tf.float32),
+            "baskets": tf.TensorSpec([None, None, example.baskets.shape[1]], tf.float32),
+            "customer": tf.TensorSpec([None], tf.int32),
+        },
+        tf.TensorSpec([None], tf.float32),
+        tf.TensorSpec([None], tf.float32),
+    ]
+
+    def step(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = _loss(network(inputs, training=True), bought, correction, inputs)
+        weights = network.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
+
+    def judge(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
+        return _loss(network(inputs, training=False), bought, correction, inputs)
+
+    # No autograph: the steps have no Python control flow, and its rewriting costs seconds.
+    return (
+        tf.function(step, input_signature=signature, autograph=False),
+        tf.function(judge, input_signature=signature, autograph=False),
+    )
+
+
+def _loss(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
+    """Mean over examples of −Σ log p of the bought items over √(number bought).
+
+    p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
+    by log(n / drawn).
+    """
+    customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
+    raised = logits + correction
+    highest = tf.stop_gradient(tf.math.unsorted_segment_max(raised, customer, n))
+    total = tf.math.unsorted_segment_sum(tf.exp(raised - tf.gather(highest, customer)), customer, n)
+    log_p = logits - tf.gather(highest + tf.math.log(total), customer)
+    number = tf.math.unsorted_segment_sum(bought, customer, n)
+    return tf.reduce_mean(-tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number))
+
+
+def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:
+    total = 0.0
+    for positions in batches(held, size, None):
+        batch = collate([held[position] for position in positions])
+        total += float(judge(_inputs(batch), batch.bought, batch.correction)) * len(positions)
+    return total / len(held)
+
+
+def _inputs(batch: Batch) -> dict[str, Any]:
+    return {name: getattr(batch, name) for name in ("candidate", "person", "steps", "baskets", "customer")}

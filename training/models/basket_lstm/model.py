@@ -1,0 +1,183 @@
+"""``basket_lstm`` as a model: examples along the walk, a network fitted on them, a calibration, and a bundle."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from state.invoice import Invoice
+from training.data.walk import is_purchase
+from training.errors import TooLittleData
+from training.features.candidates import Limits
+from training.features.knowledge import VARIANTS, Knowledge
+from training.features.view import View
+from training.models.baselines import logistic
+from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, targets, views
+from training.models.basket_lstm.fitting import Schedule, fit_network
+from training.models.basket_lstm.network import BasketNetwork
+from training.models.model import Progress, quiet
+from training.serving.basket_network import NumpyNetwork
+from training.serving.basket_scorer import MEAN_SIZE, BasketScorer, Calibration, input_sizes, rank
+from training.serving.returns import Returns, gaps
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = "weights.weights.h5"
+"""The weights as Keras writes them: ``BasketNetwork(sizes)``, built, reads them back with ``load_weights``."""
+
+LEAST_TARGETS = 30
+"""Fewer invoices with an earlier one of the same customer teach nothing."""
+LEAST_EXAMPLES = 10
+HELD_SHARE = 0.1
+"""The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
+CALIBRATED_ON = 1_500
+"""Moments, evenly spaced, of the span held out."""
+CALIBRATED_DEPTH = 20
+"""Probabilities are fitted to the first items of each ranking: those are what is shown."""
+MAX_EXAMPLES = 60_000
+"""About 10 kB each in memory: of a longer log only the newest moments are learnt from."""
+
+
+class FittedBasketLstm:
+    """A trained network that can be judged, served and saved."""
+
+    def __init__(self, scorer: BasketScorer, network: BasketNetwork) -> None:
+        self.scorer = scorer
+        self.network = network
+
+    def save(self, folder: Path) -> None:
+        """Write everything a bundle needs but its manifest into an empty folder."""
+        self.scorer.save(folder)
+        self.network.save_weights(folder / WEIGHTS)
+
+
+class BasketLstm:
+    """The candidate-view LSTM of docs/evaluation.md, trained on both moments."""
+
+    seeded = True
+
+    def __init__(
+        self,
+        name: str = "basket_lstm",
+        *,
+        epochs: int = Schedule().epochs,
+        max_examples: int = MAX_EXAMPLES,
+        window: int = 100,
+    ) -> None:
+        """Choose how long to train.
+
+        Args:
+            name: What the model is called.
+            epochs: Passes over the examples.
+            max_examples: Learn from the newest moments only, at most so many; each invoice gives two.
+            window: Number of invoices that a history holds, as in the stream.
+        """
+        self.name = name
+        self._schedule = Schedule(epochs=epochs)
+        self._max_examples = max_examples
+        self._window = window
+        self._limits = Limits()
+
+    def fit(
+        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
+    ) -> FittedBasketLstm:
+        """Learn from what is dated before ``until``; see ``Model``.
+
+        The weights are not fitted again with the span held out: that would leave the calibration without anything the
+        network has not seen, and double the cost.
+        """
+        keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
+        generator = np.random.default_rng(seed)
+        # One thread for BLAS: its matrices are small here, and threads that wait for each other cost more than they do.
+        with threadpool_limits(1):
+            material = self._collect(invoices, until, generator, _part(progress, 0, 400))
+            network = BasketNetwork(input_sizes(len(VARIANTS)))
+            fit_network(network, material.learnt, material.held, self._schedule, generator, _part(progress, 400, 990))
+            numpy_network = NumpyNetwork(network.arrays(), input_sizes(len(VARIANTS)))
+            calibration = calibrate(numpy_network, material.judged)
+            knowledge = Knowledge.fit(invoices, until)
+        bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
+        scorer = BasketScorer(
+            "unpublished",
+            network=numpy_network,
+            knowledge=knowledge,
+            calibration=calibration,
+            returns=Returns.fit(gaps(bought, until)),
+            limits=self._limits,
+        )
+        progress(1000, 1000, "calibrated")
+        return FittedBasketLstm(scorer, network)
+
+    def _collect(
+        self, invoices: Sequence[Invoice], until: int, generator: np.random.Generator, progress: Progress
+    ) -> "_Material":
+        dates = targets(invoices, until)[-max(self._max_examples // 2, 1) :]
+        if len(dates) < LEAST_TARGETS:
+            raise TooLittleData(
+                f"Only {len(dates)} invoices have an earlier one of the same customer; at least {LEAST_TARGETS} are "
+                f"needed to train {self.name}. Give it a longer history."
+            )
+        cut = dates[int(len(dates) * (1 - HELD_SHARE))]
+        spacing = -(-2 * sum(date >= cut for date in dates) // CALIBRATED_ON)
+        learnt: list[Example] = []
+        held: list[Example] = []
+        judged: list[tuple[View, NDArray[np.bool_]]] = []
+        seen = views(invoices, Staleness(invoices, until), dates[0], until, self._window, self._limits)
+        for number, (date, view, bought) in enumerate(seen):
+            example = sample(view, bought, Sampling(), generator)
+            if example is not None:
+                (held if date >= cut else learnt).append(example)
+            if date >= cut and number % spacing == 0 and view.length[0]:
+                judged.append((view, bought))
+            progress(number + 1, 2 * len(dates), "reading histories")
+        if len(learnt) < LEAST_EXAMPLES:
+            raise TooLittleData(
+                f"Only {len(learnt)} of {len(dates)} invoices hold an item that could have been foreseen; at least "
+                f"{LEAST_EXAMPLES} are needed to train {self.name}. Give it a longer history."
+            )
+        return _Material(learnt, held, judged)
+
+
+class _Material(NamedTuple):
+    """Examples to learn from, newer ones held out, and whole views of those with what was bought."""
+
+    learnt: list[Example]
+    held: list[Example]
+    judged: list[tuple[View, NDArray[np.bool_]]]
+
+
+def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.bool_]]]) -> Calibration:
+    """Platt's scaling by what was bought, on the first items of each ranking; without outcomes of both kinds a default.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+    inputs, came = [np.zeros((0, 3))], [np.zeros(0)]
+    for view, bought in judged:
+        best = rank(view, network.logits(view))[0]
+        log_softmax = best.log_softmax[:CALIBRATED_DEPTH]
+        inputs.append(Calibration().inputs(log_softmax, view.person[0, MEAN_SIZE].astype(np.float64)))
+        came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
+    outcome = np.concatenate(came)
+    if not outcome.any() or outcome.all():
+        return Calibration()
+    bias, slope, per_size = logistic(np.concatenate(inputs), outcome)
+    if slope <= 1e-3:
+        logger.warning("the network's scores say nothing of the newest purchases; probabilities are rough")
+        return Calibration()
+    return Calibration(bias, slope, per_size)
+
+
+def _part(progress: Progress, start: int, end: int) -> Progress:
+    """Progress of a piece of work that takes a thousand from ``start`` to ``end``."""
+
+    def report(done: int, total: int, note: str = "") -> None:
+        progress(start + (end - start) * min(done, total) // max(total, 1), 1000, note)
+
+    return report

@@ -1,0 +1,98 @@
+"""The network in Keras: one small LSTM reads a customer's newest baskets once for each candidate.
+
+Source of the shape: docs/evaluation.md, "Candidate-view LSTM". ``training.serving.basket_network`` computes the same in
+numpy; a test holds the two together.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.serving.basket_network import BOUND
+
+CELLS = 32
+WIDTH = 64
+DROPOUT = 0.1
+
+
+class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """(x − mean) / deviation, cut off at ``BOUND``; fitted once, before training."""
+
+    def __init__(self, width: int, name: str) -> None:
+        super().__init__(name=name, trainable=False)
+        self.mean = self.add_weight(shape=(width,), initializer="zeros", trainable=False, name="mean")
+        self.deviation = self.add_weight(shape=(width,), initializer="ones", trainable=False, name="deviation")
+
+    def fit(self, values: NDArray[np.floating]) -> None:
+        """Take mean and deviation of values ``[..., width]``; a constant input keeps a small deviation."""
+        flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+        self.mean.assign(flat.mean(axis=0))
+        self.deviation.assign(np.maximum(flat.std(axis=0), 1e-3))
+
+    def call(self, values: keras.KerasTensor) -> keras.KerasTensor:
+        """Standardise values ``[..., width]``."""
+        return ops.clip((values - self.mean) / self.deviation, -BOUND, BOUND)
+
+
+class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
+    """Scores candidates: one logit a candidate, to be compared within its customer only.
+
+    There are no item ids, so nothing is unknown in a new item or customer. The LSTM sees of each basket what it says of
+    the candidate (``View.steps``) and what it was like (``View.baskets``); the head is an MLP on its state and on
+    the candidate's and the customer's inputs, beside a linear path.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        """Build for inputs of the given widths: ``candidate``, ``person``, ``step`` and ``basket``."""
+        super().__init__(name="basket_lstm")
+        self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
+        self.standardise_person = Standardise(sizes["person"], "standardise_person")
+        self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
+        self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
+        self.reader = keras.layers.LSTM(CELLS, name="reader")
+        self.hidden = keras.layers.Dense(WIDTH, name="hidden")
+        self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
+        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
+        self.second = keras.layers.Dense(WIDTH, name="second")
+        self.score = keras.layers.Dense(1, use_bias=False, name="score")
+        self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")
+
+    def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
+        """Logits ``[candidates]``.
+
+        Args:
+            inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
+                there are (all customers have as many); ``customer`` leads from a candidate to its customer.
+            training: Whether to drop out.
+        """
+        candidate = self.standardise_candidate(inputs["candidate"])
+        person = self.hidden_person(self.standardise_person(inputs["person"]))
+        steps = self.standardise_steps(inputs["steps"])
+        baskets = ops.take(self.standardise_baskets(inputs["baskets"]), inputs["customer"], axis=0)
+        state = self.reader(ops.concatenate([steps, baskets], axis=-1))
+        seen = ops.concatenate([candidate, state], axis=-1)
+        hidden = self.hidden(seen) + ops.take(person, inputs["customer"], axis=0)
+        hidden = self.dropout(ops.gelu(hidden, approximate=True), training=training)
+        hidden = ops.gelu(self.second(hidden), approximate=True)
+        return ops.squeeze(self.score(hidden) + self.linear(seen), axis=-1)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The weights under the names of ``training.serving.basket_network.SHAPES``."""
+        layers = {
+            "candidate": self.standardise_candidate,
+            "person": self.standardise_person,
+            "steps": self.standardise_steps,
+            "baskets": self.standardise_baskets,
+        }
+        found = {}
+        for name, layer in layers.items():
+            found[f"{name}_mean"], found[f"{name}_deviation"] = layer.mean, layer.deviation
+        found["reader_kernel"], found["reader_recurrent"], found["reader_bias"] = self.reader.weights
+        for layer in (self.hidden, self.second):
+            found[f"{layer.name}_kernel"], found[f"{layer.name}_bias"] = layer.weights
+        for layer in (self.hidden_person, self.score, self.linear):
+            found[f"{layer.name}_kernel"] = layer.weights[0]
+        return {name: ops.convert_to_numpy(value).astype(np.float32) for name, value in found.items()}

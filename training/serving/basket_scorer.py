@@ -1,0 +1,245 @@
+"""``basket_lstm`` as it answers in the stream: view, network, calibration, reasons. Numpy only."""
+
+import zipfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from state.history import CustomerHistory
+from state.items import HALF_LIVES
+from training.features.candidates import Limits, because
+from training.features.item_table import ItemTable
+from training.features.item_to_item import Neighbours
+from training.features.knowledge import Knowledge
+from training.features.person import BASKET_INPUTS, PERSON_INPUTS
+from training.features.view import STEP_INPUTS, View, build_view, candidate_inputs
+from training.registry import BundleRefused, read_vocabulary, write_vocabulary
+from training.serving.baseline_scorers import BaselineScorer
+from training.serving.basket_network import NumpyNetwork
+from training.serving.returns import Returns
+from training.serving.scorer import Candidate, Prediction
+
+NAME = "basket_lstm"
+
+SETTINGS = "basket_lstm.json"
+NETWORK = "network.npz"
+KNOWLEDGE = "item_to_item.npz"
+CURVES = "returns.npz"
+
+AT_ONCE = 64
+"""Customers seen in one view: bounds the memory of a large batch."""
+
+_WEEK = HALF_LIVES.index(7.0)
+MEAN_SIZE = PERSON_INPUTS.index("log_mean_size")
+"""Column of ``View.person`` that a calibration takes."""
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """From a softmax over candidates to the probability that an item is in the next basket.
+
+    p = σ(bias + slope log softmax + per_size log(1 + mean basket size)): Platt's scaling, with the size of the
+    customer's baskets, since a softmax shares out 1 however many items a basket holds. ``slope`` is above 0, so the
+    order stays.
+    """
+
+    bias: float = 0.0
+    slope: float = 1.0
+    per_size: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not np.isfinite((self.bias, self.slope, self.per_size)).all() or self.slope <= 0.0:
+            raise ValueError("A calibration needs finite numbers and a slope above 0.")
+
+    def inputs(
+        self, log_softmax: NDArray[np.float64], log_size: NDArray[np.float64] | np.float64
+    ) -> NDArray[np.float64]:
+        """The columns that ``bias``, ``slope`` and ``per_size`` belong to, ``[n, 3]``."""
+        return np.stack([np.ones_like(log_softmax), log_softmax, np.broadcast_to(log_size, log_softmax.shape)], axis=1)
+
+    def probabilities(
+        self, log_softmax: NDArray[np.float64], log_size: NDArray[np.float64] | np.float64
+    ) -> NDArray[np.float64]:
+        """Probability of each item, in the order of the softmax ``[n]``."""
+        logit = self.inputs(log_softmax, log_size) @ np.asarray([self.bias, self.slope, self.per_size])
+        p: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
+        return p
+
+
+class Ranked(NamedTuple):
+    """One customer's candidates, best first: positions in the view and log softmax, both ``[candidates]``."""
+
+    position: NDArray[np.int64]
+    log_softmax: NDArray[np.float64]
+
+
+def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
+    """Each customer's candidates by falling logit; ties by row."""
+    ends = np.searchsorted(view.customer, np.arange(len(view.length) + 1))
+    ranked = []
+    for start, end in pairwise(ends.tolist()):
+        own = logits[start:end].astype(np.float64)
+        if len(own):
+            own -= own.max()
+            own -= np.log(np.exp(own).sum())
+        order = np.argsort(-own, kind="stable")
+        ranked.append(Ranked(start + order, own[order]))
+    return ranked
+
+
+class BasketScorer:
+    """The network as a ``Scorer``.
+
+    A customer with nothing left in the history gets what is in demand, and behind the candidates the rest of the
+    catalogue follows by demand, so that a list is as long as it may be.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        version: str,
+        *,
+        network: NumpyNetwork,
+        knowledge: Knowledge,
+        calibration: Calibration,
+        returns: Returns,
+        limits: Limits,
+    ) -> None:
+        """Put a scorer together from what was fitted; ``version`` is ``unpublished`` before it is a bundle."""
+        self.version = version
+        self.network = network
+        self.knowledge = knowledge
+        self.calibration = calibration
+        self.returns = returns
+        self.limits = limits
+        self._strangers = BaselineScorer("count_demand", version, returns=returns)
+
+    def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
+        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        predictions: list[Prediction] = []
+        for start in range(0, len(histories), AT_ONCE):
+            predictions.extend(self._predict(histories[start : start + AT_ONCE], items, now, k))
+        return predictions
+
+    def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
+        view = build_view(histories, items, now, self.knowledge, self.limits)
+        ranked = rank(view, self.network.logits(view))
+        own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
+        predictions = []
+        for customer, history in enumerate(histories):
+            if view.length[customer] == 0:
+                predictions.extend(self._strangers.predict([history], items, now, k))
+                continue
+            best = ranked[customer]
+            position = best.position[:k]
+            chances = self.calibration.probabilities(
+                best.log_softmax, view.person[customer, MEAN_SIZE].astype(np.float64)
+            )
+            mine = slice(own_ends[customer], own_ends[customer + 1])
+            said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], self.knowledge)
+            own_rows = view.own.row[mine]
+            candidates = [
+                Candidate(_code(row, view, items), chance, None if by < 0 else _code(int(own_rows[by]), view, items))
+                for row, chance, by in zip(
+                    view.row[position].tolist(), chances[:k].tolist(), said_by.tolist(), strict=True
+                )
+            ]
+            if len(candidates) < k:
+                least = float(chances[-1]) if len(chances) else 0.0
+                candidates += _rest(view.row[best.position], items, now, k - len(candidates), least)
+            predictions.append(Prediction(candidates, self.returns.curve(view.dates[customer], now)))
+        return predictions
+
+    def save(self, folder: Path) -> None:
+        """Write what ``load`` reads into an empty folder."""
+        write_vocabulary(folder, self.knowledge.codes)
+        inputs = _inputs(len(self.knowledge.variants))
+        (folder / SETTINGS).write_bytes(msgspec.json.encode(_Settings(self.calibration, self.limits._asdict(), inputs)))
+        np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+        arrays: dict[str, NDArray[np.generic]] = {"rebuy": self.knowledge.rebuy}
+        for number, variant in enumerate(self.knowledge.variants):
+            arrays[f"neighbour_{number}"] = variant.neighbour
+            arrays[f"weight_{number}"] = variant.weight
+        np.savez_compressed(folder / KNOWLEDGE, **arrays)  # type: ignore[arg-type]  # as above
+        np.savez_compressed(folder / CURVES, curves=self.returns.curves)
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    """What ``basket_lstm.json`` holds; ``inputs`` are the names of the inputs the network was trained on."""
+
+    calibration: Calibration
+    limits: dict[str, int]
+    inputs: dict[str, list[str]]
+
+
+def _inputs(variants: int) -> dict[str, list[str]]:
+    return {
+        "candidate": candidate_inputs(variants),
+        "person": list(PERSON_INPUTS),
+        "step": list(STEP_INPUTS),
+        "basket": list(BASKET_INPUTS),
+    }
+
+
+def input_sizes(variants: int) -> dict[str, int]:
+    """Width of each group of inputs, as ``NumpyNetwork`` wants it."""
+    return {group: len(names) for group, names in _inputs(variants).items()}
+
+
+def load(folder: Path, version: str) -> BasketScorer:
+    """Read what ``BasketScorer.save`` wrote; the manifest of a published bundle is not looked at.
+
+    Raises:
+        BundleRefused: A file is missing, damaged, holds something else, or the network was trained on other inputs than
+            this version computes.
+    """
+    try:
+        settings = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Settings)
+        with np.load(folder / KNOWLEDGE, allow_pickle=False) as arrays:
+            variants = [
+                Neighbours(
+                    arrays[f"neighbour_{number}"].astype(np.int32), arrays[f"weight_{number}"].astype(np.float32)
+                )
+                for number in range(sum(name.startswith("neighbour_") for name in arrays.files))
+            ]
+            knowledge = Knowledge(read_vocabulary(folder), variants, arrays["rebuy"].astype(np.float32))
+        if settings.inputs != _inputs(len(variants)):
+            raise ValueError("its network was trained on other inputs than this version computes")
+        with np.load(folder / NETWORK, allow_pickle=False) as arrays:
+            network = NumpyNetwork({name: arrays[name] for name in arrays.files}, input_sizes(len(variants)))
+        with np.load(folder / CURVES, allow_pickle=False) as arrays:
+            returns = Returns(arrays["curves"].astype(np.float64))
+        limits = Limits(**settings.limits)
+        if min(limits) < 0:
+            raise ValueError("a limit is below 0")
+        return BasketScorer(
+            version,
+            network=network,
+            knowledge=knowledge,
+            calibration=settings.calibration,
+            returns=returns,
+            limits=limits,
+        )
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+        raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
+
+
+def _code(row: int, view: View, items: ItemTable) -> str:
+    return items.codes[row] if row < len(items) else view.unknown[row - len(items)]
+
+
+def _rest(taken: NDArray[np.int64], items: ItemTable, now: int, most: int, least: float) -> list[Candidate]:
+    """What is no candidate, by demand: less likely than the last candidate, in proportion to the log of the demand."""
+    demand = np.log1p(items.demand(now)[:, _WEEK].astype(np.float64))
+    order = np.lexsort((np.arange(len(items)), -items.sold, -demand))
+    order = order[~np.isin(order, taken)][:most]
+    share = demand[order] / max(float(demand.max(initial=0.0)), 1e-9)
+    return [
+        Candidate(items.codes[row], chance)
+        for row, chance in zip(order.tolist(), (least * share).tolist(), strict=True)
+    ]
