@@ -134,6 +134,8 @@ def _sentence(said: str, advice: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code and never lets a traceback out, unless the log level is debug."""
+    # TensorFlow, where a command loads it, talks of processors and missing GPUs unless told not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         typer.main.get_command(app)(args=arguments, prog_name="nextbasket")
     except SystemExit as end:

@@ -83,8 +83,14 @@ class Staleness:
 def views(
     invoices: Sequence[Invoice], staleness: Staleness, start: int, end: int, window: int, limits: Limits
 ) -> Iterator[tuple[int, View, NDArray[np.bool_]]]:
-    """Date of the target, view and bought candidates of every moment, visits and emissions, with targets in a span."""
+    """Date of the target, view and bought candidates of every moment, visits and emissions, with targets in a span.
+
+    Emissions long before the span are passed over: each ``REFIT_DAYS`` before it would cost a fit of its own for a few
+    examples. Where the span begins with the log there are none.
+    """
     for moment in walk(invoices, moment="both", start=start, end=end, window=window):
+        if moment.now < start - REFIT_DAYS * DAY:
+            continue
         view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), limits)
         rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
         yield moment.target.date, view, np.isin(view.row, rows)
