@@ -1,0 +1,1 @@
+"""The commands of ``nextbasket``, one file each: the composition root, which may import everything, lazily."""

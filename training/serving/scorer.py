@@ -13,8 +13,11 @@ HORIZONS = (7, 14, 30, 60, 90)
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One scored item: ``probability`` calibrated given that the customer buys again; ``because`` the item of the
-    customer's history that speaks most for it (item-to-item), if any."""
+    """One scored item.
+
+    ``probability`` is calibrated, given that the customer buys again; ``because`` is the item of the customer's history
+    that speaks most for it (item-to-item), if any.
+    """
 
     stock_code: str
     probability: float
@@ -37,7 +40,7 @@ class Scorer(Protocol):
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer in one model call.
 
-        ``now`` (seconds since 1970) is the moment of the prediction. Never raises for a history or item it has not seen:
-        a customer with nothing left in the history gets what is in demand.
+        ``now`` (seconds since 1970) is the moment of the prediction. Never raises for a history or item it has not
+        seen: a customer with nothing left in the history gets what is in demand.
         """
         ...
