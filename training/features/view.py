@@ -94,7 +94,7 @@ def build_view(
         [
             own_inputs(own, place, norm, past, log_price, found.customer, found.row, shop.size, now),
             knowledge.rebuy[found.place],
-            np.stack([found.whole, found.last], axis=2).reshape(len(key), -1),
+            np.stack([found.whole, found.last], axis=2).reshape(len(key), 2 * found.whole.shape[1]),
             shop_inputs(shop, found.row, norm.log_price[found.customer]),
         ],
         axis=1,

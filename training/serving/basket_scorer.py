@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -200,20 +200,16 @@ def load(folder: Path, version: str) -> BasketScorer:
     """
     try:
         settings = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Settings)
-        with np.load(folder / KNOWLEDGE, allow_pickle=False) as arrays:
-            variants = [
-                Neighbours(
-                    arrays[f"neighbour_{number}"].astype(np.int32), arrays[f"weight_{number}"].astype(np.float32)
-                )
-                for number in range(sum(name.startswith("neighbour_") for name in arrays.files))
-            ]
-            knowledge = Knowledge(read_vocabulary(folder), variants, arrays["rebuy"].astype(np.float32))
+        learnt = _arrays(folder / KNOWLEDGE)
+        variants = [
+            Neighbours(learnt[f"neighbour_{number}"].astype(np.int32), learnt[f"weight_{number}"].astype(np.float32))
+            for number in range(sum(name.startswith("neighbour_") for name in learnt))
+        ]
+        knowledge = Knowledge(read_vocabulary(folder), variants, learnt["rebuy"].astype(np.float32))
         if settings.inputs != _inputs(len(variants)):
             raise ValueError("its network was trained on other inputs than this version computes")
-        with np.load(folder / NETWORK, allow_pickle=False) as arrays:
-            network = NumpyNetwork({name: arrays[name] for name in arrays.files}, input_sizes(len(variants)))
-        with np.load(folder / CURVES, allow_pickle=False) as arrays:
-            returns = Returns(arrays["curves"].astype(np.float64))
+        network = NumpyNetwork(_arrays(folder / NETWORK), input_sizes(len(variants)))
+        returns = Returns(_arrays(folder / CURVES)["curves"].astype(np.float64))
         limits = Limits(**settings.limits)
         if min(limits) < 0:
             raise ValueError("a limit is below 0")
@@ -227,6 +223,12 @@ def load(folder: Path, version: str) -> BasketScorer:
         )
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
         raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a file; opened here, since numpy leaves a damaged one open."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _code(row: int, view: View, items: ItemTable) -> str:

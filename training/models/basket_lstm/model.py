@@ -1,6 +1,7 @@
 """``basket_lstm`` as a model: examples along the walk, a network fitted on them, a calibration, and a bundle."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +55,10 @@ class FittedBasketLstm:
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
         self.scorer.save(folder)
-        self.network.save_weights(folder / WEIGHTS)
+        with warnings.catch_warnings():
+            # TensorFlow's variables know numpy 1's way of being copied only; the copy is right all the same.
+            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+            self.network.save_weights(folder / WEIGHTS)
 
 
 class BasketLstm:

@@ -95,4 +95,4 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             found[f"{layer.name}_kernel"], found[f"{layer.name}_bias"] = layer.weights
         for layer in (self.hidden_person, self.score, self.linear):
             found[f"{layer.name}_kernel"] = layer.weights[0]
-        return {name: ops.convert_to_numpy(value).astype(np.float32) for name, value in found.items()}
+        return {name: value.numpy().astype(np.float32) for name, value in found.items()}

@@ -1,0 +1,43 @@
+"""Item-to-item weights by hand and against a dense inverse."""
+
+import numpy as np
+
+from training.features.item_to_item import cooccurrence, ease, invert, strongest
+
+
+def test_cooccurrence_counts_weighted_baskets() -> None:
+    baskets = [np.asarray([0, 1], np.int32), np.asarray([1, 2, -1], np.int32), np.asarray([0], np.int32)]
+
+    gram = cooccurrence(baskets, [1.0, 0.5, 0.0], 3)
+
+    np.testing.assert_allclose(gram, [[1.0, 1.0, 0.0], [1.0, 1.5, 0.5], [0.0, 0.5, 0.5]])
+
+
+def test_ease_of_two_items_by_hand() -> None:
+    # G + λI = [[3, 1], [1, 2]], so P = 1/5 [[2, -1], [-1, 3]]; B[0,1] = -P01/P11 = 1/3, B[1,0] = -P10/P00 = 1/2.
+    weights = ease(np.asarray([[2, 1], [1, 1]], np.float32), 1.0)
+
+    np.testing.assert_allclose(weights, [[0, 1 / 3], [1 / 2, 0]], rtol=1e-6)
+
+
+def test_the_blockwise_inverse_is_the_inverse() -> None:
+    generator = np.random.default_rng(3)
+    baskets = (generator.random((1200, 700)) < 0.02).astype(np.float32)
+    matrix = baskets.T @ baskets + 5 * np.eye(700, dtype=np.float32)
+
+    np.testing.assert_allclose(invert(matrix), np.linalg.inv(matrix.astype(np.float64)), atol=1e-5)
+
+
+def test_strongest_keeps_the_largest_weights_above_0() -> None:
+    weights = np.asarray([[0.0, 0.3, -0.2, 0.1], [0.2, 0.0, -0.5, -0.1]], np.float32)
+
+    kept = strongest(weights, 2)
+
+    assert [{int(n): float(w) for n, w in zip(*row, strict=True) if w > 0} for row in zip(*kept, strict=True)] == [
+        {1: np.float32(0.3), 3: np.float32(0.1)},
+        {0: np.float32(0.2)},
+    ]
+
+
+def test_no_items_have_no_neighbours() -> None:
+    assert strongest(ease(np.zeros((0, 0), np.float32), 1.0), 100).weight.shape == (0, 0)

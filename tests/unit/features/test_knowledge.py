@@ -1,0 +1,89 @@
+"""Knowledge knows the past only, and finds its way in tables that grow."""
+
+import numpy as np
+import pytest
+
+from state.dates import DAY
+from state.invoice import THOUSAND, Invoice, Line
+from tests.unit.features.shop import ITEMS, START, shop_log
+from training.features.item_table import ItemTable
+from training.features.item_to_item import Neighbours
+from training.features.knowledge import Knowledge
+
+LOG = shop_log(200)
+UNTIL = LOG[120].date
+
+
+def test_what_comes_later_changes_nothing() -> None:
+    whole, past = Knowledge.fit(LOG, UNTIL), Knowledge.fit(LOG[:120], UNTIL)
+
+    assert whole.codes == past.codes
+    for one, other in zip(whole.variants, past.variants, strict=True):
+        np.testing.assert_array_equal(one.neighbour, other.neighbour)
+        np.testing.assert_array_equal(one.weight, other.weight)
+    np.testing.assert_array_equal(whole.rebuy, past.rebuy)
+
+
+def test_items_that_go_together_speak_for_each_other() -> None:
+    knowledge = Knowledge.fit(LOG, LOG[-1].date)
+    first = knowledge.variants[0]
+    partners = 0
+    for place, code in enumerate(knowledge.codes):
+        strongest = knowledge.codes[int(first.neighbour[place, first.weight[place].argmax()])]
+        partners += strongest == ITEMS[ITEMS.index(code) ^ 1]
+
+    assert partners > len(knowledge.codes) / 2
+
+
+def test_rates_of_rebuying_by_hand() -> None:
+    def bought(number: int, *codes: str) -> Invoice:
+        return Invoice(str(number), "ann", START + number * DAY, tuple(Line(c, THOUSAND, 1.0) for c in codes))
+
+    # Four invoices, so three chances for "a" and for "b"; "a" was bought again each time, "b" never ... but has to be
+    # in three baskets to be known: another customer sees to that.
+    log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
+    log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
+    knowledge = Knowledge.fit(log, START + 9 * DAY)
+    rate = dict(zip(knowledge.codes, np.exp(knowledge.rebuy[:-1, 0]), strict=True))
+    usual = (3 + 1) / (6 + 20)
+
+    assert rate["a"] == pytest.approx((3 + 20 * usual) / 23)
+    assert rate["b"] == pytest.approx((0 + 20 * usual) / 23)
+    assert np.exp(knowledge.rebuy[-1, 0]) == pytest.approx(usual)
+
+
+def test_nothing_is_known_before_the_first_invoice() -> None:
+    assert Knowledge.fit(LOG, START - 1).codes == []
+
+
+def test_a_table_that_grows_is_followed() -> None:
+    knowledge = Knowledge.fit(LOG, UNTIL)
+    items = ItemTable()
+    items.sell([Line("never seen", THOUSAND, 1.0), Line(knowledge.codes[3], THOUSAND, 1.0)], START)
+    assert knowledge.bind(items).place_of_row.tolist() == [len(knowledge.codes), 3]
+
+    for code in knowledge.codes:
+        items.sell([Line(code, THOUSAND, 1.0)], START)
+    binding = knowledge.bind(items)
+
+    assert [items.codes[row] for row in binding.row_of_place[:-1]] == knowledge.codes
+    assert binding.row_of_place[-1] == -1
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "weight", "rebuy"),
+    [
+        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 2))),  # no such place
+        (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 2))),
+        (np.asarray([[1], [0]]), np.ones((2, 2)), np.zeros((3, 2))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((2, 2))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.full((3, 2), np.inf)),
+    ],
+)
+def test_what_does_not_fit_is_refused(neighbour: np.ndarray, weight: np.ndarray, rebuy: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="do not go with 2 stock codes"):
+        Knowledge(
+            ["a", "b"],
+            [Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))],
+            rebuy.astype(np.float32),
+        )

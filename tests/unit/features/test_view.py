@@ -1,0 +1,168 @@
+"""The view: one for training and service, finite for any history, and by hand for a small one."""
+
+import numpy as np
+import pytest
+
+from state.dates import DAY
+from state.history import CustomerHistory, HeldInvoice, HeldLine, baskets
+from state.invoice import THOUSAND, Line
+from state.memory_store import MemoryStore
+from state.settings import load_settings
+from tests.unit.features.shop import START, history, shop_log
+from training.data.walk import walk
+from training.features.candidates import Limits, because
+from training.features.item_table import ItemTable
+from training.features.item_to_item import Neighbours
+from training.features.knowledge import Knowledge
+from training.features.own import OWN_INPUTS
+from training.features.past import STEPS, flatten
+from training.features.person import BASKET_INPUTS, PERSON_INPUTS
+from training.features.view import View, build_view, candidate_inputs
+
+LOG = shop_log(240)
+UNTIL = LOG[160].date
+KNOWLEDGE = Knowledge.fit(LOG, UNTIL)
+NAMES = candidate_inputs(len(KNOWLEDGE.variants))
+
+ARRAYS = ("candidate", "person", "steps", "baskets", "length", "known", "customer")
+
+
+def shop_at(position: int) -> ItemTable:
+    items = ItemTable()
+    for invoice in LOG[:position]:
+        items.sell(invoice.lines, invoice.date)
+    return items
+
+
+def by_code(view: View, items: ItemTable) -> dict[str, int]:
+    codes = [*items.codes, *view.unknown]
+    return {codes[row]: position for position, row in enumerate(view.row)}
+
+
+def test_training_and_service_see_the_same() -> None:
+    """The walk over the log against the store's own history and item states, which arrive in another order."""
+    checked = 0
+    for moment in walk(LOG, moment="visit", start=UNTIL, end=LOG[-1].date, window=100):
+        if moment.position % 20:
+            continue
+        store = MemoryStore(load_settings({}))
+        store.apply(LOG[: moment.position], clock_ms=1)
+        served = store.history(moment.history.customer_id)
+        assert served is not None
+        items = ItemTable(reversed(list(store.items().states.values())))
+        trained = build_view([moment.history], moment.items, moment.now, KNOWLEDGE)
+        seen = build_view([served], items, moment.now, KNOWLEDGE)
+
+        here, there = by_code(trained, moment.items), by_code(seen, items)
+        assert here.keys() == there.keys()
+        order = [there[code] for code in here]
+        np.testing.assert_allclose(trained.candidate, seen.candidate[order], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(trained.steps, seen.steps[order], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(trained.person, seen.person, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(trained.baskets, seen.baskets, rtol=1e-5, atol=1e-6)
+        checked += 1
+    assert checked >= 3
+
+
+def test_a_batch_is_what_its_customers_are_alone() -> None:
+    store = MemoryStore(load_settings({}))
+    store.apply(LOG[:200], clock_ms=1)
+    items, now = ItemTable(store.items().states.values()), LOG[199].date
+    several = [*store.histories(), CustomerHistory("stranger")]
+    together = build_view(several, items, now, KNOWLEDGE)
+
+    for number, one in enumerate(several):
+        alone = build_view([one], items, now, KNOWLEDGE)
+        mine = together.customer == number
+        np.testing.assert_array_equal(together.row[mine], alone.row)
+        np.testing.assert_allclose(together.candidate[mine], alone.candidate, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(together.steps[mine], alone.steps, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(together.person[number], alone.person[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(together.baskets[number], alone.baskets[0])
+        assert together.dates[number] == alone.dates[0] == [basket.date for basket in baskets(one)]
+
+
+def test_a_small_history_by_hand() -> None:
+    items = ItemTable()
+    items.sell([Line("a", THOUSAND, 2.0), Line("b", THOUSAND, 1.0), Line("c", THOUSAND, 4.0)], START)
+    ann = history((START, {"a": 3, "b": 1}), (START + 10 * DAY, {"a": 1}), (START + 30 * DAY, {"b": -1, "a": 2}))
+    view = build_view([ann], items, START + 40 * DAY, KNOWLEDGE)
+    at = by_code(view, items)
+    a = dict(zip(NAMES, view.candidate[at["a"]].tolist(), strict=True))
+    b = dict(zip(NAMES, view.candidate[at["b"]].tolist(), strict=True))
+    person = dict(zip(PERSON_INPUTS, view.person[0].tolist(), strict=True))
+
+    assert view.known.tolist() == [code == "a" for code in at]
+    assert a["log_count"] == pytest.approx(np.log(4))
+    assert a["count_per_basket"] == 1.0
+    assert a["log_days_since_last"] == pytest.approx(np.log(11))
+    assert a["faded_by_baskets"] == pytest.approx(1 + 0.85 + 0.85**2)
+    assert a["days_since_last_over_gap"] == pytest.approx(np.log(11 / 16))
+    assert a["price_now_over_last"] == pytest.approx(np.log(2.0))
+    assert (a["taken_back"], b["taken_back"], b["known"]) == (0.0, 1.0, 0.0)
+    assert [b[name] for name in OWN_INPUTS[:-1]] == [0.0] * (len(OWN_INPUTS) - 1)
+    assert person["log_baskets"] == pytest.approx(np.log(4))
+    assert person["log_mean_gap"] == pytest.approx(np.log(16))
+    assert person["log_taken_back"] == pytest.approx(np.log(2))
+    assert person["repeat_share"] == pytest.approx(2 / 3)
+    assert view.length.tolist() == [3]
+    assert view.steps[at["a"], :, 0].tolist() == [0.0] * (STEPS - 3) + [1.0] * 3
+    days = view.baskets[0, -3:, BASKET_INPUTS.index("log_days_ago")]
+    np.testing.assert_allclose(days, np.log([41, 31, 11]), rtol=1e-6)
+
+
+HUGE = CustomerHistory(
+    "huge",
+    tuple(
+        HeldInvoice(f"{n:03d}", n * DAY, tuple(HeldLine(f"x{n}-{k}", THOUSAND, 1.0) for k in range(1000)))
+        for n in range(100)
+    ),
+)
+HISTORIES = {
+    "stranger": CustomerHistory("stranger"),
+    "everything taken back": history((START, {"00001": 2}), (START + 1, {"00001": -2})),
+    "returns only": history((START, {"00001": -2})),
+    "never trained on": history((START, {"new": 1, "newer": 5})),
+    "1900": history((-2_208_988_800, {"00001": 1}), (START, {"00002": 1})),
+    "2100": history((START, {"00001": 1}), (4_102_444_800, {"00002": 1})),
+    "dear": history((START, {"00001": 10_000_000}), price=1e7),
+    "cheap": history((START, {"00001": 1}), price=1e-9),
+    "100,000 lines": HUGE,
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+@pytest.mark.parametrize("items", [shop_at(200), ItemTable()], ids=["shop", "empty"])
+@pytest.mark.parametrize("knowledge", [KNOWLEDGE, Knowledge.fit([], 0)], ids=["learnt", "nothing"])
+def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, knowledge: Knowledge) -> None:
+    view = build_view([HISTORIES[name]], items, LOG[199].date, knowledge)
+
+    for array in ARRAYS:
+        values = getattr(view, array)
+        assert np.isfinite(values).all(), array
+        assert np.abs(values, dtype=np.float64).max(initial=0.0) < 100.0, array
+    assert len(view.row) <= sum(Limits()) + Limits().related + Limits().related_last
+    assert len(set(view.row.tolist())) == len(view.row)
+
+
+def test_without_returns_nothing_needs_netting() -> None:
+    """The short way over plain lines against ``state.history.baskets``, with lines that share a stock code."""
+    lines = (HeldLine("b", 500, 1.0), HeldLine("a", 1000, 2.0), HeldLine("b", 700, 3.0))
+    plain = CustomerHistory("ann", (HeldInvoice("1", START, lines), HeldInvoice("2", START + 5, lines[:1])))
+    past = flatten([plain], ItemTable())
+    found: list[dict[str, float]] = [{}, {}]
+    for basket, row, quantity in zip(past.entry_basket, past.entry_row, past.quantity, strict=True):
+        found[basket][past.unknown[row]] = quantity
+
+    for items, basket in zip(found, baskets(plain), strict=True):
+        assert items == pytest.approx({code: kept / THOUSAND for code, kept in basket.items.items()})
+
+
+def test_the_item_that_speaks_most_is_named() -> None:
+    # a speaks for c with .5, b with .4; b counts twice.
+    neighbours = Neighbours(np.asarray([[2], [2], [0]], np.int32), np.asarray([[0.5], [0.4], [0.1]], np.float32))
+    knowledge = Knowledge(["a", "b", "c"], [neighbours], np.zeros((4, 2), np.float32))
+    asked, own = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])
+
+    assert because(asked, own, np.asarray([1.0, 1.0, 9.0], np.float32), knowledge).tolist() == [0, -1, -1]
+    assert because(asked, own, np.asarray([1.0, 2.0, 9.0], np.float32), knowledge).tolist() == [1, -1, -1]

@@ -1,0 +1,199 @@
+"""The flagship: training, Keras against numpy, calibration, and bundles."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from state.history import CustomerHistory
+from state.items import HALF_LIVES
+from tests.unit.features.shop import ITEMS, shop_log
+from training.data.walk import Replay
+from training.errors import TooLittleData
+from training.evaluation.measure import means, measure
+from training.evaluation.prequential import run
+from training.evaluation.split import Span
+from training.features.candidates import Limits
+from training.features.view import View, build_view
+from training.models import make_model
+from training.models.basket_lstm import BasketLstm, FittedBasketLstm
+from training.models.basket_lstm.examples import Sampling, Staleness, batches, collate, sample, targets, views
+from training.models.basket_lstm.fitting import learning_rate
+from training.models.basket_lstm.model import WEIGHTS, calibrate
+from training.models.basket_lstm.network import BasketNetwork
+from training.serving.basket_scorer import input_sizes, load
+from training.serving.scorer import HORIZONS
+
+LOG = shop_log(500)
+UNTIL = LOG[400].date
+EPOCHS = 4
+END = LOG[-1].date + 1
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedBasketLstm:
+    return BasketLstm(epochs=EPOCHS).fit(LOG, until=UNTIL, seed=3)
+
+
+@pytest.fixture(scope="module")
+def replay() -> Replay:
+    replay = Replay(window=100)
+    for invoice in LOG[:400]:
+        replay.apply(invoice)
+    return replay
+
+
+def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
+    """Keras's own forward pass, which takes customers with as many baskets only: one call a length."""
+    logits = np.full(len(view.row), np.nan, np.float32)
+    for length in np.unique(view.length[view.length > 0]):
+        whose = np.flatnonzero(view.length == length)
+        rows = np.flatnonzero(np.isin(view.customer, whose))
+        inputs = {
+            "candidate": view.candidate[rows],
+            "person": view.person[whose],
+            "steps": view.steps[rows, -length:],
+            "baskets": view.baskets[whose, -length:],
+            "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
+        }
+        logits[rows] = np.asarray(network(inputs, training=False))
+    return logits
+
+
+def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Replay) -> None:
+    view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.knowledge)
+
+    assert len(set(view.length.tolist())) > 3
+    np.testing.assert_allclose(fitted.scorer.network.logits(view), keras_logits(fitted.network, view), atol=1e-4)
+
+
+def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
+    scorers = {"basket_lstm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
+    for judged in run(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
+        figures = means({name: measure(judged, name) for name in scorers})
+        assert figures["basket_lstm"]["ndcg@10"] > figures["g"]["ndcg@10"] + 0.1
+        assert figures["basket_lstm"]["ece@20"] < 0.1
+
+
+def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) -> None:
+    """A second fit, on a log that ends where the first one had to stop looking."""
+    past = [invoice for invoice in LOG if invoice.date < UNTIL]
+    again = BasketLstm(epochs=EPOCHS).fit(past, until=UNTIL, seed=3).scorer
+
+    for name, array in fitted.scorer.network.arrays.items():
+        np.testing.assert_array_equal(array, again.network.arrays[name])
+    assert fitted.scorer.calibration == again.calibration
+    assert fitted.scorer.knowledge.codes == again.knowledge.codes
+
+
+def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    loaded = load(tmp_path, "v1")
+    several = [*replay.histories.values(), CustomerHistory("stranger")]
+
+    assert loaded.version == "v1"
+    assert loaded.predict(several, replay.items, UNTIL, 20) == fitted.scorer.predict(several, replay.items, UNTIL, 20)
+
+
+def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.knowledge)
+    network = BasketNetwork(input_sizes(len(fitted.scorer.knowledge.variants)))
+    keras_logits(network, view)  # builds it
+    network.load_weights(tmp_path / WEIGHTS)
+
+    np.testing.assert_array_equal(keras_logits(network, view), keras_logits(fitted.network, view))
+
+
+def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm) -> None:
+    told: list[tuple[int, int]] = []
+    short = BasketLstm(epochs=1, max_examples=200)
+    scorer = short.fit(
+        LOG, until=UNTIL, seed=4, progress=lambda done, total, note="": told.append((done, total))
+    ).scorer
+
+    assert told == sorted(told)
+    assert told[-1] == (1000, 1000)
+    assert len(told) < len(targets(LOG, UNTIL))
+    assert not np.array_equal(scorer.network.arrays["candidate_mean"], fitted.scorer.network.arrays["candidate_mean"])
+    assert not np.array_equal(scorer.network.arrays["score_kernel"], fitted.scorer.network.arrays["score_kernel"])
+
+
+def test_too_short_a_log_is_refused() -> None:
+    with pytest.raises(TooLittleData, match="Give it a longer history"):
+        BasketLstm().fit(LOG[:20], until=END)
+    with pytest.raises(TooLittleData, match="Give it a longer history"):
+        BasketLstm().fit([], until=END)
+
+
+def test_targets_are_invoices_with_an_earlier_one() -> None:
+    dates = targets(LOG, UNTIL)
+
+    assert dates == sorted(dates)
+    assert 300 < len(dates) < 370  # 30 customers have a first one, and one in nine is a return
+
+
+def test_a_sample_stands_for_all(replay: Replay) -> None:
+    """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Limits())
+    for _, view, bought in seen:
+        example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
+        if example is None:
+            assert not bought.any()
+            continue
+        assert example.bought.sum() == bought.sum()
+        assert (example.correction[example.bought] == 0.0).all()
+        assert np.exp(example.correction).sum() == pytest.approx(len(bought), rel=1e-5)
+        assert len(example.steps[0]) == len(example.baskets) == view.length[0]
+
+
+def test_batches_hold_every_example_once_and_one_length_each() -> None:
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Limits())
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought in seen)
+    examples = [example for example in drawn if example is not None]
+    cut = batches(examples, 16, np.random.default_rng(1))
+
+    assert sorted(position for batch in cut for position in batch) == list(range(len(examples)))
+    for positions in cut:
+        batch = collate([examples[position] for position in positions])
+        assert batch.customer.max() == len(positions) - 1
+        assert len(batch.steps) == len(batch.bought) == len(batch.candidate)
+
+
+def test_the_cycle_rises_and_falls() -> None:
+    rates = [learning_rate(step, 100, 1.0) for step in range(101)]
+
+    assert (rates[0], rates[30]) == pytest.approx((1 / 25, 1.0))
+    assert rates[:31] == sorted(rates[:31])
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-4)
+
+
+def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedBasketLstm, replay: Replay) -> None:
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
+
+    assert calibrate(fitted.scorer.network, []).slope > 0.0
+    assert calibrate(fitted.scorer.network, [(view, np.zeros(len(view.row), np.bool_))]).slope > 0.0
+
+
+def test_predictions_are_whole(fitted: FittedBasketLstm, replay: Replay) -> None:
+    several = [*replay.histories.values(), CustomerHistory("stranger")]
+    for k in (1, 10, 100):
+        for prediction in fitted.scorer.predict(several, replay.items, UNTIL, k):
+            codes = [candidate.stock_code for candidate in prediction.candidates]
+            chances = [candidate.probability for candidate in prediction.candidates]
+            assert len(codes) == len(set(codes)) == min(k, len(ITEMS))
+            assert chances == sorted(chances, reverse=True)
+            assert 0.0 <= min(chances) <= max(chances) <= 1.0
+            assert len(prediction.return_curve) == len(HORIZONS)
+            assert list(prediction.return_curve) == sorted(prediction.return_curve)
+    assert any(c.because for p in fitted.scorer.predict(several, replay.items, UNTIL, 10) for c in p.candidates)
+
+
+def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: Replay) -> None:
+    prediction = fitted.scorer.predict([CustomerHistory("stranger")], replay.items, UNTIL, 5)[0]
+    demand = replay.items.demand(UNTIL)[:, HALF_LIVES.index(7.0)]
+    expected = {replay.items.codes[row] for row in np.argsort(-demand)[:5]}
+
+    assert {candidate.stock_code for candidate in prediction.candidates} == expected

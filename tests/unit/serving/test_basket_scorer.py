@@ -1,0 +1,195 @@
+"""The scorer without Keras: answers for anything, and refuses what does not fit. No TensorFlow on this path."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from state.history import CustomerHistory
+from tests.unit.features.shop import START, history, shop_log
+from tests.unit.features.test_view import HISTORIES
+from training.data.walk import Replay
+from training.features.candidates import Limits
+from training.features.item_table import ItemTable
+from training.features.knowledge import Knowledge
+from training.registry import BundleRefused
+from training.serving.basket_network import SHAPES, NumpyNetwork
+from training.serving.basket_scorer import KNOWLEDGE, NETWORK, SETTINGS, BasketScorer, Calibration, input_sizes, load
+from training.serving.returns import Returns
+
+LOG = shop_log(200)
+NOW = LOG[-1].date
+LEARNT = Knowledge.fit(LOG, NOW)
+SIZES = input_sizes(len(LEARNT.variants))
+
+
+def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
+    generator = np.random.default_rng(seed)
+    known = {**SIZES, "cells": 4, "gates": 16, "width": 6, "second": 5, "one": 1}
+    made = {}
+    for name, axes in SHAPES.items():
+        shape = tuple(sum(known[part] for part in axis.split("+")) for axis in axes)
+        made[name] = generator.normal(size=shape).astype(np.float32) * 0.3
+        if name.endswith("deviation"):
+            made[name] = np.abs(made[name]) + np.float32(0.5)
+    return made
+
+
+def scorer() -> BasketScorer:
+    return BasketScorer(
+        "v1",
+        network=NumpyNetwork(arrays(), SIZES),
+        knowledge=LEARNT,
+        calibration=Calibration(-0.3, 0.9, 0.8),
+        returns=Returns.usual(),
+        limits=Limits(),
+    )
+
+
+@pytest.fixture(scope="module")
+def items() -> ItemTable:
+    replay = Replay(window=100)
+    for invoice in LOG:
+        replay.apply(invoice)
+    return replay.items
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+@pytest.mark.parametrize("shop", ["shop", "empty"])
+def test_any_history_has_an_answer(name: str, shop: str, items: ItemTable) -> None:
+    known = items if shop == "shop" else ItemTable()
+    prediction = scorer().predict([HISTORIES[name]], known, NOW, 10)[0]
+    chances = [candidate.probability for candidate in prediction.candidates]
+
+    assert np.isfinite(chances).all()
+    assert chances == sorted(chances, reverse=True)
+    assert len(chances) == 10 or shop == "empty"
+    assert np.isfinite(prediction.return_curve).all()
+
+
+def test_customers_do_not_touch_each_other(items: ItemTable) -> None:
+    """Alone, in a batch, in another order, and in a batch larger than what is seen at once."""
+    several = [HISTORIES[name] for name in sorted(HISTORIES) if name != "100,000 lines"]
+    several += [history((START + n, {f"{n:05d}": 1}), (START + 90 + n, {f"{n + 1:05d}": 2})) for n in range(70)]
+    together = scorer().predict(several, items, NOW, 10)
+    backwards = scorer().predict(several[::-1], items, NOW, 10)[::-1]
+
+    for one, whole, back in zip(several, together, backwards, strict=True):
+        alone = scorer().predict([one], items, NOW, 10)[0]
+        for other in (whole, back):
+            assert [c.stock_code for c in other.candidates] == [c.stock_code for c in alone.candidates]
+            assert [c.because for c in other.candidates] == [c.because for c in alone.candidates]
+            np.testing.assert_allclose(
+                [c.probability for c in other.candidates], [c.probability for c in alone.candidates], rtol=1e-4
+            )
+            assert other.return_curve == alone.return_curve
+
+
+def test_nobody_is_no_error(items: ItemTable) -> None:
+    assert scorer().predict([], items, NOW, 10) == []
+
+
+def test_the_lstm_reads_baskets_in_their_order(items: ItemTable) -> None:
+    codes = [line.stock_code for line in LOG[0].lines][:2]
+    forth = history((START, {codes[0]: 1}), (START + 9, {codes[1]: 1}))
+    back = history((START, {codes[1]: 1}), (START + 9, {codes[0]: 1}))
+    one, other = scorer().predict([forth, back], items, NOW, 10)
+
+    assert one.candidates != other.candidates
+
+
+def test_what_was_saved_comes_back(items: ItemTable, tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+
+    several = [CustomerHistory("stranger"), HISTORIES["1900"]]
+    assert load(tmp_path, "v1").predict(several, items, NOW, 30) == scorer().predict(several, items, NOW, 30)
+
+
+def _lacks(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _cut(name: str) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        raw = (folder / name).read_bytes()
+        (folder / name).write_bytes(raw[: len(raw) // 2])
+
+    return cut
+
+
+def _network(change: Callable[[dict[str, NDArray[np.float32]]], object]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        made = arrays()
+        change(made)
+        np.savez(folder / NETWORK, **made)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+
+    return write
+
+
+def _settings(change: Callable[[dict[str, dict[str, object]]], object]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        held = msgspec.json.decode((folder / SETTINGS).read_bytes())
+        change(held)
+        (folder / SETTINGS).write_bytes(msgspec.json.encode(held))
+
+    return write
+
+
+def _pickled(folder: Path) -> None:
+    np.savez(folder / KNOWLEDGE, rebuy=np.asarray([object()]))
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "no network": _lacks(NETWORK),
+    "no settings": _lacks(SETTINGS),
+    "no vocabulary": _lacks("vocabulary.json"),
+    "half a network": _cut(NETWORK),
+    "half a vocabulary": _cut("vocabulary.json"),
+    "a pickle": _pickled,
+    "a missing array": _network(lambda made: made.pop("second_bias")),
+    "an array too many": _network(lambda made: made.update(other=np.zeros(1, np.float32))),
+    "another width": _network(lambda made: made.update(candidate_mean=np.zeros(3, np.float32))),
+    "no number": _network(lambda made: made["reader_bias"].fill(np.nan)),
+    "a deviation of 0": _network(lambda made: made["steps_deviation"].fill(0.0)),
+    "doubles": _network(lambda made: made.update(reader_bias=made["reader_bias"].astype(np.float64))),
+    "other inputs": _settings(lambda held: held["inputs"].update(person=["age"])),
+    "another limit": _settings(lambda held: held["limits"].update(unknown=3)),
+    "a limit below 0": _settings(lambda held: held["limits"].update(own=-1)),
+    "a falling calibration": _settings(lambda held: held["calibration"].update(slope=-1.0)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_does_not_fit_is_refused(damage: str, tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+    DAMAGES[damage](tmp_path)
+
+    with pytest.raises(BundleRefused, match="cannot be read"):
+        load(tmp_path, "v1")
+
+
+def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copytree(tmp_path, other, dirs_exist_ok=True, ignore=shutil.ignore_patterns("other"))
+    (other / "vocabulary.json").write_bytes(msgspec.json.encode({"stock_codes": ["a"]}))
+
+    with pytest.raises(BundleRefused, match="do not go with 1 stock codes"):
+        load(other, "v1")
+
+
+def test_serving_brings_neither_tensorflow_nor_pandas() -> None:
+    code = (
+        "import sys, training.serving.load, training.serving.basket_scorer, training.features; "
+        "print({'tensorflow', 'keras', 'pandas'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.strip() == "set()"
