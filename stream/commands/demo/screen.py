@@ -13,9 +13,6 @@ from rich.text import Text
 from state.recommendation import Item, Reason, Recommendation
 from stream.commands.demo.tally import Quality, Summary, Tally
 
-SHOWN_ITEMS = 2
-"""Items of a recommendation in one row of the table."""
-
 
 class Screen(Protocol):
     """Somewhere to show a replay while it runs."""
@@ -67,8 +64,8 @@ class PlainScreen:
         """Print one line of figures and the newest recommendation."""
         now = tally.summary()
         line = f"{now.sent}/{now.total} invoices  {figures(now)}"
-        if tally.latest:
-            newest = tally.latest[-1]
+        if latest := tally.latest():
+            newest = latest[0]
             line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
@@ -80,11 +77,13 @@ def picture(tally: Tally) -> Panel:
     table.add_column("customer", style="bold cyan", no_wrap=True)
     table.add_column("back by", no_wrap=True)
     table.add_column("next basket", ratio=1)
-    for recommendation in reversed(tally.latest):
+    for recommendation in tally.latest():
         table.add_row(recommendation.customer_id, _due(recommendation), _items(recommendation))
-    bar = ProgressBar(total=max(now.total, 1), completed=now.sent)
+    # A progress bar ends without a line break of its own; a row of a grid has one.
+    bar = Table.grid(expand=True)
+    bar.add_row(ProgressBar(total=max(now.total, 1), completed=now.sent))
     return Panel(
-        Group(bar, Text(figures(now)), Text(""), table),
+        Group(bar, Text(_speed(now)), Text(_quality(now)), Text(""), table),
         title="invoices in, next baskets out",
         subtitle="Ctrl-C ends it cleanly",
     )
@@ -92,16 +91,25 @@ def picture(tally: Tally) -> Panel:
 
 def figures(now: Summary) -> str:
     """The summary in one line."""
+    return " · ".join(filter(None, (_speed(now), _quality(now))))
+
+
+def _speed(now: Summary) -> str:
     parts = [f"{now.events_per_second:.0f} invoices/s", f"{now.answered} recommendations"]
     if now.p50_ms is not None and now.p99_ms is not None:
-        parts.append(f"latency p50 {now.p50_ms:.0f} ms, p99 {now.p99_ms:.0f} ms")
-    if now.ours and now.baseline:
-        parts.append(
-            f"nextbasket {quality_text(now.ours)}, GP-TopFreq {quality_text(now.baseline)} (n={now.ours.invoices})"
-        )
+        parts.append(f"event to recommendation: p50 {now.p50_ms:.0f} ms, p99 {now.p99_ms:.0f} ms")
     if now.dead_letters:
         parts.append(f"{now.dead_letters} dead letters")
     return " · ".join(parts)
+
+
+def _quality(now: Summary) -> str:
+    if not now.ours or not now.baseline:
+        return ""
+    return (
+        f"the same {now.ours.invoices} invoices, ranked beforehand: nextbasket {quality_text(now.ours)}, "
+        f"GP-TopFreq {quality_text(now.baseline)}"
+    )
 
 
 def quality_text(quality: Quality) -> str:
@@ -124,7 +132,7 @@ def reason_text(reason: Reason) -> str:
         case "bought_before":
             return "bought before"
         case "bought_together":
-            return f"goes with {evidence.get('description') or evidence.get('with')}"
+            return f"goes with {str(evidence.get('description') or evidence.get('with')).title()}"
         case "in_demand":
             return "in demand"
         case other:
@@ -132,8 +140,11 @@ def reason_text(reason: Reason) -> str:
 
 
 def _items(recommendation: Recommendation) -> Text:
+    """The likeliest item, and the likeliest that is new to the customer, or else the second."""
+    first, *others = recommendation.items
+    new = next((item for item in others if item.slot == "discover"), None)
     text = Text(overflow="ellipsis")
-    for rank, item in enumerate(recommendation.items[:SHOWN_ITEMS]):
+    for rank, item in enumerate([first, *([new] if new else others[:1])]):
         text.append("\n" if rank else "")
         text.append(f"{item.probability:4.0%} ", style="bold green")
         text.append((item.description or item.stock_code).title())

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kafka import KafkaProducer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -32,6 +31,8 @@ from stream.exit_codes import ExitCode, Failure
 from stream.topics import ensure_topics
 
 if TYPE_CHECKING:
+    from kafka import KafkaProducer
+
     from training.serving.scorer import Scorer
 
 RIVAL = "gp_topfreq"
@@ -69,6 +70,8 @@ def run_demo(show: Show) -> None:
         TrainingError: There is too little of it.
         Failure: The worker ended, or gave no answer.
     """
+    from kafka import KafkaProducer
+
     console = Console()
     began = time.monotonic()
     with ExitStack() as stack, _terminable():
@@ -214,7 +217,7 @@ def _load(past: Sequence[Invoice], store: RedisStore, console: Console) -> None:
 def _prepare(
     invoices: Sequence[Invoice],
     settings: Settings,
-    producer: KafkaProducer,
+    producer: "KafkaProducer",
     watch: Watch,
     tally: Tally,
     worker: "subprocess.Popen[bytes]",
@@ -239,7 +242,7 @@ def _replay(
     following: Sequence[Invoice],
     rate: float,
     settings: Settings,
-    producer: KafkaProducer,
+    producer: "KafkaProducer",
     watch: Watch,
     tally: Tally,
     rival: Rival,
@@ -282,7 +285,7 @@ def _summary(summary: Summary) -> str:
     return f"{summary.sent:,} invoices replayed; {figures(summary)}"
 
 
-def _send(producer: KafkaProducer, settings: Settings, invoice: Invoice) -> None:
+def _send(producer: "KafkaProducer", settings: Settings, invoice: Invoice) -> None:
     from stream.replay import wire_event
 
     producer.send(settings.topics.invoices, key=(invoice.customer_id or "").encode(), value=wire_event(invoice))

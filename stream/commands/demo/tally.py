@@ -1,13 +1,12 @@
 """What the demo counts while it runs: plain values in, a summary out."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from state.recommendation import Recommendation
 
 LATEST = 8
-"""Recommendations kept for the table on the screen."""
+"""Customers in the table on the screen."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Tally:
 
     total: int
     started: float | None = None
-    latest: deque[Recommendation] = field(default_factory=lambda: deque(maxlen=LATEST))
     answered: int = 0
     dead_letters: int = 0
+    _latest: dict[str, Recommendation] = field(default_factory=dict)
     _sent: dict[str, float] = field(default_factory=dict)
     _latencies: list[float] = field(default_factory=list)
     _last_answer: float | None = None
@@ -57,7 +56,10 @@ class Tally:
 
     def recommended(self, recommendation: Recommendation, at: float) -> None:
         """A recommendation was read; it answers the invoice that triggered it."""
-        self.latest.append(recommendation)
+        self._latest.pop(recommendation.customer_id, None)
+        self._latest[recommendation.customer_id] = recommendation
+        if len(self._latest) > LATEST:
+            del self._latest[next(iter(self._latest))]
         self.answered += 1
         sent = self._sent.get(recommendation.trigger.invoice_no or "")
         if sent is not None:
@@ -71,6 +73,10 @@ class Tally:
     def baseline_scored(self, invoice_no: str, hit: float, recall: float) -> None:
         """The baseline's ranking at the same moment, scored against the same invoice."""
         self._baseline[invoice_no] = (hit, recall)
+
+    def latest(self) -> list[Recommendation]:
+        """The newest recommendations, one a customer, newest first."""
+        return list(reversed(self._latest.values()))
 
     @property
     def complete(self) -> bool:
