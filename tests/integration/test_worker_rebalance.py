@@ -23,9 +23,7 @@ from tests.services.group import Group
 
 LIMIT_S = 90.0
 
-pytestmark = [
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.timeout(240)
 
 Place = tuple[int, int]
 
@@ -86,6 +84,7 @@ def produce(brokers: str, settings: Settings, count: int) -> None:
     assert producer.flush(30) == 0
 
 
+@pytest.mark.durable  # the embedded broker's groups do not survive a second member
 async def test_nothing_is_committed_past_while_workers_come_and_go(
     kafka: Service, small_batches: Settings, group: Group
 ) -> None:

@@ -1,0 +1,302 @@
+"""The worker as an operator runs it: a process, on Kafka and Redis."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from redis import Redis
+
+from state.settings import Settings
+from stream.embedded import embedded_redis
+from tests.integration.topic import read_topic
+from tests.services.choice import Service
+from tests.services.group import Group, wait_until
+from tests.services.process import free_port
+from tests.unit.stream.bench import invoice
+
+LIMIT_S = 60.0
+CUSTOMERS = 40
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Process:
+    """``nextbasket worker`` in a folder of its own, where it must leave nothing."""
+
+    def __init__(self, variables: dict[str, str], folder: Path) -> None:
+        self.folder = folder / "work"
+        self.folder.mkdir(parents=True)
+        self.log = folder / "worker.log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stream.cli", "worker"],
+                env=environment | variables | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def said(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def says(self, words: str) -> bool:
+        """Whether a log line has these words."""
+        return any(words in line["message"] for line in self.said())
+
+    def alive(self) -> None:
+        """Fail with the log if it ended."""
+        assert self.process.poll() is None, self.log.read_text()[-3_000:]
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT_S)
+
+    def end(self) -> None:
+        """End it whatever its state."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+
+class Relay:
+    """Passes bytes between a port and an address, both ways, for as long as the context lasts."""
+
+    def __init__(self, port: int, host: str, target: int) -> None:
+        self._target = (host, target)
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "Relay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        for one in self._open:
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.create_connection(self._target)
+                self._open += [here, there]
+                for source, sink in ((here, there), (there, here)):
+                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Any]:
+    """Starts workers, and ends them after the test."""
+    started: list[Process] = []
+
+    def start(variables: dict[str, str]) -> Process:
+        started.append(Process(variables, tmp_path / f"worker-{len(started)}"))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+@pytest.fixture
+def group(kafka: Service, settings: Settings) -> Iterator[Group]:
+    group = Group(kafka.address, settings.group, settings.topics.invoices)
+    yield group
+    group.close()
+
+
+@pytest.fixture
+def producer(kafka: Service) -> Producer:
+    return Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+
+
+def events(number: int) -> list[bytes]:
+    """The number-th invoice of every customer, each as one event of two lines."""
+    day = f"2011-11-{number % 28 + 1:02d}T10:00:00Z"
+    return [
+        json.dumps(invoice(f"{number:03d}{customer:03d}", str(12_000 + customer), day, "A", f"B{number}")).encode()
+        for customer in range(CUSTOMERS)
+    ]
+
+
+def send(producer: Producer, settings: Settings, values: list[bytes]) -> int:
+    for value in values:
+        producer.produce(settings.topics.invoices, value, value[:40])
+    assert producer.flush(60) == 0
+    return len(values)
+
+
+def newest(kafka: Service, settings: Settings) -> dict[str, dict[str, Any]]:
+    """The newest recommendation of each customer on the topic."""
+    answers: dict[str, dict[str, Any]] = {}
+    for message in read_topic(kafka.address, settings.topics.recommendations):
+        answer = json.loads(message.value())
+        assert message.key().decode() == answer["customer_id"]
+        before = answers.get(answer["customer_id"])
+        if before is None or answer["revision"] >= before["revision"]:
+            answers[answer["customer_id"]] = answer
+    return answers
+
+
+def test_invoices_in_recommendations_out_and_an_orderly_end(
+    start: Any, environment: dict[str, str], settings: Settings, kafka: Service, group: Group, producer: Producer
+) -> None:
+    worker = start(environment)
+    wait_until(lambda: worker.says("Worker started"), "the worker has made its topics", LIMIT_S, worker.alive)
+    sent = send(producer, settings, events(0))
+    wait_until(lambda: group.done() == sent, "first recommendations stand", LIMIT_S, worker.alive)
+    sent += sum(send(producer, settings, events(number)) for number in (1, 2))
+    sent += send(producer, settings, [b"not json"])
+    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.alive)
+
+    answers = newest(kafka, settings)
+    assert set(answers) == {str(12_000 + customer) for customer in range(CUSTOMERS)}
+    for answer in answers.values():
+        assert answer["items"][0]["stock_code"] == "A"
+        assert answer["trigger"]["invoice_no"].startswith("002")
+    (letter,) = read_topic(kafka.address, settings.topics.dead_letter)
+    assert letter.value() == b"not json"
+    scores = [json.loads(message.value()) for message in read_topic(kafka.address, settings.topics.scores)]
+    assert {score["customer_id"] for score in scores} == set(answers)
+
+    process = psutil.Process(worker.process.pid)
+    assert process.memory_info().rss < 700 << 20
+    assert not [one for one in process.net_connections() if one.status == psutil.CONN_LISTEN]
+    assert worker.stop() == 0
+    assert list(worker.folder.iterdir()) == []
+    assert worker.said()[-1]["message"] == "Worker ended"
+    assert not [line for line in worker.said() if line["level"] in ("ERROR", "CRITICAL")]
+
+
+def test_what_a_stopped_worker_left_the_next_one_does(
+    start: Any, environment: dict[str, str], settings: Settings, kafka: Service, group: Group, producer: Producer
+) -> None:
+    small = environment | {"NEXTBASKET_BATCH_MAX": "5"}
+    first = start(small)
+    wait_until(lambda: first.says("Worker started"), "the topics are there", LIMIT_S, first.alive)
+    sent = sum(send(producer, settings, events(number)) for number in range(10))
+    wait_until(lambda: group.done() > 0, "something is done", LIMIT_S, first.alive)
+    assert first.stop() == 0
+    second = start(small)
+    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, second.alive)
+    answers = newest(kafka, settings)
+    assert {answer["trigger"]["invoice_no"][:3] for answer in answers.values()} == {"009"}
+    assert second.stop() == 0
+
+
+def test_an_outage_of_redis_is_waited_out_and_nothing_is_lost(
+    start: Any, environment: dict[str, str], settings: Settings, kafka: Service, group: Group, producer: Producer
+) -> None:
+    with embedded_redis() as url, Redis.from_url(url) as client:
+        server = psutil.Process(client.info("server")["process_id"])
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
+        wait_until(lambda: worker.says("Worker started"), "the topics are there", LIMIT_S, worker.alive)
+        sent = send(producer, settings, events(0))
+        wait_until(lambda: group.done() == sent, "the first events are done", LIMIT_S, worker.alive)
+        # First an outage that answers with an error, then one that does not answer at all.
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        sent += send(producer, settings, events(1))
+        wait_until(lambda: worker.says("Waiting for Redis"), "the outage is noticed", LIMIT_S, worker.alive)
+        server.suspend()
+        sent += send(producer, settings, events(2))
+        time.sleep(1.0)
+        server.resume()
+        assert group.done() < sent
+        client.config_set("maxmemory", 0)
+        wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.alive)
+        assert worker.says("Redis answers after")
+        answers = newest(kafka, settings)
+        assert {answer["trigger"]["invoice_no"][:3] for answer in answers.values()} == {"002"}
+        assert len(answers) == CUSTOMERS
+        assert worker.stop() == 0
+
+
+def test_a_worker_that_waits_for_redis_ends_when_told_to(start: Any, environment: dict[str, str]) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    worker = start(environment | {"NEXTBASKET_REDIS_URL": nowhere})
+    wait_until(lambda: worker.says("Waiting for Redis"), "it waits", LIMIT_S, worker.alive)
+    assert worker.stop() == 0
+
+
+def test_a_worker_in_the_middle_of_an_outage_ends_without_acknowledging(
+    start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer
+) -> None:
+    with embedded_redis() as url, Redis.from_url(url) as client:
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
+        wait_until(lambda: worker.says("Worker started"), "the topics are there", LIMIT_S, worker.alive)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        send(producer, settings, events(0))
+        wait_until(lambda: worker.says("Waiting for Redis"), "the outage is noticed", LIMIT_S, worker.alive)
+        assert worker.stop() == 0
+        assert group.done() == 0
+        assert worker.says("is left to the next worker")
+
+
+def test_a_worker_waits_for_a_broker_that_comes_later(start: Any, environment: dict[str, str], kafka: Service) -> None:
+    # A door that is opened later: nobody listens there until a relay to the broker does.
+    port = free_port()
+    worker = start(environment | {"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{port}"})
+    wait_until(lambda: worker.says("Waiting for Kafka"), "it waits", LIMIT_S, worker.alive)
+    host, _, broker_port = kafka.address.split(",")[0].rpartition(":")
+    with Relay(port, host, int(broker_port)):
+        wait_until(lambda: worker.says("Worker started"), "it starts", LIMIT_S, worker.alive)
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("NEXTBASKET_KAFKA_BROKERS", "NEXTBASKET_KAFKA_BROKERS is not set"),
+        ("NEXTBASKET_REDIS_URL", "NEXTBASKET_REDIS_URL"),
+    ],
+)
+def test_a_missing_setting_is_one_sentence(
+    start: Any, environment: dict[str, str], missing: str, sentence: str
+) -> None:
+    worker = start({name: value for name, value in environment.items() if name != missing})
+    assert worker.process.wait(LIMIT_S) == 3
+    (line,) = worker.log.read_text().splitlines()
+    assert line.startswith("nextbasket: ")
+    assert sentence in line
+
+
+def test_metrics_are_served_where_a_port_is_set(
+    start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer
+) -> None:
+    port = free_port()
+    worker = start(environment | {"NEXTBASKET_METRICS_PORT": str(port)})
+    wait_until(lambda: worker.says("Worker started"), "the topics are there", LIMIT_S, worker.alive)
+    sent = send(producer, settings, events(0))
+    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.alive)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    assert f"nextbasket_events_total {float(sent)}" in text
+    assert 'nextbasket_recommendations_total{fate="sent"}' in text
+    assert worker.stop() == 0
