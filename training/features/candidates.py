@@ -53,12 +53,17 @@ class Found(NamedTuple):
 
 
 def top(scores: NDArray[np.floating], n: int) -> Ints:
-    """Positions of the ``n`` largest scores above 0, in no particular order."""
-    if n < len(scores):
-        best = np.argpartition(scores, len(scores) - n)[len(scores) - n :]
-    else:
-        best = np.arange(len(scores))
-    return best[scores[best] > 0.0]
+    """Positions of the ``n`` largest scores above 0, in no order; of equal ones at the edge the first."""
+    if n >= len(scores):
+        return np.flatnonzero(scores > 0.0)
+    if n <= 0:
+        return np.zeros(0, np.int64)
+    # The n-th value by ``partition``, then a comparison: several times as fast as ``argpartition``.
+    edge = np.partition(scores, len(scores) - n)[len(scores) - n]
+    if edge <= 0.0:
+        return np.flatnonzero(scores > 0.0)
+    above = np.flatnonzero(scores > edge)
+    return np.concatenate([above, np.flatnonzero(scores == edge)[: n - len(above)]])
 
 
 class Speakers(NamedTuple):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from state.dates import DAY
 from state.history import CustomerHistory, HeldInvoice, HeldLine, baskets
@@ -145,16 +147,26 @@ def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, knowledge: 
     assert len(set(view.row.tolist())) == len(view.row)
 
 
-def test_without_returns_nothing_needs_netting() -> None:
-    """The short way over plain lines against ``state.history.baskets``, with lines that share a stock code."""
-    lines = (HeldLine("b", 500, 1.0), HeldLine("a", 1000, 2.0), HeldLine("b", 700, 3.0))
-    plain = CustomerHistory("ann", (HeldInvoice("1", START, lines), HeldInvoice("2", START + 5, lines[:1])))
-    past = flatten([plain], ItemTable())
-    found: list[dict[str, float]] = [{}, {}]
+held_lines = st.lists(
+    st.builds(HeldLine, st.sampled_from("abc"), st.sampled_from([-1500, -1000, 500, 1000, 2000]), st.just(1.0)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(st.lists(held_lines, max_size=6))
+def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
+    """The short way over plain lines against ``state.history.baskets``, with returns of every kind."""
+    held = tuple(HeldInvoice(str(n), START + n * DAY, tuple(lines)) for n, lines in enumerate(invoices))
+    ann = CustomerHistory("ann", held)
+    past = flatten([ann], ItemTable())
+    found: list[dict[str, float]] = [{} for _ in past.basket_date]
     for basket, row, quantity in zip(past.entry_basket, past.entry_row, past.quantity, strict=True):
         found[basket][past.unknown[row]] = quantity
 
-    for items, basket in zip(found, baskets(plain), strict=True):
+    expected = baskets(ann)
+    assert past.basket_date.tolist() == [basket.date for basket in expected]
+    for items, basket in zip(found, expected, strict=True):
         assert items == pytest.approx({code: kept / THOUSAND for code, kept in basket.items.items()})
 
 
