@@ -1,0 +1,110 @@
+"""Print what an answer costs, by step and runtime: ``python -m bench.serving PATH``.
+
+The network's weights are drawn, since their values change nothing; histories and items are those at the end of the
+table, every customer as likely as the number of its invoices. One thread for numpy; TensorFlow as it comes.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+
+from state.settings import load_settings
+from training.data.cleaning import clean
+from training.data.datasets import load
+from training.data.invoices import invoices
+from training.data.walk import Replay
+from training.features.candidates import Limits
+from training.features.knowledge import VARIANTS, Knowledge
+from training.features.view import View, build_view
+from training.models.basket_lstm.network import BasketNetwork
+from training.serving.basket_network import NumpyNetwork
+from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
+from training.serving.returns import Returns
+
+BATCHES = (1, 32, 256)
+SECONDS = 3.0
+
+
+def main(path: str) -> None:
+    """Print milliseconds a customer at each size of batch."""
+    log = invoices(clean(load(Path(path)), load_settings()))
+    replay = Replay(window=100)
+    for invoice in log:
+        replay.apply(invoice)
+    now = log[-1].date
+    keras.utils.set_random_seed(7)
+    generator = np.random.default_rng(7)
+    buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
+    network = BasketNetwork(input_sizes(len(VARIANTS)))
+    with threadpool_limits(1):
+        knowledge = Knowledge.fit(log, now)
+        print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
+        rows: dict[str, list[float]] = {}
+        for size in BATCHES:
+            drawn = generator.choice(len(buyers), (16, size))
+            batches = [[replay.histories[buyers[place]] for place in places] for places in drawn]
+            seen = [build_view(each, replay.items, now, knowledge, Limits()) for each in batches]
+            keras_inputs = [_inputs(view) for view in seen]
+            network(keras_inputs[0][0])
+            ours = NumpyNetwork(network.arrays(), input_sizes(len(VARIANTS)))
+            scorer = BasketScorer(
+                "bench",
+                network=ours,
+                knowledge=knowledge,
+                calibration=Calibration(),
+                returns=Returns.usual(),
+                limits=Limits(),
+            )
+            compiled = tf.function(network, reduce_retracing=True)
+            steps: dict[str, Callable[[int], object]] = {
+                "features": lambda n, b=batches: build_view(b[n], replay.items, now, knowledge, Limits()),  # type: ignore[misc]
+                "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n]),  # type: ignore[misc]
+                "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
+                "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]
+                "whole answer (numpy), top 10": lambda n, b=batches, s=scorer: s.predict(b[n], replay.items, now, 10),  # type: ignore[misc]
+            }
+            for name, step in steps.items():
+                rows.setdefault(name, []).append(_timed(step, len(batches)) / size)
+            rows.setdefault("candidates a customer", []).append(float(np.mean([len(v.row) for v in seen])) / size)
+    for name, values in rows.items():
+        print(f"{name:32}" + "".join(f"{value:10.2f}" for value in values))
+
+
+def _inputs(view: View) -> list[dict[str, Any]]:
+    """What Keras takes: customers with as many baskets together."""
+    groups = []
+    for length in np.unique(view.length[view.length > 0]):
+        whose = np.flatnonzero(view.length == length)
+        rows = np.flatnonzero(np.isin(view.customer, whose))
+        groups.append(
+            {
+                "candidate": tf.constant(view.candidate[rows]),
+                "person": tf.constant(view.person[whose]),
+                "steps": tf.constant(view.steps[rows, -length:]),
+                "baskets": tf.constant(view.baskets[whose, -length:]),
+                "customer": tf.constant(np.searchsorted(whose, view.customer[rows]).astype(np.int32)),
+            }
+        )
+    return groups
+
+
+def _timed(step: Callable[[int], object], batches: int) -> float:
+    """Milliseconds of processor time a call: the machine may have other work."""
+    for number in range(batches):
+        step(number)
+    calls, start, ends = 0, time.process_time(), time.perf_counter() + SECONDS
+    while time.perf_counter() < ends or calls < 2:
+        step(calls % batches)
+        calls += 1
+    return (time.process_time() - start) / calls * 1000
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
