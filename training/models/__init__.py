@@ -1,9 +1,13 @@
 """Models by name. Nothing is imported before it is made: a listing must not cost TensorFlow."""
 
 import importlib
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from training.errors import UnknownModel
@@ -14,8 +18,33 @@ __all__ = ["BASELINES", "MODELS", "Fitted", "Model", "Progress", "check_name", "
 
 def _make(target: str, name: str, **options: Any) -> Model:
     module, factory = target.split(":")
-    model: Model = getattr(importlib.import_module(module), factory)(name, **options)
+    with _quiet_start():
+        loaded = importlib.import_module(module)
+        if tensorflow := sys.modules.get("tensorflow"):
+            tensorflow.config.list_physical_devices()  # it looks for GPUs once, and complains where there is none
+    model: Model = getattr(loaded, factory)(name, **options)
     return model
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keep what TensorFlow 2.21 says of processors and GPUs while it loads off the terminal.
+
+    It writes it to the file descriptor of standard error before it has read TF_CPP_MIN_LOG_LEVEL. An import that fails
+    raises as ever. Nothing is hidden where that variable is set to 0.
+    """
+    if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 _BASELINE = "training.models.baselines:Baseline"
