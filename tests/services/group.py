@@ -2,47 +2,78 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.services.errors import ServiceError
 
+T = TypeVar("T")
+
 
 class Group:
-    """Reads a consumer group's committed offsets and a topic's ends, without joining the group."""
+    """Reads a consumer group's committed offsets and a topic's ends, without joining the group.
+
+    While Kafka does not answer, there is nothing to report; the clients are then made anew, because librdkafka's may
+    wait for ever for the coordinator that they knew before the broker was restarted.
+    """
 
     def __init__(self, brokers: str, group: str, topic: str) -> None:
+        self._brokers, self._name, self._topic = brokers, group, topic
+        self._connect()
+
+    def _connect(self) -> None:
+        self._admin = AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
         self._consumer = Consumer(
-            {"bootstrap.servers": brokers, "group.id": group, "enable.auto.commit": False, "log_level": 0}
+            {"bootstrap.servers": self._brokers, "log_level": 0, "group.id": self._name, "enable.auto.commit": False}
         )
-        self._topic = topic
 
     def close(self) -> None:
+        """Disconnect."""
         self._consumer.close()
+
+    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
+        try:
+            return question()
+        except KafkaException:
+            self.close()
+            self._connect()
+            return otherwise
 
     def partitions(self) -> list[int]:
         """The topic's partitions; none while it does not exist."""
-        try:
+
+        def ask() -> list[int]:
             topics = self._consumer.list_topics(timeout=5).topics
-        except KafkaException:
-            return []
-        return sorted(topics[self._topic].partitions) if self._topic in topics else []
+            return sorted(topics[self._topic].partitions) if self._topic in topics else []
+
+        return self._ask(ask, [])
+
+    def members(self) -> int:
+        """Members that have partitions, once the group has settled; 0 before."""
+
+        def ask() -> int:
+            found = self._admin.describe_consumer_groups([self._name], request_timeout=5)[self._name].result()
+            if found.state != ConsumerGroupState.STABLE:
+                return 0
+            return sum(bool(member.assignment.topic_partitions) for member in found.members)
+
+        return self._ask(ask, 0)
 
     def done(self) -> int:
-        """Events that the group has committed; while Kafka does not answer, 0."""
-        try:
-            committed = self._consumer.committed([TopicPartition(self._topic, p) for p in self.partitions()], timeout=5)
-        except KafkaException:
-            return 0
-        return sum(max(0, partition.offset) for partition in committed)
+        """Events that the group has committed."""
+
+        def ask() -> int:
+            places = [TopicPartition(self._topic, partition) for partition in self.partitions()]
+            return sum(max(0, place.offset) for place in self._consumer.committed(places, timeout=5))
+
+        return self._ask(ask, 0)
 
     def ends(self) -> int:
         """Events in the topic."""
-        ends = 0
-        for partition in self.partitions():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=30)
-            ends += end
-        return ends
+        places = [TopicPartition(self._topic, partition) for partition in self.partitions()]
+        return sum(self._consumer.get_watermark_offsets(place, timeout=30)[1] for place in places)
 
 
 def wait_until(
