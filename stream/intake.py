@@ -137,6 +137,25 @@ class IntakeConsumer(driver.Consumer):
             if message.generation_id == generation:
                 self._finished[message.tp] = message.offset + 1
 
+    def check(self) -> None:
+        """Raise what ended the group's coordination, if it ended.
+
+        aiokafka raises it to whoever asks its consumer for messages. Faust asks the fetcher below, and would wait for
+        ever.
+
+        Raises:
+            KafkaError: The membership is gone for good, or was never allowed.
+        """
+        coordinator = getattr(self._thread._consumer, "_coordinator", None)
+        if coordinator is None:
+            return
+        # Only read: the coordinator lives on the loop of another thread.
+        if coordinator._pending_exception is not None:
+            raise coordinator._pending_exception
+        task = coordinator._coordination_task
+        if task.done() and not task.cancelled():
+            task.result()
+
     def lag(self) -> dict[TP, int]:
         """Messages in each assigned partition that are not finished, as far as the last fetch tells."""
         behind = {}

@@ -99,17 +99,32 @@ async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: 
     starting = asyncio.ensure_future(app.start())
     watching = asyncio.ensure_future(_report_lag(app, metrics))
     logger.info("Worker started, group %s", app.conf.id)
-    while not (stopping.is_set() or app.crashed or (starting.done() and starting.exception())):
+    broken = None
+    while not stopping.is_set() and broken is None:
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _NOTICE_S)
-    broken = None if stopping.is_set() else app.crash_reason or (starting.done() and starting.exception())
-    if broken:
+        broken = _breakage(app, starting)
+    told = stopping.is_set()
+    if not told:
         logger.critical("The consumer broke and the worker ends: %r", broken)
-        end()
+    end()
     watching.cancel()
     await _end_in_order(app, starting)
     logger.info("Worker ended")
-    return ExitCode.UNREACHABLE if broken else ExitCode.OK
+    return ExitCode.OK if told else ExitCode.UNREACHABLE
+
+
+def _breakage(app: StreamApp, starting: "asyncio.Future[None]") -> BaseException | None:
+    """What broke the application, if anything did: its start, one of its services, or the group's coordination."""
+    if starting.done() and (failed := starting.exception()) is not None:
+        return failed
+    if app.crashed:
+        return app.crash_reason or RuntimeError("a service of the application crashed")
+    try:
+        app.intake_consumer.check()
+    except Exception as error:  # a KafkaError, or whatever ended the task
+        return error
+    return None
 
 
 async def _end_in_order(app: StreamApp, starting: "asyncio.Future[None]") -> None:
