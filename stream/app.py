@@ -68,7 +68,7 @@ def create_app(settings: Settings, processor: Processor) -> StreamApp:
         **faust_config(settings),
         broker_client_id="nextbasket-worker",
         # A crashed worker's partitions move on after this long; a live one sends heartbeats from a thread of its own.
-        broker_session_timeout=15.0,
+        broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         broker_rebalance_timeout=30.0,
         # While Redis or Kafka is away the batch in hand is retried and nothing is fetched: that must not cost the

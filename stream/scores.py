@@ -5,6 +5,7 @@ A score is a figure of the moment of emission: the recommendation was made right
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,12 @@ class Score(msgspec.Struct, frozen=True):
     recall_at_10: float
     ndcg_at_10: float
     scored_at: str
+
+
+def score_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a score, for subscribers to validate against."""
+    schema = msgspec.json.schema(Score)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Score, version 1", **schema}
 
 
 def score(touched: Touched, *, scored_at: str) -> Score | None:

@@ -1,6 +1,7 @@
 """The worker: everything wired in one place, started, and ended in order."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ from random import Random
 
 from prometheus_client import start_http_server
 
-from state.errors import StoreUnavailable
+from state.errors import SettingsError, StoreUnavailable
 from state.redis_store import RedisStore
 from state.settings import Settings
 from stream.app import StreamApp, create_app
@@ -41,14 +42,25 @@ def run_worker(settings: Settings) -> ExitCode:
     """Run until SIGTERM or SIGINT; waits for Redis and Kafka where they do not answer yet.
 
     Raises:
-        SettingsError: No broker or no Redis is set.
+        SettingsError: No broker or no Redis is set, or a setting of theirs cannot be used.
+        StoreRefused: Redis refuses us, for example our password.
     """
     broker_list(settings)
     stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     metrics = Metrics()
     patience = Patience(stop, Random(), metrics.outage)
     with ExitStack() as closes:
-        store = closes.enter_context(closing(RedisStore(settings)))
+        if settings.metrics_port:
+            closes.callback(_serve_metrics(settings, metrics))
+        try:
+            store = patience.keep_trying("Redis", lambda: RedisStore(settings), StoreUnavailable)
+            closes.enter_context(closing(store))
+            patience.keep_trying("Redis", store.now, StoreUnavailable)
+            patience.keep_trying("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
+        except Stopped:
+            return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
         registry = Registry(settings.registry_url, cache=settings.cache)
         models = ModelWatch(registry, load_scorer, fallback_scorer(), metrics, poll_s=settings.registry_poll_seconds)
@@ -61,16 +73,6 @@ def run_worker(settings: Settings) -> ExitCode:
             patience=patience,
             metrics=metrics,
         )
-        if settings.metrics_port:
-            server, _ = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
-            closes.callback(server.server_close)
-            closes.callback(server.shutdown)
-        _on_signals(stop.set)
-        try:
-            patience.keep_trying("Redis", store.now, StoreUnavailable)
-            patience.keep_trying("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
-        except Stopped:
-            return ExitCode.OK
         models.start()
         closes.callback(models.stop)
         code = asyncio.run(serve(lambda: create_app(settings, processor), stop, metrics))
@@ -79,6 +81,23 @@ def run_worker(settings: Settings) -> ExitCode:
         logging.shutdown()
         os._exit(code)
     return code
+
+
+def _serve_metrics(settings: Settings, metrics: Metrics) -> Callable[[], None]:
+    """Serve the metrics over HTTP; returns what ends it. Where the port is taken, on a free one: it is a sibling's."""
+    try:
+        server, _ = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise SettingsError(f"NEXTBASKET_METRICS_HOST or _PORT cannot be used: {error}.") from error
+        server, _ = start_http_server(0, settings.metrics_host, metrics.registry)
+        logger.warning("Port %d is taken; metrics are on %d", settings.metrics_port, server.server_port)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return end
 
 
 async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:
@@ -150,8 +169,3 @@ async def _report_lag(app: StreamApp, metrics: Metrics) -> None:
         with suppress(Exception):  # between two assignments there is nothing to measure
             for tp, events in app.intake_consumer.lag().items():
                 metrics.lag(tp.partition, events)
-
-
-def _on_signals(action: Callable[[], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: action())

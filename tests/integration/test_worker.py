@@ -310,4 +310,9 @@ def test_metrics_are_served_where_a_port_is_set(
         text = response.read().decode()
     assert f"nextbasket_events_total {float(sent)}" in text
     assert 'nextbasket_recommendations_total{fate="sent"}' in text
+    # Another one, of the same environment on the same machine.
+    second = start(environment | {"NEXTBASKET_METRICS_PORT": str(port)})
+    wait_until(lambda: second.says("Worker started"), "the second has started", LIMIT_S, second.alive)
+    assert second.says(f"Port {port} is taken; metrics are on ")
+    assert second.stop() == 0
     assert worker.stop() == 0
