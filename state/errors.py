@@ -18,13 +18,13 @@ class SettingsError(StateError):
     """A setting is unknown or impossible; the message names it and what it may be."""
 
 
-class InvalidEvent(StateError):  # noqa: N818
+class InvalidEvent(StateError):
     """An event breaks the wire contract; the message is the reason that goes into the dead letter."""
 
 
-class StoreUnavailable(StateError):  # noqa: N818
+class StoreUnavailable(StateError):
     """The store does not answer now (connection, loading, fail-over, out of memory): retry with backoff."""
 
 
-class StoreRefused(StateError):  # noqa: N818
+class StoreRefused(StateError):
     """The store answered that it cannot do this (foreign key, newer schema): retrying will not help."""

@@ -22,7 +22,7 @@ class StreamError(Exception):
     """Base of everything this package raises on purpose; the message says what to do next."""
 
 
-class PublisherUnavailable(StreamError):  # noqa: N818
+class PublisherUnavailable(StreamError):
     """Kafka did not confirm some messages; ``undelivered`` are those, in their order."""
 
     def __init__(self, reason: str, undelivered: "Sequence[Message]") -> None:
@@ -30,11 +30,11 @@ class PublisherUnavailable(StreamError):  # noqa: N818
         self.undelivered = list(undelivered)
 
 
-class BrokerUnavailable(StreamError):  # noqa: N818
+class BrokerUnavailable(StreamError):
     """Kafka does not answer, or refuses; the message carries its reason."""
 
 
-class MessageTooLarge(StreamError):  # noqa: N818
+class MessageTooLarge(StreamError):
     """The broker refuses messages for their size; ``messages`` are those, everything else was delivered."""
 
     def __init__(self, messages: "Sequence[Message]") -> None:
@@ -43,5 +43,5 @@ class MessageTooLarge(StreamError):  # noqa: N818
         self.messages = list(messages)
 
 
-class Stopped(StreamError):  # noqa: N818
+class Stopped(StreamError):
     """The process is asked to end; the batch in hand is abandoned unacknowledged and will be delivered again."""

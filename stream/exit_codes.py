@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     """Ended by Ctrl-C (128 + SIGINT)."""
 
 
-class Failure(Exception):  # noqa: N818 - it may be a plain no
+class Failure(Exception):
     """A command ends here with one sentence and an exit code; the message says what to do next."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.NEGATIVE) -> None:

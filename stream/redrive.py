@@ -22,7 +22,7 @@ CHUNK = 1_000
 """Letters sent before they are waited for and kept as done."""
 
 
-class TooScattered(StreamError):  # noqa: N818
+class TooScattered(StreamError):
     """The letters of these reasons lie too far apart among others for Kafka to keep which are done."""
 
 

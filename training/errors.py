@@ -13,11 +13,11 @@ class TrainingError(Exception):
     """Base of what fitting and evaluation raise on purpose; the message says what to do next."""
 
 
-class TooLittleData(TrainingError):  # noqa: N818
+class TooLittleData(TrainingError):
     """There is not enough to learn from or to judge by; the message says what is missing."""
 
 
-class UnknownModel(TrainingError):  # noqa: N818
+class UnknownModel(TrainingError):
     """No model has this name; the message lists those there are."""
 
 

@@ -122,7 +122,7 @@ class World:
         assert self._producer.flush(300) == 0
 
     def strike(self, blow: Blow, events: list[Event], moment: int, sender: ThreadPoolExecutor) -> None:
-        """Send events and kill while they are on their way, when ``moment`` events are done; then bring everything back."""
+        """Send events, kill when ``moment`` of them are done, bring everything back, and wait until all are done."""
         before = len(self.sent)
         self.hurry.clear()
         if blow.idle:

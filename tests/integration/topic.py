@@ -11,17 +11,19 @@ def read_topic(brokers: str, topic: str) -> list[Any]:
         {"bootstrap.servers": brokers, "group.id": "reader", "log_level": 0, "enable.auto.commit": False}
     )
     try:
+        places = [TopicPartition(topic, p) for p in consumer.list_topics(topic, timeout=30).topics[topic].partitions]
+        left = 0
+        for place in places:
+            place.offset, end = consumer.get_watermark_offsets(place, timeout=30)
+            left += end - place.offset
+        consumer.assign(places)
         found = []
-        for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
-            consumer.assign([TopicPartition(topic, partition, low)])
-            position = low
-            while position < high:
-                message = consumer.poll(30)
-                assert message is not None, f"partition {partition} of {topic} ends at {position}, not at {high}"
-                assert message.error() is None, message.error()
-                found.append(message)
-                position = (message.offset() or 0) + 1
+        while left:
+            messages = consumer.consume(min(left, 1_000), timeout=30)
+            assert messages, f"{left} more messages should be in {topic}"
+            assert all(message.error() is None for message in messages)
+            found += messages
+            left -= len(messages)
         return found
     finally:
         consumer.close()

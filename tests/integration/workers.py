@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
-NEXTBASKET = "/tmp/shim/nextbasket"
+NEXTBASKET = str(Path(sys.executable).with_name("nextbasket"))
 LIMIT_S = 120
 
 
