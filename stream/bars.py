@@ -1,11 +1,17 @@
-"""Progress bars of long commands: one after the other on a terminal, plain lines elsewhere."""
+"""What long commands show: progress bars one after the other, and tables; plain lines without a terminal."""
 
 import sys
 from types import TracebackType
 from typing import Never, Self
 
 import typer
+from rich.console import Console
 from tqdm import tqdm
+
+
+def wide_console() -> Console:
+    """A console for tables: as wide as the terminal, and wide enough for any table where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 class Bars:

@@ -66,9 +66,7 @@ def evaluate(
         _writable(path)
     log = _read(settings, data)
 
-    from rich.console import Console
-
-    from stream.bars import Bars
+    from stream.bars import Bars, wide_console
 
     with Bars() as bars:
         comparison = compare(
@@ -83,9 +81,8 @@ def evaluate(
             stage=bars,
         )
     report = as_dict(comparison)
-    console = Console(width=None if Console().is_terminal else 200)
     for table in tables(report):
-        console.print(table)
+        wide_console().print(table)
     if predictions_out is not None:
         rows = write_rankings(comparison, predictions_out)
         typer.echo(f"Wrote {rows:,} rankings to {predictions_out}.")

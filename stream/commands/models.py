@@ -35,17 +35,18 @@ def list_models(
             held = msgspec.to_builtins(manifest) | {"current": manifest.version == current}
             typer.echo(msgspec.json.encode(held).decode())
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from stream.bars import wide_console
+
     table = Table(title=f"Models in {registry.url}", title_justify="left")
-    for column in ("", "version", "model", "data until", "ndcg@10", "best baseline", "published"):
-        table.add_column(column)
+    for column in ("", "version", "model", "ndcg@10", "best baseline"):
+        table.add_column(column, no_wrap=column == "version")
     for manifest in versions:
         own, best = _figures(manifest.name, manifest.metrics)
         serves = "serves" if manifest.version == current else ""
-        table.add_row(serves, manifest.version, manifest.name, manifest.data.until, own, best, manifest.created)
-    Console().print(table)
+        table.add_row(serves, manifest.version, manifest.name, own, best)
+    wide_console().print(table)
 
 
 @models.command()

@@ -195,9 +195,9 @@ def read_log(settings: "Settings", data: Path | None, clock: int, bars: "Bars") 
 
 
 def _print(outcome: "Outcome") -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from stream.bars import wide_console
     from training.evaluation.split import day
     from training.trainer import EMISSION
 
@@ -206,13 +206,15 @@ def _print(outcome: "Outcome") -> None:
         title=f"Judged on {outcome.invoices:,} invoices from {day(outcome.judged.start)} on, none of them known before",
         title_justify="left",
     )
-    table.add_column("model")
-    for name in (*shown, *(EMISSION + name for name in shown[:3])):
-        table.add_column(name, justify="right")
-    for model, values in outcome.metrics.items():
-        row = [values.get(name) for name in (*shown, *(EMISSION + name for name in shown[:3]))]
-        table.add_row(model, *("–" if value is None else f"{value:.4f}" for value in row))
-    Console().print(table)
+    table.add_column("model", no_wrap=True)
+    table.add_column("moment", no_wrap=True)
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for moment, before in (("visit", ""), ("emission", EMISSION)):
+        for model, values in outcome.metrics.items():
+            row = [values.get(before + name) for name in shown]
+            table.add_row(model, moment, *("–" if value is None else f"{value:.4f}" for value in row))
+    wide_console().print(table)
     for remark in outcome.remarks:
         typer.echo(remark)
     typer.echo(outcome.decision.reason)

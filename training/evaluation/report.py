@@ -103,7 +103,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         f"{report['invoices']:,} invoices of {report['customers']:,} customers, {seeds} seed{'s' if seeds > 1 else ''}"
     )
     main = Table(title=title, title_justify="left")
-    main.add_column("model")
+    main.add_column("model", no_wrap=True)
     for metric in columns:
         main.add_column(metric, justify="right")
     for name, model in report["models"].items():
@@ -111,7 +111,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
     found = [main]
     if len(report["models"]) > 1:
         ahead = Table(title=f"{report['best']} is ahead of … by (95 % interval over customers)", title_justify="left")
-        ahead.add_column("model")
+        ahead.add_column("model", no_wrap=True)
         for metric in GAINS:
             ahead.add_column(metric, justify="right")
         for name in report["models"]:
@@ -119,7 +119,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
                 ahead.add_row(name, *(_gain(report["gains"][metric][name]) for metric in GAINS))
         found.append(ahead)
     lengths = Table(title=f"{DECISIVE} by the number of earlier invoices", title_justify="left")
-    lengths.add_column("model")
+    lengths.add_column("model", no_wrap=True)
     sizes = next(iter(report["models"].values()))["by_length"]
     for group, _, _ in LENGTHS:
         lengths.add_column(f"{group} (n = {sizes[group]['n']:,.0f})", justify="right")
