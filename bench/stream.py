@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +108,10 @@ class Bench:
                 words = (self._folder / f"{letter}.log").read_text(errors="replace")[-3_000:]
                 raise RuntimeError(f"({letter}) could not be measured: {error}\n{words}") from error
 
-    def train(self, data: Path | None) -> None:
-        """Train on what lies before the stream, for the variants with a model."""
-        until = datetime.fromtimestamp(self._data.stream[0].date, UTC).strftime("%Y-%m-%d")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
-        environment |= {
-            "NEXTBASKET_NAMESPACE": "bench-c",
-            "NEXTBASKET_REGISTRY": str(self._folder / "registry"),
-            "NEXTBASKET_DIALECT": self._data.dialect,
-        }
-        nextbasket = Path(sys.executable).with_name("nextbasket")
-        where = ["--data", str(data)] if data else []
-        subprocess.run([nextbasket, "train", *where, "--until", until], env=environment, check=True)
+    def train(self) -> None:
+        """Fit a model on what lies before the stream, for the variants with one."""
+        registry = str(self._folder / "registry" / "bench-c")
+        subprocess.run([sys.executable, "-m", "bench.model", registry, str(len(self._data.stream))], check=True)
 
     def take_registry(self, registry: Path) -> None:
         """Serve the model of a registry that is there."""
@@ -199,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if chosen.registry:
                 bench.take_registry(chosen.registry)
             else:
-                bench.train(settings.data)
+                bench.train()
             bench.share_model()
         for letter in chosen.only:
             results[letter] = bench.run(letter)
