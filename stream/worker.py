@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 LAST_BATCH_S = 8.0
 """After SIGTERM, how long the batch in hand may take to finish; after that the next worker does it again."""
-LEAVE_S = 8.0
+LEAVE_S = 5.0
 """After that, how long leaving the consumer group may take."""
 LAG_EVERY_S = 5.0
 _NOTICE_S = 0.2
@@ -154,6 +154,9 @@ async def _end_in_order(app: StreamApp, starting: "asyncio.Future[None]") -> Non
     except TimeoutError:
         logger.warning("The batch in hand does not end; it is left to the next worker")
     starting.cancel()
+    # With Kafka away, aiokafka's tasks fall over each other from here on; they are going anyway.
+    threading.excepthook = lambda args: logger.debug("%s fell over: %r", args.thread, args.exc_value)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         async with asyncio.timeout(LEAVE_S):
             await app.stop()

@@ -1,6 +1,7 @@
 """``nextbasket worker``: the stream, until SIGTERM."""
 
 import os
+import signal
 
 import typer
 
@@ -14,6 +15,8 @@ def worker() -> None:
 
     Example: NEXTBASKET_KAFKA_BROKERS=localhost:9092 NEXTBASKET_REDIS_URL=redis://localhost nextbasket worker
     """
+    # Until the worker has begun there is nothing to end in order.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # Before numpy is loaded: its threads would only take the one core from the event loop, and make runs differ.
     for name in THREADS:
         os.environ[name] = "1"
