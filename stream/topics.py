@@ -1,6 +1,9 @@
 """The topics a worker needs, created where they are missing."""
 
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -20,6 +23,10 @@ DEAD_LETTER_DAYS = 365
 
 EVENT_OVERHEAD_BYTES = 48_588
 """What a record adds to an event at most; with the default of 1,000,000 bytes an event this is Kafka's own default."""
+
+
+_AROUND = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state .*\)$")
+"""What librdkafka puts around the reason for a failed connection."""
 
 
 def wanted_topics(settings: Settings) -> list[NewTopic]:
@@ -58,23 +65,31 @@ def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
         BrokerUnavailable: Kafka does not answer, or refuses.
         SettingsError: No broker is set.
     """
-    try:
-        return _ensure(settings, timeout_s)
-    except KafkaException as error:
-        raise BrokerUnavailable(f"{settings.kafka_brokers}: {error.args[0].str()}") from error
+    with _admin(settings) as admin:
+        cluster = admin.list_topics(timeout=timeout_s)
+        missing = [topic for topic in wanted_topics(settings) if topic.topic not in cluster.topics]
+        if not missing:
+            return []
+        if str(cluster.cluster_id).startswith("mockCluster"):
+            # The embedded broker knows no CreateTopics; it makes a topic of four partitions when first asked about it.
+            for topic in missing:
+                admin.list_topics(topic.topic, timeout=timeout_s)
+            return [topic.topic for topic in missing]
+        return _create(admin, missing, timeout_s)
 
 
-def _ensure(settings: Settings, timeout_s: float) -> list[str]:
-    admin = AdminClient(confluent_config(settings))
-    cluster = admin.list_topics(timeout=timeout_s)
-    missing = [topic for topic in wanted_topics(settings) if topic.topic not in cluster.topics]
-    if not missing:
-        return []
-    if str(cluster.cluster_id).startswith("mockCluster"):
-        # The embedded broker knows no CreateTopics; it makes a topic, with four partitions, when first asked about it.
-        for topic in missing:
-            admin.list_topics(topic.topic, timeout=timeout_s)
-        return [topic.topic for topic in missing]
+def existing_topics(settings: Settings, *, timeout_s: float = 10.0) -> set[str]:
+    """The names of all topics that are there; asking creates none.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer, or refuses.
+        SettingsError: No broker is set.
+    """
+    with _admin(settings) as admin:
+        return set(admin.list_topics(timeout=timeout_s).topics)
+
+
+def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> list[str]:
     created = []
     for name, future in admin.create_topics(missing, operation_timeout=timeout_s, request_timeout=timeout_s).items():
         try:
@@ -87,6 +102,20 @@ def _ensure(settings: Settings, timeout_s: float) -> list[str]:
     if created:
         logger.info("Created topics %s", ", ".join(sorted(created)))
     return created
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[AdminClient]:
+    """A client whose failures say why, for example that the password is wrong, and not only that nothing came back."""
+    causes: list[KafkaError] = []
+    admin = AdminClient(confluent_config(settings, error_cb=causes.append, log_level=0))
+    try:
+        yield admin
+    except KafkaException as error:
+        admin.poll(0)
+        reasons = [one.str() for one in causes if one.code() != KafkaError._ALL_BROKERS_DOWN]
+        said = _AROUND.sub("", reasons[0] if reasons else error.args[0].str())
+        raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {said}") from error
 
 
 def _retention(days: int) -> int:

@@ -26,8 +26,12 @@ def redrive(
     from stream.publisher import MAX_MESSAGE_BYTES
     from stream.redrive import TooScattered
     from stream.redrive import redrive as send_back
+    from stream.topics import existing_topics
 
     settings = load_settings()
+    if settings.topics.dead_letter not in existing_topics(settings):
+        typer.echo(f"There is no topic {settings.topics.dead_letter}: nothing was ever dead-lettered.")
+        return
     consumer = KafkaConsumer(
         **kafka_python_config(
             settings,
