@@ -5,11 +5,17 @@ import sys
 
 from state.settings import Settings
 
-FOREIGN = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.app", "stream.intake")
+FOREIGN = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.intake")
 """Loggers of libraries (Faust's services log under the name of the module that derives from them)."""
+
+SELF_ABSORBED = ("mode.timers", "stream.app")
+"""Loggers that warn of late timers and of rebalances in a row: an outage makes both, and is said itself."""
 
 CHATTY = ("aiokafka", "kafka", "stream.connection")
 """Loggers of clients that, in an outage, say the same many times a second."""
+
+KINDS = 1_000
+"""Kinds of messages remembered at most; a client may put what changes into the text itself."""
 
 
 def configure_logging(settings: Settings) -> None:
@@ -31,6 +37,8 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     # Their news are about their own machinery, and ours says what matters of it.
+    for name in SELF_ABSORBED:
+        logging.getLogger(name).setLevel(logging.ERROR)
     for name in FOREIGN:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     handler.addFilter(SaidBefore())
@@ -50,5 +58,7 @@ class SaidBefore(logging.Filter):
             return True
         if record.created - self._said.get(record.msg, -self._quiet_s) < self._quiet_s:
             return False
+        if len(self._said) >= KINDS:
+            self._said.clear()
         self._said[record.msg] = record.created
         return True
