@@ -126,8 +126,13 @@ class BasketScorer:
             predictions.extend(self._predict(histories[start : start + AT_ONCE], items, now, k))
         return predictions
 
+    def knowledge_at(self, now: int) -> Knowledge:
+        """What everybody's baskets taught, as a prediction at ``now`` may use it: in service the newest there is."""
+        return self.knowledge
+
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        view = build_view(histories, items, now, self.knowledge, self.limits)
+        knowledge = self.knowledge_at(now)
+        view = build_view(histories, items, now, knowledge, self.limits)
         ranked = rank(view, self.network.logits(view))
         own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
         predictions = []
@@ -141,7 +146,7 @@ class BasketScorer:
                 best.log_softmax, view.person[customer, MEAN_SIZE].astype(np.float64)
             )
             mine = slice(own_ends[customer], own_ends[customer + 1])
-            said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], self.knowledge)
+            said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], knowledge)
             own_rows = view.own.row[mine]
             candidates = [
                 Candidate(_code(row, view, items), chance, None if by < 0 else _code(int(own_rows[by]), view, items))

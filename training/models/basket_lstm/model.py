@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -43,6 +43,23 @@ CALIBRATED_DEPTH = 20
 """Probabilities are fitted to the first items of each ranking: those are what is shown."""
 MAX_EXAMPLES = 60_000
 """About 10 kB each in memory: of a longer log only the newest moments are learnt from."""
+
+
+class PrequentialScorer(BasketScorer):
+    """The scorer as it is judged: at a moment before the end of the data it knows only what was known then.
+
+    An emission that is judged was often made long before the weights were fitted. Item-to-item weights fitted on the
+    very baskets they then read say too much of them, which neither training nor service ever sees.
+    """
+
+    def __init__(self, version: str, *, until: int, staleness: Staleness, **fitted: Any) -> None:
+        super().__init__(version, **fitted)
+        self._until = until
+        self._staleness = staleness
+
+    def knowledge_at(self, now: int) -> Knowledge:
+        """The knowledge fitted at or before ``now``, as in training."""
+        return self.knowledge if now >= self._until else self._staleness.at(now)
 
 
 class FittedBasketLstm:
@@ -101,15 +118,18 @@ class BasketLstm:
         generator = np.random.default_rng(seed)
         # One thread for BLAS: its matrices are small here, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
-            material = self._collect(invoices, until, generator, _part(progress, 0, 400))
+            staleness = Staleness(invoices, until)
+            material = self._collect(invoices, until, staleness, generator, _part(progress, 0, 400))
             network = BasketNetwork(input_sizes(len(VARIANTS)))
             fit_network(network, material.learnt, material.held, self._schedule, generator, _part(progress, 400, 990))
             numpy_network = NumpyNetwork(network.arrays(), input_sizes(len(VARIANTS)))
             calibration = calibrate(numpy_network, material.judged)
             knowledge = Knowledge.fit(invoices, until)
         bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
-        scorer = BasketScorer(
+        scorer = PrequentialScorer(
             "unpublished",
+            until=until,
+            staleness=staleness,
             network=numpy_network,
             knowledge=knowledge,
             calibration=calibration,
@@ -120,7 +140,12 @@ class BasketLstm:
         return FittedBasketLstm(scorer, network)
 
     def _collect(
-        self, invoices: Sequence[Invoice], until: int, generator: np.random.Generator, progress: Progress
+        self,
+        invoices: Sequence[Invoice],
+        until: int,
+        staleness: Staleness,
+        generator: np.random.Generator,
+        progress: Progress,
     ) -> "_Material":
         dates = targets(invoices, until)[-max(self._max_examples // 2, 1) :]
         if len(dates) < LEAST_TARGETS:
@@ -133,7 +158,7 @@ class BasketLstm:
         learnt: list[Example] = []
         held: list[Example] = []
         judged: list[tuple[View, NDArray[np.bool_]]] = []
-        seen = views(invoices, Staleness(invoices, until), dates[0], until, self._window, self._limits)
+        seen = views(invoices, staleness, dates[0], until, self._window, self._limits)
         for number, (date, view, bought) in enumerate(seen):
             example = sample(view, bought, Sampling(), generator)
             if example is not None:
