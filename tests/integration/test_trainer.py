@@ -130,6 +130,8 @@ def test_train_reads_the_topic(
     from stream.exit_codes import ExitCode
     from training.registry import Registry
 
+    # The topic alone: a table in the environment would be read, too.
+    monkeypatch.delenv("NEXTBASKET_DATA", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     ensure_topics(settings)
