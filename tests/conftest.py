@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: a Kafka, a Redis, and settings with a namespace of their own for every test."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ EMBEDDED_API_VERSION = "2.3"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs us in the background ignores Ctrl-C for us, and what tests start would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     services = Services()
     if services.require_real and (reason := services.not_real()):
         raise pytest.UsageError(f"{REQUIRE_VARIABLE} is set: {reason}")
