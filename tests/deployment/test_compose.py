@@ -184,7 +184,12 @@ def test_redis_starts_as_configured(services: dict[str, Service], tmp_path: Path
                     assert process.poll() is None
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
-            wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "maxmemory": str(2 * 1024**3)}
+            wanted = {
+                "appendonly": "yes",
+                "appendfsync": "always",
+                "maxmemory-policy": "noeviction",
+                "maxmemory": str(2 * 1024**3),
+            }
             assert client.config_get(*wanted) == wanted
         with Redis(port=port) as stranger, pytest.raises(RedisError, match=r"(?i)authenticat"):
             stranger.ping()
