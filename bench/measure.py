@@ -19,6 +19,10 @@ LATENCY_SECONDS = 10.0
 SETTLE_SECONDS = 2.0
 """Of the steady stream, this much at its beginning is not counted."""
 FLOOD_LIMIT_S = 120.0
+LINGER_MS = 5
+"""As a storefront's client would be set, which sends thousands a second; it is part of the latency."""
+TICK_SECONDS = 0.005
+"""The steady stream goes out in portions this far apart."""
 
 Event = tuple[bytes, bytes]
 """Key and value."""
@@ -64,7 +68,12 @@ class Result:
 def measure(variant: Variant, events: Sequence[Event], brokers: str, log: Any) -> Result:
     """Run a variant's process through warm-up, flood and steady stream."""
     producer = Producer(
-        {"bootstrap.servers": brokers, "linger.ms": 0, "log_level": 0, "queue.buffering.max.messages": 1_000_000}
+        {
+            "bootstrap.servers": brokers,
+            "linger.ms": LINGER_MS,
+            "log_level": 0,
+            "queue.buffering.max.messages": 1_000_000,
+        }
     )
     group = Group(brokers, variant.group, variant.topics[0])
     process = subprocess.Popen(variant.command, env=variant.environment, stdout=log, stderr=log)
@@ -131,25 +140,27 @@ def _latency(variant: Variant, result: Result, events: Sequence[Event], producer
     count = min(len(events), int(rate * (LATENCY_SECONDS + SETTLE_SECONDS)))
     sent: dict[tuple[Any, ...], float] = {}
     places: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    identities = [("id", json.loads(value)["id"]) for _, value in events[:count]]
     answers.skip()
     arrived: list[tuple[float, bytes]] = []
     ending = threading.Event()
     listener = threading.Thread(target=answers.listen, args=(arrived, ending))
     listener.start()
     start = time.perf_counter()
-    for place in range(count):
-        due = start + place / rate
-        while (pause := due - time.perf_counter()) > 0:
-            producer.poll(min(pause, 0.01))
-        key, value = events[place]
-        identity = ("id", json.loads(value)["id"])
+    place = 0
+    while place < count:
+        # What is due goes out together: a feeder that woke for each event would take a core from those it measures.
+        due = min(count, int((time.perf_counter() - start) * rate) + 1)
+        for (key, value), identity in zip(events[place:due], identities[place:due], strict=True):
 
-        def confirmed(error: Any, message: Any, identity: tuple[Any, ...] = identity) -> None:
-            places["at", message.partition(), message.offset()] = identity
+            def confirmed(error: Any, message: Any, identity: tuple[Any, ...] = identity) -> None:
+                places["at", message.partition(), message.offset()] = identity
 
-        sent[identity] = time.perf_counter()
-        producer.produce(variant.topics[0], value, key, on_delivery=confirmed)
+            sent[identity] = time.perf_counter()
+            producer.produce(variant.topics[0], value, key, on_delivery=confirmed)
+        place = due
         producer.poll(0)
+        time.sleep(TICK_SECONDS)
     producer.flush(30)
     time.sleep(1.0 + 2 * result.latency_p99_ms / 1000)
     ending.set()

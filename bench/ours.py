@@ -1,6 +1,6 @@
-"""(b) to (e): our worker with and without its model, and its processor without Faust.
+"""(b) and (e): our worker without its model, and its processor without Faust.
 
-Run as ``python -m bench.ours whole|no-model|bare`` with the worker's own settings.
+Run as ``python -m bench.ours no-model|bare`` with the worker's own settings.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from stream.patience import Patience
 from stream.processor import Processor
 from stream.publisher import KafkaPublisher
 from stream.topics import ensure_topics
-from stream.worker import run_worker, serve
+from stream.worker import serve
 
 
 def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event, Metrics], None]) -> None:
@@ -86,14 +86,12 @@ def main(kind: str) -> None:
     settings = load_settings()
     configure_logging(settings)
     match kind:
-        case "whole":
-            run_worker(settings)
         case "no-model":
             run(settings, with_faust)
         case "bare":
             run(settings, without_faust)
         case _:
-            raise SystemExit(f"{kind} is none of whole, no-model, bare")
+            raise SystemExit(f"{kind} is none of no-model, bare")
 
 
 if __name__ == "__main__":

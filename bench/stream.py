@@ -40,7 +40,10 @@ TITLES = {
 }
 FLOODS = {"a": 15_000, "b": 40_000, "c": 30_000, "d": 2_500, "e": 40_000, "f": 60}
 WARM_UPS = {"a": 1_000, "b": 2_000, "c": 2_000, "d": 200, "e": 2_000, "f": 5}
-OURS = {"b": "no-model", "c": "whole", "d": "whole", "e": "bare"}
+OURS = "bcde"
+WITHOUT_MODEL = {"b": "no-model", "e": "bare"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""As ``nextbasket worker`` sets for itself."""
 
 Ratio = tuple[str, float, str, bool]
 """What, how much, the aim, whether it is met."""
@@ -82,13 +85,17 @@ class Bench:
         ensure_topics(settings)
         if letter in OURS:
             self._remember_past(own)
-            command = [sys.executable, "-m", "bench.ours", OURS[letter]]
+            command = [str(Path(sys.executable).with_name("nextbasket")), "worker"]
+            if letter in WITHOUT_MODEL:
+                command = [sys.executable, "-m", "bench.ours", WITHOUT_MODEL[letter]]
         else:
             module = {"a": "idiomatic", "f": "naive"}[letter]
             command = [sys.executable, "-m", f"bench.{module}", "--datadir", str(self._folder / module)]
             command += ["worker", "--without-web", "--loglevel", "warn"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
         environment |= own | {"BENCH_BROKERS": self._brokers, "BENCH_NAMESPACE": namespace, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if letter in WITHOUT_MODEL:
+            environment |= ONE_THREAD
         variant = Variant(
             letter,
             TITLES[letter],
