@@ -1,0 +1,162 @@
+"""A page: sections of text, figures and tables, rendered as one HTML file that needs nothing beside it.
+
+    draw_curve: Callable[[matplotlib.figure.Figure], None]
+    curve = Figure("loss", style.draw("Loss by epoch", draw_curve), "Line chart: loss by epoch.", "It falls to 2.1.")
+    page = Page("Evaluation", "What was judged.", [Section("Training", "How it went.", [curve])])
+    Path("report.html").write_text(render(page), encoding="utf-8")
+    save_pictures(page, Path("pictures"))
+
+All text is plain text: it is escaped, so that a description such as ``<b>`` is shown as it is. Pictures are inlined, no
+script runs, nothing is fetched (a content security policy forbids it), and the page follows the reader's light or dark
+scheme. The same page gives the same bytes.
+"""
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from training.report.style import HALF, Picture
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture and the sentence that says what it shows.
+
+    Attributes:
+        name: Its file's name without an ending, unique in the page: small letters, digits and hyphens.
+        picture: What ``style.draw`` gave.
+        alt: What kind of picture of what it is, for whoever cannot see it.
+        sentence: What it shows, with numbers from the data.
+    """
+
+    name: str
+    picture: Picture
+    alt: str
+    sentence: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file."""
+        return f"{self.name}.{self.picture.kind}"
+
+    @property
+    def half(self) -> bool:
+        """Whether two of its kind go side by side."""
+        return self.picture.size == HALF
+
+    @property
+    def source(self) -> str:
+        """The picture as a data URI."""
+        media = {"svg": "image/svg+xml", "png": "image/png"}[self.picture.kind]
+        return f"data:{media};base64,{base64.b64encode(self.picture.content).decode()}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table; cells are text, written as they shall be read (``f"{value:,}"``).
+
+    Attributes:
+        caption: What it holds, one sentence; may be empty.
+        columns: Headings.
+        rows: Cells, each row as long as ``columns``.
+        texts: How many columns from the left are text; the others are numbers, aligned to the right.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with a paragraph, then figures and tables in their order; the table of contents lists the heading."""
+
+    title: str
+    text: str = ""
+    blocks: Sequence[Figure | Table] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Where a link to it goes."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report.
+
+    Attributes:
+        title: Of the document.
+        lead: The paragraph below the title.
+        sections: In their order, with distinct titles.
+        facts: The few numbers to see first: what it is ("customers"), and its value ("4,372").
+        footer: How the report was made, so that it can be made again.
+    """
+
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    facts: Sequence[tuple[str, str]] = ()
+    footer: str = ""
+
+    def figures(self) -> Iterator[Figure]:
+        """All figures in their order."""
+        for section in self.sections:
+            yield from (block for block in section.blocks if isinstance(block, Figure))
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    sections = [(section, list(_groups(section.blocks))) for section in page.sections]
+    return _template().render(page=page, sections=sections)
+
+
+def save_pictures(page: Page, folder: Path) -> list[Path]:
+    """Write every picture into a folder, which is made; files of the same name are replaced, others stay.
+
+    Returns:
+        The files, in the order of the page.
+
+    Raises:
+        OSError: The folder cannot be made or written into.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for figure in page.figures():
+        path = folder / figure.file_name
+        path.write_bytes(figure.picture.content)
+        written.append(path)
+    return written
+
+
+def _groups(blocks: Sequence[Figure | Table]) -> Iterator[list[Figure | Table]]:
+    """Blocks that stand in one row of the page: neighbouring half-size figures together, all else alone."""
+    row: list[Figure | Table] = []
+    for block in blocks:
+        if isinstance(block, Figure) and block.half:
+            row.append(block)
+            continue
+        if row:
+            yield row
+            row = []
+        yield [block]
+    if row:
+        yield row
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("training.report", ""),
+        autoescape=True,  # descriptions of items are whatever somebody typed
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")

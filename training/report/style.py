@@ -1,0 +1,186 @@
+"""The look of every figure: one restrained style, drawn without any state that outlives the drawing.
+
+Colours are told apart by people who see colours differently (Okabe and Ito 2008), and an SVG carries the colours it has
+on a dark page, so that it follows the reader's scheme wherever it is shown.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+WIDE = (10.0, 4.2)
+"""Inches of a figure as wide as the page."""
+HALF = (4.9, 3.7)
+"""Inches of a figure of which two stand side by side."""
+
+PAPER = "#ffffff"
+INK = "#24292f"
+MUTED = "#656d76"
+GRID = "#d8dee4"
+BLUE = "#0072b2"
+VERMILION = "#d55e00"
+GREEN = "#009e73"
+PURPLE = "#aa4499"
+ORANGE = "#b8860b"
+SKY = "#56b4e9"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+"""For series, in this order; a single series is blue, what stands out in it vermilion."""
+
+DARK = {
+    PAPER: "#161b22",
+    INK: "#e6edf3",
+    MUTED: "#9198a1",
+    GRID: "#30363d",
+    BLUE: "#58a6d8",
+    VERMILION: "#f08a4b",
+    GREEN: "#2fbf97",
+    PURPLE: "#d48ac8",
+    ORANGE: "#dcae3d",
+}
+"""What each colour becomes on a dark page; all others stay."""
+
+HEAT = LinearSegmentedColormap.from_list("heat", ["#eaf3f9", "#7fb8da", "#0072b2", "#00395a"])
+"""For the cells of a matrix, from few to many."""
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with Matplotlib: the same picture on every machine
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,  # a description may hold a dollar sign
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    "patch.linewidth": 0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "nextbasket",  # the same figure gives the same bytes
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure: the bytes of an SVG or PNG file, and its size in inches."""
+
+    content: bytes
+    kind: Literal["svg", "png"]
+    size: tuple[float, float]
+
+
+def draw(
+    title: str,
+    paint: Callable[[Figure], None],
+    *,
+    size: tuple[float, float] = WIDE,
+    kind: Literal["svg", "png"] = "svg",
+) -> Picture:
+    """Draw a figure in the style of the reports.
+
+    Args:
+        title: Stands above the figure.
+        paint: Draws into an empty figure (``axes = figure.subplots()``, then plot); everything it makes has the style.
+        size: ``WIDE`` or ``HALF``.
+        kind: ``png`` for a figure of very many marks; it does not follow a dark page.
+    """
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in a label is no failure
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        paint(figure)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+        buffer = io.BytesIO()
+        if kind == "svg":
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+            return Picture(_follow_scheme(buffer.getvalue()), kind, size)
+        figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+        return Picture(buffer.getvalue(), kind, size)
+
+
+def _follow_scheme(svg: bytes) -> bytes:
+    """Give an SVG its dark colours: rules that beat the ``style`` attributes into which Matplotlib writes colours."""
+    rules = "".join(
+        f'[style*="{use}: {light}"]{{{use}:{dark} !important}}'
+        for light, dark in DARK.items()
+        for use in ("fill", "stroke")
+    )
+    style = f"<style>@media screen and (prefers-color-scheme: dark){{{rules}}}</style>"
+    return re.sub(rb"(<svg [^>]*>)", lambda found: found[1] + style.encode(), svg, count=1)
+
+
+def thousands(axis: Axis, unit: str = "") -> None:
+    """Whole numbers with separators on an axis, large ones as 1.2 M; ``unit`` stands before them (``£``)."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{unit}{short(value)}"))
+
+
+def percent(axis: Axis) -> None:
+    """Shares of 1 as percentages on an axis."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g}%"))
+
+
+def whole(axis: Axis) -> None:
+    """Only whole numbers on an axis."""
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def short(value: float) -> str:
+    """A number as people read it: 950, 12,300, 1.2 M; two digits behind the point below 10."""
+    for size, letter in ((1e9, " bn"), (1e6, " M")):
+        if abs(value) >= size:
+            return f"{value / size:,.2f}".rstrip("0").rstrip(".") + letter
+    if abs(value) >= 10 or float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.2g}"
+
+
+def bars(
+    figure: Figure, names: Sequence[str], values: Sequence[float], *, labels: Sequence[str] = (), colour: str = BLUE
+) -> None:
+    """Horizontal bars, the first on top, each with its label behind it instead of an axis.
+
+    Args:
+        figure: An empty figure.
+        names: What stands before each bar.
+        values: Lengths.
+        labels: What stands behind each bar; the values unless given.
+        colour: Of all bars.
+    """
+    axes = figure.subplots()
+    places = range(len(values))
+    axes.barh(places, values, color=colour, height=0.72)
+    axes.set_yticks(places, names, color=INK)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.spines["left"].set_visible(False)
+    for place, value, label in zip(places, values, labels or [short(value) for value in values], strict=True):
+        axes.annotate(label, (max(value, 0), place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.margins(x=0.14, y=0.01)
+    axes.set_xlim(left=min(0, *values) if values else 0)
