@@ -102,6 +102,7 @@ class Settings(BaseModel):
     namespace: Annotated[str, AfterValidator(_namespace)] = ""
     data: Path | None = None
     cache: Path = Field(default_factory=default_cache)
+    text_encoder: Annotated[str, Field(min_length=1)] = "offline"
 
     # How to talk to Kafka.
     kafka_security_protocol: Annotated[

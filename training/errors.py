@@ -2,8 +2,9 @@
 
 TrainingError
 ├── TooLittleData     the log is too small, has one customer only, or nobody bought twice
-├── UnknownModel      no model has this name
-└── SplitError        dates that are none, reversed, or outside the data
+├── UnknownModel      no model has this name, or it takes no such option
+├── SplitError        dates that are none, reversed, or outside the data
+└── TextEncoderUnavailable  the encoder of descriptions cannot be had
 
 The names say what is the matter; "Error" behind each would add nothing (hence N818).
 """
@@ -18,8 +19,12 @@ class TooLittleData(TrainingError):
 
 
 class UnknownModel(TrainingError):
-    """No model has this name; the message lists those there are."""
+    """No model has this name, or it takes no such option; the message lists those there are."""
 
 
 class SplitError(TrainingError):
     """Dates are no dates, reversed, or leave nothing on one side."""
+
+
+class TextEncoderUnavailable(TrainingError):
+    """The encoder of descriptions that the settings name cannot be had; the message says what can be set instead."""

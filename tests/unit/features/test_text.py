@@ -1,0 +1,230 @@
+"""Text vectors: the numpy side against scikit-learn, the Hub's real loading path, the cache, and files."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+
+from state.invoice import Invoice, Line
+from training.errors import TextEncoderUnavailable
+from training.features.text import (
+    MAX_CHARS,
+    TEXTS,
+    VECTORS,
+    WIDTH,
+    KnownVectors,
+    TermVectors,
+    TextEncoder,
+    load_text,
+    terms,
+)
+from training.models.text_encoders import descriptions_before, embed, fit_offline, make_encoder
+
+COLOURS = ("RED", "BLUE", "PINK", "GREEN", "IVORY", "SILVER", "BLACK")
+THINGS = ("RETROSPOT MUG", "HEART T-LIGHT HOLDER", "LUNCH BAG", "PAPER CHAIN KIT", "CAKE STAND", "NAPKINS, PACK OF 20")
+DESCRIPTIONS = [f"{colour} {thing}" for colour in COLOURS for thing in THINGS] + [
+    f"{thing} {size}" for thing in THINGS for size in ("SMALL", "LARGE", "50'S CHRISTMAS")
+]
+
+
+@pytest.fixture(scope="module")
+def offline() -> TermVectors:
+    return fit_offline(DESCRIPTIONS)
+
+
+def test_terms_are_words_and_grams_within_them() -> None:
+    assert terms("Red M") == [" re", "red", "ed ", " red", "red ", " red ", " m "]
+    assert terms("  ") == []
+    assert terms("é!") == [" é "]
+
+
+def test_numpy_gives_what_scikit_learn_gives(offline: TermVectors) -> None:
+    texts = sorted(DESCRIPTIONS)
+    tfidf = TfidfVectorizer(analyzer=terms, vocabulary=offline.texts)
+    svd = TruncatedSVD(min(WIDTH, len(texts)), random_state=0)
+    reduced = svd.fit_transform(tfidf.fit_transform(texts))
+    unheard = ["RED CAKE HOLDER", "purple lunch chain", "PAPER PAPER PAPER napkins"]
+    for described, expected in ((texts, reduced), (unheard, svd.transform(tfidf.transform(unheard)))):
+        assert offline.encode(described)[:, : expected.shape[1]] == pytest.approx(normalize(expected), abs=1e-5)
+
+
+def test_vectors_have_length_1_and_similar_descriptions_are_near(offline: TermVectors) -> None:
+    red, blue, bag, new = offline.encode(
+        ["RED RETROSPOT MUG", "BLUE RETROSPOT MUG", "PINK LUNCH BAG", "red retrospot mugs"]
+    )
+    assert np.linalg.norm([red, blue, bag, new], axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert red @ new > red @ blue > red @ bag
+
+
+@pytest.mark.parametrize("description", [None, "", "   ", "?!", "xyzzyx", "\x00"])
+def test_what_says_nothing_is_zeros(offline: TermVectors, description: str | None) -> None:
+    assert not offline.encode([description]).any()
+
+
+def test_the_order_of_descriptions_and_their_repetition_change_nothing(offline: TermVectors) -> None:
+    again = fit_offline([*reversed(DESCRIPTIONS), *DESCRIPTIONS[:9], f" {DESCRIPTIONS[0]} "])
+    assert again.texts == offline.texts
+    assert np.array_equal(again.vectors, offline.vectors)
+
+
+def test_what_lies_behind_the_bound_is_not_read(offline: TermVectors) -> None:
+    long = "RED MUG ".ljust(MAX_CHARS)
+    assert np.array_equal(offline.encode([long + "LUNCH BAG"]), offline.encode([long]))
+
+
+def test_a_vector_that_was_given_away_can_be_changed_without_harm(offline: TermVectors) -> None:
+    first = offline.encode(["RED LUNCH BAG"])
+    first *= 0.0
+    assert offline.encode(["RED LUNCH BAG"]).any()
+
+
+@pytest.mark.parametrize("descriptions", [[], ["A"], ["MUG"], ["MUG", "CUP"], ["A B", "B A"], ["?", ""]])
+def test_a_shop_with_next_to_nothing_to_read(descriptions: list[str]) -> None:
+    encoded = fit_offline(descriptions).encode([*descriptions, "MUG"])
+    assert encoded.shape == (len(descriptions) + 1, WIDTH)
+    assert np.isfinite(encoded).all()
+
+
+def test_known_vectors_are_looked_up_and_the_rest_is_zeros() -> None:
+    known = KnownVectors.of(["MUG", "CUP"], np.asarray([[3.0, 4.0], [0.0, 0.0]], np.float32))
+    encoded = known.encode([" MUG ", "CUP", "mug", None, ""])
+    assert encoded == pytest.approx(np.asarray([[0.6, 0.8], [0, 0], [0, 0], [0, 0], [0, 0]]))
+    assert KnownVectors.of_nothing(3).encode(["MUG"]).shape == (1, 3)
+
+
+@pytest.mark.parametrize("which", ["offline", "known", "nothing"])
+def test_a_file_answers_as_what_was_saved(which: str, offline: TermVectors, tmp_path: Path) -> None:
+    encoders: dict[str, TextEncoder] = {
+        "offline": offline,
+        "known": KnownVectors(["MUG"], np.ones((1, 512), np.float32)),
+        "nothing": TermVectors.of_nothing(),
+    }
+    encoders[which].save(tmp_path)
+    loaded = load_text(tmp_path)
+    asked = ["MUG", "RED RETROSPOT MUG", "unheard of", None]
+    assert type(loaded) is type(encoders[which])
+    assert np.array_equal(loaded.encode(asked), encoders[which].encode(asked))
+
+
+@pytest.mark.parametrize(
+    ("texts", "vectors"),
+    [
+        ({"encoder": "Unheard", "texts": ["MUG"]}, np.ones((1, 2), np.float32)),
+        ({"encoder": "TermVectors", "texts": ["MUG", "MUG"]}, np.ones((2, 2), np.float32)),
+        ({"encoder": "KnownVectors", "texts": ["MUG"]}, np.ones((2, 2), np.float32)),
+        ({"encoder": "KnownVectors", "texts": ["MUG"]}, np.ones((1, 2), np.float64)),
+        ({"encoder": "KnownVectors", "texts": ["MUG"]}, np.asarray([[np.nan]], np.float32)),
+        ({"encoder": "KnownVectors", "texts": ["MUG"]}, np.asarray([{}], object)),
+        ({"texts": ["MUG"]}, np.ones((1, 2), np.float32)),
+    ],
+)
+def test_a_damaged_file_is_refused(texts: object, vectors: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / TEXTS).write_bytes(msgspec.json.encode(texts))
+    np.savez(tmp_path / VECTORS, vectors=vectors)
+    with pytest.raises((ValueError, msgspec.MsgspecError)):
+        load_text(tmp_path)
+
+
+def test_only_descriptions_known_by_then_are_learnt_from() -> None:
+    log = [
+        Invoice("1", "ann", 10, (Line("a", 1000, 1.0, " MUG "), Line("b", 1000, 1.0), Line("c", -1000, 1.0, "CUP"))),
+        Invoice("2", "bob", 20, (Line("a", 1000, 1.0, "RED MUG"),)),
+    ]
+    assert descriptions_before(log, 20) == ["CUP", "MUG"]
+    assert descriptions_before(log, 21) == ["CUP", "MUG", "RED MUG"]
+
+
+class Sentences(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+    """Has the signature of the Universal Sentence Encoder; 512 numbers that depend on the text alone, and counts."""
+
+    def __init__(self, width: int = 512) -> None:
+        super().__init__()
+        self.width = width
+        self.projection = tf.Variable(tf.random.stateless_normal([256, width], seed=[1, 2]))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)  # type: ignore[untyped-decorator]
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        letters = tf.one_hot(tf.cast(tf.io.decode_raw(texts, tf.uint8, fixed_length=64), tf.int32), 256)
+        return tf.linalg.matmul(tf.reduce_sum(letters, axis=1), self.projection)
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel as ``tensorflow_hub.load`` finds it at a local path."""
+    folder = tmp_path_factory.mktemp("sentences")
+    tf.saved_model.save(Sentences(), str(folder))
+    return folder
+
+
+def test_an_encoder_of_the_hub_is_loaded_and_its_vectors_are_kept(sentences: Path, tmp_path: Path) -> None:
+    encoder = make_encoder([" RED MUG", "BLUE CUP", "RED MUG"], str(sentences), tmp_path)
+    assert isinstance(encoder, KnownVectors)
+    assert encoder.texts == ["BLUE CUP", "RED MUG"]
+    expected = normalize(Sentences()(tf.constant(["RED MUG", "BLUE CUP"])).numpy())
+    assert encoder.encode(["RED MUG", "BLUE CUP"]) == pytest.approx(expected, abs=1e-5)
+    assert encoder.width == 512
+    assert not encoder.encode(["GREEN CUP"]).any()
+
+
+def test_what_is_cached_needs_no_encoder(sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embed(["RED MUG", "BLUE CUP"], str(sentences), tmp_path)
+    calls: list[int] = []
+
+    def counted(handle: str) -> object:
+        calls.append(1)
+        return tf.saved_model.load(handle)
+
+    monkeypatch.setattr("tensorflow_hub.load", counted)
+    assert np.array_equal(embed(["RED MUG"], str(sentences), tmp_path).vectors, first.vectors[1:])
+    assert calls == []
+    more = embed(["BLUE CUP", "GREEN BOWL", "RED MUG"], str(sentences), tmp_path)
+    assert calls == [1]
+    assert np.array_equal(more.vectors[[0, 2]], first.vectors)
+
+
+def test_another_model_at_the_same_path_is_another_encoder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    tf.saved_model.save(Sentences(), str(folder))
+    assert embed(["RED MUG"], str(folder), tmp_path).width == 512
+    tf.saved_model.save(Sentences(width=16), str(folder))
+    assert embed(["RED MUG"], str(folder), tmp_path).width == 16
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_damaged_cache_is_made_again(content: bytes, sentences: Path, tmp_path: Path) -> None:
+    first = embed(["RED MUG"], str(sentences), tmp_path)
+    (file,) = (tmp_path / "text_vectors").iterdir()
+    file.write_bytes(content)
+    assert np.array_equal(embed(["RED MUG"], str(sentences), tmp_path).vectors, first.vectors)
+    assert [path.name for path in (tmp_path / "text_vectors").iterdir()] == [file.name]
+
+
+def test_where_there_is_no_encoder_it_is_said_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(TextEncoderUnavailable, match=r"NEXTBASKET_TEXT_ENCODER.*folder.*'offline'"):
+        embed(["RED MUG"], str(tmp_path / "nowhere"), tmp_path)
+    # Port 9 is the discard service: nobody listens there, as where there is no network.
+    with pytest.raises(TextEncoderUnavailable, match=r"http://127\.0\.0\.1:9/encoder/4 cannot be used"):
+        embed(["RED MUG"], "http://127.0.0.1:9/encoder/4", tmp_path)
+
+
+def test_a_model_with_another_signature_is_refused(tmp_path: Path) -> None:
+    class Lengths(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)  # type: ignore[untyped-decorator]
+        def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+            return tf.strings.length(texts)
+
+    tf.saved_model.save(Lengths(), str(tmp_path / "lengths"))
+    with pytest.raises(TextEncoderUnavailable, match=r"gives int32 \[1\] for 1 texts"):
+        embed(["RED MUG"], str(tmp_path / "lengths"), tmp_path)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "nothing"))
+    with pytest.raises(TextEncoderUnavailable, match="cannot be called"):
+        embed(["RED MUG"], str(tmp_path / "nothing"), tmp_path)
+
+
+def test_nothing_to_embed_needs_no_encoder(tmp_path: Path) -> None:
+    assert not embed([], str(tmp_path / "nowhere"), tmp_path).encode(["RED MUG"]).any()
