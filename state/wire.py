@@ -17,6 +17,7 @@ from state.dialect import dialect_named, left_out
 from state.errors import InvalidEvent
 from state.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
+from state.text import mended
 
 EVENT_TYPE = "invoice"
 EVENT_VERSION = 1
@@ -104,6 +105,7 @@ class Decoder:
         # The lines of an invoice come with the same date, one after the other, and products come again and again.
         self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))
         self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
+        self._mended = lru_cache(maxsize=16_384)(mended)
         self._max_number = settings.max_number
         self._max_description_chars = settings.max_description_chars
         self._whole = msgspec.json.Decoder(_Whole)
@@ -193,9 +195,8 @@ class Decoder:
         if not lines or len(lines) > settings.max_lines:
             raise self._wrong("lines", missing=lines is None)
         kept, others = self._lines(lines, names, self._dialect.is_return(invoice_no))
-        country = event.country.strip() if isinstance(event.country, str) else None
-        if country and len(country) > settings.max_code_chars:
-            country = None
+        country = event.country.strip() if isinstance(event.country, str) else ""
+        country = self._mended(country) if len(country) <= settings.max_code_chars else ""
         return Invoice(invoice_no, customer_id, date, tuple(kept), country or None, others)
 
     def _lines(self, lines: list[_Line], names: _Names, is_return: bool) -> tuple[list[Line], dict[str, int]]:
@@ -228,7 +229,7 @@ class Decoder:
                 continue
             if is_return:
                 thousandths = -abs(thousandths)
-            text = description.strip() or None if description else None
+            text = self._mended(description) or None if description else None
             kept.append(Line(code, thousandths, price, text, line_id))
         return kept, others
 

@@ -12,6 +12,7 @@ import msgspec
 
 from state.dates import DAY, to_datetime, to_iso
 from state.invoice import Invoice
+from training.data.cleaning import Ledger
 from training.data.walk import When, is_purchase
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
@@ -33,6 +34,9 @@ CHAMPION = "champion"
 JUDGED = "judged"
 """Folder in a bundle: the same model fitted without the weeks that it was judged on, so that the next round can judge
 it on weeks it has not seen."""
+
+LEDGER = "ledger.json"
+"""File in a bundle: what the cleaning of its table removed and changed."""
 
 EMISSION = "emission "
 """Before the name of a metric at the emission; without it a metric is at the visit."""
@@ -93,6 +97,7 @@ def train(
     until: int,
     clock: datetime,
     stage: Stage = silent,
+    ledger: Ledger | None = None,
 ) -> Outcome:
     """Do one round.
 
@@ -104,6 +109,7 @@ def train(
         until: End, not included, of the data that may be used, seconds since 1970.
         clock: For the record.
         stage: Told of what is going on.
+        ledger: The account of the table's cleaning, kept in the bundle.
 
     Raises:
         TrainingError: There is too little data, or no such model.
@@ -124,7 +130,7 @@ def train(
     by_moment = _judge(log, scorers, judged, plan.window, stage)
     decision = decide_at_both(plan.model, by_moment, names)
     metrics = _joined(by_moment)
-    bundles = _Publisher(registry, log, metrics, clock)
+    bundles = _Publisher(registry, log, metrics, clock, ledger)
     if not decision.promote:
         version = bundles.publish(plan.model, candidate, judged.start, None)
         promoted = None
@@ -231,17 +237,27 @@ def _joined(by_moment: Mapping[When, Metrics]) -> Metrics:
 class _Publisher:
     """Writes fitted models as bundles of one round."""
 
-    def __init__(self, registry: Registry, log: Sequence[Invoice], metrics: Metrics, clock: datetime) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        log: Sequence[Invoice],
+        metrics: Metrics,
+        clock: datetime,
+        ledger: Ledger | None,
+    ) -> None:
         self._registry = registry
         self._since = to_datetime(log[0].date)
         self._metrics = metrics
         self._clock = clock
+        self._ledger = ledger
 
     def publish(self, name: str, fitted: Fitted, until: int, judged: tuple[Fitted, int] | None) -> str:
         """Publish a model, and in it the same one as it was judged, with the end of its data."""
         with tempfile.TemporaryDirectory(prefix="nextbasket-bundle-") as place:
             folder = Path(place)
             fitted.save(folder)
+            if self._ledger is not None:
+                (folder / LEDGER).write_bytes(msgspec.json.encode(self._ledger))
             if judged is not None:
                 twin, its_until = judged
                 (folder / JUDGED).mkdir()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from state.invoice import Invoice
     from state.settings import Settings
     from stream.bars import Bars
+    from training.data.cleaning import Ledger
     from training.trainer import Outcome, Plan
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -140,7 +141,7 @@ def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Pl
 
     with Bars() as bars:
         clock = int(time.time())
-        log = read_log(settings, data, clock, bars)
+        log, ledger = read_log(settings, data, clock, bars)
         if not log:
             raise Failure(
                 "There are no purchases of known customers to learn from: look at what the cleaning left out.",
@@ -154,13 +155,16 @@ def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Pl
             until=log[-1].date + 1 if until is None else until,
             clock=datetime.now(UTC),
             stage=bars,
+            ledger=ledger,
         )
     _print(outcome)
     return outcome
 
 
-def read_log(settings: "Settings", data: Path | None, clock: int, bars: "Bars") -> Sequence["Invoice"]:
-    """The log of the table and, where brokers are set, of the topic; the cleaning's ledger is printed.
+def read_log(
+    settings: "Settings", data: Path | None, clock: int, bars: "Bars"
+) -> tuple[Sequence["Invoice"], "Ledger | None"]:
+    """The log of the table and, where brokers are set, of the topic; and the cleaning's ledger, which is printed.
 
     Raises:
         Failure: Neither a table nor brokers are given.
@@ -175,23 +179,25 @@ def read_log(settings: "Settings", data: Path | None, clock: int, bars: "Bars") 
     if path is None and not settings.brokers:
         raise Failure("There is nothing to learn from: give --data PATH, or set NEXTBASKET_DATA.", ExitCode.USAGE)
     table_log: list[Invoice] = []
+    ledger = None
     if path is not None:
         bars("reading")
         table = datasets.load(path, timezone=settings.timezone)
         cleaned = cleaning.clean(table, settings, clock=clock)
-        for line in cleaned.ledger.lines():
+        ledger = cleaned.ledger
+        for line in ledger.lines():
             typer.echo(line)
         table_log = invoices(cleaned)
-        settings = settings.model_copy(update={"dialect": cleaned.ledger.dialect})
+        settings = settings.model_copy(update={"dialect": ledger.dialect})
     if not settings.brokers:
-        return table_log
+        return table_log, ledger
     from stream.topic_log import read_topic
 
     topic = read_topic(settings, clock=clock, progress=bars("reading the topic"))
     typer.echo(
         f"topic {settings.topics.invoices}: {topic.events:,} events, {topic.invalid:,} of them invalid and passed over"
     )
-    return merge(table_log, topic.invoices)
+    return merge(table_log, topic.invoices), ledger
 
 
 def _print(outcome: "Outcome") -> None:

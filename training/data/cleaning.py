@@ -1,13 +1,14 @@
-"""Cleaning: named steps from a raw table to the lines that count, with a ledger of what each step left out.
+"""Cleaning: named steps from a raw table to the lines that count, with a ledger of what each removed or changed.
 
 The rules are the stream's own: what ``state.wire`` refuses, ``state.dialect`` leaves out or takes for a return is
-refused, left out and taken here alike; a test feeds the same rows to both. One step more: exact duplicates of a row are
-dropped, as the evaluation protocol wants; a stream need not, since within an invoice the same line counts once.
+refused, left out and taken here alike, and text is mended by the same function; a test feeds the same rows to both. One
+step more: exact duplicates of a row are dropped, as the evaluation protocol wants; a stream need not, since within an
+invoice the same line counts once.
 """
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +19,7 @@ from state.dates import DAY
 from state.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect, dialect_named
 from state.invoice import THOUSAND
 from state.settings import Settings
+from state.text import mended
 from training.data import columns
 from training.data.datasets import Table, mapped
 
@@ -26,27 +28,33 @@ logger = logging.getLogger(__name__)
 DATE = "date"
 """Column of the cleaned lines: seconds since 1970."""
 
+ITEM = "item"
+"""Column of the cleaned lines: the one description of the line's stock code."""
+
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What one rule did: rows before and after it, and why it left rows out."""
+    """What one rule did: rows before and after it, and how many of those after it it changed."""
 
     name: str
     rule: str
     rows_in: int
     rows_out: int
+    changed: int = 0
 
 
 class Ledger(msgspec.Struct, frozen=True):
     """The account of a cleaning: its steps in order, and what is left.
 
-    Purchases are lines with a quantity above 0, which is what the evaluation protocol counts; returns are kept beside
-    them, because the stream nets them out. ``repeated_lines``: lines that occur again within their invoice with the
-    same stock code, quantity and price (or line id); histories count them once.
+    ``notes`` are sentences about what reading the table took for granted. Purchases are lines with a quantity above 0,
+    which is what the evaluation protocol counts; returns are kept beside them, because the stream nets them out.
+    ``repeated_lines``: lines that occur again within their invoice with the same stock code, quantity and price (or
+    line id); histories count them once.
     """
 
     dialect: str
+    notes: tuple[str, ...]
     steps: list[Step]
     purchase_lines: int
     purchase_invoices: int
@@ -57,11 +65,13 @@ class Ledger(msgspec.Struct, frozen=True):
     repeated_lines: int
 
     def lines(self) -> list[str]:
-        """The ledger as text, a step a line, for people to read."""
+        """The ledger as text, a note or a step a line, for people to read."""
         width = max(len(step.rule) for step in self.steps)
         return [
+            *self.notes,
             *(
-                f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.rows_in - step.rows_out:,})"
+                f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.rows_in - step.rows_out:,}"
+                + (f", {step.changed:,} changed)" if step.changed else ")")
                 for step in self.steps
             ),
             f"purchases: {self.purchase_lines:,} lines, {self.purchase_invoices:,} invoices, "
@@ -75,9 +85,10 @@ class Ledger(msgspec.Struct, frozen=True):
 class Cleaned:
     """The lines that count, in the order of the table, and the account of what was left out.
 
-    ``frame`` has ``invoice_no``, ``customer_id``, ``stock_code``, ``description``, ``country``, ``line_id`` (text; the
-    last three may be missing), ``quantity`` (int64, thousandths, negative for a return), ``unit_price`` (float64, above
-    0) and ``date`` (int64, seconds since 1970).
+    ``frame`` has ``invoice_no``, ``customer_id``, ``stock_code``, ``description``, ``country``, ``line_id``, ``item``
+    (text; all but the first three may be missing), ``quantity`` (int64, thousandths, negative for a return),
+    ``unit_price`` (float64, above 0) and ``date`` (int64, seconds since 1970). ``description`` is the line's own, which
+    is all that was known at its date; ``item`` is the one description of its stock code (``item_descriptions``).
     """
 
     frame: pd.DataFrame
@@ -107,16 +118,36 @@ def clean(table: Table, settings: Settings, *, clock: int | None = None) -> Clea
     dialect = dialect_of(table, settings)
     rows = _typed(table.frame, settings, dialect)
     keep = np.ones(len(rows), dtype=bool)
-    steps = []
-    for name, rule, passes in _rules(table.frame, rows, settings, dialect, clock):
+    steps = [Step("parsed", "types parsed: codes as text, numbers, dates", len(rows), len(rows), table.retyped)]
+    for name, rule, passes, changes in _rules(table.frame, rows, settings, dialect, clock):
         before = int(keep.sum())
         keep &= passes.to_numpy(dtype=bool, na_value=False)
-        steps.append(Step(name, rule, before, int(keep.sum())))
+        steps.append(Step(name, rule, before, int(keep.sum()), _changed(table.frame, rows, changes, keep)))
     frame = rows[keep].reset_index(drop=True)
     frame = frame.astype({columns.QUANTITY: "int64", DATE: "int64"})
-    ledger = _account(dialect, steps, frame)
+    frame[ITEM] = frame[columns.STOCK_CODE].map(item_descriptions(frame)).astype("str")
+    returned = int((frame[columns.QUANTITY] < 0).sum())
+    steps.append(
+        Step("cancellation", "cancelled and taken back: set apart as returns", len(frame), len(frame), returned)
+    )
+    renamed = int((frame[columns.DESCRIPTION].fillna("") != frame[ITEM].fillna("")).sum())
+    steps.append(Step("description", "one description per stock code, the newest", len(frame), len(frame), renamed))
+    ledger = _account(dialect, table.notes, steps, frame)
     logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
     return Cleaned(frame, ledger)
+
+
+def item_descriptions(frame: pd.DataFrame) -> pd.Series:
+    """The one description of each stock code, indexed by it: the newest, of one date the larger text.
+
+    It is what the stream's item state holds after the same lines (``state.items.observe``), which only purchases
+    describe; an item that was never bought is described by its returns.
+    """
+    bought = frame[columns.QUANTITY] > 0
+    key = [columns.STOCK_CODE, columns.DESCRIPTION]
+    newest = frame.assign(bought=bought)[[*key, "bought", DATE]].groupby([*key, "bought"], as_index=False).max()
+    ordered = newest.sort_values(["bought", DATE, columns.DESCRIPTION])
+    return ordered.groupby(columns.STOCK_CODE)[columns.DESCRIPTION].last()
 
 
 def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFrame:
@@ -125,8 +156,8 @@ def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFr
     rows[columns.INVOICE_NO] = distinctly(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
     rows[columns.CUSTOMER_ID] = distinctly(raw[columns.CUSTOMER_ID], _customer)
     rows[columns.STOCK_CODE] = distinctly(raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect))
-    rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: text.strip() or None)
-    rows[columns.COUNTRY] = distinctly(raw[columns.COUNTRY], lambda text: _code(text, settings))
+    rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: mended(text) or None)
+    rows[columns.COUNTRY] = distinctly(raw[columns.COUNTRY], lambda text: mended(_code(text, settings) or "") or None)
     rows[columns.LINE_ID] = distinctly(raw[columns.LINE_ID], lambda text: _code(text, settings))
     quantity = raw[columns.QUANTITY]
     taken = (quantity.abs() <= settings.max_number) & (quantity.round(3) == quantity)
@@ -142,27 +173,39 @@ def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFr
 
 def _rules(
     raw: pd.DataFrame, rows: pd.DataFrame, settings: Settings, dialect: Dialect, clock: int | None
-) -> Iterator[tuple[str, str, pd.Series]]:
-    """Name, words and the rows that pass, of each rule in its order."""
+) -> Iterator[tuple[str, str, pd.Series, tuple[str, ...]]]:
+    """Name, words, the rows that pass and the columns that are rewritten, of each rule in its order."""
     code, quantity, price, date = (
         rows[name] for name in (columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE, DATE)
     )
     latest = None if clock is None else clock + settings.max_days_ahead * DAY
-    texts = [columns.INVOICE_NO, columns.STOCK_CODE]
-    yield "no_code", "invoice number and stock code given, not too long", rows[texts].notna().all(axis=1)
-    yield "no_date", "dated, and not ahead of the clock", date.notna() if latest is None else date <= latest
-    yield "no_number", "quantity and price are numbers within bounds", quantity.notna() & price.notna()
+    everything = pd.Series(True, index=rows.index)
+    codes = (columns.INVOICE_NO, columns.STOCK_CODE)
+    yield "no_code", "invoice number and stock code given, not too long", rows[[*codes]].notna().all(axis=1), codes
+    yield "no_date", "dated, and not ahead of the clock", date.notna() if latest is None else date <= latest, ()
+    yield "no_number", "quantity and price are numbers within bounds", quantity.notna() & price.notna(), ()
     short = ~_longer(raw[columns.DESCRIPTION], settings.max_description_chars)
     short &= ~_longer(rows[columns.CUSTOMER_ID], settings.max_code_chars)
     short &= raw[columns.LINE_ID].isna() | rows[columns.LINE_ID].notna()
-    yield "too_long", "customer, line id and description not too long", short
-    yield "anonymous", "customer given", rows[columns.CUSTOMER_ID].notna()
-    yield "duplicate", "no exact duplicate of a row before", ~raw.duplicated()
+    yield "too_long", "customer, line id and description not too long", short, ()
+    texts = (columns.DESCRIPTION, columns.COUNTRY)
+    yield "encoding", "encoding, control characters and spaces of text mended", everything, texts
+    given = rows[columns.CUSTOMER_ID].notna()
+    yield "anonymous", "customer given", given, (columns.CUSTOMER_ID,)
+    yield "duplicate", "no exact duplicate of a row before", ~raw.duplicated(), ()
     product = distinctly(code, lambda text: dialect.is_product(text) or None).notna()
-    yield NOT_A_PRODUCT, f"stock code is a product's (dialect {dialect.name})", product
-    yield ZERO_QUANTITY, "quantity is not 0", quantity != 0
-    yield ZERO_PRICE, "price is not 0", price != 0
-    yield NEGATIVE_PRICE, "price is above 0", price > 0
+    yield NOT_A_PRODUCT, f"stock code is a product's (dialect {dialect.name})", product, ()
+    yield ZERO_QUANTITY, "quantity is not 0", quantity != 0, ()
+    yield ZERO_PRICE, "price is not 0", price != 0, ()
+    yield NEGATIVE_PRICE, "price is above 0", price > 0, ()
+
+
+def _changed(raw: pd.DataFrame, rows: pd.DataFrame, names: Iterable[str], keep: np.ndarray) -> int:
+    """How many of the rows that are kept so far are written otherwise than in the table, in any of some columns."""
+    differs = np.zeros(len(rows), dtype=bool)
+    for name in names:
+        differs |= (raw[name].fillna("") != rows[name].fillna("")).to_numpy(dtype=bool)
+    return int((differs & keep).sum())
 
 
 def distinctly(texts: pd.Series, function: Callable[[str], object]) -> pd.Series:
@@ -191,7 +234,7 @@ def _longer(texts: pd.Series, limit: int) -> pd.Series:
     return distinctly(texts, lambda text: text if len(text) > limit else None).notna()
 
 
-def _account(dialect: Dialect, steps: list[Step], frame: pd.DataFrame) -> Ledger:
+def _account(dialect: Dialect, notes: tuple[str, ...], steps: list[Step], frame: pd.DataFrame) -> Ledger:
     bought = frame[frame[columns.QUANTITY] > 0]
     back = frame[frame[columns.QUANTITY] < 0]
     invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
@@ -201,6 +244,7 @@ def _account(dialect: Dialect, steps: list[Step], frame: pd.DataFrame) -> Ledger
     repeated += int(frame[named].duplicated([*invoice, columns.LINE_ID]).sum())
     return Ledger(
         dialect=dialect.name,
+        notes=notes,
         steps=steps,
         purchase_lines=len(bought),
         purchase_invoices=len(bought[invoice].drop_duplicates()),

@@ -41,12 +41,15 @@ class Table:
     - ``invoice_date``: UTC to the second, missing where there is no date.
 
     ``uci`` tells a table with the columns of UCI Online Retail (I or II) as published: it is in that dialect.
-    ``timezone`` is the zone in which dates without one were read.
+    ``timezone`` is the zone in which dates without one were read. ``notes`` are sentences about what reading took for
+    granted; ``retyped`` counts the rows with a cell that the file holds in another type.
     """
 
     frame: pd.DataFrame
     uci: bool
     timezone: str = "UTC"
+    notes: tuple[str, ...] = ()
+    retyped: int = 0
 
 
 def load(path: Path, *, timezone: str = "UTC") -> Table:

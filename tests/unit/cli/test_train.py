@@ -22,7 +22,9 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_train_list_promote_and_roll_back(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_list_promote_and_roll_back(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["train", "--data", str(table), "--model", "count_demand"]
     assert main(["models", "list"]) == ExitCode.NEGATIVE
     assert "is empty" in capsys.readouterr().err
@@ -33,6 +35,10 @@ def test_train_list_promote_and_roll_back(table: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "Judged on" in said
     assert "At the visit:" in said
+    (kept,) = (tmp_path / "registry").rglob("ledger.json")
+    ledger = json.loads(kept.read_bytes())
+    assert [step["name"] for step in ledger["steps"]][:2] == ["parsed", "no_code"]
+    assert f"purchases: {ledger['purchase_lines']:,} lines" in said
     assert main([*arguments]) in (ExitCode.OK, ExitCode.NEGATIVE)
     capsys.readouterr()
 

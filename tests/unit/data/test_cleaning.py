@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from hypothesis import given
+from hypothesis import settings as testing
 from hypothesis import strategies as st
 
 from state.errors import InvalidEvent
@@ -12,7 +13,9 @@ from state.settings import Settings
 from state.wire import Decoder
 from tests.unit.data.tables import LINE, SECONDS, table
 from training.data import columns
-from training.data.cleaning import DATE, Cleaned, clean
+from training.data.cleaning import DATE, ITEM, Cleaned, clean
+from training.data.invoices import invoices
+from training.features.item_table import ItemTable
 
 UCI = Settings(dialect="uci")
 PLAIN = Settings(dialect="plain")
@@ -86,9 +89,13 @@ def test_the_ledger_adds_up() -> None:
 def test_the_ledger_reads_as_text() -> None:
     lines = clean(table({}, {"Quantity": -1}, {"CustomerID": None}), UCI).ledger.lines()
 
-    assert [" ".join(line.split()) for line in lines[4:6]] == [
+    assert [" ".join(line.split()) for line in lines[6:8]] == [
         "customer given 3 → 2 (−1)",
         "no exact duplicate of a row before 2 → 2 (−0)",
+    ]
+    assert [" ".join(line.split()) for line in lines[-4:-2]] == [
+        "cancelled and taken back: set apart as returns 2 → 2 (−0, 1 changed)",
+        "one description per stock code, the newest 2 → 2 (−0)",
     ]
     assert len({line.index("→") for line in lines[:-2]}) == 1
     assert lines[-2] == "purchases: 1 lines, 1 invoices, 1 customers, 1 items"
@@ -131,6 +138,55 @@ def test_a_uci_table_is_in_its_dialect_unless_another_is_set() -> None:
     assert clean(raw, PLAIN).ledger.dialect == "plain"
 
 
+def changed(cleaned: Cleaned) -> dict[str, int]:
+    """Rows that each step changed, steps that changed none not named."""
+    return {step.name: step.changed for step in cleaned.ledger.steps if step.changed}
+
+
+def test_every_rule_says_what_it_changed() -> None:
+    cleaned = clean(
+        table(
+            {"StockCode": " 85123a"},
+            {"CustomerID": "12680.0", "Description": "NAPKINS  £1"},
+            {"Country": "RÃ©union", "Quantity": -1},
+            {"InvoiceNo": "C1", "Country": "RÃ©union", "Description": "GIFT Â£5", "StockCode": "22614"},
+            {"CustomerID": None, "Description": "Â£5"},
+        ),
+        UCI,
+    )
+
+    # A description of its own has the second row, whose item's newest (of one date the larger) is the first's.
+    assert changed(cleaned) == {"no_code": 1, "encoding": 4, "anonymous": 1, "cancellation": 2, "description": 1}
+    assert cleaned.frame[columns.COUNTRY].tolist() == ["France", "France", "Réunion", "Réunion"]
+    assert cleaned.frame[columns.DESCRIPTION].tolist()[3] == "GIFT £5"
+
+
+def test_an_item_has_one_description_as_in_the_streams_item_state() -> None:
+    cleaned = clean(
+        table(
+            {"Description": "OLD", "InvoiceDate": "2011-12-01T10:00:00Z"},
+            {"Description": "NEW", "InvoiceDate": "2011-12-03T10:00:00Z", "Quantity": 2},
+            {"Description": "NEWER", "InvoiceDate": "2011-12-03T10:00:00Z", "InvoiceNo": "2"},
+            {"Description": "RETURNED", "InvoiceDate": "2011-12-09T10:00:00Z", "Quantity": -1},
+            {"Description": None, "InvoiceDate": "2011-12-05T10:00:00Z"},
+            {"Description": None, "StockCode": "10001"},
+            {"Description": "ONLY RETURNED", "StockCode": "10002", "Quantity": -1},
+        ),
+        UCI,
+    )
+    items = ItemTable()
+    for invoice in invoices(cleaned):
+        items.sell(invoice.lines, invoice.date)
+
+    held = cleaned.frame[ITEM]
+    assert held.tolist()[:5] == ["NEWER"] * 5
+    assert held.isna().tolist()[5:] == [True, False]
+    assert held.tolist()[6] == "ONLY RETURNED"
+    assert [items.description(code) for code in ("22613", "10001")] == ["NEWER", None]
+    assert changed(cleaned)["description"] == 4
+    assert cleaned.frame[columns.DESCRIPTION].tolist()[0] == "OLD"  # what was known then
+
+
 def test_a_date_ahead_of_the_clock_is_refused() -> None:
     day = 86_400
 
@@ -155,7 +211,7 @@ ROWS = st.fixed_dictionaries(
     {
         "InvoiceNo": CODES,
         "StockCode": CODES,
-        "Description": st.sampled_from([None, "MUG", " MUG ", "  ", "x" * 1000, "x" * 1001]),
+        "Description": st.sampled_from([None, "MUG", " RED  MUG\t", "  ", "Â£5 MUG", "\ufffd", "x" * 1000, "x" * 1001]),
         "Quantity": st.sampled_from([1, -1, 0, 2.5, 0.001, 0.0001, 1.0005, 10_000_000, 10_000_001, None])
         | st.floats(-100, 100),
         "InvoiceDate": st.sampled_from(DATES),
@@ -164,12 +220,13 @@ ROWS = st.fixed_dictionaries(
             [12680.0, "12680", "12680.0", " 12680 ", "12680.5", 5.5, "x" * 101, "", " ", None]
         )
         | TEXT,
-        "Country": st.sampled_from(["France", " France", "", None, "x" * 101]),
+        "Country": st.sampled_from(["France", " France", "RÃ©union", "", None, "x" * 101]),
         "line_id": st.sampled_from([None, None, "1", 1, " 2 ", "", "  ", "x" * 101]),
     }
 )
 
 
+@testing(deadline=None)
 @given(rows=st.lists(ROWS, max_size=4), dialect=st.sampled_from(["plain", "uci"]))
 def test_what_the_stream_takes_is_taken_and_nothing_else(rows: list[dict[str, Any]], dialect: Any) -> None:
     settings = Settings(dialect=dialect, timezone="Europe/London")

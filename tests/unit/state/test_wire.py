@@ -262,6 +262,12 @@ def test_descriptions(written: object, kept: str | None) -> None:
     assert decode(whole(lines=[line(description=written)])).lines[0].description == kept
 
 
+def test_text_is_mended_and_codes_are_not() -> None:
+    invoice = decode(whole(country=" RÃ©union", lines=[line(stock_code="Â£5", description="GIFT  Â£5")]))
+
+    assert (invoice.country, invoice.lines[0].stock_code, invoice.lines[0].description) == ("Réunion", "Â£5", "GIFT £5")
+
+
 @pytest.mark.parametrize("written", [5, True, [], "x" * 1001])
 def test_other_descriptions_are_dead_letters(written: object) -> None:
     rule = "it must be a string of up to 1,000 characters or null."
