@@ -21,6 +21,9 @@ EXPORTS = {
     "training.data.simulator": """
         simulate simulate_blocks write_parquet
     """,
+    "training.eda": """
+        explore
+    """,
     "training.features": """
         ItemTable Knowledge Limits View build_view
     """,
@@ -33,6 +36,9 @@ EXPORTS = {
     "training.registry": """
         BundleRefused DataWindow Decision Manifest NothingToRollBack Promotion Registry RegistryError
         RegistryUnavailable UnknownVersion decide read_vocabulary verify write_vocabulary
+    """,
+    "training.report": """
+        HALF STRIP WIDE Figure Page Section Table draw render save_pictures
     """,
 }
 

@@ -17,10 +17,13 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 WIDE = (10.0, 4.2)
 """Inches of a figure as wide as the page."""
+STRIP = (10.0, 2.4)
+"""Inches of one that is wide and holds little."""
 HALF = (4.9, 3.7)
 """Inches of a figure of which two stand side by side."""
 
@@ -52,6 +55,9 @@ DARK = {
 
 HEAT = LinearSegmentedColormap.from_list("heat", ["#eaf3f9", "#7fb8da", "#0072b2", "#00395a"])
 """For the cells of a matrix, from few to many."""
+
+FEWEST = 4
+"""Bars that a figure has room for at least, so that one bar is no wall."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same picture on every machine
@@ -105,12 +111,12 @@ def draw(
     Args:
         title: Stands above the figure.
         paint: Draws into an empty figure (``axes = figure.subplots()``, then plot); everything it makes has the style.
-        size: ``WIDE`` or ``HALF``.
+        size: ``WIDE``, ``STRIP`` or ``HALF``.
         kind: ``png`` for a figure of very many marks; it does not follow a dark page.
     """
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in a label is no failure
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
         FigureCanvasAgg(figure)
         paint(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
@@ -159,7 +165,13 @@ def short(value: float) -> str:
 
 
 def bars(
-    figure: Figure, names: Sequence[str], values: Sequence[float], *, labels: Sequence[str] = (), colour: str = BLUE
+    figure: Figure,
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    labels: Sequence[str] = (),
+    colour: str = BLUE,
+    room: float = 0.2,
 ) -> None:
     """Horizontal bars, the first on top, each with its label behind it instead of an axis.
 
@@ -169,12 +181,12 @@ def bars(
         values: Lengths.
         labels: What stands behind each bar; the values unless given.
         colour: Of all bars.
+        room: What long labels need behind the longest bar, as a share of it.
     """
     axes = figure.subplots()
     places = range(len(values))
     axes.barh(places, values, color=colour, height=0.72)
     axes.set_yticks(places, names, color=INK)
-    axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -182,5 +194,6 @@ def bars(
     axes.spines["left"].set_visible(False)
     for place, value, label in zip(places, values, labels or [short(value) for value in values], strict=True):
         axes.annotate(label, (max(value, 0), place), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.margins(x=0.14, y=0.01)
+    axes.margins(x=room)
+    axes.set_ylim(max(len(values), FEWEST) - 0.5, -0.6)
     axes.set_xlim(left=min(0, *values) if values else 0)

@@ -1,0 +1,205 @@
+"""Baskets: how many items they hold and what they are worth, the gaps between them, and what customers buy again."""
+
+import numpy as np
+import pandas as pd
+
+from state.dates import DAY
+from training.data import columns
+from training.eda import charts
+from training.eda.sales import BASKET, MOMENT, ORDER, REVENUE, Sales
+from training.eda.wording import count, money, number, share
+from training.report import HALF, Figure, Section, draw
+from training.report.style import Picture
+
+ITEMS = "items"
+CUSTOMERS = "customers"
+GROUPS = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, None))
+"""Numbers of baskets that customers are grouped by, both ends included."""
+ORDERS = 20
+"""Up to which basket of a customer the share of repeat items is followed."""
+ENOUGH = 30
+"""Baskets of one order below which their mean says little; a smaller table shows all it has."""
+
+
+def gaps(sales: Sales) -> pd.Series:
+    """Days between each basket and the same customer's next one."""
+    baskets = sales.baskets
+    gap: pd.Series = baskets.groupby(columns.CUSTOMER_ID, sort=False)[MOMENT].diff().dropna().dt.total_seconds()
+    return gap / DAY
+
+
+def customers_by_baskets(sales: Sales) -> pd.DataFrame:
+    """Customers by their number of baskets, in ``GROUPS``: ``customers``, their ``baskets`` and ``revenue``."""
+    each = sales.baskets.groupby(columns.CUSTOMER_ID, sort=False).agg(baskets=(ORDER, "size"), revenue=(REVENUE, "sum"))
+    rows = []
+    for low, high in GROUPS:
+        held = each[each["baskets"].between(low, high or np.inf)]
+        name = str(low) if low == high else f"{low}–{high}" if high else f"over {low - 1}"
+        rows.append((name, len(held), int(held["baskets"].sum()), float(held[REVENUE].sum())))
+    return pd.DataFrame(rows, columns=["group", CUSTOMERS, "baskets", REVENUE]).set_index("group")
+
+
+def repeat_share(sales: Sales) -> pd.DataFrame:
+    """How much of a basket is bought again, by its order from a customer's second on.
+
+    Columns are the mean ``share`` of its different items that an earlier basket of the customer holds, and the number
+    of ``baskets`` of this order.
+    """
+    held = sales.lines[[columns.CUSTOMER_ID, columns.STOCK_CODE, BASKET]].drop_duplicates()
+    order = sales.baskets[ORDER].to_numpy()[held[BASKET].to_numpy()]
+    held = held.assign(order=order)
+    first = held.groupby([columns.CUSTOMER_ID, columns.STOCK_CODE], sort=False)[ORDER].transform("min")
+    again = (held[ORDER] > first).groupby(held[BASKET]).mean()
+    table = again.groupby(sales.baskets[ORDER].reindex(again.index)).agg(["mean", "size"])
+    table.columns = pd.Index(["share", "baskets"])
+    return table[table.index >= 2]
+
+
+def followed(table: pd.DataFrame) -> pd.DataFrame:
+    """The orders of ``repeat_share`` that are shown: up to ``ORDERS``, with ``ENOUGH`` baskets where any has."""
+    table = table[table.index <= ORDERS]
+    enough = table["baskets"] >= ENOUGH
+    return table[enough] if enough.any() else table
+
+
+def describe_items(sizes: pd.Series) -> str:
+    """What the number of distinct items a basket shows."""
+    return (
+        f"Half of the {count(len(sizes), 'basket')} hold {number(sizes.median())} different items or fewer (mean "
+        f"{sizes.mean():,.1f}); {share(int((sizes == 1).sum()), len(sizes))} hold a single one, the largest "
+        f"{sizes.max():,}."
+    )
+
+
+def describe_values(values: pd.Series) -> str:
+    """What the revenue of baskets shows."""
+    top = values.sort_values(ascending=False).head(max(1, round(len(values) / 10)))
+    return (
+        f"The median basket is worth {money(values.median())}, the mean {money(values.mean())}; the most valuable "
+        f"{share(len(top), len(values))} of baskets bring {share(float(top.sum()), float(values.sum()))} of revenue."
+    )
+
+
+def describe_gaps(days: pd.Series) -> str:
+    """What the gaps show."""
+    return (
+        f"Half of the {count(len(days), 'gap')} last {number(round(float(days.median()), 1))} days or less (mean "
+        f"{days.mean():,.1f}); {share(int((days < 1).sum()), len(days))} are shorter than a day, and one in ten is "
+        f"{number(round(float(days.quantile(0.9)), 1))} days or longer."
+    )
+
+
+def describe_customers(table: pd.DataFrame) -> str:
+    """What customers by number of baskets shows."""
+    customers, once = int(table[CUSTOMERS].sum()), int(table[CUSTOMERS].iloc[0])
+    often = table.iloc[5:]
+    sentence = f"{once:,} of {count(customers, 'customer')} ({share(once, customers)}) bought once"
+    if not often[CUSTOMERS].sum():
+        return f"{sentence}; nobody has more than five baskets."
+    return (
+        f"{sentence}; the {share(often[CUSTOMERS].sum(), customers)} with more than five baskets place "
+        f"{share(often['baskets'].sum(), table['baskets'].sum())} of all baskets and bring "
+        f"{share(often[REVENUE].sum(), table[REVENUE].sum())} of revenue."
+    )
+
+
+def describe_repeats(table: pd.DataFrame) -> str:
+    """What the share of repeat items shows; ``table`` is what ``followed`` gave."""
+    first, last = table.iloc[0], table.iloc[-1]
+    sentence = (
+        f"In basket {table.index[0]} of a customer {share(first['share'], 1)} of the items were bought before "
+        f"(mean of {count(first['baskets'], 'basket')})"
+    )
+    if len(table) == 1:
+        return f"{sentence}."
+    return f"{sentence}, in basket {table.index[-1]} {share(last['share'], 1)} (of {count(last['baskets'], 'basket')})."
+
+
+def baskets_section(sales: Sales) -> Section:
+    """Sizes of baskets."""
+    sizes, values = sales.baskets[ITEMS], sales.baskets[REVENUE]
+    blocks = [
+        Figure(
+            "items-per-basket",
+            _counts("Different items per basket", sizes, ("different items", "baskets")),
+            "Histogram: baskets by their number of different items.",
+            describe_items(sizes),
+        ),
+        Figure(
+            "revenue-per-basket",
+            _amounts("Revenue per basket", values),
+            "Histogram: baskets by their revenue, on a logarithmic axis.",
+            describe_values(values),
+        ),
+    ]
+    return Section("Baskets", "", blocks)
+
+
+def returning_section(sales: Sales) -> Section:
+    """Gaps between baskets, customers by number of baskets, and what is bought again."""
+    table = customers_by_baskets(sales)
+    shown = table[: int(np.flatnonzero(table[CUSTOMERS])[-1]) + 1]
+    picture = draw(
+        "Customers by number of baskets",
+        lambda figure: charts.columns(figure, list(shown.index), list(shown[CUSTOMERS]), about="baskets"),
+        size=HALF,
+    )
+    alt = "Bar chart: customers by how many baskets they have."
+    blocks = [Figure("customers-by-baskets", picture, alt, describe_customers(table))]
+    title = "Coming back"
+    days = gaps(sales)
+    if days.empty:
+        text = "No customer has a second basket, so there are no gaps between baskets and nothing is bought again."
+        return Section(title, text, blocks)
+    picture = _counts("Days between two baskets of a customer", days, ("days", "gaps"))
+    alt = "Histogram: days between two baskets of a customer, one after the other."
+    blocks.append(Figure("gaps-between-baskets", picture, alt, describe_gaps(days)))
+    repeats = followed(repeat_share(sales))
+    orders, shares = repeats.index.to_numpy(dtype="float64"), repeats["share"].to_numpy(dtype="float64")
+    picture = draw(
+        "Share of items bought before",
+        lambda figure: charts.curve(
+            figure,
+            orders,
+            shares,
+            about=("basket of the customer", "share of its items"),
+            mark=(orders[-1], shares[-1], share(shares[-1], 1)),
+            dots=True,
+        ),
+        size=HALF,
+    )
+    alt = "Line chart: share of a basket's items that its customer bought before, by the order of the basket."
+    blocks.append(Figure("repeat-items", picture, alt, describe_repeats(repeats)))
+    return Section(title, "", blocks)
+
+
+def _counts(title: str, values: pd.Series, about: tuple[str, str]) -> Picture:
+    """Of values that are whole or nearly so: up to 40 bars of a whole width each, up to the 98th percentile."""
+    top = max(1.0, float(np.ceil(values.quantile(0.98))))
+    width = max(1.0, float(np.ceil(top / 40)))
+    start = 0.0 if values.min() < 1 else 1.0
+    edges = np.arange(start, top + width + 0.5, width)
+    held, _ = np.histogram(values, edges)
+    beyond = int((values >= edges[-1]).sum())
+    held[-1] -= int((values == edges[-1]).sum())  # numpy counts the last edge in; here it is beyond
+    note = f"{share(beyond, len(values))} beyond {edges[-1] - (start > 0):,.0f}" if beyond else ""
+    middle = float(values.median())
+    return draw(
+        title,
+        lambda figure: charts.histogram(figure, edges, held, about=about, middle=middle, beyond=note),
+        size=HALF,
+    )
+
+
+def _amounts(title: str, values: pd.Series) -> Picture:
+    """Of amounts, which span several sizes: 30 bars of equal width on a logarithmic axis."""
+    low, high = float(values.min()), float(values.max())
+    beside = 1.1 if high > 2 * low else 2.0
+    edges = np.geomspace(low / beside, high * beside, 31)
+    held, _ = np.histogram(values, edges)
+    middle = float(values.median())
+    return draw(
+        title,
+        lambda figure: charts.histogram(figure, edges, held, about=("revenue", "baskets"), middle=middle, log=True),
+        size=HALF,
+    )

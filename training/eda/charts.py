@@ -1,0 +1,241 @@
+"""Charts: each paints plain numbers into an empty figure of ``training.report.draw``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from training.report.style import BLUE, HEAT, INK, MUTED, SKY, VERMILION, percent, short, thousands
+
+Floats = npt.NDArray[np.float64]
+
+
+def daily(figure: Figure, days: pd.Series, *, mean: int = 7) -> None:
+    """A thin line of each day and a strong one of the days around it.
+
+    Args:
+        figure: An empty figure.
+        days: A value a day, without gaps, by date.
+        mean: Days that the strong line takes the mean of, the day in their middle.
+    """
+    axes = figure.subplots()
+    axes.plot(days.index, days.to_numpy(), color=SKY, linewidth=0.8)
+    if len(days) >= 2 * mean:
+        around = days.rolling(mean, center=True).mean().dropna()
+        axes.plot(around.index, around.to_numpy(), color=BLUE, linewidth=2)
+        place = int(days.to_numpy().argmax())
+        best = days.index[place]
+        side = "right" if place > 0.8 * len(days) else "left"
+        _say(axes, f"single days; strong: mean of {mean} days", (0.01, 0.97), MUTED)
+        axes.annotate(
+            f"{best.day} {best:%b %Y}: {short(float(days.max()))}",
+            (best, float(days.max())),
+            (-6 if side == "right" else 6, -3),
+            textcoords="offset points",
+            ha=side,
+            fontsize=8,
+            color=INK,
+        )
+    _from_zero(axes)
+    _dates(axes)
+
+
+def weekly(figure: Figure, weeks: pd.Series, whole: npt.NDArray[np.bool_]) -> None:
+    """A bar a week; weeks that the table holds only a part of are pale.
+
+    Args:
+        figure: An empty figure.
+        weeks: A value a week, by its first day.
+        whole: Whether the table spans all of the week, by week.
+    """
+    axes = figure.subplots()
+    colours = [BLUE if each else SKY for each in whole]
+    axes.bar(weeks.index, weeks.to_numpy(), width=5.6, align="edge", color=colours)
+    if not whole.all():
+        _say(axes, "pale: the table holds a part of the week", (0.01, 0.97), MUTED)
+        axes.margins(y=0.12)
+    _from_zero(axes)
+    _dates(axes)
+
+
+def columns(
+    figure: Figure,
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    labels: Sequence[str] = (),
+    about: str = "",
+    emphasis: int | None = None,
+    most: int = 12,
+    shares: bool = False,
+) -> None:
+    """Vertical bars in a given order, with what they are worth above each where there is room.
+
+    Args:
+        figure: An empty figure.
+        names: Below each bar.
+        values: Heights.
+        labels: Above each bar; the value unless given. Left out where there are more bars than ``most``.
+        about: What the names are, below all of them.
+        emphasis: The bar that stands out.
+        most: Bars that have room for a label.
+        shares: Whether the values are shares of 1.
+    """
+    axes = figure.subplots()
+    places = range(len(values))
+    colours = [VERMILION if place == emphasis else BLUE for place in places]
+    axes.bar(places, values, color=colours, width=0.78)
+    axes.set_xticks(places, names)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel(about)
+    if len(values) <= most:
+        axes.grid(visible=False)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        for place, value, label in zip(places, values, labels or [short(value) for value in values], strict=True):
+            axes.annotate(label, (place, value), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+        axes.margins(y=0.1)
+    elif shares:
+        percent(axes.yaxis)
+    else:
+        thousands(axes.yaxis)
+    _from_zero(axes)
+
+
+def histogram(
+    figure: Figure,
+    edges: Floats,
+    counts: Floats,
+    *,
+    about: tuple[str, str],
+    middle: float,
+    log: bool = False,
+    beyond: str = "",
+) -> None:
+    """Bars between edges, with the median marked.
+
+    Args:
+        figure: An empty figure.
+        edges: One more than there are counts, rising.
+        counts: Heights.
+        about: What is along the axis, and what is counted.
+        middle: The median.
+        log: Whether the axis is logarithmic.
+        beyond: What is not shown, if anything.
+    """
+    axes = figure.subplots()
+    axes.bar(edges[:-1], counts, width=np.diff(edges) * 0.94, align="edge", color=BLUE)
+    if log:
+        axes.set_xscale("log")
+        steps = (1, 2, 5) if edges[-1] < 100 * edges[0] else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.axvline(middle, color=VERMILION, linewidth=1.4)
+    axes.annotate(
+        f"median {short(middle)}",
+        (middle, 1),
+        (5, -2),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        fontsize=8,
+        color=VERMILION,
+    )
+    if beyond:
+        _say(axes, beyond, (0.99, 0.86), MUTED, side="right")
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel(about[0])
+    axes.set_ylabel(about[1])
+    thousands(axes.yaxis)
+    thousands(axes.xaxis)
+    _from_zero(axes)
+
+
+def curve(
+    figure: Figure, x: Floats, y: Floats, *, about: tuple[str, str], mark: tuple[float, float, str], dots: bool = False
+) -> None:
+    """A line of shares with one point that is named.
+
+    Args:
+        figure: An empty figure.
+        x: Along the axis.
+        y: Shares of 1.
+        about: What is along each axis.
+        mark: A point of the line, and what to say of it.
+        dots: Whether each point is marked, and x are whole numbers; otherwise x are shares too.
+    """
+    axes = figure.subplots()
+    axes.plot(x, y, color=BLUE, marker="o" if dots else "", markersize=3.5)
+    axes.plot([mark[0]], [mark[1]], "o", color=VERMILION, markersize=6)
+    right = mark[0] > (x.min() + x.max()) / 2
+    axes.annotate(
+        mark[2],
+        mark[:2],
+        (-8 if right else 8, -12),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top",
+        fontsize=8,
+        color=VERMILION,
+    )
+    axes.set_xlabel(about[0])
+    axes.set_ylabel(about[1])
+    percent(axes.yaxis)
+    if dots:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        percent(axes.xaxis)
+    _from_zero(axes)
+
+
+def matrix(
+    figure: Figure, values: Floats, rows: Sequence[str], names: Sequence[str], *, about: tuple[str, str]
+) -> None:
+    """Numbers in cells that are darker the larger they are.
+
+    Args:
+        figure: An empty figure.
+        values: Shape (rows, columns).
+        rows: Before each row, the first on top.
+        names: Below each column.
+        about: What columns and rows are.
+    """
+    axes = figure.subplots()
+    top = float(values.max()) or 1.0
+    height, width = values.shape
+    axes.imshow(values, cmap=HEAT, vmin=0, vmax=top, aspect="auto")
+    for row, column in np.ndindex(height, width):
+        value = float(values[row, column])
+        ink = "#f8f8f8" if value > 0.45 * top else "#101418"  # on the cell, so not the scheme's
+        axes.text(column, row, short(value), ha="center", va="center", fontsize=8, color=ink)
+    axes.set_xticks(range(width), names)
+    axes.set_yticks(range(height), rows)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xlabel(about[0])
+    axes.set_ylabel(about[1])
+
+
+def _say(axes: Axes, text: str, place: tuple[float, float], colour: str, side: str = "left") -> None:
+    axes.annotate(text, place, xycoords="axes fraction", ha=side, va="top", fontsize=8, color=colour)
+
+
+def _from_zero(axes: Axes) -> None:
+    axes.set_ylim(bottom=0)
+
+
+def _dates(axes: Axes) -> None:
+    locator = AutoDateLocator(minticks=3)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.grid(visible=False, axis="x")
+    axes.margins(x=0.01)
+    thousands(axes.yaxis)

@@ -1,0 +1,226 @@
+"""Customers: where they are, and their segments by recency, frequency and revenue."""
+
+import numpy as np
+import pandas as pd
+
+from state.dates import DAY
+from training.data import columns
+from training.eda import charts
+from training.eda.sales import MOMENT, ORDER, REVENUE, Sales
+from training.eda.wording import clipped, count, money, number, share
+from training.report import HALF, Figure, Section, Table, draw
+from training.report.style import bars
+
+SHOWN = 10
+UNKNOWN = "not given"
+SCORES = 5
+
+SEGMENTS = {
+    "best": "bought lately and often",
+    "loyal": "buy regularly",
+    "recent": "bought lately, but seldom so far",
+    "occasional": "seldom, last some time ago",
+    "at risk": "bought often, but not of late",
+    "lapsed": "seldom, and long ago",
+}
+"""Segments and what their customers did."""
+
+
+def by_country(sales: Sales) -> pd.DataFrame:
+    """One row a country, most ``revenue`` first, with its ``customers``; lines that name none are ``not given``."""
+    country = sales.lines[columns.COUNTRY].fillna(UNKNOWN)
+    groups = sales.lines.groupby(country, sort=True)
+    table = groups.agg(revenue=(REVENUE, "sum"), customers=(columns.CUSTOMER_ID, "nunique"))
+    return table.sort_values(REVENUE, ascending=False, kind="stable")
+
+
+def describe_countries(table: pd.DataFrame) -> str:
+    """What revenue by country shows."""
+    total = table[REVENUE].sum()
+    first = table.iloc[0]
+    sentence = (
+        f"{table.index[0]} brings {share(first[REVENUE], total)} of revenue with "
+        f"{count(first['customers'], 'customer')}"
+    )
+    if len(table) == 1:
+        return f"All sales are in {table.index[0]}."
+    second = f"{table.index[1]} with {share(table[REVENUE].iloc[1], total)}"
+    if len(table) == 2:
+        return f"{sentence}, {second}."
+    return f"{sentence}; {len(table) - 1} other countries the rest, led by {second}."
+
+
+def describe_abroad(table: pd.DataFrame) -> str:
+    """What revenue by country shows without the first."""
+    rest = table.iloc[1:]
+    per = rest[REVENUE] / rest["customers"]
+    best = int(per.to_numpy().argmax())
+    return (
+        f"Outside {table.index[0]} {count(rest[REVENUE].count(), 'country', 'countries')} bring "
+        f"{money(rest[REVENUE].sum())}; most per customer {rest.index[best]}, {money(per.iloc[best])} from "
+        f"{count(rest['customers'].iloc[best], 'customer')}."
+    )
+
+
+def rfm(sales: Sales) -> pd.DataFrame:
+    """One row a customer: recency, frequency and revenue, their scores, and the segment.
+
+    Columns are ``recency`` (whole days from the last basket to the last day of the table), ``frequency`` (baskets),
+    ``revenue``, their scores ``r``, ``f``, ``m`` and the ``segment``. A score is 1 plus the number of quintiles that
+    the value is better than, so that equal values have equal scores (after Hughes, Strategic Database Marketing,
+    1994). The segment follows from ``r`` and ``f``.
+    """
+    groups = sales.baskets.groupby(columns.CUSTOMER_ID, sort=True)
+    table = groups.agg(last=(MOMENT, "max"), frequency=(ORDER, "size"), revenue=(REVENUE, "sum"))
+    today = sales.baskets[MOMENT].max().floor("D")
+    table["recency"] = ((today - table.pop("last").dt.floor("D")).dt.total_seconds() // DAY).astype("int64")
+    table["r"] = scores(-table["recency"])
+    table["f"] = scores(table["frequency"])
+    table["m"] = scores(table[REVENUE])
+    table["segment"] = [_segment(r, f) for r, f in zip(table["r"], table["f"], strict=True)]
+    return table
+
+
+def scores(values: pd.Series) -> pd.Series:
+    """1 to 5: 1 plus the number of quintiles (20, 40, 60 and 80 %) that a value is above."""
+    cuts = values.quantile(np.arange(1, SCORES) / SCORES, interpolation="lower").to_numpy()
+    above = (values.to_numpy()[:, None] > cuts[None, :]).sum(axis=1)
+    return pd.Series(1 + above, index=values.index)
+
+
+def _segment(recency: int, frequency: int) -> str:
+    """By scores; every pair has one."""
+    if recency >= 4:
+        return "best" if frequency >= 4 else "loyal" if frequency == 3 else "recent"
+    if recency == 3:
+        return "loyal" if frequency >= 3 else "occasional"
+    return "at risk" if frequency >= 3 else "lapsed"
+
+
+def segments(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a segment that has customers, in the order of ``SEGMENTS``.
+
+    Columns are ``customers``, their ``revenue``, and the medians ``recency``, ``frequency`` and ``median_revenue``.
+    """
+    groups = table.groupby("segment")
+    found = groups.agg(
+        customers=(REVENUE, "size"),
+        revenue=(REVENUE, "sum"),
+        recency=("recency", "median"),
+        frequency=("frequency", "median"),
+        median_revenue=(REVENUE, "median"),
+    )
+    return found.reindex([name for name in SEGMENTS if name in found.index])
+
+
+def describe_segments(table: pd.DataFrame) -> str:
+    """What the segments show."""
+    customers, revenue = table["customers"].sum(), table[REVENUE].sum()
+    most = int(table[REVENUE].to_numpy().argmax())
+    first = table.iloc[most]
+    sentence = (
+        f"The segment “{table.index[most]}” has {share(first['customers'], customers)} of customers and brings "
+        f"{share(first[REVENUE], revenue)} of revenue"
+    )
+    if "at risk" not in table.index or table.index[most] == "at risk":
+        return f"{sentence}."
+    risk = table.iloc[list(table.index).index("at risk")]
+    return (
+        f"{sentence}; {count(risk['customers'], 'customer')} “at risk” brought {share(risk[REVENUE], revenue)} "
+        f"and {'was' if risk['customers'] == 1 else 'were'} last seen {number(risk['recency'])} days before the end "
+        f"(median)."
+    )
+
+
+def describe_matrix(table: pd.DataFrame) -> str:
+    """What customers by scores show."""
+    top = table[(table["r"] == SCORES) & (table["f"] == SCORES)]
+    bottom = table[(table["r"] == 1) & (table["f"] == 1)]
+    return (
+        f"{count(len(top), 'customer')} of {len(table):,} ({share(len(top), len(table))}) are in the top fifth by both "
+        f"recency and frequency, {count(len(bottom), 'customer')} ({share(len(bottom), len(table))}) in the lowest by "
+        f"both."
+    )
+
+
+def countries_section(sales: Sales) -> Section:
+    """Sales by country."""
+    title = "Countries"
+    table = by_country(sales)
+    if list(table.index) == [UNKNOWN]:
+        return Section(title, "The table names no country.")
+    total = float(table[REVENUE].sum())
+    blocks = [_countries("sales-by-country", "Revenue by country", table, total, describe_countries(table))]
+    if len(table) > 2:
+        name = f"Revenue by country, without {clipped(table.index[0], 20)}"
+        blocks.append(_countries("sales-abroad", name, table.iloc[1:], total, describe_abroad(table)))
+    return Section(title, "", blocks)
+
+
+def _countries(name: str, title: str, table: pd.DataFrame, total: float, sentence: str) -> Figure:
+    shown = table.head(SHOWN)
+    names, values = [clipped(country, 24) for country in shown.index], list(shown[REVENUE])
+    if len(table) > SHOWN:
+        names.append(f"{len(table) - SHOWN} others")
+        values.append(float(table[REVENUE].iloc[SHOWN:].sum()))
+    labels = [share(value, total) for value in values]
+    picture = draw(title, lambda figure: bars(figure, names, values, labels=labels), size=HALF)
+    return Figure(name, picture, f"Bar chart: {title[0].lower()}{title[1:]}, shares of all revenue.", sentence)
+
+
+def segments_section(sales: Sales) -> Section:
+    """Customer segments."""
+    table = rfm(sales)
+    found = segments(table)
+    customers, revenue = int(found["customers"].sum()), float(found[REVENUE].sum())
+    labels = [
+        f"{held:,} ({share(held, customers)}), {share(value, revenue)} of revenue"
+        for held, value in zip(found["customers"], found[REVENUE], strict=True)
+    ]
+    bar = draw(
+        "Customers by segment",
+        lambda figure: bars(figure, list(found.index), list(found["customers"]), labels=labels, room=0.9),
+        size=HALF,
+    )
+    cells = pd.crosstab(table["r"], table["f"]).reindex(
+        index=range(SCORES, 0, -1), columns=range(1, SCORES + 1), fill_value=0
+    )
+    grid = draw(
+        "Customers by recency and frequency",
+        lambda figure: charts.matrix(
+            figure,
+            cells.to_numpy(dtype="float64"),
+            [str(score) for score in cells.index],
+            [str(score) for score in cells.columns],
+            about=("frequency score (5: most baskets)", "recency score (5: latest)"),
+        ),
+        size=HALF,
+    )
+    rows = [
+        [
+            str(name),
+            SEGMENTS[str(name)],
+            f"{row['customers']:,.0f}",
+            share(row[REVENUE], revenue),
+            number(row["recency"]),
+            number(row["frequency"]),
+            money(row["median_revenue"]),
+        ]
+        for name, row in found.iterrows()
+    ]
+    headings = ["segment", "its customers", "customers", "revenue", "days since the last", "baskets", "revenue"]
+    return Section(
+        "Customer segments",
+        "Customers are scored from 1 to 5 by quintiles of recency, frequency (baskets) and revenue; equal values have "
+        "equal scores. Segments follow from recency and frequency, as of the last day of the table.",
+        [
+            Figure("segments", bar, "Bar chart: customers by segment.", describe_segments(found)),
+            Figure("recency-and-frequency", grid, "Matrix: customers by their scores.", describe_matrix(table)),
+            Table(
+                "Segments; days, baskets and the last column, revenue per customer, are medians",
+                headings,
+                rows,
+                texts=2,
+            ),
+        ],
+    )

@@ -1,0 +1,119 @@
+"""Items: best sellers by units, revenue and baskets, and how much of the revenue few items bring."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from training.data import columns
+from training.eda import charts
+from training.eda.sales import BASKET, ITEM, REVENUE, UNITS, Sales
+from training.eda.wording import clipped, count, share
+from training.report import HALF, Figure, Section, draw
+from training.report.style import bars, short
+
+SHOWN = 10
+BASKETS = "baskets"
+MOST = 0.8
+"""Share of revenue that the curve of concentration marks."""
+
+
+class Measure(NamedTuple):
+    """By what items are ranked: a column, its words, and the title of its picture."""
+
+    column: str
+    words: str
+    title: str
+
+
+MEASURES = (
+    Measure(REVENUE, "revenue", "Best sellers by revenue"),
+    Measure(UNITS, "units", "Best sellers by units"),
+    Measure(BASKETS, "baskets", "Best sellers by baskets"),
+)
+
+
+def items(sales: Sales) -> pd.DataFrame:
+    """One row a stock code: ``item``, ``units``, ``revenue`` and ``baskets`` that hold it."""
+    lines = sales.lines
+    groups = lines.groupby(columns.STOCK_CODE, sort=True)
+    found = groups.agg(item=(ITEM, "first"), units=(UNITS, "sum"), revenue=(REVENUE, "sum"))
+    held = lines[[columns.STOCK_CODE, BASKET]].drop_duplicates()
+    found[BASKETS] = held.groupby(columns.STOCK_CODE, sort=True).size()
+    return found.astype({ITEM: "object"})
+
+
+def best_sellers(table: pd.DataFrame, column: str, number: int = SHOWN) -> pd.DataFrame:
+    """The first rows of ``items`` by a column, largest first, ties by stock code."""
+    return table.sort_values(column, ascending=False, kind="stable").head(number)
+
+
+def concentration(table: pd.DataFrame) -> tuple[charts.Floats, charts.Floats]:
+    """Shares of items, best first, and of the revenue they bring together; both begin at 0 and end at 1."""
+    revenue = np.sort(table[REVENUE].to_numpy(dtype="float64"))[::-1]
+    together = np.concatenate([[0.0], np.cumsum(revenue)])
+    return np.linspace(0, 1, len(together)), together / together[-1]
+
+
+def items_for(table: pd.DataFrame, part: float = MOST) -> int:
+    """How many items, best first, it takes to reach a share of the revenue."""
+    _, together = concentration(table)
+    return int(np.searchsorted(together, part - 1e-12))
+
+
+def describe_best(table: pd.DataFrame, measure: Measure, baskets: int) -> str:
+    """What the best sellers by a measure show; ``baskets`` is how many there are."""
+    best = best_sellers(table, measure.column)
+    first, value = best.iloc[0], float(best[measure.column].iloc[0])
+    name = f"{first[ITEM]} ({best.index[0]})"
+    if measure.column == BASKETS:
+        return f"{name} is in most baskets: {value:,.0f} of {baskets:,} ({share(value, baskets)})."
+    total = float(table[measure.column].sum())
+    sentence = f"{name} leads with {short(value)} ({share(value, total)} of all {measure.words})"
+    if len(table) <= len(best):
+        return f"{sentence}, of {count(len(table), 'item')}."
+    together = share(float(best[measure.column].sum()), total)
+    return f"{sentence}; the first {len(best)} of {count(len(table), 'item')} make up {together}."
+
+
+def describe_concentration(table: pd.DataFrame) -> str:
+    """What the curve of concentration shows."""
+    needed = items_for(table)
+    return (
+        f"{needed:,} of {count(len(table), 'item')} ({share(needed, len(table))}) bring {MOST:.0%} of revenue; "
+        f"{count(int((table[BASKETS] == 1).sum()), 'item')} stood in a single basket only."
+    )
+
+
+def items_section(sales: Sales) -> Section:
+    """Best sellers."""
+    table = items(sales)
+    blocks = []
+    for measure in MEASURES:
+        best = best_sellers(table, measure.column)
+        picture = draw(
+            measure.title,
+            lambda figure, best=best, column=measure.column: bars(  # type: ignore[misc]
+                figure, [clipped(name) for name in best[ITEM]], list(best[column])
+            ),
+            size=HALF,
+        )
+        sentence = describe_best(table, measure, len(sales.baskets))
+        alt = f"Bar chart: the {len(best)} items with the most {measure.words}."
+        blocks.append(Figure(f"best-sellers-{measure.words}", picture, alt, sentence))
+    x, y = concentration(table)
+    place = items_for(table)
+    picture = draw(
+        "How much few items bring",
+        lambda figure: charts.curve(
+            figure,
+            x,
+            y,
+            about=("share of items, best first", "share of revenue"),
+            mark=(x[place], y[place], f"{share(place, len(table))} of items:\n{share(y[place], 1)} of revenue"),
+        ),
+        size=HALF,
+    )
+    alt = "Line chart: share of revenue by share of items, best items first."
+    blocks.append(Figure("revenue-concentration", picture, alt, describe_concentration(table)))
+    return Section("Best sellers", "", blocks)

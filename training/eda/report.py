@@ -1,0 +1,108 @@
+"""The report of an exploration: sections about the rows as published, then about the sales that cleaning leaves."""
+
+from collections.abc import Callable
+
+from state.settings import Settings
+from training.data.cleaning import Cleaned, clean, dialect_of
+from training.data.datasets import Table
+from training.data.errors import NoTable
+from training.eda.baskets import baskets_section, returning_section
+from training.eda.customers import countries_section, segments_section
+from training.eda.items import items_section
+from training.eda.quality import cleaning_section, quality_section
+from training.eda.returns import returns_section
+from training.eda.sales import MOMENT, REVENUE, Sales, sales
+from training.eda.times import times_section
+from training.eda.wording import day, money
+from training.eda.words import words_section
+from training.report import Page, Section
+
+SALES_SECTIONS: tuple[Callable[[Sales], Section], ...] = (
+    times_section,
+    items_section,
+    words_section,
+    countries_section,
+    baskets_section,
+    returning_section,
+    segments_section,
+    returns_section,
+)
+"""In the order of the page."""
+
+
+def explore(
+    table: Table, settings: Settings, *, name: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Page:
+    """Explore a table.
+
+    Args:
+        table: As read.
+        settings: Bounds and dialect of the cleaning.
+        name: What the table is called on the page.
+        progress: Told how many sections are done, and of how many.
+
+    Returns:
+        A page with every section; one that the table holds nothing for says so. The same table gives the same page.
+
+    Raises:
+        NoTable: The table has no rows.
+    """
+    if table.frame.empty:
+        raise NoTable(f"{name} has columns but no rows, so there is nothing to show. Check the file.")
+    total = 2 + len(SALES_SECTIONS)
+    cleaned = clean(table, settings)
+    sections = [quality_section(table, dialect_of(table, settings))]
+    progress(1, total)
+    sections.append(cleaning_section(cleaned.ledger))
+    progress(2, total)
+    sold = sales(cleaned, table.timezone)
+    if sold.lines.empty:
+        sections.append(Section("Sales", _nothing(cleaned)))
+        progress(total, total)
+    else:
+        for done, section in enumerate(SALES_SECTIONS, 3):
+            sections.append(section(sold))
+            progress(done, total)
+    return Page(
+        f"What is in {name}",
+        _lead(cleaned, sold),
+        sections,
+        _facts(cleaned, sold),
+        f"Made by nextbasket eda from {name}: {len(table.frame):,} rows, dialect {cleaned.ledger.dialect}, dates in "
+        f"{table.timezone}. Revenue is quantity × price in the currency of the table.",
+    )
+
+
+def _lead(cleaned: Cleaned, sold: Sales) -> str:
+    if sold.lines.empty:
+        return "Only the quality of the rows can be shown: no purchase of a known customer is left after cleaning."
+    ledger = cleaned.ledger
+    return (
+        f"{ledger.customers:,} customers bought {ledger.items:,} items in {ledger.purchase_invoices:,} baskets from "
+        f"{day(sold.lines[MOMENT].min())} to {day(sold.lines[MOMENT].max())}. Data quality is about the rows "
+        "as published; all that follows the cleaning is about the lines it keeps, which are what models learn from."
+    )
+
+
+def _facts(cleaned: Cleaned, sold: Sales) -> list[tuple[str, str]]:
+    ledger = cleaned.ledger
+    return [
+        ("rows", f"{ledger.steps[0].rows_in:,}"),
+        ("purchase lines", f"{ledger.purchase_lines:,}"),
+        ("baskets", f"{ledger.purchase_invoices:,}"),
+        ("customers", f"{ledger.customers:,}"),
+        ("items", f"{ledger.items:,}"),
+        ("revenue", money(float(sold.lines[REVENUE].sum()))),
+    ]
+
+
+def _nothing(cleaned: Cleaned) -> str:
+    """Why there are no sales, by the rule that left out most."""
+    most = max(cleaned.ledger.steps, key=lambda step: step.rows_in - step.rows_out)
+    if cleaned.ledger.return_lines:
+        return f"The table holds no purchase, only {cleaned.ledger.return_lines:,} returned lines."
+    if most.name == "anonymous":
+        return "No row names a customer, so there are no baskets of customers, and nothing to learn from."
+    return (
+        f"No row is left after cleaning; the rule “{most.rule}” left out most, {most.rows_in - most.rows_out:,} rows."
+    )

@@ -1,0 +1,108 @@
+"""Returns: how much of what was sold came back, when, and of which items."""
+
+import pandas as pd
+
+from training.data import columns
+from training.eda import charts
+from training.eda.sales import ITEM, MOMENT, REVENUE, UNITS, Sales
+from training.eda.wording import clipped, count, money, share
+from training.report import HALF, Figure, Section, draw
+from training.report.style import bars, short
+
+SHOWN = 10
+
+
+def by_month(sales: Sales) -> pd.DataFrame:
+    """By month, from the first sale or return to the last: ``sold`` and ``returned`` revenue."""
+    sold, returned = (
+        each.groupby(each[MOMENT].dt.to_period("M"))[REVENUE].sum() for each in (sales.lines, sales.returns)
+    )
+    both = sold.index.union(returned.index)
+    months = pd.period_range(both.min(), both.max(), freq="M")
+    return pd.DataFrame(
+        {"sold": sold.reindex(months, fill_value=0.0), "returned": returned.reindex(months, fill_value=0.0)}
+    )
+
+
+def returned_items(sales: Sales) -> pd.DataFrame:
+    """One row a returned stock code, most returned ``revenue`` first.
+
+    Columns are ``item``, ``revenue`` and ``units`` that came back, and units ``sold``.
+    """
+    groups = sales.returns.groupby(columns.STOCK_CODE, sort=True)
+    table = groups.agg(item=(ITEM, "first"), revenue=(REVENUE, "sum"), units=(UNITS, "sum"))
+    sold = sales.lines.groupby(columns.STOCK_CODE, sort=True)[UNITS].sum()
+    table["sold"] = sold.reindex(table.index, fill_value=0.0)
+    return table.astype({ITEM: "object"}).sort_values(REVENUE, ascending=False, kind="stable")
+
+
+def describe_months(sales: Sales, months: pd.DataFrame) -> str:
+    """What returns by month show."""
+    back, sold = float(sales.returns[REVENUE].sum()), float(sales.lines[REVENUE].sum())
+    customers = sales.returns[columns.CUSTOMER_ID].nunique()
+    everybody = sales.lines[columns.CUSTOMER_ID].nunique()
+    sentence = (
+        f"{count(len(sales.returns), 'line')} of {count(customers, 'customer')} took back goods for {money(back)}, "
+        f"{share(back, sold)} of revenue (there are {count(everybody, 'customer')} with a purchase)"
+    )
+    if len(months) < 2:
+        return f"{sentence}."
+    worst = months.index[int(months["returned"].to_numpy().argmax())]
+    return f"{sentence}; most in {worst.strftime('%B %Y')}, {money(months['returned'].max())}."
+
+
+def describe_items(table: pd.DataFrame) -> str:
+    """What the most returned items show."""
+    first = table.iloc[0]
+    sentence = f"{first[ITEM]} ({table.index[0]}) came back for {money(first[REVENUE])}: {short(first[UNITS])} units"
+    sentence += f" of {short(first['sold'])} sold" if first["sold"] else ", of which the table holds no sale"
+    shown = min(len(table), SHOWN)
+    if shown < 2:
+        return f"{sentence}."
+    together = share(float(table[REVENUE].head(shown).sum()), float(table[REVENUE].sum()))
+    return (
+        f"{sentence}; the first {shown} of {count(len(table), 'returned item')} make up {together} of what came back."
+    )
+
+
+def returns_section(sales: Sales) -> Section:
+    """Returns of known customers."""
+    title = "Returns"
+    if sales.returns.empty:
+        return Section(title, "Nothing was returned: no line that counts has a quantity below 0.")
+    months, table = by_month(sales), returned_items(sales)
+    best = table.head(SHOWN)
+    shares = [back / sold if sold else 0.0 for sold, back in months.itertuples(index=False)]
+    monthly = draw(
+        "Returned revenue as a share of sales, by month",
+        lambda figure: charts.columns(
+            figure,
+            [_month(month, place == 0, len(months) <= 36) for place, month in enumerate(months.index)],
+            shares,
+            labels=[share(value, 1) for value in shares],
+            most=28,
+            shares=True,
+        ),
+    )
+    ranked = draw(
+        "Most returned items, by revenue",
+        lambda figure: bars(figure, [clipped(name) for name in best[ITEM]], list(best[REVENUE])),
+        size=HALF,
+    )
+    return Section(
+        title,
+        "Returns of customers who are known, as they are after cleaning.",
+        [
+            Figure(
+                "returns-by-month", monthly, "Bar chart: returned revenue by month.", describe_months(sales, months)
+            ),
+            Figure("returned-items", ranked, "Bar chart: most returned items.", describe_items(table)),
+        ],
+    )
+
+
+def _month(month: pd.Period, first: bool, room: bool) -> str:
+    """``Jan`` with the year below where it begins; without room only where it begins."""
+    if month.month == 1 or (first and room):
+        return f"{month.strftime('%b')}\n{month.year}"
+    return month.strftime("%b") if room else ""
