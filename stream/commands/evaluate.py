@@ -9,10 +9,11 @@ import typer
 from stream.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from rich.table import Table
 
     from state.invoice import Invoice
     from state.settings import Settings
+    from training.evaluation.tables import Cells
 
 
 class Task(StrEnum):
@@ -23,10 +24,11 @@ class Task(StrEnum):
 
 
 class When(StrEnum):
-    """When it is ranked: just before an invoice, or right after the customer's previous one."""
+    """When it is ranked: just before an invoice, right after the customer's previous one, or at both moments."""
 
     VISIT = "visit"
     EMISSION = "emission"
+    BOTH = "both"
 
 
 def evaluate(
@@ -37,13 +39,17 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="An invoice table or a folder that holds one; NEXTBASKET_DATA unless given.")
     ] = None,
-    models: Annotated[str, typer.Option(help="Names with commas between; all there are unless given.")] = "",
+    models: Annotated[
+        str,
+        typer.Option(help="Names with commas between, options behind a colon (a,b:option=value); all unless given."),
+    ] = "",
     task: Annotated[Task, typer.Option(help="What is ranked.")] = Task.NEXT_BASKET,
     moment: Annotated[When, typer.Option(help="When it is ranked.")] = When.VISIT,
     seeds: Annotated[int, typer.Option(min=1, help="Metrics are averaged over this many seeds.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, for models that make any.")] = None,
     predictions_out: Annotated[Path | None, typer.Option(help="Write the first seed's rankings as Parquet.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write every figure as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with pictures, one file.")] = None,
 ) -> None:
     """Fit models on what lies before a span of days, let them predict every invoice in it, and compare them.
 
@@ -54,15 +60,22 @@ def evaluate(
     from state.settings import load_settings
     from stream.logs import configure_logging
     from training.evaluation.compare import compare
-    from training.evaluation.report import as_dict, tables, write_rankings
+    from training.evaluation.report import as_dict, write_rankings
     from training.evaluation.split import span
+    from training.evaluation.tables import tables
+    from training.evaluation.variants import parse
 
     settings = load_settings()
     if "log_level" in settings.model_fields_set:  # people read what is printed, not a log
         configure_logging(settings)
     judged = span(since, until, settings.timezone)
-    names = model_names(models)
-    for path in (predictions_out, as_json):
+    variants = parse(models)
+    if predictions_out is not None and moment is When.BOTH:
+        raise Failure(
+            "A row of --predictions-out does not say its moment: give --moment visit or --moment emission with it.",
+            ExitCode.USAGE,
+        )
+    for path in (predictions_out, as_json, html):
         _writable(path)
     log = _read(settings, data)
 
@@ -71,48 +84,60 @@ def evaluate(
     with Bars() as bars:
         comparison = compare(
             log,
-            names,
+            variants,
             judged,
             moment=moment.value,
             task=task.value,
             seeds=[settings.seed + number for number in range(seeds)],
             window=settings.window,
-            options=_options(names, epochs),
+            epochs=epochs,
             stage=bars,
         )
     report = as_dict(comparison)
-    for table in tables(report):
-        wide_console().print(table)
+    for when in report["moments"]:
+        for cells in tables(report, when):
+            wide_console().print(_table(cells))
     if predictions_out is not None:
-        rows = write_rankings(comparison, predictions_out)
+        rows = write_rankings(
+            comparison.moments["emission" if moment is When.EMISSION else "visit"].first, predictions_out
+        )
         typer.echo(f"Wrote {rows:,} rankings to {predictions_out}.")
     if as_json is not None:
         import msgspec
 
         as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
         typer.echo(f"Wrote the figures to {as_json}.")
+    if html is not None:
+        from training.evaluation.page import page
+        from training.report import render
+
+        html.write_text(render(page(report, footer=_again(report, epochs))), encoding="utf-8")
+        typer.echo(f"Wrote the report to {html}.")
 
 
-def model_names(text: str) -> list[str]:
-    """Names of models from ``a,b``; all there are where it is empty. Case and hyphens do not matter.
+def _table(cells: "Cells") -> "Table":
+    """Cells as a table of the terminal."""
+    from rich.table import Table
 
-    Raises:
-        UnknownModel: There is none of that name.
-    """
-    from training.models import MODELS, check_name
-
-    names = [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
-    for name in names:
-        check_name(name)
-    return list(dict.fromkeys(names)) or list(MODELS)
+    table = Table(title=cells.caption, title_justify="left")
+    for place, heading in enumerate(cells.columns):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=not place)
+    for row in cells.rows:
+        table.add_row(*row)
+    return table
 
 
-def _options(names: "Sequence[str]", epochs: int | None) -> dict[str, dict[str, Any]]:
-    from training.models import BASELINES
-
-    if epochs is None:
-        return {}
-    return {name: {"epochs": epochs} for name in names if name not in BASELINES}
+def _again(report: "dict[str, Any]", epochs: int | None) -> str:
+    """The command that makes the report again, without the paths of one machine."""
+    moments = list(report["moments"])
+    models = next(iter(report["moments"].values()))["models"]
+    options = [
+        f"--from {report['from']} --to {report['to']} --task {report['task']}",
+        f"--moment {moments[0] if len(moments) == 1 else When.BOTH.value} --seeds {len(report['seeds'])}",
+        *([f"--epochs {epochs}"] if epochs else []),
+        f"--models {','.join(models)}",
+    ]
+    return f"Made by: nextbasket evaluate --data PATH {' '.join(options)} --html FILE"
 
 
 def _writable(path: Path | None) -> None:

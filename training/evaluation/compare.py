@@ -1,7 +1,7 @@
 """Compare models: fit each from scratch on what lies before a span, let all of them rank along it, measure."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 from state.invoice import Invoice
 from training.data.walk import When
@@ -9,10 +9,10 @@ from training.errors import TooLittleData
 from training.evaluation.measure import Measured, average, measure
 from training.evaluation.prequential import DEPTH, Case, Run, Task, run
 from training.evaluation.split import Span, check, day
-from training.models import BASELINES, make_model
+from training.evaluation.variants import Variant, make
+from training.models import BASELINES
 from training.models.baselines import fit_all
-from training.models.model import Progress, quiet
-from training.serving.scorer import Scorer
+from training.models.model import Curves, Fitted, FittedInEpochs, Model, Progress, quiet
 
 Stage = Callable[[str], Progress]
 """Announces a stage of the work by name and gives what to tell its progress to."""
@@ -23,101 +23,109 @@ def silent(stage: str) -> Progress:
     return quiet
 
 
-class Comparison(NamedTuple):
-    """What came out: the measured values of every model on the same cases.
+class Judged(NamedTuple):
+    """One moment: the measured values of every model on the same cases.
 
     ``measured`` are means over seeds; ``first`` is the run of the first seed, for those who want its rankings.
     """
 
-    span: Span
-    task: Task
-    moment: When
-    seeds: tuple[int, ...]
     cases: Sequence[Case]
     measured: dict[str, Measured]
     first: Run
 
 
+class Comparison(NamedTuple):
+    """What came out, by moment, visit first.
+
+    ``variants`` are what was compared, by the name that it has in ``measured``; ``curves`` how the training went of
+    those learnt in epochs, by name and seed.
+    """
+
+    span: Span
+    task: Task
+    seeds: tuple[int, ...]
+    variants: dict[str, Variant]
+    moments: dict[When, Judged]
+    curves: dict[str, dict[int, Curves]]
+
+
 def compare(
     invoices: Sequence[Invoice],
-    models: Sequence[str],
+    variants: Sequence[Variant],
     span: Span,
     *,
-    moment: When = "visit",
+    moment: When | Literal["both"] = "visit",
     task: Task = "next-basket",
     seeds: Sequence[int] = (7,),
     window: int = 100,
     depth: int = DEPTH,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
+    epochs: int | None = None,
     stage: Stage = silent,
 ) -> Comparison:
     """Fit and judge models side by side.
 
     Args:
         invoices: The whole log, sorted by (date, invoice number); returns included.
-        models: Their names. Each is fitted on what lies before the span, once a seed where a seed changes anything.
+        variants: Which. Each is fitted on what lies before the span, once a seed where a seed changes anything.
         span: The invoices to predict.
-        moment: When they are predicted.
+        moment: When they are predicted; for both moments a model is fitted once, and one walk serves both.
         task: What is ranked.
         seeds: Metrics are averaged over them.
         window: Number of invoices that a history holds, as in the stream.
         depth: Length of the rankings.
-        options: Keywords for the making of a model, by its name.
+        epochs: Passes over the data, for models that make any; what they make of their own unless given.
         stage: Told of what is going on.
 
     Raises:
         SplitError: The data lies on one side of the span.
         TooLittleData: There is nothing to learn from, or nobody in the span bought before.
-        UnknownModel: No model has such a name.
+        UnknownModel: No model has such a name, or takes such an option.
     """
     check(invoices, span)
-    chosen = {name: make_model(name, **(options or {}).get(name, {})) for name in models}
-    found: dict[str, list[Measured]] = {name: [] for name in chosen}
-    first: Run | None = None
+    models = {str(variant): make(variant, epochs=epochs) for variant in variants}
+    found: dict[When, dict[str, list[Measured]]] = {}
+    first: dict[When, Run] = {}
+    curves: dict[str, dict[int, Curves]] = {}
     for seed in seeds:
-        again = first is not None
-        fitting = [name for name, model in chosen.items() if model.seeded or not again]
+        fitting = {name: model for name, model in models.items() if model.seeded or not first}
         if not fitting:
             break
-        scorers = _fit(fitting, chosen, invoices, span.start, seed, window, stage)
+        fitted = _fit(fitting, invoices, span.start, seed, window, stage)
+        scorers = {name: each.scorer for name, each in fitted.items()}
         telling = stage("judging")
-        result = run(invoices, scorers, span, moment=moment, task=task, window=window, depth=depth, progress=telling)[
-            moment
-        ]
-        if not result.cases:
-            raise TooLittleData(
-                f"Nobody who bought between {day(span.start)} and {day(span.end)} had bought before: "
-                "there is no next basket to judge by."
-            )
-        for name in fitting:
-            found[name].append(measure(result, name))
-        first = first or result
-    assert first is not None
-    measured = {name: average(each) for name, each in found.items()}
-    return Comparison(span, task, moment, tuple(seeds), first.cases, measured, first)
+        runs = run(invoices, scorers, span, moment=moment, task=task, window=window, depth=depth, progress=telling)
+        for when, result in runs.items():
+            if not result.cases:
+                raise TooLittleData(
+                    f"Nobody who bought between {day(span.start)} and {day(span.end)} had bought before: "
+                    "there is no next basket to judge by."
+                )
+            first.setdefault(when, result)
+            for name in fitting:
+                found.setdefault(when, {}).setdefault(name, []).append(measure(result, name))
+        for name, each in fitted.items():
+            if isinstance(each, FittedInEpochs):
+                curves.setdefault(name, {})[seed] = each.curves
+    moments = {
+        when: Judged(first[when].cases, {name: average(found[when][name]) for name in models}, first[when])
+        for when in found
+    }
+    return Comparison(span, task, tuple(seeds), {str(each): each for each in variants}, moments, curves)
 
 
 def _fit(
-    names: Sequence[str],
-    models: Mapping[str, Any],
-    invoices: Sequence[Invoice],
-    until: int,
-    seed: int,
-    window: int,
-    stage: Stage,
-) -> dict[str, Scorer]:
+    models: dict[str, Model], invoices: Sequence[Invoice], until: int, seed: int, window: int, stage: Stage
+) -> dict[str, Fitted]:
     """Baselines together, since they share most of their work; the order of the names is kept."""
-    simple = [name for name in names if name in BASELINES]
-    scorers: dict[str, Scorer] = {}
+    simple = [name for name in models if name in BASELINES]
+    fitted: dict[str, Fitted] = {}
     if simple:
         telling = stage("fitting baselines")
         telling(0, 1)
-        scorers.update(
-            (name, each.scorer) for name, each in fit_all(simple, invoices, until=until, window=window).items()
-        )
+        fitted.update(fit_all(simple, invoices, until=until, window=window))
         telling(1, 1)
-    for name in names:
-        if name not in scorers:
+    for name, model in models.items():
+        if name not in fitted:
             telling = stage(f"fitting {name}, seed {seed}")
-            scorers[name] = models[name].fit(invoices, until=until, seed=seed, progress=telling).scorer
-    return {name: scorers[name] for name in names}
+            fitted[name] = model.fit(invoices, until=until, seed=seed, progress=telling)
+    return {name: fitted[name] for name in models}

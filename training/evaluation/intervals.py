@@ -14,6 +14,9 @@ DRAWS = 2_000
 
 LEVEL = 0.95
 
+_BLOCK = 250
+"""Draws that are summed at a time: memory grows with the customers, not with the customers times all draws."""
+
 
 class Interval(NamedTuple):
     """A mean and the ends of its 95 % interval."""
@@ -36,30 +39,51 @@ class Resampling:
         """
         _, self._index = np.unique(customers, return_inverse=True)
         self._n_customers = int(self._index.max(initial=-1)) + 1
-        size = (draws, self._n_customers)
-        drawn = generator.integers(self._n_customers, size=size) if self._n_customers else np.zeros(size, np.int64)
-        self._weights = np.zeros(size, np.float32)
-        for draw, chosen in enumerate(drawn):
-            self._weights[draw] = np.bincount(chosen, minlength=self._n_customers)
+        # How often each customer was drawn: one on average, so a byte holds it.
+        self._weights = np.zeros((draws, self._n_customers), np.uint8)
+        if self._n_customers:
+            for draw in range(draws):
+                drawn = generator.integers(self._n_customers, size=self._n_customers)
+                self._weights[draw] = np.bincount(drawn, minlength=self._n_customers)
 
     def interval(self, values: NDArray[np.float64]) -> Interval:
-        """Percentile interval of the mean over invoices.
+        """The interval of one column of ``intervals``: one value an invoice ``[n]``."""
+        return self.intervals(values[:, None])[0]
+
+    def intervals(self, values: NDArray[np.float64]) -> list[Interval]:
+        """Percentile intervals of means over invoices, many at once: that is a matrix product, not a loop.
 
         For the interval of a difference, pass the differences invoice by invoice.
 
         Args:
-            values: One value an invoice ``[n]``; NaN where the metric is not defined there.
+            values: One value an invoice and figure ``[n, figures]``; NaN where a metric is not defined.
 
         Returns:
-            NaN all over where no value is defined. A draw that meets no defined value is left out.
+            One a figure; NaN all over where no value is defined. A draw that meets no defined value is left out.
         """
         defined = ~np.isnan(values)
-        if not defined.any():
-            return Interval(float("nan"), float("nan"), float("nan"))
-        index = self._index[defined]
-        sums = self._weights @ np.bincount(index, weights=values[defined], minlength=self._n_customers)
-        sizes = self._weights @ np.bincount(index, minlength=self._n_customers).astype(np.float64)
-        means = sums[sizes > 0.0] / sizes[sizes > 0.0]
-        tail = (1.0 - LEVEL) / 2.0
-        low, high = np.quantile(means, [tail, 1.0 - tail])
-        return Interval(float(values[defined].mean()), float(low), float(high))
+        filled = np.where(defined, values, 0.0)
+        sums, sizes = self._by_customer(filled), self._by_customer(defined.astype(np.float64))
+        drawn = np.empty((len(self._weights), values.shape[1]))
+        for start in range(0, len(drawn), _BLOCK):
+            weights = self._weights[start : start + _BLOCK].astype(np.float64)
+            with np.errstate(invalid="ignore"):  # 0 / 0, where a draw meets no defined value, is NaN as it should be
+                drawn[start : start + _BLOCK] = (weights @ sums) / (weights @ sizes)
+        numbers = defined.sum(axis=0)
+        return [
+            _interval(float(total) / int(number) if number else float("nan"), means[~np.isnan(means)])
+            for total, number, means in zip(filled.sum(axis=0), numbers, drawn.T, strict=True)
+        ]
+
+    def _by_customer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the invoices of each customer ``[customers, figures]``."""
+        columns = [np.bincount(self._index, weights=column, minlength=self._n_customers) for column in values.T]
+        return np.stack(columns, axis=1) if columns else np.zeros((self._n_customers, 0))
+
+
+def _interval(mean: float, means: NDArray[np.float64]) -> Interval:
+    if not len(means):
+        return Interval(mean, float("nan"), float("nan"))
+    tail = (1.0 - LEVEL) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return Interval(mean, float(low), float(high))

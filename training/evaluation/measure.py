@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.intervals import Resampling
+from training.evaluation.intervals import Interval, Resampling
 from training.evaluation.metrics import coverage, expected_calibration_error, hit_at, ndcg_at, recall_at
 from training.evaluation.prequential import Case, Ranking, Run
 
@@ -21,6 +21,7 @@ PER_INVOICE = (
     "recall@20_repeat",
     "recall@20_new",
     "recall@20_cold",
+    "recall@20_rare",
 )
 """Metrics with one value an invoice, in the order of the report."""
 
@@ -37,18 +38,24 @@ Values = dict[str, NDArray[np.float64]]
 
 
 class Measured(NamedTuple):
-    """One model on one run: values invoice by invoice, and what is only defined over all of them."""
+    """One model on one run: values invoice by invoice, and what is only defined over all of them.
+
+    ``said`` are the probabilities of the first items of every ranking and ``came``, 1 or 0, whether they were bought:
+    ``[first items of all rankings]`` both.
+    """
 
     values: Values
     overall: dict[str, float]
+    said: NDArray[np.float64]
+    came: NDArray[np.float64]
 
 
 class Figures(NamedTuple):
-    """What is reported of one model: means, 95 % intervals of them, and means by length of history with their size."""
+    """What is reported of one model over some invoices: their number, and means with 95 % intervals where they vary."""
 
+    n: int
     mean: dict[str, float]
     interval: dict[str, tuple[float, float]]
-    by_length: dict[str, dict[str, float]]
 
 
 def measure(run: Run, model: str) -> Measured:
@@ -57,23 +64,25 @@ def measure(run: Run, model: str) -> Measured:
     At the task ``discover`` what was wanted is what was new; known items are in no ranking.
     """
     rankings = run.rankings[model]
-    wanted = [case.new if run.task == "discover" else case.wanted for case in run.cases]
+    discover = run.task == "discover"
+    wanted = [case.new if discover else case.wanted for case in run.cases]
     rows = [_row(case, basket, ranked) for case, basket, ranked in zip(run.cases, wanted, rankings, strict=True)]
     columns = np.asarray(rows, np.float64).reshape(len(rows), len(PER_INVOICE))
     values = {name: columns[:, place] for place, name in enumerate(PER_INVOICE)}
-    said = [p for ranked in rankings for p in ranked.probabilities[:CALIBRATION_DEPTH]]
-    came = [
-        float(code in basket)
-        for basket, ranked in zip(wanted, rankings, strict=True)
-        for code in ranked.stock_codes[:CALIBRATION_DEPTH]
-    ]
-    return Measured(
-        values,
-        {
-            "coverage@10": coverage([ranked.stock_codes for ranked in rankings], run.catalogue, COVERAGE_DEPTH),
-            "ece@20": expected_calibration_error(np.asarray(said, np.float64), np.asarray(came, np.float64)),
-        },
+    said = np.asarray([p for ranked in rankings for p in ranked.probabilities[:CALIBRATION_DEPTH]], np.float64)
+    came = np.asarray(
+        [
+            code in basket
+            for basket, ranked in zip(wanted, rankings, strict=True)
+            for code in ranked.stock_codes[:CALIBRATION_DEPTH]
+        ],
+        np.float64,
     )
+    overall = {
+        "coverage@10": coverage([ranked.stock_codes for ranked in rankings], run.catalogue, COVERAGE_DEPTH),
+        "ece@20": expected_calibration_error(said, came),
+    }
+    return Measured(values, overall, said, came)
 
 
 def _row(case: Case, basket: frozenset[str], ranked: Ranking) -> list[float]:
@@ -89,37 +98,53 @@ def _row(case: Case, basket: frozenset[str], ranked: Ranking) -> list[float]:
         recall_at(codes, case.repeat, 20),
         recall_at(codes, case.new, 20),
         recall_at(codes, case.cold, 20),
+        recall_at(codes, case.rare & basket, 20),
     ]
 
 
 def average(measured: Sequence[Measured]) -> Measured:
-    """The mean over seeds, value by value: all seeds met the same cases in the same order."""
+    """The mean over seeds, value by value: all seeds met the same cases in the same order.
+
+    Predictions are pooled, for a reliability plot of all of them; the calibration error is the mean of the seeds'.
+    """
     first = measured[0]
     values = {name: np.mean([each.values[name] for each in measured], axis=0) for name in first.values}
     overall = {name: float(np.mean([each.overall[name] for each in measured])) for name in first.overall}
-    return Measured(values, overall)
+    said, came = ([getattr(each, part) for each in measured] for part in ("said", "came"))
+    return Measured(values, overall, np.concatenate(said), np.concatenate(came))
 
 
-def figures(measured: Measured, cases: Sequence[Case], draws: Resampling) -> Figures:
-    """Means, intervals over customers, and means by length of history.
+def figures(measured: Measured, cases: Sequence[Case], draws: Resampling) -> dict[str, Figures]:
+    """Means with intervals over customers: of all invoices, and by length of history.
 
     Args:
         measured: The values of one model.
         cases: The cases they belong to, in the same order.
         draws: Of the customers of these cases.
+
+    Returns:
+        By group: ``all``, which alone has what is only defined over all invoices, then those of ``LENGTHS``.
     """
-    mean, ends = dict[str, float](), dict[str, tuple[float, float]]()
-    for name, values in measured.values.items():
-        drawn = draws.interval(values)
-        mean[name], ends[name] = drawn.mean, (drawn.low, drawn.high)
     earlier = np.asarray([case.earlier for case in cases], np.int64)
-    by_length: dict[str, dict[str, float]] = {}
-    for group, least, most in LENGTHS:
-        inside = (earlier >= least) & (earlier <= most)
-        held = {"n": float(inside.sum())}
-        held.update((name, _mean(values[inside])) for name, values in measured.values.items())
-        by_length[group] = held
-    return Figures(mean | measured.overall, ends, by_length)
+    groups = {"all": np.ones(len(cases), np.bool_)}
+    groups.update((group, (earlier >= least) & (earlier <= most)) for group, least, most in LENGTHS)
+    names = list(measured.values)
+    columns = np.stack([measured.values[name] for name in names], axis=1)
+    parts = [np.where(inside[:, None], columns, np.nan) for inside in groups.values()]
+    drawn = draws.intervals(np.concatenate(parts, axis=1))
+    held: dict[str, Figures] = {}
+    for place, (group, inside) in enumerate(groups.items()):
+        own = dict(zip(names, drawn[place * len(names) : (place + 1) * len(names)], strict=True))
+        mean = {name: interval.mean for name, interval in own.items()} | (measured.overall if group == "all" else {})
+        ends = {name: (interval.low, interval.high) for name, interval in own.items()}
+        held[group] = Figures(int(inside.sum()), mean, ends)
+    return held
+
+
+def difference(of: Measured, to: Measured, draws: Resampling) -> dict[str, Interval]:
+    """How far one model is above another by every metric of ``PER_INVOICE``, invoice by invoice, with intervals."""
+    ahead = np.stack([of.values[name] - to.values[name] for name in of.values], axis=1)
+    return dict(zip(of.values, draws.intervals(ahead), strict=True))
 
 
 def resampling(cases: Sequence[Case], *, seed: int) -> Resampling:

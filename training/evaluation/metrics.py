@@ -4,7 +4,9 @@ A ranking is a sequence of distinct stock codes, best first, of the whole catalo
 set of distinct stock codes that were bought. The mean over invoices is taken by the caller, never here.
 """
 
+import math
 from collections.abc import Sequence, Set
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +44,9 @@ def ndcg_at(ranking: Sequence[str], basket: Set[str], k: int) -> float:
     """
     if not basket:
         return float("nan")
-    gain = sum(1.0 / np.log2(rank + 2) for rank, code in enumerate(ranking[:k]) if code in basket)
-    ideal = sum(1.0 / np.log2(rank + 2) for rank in range(min(k, len(basket))))
-    return float(gain / ideal)
+    gain = sum(1.0 / math.log2(rank + 2) for rank, code in enumerate(ranking[:k]) if code in basket)
+    ideal = sum(1.0 / math.log2(rank + 2) for rank in range(min(k, len(basket))))
+    return gain / ideal
 
 
 def coverage(rankings: Sequence[Sequence[str]], catalogue: int, k: int) -> float:
@@ -56,17 +58,23 @@ def coverage(rankings: Sequence[Sequence[str]], catalogue: int, k: int) -> float
     return len(shown) / catalogue if catalogue else 0.0
 
 
-def reliability(
-    probabilities: NDArray[np.float64], outcomes: NDArray[np.float64], bins: int = BINS
-) -> list[tuple[float, float, int]]:
+class Bin(NamedTuple):
+    """Predictions of like size: their mean probability, the share that came true, and how many they are."""
+
+    said: float
+    came: float
+    n: int
+
+
+def reliability(probabilities: NDArray[np.float64], outcomes: NDArray[np.float64], bins: int = BINS) -> list[Bin]:
     """What was promised against what happened, in bins of equal mass.
 
     Predictions are sorted and cut into ``bins`` runs whose sizes differ by one at most (ties stay in their order), so
-    every bin counts the same. Returns (mean probability, share that came true, number) for each bin that is not empty.
+    every bin counts the same. Bins that would be empty are left out.
     """
     order = np.argsort(probabilities, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return [(float(probabilities[part].mean()), float(outcomes[part].mean()), len(part)) for part in parts]
+    return [Bin(float(probabilities[part].mean()), float(outcomes[part].mean()), len(part)) for part in parts]
 
 
 def expected_calibration_error(
@@ -81,4 +89,4 @@ def expected_calibration_error(
     if not len(probabilities):
         return float("nan")
     parts = reliability(probabilities, outcomes, bins)
-    return sum(number * abs(said - came) for said, came, number in parts) / len(probabilities)
+    return sum(part.n * abs(part.said - part.came) for part in parts) / len(probabilities)

@@ -23,13 +23,17 @@ DEPTH = 100
 COLD_DAYS = 30
 """An item is cold as long as its first sale lies less than this many days back."""
 
+RARE_SALES = 5
+"""An item is rare as long as fewer purchase invoices than this, of anybody, held it."""
+
 
 class Case(NamedTuple):
     """One invoice that was to be predicted, and what makes it easy or hard.
 
     ``wanted`` are the distinct items bought; ``repeat`` and ``new`` split them by whether the customer bought them in
     any earlier invoice, returned later or not; ``cold`` are those of ``new`` first sold, by anybody, less than
-    ``COLD_DAYS`` before.
+    ``COLD_DAYS`` before, and ``rare`` those of ``wanted`` sold on fewer than ``RARE_SALES`` invoices before, or never.
+    All of it is as of this invoice, so that the same items are wanted at both moments.
     ``earlier`` counts the customer's purchase invoices before this one.
     """
 
@@ -39,6 +43,7 @@ class Case(NamedTuple):
     repeat: frozenset[str]
     new: frozenset[str]
     cold: frozenset[str]
+    rare: frozenset[str]
     earlier: int
 
 
@@ -75,6 +80,7 @@ def cases(invoices: Sequence[Invoice], judged: Span) -> tuple[dict[int, Case], d
     known: dict[str, set[str]] = {}
     earlier: dict[str, int] = {}
     first_sold: dict[str, int] = {}
+    sales: dict[str, int] = {}
     for position, invoice in enumerate(invoices):
         if invoice.date >= judged.end:
             break
@@ -88,10 +94,13 @@ def cases(invoices: Sequence[Invoice], judged: Span) -> tuple[dict[int, Case], d
         if invoice.date >= judged.start and customer in earlier:
             new = frozenset(bought - before)
             cold = frozenset(code for code in new if invoice.date - first_sold[code] < COLD_DAYS * DAY)
+            rare = frozenset(code for code in bought if sales.get(code, 0) < RARE_SALES)
             found[position] = Case(
-                invoice.invoice_no, customer, bought, frozenset(bought & before), new, cold, earlier[customer]
+                invoice.invoice_no, customer, bought, frozenset(bought & before), new, cold, rare, earlier[customer]
             )
             known_then[position] = frozenset(before)
+        for code in bought:
+            sales[code] = sales.get(code, 0) + 1
         before |= bought
         earlier[customer] = earlier.get(customer, 0) + 1
     return found, known_then, len(first_sold)

@@ -1,33 +1,20 @@
-"""What people and programs read of a comparison: tables for the terminal, JSON, and the rankings as Parquet."""
+"""What programs read of a comparison: every figure as plain values for JSON, and the rankings as Parquet."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
-from training.evaluation.compare import Comparison
-from training.evaluation.measure import LENGTHS, Figures, figures, resampling
+from training.evaluation.compare import Comparison, Judged
+from training.evaluation.intervals import Interval
+from training.evaluation.measure import Figures, difference, figures, resampling
+from training.evaluation.metrics import reliability
+from training.evaluation.prequential import Run
 from training.evaluation.split import day
-
-SHOWN = (
-    "recall@10",
-    "ndcg@10",
-    "hit@1",
-    "hit@10",
-    "recall@20",
-    "recall@20_repeat",
-    "recall@20_new",
-    "coverage@10",
-    "ece@20",
-)
-SHOWN_DISCOVER = ("recall@20", "ndcg@10", "hit@10", "recall@20_cold", "coverage@10", "ece@20")
-"""Columns of the table in the terminal; JSON has every metric."""
-
-GAINS = ("ndcg@10", "recall@10", "hit@1", "recall@20_new")
-"""Metrics for which the distance to the best model is given with its interval."""
+from training.evaluation.variants import Variant
 
 DECISIVE = "ndcg@10"
 """The best model is the best by this."""
@@ -46,47 +33,86 @@ RANKINGS = pa.schema(
 SEED = 0
 """Of the resampling: the same comparison has the same intervals."""
 
+Gains = dict[str, dict[str, dict[str, float | None]]]
+"""By metric and model ``mean``, ``low`` and ``high`` of a difference."""
+
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain values for JSON; a figure that is defined nowhere is None.
 
-    Keys: ``from``, ``to`` (half-open), ``task``, ``moment``, ``seeds``, ``invoices``, ``customers``; ``models``: by
-    name ``mean``, ``interval`` (95 %, over customers) and ``by_length`` (earlier invoices); ``best``; ``gains``: by
-    metric and name, how far the best model by ndcg@10 is above each other one, with its interval.
+    Keys: ``from``, ``to`` (half-open), ``task``, ``seeds``, ``invoices``, ``customers``; ``curves``: by model, seed and
+    name one loss an epoch; ``moments``: by ``visit`` and ``emission``
+
+    - ``models``: by name ``n``, ``mean`` and ``interval`` (95 %, over customers); ``by_length``: the same by the number
+      of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with ``said``, ``came`` and ``n``;
+    - ``best`` by ndcg@10, and ``gains``: by metric and name, how far it is above each other one, with the interval;
+    - ``ablations``: by metric and name, how far a variant (``basket_lstm:without=text``) is above its model.
     """
-    cases = comparison.cases
-    draws = resampling(cases, seed=SEED)
-    held = {name: figures(measured, cases, draws) for name, measured in comparison.measured.items()}
-    best = max(held, key=lambda name: (_number(held[name].mean[DECISIVE]), name))
-    gains: dict[str, dict[str, dict[str, float | None]]] = {metric: {} for metric in GAINS}
-    for metric in GAINS:
-        for name, measured in comparison.measured.items():
-            if name != best:
-                ahead = comparison.measured[best].values[metric] - measured.values[metric]
-                gains[metric][name] = _finite(draws.interval(ahead)._asdict())
+    some = next(iter(comparison.moments.values()))
     return {
         "from": day(comparison.span.start),
         "to": day(comparison.span.end),
         "task": comparison.task,
-        "moment": comparison.moment,
         "seeds": list(comparison.seeds),
-        "invoices": len(cases),
-        "customers": len({case.customer_id for case in cases}),
-        "models": {name: _model(each) for name, each in held.items()},
-        "best": best,
-        "gains": gains,
+        "invoices": len(some.cases),
+        "customers": len({case.customer_id for case in some.cases}),
+        "curves": {
+            name: {str(seed): {part: list(values) for part, values in curves.items()} for seed, curves in each.items()}
+            for name, each in comparison.curves.items()
+        },
+        "moments": {when: _judged(each, comparison.variants) for when, each in comparison.moments.items()},
     }
 
 
-def _model(each: Figures) -> dict[str, Any]:
+def _judged(judged: Judged, variants: Mapping[str, Variant]) -> dict[str, Any]:
+    draws = resampling(judged.cases, seed=SEED)
+    held = {name: figures(measured, judged.cases, draws) for name, measured in judged.measured.items()}
+    best = max(held, key=lambda name: (_number(held[name]["all"].mean[DECISIVE]), name))
+    ahead = {
+        name: difference(judged.measured[best], measured, draws)
+        for name, measured in judged.measured.items()
+        if name != best
+    }
+    plain = {name: variant.model for name, variant in variants.items() if variant.options}
+    ablated = {
+        name: difference(judged.measured[name], judged.measured[model], draws)
+        for name, model in plain.items()
+        if model in judged.measured
+    }
     return {
+        "best": best,
+        "models": {
+            name: {
+                **_figures(each["all"]),
+                "by_length": {group: _figures(part) for group, part in each.items() if group != "all"},
+                "reliability": [
+                    part._asdict() for part in reliability(judged.measured[name].said, judged.measured[name].came)
+                ],
+            }
+            for name, each in held.items()
+        },
+        "gains": _by_metric(ahead),
+        "ablations": _by_metric(ablated),
+    }
+
+
+def _figures(each: Figures) -> dict[str, Any]:
+    return {
+        "n": each.n,
         "mean": _finite(each.mean),
         "interval": {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in each.interval.items()},
-        "by_length": {group: _finite(values) for group, values in each.by_length.items()},
     }
 
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
+def _by_metric(differences: Mapping[str, Mapping[str, Interval]]) -> Gains:
+    turned: Gains = {}
+    for name, by_metric in differences.items():
+        for metric, interval in by_metric.items():
+            turned.setdefault(metric, {})[name] = _finite(interval._asdict())
+    return turned
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
@@ -94,58 +120,12 @@ def _number(value: float) -> float:
     return value if math.isfinite(value) else -math.inf
 
 
-def tables(report: dict[str, Any]) -> list[Table]:
-    """Tables of what ``as_dict`` gave: the models, how far the best is ahead, and ndcg@10 by length of history."""
-    columns = SHOWN_DISCOVER if report["task"] == "discover" else SHOWN
-    seeds = len(report["seeds"])
-    title = (
-        f"{report['task']}, {report['from']} to {report['to']} (not included), {report['moment']}: "
-        f"{report['invoices']:,} invoices of {report['customers']:,} customers, {seeds} seed{'s' if seeds > 1 else ''}"
-    )
-    main = Table(title=title, title_justify="left")
-    main.add_column("model", no_wrap=True)
-    for metric in columns:
-        main.add_column(metric, justify="right")
-    for name, model in report["models"].items():
-        main.add_row(name, *(_written(model["mean"][metric]) for metric in columns))
-    found = [main]
-    if len(report["models"]) > 1:
-        ahead = Table(title=f"{report['best']} is ahead of … by (95 % interval over customers)", title_justify="left")
-        ahead.add_column("model", no_wrap=True)
-        for metric in GAINS:
-            ahead.add_column(metric, justify="right")
-        for name in report["models"]:
-            if name != report["best"]:
-                ahead.add_row(name, *(_gain(report["gains"][metric][name]) for metric in GAINS))
-        found.append(ahead)
-    lengths = Table(title=f"{DECISIVE} by the number of earlier invoices", title_justify="left")
-    lengths.add_column("model", no_wrap=True)
-    sizes = next(iter(report["models"].values()))["by_length"]
-    for group, _, _ in LENGTHS:
-        lengths.add_column(f"{group} (n = {sizes[group]['n']:,.0f})", justify="right")
-    for name, model in report["models"].items():
-        lengths.add_row(name, *(_written(model["by_length"][group][DECISIVE]) for group, _, _ in LENGTHS))
-    return [*found, lengths]
-
-
-def _written(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}".replace("0.", ".", 1)
-
-
-def _gain(gain: dict[str, float | None]) -> str:
-    mean, low, high = gain["mean"], gain["low"], gain["high"]
-    if mean is None or low is None or high is None:
-        return "–"
-    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]".replace("0.", ".")
-
-
-def write_rankings(comparison: Comparison, path: Path) -> int:
-    """Write the rankings of the first seed as Parquet; returns the number of rows.
+def write_rankings(run: Run, path: Path) -> int:
+    """Write the rankings of a run as Parquet; returns the number of rows.
 
     Raises:
         OSError: The file cannot be written.
     """
-    run = comparison.first
     rows = [
         {
             "model": name,

@@ -1,8 +1,8 @@
 """Model and Fitted: what the trainer, the evaluation and the gate need of a model, and nothing about its inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from state.invoice import Invoice
 from training.serving.scorer import Scorer
@@ -30,6 +30,21 @@ class Fitted(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write all a bundle needs but its manifest (``vocabulary.json``, arrays, weights) into an empty folder."""
+        ...
+
+
+Curves = Mapping[str, Sequence[float]]
+"""How a training went: by name of the examples (``learnt``, ``held out``) the mean loss after each epoch, first one
+first. Lower is better; all are of one length and one unit."""
+
+
+@runtime_checkable
+class FittedInEpochs(Protocol):
+    """What a ``Fitted`` may have besides, where it was learnt epoch by epoch; the evaluation draws it."""
+
+    @property
+    def curves(self) -> Curves:
+        """One value an epoch that was run, also where an earlier epoch's weights were kept."""
         ...
 
 

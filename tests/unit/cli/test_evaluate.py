@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -29,7 +31,8 @@ def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys
     assert "gp_topfreq" in shown
 
     report = json.loads(figures.read_text())
-    assert list(report["models"]) == ["gp_topfreq", "count_demand"]
+    models = report["moments"]["visit"]["models"]
+    assert list(models) == ["gp_topfreq", "count_demand"]
     rows = pq.read_table(out).to_pylist()
     assert len(rows) == 2 * report["invoices"]
     log = invoices(clean(load(table), load_settings({})))
@@ -37,27 +40,48 @@ def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys
         (invoice.customer_id, invoice.invoice_no): {line.stock_code for line in invoice.lines if line.quantity > 0}
         for invoice in log
     }
-    for model in report["models"]:
+    for model in models:
         own = [row for row in rows if row["model"] == model]
         assert all(len(set(row["stock_codes"])) == len(row["stock_codes"]) <= 100 for row in own)
         assert all(row["probabilities"] == sorted(row["probabilities"], reverse=True) for row in own)
         scored = [ndcg_at(row["stock_codes"], baskets[row["customer_id"], row["invoice_no"]], 10) for row in own]
-        assert math.fsum(scored) / len(scored) == pytest.approx(report["models"][model]["mean"]["ndcg@10"])
+        assert math.fsum(scored) / len(scored) == pytest.approx(models[model]["mean"]["ndcg@10"])
+        assert all(0.0 < p < 1.0 for row in own for p in row["probabilities"])
 
 
-def test_emission_and_discovery(table: Path, tmp_path: Path) -> None:
+def test_both_moments_in_one_run_are_those_of_two(table: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "count_demand", "--json", str(figures)]
-    assert main(arguments) == ExitCode.OK
-    visit = json.loads(figures.read_text())
-    assert main([*arguments, "--moment", "emission"]) == ExitCode.OK
-    emission = json.loads(figures.read_text())
+    found = {}
+    for moment in ("visit", "emission", "both"):
+        assert main([*arguments, "--moment", moment]) == ExitCode.OK
+        found[moment] = json.loads(figures.read_text())["moments"]
+    assert found["visit"] | found["emission"] == found["both"]
+    assert found["both"]["visit"] != found["both"]["emission"]
+
+
+def test_discovery(table: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "count_demand", "--json", str(figures)]
     assert main([*arguments, "--task", "discover"]) == ExitCode.OK
-    discover = json.loads(figures.read_text())
-    assert visit["invoices"] == emission["invoices"] > discover["invoices"] > 0
-    means = [report["models"]["count_demand"]["mean"] for report in (visit, emission, discover)]
-    assert means[0]["ndcg@10"] != means[1]["ndcg@10"]
-    assert means[2]["recall@20_repeat"] in (None, 0.0)  # known items are in no ranking
+    report = json.loads(figures.read_text())
+    assert report["invoices"] > 0
+    # Known items are in no ranking.
+    assert report["moments"]["visit"]["models"]["count_demand"]["mean"]["recall@20_repeat"] in (None, 0.0)
+
+
+def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> None:
+    written = []
+    for turn in ("one", "two"):
+        files = [tmp_path / f"{turn}.{ending}" for ending in ("json", "html", "parquet")]
+        options = [
+            f"--{option}={path}" for option, path in zip(("json", "html", "predictions-out"), files, strict=True)
+        ]
+        arguments = ["--data", str(table), *SPAN, "--models", "ease,ease:calibrate=0,p_topfreq", *options]
+        # Another process: a hash seed of its own must change nothing.
+        subprocess.run([sys.executable, "-m", "stream.cli", "evaluate", *arguments], check=True, timeout=120)
+        written.append([path.read_bytes() for path in files])
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +94,8 @@ def test_emission_and_discovery(table: Path, tmp_path: Path) -> None:
         ([*SPAN, "--models", "gp_topfrq"], ExitCode.USAGE, "Did you mean gp_topfreq?"),
         ([*SPAN, "--json", "no/such/folder/f.json"], ExitCode.DATA, "There is no folder"),
         ([*SPAN, "--task", "guess"], ExitCode.USAGE, "guess"),
+        ([*SPAN, "--models", "ease:lambda=1"], ExitCode.USAGE, "ease has no option 'lambda'"),
+        ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "does not say its moment"),
     ],
 )
 def test_what_cannot_be_done_is_said(

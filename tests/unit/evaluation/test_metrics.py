@@ -63,7 +63,7 @@ def test_reliability_cuts_into_bins_of_equal_mass() -> None:
     said = np.asarray([0.9, 0.1, 0.3, 0.8, 0.2])
     came = np.asarray([1.0, 0.0, 1.0, 1.0, 0.0])
     bins = reliability(said, came, bins=2)
-    assert [number for _, _, number in bins] == [3, 2]
+    assert [part.n for part in bins] == [3, 2]
     assert bins[0] == pytest.approx((0.2, 1 / 3, 3))
     assert bins[1] == pytest.approx((0.85, 1.0, 2))
 

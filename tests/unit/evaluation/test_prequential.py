@@ -50,10 +50,10 @@ class Spy:
 def test_cases_by_hand() -> None:
     found, known, catalogue = cases(LOG, JUDGED)
     assert found == {
-        3: Case("4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), 1),
+        3: Case("4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), frozenset("bd"), 1),
         # Brought back, b still counts as bought before: known is gross.
-        4: Case("5", "ann", frozenset("bde"), frozenset("b"), frozenset("de"), frozenset("de"), 1),
-        6: Case("7", "bob", frozenset("af"), frozenset("a"), frozenset("f"), frozenset("f"), 2),
+        4: Case("5", "ann", frozenset("bde"), frozenset("b"), frozenset("de"), frozenset("de"), frozenset("bde"), 1),
+        6: Case("7", "bob", frozenset("af"), frozenset("a"), frozenset("f"), frozenset("f"), frozenset("af"), 2),
     }
     assert known == {3: frozenset("a"), 4: frozenset("ab"), 6: frozenset("abd")}
     assert catalogue == 5  # c was only ever brought back
@@ -72,6 +72,15 @@ def test_a_cold_item_was_first_sold_less_than_thirty_days_before() -> None:
     earlier = [*log[:3], invoice("4", "ann", 30.9, "a", "b", "c")]
     found, _, _ = cases(earlier, Span(START + 30 * DAY, START + 32 * DAY))
     assert found[3].cold == frozenset("b")
+
+
+def test_a_rare_item_was_on_fewer_than_five_invoices_before() -> None:
+    """Item a is on five invoices, b on four and one that is only a return; e is never sold before."""
+    log = [invoice(str(number), "x", number, "a", "b") for number in range(4)]
+    log += [invoice("4", "y", 4, "a"), invoice("5", "x", 5, "b", back=True), invoice("6", "y", 6, "a", "b", "e")]
+    found, _, _ = cases(log, Span(START + 6 * DAY, START + 7 * DAY))
+    assert found[6].rare == frozenset("be")
+    assert found[6].repeat == frozenset("a")
 
 
 def test_at_the_visit_all_before_the_invoice_is_known() -> None:

@@ -1,0 +1,100 @@
+"""A comparison as people read it: cells of tables, for the terminal and for the page alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from training.evaluation.measure import LENGTHS
+from training.evaluation.report import DECISIVE
+
+SHOWN = (
+    "recall@10",
+    "ndcg@10",
+    "hit@1",
+    "hit@10",
+    "recall@20",
+    "recall@20_repeat",
+    "recall@20_new",
+    "coverage@10",
+    "ece@20",
+)
+SHOWN_DISCOVER = ("recall@20", "ndcg@10", "hit@10", "recall@20_cold", "recall@20_rare", "coverage@10", "ece@20")
+"""Columns of the table; JSON has every metric."""
+
+GAINS = ("ndcg@10", "recall@10", "hit@1", "recall@20_new")
+ABLATED = (*GAINS, "recall@20_rare")
+"""Metrics whose differences are shown."""
+
+
+class Cells(NamedTuple):
+    """A table: a sentence, headings, and rows that begin with a model's name."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def tables(report: Mapping[str, Any], when: str) -> list[Cells]:
+    """All tables of one moment of what ``report.as_dict`` gave."""
+    judged = report["moments"][when]
+    found = [means(report, when)]
+    if judged["gains"]:
+        found.append(gains(report, when))
+    found.append(lengths(report, when))
+    if judged["ablations"]:
+        found.append(ablations(report, when))
+    return found
+
+
+def means(report: Mapping[str, Any], when: str) -> Cells:
+    """The models and their metrics."""
+    metrics = SHOWN_DISCOVER if report["task"] == "discover" else SHOWN
+    seeds = len(report["seeds"])
+    caption = (
+        f"{report['task']}, {report['from']} to {report['to']} (not included), {when}: {report['invoices']:,} invoices "
+        f"of {report['customers']:,} customers, {seeds} seed{'s' if seeds > 1 else ''}"
+    )
+    models = report["moments"][when]["models"]
+    rows = [[name, *(written(model["mean"][metric]) for metric in metrics)] for name, model in models.items()]
+    return Cells(caption, ["model", *metrics], rows)
+
+
+def gains(report: Mapping[str, Any], when: str) -> Cells:
+    """How far the best model is ahead of every other one."""
+    judged = report["moments"][when]
+    return _differences(f"At the {when} {judged['best']} is ahead of … by (95 % interval)", GAINS, judged["gains"])
+
+
+def lengths(report: Mapping[str, Any], when: str) -> Cells:
+    """The decisive metric by length of history."""
+    models = report["moments"][when]["models"]
+    sizes = next(iter(models.values()))["by_length"]
+    columns = ["model", *(f"{group} (n = {sizes[group]['n']:,})" for group, _, _ in LENGTHS)]
+    rows = [
+        [name, *(written(model["by_length"][group]["mean"][DECISIVE]) for group, _, _ in LENGTHS)]
+        for name, model in models.items()
+    ]
+    return Cells(f"{DECISIVE} at the {when} by the number of earlier invoices", columns, rows)
+
+
+def ablations(report: Mapping[str, Any], when: str) -> Cells:
+    """How far every variant is above its model."""
+    differences = report["moments"][when]["ablations"]
+    return _differences(f"At the {when} a variant is above its model by (95 % interval)", ABLATED, differences)
+
+
+def _differences(caption: str, metrics: Sequence[str], by_metric: Mapping[str, Any]) -> Cells:
+    rows = [[name, *(difference(by_metric[metric][name]) for metric in metrics)] for name in by_metric[metrics[0]]]
+    return Cells(caption, ["model", *metrics], rows)
+
+
+def written(value: float | None) -> str:
+    """A figure between 0 and 1 as in docs/evaluation.md: four digits, no nought before the point."""
+    return "–" if value is None else f"{value:.4f}".replace("0.", ".", 1)
+
+
+def difference(gain: Mapping[str, float | None]) -> str:
+    """A difference with its interval: ``+.0101 [+.0068, +.0143]``."""
+    mean, low, high = gain["mean"], gain["low"], gain["high"]
+    if mean is None or low is None or high is None:
+        return "–"
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]".replace("0.", ".")

@@ -1,0 +1,80 @@
+"""What is compared: models, and variants of them, written as ``basket_lstm`` and ``basket_lstm:without=text``."""
+
+import inspect
+from typing import NamedTuple
+
+from training.errors import UnknownModel
+from training.models import MODELS, check_name, make_model
+from training.models.model import Model
+
+Value = int | float | str
+
+
+class Variant(NamedTuple):
+    """A model with options of its own, so that an ablation is a row like any other."""
+
+    model: str
+    options: tuple[tuple[str, Value], ...] = ()
+
+    def __str__(self) -> str:
+        """The name under which it is reported: the way it is asked for."""
+        return ":".join([self.model, *(f"{option}={value}" for option, value in self.options)])
+
+
+def parse(text: str) -> list[Variant]:
+    """Variants from ``a,b:option=value,b:option=value:other=value``; all models there are where it is empty.
+
+    Case and hyphens of a name do not matter. A value that is a number is taken for one.
+
+    Raises:
+        UnknownModel: There is no model of that name, or an option has no value.
+    """
+    found = [_variant(part.strip()) for part in text.split(",") if part.strip()]
+    return list(dict.fromkeys(found)) or [Variant(name) for name in MODELS]
+
+
+def make(variant: Variant, *, epochs: int | None = None) -> Model:
+    """Make the model of a variant.
+
+    Args:
+        variant: Which, with its options.
+        epochs: Passes over the data, for models that make any and are not told by an option of their own.
+
+    Raises:
+        UnknownModel: There is no such model, or it does not take such an option.
+    """
+    plain = make_model(variant.model)
+    if not variant.options and epochs is None:
+        return plain
+    taken = [name for name in inspect.signature(type(plain)).parameters if name != "name"]
+    options: dict[str, Value] = dict(variant.options)
+    for option in options:
+        if option not in taken:
+            raise UnknownModel(
+                f"{variant.model} has no option {option!r}. Options: {', '.join(taken) or 'it has none'}."
+            )
+    if epochs is not None and "epochs" in taken:
+        options.setdefault("epochs", epochs)
+    return make_model(variant.model, **options)
+
+
+def _variant(text: str) -> Variant:
+    name, *parts = text.split(":")
+    model = name.strip().lower().replace("-", "_")
+    check_name(model)
+    options: list[tuple[str, Value]] = []
+    for part in parts:
+        option, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (option and equals and value):
+            raise UnknownModel(f"{part!r} of {text!r} is no option: it looks like {model}:option=value.")
+        options.append((option, _value(value)))
+    return Variant(model, tuple(options))
+
+
+def _value(text: str) -> Value:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
