@@ -12,19 +12,22 @@ from state.settings import Settings
 from state.store import Applied, ItemChanges, Standing, Touched, over_the_cap, standing_of
 
 
-class _Newest(msgspec.Struct):
-    """The newest purchase invoice, and what was recommended when it first appeared."""
+class _Scored(msgspec.Struct):
+    """What a recommendation is scored against: the invoices whose first purchase line came while it stood.
 
-    date: int
-    invoice_no: str
-    standing: Standing | None
+    ``newest``: the newest purchase (date, invoice number) before it; an older one is not scored.
+    """
+
+    standing: Standing | None = None
+    newest: tuple[int, str] | None = None
+    invoices: set[str] = set()
 
 
 class _Customer(msgspec.Struct):
     history: CustomerHistory
     revision: int = 0
     published: int = 0
-    newest: _Newest | None = None
+    scored: _Scored = msgspec.field(default_factory=_Scored)
     last: Recommendation | None = None
 
 
@@ -45,7 +48,7 @@ class MemoryStore:
         counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
         refused: list[tuple[int, str]] = []
         changed: dict[str, bool] = {}
-        brought: dict[str, set[str]] = {}
+        standings: dict[str, dict[str, Standing]] = {}
         items: dict[str, ItemState] = {}
         for place, invoice in enumerate(invoices):
             if invoice.customer_id is None or not invoice.lines:
@@ -64,9 +67,11 @@ class MemoryStore:
                 counts["lines_behind"] += len(invoice.lines)
                 continue
             if any(line.quantity > 0 for line in invoice.lines):
-                _note_newest(customer, invoice)
-                brought.setdefault(invoice.customer_id, set()).add(invoice.invoice_no)
+                standing = _note_scored(customer, invoice)
+                if standing is not None:
+                    standings.setdefault(invoice.customer_id, {})[invoice.invoice_no] = standing
             customer.history = taken.history
+            customer.scored.invoices.intersection_update(held.invoice_no for held in taken.history.invoices)
             self._now = invoice.date if self._now is None else max(self._now, invoice.date)
             self._sell(invoice, taken, items)
         self._keep(items)
@@ -75,8 +80,7 @@ class MemoryStore:
             customer = self._customers[customer_id]
             if changes:
                 customer.revision = max(customer.revision + 1, clock_ms)
-            newest = customer.newest
-            scored = newest is not None and newest.invoice_no in brought.get(customer_id, ())
+            against = standings.get(customer_id, {})
             touched.append(
                 Touched(
                     history=customer.history,
@@ -84,7 +88,7 @@ class MemoryStore:
                     published=customer.published,
                     changed=changes,
                     last=customer.last,
-                    standing=newest.standing if newest is not None and scored else None,
+                    standings=[against[number] for number in sorted(against)],
                 )
             )
         return Applied(touched, counts, refused)
@@ -157,15 +161,19 @@ def _lines(history: CustomerHistory) -> int:
     return sum(len(invoice.lines) for invoice in history.invoices)
 
 
-def _note_newest(customer: _Customer, invoice: Invoice) -> None:
-    """Keeps what is recommended now beside the invoice, if it is the newest purchase and appears for the first time."""
-    newest = customer.newest
-    if newest is not None and newest.invoice_no == invoice.invoice_no:
-        newest.date = min(newest.date, invoice.date)
-        return
-    if newest is not None and (invoice.date, invoice.invoice_no) < (newest.date, newest.invoice_no):
-        return
-    held = next((other for other in customer.history.invoices if other.invoice_no == invoice.invoice_no), None)
-    if held is None or all(line.quantity < 0 for line in held.lines):
-        standing = standing_of(customer.last, invoice.invoice_no) if customer.last else None
-        customer.newest = _Newest(invoice.date, invoice.invoice_no, standing)
+def _note_scored(customer: _Customer, invoice: Invoice) -> Standing | None:
+    """What stands against an invoice; keeps it, where the invoice is a purchase that appears for the first time."""
+    scored, number = customer.scored, invoice.invoice_no
+    if number not in scored.invoices:
+        held = {other.invoice_no: other for other in customer.history.invoices}
+        if number in held and any(line.quantity > 0 for line in held[number].lines):
+            return None
+        standing = standing_of(customer.last, "") if customer.last else None
+        if scored.standing != standing:
+            before = [(held[other].date, other) for other in scored.invoices]
+            scored = _Scored(standing, max([*before, scored.newest] if scored.newest else before, default=None))
+        if scored.newest is not None and (invoice.date, number) < scored.newest:
+            return None
+        scored.invoices.add(number)
+        customer.scored = scored
+    return msgspec.structs.replace(scored.standing, invoice_no=number) if scored.standing else None

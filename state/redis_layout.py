@@ -11,7 +11,7 @@ from state.history import CustomerHistory, HeldInvoice, HeldLine, line_text
 from state.invoice import Invoice
 from state.items import ItemState
 from state.recommendation import Recommendation
-from state.store import standing_of
+from state.store import Standing, standing_of
 
 SCHEMA = 1
 """Version of a history's hash; scripts/history.lua has the same."""
@@ -75,7 +75,7 @@ class CustomerAnswer(msgspec.Struct, array_like=True):
     published: int
     changed: bool
     recommendation: str | bool
-    standing: tuple[str, str, str, list[str]] | bool
+    standings: list[Standing]
 
 
 class Answer(msgspec.Struct, array_like=True):

@@ -26,7 +26,7 @@ from state.redis_layout import (
 )
 from state.redis_single import SingleWriter
 from state.settings import Settings
-from state.store import Applied, ItemChanges, Standing, Touched, over_the_cap
+from state.store import Applied, ItemChanges, Touched, over_the_cap, together
 
 LINES_A_CALL = 10_000
 """A script call takes about so many lines at most (an event is never cut), so that Redis answers others in between."""
@@ -75,7 +75,7 @@ class RedisStore:
             )
             with translated():
                 for customer_id, one in _answered(groups, answer):
-                    touched[customer_id] = _merge(touched.get(customer_id), _touched(customer_id, one))
+                    touched[customer_id] = together(touched.get(customer_id), _touched(customer_id, one))
         return Applied(list(touched.values()), counts, sorted(refused))
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
@@ -220,13 +220,5 @@ def _touched(customer_id: str, one: CustomerAnswer) -> Touched:
         published=one.published,
         changed=one.changed,
         last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
-        standing=Standing(*one.standing) if isinstance(one.standing, tuple) else None,
+        standings=sorted(one.standings, key=lambda standing: standing.invoice_no),
     )
-
-
-def _merge(earlier: Touched | None, later: Touched) -> Touched:
-    """A customer whose events took more than one call."""
-    if earlier is not None:
-        later.changed = later.changed or earlier.changed
-        later.standing = later.standing or earlier.standing
-    return later

@@ -30,6 +30,9 @@ PREFIX = "NEXTBASKET_"
 TEST_PREFIX = "NEXTBASKET_TEST_"
 """Variables of the test suite, no settings: they say where its Kafka and Redis are."""
 
+REGISTRY_NAMES = ("claims", "current", "promotions", "versions")
+"""What a registry has at its top; a shop's registry is a folder beside them."""
+
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 
@@ -68,6 +71,8 @@ def _redis_url(value: str) -> str:
 def _namespace(value: str) -> str:
     if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
         raise ValueError("it may have letters, digits, '.', '_' and '-', begins with a letter or digit, at most 100")
+    if value.lower() in REGISTRY_NAMES:
+        raise ValueError(f"{', '.join(REGISTRY_NAMES)} are names within a model registry; choose another")
     return value
 
 

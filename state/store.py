@@ -14,8 +14,8 @@ from state.items import ItemState
 from state.recommendation import Recommendation
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """What was recommended before the first line of a customer's newest purchase invoice arrived.
+class Standing(msgspec.Struct, frozen=True, array_like=True):
+    """What was recommended before the first line of a purchase invoice arrived.
 
     ``model`` is its name and version with a slash between.
     """
@@ -31,8 +31,9 @@ class Touched(msgspec.Struct):
 
     ``revision`` is that of the history as it stands now, ``published`` the one last confirmed (0: never), so a
     recommendation is owed while the two differ. ``changed``: this call changed the history. ``last``: the
-    recommendation last confirmed. ``standing``: what to score the newest purchase invoice against, set only where this
-    call brought purchase lines of it, new or delivered before.
+    recommendation last confirmed. ``standings``, by invoice number: what to score the invoices against of which this
+    call brought purchase lines, new or delivered before. An invoice is scored until one appears that another
+    recommendation stood before; one older than what the customer had bought by then is not scored.
     """
 
     history: CustomerHistory
@@ -40,7 +41,7 @@ class Touched(msgspec.Struct):
     published: int
     changed: bool
     last: Recommendation | None
-    standing: Standing | None
+    standings: list[Standing]
 
 
 class Applied(msgspec.Struct):
@@ -61,6 +62,18 @@ class ItemChanges(msgspec.Struct):
 
     states: dict[str, ItemState]
     version: int
+
+
+def together(earlier: Touched | None, later: Touched) -> Touched:
+    """One customer after two calls of ``apply`` that followed each other."""
+    if earlier is None:
+        return later
+    standings = {standing.invoice_no: standing for standing in (*earlier.standings, *later.standings)}
+    return msgspec.structs.replace(
+        later,
+        changed=earlier.changed or later.changed,
+        standings=[standings[number] for number in sorted(standings)],
+    )
 
 
 def over_the_cap(customer_id: str, cap: int) -> str:

@@ -44,7 +44,7 @@ class _Whole(msgspec.Struct):
 
 
 class _Flat(msgspec.Struct):
-    """The shape of a single line, UCI's columns."""
+    """The shape of a single line, UCI's columns. An ``invoice_no`` would make it one of the other shape."""
 
     InvoiceNo: int | str | None = None
     StockCode: int | str | None = None
@@ -57,6 +57,7 @@ class _Flat(msgspec.Struct):
     line_id: int | str | None = None
     type: str | None = None
     version: int | None = None
+    invoice_no: Any = msgspec.UNSET
 
 
 class _Probe(msgspec.Struct):
@@ -146,7 +147,7 @@ class Decoder:
                     return self._invoice(event, event.lines, _WHOLE_NAMES, now)
             else:
                 line = self._flat.decode(raw)
-                if line.InvoiceNo is not None:
+                if line.InvoiceNo is not None and line.invoice_no is msgspec.UNSET:
                     return self._single(line, now)
         except msgspec.ValidationError:
             pass

@@ -53,7 +53,7 @@ def look_at(
         most=settings.top_k,
     )
     prediction = scorer.predict([history], items, now, settings.top_k)[0]
-    asked = Touched(history=history, revision=0, published=0, changed=False, last=None, standing=None)
+    asked = Touched(history=history, revision=0, published=0, changed=False, last=None, standings=[])
     answer = recommend(asked, prediction, Trigger(), moment)
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
     return Insight(

@@ -17,7 +17,7 @@ from state.history import CustomerHistory
 from state.invoice import Invoice
 from state.recommendation import Model, Recommendation, Trigger
 from state.settings import Settings
-from state.store import Store, Touched
+from state.store import Store, Touched, together
 from state.wire import Decoder
 from stream.dead_letters import Incoming, dead_letter, without_value
 from stream.errors import MessageTooLarge, PublisherUnavailable
@@ -25,7 +25,7 @@ from stream.monitoring import Metrics
 from stream.patience import Patience
 from stream.publisher import Message, Publisher
 from stream.recommender import Moment, recommend, says_the_same
-from stream.scores import score
+from stream.scores import scores
 from training.features.item_table import ItemTable
 from training.serving.scorer import Prediction, Scorer
 
@@ -157,10 +157,8 @@ class Processor:
         for event in events:
             try:
                 for touched in self._apply_together([event], refusals, clock_ms):
-                    before = merged.get(touched.history.customer_id)
-                    if before is not None and touched.standing is None:
-                        touched.standing = before.standing
-                    merged[touched.history.customer_id] = touched
+                    customer_id = touched.history.customer_id
+                    merged[customer_id] = together(merged.get(customer_id), touched)
             except StoreRefused as error:
                 refusals.append(Refusal(event.incoming, "refused", str(error)))
         return list(merged.values())
@@ -256,7 +254,7 @@ class Processor:
     def _scores(self, touched: Sequence[Touched], when: str) -> list[Message]:
         messages = []
         for one in touched:
-            if scored := score(one, scored_at=when):
+            for scored in scores(one, scored_at=when):
                 self._metrics.score(bool(scored.hit_at_10))
                 messages.append(Message(self._topics.scores, scored.customer_id.encode(), self._encode(scored)))
         return messages

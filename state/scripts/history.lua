@@ -47,13 +47,13 @@ local function load(key, recommendation_key)
     revision = tonumber(fields[4] or 0),
     published = tonumber(fields[5] or 0),
     lines = tonumber(fields[6] or 0),
-    newest = fields[7] and cmsgpack.unpack(fields[7]) or false,
+    scored = fields[7] and cmsgpack.unpack(fields[7]) or {false, false, {}},
     confirmed = fields[8] or false,
     sequence = tonumber(fields[9] or 0),
     recommendation = recommendation,
     open = {},
     fallen = {},
-    brought = {},
+    standings = {},
     changed = false,
     now = false,
     seen = {},
@@ -113,14 +113,28 @@ local function too_long(customer, window, cap, no, date, fresh)
   return lines > cap
 end
 
--- Keeps what is recommended now beside the invoice, if it is the newest purchase and appears for the first time.
-local function note_newest(customer, invoice, no, date)
-  local newest = customer.newest
-  if newest and newest[2] == no then
-    newest[1] = math.min(newest[1], date)
-  elseif not (newest and before(date, no, newest[1], newest[2])) and invoice.purchases == 0 then
-    customer.newest = {date, no, customer.confirmed}
+-- The later of two places {date, no}, of which the first may be missing.
+local function later(a, b)
+  if a and before(b[1], b[2], a[1], a[2]) then return a end
+  return b
+end
+
+-- Keeps which invoices the recommendation of now is scored against: purchases that appear while it stands, unless they are
+-- older than what the customer had bought before it. `scored` is {recommendation, newest purchase before it, {no = true}}.
+local function note_scored(customer, invoice, no, date)
+  local scored = customer.scored
+  if not scored[3][no] then
+    if invoice.purchases > 0 then return end
+    local newest = scored[2]
+    if scored[1] ~= customer.confirmed then
+      for held in pairs(scored[3]) do newest = later(newest, {customer.index[held], held}) end
+      scored = {customer.confirmed, newest, {}}
+    end
+    if newest and before(date, no, newest[1], newest[2]) then return end
+    scored[3][no] = true
+    customer.scored = scored
   end
+  customer.standings[no] = scored[1]
 end
 
 -- Demand counts each purchased code once an invoice, at the invoice's date; `was` holds the purchase lines before, by code.
@@ -162,10 +176,7 @@ local function take(customer, event, window, cap, tally)
   local new_date = held_date and math.min(held_date, date) or date
   if fresh > 0 and too_long(customer, window, cap, no, new_date, fresh) then return false end
 
-  if purchases then
-    note_newest(customer, invoice, no, date)
-    customer.brought[no] = true
-  end
+  if purchases then note_scored(customer, invoice, no, date) end
   customer.now = math.max(customer.now or date, date)
   local seen, was, changed = customer.seen, {}, held_date ~= new_date
   local function hold(code, step)
@@ -209,6 +220,7 @@ local function take(customer, event, window, cap, tally)
       customer.lines = customer.lines - #open(customer, place[2]).texts
       customer.index[place[2]] = nil
       customer.open[place[2]] = nil
+      customer.scored[3][place[2]] = nil
       customer.fallen[place[2]] = true
       customer.size = customer.size - 1
       watermark = customer.watermark
@@ -236,11 +248,11 @@ local function keep(customer, clock, ttl)
   redis.call('HSET', customer.key, 'v', SCHEMA, 'x', cmsgpack.pack(customer.index),
     'rev', string.format('%.0f', customer.revision), 'n', customer.lines)
   if customer.watermark then redis.call('HSET', customer.key, 'w', cmsgpack.pack(customer.watermark)) end
-  if customer.newest then redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.newest)) end
+  redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.scored))
   live(customer.key, ttl)
 end
 
--- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standing.
+-- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standings.
 local function answer(customer)
   local fields, invoices = redis.call('HGETALL', customer.key), {}
   for i = 1, #fields, 2 do
@@ -249,11 +261,14 @@ local function answer(customer)
       invoices[#invoices + 1] = {no, customer.index[no], fields[i + 1]}
     end
   end
-  local newest, standing = customer.newest, false
-  if newest and newest[3] and customer.brought[newest[2]] then
-    standing = cmsgpack.unpack(newest[3])
-    table.insert(standing, 1, newest[2])
+  local standings = {}
+  for no, packed in pairs(customer.standings) do
+    if packed then
+      local standing = cmsgpack.unpack(packed)
+      table.insert(standing, 1, no)
+      standings[#standings + 1] = standing
+    end
   end
   return {invoices, customer.watermark, customer.revision, customer.published, customer.changed,
-    customer.recommendation, standing}
+    customer.recommendation, standings}
 end

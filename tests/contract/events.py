@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from hypothesis import strategies as st
 
-from state import Invoice, Line
+from state import Invoice, Item, Line, Model, NextPurchase, Reason, Recommendation, Trigger
 
 DAY = 86_400
 START = 1_300_000_000
@@ -64,3 +64,19 @@ def one_date_each(events: Sequence[Invoice]) -> list[Invoice]:
         msgspec.structs.replace(event, date=dates.setdefault((event.customer_id, event.invoice_no), event.date))
         for event in events
     ]
+
+
+def recommendation(customer: str, revision: int, *codes: str) -> Recommendation:
+    """A recommendation, by default of one item."""
+    reason = Reason("bought_before", {"times": 1, "last": "2011-12-09", "share": 0.5})
+    return Recommendation(
+        rec_id=f"{customer}-{revision}",
+        customer_id=customer,
+        revision=revision,
+        generated_at="2011-12-09T12:50:00Z",
+        valid_until="2012-01-08T12:50:00Z",
+        trigger=Trigger("1", "invoices", 3, 91),
+        model=Model("basket_lstm", "2011-12-09T13-00-00Z"),
+        next_purchase=NextPurchase({"7": 0.2, "30": 0.5}, "2011-12-14", "2012-01-02", None),
+        items=[Item(code, f"ITEM {code}", 0.25, "replenish", reason) for code in codes or ("A",)],
+    )

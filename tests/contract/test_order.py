@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from state import CustomerHistory, Invoice, ItemState, Settings, add, canonical, demand_at
 from state.memory_store import MemoryStore
 from tests.contract.conftest import MakeStore
-from tests.contract.events import arrivals, batches, facts, one_date_each
+from tests.contract.events import arrivals, batches, facts, one_date_each, recommendation
 
 bounded = settings(
     derandomize=True,
@@ -94,6 +94,11 @@ def test_the_same_batches_get_the_same_answers_from_every_store(make_store: Make
     bounds = {"window": data.draw(st.sampled_from([1, 2, 100])), "max_history_lines": data.draw(st.integers(1, 12))}
     store, memory = make_store(**bounds), MemoryStore(Settings(**bounds))
     for clock, batch in enumerate(data.draw(batches(data.draw(arrivals(data.draw(facts())))))):
-        assert store.apply(batch, clock_ms=clock) == memory.apply(batch, clock_ms=clock)
+        applied = store.apply(batch, clock_ms=clock)
+        assert applied == memory.apply(batch, clock_ms=clock)
+        if data.draw(st.booleans()):  # so that invoices have something to be scored against
+            answers = [recommendation(one.history.customer_id, one.revision) for one in applied.touched]
+            store.confirm(answers)
+            memory.confirm(answers)
         assert same_items(store.items().states, memory.items().states)
     assert list(store.histories()) or not list(memory.histories())

@@ -12,8 +12,9 @@ from state.memory_store import MemoryStore
 from state.redis_cluster import MARKER_SECONDS, ClusterWriter
 from state.redis_store import RedisStore
 from tests.contract.conftest import MakeStore, RedisStores
+from tests.contract.events import recommendation
 from tests.contract.test_order import same_items
-from tests.contract.test_store import CLOCK, invoice, line, recommendation
+from tests.contract.test_store import CLOCK, invoice, line
 from tests.services.process import free_port
 from tests.services.redis import RedisServer, missing_tools
 

@@ -6,6 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from state import Settings, SettingsError, load_settings
+from state.settings import REGISTRY_NAMES
+from tests.unit.registry.bundles import CLOCK, model_files, publish
+from training.registry import Registry
 
 
 def sentence(**variables: str) -> str:
@@ -68,6 +71,15 @@ def test_an_unknown_variable_is_refused_with_its_neighbours() -> None:
 )
 def test_an_impossible_value_is_refused_by_name(name: str, value: str) -> None:
     assert sentence(**{f"NEXTBASKET_{name}": value}).startswith(f"NEXTBASKET_{name} cannot be used: ")
+
+
+def test_no_shop_lies_where_a_registry_has_something_else(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    registry.promote(publish(registry, model_files(tmp_path / "model")), at=CLOCK)
+    assert sorted(path.name for path in (tmp_path / "registry").iterdir()) == list(REGISTRY_NAMES)
+    for name in (*REGISTRY_NAMES, "Versions"):
+        assert "choose another" in sentence(NEXTBASKET_NAMESPACE=name)
+    assert load_settings({"NEXTBASKET_NAMESPACE": "versions1"}).namespace == "versions1"
 
 
 def test_sasl_needs_both_of_its_settings() -> None:

@@ -57,6 +57,13 @@ def flat(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value is not ...}
 
 
+@pytest.mark.parametrize("invoice_no", ["581587", None])
+def test_an_event_with_invoice_no_is_of_the_first_shape_whatever_else_it_has(invoice_no: str | None) -> None:
+    assert decode({**flat(InvoiceNo="1"), **whole()}).invoice_no == "581587"
+    mixed = {**flat(), "invoice_no": invoice_no}
+    assert reason(mixed) == reason({**mixed, "lines": None})
+
+
 def test_both_shapes_are_one_invoice() -> None:
     expected = Invoice("581587", "12680", NOW, (Line("22613", 12_000, 0.85, "NAPKINS"),), "France")
     assert decode(whole()) == expected

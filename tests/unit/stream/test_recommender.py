@@ -28,7 +28,7 @@ def held(number: str, date: int, *codes: str, quantity: int = 1_000) -> HeldInvo
 
 
 def touched(*invoices: HeldInvoice, revision: int = 5) -> Touched:
-    return Touched(CustomerHistory("7", invoices), revision, 0, True, None, None)
+    return Touched(CustomerHistory("7", invoices), revision, 0, True, None, [])
 
 
 def moment(*codes: str, most: int = 10, version: str = "v") -> Moment:

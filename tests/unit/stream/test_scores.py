@@ -4,24 +4,23 @@ import pytest
 
 from state.history import CustomerHistory, HeldInvoice, HeldLine
 from state.store import Standing, Touched
-from stream.scores import ndcg, score
+from stream.scores import ndcg, scores
 
 
-def touched(standing: Standing | None, *lines: tuple[str, int]) -> Touched:
+def touched(standings: list[Standing], *lines: tuple[str, int]) -> Touched:
     invoice = HeldInvoice("2", 200, tuple(HeldLine(code, quantity, 1.0) for code, quantity in lines))
     earlier = HeldInvoice("1", 100, (HeldLine("Z", 1_000, 1.0),))
-    return Touched(CustomerHistory("7", (earlier, invoice)), 5, 4, True, None, standing)
+    return Touched(CustomerHistory("7", (earlier, invoice)), 5, 4, True, None, standings)
 
 
-def standing(*codes: str) -> Standing:
-    return Standing("2", "r1", "m/1", list(codes))
+def standing(*codes: str) -> list[Standing]:
+    return [Standing("2", "r1", "m/1", list(codes))]
 
 
 def test_a_score_worked_by_hand() -> None:
-    found = score(
+    (found,) = scores(
         touched(standing("X", "A", "B"), ("A", 1_000), ("B", 2_000), ("C", 500), ("D", -500)), scored_at="now"
     )
-    assert found is not None
     assert (found.rec_id, found.customer_id, found.invoice_no, found.model) == ("r1", "7", "2", "m/1")
     assert found.items == 3
     assert (found.hit_at_1, found.hit_at_10) == (0, 1)
@@ -32,21 +31,24 @@ def test_a_score_worked_by_hand() -> None:
 
 
 def test_only_the_first_ten_count() -> None:
-    found = score(touched(standing(*"0123456789", "A"), ("A", 1_000)), scored_at="now")
-    assert found is not None
+    (found,) = scores(touched(standing(*"0123456789", "A"), ("A", 1_000)), scored_at="now")
     assert (found.hit_at_10, found.recall_at_10, found.ndcg_at_10) == (0, 0.0, 0.0)
 
 
 def test_a_hit_in_the_first_place() -> None:
-    found = score(touched(standing("A"), ("A", 1_000)), scored_at="now")
-    assert found is not None
+    (found,) = scores(touched(standing("A"), ("A", 1_000)), scored_at="now")
     assert (found.hit_at_1, found.recall_at_10, found.ndcg_at_10) == (1, 1.0, 1.0)
 
 
 def test_no_score_without_a_recommendation_before_or_a_purchase_in_the_invoice() -> None:
-    assert score(touched(None, ("A", 1_000)), scored_at="now") is None
-    assert score(touched(standing("A"), ("A", -1_000)), scored_at="now") is None
-    assert score(touched(Standing("gone", "r1", "m/1", ["A"]), ("A", 1_000)), scored_at="now") is None
+    assert scores(touched([], ("A", 1_000)), scored_at="now") == []
+    assert scores(touched(standing("A"), ("A", -1_000)), scored_at="now") == []
+    assert scores(touched([Standing("gone", "r1", "m/1", ["A"])], ("A", 1_000)), scored_at="now") == []
+
+
+def test_each_invoice_has_a_score_of_its_own() -> None:
+    found = scores(touched([Standing("1", "r1", "m/1", ["Z"]), *standing("A")], ("B", 1_000)), scored_at="now")
+    assert [(one.invoice_no, one.hit_at_10) for one in found] == [("1", 1), ("2", 0)]
 
 
 def test_ndcg_of_long_and_empty_baskets() -> None:
