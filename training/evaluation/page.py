@@ -102,8 +102,8 @@ def _gains(report: Mapping[str, Any]) -> list[Section]:
             for metric in GAINS
         ]
         unsure = [name for name in names if not (gains[DECISIVE][name]["low"] or 0.0) > 0.0]
-        verdict = f"over {', '.join(unsure)} that may be chance" if unsure else "over every other model beyond chance"
-        sentence = f"At the {when} {best} leads by {DECISIVE}, {verdict} (whether the interval excludes zero)."
+        verdict = f"{', '.join(unsure)} it does not" if unsure else "every other model it does"
+        sentence = f"At the {when} {best} leads by {DECISIVE}. Does the interval exclude zero? Over {verdict}."
         title = f"How far {best} is ahead at the {when}"
         blocks += [
             _intervals(f"gains-{when}", title, names, panels, sentence, differences=True),
@@ -113,7 +113,7 @@ def _gains(report: Mapping[str, Any]) -> list[Section]:
         return []
     text = (
         "A difference is taken invoice by invoice, so that both models meet the same customers. Right of zero the best "
-        "is ahead."
+        "is ahead; a hollow mark may be zero. Beyond ±.02 the scale is logarithmic."
     )
     return [Section("Who is ahead, and is it chance", text, blocks)]
 
@@ -131,13 +131,14 @@ def _lengths(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         )
         for group, _, _ in LENGTHS
     ]
-    said = []
+    when, judged = next(iter(moments.items()))
+    best: dict[str, list[str]] = {}
     for group, _, _ in LENGTHS:
-        when, judged = next(iter(moments.items()))
-        best = _highest({name: model["by_length"][group] for name, model in judged["models"].items()}, DECISIVE)
-        if best is not None:
-            said.append(f"{best[0]} with {group} ({written(best[1])})")
-    sentence = f"Best at the {when}, by the number of earlier invoices: {', '.join(said)}."
+        found = _highest({name: model["by_length"][group] for name, model in judged["models"].items()}, DECISIVE)
+        if found is not None:
+            best.setdefault(found[0], []).append(f"{group} ({written(found[1])})")
+    said = "; ".join(f"{name} with {', '.join(groups)}" for name, groups in best.items())
+    sentence = f"Best at the {when}, by the number of earlier invoices: {said}."
     figure = _intervals("lengths", f"{DECISIVE} by the number of earlier invoices", names, panels, sentence)
     return Section("By length of history", "", [figure, *(_table(tables.lengths(report, when)) for when in moments)])
 
@@ -146,12 +147,15 @@ def _kinds(report: Mapping[str, Any], names: Sequence[str]) -> Section:
     moments = report["moments"]
     metrics = KINDS[report["task"]]
     panels = [
-        Panel(metric, {when: _means(judged["models"], metric) for when, judged in moments.items()})
+        Panel(
+            f"{metric} (n = {report['holding'][metric.removeprefix('recall@20_')]:,})",
+            {when: _means(judged["models"], metric) for when, judged in moments.items()},
+        )
         for metric in metrics
     ]
     when, judged = next(iter(moments.items()))
     said = [
-        f"{name} finds most of what is {metric.removeprefix('recall@20_')} ({written(value)})"
+        f"of {metric.removeprefix('recall@20_')} items {name} finds most ({written(value)})"
         for metric in metrics
         if (found := _highest(judged["models"], metric))
         for name, value in [found]
@@ -161,7 +165,7 @@ def _kinds(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         "Repeat, new, cold and rare",
         "The share of the basket's items of a kind that are among the first 20 of the ranking. Repeat and new: whether "
         "the customer had bought it before. Cold: new, and first sold less than 30 days before. Rare: on fewer than 5 "
-        "invoices before.",
+        "invoices before. n: invoices that hold such items.",
         [_intervals("kinds", "What kind of items is found", names, panels, sentence)],
     )
 
@@ -223,7 +227,7 @@ def _ablations(report: Mapping[str, Any]) -> list[Section]:
     return [
         Section(
             "Ablations",
-            "Left of zero: worse than the model with everything in it.",
+            "Left of zero: worse than the model with everything in it; a hollow mark may be zero.",
             [
                 _intervals("ablations", title, names, panels, sentence, differences=True),
                 *(_table(tables.ablations(report, each)) for each in moments),

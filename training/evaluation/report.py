@@ -30,6 +30,9 @@ RANKINGS = pa.schema(
 )
 """Columns of ``--predictions-out``: one row a model and invoice, both lists best first."""
 
+KINDS = ("repeat", "new", "cold", "rare")
+"""Items of a case that have a recall of their own."""
+
 SEED = 0
 """Of the resampling: the same comparison has the same intervals."""
 
@@ -40,8 +43,9 @@ Gains = dict[str, dict[str, dict[str, float | None]]]
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain values for JSON; a figure that is defined nowhere is None.
 
-    Keys: ``from``, ``to`` (half-open), ``task``, ``seeds``, ``invoices``, ``customers``; ``curves``: by model, seed and
-    name one loss an epoch; ``moments``: by ``visit`` and ``emission``
+    Keys: ``from``, ``to`` (half-open), ``task``, ``seeds``, ``invoices``, ``customers``; ``holding``: how many invoices
+    hold items of a kind (``repeat``, ``new``, ``cold``, ``rare``); ``curves``: by model, seed and name one loss an
+    epoch; ``moments``: by ``visit`` and ``emission``
 
     - ``models``: by name ``n``, ``mean`` and ``interval`` (95 %, over customers); ``by_length``: the same by the number
       of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with ``said``, ``came`` and ``n``;
@@ -56,6 +60,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "seeds": list(comparison.seeds),
         "invoices": len(some.cases),
         "customers": len({case.customer_id for case in some.cases}),
+        "holding": {kind: sum(bool(getattr(case, kind)) for case in some.cases) for kind in KINDS},
         "curves": {
             name: {str(seed): {part: list(values) for part, values in curves.items()} for seed, curves in each.items()}
             for name, each in comparison.curves.items()

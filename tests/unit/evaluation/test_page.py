@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 from tests.unit.evaluation.comparisons import comparison
 from training.data.walk import When
 from training.evaluation.page import page
-from training.evaluation.pictures import Panel, intervals
+from training.evaluation.pictures import Panel, intervals, reliability
 from training.evaluation.prequential import Task
 from training.evaluation.report import as_dict
 from training.report import Figure, Page, Table, render
@@ -24,8 +24,12 @@ def figure(of: Page, name: str) -> Figure:
     return next(each for each in of.figures() if each.name == name)
 
 
-def test_every_question_has_its_section() -> None:
-    made = page(report(), footer="Made by: a command")
+@pytest.fixture(scope="module")
+def made() -> Page:
+    return page(report(), footer="Made by: a command")
+
+
+def test_every_question_has_its_section(made: Page) -> None:
     assert [section.title for section in made.sections] == [
         "How good they are",
         "Who is ahead, and is it chance",
@@ -56,23 +60,50 @@ def test_an_interval_is_drawn_where_there_is_one() -> None:
         Panel("hit@1", {"visit": {"a": None, "b": (0.1, 0.0, 0.2)}, "emission": {"a": (0.3, 0.2, 0.4), "b": None}}),
     ]
     intervals(drawing, ["a", "b"], panels)
-    drawn = [[line.get_xdata().tolist() for line in axes.get_lines()] for axes in drawing.axes]  # type: ignore[union-attr]
-    assert drawn == [[[0.2, 0.1], []], [[0.1], [0.3]]]
-    bars = [[bar.get_segments() for bar in axes.collections] for axes in drawing.axes]  # type: ignore[attr-defined]
-    assert [[row.tolist()[0][0] for row in bar] for bar in bars[0]] == [[0.1, 0.0], []]
+    means = [[list(line.get_xdata()) for line in axes.get_lines()] for axes in drawing.axes]  # type: ignore[arg-type]
+    assert means == [[[0.2, 0.1], []], [[0.1], [0.3]]]
+    ends = [
+        [segment[:, 0].tolist() for lines in axes.collections for segment in lines.get_segments()]  # type: ignore[attr-defined]
+        for axes in drawing.axes
+    ]
+    assert ends == [[[0.1, 0.4], [0.0, 0.2]], [[0.0, 0.2], [0.2, 0.4]]]
 
 
-def test_sentences_say_what_the_numbers_are() -> None:
-    made = page(report())
+def test_a_difference_that_may_be_zero_has_a_hollow_mark() -> None:
+    drawing = Drawing()
+    intervals(
+        drawing,
+        ["a", "b", "c"],
+        [Panel("ndcg@10", {"visit": {"a": (0.2, 0.1, 0.3), "b": (0.01, -0.01, 0.02), "c": (-0.01, -0.02, -0.005)}})],
+        differences=True,
+    )
+    marks, hollow, _zero = drawing.axes[0].get_lines()
+    assert list(marks.get_xdata()) == [0.2, 0.01, -0.01]  # type: ignore[arg-type]
+    assert list(hollow.get_xdata()) == [0.01]  # type: ignore[arg-type]
+
+
+def test_reliability_is_drawn_as_shares() -> None:
+    drawing = Drawing()
+    bins = [{"said": 0.1, "came": 0.2, "n": 500}, {"said": 0.3, "came": 0.4, "n": 500}]
+    reliability(drawing, {"a": {"visit": (bins, 0.1)}, "b": {"visit": (bins, 0.1)}})
+    assert len(drawing.axes) == 2
+    assert drawing.axes[0].get_ylim() == pytest.approx((0.0, 0.42))
+    assert drawing.axes[1].get_lines()[1].get_xydata().tolist() == [[0.1, 0.2], [0.3, 0.4]]  # type: ignore[union-attr]
+
+
+def test_sentences_say_what_the_numbers_are(made: Page) -> None:
     assert figure(made, "metrics").sentence == (
         "At the visit good has the highest ndcg@10, .9599 [.9197, 1.0000]; "
         "at the emission good has the highest ndcg@10, .9599 [.9197, 1.0000]."
     )
-    assert "over every other model beyond chance" not in figure(made, "gains-visit").sentence
-    assert "over good:without=b that may be chance" in figure(made, "gains-visit").sentence
-    assert "good with 1 (.9197), good with 6+ (1.0000)" in figure(made, "lengths").sentence
-    assert "bad finds most" not in figure(made, "kinds").sentence
-    assert "good finds most of what is new (1.0000)" in figure(made, "kinds").sentence
+    assert figure(made, "gains-visit").sentence == (
+        "At the visit good leads by ndcg@10. Does the interval exclude zero? Over good:without=b it does not."
+    )
+    assert "good with 1 (.9197), 6+ (1.0000)." in figure(made, "lengths").sentence
+    assert figure(made, "kinds").sentence == (
+        "At the visit, among the first 20: of repeat items good finds most (1.0000), of new items good finds most "
+        "(1.0000), of rare items good finds most (1.0000)."
+    )
     assert "good:without=b is furthest below its model by ndcg@10: -.1533 [-.3066, +.0000]" in (
         figure(made, "ablations").sentence
     )
@@ -98,9 +129,8 @@ def test_what_was_not_compared_has_no_section() -> None:
     ]
 
 
-@pytest.mark.parametrize("task", ["next-basket", "discover"])
-def test_the_same_comparison_gives_the_same_page(task: Task) -> None:
-    assert render(page(report(task))) == render(page(report(task)))
+def test_the_same_comparison_gives_the_same_page(made: Page) -> None:
+    assert render(page(report(), footer="Made by: a command")) == render(made)
 
 
 def test_at_discovery_nothing_is_said_of_repeats() -> None:
