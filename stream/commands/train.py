@@ -168,7 +168,7 @@ def read_log(
 
     Raises:
         Failure: Neither a table nor brokers are given.
-        DataError: The table cannot be read.
+        DataError: The table cannot be read, or nothing of it is left.
         KafkaError: Kafka does not answer.
     """
     from training.data import cleaning, datasets
@@ -190,6 +190,8 @@ def read_log(
         table_log = invoices(cleaned)
         settings = settings.model_copy(update={"dialect": ledger.dialect})
     if not settings.brokers:
+        if ledger is not None:
+            ledger.require_purchases()
         return table_log, ledger
     from stream.topic_log import read_topic
 

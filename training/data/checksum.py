@@ -8,7 +8,8 @@ import hashlib
 
 from state.invoice import THOUSAND
 from training.data import columns
-from training.data.datasets import Table, mapped
+from training.data.datasets import Table
+from training.data.distinct import mapped
 
 UCI_ONLINE_RETAIL = "643db8dfbe2cb983b78e35b346224f3db21d5f4402eb070451e1676b888824eb"
 """Of UCI Online Retail (dataset 352, doi 10.24432/C5BW33, 541,909 rows): ``checksum(load(PATH))`` of a Parquet copy of

@@ -21,7 +21,9 @@ from state.invoice import THOUSAND
 from state.settings import Settings
 from state.text import mended
 from training.data import columns
-from training.data.datasets import Table, mapped
+from training.data.datasets import Table
+from training.data.distinct import mapped
+from training.data.errors import NothingLeft
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,20 @@ class Ledger(msgspec.Struct, frozen=True):
             f"returns: {self.return_lines:,} lines, {self.return_invoices:,} invoices; lines that occur again in their "
             f"invoice and count once: {self.repeated_lines:,}",
         ]
+
+    def require_purchases(self) -> None:
+        """Make sure that something is left to learn from or to judge by.
+
+        Raises:
+            NothingLeft: No purchase is; the message says which rule left out most.
+        """
+        if self.purchase_lines:
+            return
+        most = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
+        why = f"“{most.rule}” left out {most.rows_in - most.rows_out:,} of {self.steps[0].rows_in:,} rows"
+        if self.return_lines:
+            why = f"all {self.return_lines:,} lines that are left are returns"
+        raise NothingLeft(f"No purchase of a known customer is left after cleaning: {why}. Check the table's columns.")
 
 
 @dataclass(frozen=True)

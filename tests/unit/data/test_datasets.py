@@ -13,7 +13,7 @@ from tests.unit.data.tables import LINE, SECONDS, frame, table
 from tests.unit.data.workbook import write_workbook
 from training.data import columns
 from training.data.datasets import Table, from_frame, load
-from training.data.errors import DataError, MissingColumns, NoTable, UnreadableTable
+from training.data.errors import DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
 
 
 def date(*parts: int) -> datetime:
@@ -85,6 +85,7 @@ def test_a_csv_file_in_latin_1(tmp_path: Path) -> None:
     read = load(write_csv(tmp_path / "data.csv", rows, "latin-1"))
 
     assert read.frame[columns.DESCRIPTION].tolist() == ["GIFT VOUCHER £40.00"]
+    assert read.notes == ("data.csv is not in UTF-8 and was read as Windows-1252: check a name with an accent.",)
 
 
 def test_a_packed_csv_file(tmp_path: Path) -> None:
@@ -233,20 +234,30 @@ def test_a_truncated_parquet_file_is_said(tmp_path: Path) -> None:
     assert "Check that the file is whole" in said(tmp_path / "t.parquet", UnreadableTable)
 
 
-def test_missing_columns_are_said_with_what_was_found(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("InvoiceNo,Item,Quantity\n1,2,3\n")
+def test_missing_columns_are_said_with_what_was_found_and_what_would_be_taken(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("InvoiceNo,StockCode,Quantity,UnitPrice,InvoiceDate,User\n1,2,3,4,5,6\n")
+    (tmp_path / "u.csv").write_text("order_id,shop,Customer ID\n1,2,3\n")
 
     assert said(tmp_path / "t.csv", MissingColumns) == (
-        f"{tmp_path / 't.csv'} lacks stock_code, invoice_date, unit_price, customer_id: "
-        "found InvoiceNo, Item, Quantity; needed are invoice_no, stock_code, quantity, invoice_date, unit_price, "
-        "customer_id (or the names of UCI Online Retail)."
+        f"{tmp_path / 't.csv'} lacks customer_id: found InvoiceNo, StockCode, Quantity, UnitPrice, InvoiceDate, User. "
+        "Name the columns as one of these: customer_id, CustomerID, Customer ID, customer, customer_no, "
+        "customer_number, cust_id, client_id, user_id, member_id, member_number, household_id, household_key."
     )
+    assert "lacks invoice_date, stock_code: found order_id, shop, Customer ID." in said(
+        tmp_path / "u.csv", MissingColumns
+    )
+
+
+@pytest.mark.parametrize("lost", ["Quantity", "UnitPrice", "InvoiceNo"])
+def test_a_table_of_invoice_lines_has_all_their_columns(lost: str) -> None:
+    with pytest.raises(MissingColumns, match=r"lacks (quantity|unit_price|invoice_no):"):
+        from_frame(frame({}).drop(columns=[lost]))
 
 
 def test_an_empty_csv_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"")
 
-    assert "is empty; needed are" in said(tmp_path / "t.csv", MissingColumns)
+    assert "is empty; it should begin with a line of column names" in said(tmp_path / "t.csv", MissingColumns)
 
 
 def test_a_workbook_without_the_columns_is_said(tmp_path: Path) -> None:
@@ -255,10 +266,10 @@ def test_a_workbook_without_the_columns_is_said(tmp_path: Path) -> None:
     assert "Sheet 'Notes' of" in said(tmp_path / "t.xlsx", MissingColumns)
 
 
-def test_a_header_without_rows_is_an_empty_table(tmp_path: Path) -> None:
+def test_a_header_without_rows_is_no_table(tmp_path: Path) -> None:
     for path in (
         write_csv(tmp_path / "t.csv", UCI_ROWS[:1]),
         write_workbook(tmp_path / "t.xlsx", {"t": UCI_ROWS[:1]}),
         write_parquet(tmp_path / "t.parquet", UCI_ROWS[:1]),
     ):
-        assert len(load(path).frame) == 0
+        assert "holds no rows" in said(path, NothingLeft)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hypothesis import given
+from hypothesis import settings as testing
 from hypothesis import strategies as st
 
 from state.invoice import Invoice, Line
@@ -83,6 +84,7 @@ def test_nothing_gives_nothing() -> None:
     assert log({"CustomerID": None}) == []
 
 
+@testing(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("123"), st.sampled_from(["1", "2"]), st.integers(0, 3), st.integers(1, 5)),

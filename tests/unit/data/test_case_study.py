@@ -1,0 +1,139 @@
+"""The retail case study: three files joined by keys, faults in keys said, attributes kept aside."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from state.settings import Settings
+from training.data.case_study import recognised
+from training.data.cleaning import clean
+from training.data.datasets import Table, load
+from training.data.errors import BrokenReference, DataError, MissingColumns, NoTable, UnreadableTable
+from training.data.invoices import invoices
+
+CUSTOMERS = ["customer_Id,DOB,Gender,city_code", "1,02-01-1970,M,4", "2,31-12-1991,,", "3,,F,8"]
+PRODUCTS = ["prod_cat_code,prod_cat,prod_sub_cat_code,prod_subcat", "1,Clothing,4,Mens", "3,Electronics,4,Mobiles"]
+SALES = [
+    "transaction_id,cust_id,tran_date,prod_subcat_code,prod_cat_code,Qty,Rate,Tax,total_amt,Store_type",
+    "100,1,12/2/2014,4,1,2,578,1,1,e-Shop",
+    "100,1,20-02-2014,4,1,-2,-578,1,1,e-Shop",
+    "101,2,3/3/2014,4,3,1,99.5,1,1,Flagship store",
+]
+
+
+def write(
+    folder: Path, sales: list[str] = SALES, customers: list[str] = CUSTOMERS, products: list[str] = PRODUCTS
+) -> Path:
+    files = {"Transactions.csv": sales, "Customer.csv": customers, "prod_cat_info.csv": products}
+    for name, lines in files.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def column(table: Table, name: str) -> list[object]:
+    values = table.frame[name]
+    return [None if pd.isna(value) else value for value in values]
+
+
+def said(folder: Path, kind: type[DataError]) -> str:
+    with pytest.raises(kind) as caught:
+        load(folder)
+    return str(caught.value)
+
+
+def test_the_three_files_are_one_table(tmp_path: Path) -> None:
+    table = load(write(tmp_path))
+
+    assert recognised(tmp_path)
+    assert column(table, "invoice_no") == ["100", "R100", "101"]
+    assert column(table, "stock_code") == ["1-4-e-Shop", "1-4-e-Shop", "3-4-Flagship store"]
+    assert column(table, "description")[1:] == ["Clothing, Mens, e-Shop", "Electronics, Mobiles, Flagship store"]
+    assert column(table, "quantity") == [2.0, -2.0, 1.0]
+    assert column(table, "unit_price") == [578.0, 578.0, 99.5]
+    assert [f"{date:%Y-%m-%d}" for date in table.frame["invoice_date"]] == ["2014-02-12", "2014-02-20", "2014-03-03"]
+    assert table.notes == ("Dates of tran_date are read day first: 20-02-2014 tells.",)
+    assert not table.uci
+
+
+def test_a_return_is_known_when_it_happens_and_not_before(tmp_path: Path) -> None:
+    log = invoices(clean(load(write(tmp_path)), Settings()))
+
+    assert [(invoice.invoice_no, invoice.lines[0].quantity) for invoice in log] == [
+        ("100", 2_000),
+        ("R100", -2_000),
+        ("101", 1_000),
+    ]
+    assert log[0].date < log[1].date
+
+
+def test_attributes_are_kept_aside_in_a_typed_form(tmp_path: Path) -> None:
+    attributes = load(write(tmp_path), timezone="Europe/London").attributes
+
+    assert attributes is not None
+    people = attributes.customers
+    assert people["customer_id"].tolist() == ["1", "2", "3"]
+    assert people["birth_date"].dtype == "datetime64[s]"
+    assert [f"{date:%Y-%m-%d}" for date in people["birth_date"][:2]] == ["1970-01-02", "1991-12-31"]
+    assert people.isna().to_numpy().tolist() == [[False] * 4, [False, False, True, True], [False, True, False, False]]
+    assert attributes.items.to_numpy().tolist() == [
+        ["1-4-e-Shop", "Clothing", "Mens", "e-Shop"],
+        ["3-4-Flagship store", "Electronics", "Mobiles", "Flagship store"],
+    ]
+
+
+def test_customers_and_products_that_the_other_files_do_not_know_are_kept_and_counted(tmp_path: Path) -> None:
+    table = load(write(tmp_path, [*SALES, "102,9,21-03-2014,8,7,1,5,1,1,MBR", "103,,21-03-2014,4,1,1,5,1,1,MBR"]))
+
+    assert column(table, "stock_code")[3] == "7-8-MBR"
+    assert column(table, "description")[3] == "category 7, subcategory 8, MBR"
+    assert table.notes[:2] == (
+        "prod_cat_info.csv does not know the product of 1 rows: they are named by their codes.",
+        "Customer.csv does not know the customer of 1 rows: they have no attributes.",
+    )
+    assert column(table, "customer_id")[4] is None
+    assert clean(table, Settings()).ledger.purchase_lines == 3  # without the anonymous one
+
+
+def test_a_row_without_its_codes_is_left_out(tmp_path: Path) -> None:
+    table = load(write(tmp_path, [*SALES, "102,1,21-03-2014,,1,1,5,1,1,MBR", ",1,21-03-2014,4,1,1,5,1,1,MBR"]))
+
+    steps = {step.name: step.rows_in - step.rows_out for step in clean(table, Settings()).ledger.steps}
+    assert steps["no_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("customers", "products", "sentence"),
+    [
+        ([*CUSTOMERS, ",02-01-1970,M,4"], PRODUCTS, "Customer.csv: line 5 lacks customer_Id."),
+        ([*CUSTOMERS, "1,03-01-1970,M,4"], PRODUCTS, "Customer.csv: customer_Id 1 is there twice"),
+        (CUSTOMERS, [*PRODUCTS, "1,,,Kids"], "prod_cat_info.csv: line 4 lacks prod_cat_code or prod_sub_cat_code."),
+        (CUSTOMERS, [*PRODUCTS, "1,Clothing,4,Kids"], "prod_cat_code and prod_sub_cat_code 1, 4 is there twice"),
+    ],
+)
+def test_keys_are_there_and_once(tmp_path: Path, customers: list[str], products: list[str], sentence: str) -> None:
+    assert sentence in said(write(tmp_path, SALES, customers, products), BrokenReference)
+
+
+def test_the_same_row_twice_is_no_fault(tmp_path: Path) -> None:
+    attributes = load(write(tmp_path, SALES, [*CUSTOMERS, CUSTOMERS[1]], [*PRODUCTS, PRODUCTS[1]])).attributes
+
+    assert attributes is not None
+    assert len(attributes.customers) == 3
+
+
+def test_a_file_that_lost_a_column_is_said(tmp_path: Path) -> None:
+    write(tmp_path, customers=["customer_Id,DOB,Gender", "1,02-01-1970,M"])
+
+    assert "Customer.csv lacks city_code: found customer_Id, DOB, Gender." in said(tmp_path, MissingColumns)
+
+
+def test_a_damaged_file_is_said(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "Customer.csv").write_bytes(b"PK\x03\x04\x00\x00")
+
+    assert "Customer.csv is no text" in said(tmp_path, UnreadableTable)
+
+
+def test_one_of_the_files_alone_is_no_table(tmp_path: Path) -> None:
+    assert "Give their folder." in said(write(tmp_path) / "Transactions.csv", NoTable)
