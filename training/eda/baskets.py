@@ -64,10 +64,11 @@ def followed(table: pd.DataFrame) -> pd.DataFrame:
 
 def describe_items(sizes: pd.Series) -> str:
     """What the number of distinct items a basket shows."""
+    middle = float(sizes.median())
     return (
-        f"Half of the {count(len(sizes), 'basket')} hold {number(sizes.median())} different items or fewer (mean "
-        f"{sizes.mean():,.1f}); {share(int((sizes == 1).sum()), len(sizes))} hold a single one, the largest "
-        f"{sizes.max():,}."
+        f"The median basket holds {number(middle)} different {'item' if middle == 1 else 'items'}, the mean "
+        f"{sizes.mean():,.1f}; {share(int((sizes == 1).sum()), len(sizes))} of {count(len(sizes), 'basket')} hold a "
+        f"single one, the largest {sizes.max():,}."
     )
 
 

@@ -12,7 +12,7 @@ from training.report import HALF, Figure, Section, Table, draw
 from training.report.style import bars
 
 SHOWN = 10
-UNKNOWN = "not given"
+UNKNOWN = "(not given)"
 SCORES = 5
 
 SEGMENTS = {
@@ -27,7 +27,7 @@ SEGMENTS = {
 
 
 def by_country(sales: Sales) -> pd.DataFrame:
-    """One row a country, most ``revenue`` first, with its ``customers``; lines that name none are ``not given``."""
+    """One row a country, most ``revenue`` first, with its ``customers``; lines that name none are ``(not given)``."""
     country = sales.lines[columns.COUNTRY].fillna(UNKNOWN)
     groups = sales.lines.groupby(country, sort=True)
     table = groups.agg(revenue=(REVENUE, "sum"), customers=(columns.CUSTOMER_ID, "nunique"))
@@ -36,18 +36,16 @@ def by_country(sales: Sales) -> pd.DataFrame:
 
 def describe_countries(table: pd.DataFrame) -> str:
     """What revenue by country shows."""
-    total = table[REVENUE].sum()
-    first = table.iloc[0]
-    sentence = (
-        f"{table.index[0]} brings {share(first[REVENUE], total)} of revenue with "
-        f"{count(first['customers'], 'customer')}"
-    )
     if len(table) == 1:
         return f"All sales are in {table.index[0]}."
-    second = f"{table.index[1]} with {share(table[REVENUE].iloc[1], total)}"
-    if len(table) == 2:
-        return f"{sentence}, {second}."
-    return f"{sentence}; {len(table) - 1} other countries the rest, led by {second}."
+    total = table[REVENUE].sum()
+    first, second = table.iloc[0], table.iloc[1]
+    named = len(table) - (UNKNOWN in table.index)
+    return (
+        f"{table.index[0]} brings {share(first[REVENUE], total)} of revenue with "
+        f"{count(first['customers'], 'customer')}, ahead of {table.index[1]} with {share(second[REVENUE], total)}; the "
+        f"table names {count(named, 'country', 'countries')}."
+    )
 
 
 def describe_abroad(table: pd.DataFrame) -> str:
@@ -56,9 +54,8 @@ def describe_abroad(table: pd.DataFrame) -> str:
     per = rest[REVENUE] / rest["customers"]
     best = int(per.to_numpy().argmax())
     return (
-        f"Outside {table.index[0]} {count(rest[REVENUE].count(), 'country', 'countries')} bring "
-        f"{money(rest[REVENUE].sum())}; most per customer {rest.index[best]}, {money(per.iloc[best])} from "
-        f"{count(rest['customers'].iloc[best], 'customer')}."
+        f"Revenue outside {table.index[0]} is {money(rest[REVENUE].sum())}; most per customer has {rest.index[best]}, "
+        f"{money(per.iloc[best])} from {count(rest['customers'].iloc[best], 'customer')}."
     )
 
 
@@ -66,15 +63,15 @@ def rfm(sales: Sales) -> pd.DataFrame:
     """One row a customer: recency, frequency and revenue, their scores, and the segment.
 
     Columns are ``recency`` (whole days from the last basket to the last day of the table), ``frequency`` (baskets),
-    ``revenue``, their scores ``r``, ``f``, ``m`` and the ``segment``. A score is 1 plus the number of quintiles that
-    the value is better than, so that equal values have equal scores (after Hughes, Strategic Database Marketing,
-    1994). The segment follows from ``r`` and ``f``.
+    ``revenue``, their scores ``r``, ``f``, ``m`` and the ``segment``. Scores are fifths, 5 the best, and
+    equal values have equal ones (after Hughes, Strategic Database Marketing, 1994); the segment follows from ``r`` and
+    ``f``.
     """
     groups = sales.baskets.groupby(columns.CUSTOMER_ID, sort=True)
     table = groups.agg(last=(MOMENT, "max"), frequency=(ORDER, "size"), revenue=(REVENUE, "sum"))
     today = sales.baskets[MOMENT].max().floor("D")
     table["recency"] = ((today - table.pop("last").dt.floor("D")).dt.total_seconds() // DAY).astype("int64")
-    table["r"] = scores(-table["recency"])
+    table["r"] = SCORES + 1 - scores(table["recency"])  # the fewer days the better
     table["f"] = scores(table["frequency"])
     table["m"] = scores(table[REVENUE])
     table["segment"] = [_segment(r, f) for r, f in zip(table["r"], table["f"], strict=True)]
@@ -137,9 +134,8 @@ def describe_matrix(table: pd.DataFrame) -> str:
     top = table[(table["r"] == SCORES) & (table["f"] == SCORES)]
     bottom = table[(table["r"] == 1) & (table["f"] == 1)]
     return (
-        f"{count(len(top), 'customer')} of {len(table):,} ({share(len(top), len(table))}) are in the top fifth by both "
-        f"recency and frequency, {count(len(bottom), 'customer')} ({share(len(bottom), len(table))}) in the lowest by "
-        f"both."
+        f"The highest scores by both recency and frequency have {len(top):,} of {count(len(table), 'customer')} "
+        f"({share(len(top), len(table))}), the lowest by both {len(bottom):,} ({share(len(bottom), len(table))})."
     )
 
 

@@ -13,7 +13,7 @@ from training.eda.quality import cleaning_section, quality_section
 from training.eda.returns import returns_section
 from training.eda.sales import MOMENT, REVENUE, Sales, sales
 from training.eda.times import times_section
-from training.eda.wording import day, money
+from training.eda.wording import count, day, money
 from training.eda.words import words_section
 from training.report import Page, Section
 
@@ -78,7 +78,8 @@ def _lead(cleaned: Cleaned, sold: Sales) -> str:
         return "Only the quality of the rows can be shown: no purchase of a known customer is left after cleaning."
     ledger = cleaned.ledger
     return (
-        f"{ledger.customers:,} customers bought {ledger.items:,} items in {ledger.purchase_invoices:,} baskets from "
+        f"{count(ledger.customers, 'customer')} bought {count(ledger.items, 'item')} in "
+        f"{count(ledger.purchase_invoices, 'basket')} from "
         f"{day(sold.lines[MOMENT].min())} to {day(sold.lines[MOMENT].max())}. Data quality is about the rows "
         "as published; all that follows the cleaning is about the lines it keeps, which are what models learn from."
     )
@@ -100,9 +101,8 @@ def _nothing(cleaned: Cleaned) -> str:
     """Why there are no sales, by the rule that left out most."""
     most = max(cleaned.ledger.steps, key=lambda step: step.rows_in - step.rows_out)
     if cleaned.ledger.return_lines:
-        return f"The table holds no purchase, only {cleaned.ledger.return_lines:,} returned lines."
+        return f"The table holds no purchase, only {count(cleaned.ledger.return_lines, 'returned line')}."
     if most.name == "anonymous":
         return "No row names a customer, so there are no baskets of customers, and nothing to learn from."
-    return (
-        f"No row is left after cleaning; the rule “{most.rule}” left out most, {most.rows_in - most.rows_out:,} rows."
-    )
+    removed = count(most.rows_in - most.rows_out, "row")
+    return f"No row is left after cleaning; the rule “{most.rule}” left out most, {removed}."

@@ -39,11 +39,11 @@ def returned_items(sales: Sales) -> pd.DataFrame:
 def describe_months(sales: Sales, months: pd.DataFrame) -> str:
     """What returns by month show."""
     back, sold = float(sales.returns[REVENUE].sum()), float(sales.lines[REVENUE].sum())
-    customers = sales.returns[columns.CUSTOMER_ID].nunique()
-    everybody = sales.lines[columns.CUSTOMER_ID].nunique()
+    returning = set(sales.returns[columns.CUSTOMER_ID])
+    everybody = returning | set(sales.lines[columns.CUSTOMER_ID])
     sentence = (
-        f"{count(len(sales.returns), 'line')} of {count(customers, 'customer')} took back goods for {money(back)}, "
-        f"{share(back, sold)} of revenue (there are {count(everybody, 'customer')} with a purchase)"
+        f"{count(len(sales.returns), 'line')} took back goods for {money(back)}, {share(back, sold)} of revenue, from "
+        f"{len(returning):,} of {count(len(everybody), 'customer')}"
     )
     if len(months) < 2:
         return f"{sentence}."
@@ -54,7 +54,7 @@ def describe_months(sales: Sales, months: pd.DataFrame) -> str:
 def describe_items(table: pd.DataFrame) -> str:
     """What the most returned items show."""
     first = table.iloc[0]
-    sentence = f"{first[ITEM]} ({table.index[0]}) came back for {money(first[REVENUE])}: {short(first[UNITS])} units"
+    sentence = f"{first[ITEM]} ({table.index[0]}) came back for {money(first[REVENUE])}: {_units(float(first[UNITS]))}"
     sentence += f" of {short(first['sold'])} sold" if first["sold"] else ", of which the table holds no sale"
     shown = min(len(table), SHOWN)
     if shown < 2:
@@ -65,6 +65,10 @@ def describe_items(table: pd.DataFrame) -> str:
     )
 
 
+def _units(number: float) -> str:
+    return f"{short(number)} unit{'' if number == 1 else 's'}"
+
+
 def returns_section(sales: Sales) -> Section:
     """Returns of known customers."""
     title = "Returns"
@@ -73,13 +77,14 @@ def returns_section(sales: Sales) -> Section:
     months, table = by_month(sales), returned_items(sales)
     best = table.head(SHOWN)
     shares = [back / sold if sold else 0.0 for sold, back in months.itertuples(index=False)]
+    labels = [share(back, sold) if sold or not back else "no sales" for sold, back in months.itertuples(index=False)]
     monthly = draw(
         "Returned revenue as a share of sales, by month",
         lambda figure: charts.columns(
             figure,
             [_month(month, place == 0, len(months) <= 36) for place, month in enumerate(months.index)],
             shares,
-            labels=[share(value, 1) for value in shares],
+            labels=labels,
             most=28,
             shares=True,
         ),

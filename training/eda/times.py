@@ -25,7 +25,7 @@ def by_day(sales: Sales) -> pd.Series:
 def by_week(days: pd.Series) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
     """Revenue of each week by its Monday, and whether the days from first to last hold the whole week."""
     dates = pd.DatetimeIndex(days.index)
-    monday = dates - pd.to_timedelta(dates.weekday.to_numpy(), unit="D")
+    monday = dates - pd.to_timedelta(dates.day_of_week.to_numpy(), unit="D")
     weeks = days.groupby(monday).agg(["sum", "size"])
     return weeks["sum"], (weeks["size"] == WEEK).to_numpy()
 
@@ -37,7 +37,7 @@ def by_hour(sales: Sales) -> pd.Series:
 
 def by_weekday(sales: Sales) -> pd.Series:
     """Revenue by day of the week, 0 for Monday to 6."""
-    return sales.lines.groupby(sales.lines[MOMENT].dt.weekday)[REVENUE].sum().reindex(range(WEEK), fill_value=0.0)
+    return sales.lines.groupby(sales.lines[MOMENT].dt.day_of_week)[REVENUE].sum().reindex(range(WEEK), fill_value=0.0)
 
 
 def describe_days(days: pd.Series) -> str:

@@ -1,0 +1,91 @@
+"""``nextbasket eda`` from end to end on a small table."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stream.cli import main
+from stream.exit_codes import ExitCode
+from training.data.simulator import simulate
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("NEXTBASKET_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 60 simulated customers over two months."""
+    path = tmp_path_factory.mktemp("data") / "shop.parquet"
+    simulate(customers=60, items=60, days=60, seed=5).to_parquet(path)
+    return path
+
+
+def test_report_and_pictures_are_written_and_replaced(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder with the same sales as CSV gives the very same pictures as Parquet."""
+    report, pictures = tmp_path / "report.html", tmp_path / "report-pictures"
+    assert main(["eda", "--data", str(shop), "--output", str(report)]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert "exploring" in said.err
+    assert "pictures to" in said.out
+    written = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    assert len(written) >= 20
+    assert report.read_bytes().startswith(b"<!doctype html>")
+    report.write_text("something else")
+    for path in pictures.iterdir():
+        path.write_bytes(b"something else")
+    (pictures / "mine.txt").write_text("kept")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    pd.read_parquet(shop).to_csv(folder / "shop.csv", index=False)
+    assert main(["eda", "--data", str(folder), "--output", str(report), "--pictures", str(pictures)]) == ExitCode.OK
+    assert report.read_bytes().startswith(b"<!doctype html>")
+    again = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    assert again.pop("mine.txt") == b"kept"
+    assert again == written
+
+
+def test_without_data_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eda"]) == ExitCode.USAGE
+    assert "give --data PATH, or set NEXTBASKET_DATA" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_found_out_first(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = {
+        ExitCode.USAGE: [["--output", str(tmp_path)], ["--pictures", "file"]],
+        ExitCode.DATA: [["--output", "missing/report.html"]],
+    }
+    for code, lines in wrong.items():
+        for line in lines:
+            assert main(["eda", "--data", str(shop), *line]) == code
+            assert "reading" not in capsys.readouterr().err
+
+
+def test_bad_tables_end_in_one_sentence(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.read_parquet(shop).head(0).to_parquet("empty.parquet")
+    Path("broken.parquet").write_bytes(b"PAR1 and no more")
+    Path("columns.csv").write_text("a,b\n1,2\n")
+    for name, sentence in (
+        ("empty.parquet", "no rows"),
+        ("broken.parquet", "cannot be read as a table"),
+        ("columns.csv", "columns.csv lacks"),
+        ("nowhere.csv", "There is nothing at nowhere.csv"),
+    ):
+        assert main(["eda", "--data", name]) == ExitCode.DATA
+        assert sentence in capsys.readouterr().err
+    assert not Path("eda.html").exists()
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eda", "--help"]) == ExitCode.OK
+    assert "nextbasket eda --data online_retail.xlsx" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,155 @@
+"""The whole report: complete, the same for the same table, and at ease with tables that lack something."""
+
+from typing import Any
+
+import pytest
+
+from state.settings import load_settings
+from tests.unit.eda.shops import MUG, SHOP, TEA, line, sold, table
+from training.data.errors import NoTable
+from training.eda import explore
+from training.eda.baskets import returning_section
+from training.eda.customers import countries_section
+from training.eda.report import SALES_SECTIONS
+from training.eda.returns import returns_section
+from training.eda.times import times_section
+from training.eda.words import words_section
+from training.report import Page, Section, render
+
+ONE = line("1", "2024-01-01T10:00", "A", MUG, 2)
+
+
+def _explore(*rows: dict[str, Any]) -> Page:
+    return explore(table(*rows), load_settings({}), name="shop.csv")
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return _explore(*SHOP)
+
+
+def test_every_section_has_its_pictures(page: Page) -> None:
+    assert {
+        section.title: [figure.name for figure in Page("", "", [section]).figures()] for section in page.sections
+    } == {
+        "Data quality": ["data-quality"],
+        "Cleaning": [],
+        "Sales over time": ["sales-by-day", "sales-by-week", "sales-by-hour", "sales-by-weekday"],
+        "Best sellers": [
+            "best-sellers-revenue",
+            "best-sellers-units",
+            "best-sellers-baskets",
+            "revenue-concentration",
+        ],
+        "Words of descriptions": ["words-by-count", "words-by-revenue"],
+        "Countries": ["sales-by-country", "sales-abroad"],
+        "Baskets": ["items-per-basket", "revenue-per-basket"],
+        "Coming back": ["customers-by-baskets", "gaps-between-baskets", "repeat-items"],
+        "Customer segments": ["segments", "recency-and-frequency"],
+        "Returns": ["returns-by-month", "returned-items"],
+    }
+    assert all(figure.sentence.endswith(".") and figure.alt.endswith(".") for figure in page.figures())
+
+
+def test_the_first_numbers(page: Page) -> None:
+    assert dict(page.facts) == {
+        "rows": "8",
+        "purchase lines": "7",
+        "baskets": "5",
+        "customers": "3",
+        "items": "3",
+        "revenue": "95.00",
+    }
+
+
+def test_the_same_table_gives_the_same_bytes(page: Page) -> None:
+    assert render(_explore(*SHOP)) == render(page)
+
+
+def test_progress_ends_at_its_total() -> None:
+    told: list[tuple[int, int]] = []
+    explore(table(ONE), load_settings({}), name="shop.csv", progress=lambda done, total: told.append((done, total)))
+    assert told == [(done, 10) for done in range(1, 11)]
+
+
+def test_one_row_is_enough() -> None:
+    """One row: one invoice, one customer, one day; nothing comes back and nothing is returned."""
+    sections = {section.title: section for section in _explore(ONE).sections}
+    assert len(sections) == 2 + len(SALES_SECTIONS)
+    assert all(section.text or section.blocks for section in sections.values())
+    assert "None of the" in sections["Data quality"].text
+    assert sections["Cleaning"].text.endswith("Cleaning keeps all 1 row.")
+    assert sections["Sales over time"].text == "All sales are of one day, 1 January 2024, with a revenue of 10.00."
+    assert sections["Coming back"].text.startswith("No customer has a second basket")
+    assert sections["Returns"].text.startswith("Nothing was returned")
+
+
+def _names(section: Section) -> list[str]:
+    return [figure.name for figure in Page("", "", [section]).figures()]
+
+
+def test_without_customers_only_quality_is_shown() -> None:
+    page = _explore(*({**row, "customer_id": None} for row in SHOP))
+    assert [section.title for section in page.sections] == ["Data quality", "Cleaning", "Sales"]
+    assert page.sections[-1].text.startswith("No row names a customer")
+    assert "no purchase of a known customer is left" in page.lead
+    assert "No row names a customer" in render(page)
+
+
+def test_without_purchases_it_says_so() -> None:
+    assert _explore(line("1", "2024-01-01T10:00", "A", MUG, -2)).sections[-1].text == (
+        "The table holds no purchase, only 1 returned line."
+    )
+
+
+def test_where_nothing_is_left_the_rule_is_named() -> None:
+    assert _explore({**ONE, "unit_price": 0}).sections[-1].text == (
+        "No row is left after cleaning; the rule “price is not 0” left out most, 1 row."
+    )
+
+
+def test_a_table_without_rows_is_refused() -> None:
+    with pytest.raises(NoTable, match=r"shop\.csv has columns but no rows"):
+        _explore()
+
+
+def test_without_countries() -> None:
+    section = countries_section(sold(*({**row, "country": None} for row in SHOP)))
+    assert section.text == "The table names no country."
+    assert not section.blocks
+
+
+def test_one_country() -> None:
+    (figure,) = Page("", "", [countries_section(sold(ONE))]).figures()
+    assert figure.sentence == "All sales are in France."
+
+
+def test_without_descriptions() -> None:
+    section = words_section(sold(*({**row, "description": None, "stock_code": "7"} for row in SHOP)))
+    assert section.text == "No item has a description with a word of three letters or more."
+
+
+def test_days_without_hours() -> None:
+    section = times_section(sold(line("1", "2024-01-01", "A", MUG, 1), line("2", "2024-01-02", "A", MUG, 1)))
+    assert _names(section) == ["sales-by-day", "sales-by-weekday"]
+    assert section.text == "Every sale is dated at midnight, so the table says nothing about hours."
+
+
+def test_a_return_of_what_was_never_sold() -> None:
+    section = returns_section(sold(ONE, line("2", "2024-03-01", "A", TEA, -4)))
+    assert [figure.sentence for figure in Page("", "", [section]).figures()] == [
+        "1 line took back goods for 4.00, 40% of revenue, from 1 of 1 customer; most in March 2024, 4.00.",
+        "Green tea (tea) came back for 4.00: 4 units, of which the table holds no sale.",
+    ]
+
+
+def test_coming_back_on_the_same_day() -> None:
+    rows = (ONE, line("2", "2024-01-01T10:00", "A", MUG, 1))
+    assert _names(returning_section(sold(*rows))) == ["customers-by-baskets", "gaps-between-baskets", "repeat-items"]
+
+
+def test_hostile_descriptions_are_text() -> None:
+    hostile = ("mug", "<img src=x onerror=alert(1)> $5 ^_{", 5.0)
+    html = render(_explore(line("1", "2024-01-01T10:00", "A", hostile, 2)))
+    assert "<img src=x" not in html
+    assert "&lt;img src=x" in html
