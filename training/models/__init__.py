@@ -52,16 +52,23 @@ _BASELINE = "training.models.baselines:Baseline"
 BASELINES: tuple[str, ...] = (
     "g_topfreq",
     "recent_g_topfreq",
+    "ease",
     "p_topfreq",
+    "up_cf",
+    "tifu_knn",
     "gp_topfreq",
     "count_demand",
-    "ease",
     "ease_count_demand",
 )
 """The simple models every other one is measured against, weakest first."""
 
 MODELS: dict[str, Callable[..., Model]] = {
     **{name: partial(_make, _BASELINE, name) for name in BASELINES},
+    "tifu_knn": partial(_make, "training.models.baselines:TifuKnnBaseline", "tifu_knn"),
+    "up_cf": partial(_make, "training.models.baselines:UpCfBaseline", "up_cf"),
+    "label_lstm": partial(_make, "training.models.label_lstm:LabelLstm", "label_lstm"),
+    "frequent_lstm": partial(_make, "training.models.frequent_lstm:FrequentLstm", "frequent_lstm"),
+    "text_lstm": partial(_make, "training.models.text_lstm:TextLstm", "text_lstm"),
     "basket_lstm": partial(_make, "training.models.basket_lstm:BasketLstm", "basket_lstm"),
 }
 """Model by name; each value makes one, with the options of that model as keywords."""

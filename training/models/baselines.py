@@ -1,7 +1,10 @@
-"""Baselines as models: what there is to fit of them is a calibration, chances of a return, and EASE's weights."""
+"""Baselines as models: what there is to fit is a calibration, chances of a return, and what some learn beforehand.
+
+EASE learns item-to-item weights, TIFU-KNN and UP-CF the vectors of all customers.
+"""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +12,14 @@ from numpy.typing import NDArray
 
 from state.dates import DAY
 from state.invoice import Invoice
-from training.data.walk import is_purchase, walk
+from training.data.walk import Replay, is_purchase, walk
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_to_item import cooccurrence, ease
 from training.models.model import Progress, quiet
-from training.serving.baseline_formulas import FORMULAS, USES_EASE
-from training.serving.baseline_scorers import BaselineScorer, Calibration, Related
+from training.serving.baseline_formulas import FORMULAS
+from training.serving.baseline_neighbours import Crowd, Method, TifuKnn, UpCf
+from training.serving.baseline_related import Related
+from training.serving.baseline_scorers import BaselineScorer, Calibration, Learnt
 from training.serving.returns import Returns, gaps
 
 logger = logging.getLogger(__name__)
@@ -31,6 +36,10 @@ CALIBRATION_LEAST = 50
 """With fewer predictions to learn from, the calibration of an unknown shop is kept."""
 CALIBRATION_MOST = 1_000
 LEAST_SLOPE = 1e-3
+
+EASE = frozenset({"ease", "ease_count_demand"})
+METHODS: dict[str, Method] = {"tifu_knn": TifuKnn(), "up_cf": UpCf()}
+"""The models of neighbours with their settings unless told otherwise."""
 
 
 class FittedBaseline:
@@ -66,20 +75,92 @@ class Baseline:
         self.name = name
         self._window = window
         self._calibrate = calibrate
+        self._method = METHODS.get(name)
 
     def fit(
         self, invoices: Sequence[Invoice], *, until: int, seed: int = 0, progress: Progress = quiet
     ) -> FittedBaseline:
         """Learn from what is dated before ``until``; ``seed`` changes nothing. See ``Model``."""
-        fitted = fit_all([self.name], invoices, until=until, window=self._window, calibrate=self._calibrate)
+        methods = {} if self._method is None else {self.name: self._method}
+        fitted = fit_all(
+            [self.name], invoices, until=until, window=self._window, calibrate=self._calibrate, methods=methods
+        )
         progress(1, 1, self.name)
         return fitted[self.name]
 
 
+class TifuKnnBaseline(Baseline):
+    """TIFU-KNN with settings of one's own; see ``training.serving.baseline_neighbours``."""
+
+    def __init__(
+        self,
+        name: str = "tifu_knn",
+        *,
+        neighbours: int = TifuKnn().neighbours,
+        groups: int = TifuKnn().groups,
+        within_decay: float = TifuKnn().within_decay,
+        group_decay: float = TifuKnn().group_decay,
+        own_share: float = TifuKnn().own_share,
+        window: int = 100,
+        calibrate: bool = True,
+    ) -> None:
+        """Choose the settings; ``window`` and ``calibrate`` as for every baseline.
+
+        Raises:
+            UnknownModel: No customer can be judged with such settings.
+        """
+        super().__init__(name, window=window, calibrate=calibrate)
+        self._method = _checked(lambda: TifuKnn(neighbours, groups, within_decay, group_decay, own_share))
+
+
+class UpCfBaseline(Baseline):
+    """UP-CF with settings of one's own; see ``training.serving.baseline_neighbours``."""
+
+    def __init__(
+        self,
+        name: str = "up_cf",
+        *,
+        newest: int = UpCf().newest,
+        asymmetry: float = UpCf().asymmetry,
+        locality: float = UpCf().locality,
+        neighbours: int = UpCf().neighbours,
+        window: int = 100,
+        calibrate: bool = True,
+    ) -> None:
+        """Choose the settings; ``window`` and ``calibrate`` as for every baseline.
+
+        Raises:
+            UnknownModel: No customer can be judged with such settings.
+        """
+        super().__init__(name, window=window, calibrate=calibrate)
+        self._method = _checked(lambda: UpCf(newest, asymmetry, locality, neighbours))
+
+
+def _checked(make: Callable[[], Method]) -> Method:
+    try:
+        return make()
+    except ValueError as error:
+        raise UnknownModel(str(error)) from None
+
+
 def fit_all(
-    names: Sequence[str], invoices: Sequence[Invoice], *, until: int, window: int = 100, calibrate: bool = True
+    names: Sequence[str],
+    invoices: Sequence[Invoice],
+    *,
+    until: int,
+    window: int = 100,
+    calibrate: bool = True,
+    methods: Mapping[str, Method] = METHODS,
 ) -> dict[str, FittedBaseline]:
     """Fit several baselines for little more than one costs: they share the walk, the weights of EASE and the curves.
+
+    Args:
+        names: Which.
+        invoices: The log, sorted by (date, invoice number).
+        until: First second that must stay unknown.
+        window: Number of invoices that a history holds, as in the stream.
+        calibrate: Whether probabilities are fitted.
+        methods: Settings of the models of neighbours among them, by name.
 
     Raises:
         TooLittleData: Nothing was bought before ``until``.
@@ -91,26 +172,41 @@ def fit_all(
     calibrations: dict[str, Calibration | None] = dict.fromkeys(names)
     if calibrate:
         # What is judged must not have been learnt from: the calibration has weights of its own.
-        earlier = related_items(invoices, start) if USES_EASE.intersection(names) else None
-        scorers = {name: _scorer(name, earlier) for name in names}
+        earlier = _learn(names, invoices, start, window, methods)
+        scorers = {name: BaselineScorer(name, "unpublished", learnt=earlier.get(name)) for name in names}
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
-    related = related_items(invoices, until) if USES_EASE.intersection(names) else None
+    learnt = _learn(names, invoices, until, window, methods)
     returns = Returns.fit(gaps(bought, until))
     return {
-        name: FittedBaseline(_scorer(name, related, calibration=calibrations[name], returns=returns)) for name in names
+        name: FittedBaseline(
+            BaselineScorer(
+                name, "unpublished", calibration=calibrations[name], returns=returns, learnt=learnt.get(name)
+            )
+        )
+        for name in names
     }
 
 
-def _scorer(
-    name: str, related: Related | None, *, calibration: Calibration | None = None, returns: Returns | None = None
-) -> BaselineScorer:
-    return BaselineScorer(
-        name,
-        "unpublished",
-        calibration=calibration,
-        returns=returns,
-        related=related if name in USES_EASE else None,
-    )
+def _learn(
+    names: Sequence[str], invoices: Sequence[Invoice], until: int, window: int, methods: Mapping[str, Method]
+) -> dict[str, Learnt]:
+    """What those of some models that learn beforehand learn from what is dated before ``until``."""
+    learnt: dict[str, Learnt] = {}
+    if any(name in EASE for name in names):
+        related = related_items(invoices, until)
+        learnt.update((name, related) for name in names if name in EASE)
+    if any(name in METHODS for name in names):
+        replay = Replay(window)
+        for invoice in invoices:
+            if invoice.date >= until:
+                break
+            replay.apply(invoice)
+        learnt.update(
+            (name, Crowd.fit(methods[name], replay.histories.values(), replay.items))
+            for name in names
+            if name in METHODS
+        )
+    return learnt
 
 
 def related_items(invoices: Sequence[Invoice], until: int) -> Related:

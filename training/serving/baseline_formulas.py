@@ -8,6 +8,7 @@ h = Σ .95^(baskets ago), and z = h B / ‖h‖ with EASE's weights B (docs/eval
     p_topfreq          c, ties by the last purchase        gp_topfreq         c + .001 d(21) / max d(21)
     count_demand       c (.001 + q) + .001 q               ease               z
     ease_count_demand  (h / max h + z) (.001 + q)
+    tifu_knn, up_cf    what the customer's baskets and those of similar customers say (``baseline_neighbours``)
 
 A purchase counts whether or not a part of it went back; an item of which nothing is left counts for nothing.
 """
@@ -35,10 +36,13 @@ SMALL = 0.001
 class Bought(NamedTuple):
     """One customer's purchases by row of the item table; rows behind its end are items it does not know.
 
-    ``times``: invoices that hold the item · ``faded``: the same with ``FADE`` a basket · ``newest``: place of its last
-    basket from 1 (0: never) · ``dates``: of the baskets, oldest first · ``unknown``: codes of the rows behind the end.
+    ``baskets``: distinct rows of each, oldest first · ``times``: invoices that hold the item · ``faded``: the same with
+    ``FADE`` a basket · ``newest``: place of its last basket from 1 (0: never) · ``dates``: of the baskets, oldest
+    first · ``unknown``: codes of the rows behind the end.
     """
 
+    customer_id: str
+    baskets: list[list[int]]
     times: Floats
     faded: Floats
     newest: Floats
@@ -49,14 +53,15 @@ class Bought(NamedTuple):
 class Sight(NamedTuple):
     """What a formula may look at: the customer's purchases, and of the items demand, q and number of baskets ever.
 
-    ``demand`` float64 ``[rows, half-lives]``, the others ``[rows]``; ``related`` is z, 0 where there is no EASE.
+    ``demand`` float64 ``[rows, half-lives]``, the others ``[rows]``; ``learnt`` is what was
+    fitted beforehand says: z of EASE, or the score by neighbours; 0 where nothing was.
     """
 
     bought: Bought
     demand: Floats
     q: Floats
     sold: Floats
-    related: Floats
+    learnt: Floats
 
 
 def purchases(history: CustomerHistory, items: ItemTable) -> Bought:
@@ -79,7 +84,7 @@ def purchases(history: CustomerHistory, items: ItemTable) -> Bought:
         times[basket] += 1.0
         faded[basket] += FADE ** (len(rows) - 1 - place)
         newest[basket] = place + 1.0
-    return Bought(times, faded, newest, dates, list(unknown))
+    return Bought(history.customer_id, rows, times, faded, newest, dates, list(unknown))
 
 
 def _behind(code: str, unknown: dict[str, int], size: int) -> int:
@@ -98,12 +103,12 @@ FORMULAS: dict[str, Callable[[Sight], Floats]] = {
     "p_topfreq": lambda see: see.bought.times + SMALL * share(see.bought.newest),
     "gp_topfreq": lambda see: see.bought.times + SMALL * share(see.demand[:, THREE_WEEKS]),
     "count_demand": lambda see: see.bought.times * (SMALL + see.q) + SMALL * see.q,
-    "ease": lambda see: see.related,
-    "ease_count_demand": lambda see: (share(see.bought.faded) + see.related) * (SMALL + see.q),
+    "ease": lambda see: see.learnt,
+    "ease_count_demand": lambda see: (share(see.bought.faded) + see.learnt) * (SMALL + see.q),
+    "tifu_knn": lambda see: see.learnt,
+    "up_cf": lambda see: see.learnt,
 }
 """Score of every row by model, ``[rows]``; only items above 0 are worth an offer."""
 
-OWN_ONLY = frozenset({"p_topfreq", "ease", "ease_count_demand"})
+OWN_ONLY = frozenset({"p_topfreq", "ease", "ease_count_demand", "tifu_knn", "up_cf"})
 """Models that look at nothing but the customer's items: where none is left, they offer what is in demand."""
-
-USES_EASE = frozenset({"ease", "ease_count_demand"})

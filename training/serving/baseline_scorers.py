@@ -1,9 +1,9 @@
 """The simple models as they answer in the stream: a formula, a calibration, chances of a return. Numpy only."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from state.history import CustomerHistory
 from training.features.item_table import ItemTable
-from training.registry import BundleRefused, read_vocabulary, write_vocabulary
+from training.registry import BundleRefused, write_vocabulary
 from training.serving.baseline_formulas import (
     FORMULAS,
     OWN_ONLY,
-    USES_EASE,
     WEEK,
     Bought,
     Floats,
@@ -23,6 +22,9 @@ from training.serving.baseline_formulas import (
     purchases,
     share,
 )
+from training.serving.baseline_neighbours import Crowd
+from training.serving.baseline_related import Related
+from training.serving.baseline_vocabulary import Ints
 from training.serving.returns import Returns
 from training.serving.scorer import Candidate, Prediction
 
@@ -30,7 +32,6 @@ _TIE = 1e-9
 
 BASELINE = "baseline.json"
 CURVES = "returns.npz"
-EASE = "ease.npz"
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -57,65 +58,34 @@ class Calibration(msgspec.Struct, frozen=True):
         return p
 
 
-class Related:
-    """EASE's weights over a vocabulary, read for the rows of any item table.
+class Learnt(Protocol):
+    """What a simple model learns beforehand, read for the rows of any item table."""
 
-    All weights are kept, for and against: the figures of the protocol are those of the whole matrix.
-    """
-
-    def __init__(self, codes: Sequence[str], weights: NDArray[np.float32]) -> None:
-        """Take weights over, float32 ``[codes, codes]``: how much each row's item speaks for each column's.
-
-        Raises:
-            ValueError: They are of another size, or no finite numbers.
-        """
-        if weights.shape != (len(codes), len(codes)) or not np.isfinite(weights).all():
-            raise ValueError(f"{len(codes)} stock codes do not go with weights of shape {weights.shape}.")
-        self.codes = list(codes)
-        self.weights = weights
-        self._place = {code: place for place, code in enumerate(self.codes)}
-        self._table: ItemTable | None = None
-        self._place_of_row: NDArray[np.int64] = np.zeros(0, np.int64)
+    @property
+    def codes(self) -> list[str]:
+        """The stock codes that it knows: the vocabulary of the bundle."""
+        ...
 
     def scores(self, bought: Bought, items: ItemTable) -> Floats:
-        """Get z of every row, 0 outside the vocabulary, ``[rows]``."""
-        places = self._places(items)
-        scores = np.zeros(len(bought.times))
-        mine = self._speaking(bought, items)
-        if len(mine):
-            faded = bought.faded[mine].astype(np.float32)
-            z = faded @ self.weights[places[mine]] / np.linalg.norm(faded)
-            inside = np.flatnonzero(places >= 0)
-            scores[inside] = z[places[inside]]
-        return scores
+        """What it says of every row, ``[rows]``."""
+        ...
 
-    def because(self, rows: NDArray[np.int64], bought: Bought, items: ItemTable) -> NDArray[np.int64]:
+    def because(self, rows: Ints, bought: Bought, items: ItemTable) -> Ints:
         """The row of the customer's item that speaks most for each of some rows, -1 where none does, ``[n]``."""
-        places = self._places(items)
-        best = np.full(len(rows), -1, np.int64)
-        mine = self._speaking(bought, items)
-        inside = np.flatnonzero(rows < len(items))
-        inside = inside[places[rows[inside]] >= 0]
-        if len(mine) and len(inside):
-            speaks = self.weights[np.ix_(places[mine], places[rows[inside]])] * bought.faded[mine, None]
-            strongest = speaks.argmax(axis=0)
-            best[inside] = np.where(speaks.max(axis=0) > 0.0, mine[strongest], -1)
-        return best
+        ...
 
-    def _speaking(self, bought: Bought, items: ItemTable) -> NDArray[np.int64]:
-        """The rows of the customer's items that the vocabulary has."""
-        mine = np.flatnonzero(bought.faded[: len(items)])
-        return mine[self._places(items)[mine] >= 0]
+    def save(self, folder: Path) -> None:
+        """Write its arrays into a bundle's folder."""
+        ...
 
-    def _places(self, items: ItemTable) -> NDArray[np.int64]:
-        """Place in the vocabulary of each row, -1 outside; a table only grows, so what is known stays."""
-        if self._table is not items:
-            self._table, self._place_of_row = items, np.zeros(0, np.int64)
-        known = len(self._place_of_row)
-        if known < len(items):
-            more = np.asarray([self._place.get(code, -1) for code in items.codes[known:]], np.int64)
-            self._place_of_row = np.concatenate([self._place_of_row, more])
-        return self._place_of_row
+
+LEARNT: dict[str, Callable[[Path], Learnt]] = {
+    "ease": Related.load,
+    "ease_count_demand": Related.load,
+    "tifu_knn": Crowd.load,
+    "up_cf": Crowd.load,
+}
+"""For the models that learn something beforehand, how it is read from a bundle's folder."""
 
 
 class BaselineScorer:
@@ -128,7 +98,7 @@ class BaselineScorer:
         *,
         calibration: Calibration | None = None,
         returns: Returns | None = None,
-        related: Related | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         """Put a scorer together.
 
@@ -137,18 +107,18 @@ class BaselineScorer:
             version: Of the bundle; ``unpublished`` before it is one.
             calibration: From scores to probabilities; that of an unknown shop unless given.
             returns: Chances of a return; those of an unknown shop unless given.
-            related: EASE's neighbours, for the models that use them.
+            learnt: What the model learnt beforehand, for those of ``LEARNT``.
 
         Raises:
-            ValueError: No such formula, or one that needs neighbours without them.
+            ValueError: No such formula, or one that needs something learnt without it.
         """
-        if name not in FORMULAS or (name in USES_EASE and related is None):
-            raise ValueError(f"{name!r} is no baseline, or one that needs item-to-item neighbours.")
+        if name not in FORMULAS or (name in LEARNT and learnt is None):
+            raise ValueError(f"{name!r} is no baseline, or one that must have learnt something.")
         self.name = name
         self.version = version
         self.calibration = calibration or Calibration()
         self.returns = returns or Returns.usual()
-        self.related = related
+        self.learnt = learnt
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
@@ -165,8 +135,8 @@ class BaselineScorer:
         ranked = self._rank(bought, items, demand, k)
         chances = self.calibration.probabilities(ranked.scores, len(bought.dates))
         because = np.full(len(ranked.rows), -1, np.int64)
-        if self.related is not None:
-            because = self.related.because(ranked.rows, bought, items)
+        if self.learnt is not None:
+            because = self.learnt.because(ranked.rows, bought, items)
         candidates = [
             Candidate(_code(row, bought, items), chance, None if by < 0 else _code(by, bought, items))
             for row, chance, by in zip(ranked.rows.tolist(), chances.tolist(), because.tolist(), strict=True)
@@ -178,10 +148,10 @@ class BaselineScorer:
         behind = size - len(items)
         demand = np.pad(demand, ((0, behind), (0, 0)))
         sold = np.pad(items.sold.astype(np.float64), (0, behind))
-        related = np.zeros(size) if self.related is None else self.related.scores(bought, items)
+        learnt = np.zeros(size) if self.learnt is None else self.learnt.scores(bought, items)
         formula = FORMULAS[self.name if bought.dates or self.name not in OWN_ONLY else "count_demand"]
         # What sold most ever breaks ties, and leads where nothing has any demand left.
-        scores = formula(Sight(bought, demand, share(np.log1p(demand[:, WEEK])), sold, related)) + _TIE * share(sold)
+        scores = formula(Sight(bought, demand, share(np.log1p(demand[:, WEEK])), sold, learnt)) + _TIE * share(sold)
         k = min(k, size)
         best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
         best = best[np.lexsort((best, -scores[best]))]
@@ -191,11 +161,11 @@ class BaselineScorer:
 
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
-        write_vocabulary(folder, self.related.codes if self.related else [])
+        write_vocabulary(folder, self.learnt.codes if self.learnt else [])
         (folder / BASELINE).write_bytes(msgspec.json.encode(_Saved(self.name, self.calibration)))
         np.savez_compressed(folder / CURVES, curves=self.returns.curves)
-        if self.related is not None:
-            np.savez(folder / EASE, weights=self.related.weights)
+        if self.learnt is not None:
+            self.learnt.save(folder)
 
 
 class _Ranked(NamedTuple):
@@ -222,11 +192,8 @@ def load(folder: Path, version: str) -> BaselineScorer:
         saved = msgspec.json.decode((folder / BASELINE).read_bytes(), type=_Saved)
         with np.load(folder / CURVES, allow_pickle=False) as arrays:
             returns = Returns(arrays["curves"].astype(np.float64))
-        related = None
-        if saved.name in USES_EASE:
-            with np.load(folder / EASE, allow_pickle=False) as arrays:
-                related = Related(read_vocabulary(folder), arrays["weights"].astype(np.float32, copy=False))
-        return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, related=related)
+        learnt = LEARNT[saved.name](folder) if saved.name in LEARNT else None
+        return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, learnt=learnt)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
         raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
 

@@ -8,9 +8,13 @@ from training.registry import BundleRefused, verify
 from training.serving.scorer import Scorer
 
 _BASELINE = "training.serving.baseline_scorers:load"
+_ITEM_LSTM = "training.serving.item_lstm:load"
 
 LOADERS: dict[str, str] = {
     "basket_lstm": "training.serving.basket_scorer:load",
+    "label_lstm": _ITEM_LSTM,
+    "frequent_lstm": _ITEM_LSTM,
+    "text_lstm": _ITEM_LSTM,
     "g_topfreq": _BASELINE,
     "recent_g_topfreq": _BASELINE,
     "p_topfreq": _BASELINE,
@@ -18,6 +22,8 @@ LOADERS: dict[str, str] = {
     "count_demand": _BASELINE,
     "ease": _BASELINE,
     "ease_count_demand": _BASELINE,
+    "tifu_knn": _BASELINE,
+    "up_cf": _BASELINE,
 }
 """Model by the manifest's ``name``: ``module:function``, called with the folder and the version."""
 

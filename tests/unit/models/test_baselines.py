@@ -22,7 +22,8 @@ from training.models import BASELINES, MODELS, make_model
 from training.models.baselines import Baseline, fit_all, logistic, related_items
 from training.registry import BundleRefused
 from training.serving.baseline_formulas import purchases
-from training.serving.baseline_scorers import BaselineScorer, Calibration, Related, load
+from training.serving.baseline_related import Related
+from training.serving.baseline_scorers import BaselineScorer, Calibration, load
 
 LOG = [
     invoice("1", "ann", 0, "a", "b"),
@@ -43,10 +44,8 @@ def replayed(log: list[Invoice]) -> Replay:
 
 def scores(name: str, customer: str, log: list[Invoice] = LOG, now: int = NOW) -> dict[str, float]:
     replay = replayed(log)
-    related = related_items(log, now) if name in ("ease", "ease_count_demand") else None
-    codes, values, _ = BaselineScorer(name, "0", related=related).rank(
-        replay.histories[customer], replay.items, now, 100
-    )
+    learnt = fit_all([name], log, until=now, calibrate=False)[name].scorer.learnt
+    codes, values, _ = BaselineScorer(name, "0", learnt=learnt).rank(replay.histories[customer], replay.items, now, 100)
     return dict(zip(codes, values.tolist(), strict=True))
 
 
@@ -112,7 +111,7 @@ def test_because_names_the_item_that_speaks_most() -> None:
     history = replayed(LOG).histories["ann"]
     weights = np.zeros((4, 4), np.float32)
     weights[0, 2], weights[1, 2], weights[0, 1] = 0.2, 0.5, -0.3  # a → c, b → c, a against b
-    scorer = BaselineScorer("ease", "0", related=Related(["a", "b", "c", "d"], weights))
+    scorer = BaselineScorer("ease", "0", learnt=Related(["a", "b", "c", "d"], weights))
     found = {each.stock_code: each.because for each in scorer.predict([history], items, NOW, 4)[0].candidates}
     assert found == {"c": "b", "a": None, "d": None, "b": None}
 
@@ -161,7 +160,7 @@ def test_no_more_than_were_asked_for() -> None:
 
 def test_a_table_that_grows_and_another_table_are_read_anew() -> None:
     related = related_items(LOG, NOW + 1)
-    scorer = BaselineScorer("ease", "0", related=related)
+    scorer = BaselineScorer("ease", "0", learnt=related)
     replay = Replay(window=100)
     for each in LOG[:2]:
         replay.apply(each)
@@ -198,10 +197,9 @@ def test_a_fit_is_the_same_whatever_the_seed_and_whatever_comes_after() -> None:
         two = Baseline(name).fit(later, until=NOW + 1, seed=2).scorer
         assert one.calibration == two.calibration
         assert np.array_equal(one.returns.curves, two.returns.curves)
-        if one.related is not None:
-            assert two.related is not None
-            assert one.related.codes == two.related.codes
-            assert np.array_equal(one.related.weights, two.related.weights)
+        replay = replayed(LOG)
+        histories = list(replay.histories.values())
+        assert one.predict(histories, replay.items, NOW, 10) == two.predict(histories, replay.items, NOW, 10)
 
 
 def test_there_must_be_something_to_learn_from() -> None:
