@@ -93,7 +93,10 @@ def evaluate(
             epochs=epochs,
             stage=bars,
         )
-    report = as_dict(comparison)
+        telling = bars("measuring intervals")
+        telling(0, 1)
+        report = as_dict(comparison)
+        telling(1, 1)
     for when in report["moments"]:
         for cells in tables(report, when):
             wide_console().print(_table(cells))
@@ -141,7 +144,9 @@ def _again(report: "dict[str, Any]", epochs: int | None) -> str:
 
 
 def _writable(path: Path | None) -> None:
-    """A folder that is missing is found out before the work, not after."""
+    """What cannot be written is found out before the work, not after."""
+    if path is not None and path.is_dir():
+        raise Failure(f"{path} is a folder; name the file to write.", ExitCode.USAGE)
     if path is not None and not path.absolute().parent.is_dir():
         raise Failure(
             f"There is no folder {path.absolute().parent} to write {path.name} into; make it first.", ExitCode.DATA

@@ -24,6 +24,11 @@ KINDS = {
 
 WIDTH = 10.0
 
+_RANKED = {
+    "next-basket": "the whole catalogue for an invoice of a customer who had bought before",
+    "discover": "what the customer had never bought for an invoice that holds such an item",
+}
+
 _WHEN = {
     "visit": "just before the invoice, which is what a storefront asks",
     "emission": "right after the customer's previous invoice, which is what the topic carries",
@@ -44,9 +49,9 @@ def page(report: Mapping[str, Any], *, footer: str = "") -> Page:
     return Page(
         title=f"Models compared, {report['from']} to {report['to']}",
         lead=(
-            f"Every model was fitted on what lies before {report['from']} and then ranked {_TASK[report['task']]} for "
-            f"every invoice before {report['to']} whose customer had bought before, {when}. Lines are 95 % intervals "
-            "from drawing customers, with all their invoices, 2,000 times."
+            f"Every model was fitted on what lies before {report['from']} and then, {when}, ranked "
+            f"{_RANKED[report['task']]}. Judged are all of them before {report['to']}. Lines are 95 % intervals from "
+            "drawing customers, with all their invoices, 2,000 times."
         ),
         sections=[
             _quality(report, names),
@@ -65,9 +70,6 @@ def page(report: Mapping[str, Any], *, footer: str = "") -> Page:
         ],
         footer=footer,
     )
-
-
-_TASK = {"next-basket": "the whole catalogue", "discover": "what the customer had never bought"}
 
 
 def _quality(report: Mapping[str, Any], names: Sequence[str]) -> Section:

@@ -93,6 +93,7 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
         (["--from", "2031-01-01", "--to", "2031-02-01"], ExitCode.USAGE, "Nothing lies in or after 2031-01-01"),
         ([*SPAN, "--models", "gp_topfrq"], ExitCode.USAGE, "Did you mean gp_topfreq?"),
         ([*SPAN, "--json", "no/such/folder/f.json"], ExitCode.DATA, "There is no folder"),
+        ([*SPAN, "--html", "."], ExitCode.USAGE, ". is a folder"),
         ([*SPAN, "--task", "guess"], ExitCode.USAGE, "guess"),
         ([*SPAN, "--models", "ease:lambda=1"], ExitCode.USAGE, "ease has no option 'lambda'"),
         ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "does not say its moment"),
