@@ -1,22 +1,164 @@
-"""Print the Brier scores of the chance of a return: ``python -m bench.returns PATH 2011-06-01 2011-08-01``."""
+"""Judge the chance of a return: ``python -m bench.returns PATH 2011-06-01 2011-08-01 [--plot FILE]``.
 
-import sys
+Every model is fitted on what was known when the window began. LightGBM reads the network's inputs, one model a horizon,
+and learns only from purchases whose horizon had passed.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from state.dates import DAY
+from state.history import CustomerHistory
+from state.invoice import Invoice
 from state.settings import load_settings
 from training.data.cleaning import clean
 from training.data.datasets import load
 from training.data.invoices import invoices
-from training.evaluation.returning import brier
+from training.data.walk import is_purchase
+from training.evaluation.bgnbd import BgNbd, Customers
+from training.evaluation.metrics import reliability
+from training.evaluation.returning import Emissions, Foreseen, emissions, foreseen
 from training.evaluation.split import span
+from training.models.basket_lstm.returning import Purchases, fit_returns, purchases
+from training.serving.return_curve import ReturnCurve
+from training.serving.return_inputs import return_inputs
+from training.serving.returns import Returns, gaps
+from training.serving.scorer import HORIZONS
+
+WINDOW = 100
+BINS = 10
+
+Floats = NDArray[np.float64]
 
 
-def main(path: str, start: str, end: str) -> None:
-    """Judge the curves on the invoices from ``start`` to ``end`` (not included)."""
+class Known(NamedTuple):
+    """What a model is fitted on: the log before ``until``, and what came of its purchases by then."""
+
+    log: Sequence[Invoice]
+    until: int
+    seen: Purchases
+
+
+def base_rate(known: Known, judged: Emissions) -> Floats:
+    """The share of the purchases whose horizon had passed that were followed by another within it."""
+    rates = []
+    for horizon in HORIZONS:
+        passed = (known.until - known.seen.date) / DAY >= horizon
+        rates.append((known.seen.returned & (known.seen.days <= horizon))[passed].mean())
+    return np.tile(rates, (len(judged.date), 1))
+
+
+def own_gaps(known: Known, judged: Emissions) -> Floats:
+    """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
+    bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and is_purchase(each))
+    returns = Returns.fit(gaps(bought, known.until))
+    moments = zip(judged.histories, judged.date.tolist(), strict=True)
+    return np.asarray([returns.curve(_dates(history), now) for history, now in moments])
+
+
+def bg_nbd(known: Known, judged: Emissions) -> Floats:
+    """BG/NBD, fitted on every customer as of the end of what is known."""
+    dates: dict[str, list[int]] = {}
+    for invoice in known.log:
+        if invoice.date < known.until and invoice.customer_id is not None and is_purchase(invoice):
+            dates.setdefault(invoice.customer_id, []).append(invoice.date)
+    model = BgNbd.fit(_customers(list(dates.values()), [known.until] * len(dates)))
+    now = _customers([_dates(history) for history in judged.histories], judged.date.tolist())
+    return model.chances(now, np.asarray(HORIZONS, np.float64))
+
+
+def light_gbm(known: Known, judged: Emissions) -> Floats:
+    """Boosted trees on the network's inputs."""
+    import lightgbm
+
+    inputs = return_inputs(judged.histories, known.seen.since)
+    columns = []
+    for horizon in HORIZONS:
+        passed = (known.until - known.seen.date) / DAY >= horizon
+        came = known.seen.returned & (known.seen.days <= horizon)
+        model = lightgbm.LGBMClassifier(
+            n_estimators=100, learning_rate=0.05, num_leaves=7, min_child_samples=40, verbose=-1, n_jobs=1
+        )
+        model.fit(known.seen.inputs[passed], came[passed])
+        columns.append(model.predict_proba(inputs)[:, 1])
+    return np.stack(columns, axis=1)
+
+
+def network(known: Known, judged: Emissions) -> Floats:
+    """The network, through the code that serves."""
+    keras.utils.set_random_seed(7)
+    curve = ReturnCurve(fit_returns(known.seen, known.until).arrays())
+    moments = zip(judged.histories, judged.date.tolist(), strict=True)
+    return np.concatenate([curve.curve([history], now) for history, now in moments])
+
+
+MODELS: dict[str, Callable[[Known, Emissions], Floats]] = {
+    "base rate": base_rate,
+    "own gaps": own_gaps,
+    "BG/NBD": bg_nbd,
+    "LightGBM": light_gbm,
+    "network": network,
+}
+
+
+def main(path: str, start: str, end: str, plot: Path | None) -> None:
+    """Print a table of the invoices from ``start`` to ``end`` (not included), and draw the reliability if asked."""
     log = invoices(clean(load(Path(path)), load_settings()))
-    for horizon, score in brier(log, span(start, end)).items():
-        print(f"{horizon:>3} days  {score:.4f}")
+    judged = span(start, end)
+    known = Known(log, judged.start, purchases(log, judged.start, WINDOW))
+    seen = emissions(log, judged, WINDOW)
+    print(f"{len(seen.date)} purchases from {start} to {end}, at {' / '.join(map(str, HORIZONS))} days")
+    print(f"{'model':<10} {'Brier score':<29} {'expected calibration error':<29} {'AUC':<29}")
+    found = {name: foreseen(model(known, seen), seen) for name, model in MODELS.items()}
+    for name, figures in found.items():
+        brier, ece, auc = (
+            " ".join(f"{getattr(each, figure):.3f}" for each in figures.values()) for figure in ("brier", "ece", "auc")
+        )
+        print(f"{name:<10} {brier:<29} {ece:<29} {auc:<29}")
+    if plot is not None:
+        draw(found, plot)
+
+
+def draw(found: dict[str, dict[int, Foreseen]], plot: Path) -> None:
+    """Draw what was promised against what came true, in bins of equal mass, one picture a horizon."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.2 * len(HORIZONS), 3.6), layout="constrained")
+    for axes, horizon in zip(figure.subplots(1, len(HORIZONS), sharey=True), HORIZONS, strict=True):
+        axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        for name, figures in found.items():
+            bins = reliability(figures[horizon].chances, figures[horizon].came, BINS)
+            axes.plot(
+                [said for said, _, _ in bins], [came for _, came, _ in bins], marker="o", markersize=3, label=name
+            )
+        axes.set(title=f"back within {horizon} days", xlabel="promised", xlim=(0, 1), ylim=(0, 1))
+    figure.axes[0].set_ylabel("came true")
+    figure.axes[0].legend()
+    figure.savefig(plot)
+
+
+def _customers(dates: Sequence[Sequence[int]], now: Sequence[int]) -> Customers:
+    first = np.asarray([own[0] for own in dates]) / DAY
+    newest = np.asarray([own[-1] for own in dates]) / DAY
+    repeats = np.asarray([len(own) - 1 for own in dates], np.float64)
+    return Customers(repeats, newest - first, np.asarray(now) / DAY - first)
+
+
+def _dates(history: CustomerHistory) -> list[int]:
+    return [invoice.date for invoice in history.invoices if any(line.quantity > 0 for line in invoice.lines)]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path")
+    parser.add_argument("start")
+    parser.add_argument("end")
+    parser.add_argument("--plot", type=Path)
+    arguments = parser.parse_args()
+    main(arguments.path, arguments.start, arguments.end, arguments.plot)

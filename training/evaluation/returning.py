@@ -1,46 +1,116 @@
-"""How well the chance of a return is foreseen: Brier score by horizon, at the emission."""
+"""How well the chance of a return is foreseen: Brier score, AUC and calibration by horizon, at the emission."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from state.dates import DAY
+from state.history import CustomerHistory, add
 from state.invoice import Invoice
 from training.data.walk import is_purchase
+from training.evaluation.metrics import expected_calibration_error
 from training.evaluation.split import Span
-from training.serving.returns import Returns, gaps
 from training.serving.scorer import HORIZONS
 
+Floats = NDArray[np.float64]
 
-def brier(log: Sequence[Invoice], judged: Span) -> dict[int, float]:
-    """Mean squared distance between the chance given and what happened, by horizon in days.
 
-    Σ (p − y)² / n over the purchase invoices of the span, with y whether the customer bought again within the horizon;
-    only where the horizon had passed by the end of the log. Source: Brier, "Verification of forecasts expressed in
-    terms of probability", 1950. Curves are fitted on what was known when the span began.
+class Emissions(NamedTuple):
+    """The purchases of a span, in order, and what came of them.
+
+    ``histories`` as they stood right after each · ``date`` int64 ``[n]``, seconds since 1970 · ``following`` int64
+    ``[n]``: the date of the customer's next purchase, -1 where the log has none · ``end``: the last date of the log.
+    """
+
+    histories: list[CustomerHistory]
+    date: NDArray[np.int64]
+    following: NDArray[np.int64]
+    end: int
+
+    def passed(self, horizon: int) -> NDArray[np.bool_]:
+        """Which can be judged: those whose horizon, in days, had passed by the end of the log ``[n]``."""
+        return self.end - self.date >= horizon * DAY
+
+    def came(self, horizon: int) -> NDArray[np.bool_]:
+        """Whose customer bought again within the horizon ``[n]``; an invoice of returns is no purchase."""
+        return (self.following >= 0) & (self.following - self.date <= horizon * DAY)
+
+
+class Foreseen(NamedTuple):
+    """How well the chances of one horizon came true, over ``n`` emissions; NaN where there is nothing to tell by.
+
+    ``chances`` and ``came`` are those it was told by, ``[n]``.
+    """
+
+    n: int
+    brier: float
+    auc: float
+    ece: float
+    chances: Floats
+    came: Floats
+
+
+def emissions(log: Sequence[Invoice], judged: Span, window: int = 100) -> Emissions:
+    """The purchases of a span with what followed, to the end of the log.
 
     Args:
         log: Sorted by date.
         judged: The span of the emissions.
-
-    Returns:
-        NaN for a horizon that had passed for none.
+        window: Number of invoices that a history holds, as in the stream.
     """
-    bought = [(i.customer_id, i.date) for i in log if i.customer_id is not None and is_purchase(i)]
-    returns = Returns.fit(gaps(bought, judged.start))
-    end = bought[-1][1] if bought else judged.start
-    dates: dict[str, list[int]] = {}
-    for customer, date in bought:
-        dates.setdefault(customer, []).append(date)
-    off: dict[int, list[float]] = {horizon: [] for horizon in HORIZONS}
-    for own in dates.values():
-        for place, date in enumerate(own):
-            if not judged.start <= date < judged.end:
-                continue
-            curve = returns.curve(own[: place + 1], date)
-            following = own[place + 1] - date if place + 1 < len(own) else None
-            for horizon, chance in zip(HORIZONS, curve, strict=True):
-                if end - date >= horizon * DAY:
-                    came = following is not None and following <= horizon * DAY
-                    off[horizon].append((chance - came) ** 2)
-    return {horizon: float(np.mean(values)) if values else float("nan") for horizon, values in off.items()}
+    held: dict[str, CustomerHistory] = {}
+    last: dict[str, int] = {}
+    histories: list[CustomerHistory] = []
+    dates: list[int] = []
+    following: list[int] = []
+    end = judged.start
+    for invoice in log:
+        customer = invoice.customer_id
+        if customer is None:
+            continue
+        if invoice.date < judged.end:
+            held[customer] = add(held.get(customer) or CustomerHistory(customer), invoice, window)[0]
+        if not is_purchase(invoice):
+            continue
+        end = invoice.date
+        if customer in last:
+            following[last.pop(customer)] = invoice.date
+        if judged.start <= invoice.date < judged.end:
+            last[customer] = len(dates)
+            dates.append(invoice.date)
+            following.append(-1)
+            histories.append(held[customer])
+    return Emissions(histories, np.asarray(dates, np.int64), np.asarray(following, np.int64), end)
+
+
+def foreseen(chances: Floats, seen: Emissions) -> dict[int, Foreseen]:
+    """Judge chances ``[emissions, horizons]`` by horizon, only where it had passed by the end of the log.
+
+    Brier = Σ (p − y)² / n, y being whether the customer bought again within the horizon (Brier, "Verification of
+    forecasts expressed in terms of probability", 1950); AUC and expected calibration error as in ``auc`` and
+    ``expected_calibration_error``.
+    """
+    found = {}
+    for place, horizon in enumerate(HORIZONS):
+        passed = seen.passed(horizon)
+        p, y = chances[passed, place], seen.came(horizon)[passed].astype(np.float64)
+        brier = float(((p - y) ** 2).mean()) if len(p) else float("nan")
+        found[horizon] = Foreseen(len(p), brier, auc(p, y), expected_calibration_error(p, y), p, y)
+    return found
+
+
+def auc(chances: Floats, came: Floats) -> float:
+    """Area under the ROC curve: the chance that one who came back was given more than one who did not; ties count half.
+
+    NaN where all or none came back. Source: Hanley and McNeil, "The meaning and use of the area under a receiver
+    operating characteristic (ROC) curve", 1982.
+    """
+    positive = int(came.sum())
+    negative = len(came) - positive
+    if not positive or not negative:
+        return float("nan")
+    ranks = rankdata(chances)[came > 0].sum()
+    return float((ranks - positive * (positive + 1) / 2) / (positive * negative))

@@ -1,14 +1,15 @@
-"""The Brier score of returns, by hand."""
+"""How well returns are foreseen, by hand."""
 
 import math
 
+import numpy as np
 import pytest
 
 from state.dates import DAY
 from tests.unit.evaluation.purchases import START, invoice
-from training.evaluation.returning import brier
+from training.evaluation.returning import auc, emissions, foreseen
 from training.evaluation.split import Span
-from training.serving.returns import Returns
+from training.serving.scorer import HORIZONS
 
 LOG = [
     invoice("1", "ann", 0, "a"),
@@ -19,17 +20,35 @@ LOG = [
 ]
 
 
-def test_only_where_the_horizon_has_passed() -> None:
-    """Nothing is known when the span begins, so chances are the usual ones; the log ends on day 22."""
-    usual = Returns.usual()
-    fresh = usual.curve([0], 0)
-    second = usual.curve([START, START + 10 * DAY], START + 10 * DAY)
-    found = brier(LOG, Span(START, START + 12 * DAY))
-    # Ann is back after 10 days and, a return being no purchase, after 12 more; bob never.
-    assert found[7] == pytest.approx((fresh[0] ** 2 * 2 + second[0] ** 2) / 3, abs=1e-9)
-    assert found[14] == pytest.approx(((1 - fresh[1]) ** 2 + fresh[1] ** 2) / 2, abs=1e-9)
-    assert math.isnan(found[30])
+def test_emissions_and_what_followed() -> None:
+    """Ann is back after 10 days and, a return being no purchase, after 12 more; bob never."""
+    seen = emissions(LOG, Span(START, START + 12 * DAY))
+    assert (seen.date - START).tolist() == [0, 0, 10 * DAY]
+    assert seen.following.tolist() == [START + 10 * DAY, -1, START + 22 * DAY]
+    assert seen.end == START + 22 * DAY
+    # As they stood then: neither the return nor what came later is in them.
+    assert [[each.invoice_no for each in history.invoices] for history in seen.histories] == [["1"], ["2"], ["1", "3"]]
 
 
 def test_the_end_of_the_span_is_not_included() -> None:
-    assert brier(LOG, Span(START, START + 10 * DAY))[7] == pytest.approx(Returns.usual().curve([0], 0)[0] ** 2)
+    seen = emissions(LOG, Span(START, START + 10 * DAY))
+    assert seen.following.tolist() == [START + 10 * DAY, -1]
+
+
+def test_only_where_the_horizon_has_passed() -> None:
+    """The log ends on day 22: a week has passed for three, two weeks for two, a month for nobody."""
+    chances = np.tile([0.1, 0.2, 0.3, 0.4, 0.5], (3, 1))
+    found = foreseen(chances, emissions(LOG, Span(START, START + 12 * DAY)))
+    assert list(found) == list(HORIZONS)
+    assert (found[7].n, found[14].n, found[30].n) == (3, 2, 0)
+    assert found[7].brier == pytest.approx(0.01)
+    assert found[14].brier == pytest.approx((0.8**2 + 0.2**2) / 2)
+    assert found[14].ece == pytest.approx((0.8 + 0.2) / 2)
+    assert math.isnan(found[7].auc)
+    assert found[14].auc == 0.5
+    assert all(math.isnan(value) for value in (found[30].brier, found[30].ece, found[30].auc))
+
+
+def test_auc_by_hand() -> None:
+    """Of the four pairs of one who came and one who did not, two are in order, one is not, one is tied."""
+    assert auc(np.asarray([0.9, 0.3, 0.3, 0.4]), np.asarray([1.0, 1.0, 0.0, 0.0])) == pytest.approx(2.5 / 4)

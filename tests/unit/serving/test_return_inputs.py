@@ -1,0 +1,92 @@
+"""What the chance of a return is read from."""
+
+import numpy as np
+import pytest
+
+from state.dates import DAY
+from state.history import CustomerHistory
+from tests.unit.features.shop import history
+from training.serving.return_inputs import RETURN_INPUTS, newest_purchases, return_inputs
+
+NOON = DAY // 2
+
+
+def inputs(*histories: CustomerHistory, since: float = 0.0) -> list[dict[str, float]]:
+    rows = return_inputs(histories, since)
+    assert rows.dtype == np.float32
+    assert np.isfinite(rows).all()
+    return [dict(zip(RETURN_INPUTS, row.tolist(), strict=True)) for row in rows]
+
+
+def test_three_purchases_and_a_return_by_hand() -> None:
+    start = 15_000 * DAY
+    ann = history(
+        (start, {"00001": 2}),
+        (start + 10 * DAY, {"00001": 1, "00002": 1}),
+        (start + 11 * DAY, {"00001": -1}),
+        (start + 40 * DAY + NOON, {"00001": 3, "00002": 1, "00003": 1}),
+        price=2.0,
+    )
+    found = inputs(ann, since=15_000.0)[0]
+    logs = np.log1p([10.0, 30.5])
+    expected = {
+        "log_baskets": np.log(3),
+        "first": 0.0,
+        "second": 0.0,
+        "observed": 40.5 / 90 / 3,
+        "log_gap_1": logs[1],
+        "log_gap_2": logs[0],
+        "log_gap_3": logs.mean(),
+        "log_mean_gap": np.log1p(20.25),
+        "mean_log_gap": logs.mean(),
+        "recent_log_gap": (logs[1] + 0.7 * logs[0]) / 1.7,
+        "deviation_log_gap": (logs[1] - logs[0]) / 2,
+        "least_log_gap": logs[0],
+        "greatest_log_gap": logs[1],
+        "mean_log_gap_of_days": logs.mean(),
+        "share_within_7": 0.0,
+        "share_within_14": 1 / 6,
+        "share_within_60": 2 / 6,
+        "log_baskets_30": np.log1p(1),
+        "log_baskets_90": np.log1p(3),
+        "log_days_since_first": np.log1p(40.5),
+        "log_rate": np.log(3 / 70.5),
+        "log_size": np.log1p(3),
+        "log_mean_size": np.log1p(2),
+        "log_value": np.log1p(10),
+        "log_taken_back": np.log1p(1),
+        "hour": 0.5,
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_the_calendar() -> None:
+    first_of_july = 15_156  # 2011-07-01, a Friday
+    found = inputs(history((first_of_july * DAY, {"00001": 1})))[0]
+    assert [found[f"weekday_{day}"] for day in range(7)] == [0, 0, 0, 0, 1, 0, 0]
+    assert (found["month_sine"], found["month_cosine"]) == pytest.approx((0.0, 1.0), abs=1e-6)
+
+
+def test_one_basket_has_no_gaps() -> None:
+    found = inputs(history((DAY, {"00001": 1})), since=1.0)[0]
+    assert found["first"] == 1.0
+    assert all(found[name] == 0.0 for name in RETURN_INPUTS if "gap" in name or name.startswith("share"))
+
+
+def test_a_past_is_whole_after_ninety_days() -> None:
+    fresh, later, before = (history((day * DAY, {"00001": 1})) for day in (145, 900, 50))
+    assert [found["observed"] for found in inputs(fresh, later, before, since=100.0)] == pytest.approx([0.5, 1.0, 0.0])
+
+
+def test_a_customer_reads_the_same_alone_and_among_others() -> None:
+    several = [
+        history(*((day * day * DAY, {"00001": day}) for day in range(1, number))) for number in (2, 3, 9, 60)
+    ] + [CustomerHistory("stranger")]
+    together = return_inputs(several, 0.0)
+    alone = np.concatenate([return_inputs([each], 0.0) for each in several])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_only_purchases_have_a_date() -> None:
+    ann = history((DAY, {"00001": 2}), (3 * DAY, {"00001": -1}))
+    assert newest_purchases([ann, CustomerHistory("stranger")]).tolist() == [DAY, 0]

@@ -1,0 +1,191 @@
+"""The network's say on when a customer comes back: examples of every purchase, and a fit that takes open ones too.
+
+``training.serving.return_curve`` computes the same in numpy; a test holds the two together.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from state.dates import DAY
+from state.history import CustomerHistory, add
+from state.invoice import Invoice
+from training.data.walk import is_purchase
+from training.models.basket_lstm.network import Standardise
+from training.models.model import Progress, quiet
+from training.serving.return_curve import EDGES
+from training.serving.return_inputs import RETURN_INPUTS, return_inputs
+
+WIDTH = 32
+DROPOUT = 0.1
+EPOCHS = 15
+BATCH = 128
+PEAK = 3e-3
+DECAY = 0.02
+
+HALF_LIFE = 60.0
+"""Days after which an example counts half: histories that the beginning of the log cuts short mislead."""
+
+USUAL_HAZARD = 1.0 / 200.0
+"""Returns a day in an interval of which nothing is known; it counts as half a customer."""
+
+AT_ONCE = 512
+"""Histories read at once."""
+
+
+class Purchases(NamedTuple):
+    """Every purchase of a log, and what came of it.
+
+    ``inputs`` float32 ``[n, inputs]`` · ``date`` int64 ``[n]``, seconds since 1970 · ``days`` float64 ``[n]``: until
+    the customer's next purchase, or until the end of what is known · ``returned`` bool ``[n]``: whether there was one ·
+    ``since``: when the log begins, days since 1970.
+    """
+
+    inputs: NDArray[np.float32]
+    date: NDArray[np.int64]
+    days: NDArray[np.float64]
+    returned: NDArray[np.bool_]
+    since: float
+
+
+def purchases(invoices: Sequence[Invoice], until: int, window: int) -> Purchases:
+    """The purchases dated before ``until``, with the outcomes known then.
+
+    Args:
+        invoices: The log, sorted by date.
+        until: First second, since 1970, that must stay unknown.
+        window: Number of invoices that a history holds, as in the stream.
+    """
+    since = invoices[0].date / DAY if invoices else 0.0
+    histories: dict[str, CustomerHistory] = {}
+    last: dict[str, int] = {}
+    waiting: list[CustomerHistory] = []
+    inputs: list[NDArray[np.float32]] = [np.zeros((0, len(RETURN_INPUTS)), np.float32)]
+    date: list[int] = []
+    following: list[int] = []
+    for invoice in invoices:
+        if invoice.date >= until:
+            break
+        customer = invoice.customer_id
+        if customer is None:
+            continue
+        histories[customer] = add(histories.get(customer) or CustomerHistory(customer), invoice, window)[0]
+        if not is_purchase(invoice):
+            continue
+        if customer in last:
+            following[last[customer]] = invoice.date
+        last[customer] = len(date)
+        date.append(invoice.date)
+        following.append(-1)
+        waiting.append(histories[customer])
+        if len(waiting) == AT_ONCE:
+            inputs.append(return_inputs(waiting, since))
+            waiting = []
+    if waiting:
+        inputs.append(return_inputs(waiting, since))
+    dates, next_date = np.asarray(date, np.int64), np.asarray(following, np.int64)
+    returned = next_date >= 0
+    days = (np.where(returned, next_date, until) - dates) / DAY
+    return Purchases(np.concatenate(inputs), dates, days, returned, since)
+
+
+def outcomes(days: NDArray[np.float64], returned: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What the likelihood needs of each purchase, float32 ``[n, 2 * intervals]``.
+
+    First the part of each interval that passed without a return, in [0, 1]; then 1 for the interval of the return. One
+    still open at the end of what is known ends in the middle of an interval and has passed that part of it.
+    """
+    edges = np.asarray(EDGES)
+    passed = np.clip((days[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
+    came = np.zeros_like(passed)
+    back = np.flatnonzero(returned & (days <= edges[-1]))
+    # A return on an edge lies before it, as "within 7 days" does.
+    interval = np.maximum(np.searchsorted(edges, days[back], side="left") - 1, 0)
+    came[back, interval] = 1.0
+    passed[back, interval] = 0.0
+    return np.concatenate([passed, came], axis=1).astype(np.float32)
+
+
+def negative_log_likelihood(outcome: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+    """−Σ over intervals of log(1 − h) where it passed without a return, and of log h where it came; h = σ(logit).
+
+    Source: Gensheimer and Narasimhan 2019, equation 6; (1 − h) to the power of the part where only a part has passed.
+
+    Args:
+        outcome: As ``outcomes`` gives it, ``[n, 2 * intervals]``.
+        logits: ``[n, intervals]``.
+
+    Returns:
+        ``[n]``.
+    """
+    passed, came = ops.split(outcome, 2, axis=-1)
+    return ops.sum(passed * ops.softplus(logits) + came * ops.softplus(-logits), axis=-1)
+
+
+class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
+    """Log odds of a return in each of the intervals between ``EDGES``, given none before: one hidden layer."""
+
+    def __init__(self) -> None:
+        super().__init__(name="returns")
+        self.since = self.add_weight(shape=(1,), initializer="zeros", trainable=False, name="since")
+        self.standardise = Standardise(len(RETURN_INPUTS), "standardise")
+        self.hidden = keras.layers.Dense(WIDTH, activation="tanh", name="hidden")
+        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
+        # It begins with what is usual, and learns how customers differ.
+        self.hazard = keras.layers.Dense(len(EDGES) - 1, kernel_initializer="zeros", name="hazard")
+
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Logits ``[customers, intervals]`` of ``RETURN_INPUTS`` ``[customers, inputs]``."""
+        hidden = self.dropout(self.hidden(self.standardise(inputs)), training=training)
+        return self.hazard(hidden)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The weights under the names of ``training.serving.return_curve.SHAPES``."""
+        found = {"since": self.since, "mean": self.standardise.mean, "deviation": self.standardise.deviation}
+        for layer in (self.hidden, self.hazard):
+            found[f"{layer.name}_kernel"], found[f"{layer.name}_bias"] = layer.weights
+        return {name: value.numpy().astype(np.float32) for name, value in found.items()}
+
+
+def fit_returns(seen: Purchases, until: int, progress: Progress = quiet) -> ReturnNetwork:
+    """Fit a network by the likelihood of what came of every purchase; chance is Keras's (``set_random_seed``).
+
+    Args:
+        seen: At least one purchase.
+        until: The end of what is known, seconds since 1970; examples count the less the longer they lie before.
+        progress: Told after every epoch.
+    """
+    network = ReturnNetwork()
+    network.since.assign([seen.since])
+    network.standardise.fit(seen.inputs)
+    outcome = outcomes(seen.days, seen.returned)
+    network(seen.inputs[:1])  # builds it
+    network.hazard.bias.assign(_usual(outcome))
+    weight = 0.5 ** ((until - seen.date) / DAY / HALF_LIFE)
+    steps = -(-len(seen.date) // BATCH) * EPOCHS
+    rate = keras.optimizers.schedules.CosineDecay(PEAK / 10, 0.8 * steps, warmup_target=PEAK, warmup_steps=0.2 * steps)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY, clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    network.compile(optimizer=optimizer, loss=negative_log_likelihood)
+    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, EPOCHS, "returns"))
+    network.fit(
+        seen.inputs,
+        outcome,
+        sample_weight=(weight / weight.mean()).astype(np.float32),
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        callbacks=[told],
+        verbose=0,
+    )
+    return network
+
+
+def _usual(outcome: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log odds of a return in each interval over all customers, steadied by ``USUAL_HAZARD``."""
+    passed, came = np.split(outcome.sum(axis=0, dtype=np.float64), 2)
+    hazard = (came + 0.5 * -np.expm1(-USUAL_HAZARD * np.diff(EDGES))) / (passed + came + 0.5)
+    return np.log(hazard) - np.log1p(-hazard)
