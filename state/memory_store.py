@@ -130,7 +130,7 @@ class MemoryStore:
         """See ``Store.items``."""
         since = since if since <= self._version else 0
         states = {code: self._items[code] for code, version in self._item_versions.items() if version > since}
-        return ItemChanges(states, self._version)
+        return ItemChanges(states, self._version, self._now)
 
     def now(self) -> int | None:
         """See ``Store.now``."""

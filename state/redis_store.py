@@ -121,24 +121,23 @@ class RedisStore:
 
     def items(self, since: int = 0) -> ItemChanges:
         """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""
+        keys = self._keys
         with translated():
-            # The version first: what changes from here on has a higher one, and is found again next time.
-            version = int(self._client.get(self._keys.item_version) or 0)
+            with self._client.pipeline(transaction=False) as pipeline:
+                # The version first: what changes from here on has a higher one, and is found again next time.
+                pipeline.get(keys.item_version)
+                pipeline.get(keys.now)
+                pipeline.xrange(keys.item_changed, min=f"({since}-0")
+                held, date, log = pipeline.execute()
+            version, now = int(held or 0), None if date is None else int(date)
             if version == since:
-                return ItemChanges({}, version)
-            codes = self._changed_since(since, version)
-            found = self._all_items() if codes is None else self._items_of(codes)
+                return ItemChanges({}, version, now)
+            if 0 < since < version and len(log) >= version - since:
+                found = self._items_of(list({code for _, fields in log for code in read_codes(fields[b"codes"])}))
+            else:  # the log reaches back only so far
+                found = self._all_items()
             states = {code: read_item(code, packed) for code, packed in found}
-        return ItemChanges(states, version)
-
-    def _changed_since(self, since: int, version: int) -> list[str] | None:
-        """The codes that changed after a version, or None where the log does not reach back so far."""
-        if not 0 < since < version:
-            return None
-        log = self._client.xrange(self._keys.item_changed, min=f"({since}-0")
-        if len(log) < version - since:
-            return None
-        return list({code: None for _, fields in log for code in read_codes(fields[b"codes"])})
+        return ItemChanges(states, version, now)
 
     def _all_items(self) -> Iterator[tuple[str, bytes]]:
         for code, packed in self._client.hscan_iter(self._keys.item_state, count=READ_AT_ONCE):

@@ -58,10 +58,14 @@ class Applied(msgspec.Struct):
 
 
 class ItemChanges(msgspec.Struct):
-    """Items that changed since a version, and the version to ask from next time."""
+    """Items that changed since a version, and the version to ask from next time.
+
+    ``now``: the greatest date accepted so far, as ``Store.now`` gives it.
+    """
 
     states: dict[str, ItemState]
     version: int
+    now: int | None
 
 
 def together(earlier: Touched | None, later: Touched) -> Touched:

@@ -34,6 +34,7 @@ class Intake:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._waiting: deque[ConsumerMessage] = deque()
+        self._since = 0.0
         self._bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
@@ -45,6 +46,8 @@ class Intake:
 
     def put(self, messages: Iterable[ConsumerMessage]) -> None:
         """Add messages, in their order; over the bounds too, so ask ``wait_for_room`` before."""
+        if not self._waiting:
+            self._since = asyncio.get_running_loop().time()
         for message in messages:
             self._waiting.append(message)
             self._bytes += _size(message)
@@ -57,15 +60,17 @@ class Intake:
         await self._room.wait()
 
     async def take(self, most: int, *, within_s: float, max_bytes: int) -> list[ConsumerMessage]:
-        """The next 1 to ``most`` messages: waits for the first, then up to ``within_s`` for the rest; [] once closed.
+        """The next 1 to ``most`` messages, [] once closed; waits for the first, and then for the rest.
 
-        A batch ends with the message that takes it over ``max_bytes``.
+        The first waits ``within_s`` at most, the time before this call included: what came in while the last batch was
+        processed has waited enough. A batch ends with the message that takes it over ``max_bytes``.
         """
         while not self._waiting and not self._closed:
             await self._next_change()
-        if not self._full(most, max_bytes) and within_s > 0:
+        ends = self._since + within_s
+        if not self._full(most, max_bytes) and ends > asyncio.get_running_loop().time():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
+                async with asyncio.timeout_at(ends):
                     while not self._full(most, max_bytes):
                         await self._next_change()
         taken: list[ConsumerMessage] = []

@@ -94,6 +94,7 @@ class Processor:
         self._decoder = Decoder(settings)
         self._items = ItemTable()
         self._items_version = 0
+        self._now = 0
         self._encode = msgspec.json.Encoder().encode
 
     def process(self, batch: Sequence[Incoming]) -> None:
@@ -177,7 +178,7 @@ class Processor:
         if not owed:
             return Answers([], [])
         self._read_items()
-        now = self._redis(self._store.now) or 0
+        now = self._now
         scorer = self._scorer()
         moment = Moment(
             now=now,
@@ -242,6 +243,7 @@ class Processor:
             changes = self._redis(lambda: self._store.items(0))
         self._items.update(changes.states.values())
         self._items_version = changes.version
+        self._now = changes.now or 0
 
     def _dead_letters(self, refusals: Sequence[Refusal], when: str) -> list[Message]:
         if refusals:

@@ -52,6 +52,23 @@ async def test_a_batch_that_does_not_fill_comes_after_the_wait() -> None:
     assert await take(intake, most=3, within_s=0.01) == [1]
 
 
+async def test_what_has_waited_for_the_last_batch_waits_no_more() -> None:
+    intake = Intake()
+    intake.put(messages(1, 2, 3))
+    await asyncio.sleep(0.02)
+    for expected in ([1, 2], [3]):  # what a full batch leaves behind has waited just as long
+        taking = asyncio.ensure_future(take(intake, most=2, within_s=0.01))
+        await asyncio.sleep(0)
+        assert taking.done()
+        assert await taking == expected
+    intake.put(messages(4))
+    taking = asyncio.ensure_future(take(intake, within_s=60.0))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    intake.close()
+    assert await taking == []
+
+
 async def test_a_batch_ends_with_the_message_that_takes_it_over_the_bytes() -> None:
     intake = Intake()
     intake.put(messages(*range(4), size=100))
