@@ -33,6 +33,9 @@ EXPORTS = {
     "training.models.basket_lstm": """
         BasketLstm FittedBasketLstm
     """,
+    "training.models.item_lstm": """
+        FittedItemLstm ItemLstm
+    """,
     "training.registry": """
         BundleRefused DataWindow Decision Manifest NothingToRollBack Promotion Registry RegistryError
         RegistryUnavailable UnknownVersion decide read_vocabulary verify write_vocabulary

@@ -1,0 +1,13 @@
+"""``frequent_lstm``: like ``label_lstm``, over frequently bought items only."""
+
+from training.models.item_lstm import ItemLstm
+
+ITEMS = 500
+
+
+class FrequentLstm(ItemLstm):
+    """The second of the earlier approaches: items that are bought seldom are dropped from what is read and offered."""
+
+    def __init__(self, name: str = "frequent_lstm", *, items: int = ITEMS, epochs: int = 8, window: int = 100) -> None:
+        """Choose how many items it knows, and how long to train; see ``ItemLstm``."""
+        super().__init__(name, epochs=epochs, items=items, window=window)

@@ -1,0 +1,5 @@
+"""What the three item LSTMs share: sequences of items, the network, and how it is fitted."""
+
+from training.models.item_lstm.model import FittedItemLstm, ItemLstm
+
+__all__ = ["FittedItemLstm", "ItemLstm"]

@@ -1,0 +1,149 @@
+"""An item LSTM as a model: a vocabulary, vectors of its items, a network fitted on windows, a calibration, a bundle."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import keras
+import numpy as np
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+
+from state.invoice import Invoice
+from training.data.walk import is_purchase
+from training.errors import TooLittleData
+from training.features.text import TextEncoder
+from training.models.baselines import fit_calibrations
+from training.models.item_lstm.fitting import Schedule, fit_network
+from training.models.item_lstm.network import ItemNetwork
+from training.models.item_lstm.sequences import most_bought, sequences, windows
+from training.models.model import Curves, Progress, quiet
+from training.serving.baseline_scorers import BaselineScorer
+from training.serving.item_lstm import STEPS, ItemLstmScorer
+from training.serving.item_lstm_network import Floats, NumpyItemNetwork
+from training.serving.returns import Returns, gaps
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = "weights.weights.h5"
+"""The weights as Keras writes them."""
+
+WIDTH = 64
+"""Length of a learnt vector of an item."""
+MAX_ITEMS = 20_000
+"""Of a larger catalogue the least bought items are dropped: the network's size grows with the items."""
+MAX_BOUGHT = 2_000_000
+"""Of a longer log only the newest purchases are learnt from."""
+HELD_SHARE = 0.05
+"""The newest of the purchases: they pick the epoch, and tell what a score is worth as a probability."""
+LEAST_TARGETS = 100
+"""With fewer items to foresee there is nothing to learn."""
+
+
+class FittedItemLstm:
+    """A trained item LSTM that can be judged, served and saved; ``curves`` as in ``fit_network``."""
+
+    def __init__(self, scorer: ItemLstmScorer, network: ItemNetwork, curves: Curves) -> None:
+        self.scorer = scorer
+        self.network = network
+        self.curves = curves
+
+    def save(self, folder: Path) -> None:
+        """Write everything a bundle needs but its manifest into an empty folder."""
+        self.scorer.save(folder)
+        with warnings.catch_warnings():
+            # TensorFlow's variables know numpy 1's way of being copied only; the copy is right all the same.
+            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+            self.network.save_weights(folder / WEIGHTS)
+
+
+class ItemLstm:
+    """The next item from the ones before, in the customer's order: the base of the three earlier approaches.
+
+    It learns the item that comes next, most often one of the same invoice; what it is asked in service is the next
+    basket, for which the scores of the item that would come next are taken.
+    """
+
+    seeded = True
+
+    def __init__(
+        self, name: str, *, epochs: int = Schedule().epochs, items: int = MAX_ITEMS, window: int = 100
+    ) -> None:
+        """Choose what to learn from and how long.
+
+        Args:
+            name: What the model is called.
+            epochs: Passes over the purchases.
+            items: How many items it knows, the most bought ones; others are dropped from what is read and offered.
+            window: Number of invoices that a history holds, as in the stream.
+        """
+        self.name = name
+        self._schedule = Schedule(epochs=epochs)
+        self._items = items
+        self._window = window
+
+    def fit(
+        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
+    ) -> FittedItemLstm:
+        """Learn from what is dated before ``until``; see ``Model``.
+
+        The weights are not fitted again with the span held out: that would leave the calibration without anything the
+        network has not seen, and double the cost.
+        """
+        keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
+        generator = np.random.default_rng(seed)
+        bought = sequences(invoices, until)
+        dates = sorted(item.date for sequence in bought.values() for item in sequence)[-MAX_BOUGHT:]
+        start, cut = (dates[0], dates[int(len(dates) * (1 - HELD_SHARE))]) if dates else (until, until)
+        earlier = [[item for item in sequence if start <= item.date < cut] for sequence in bought.values()]
+        count = most_bought(earlier, self._items)
+        codes = list(count)
+        place = {code: number for number, code in enumerate(codes)}
+        learnt = windows(earlier, place, STEPS, end=cut)
+        if learnt.targets < LEAST_TARGETS:
+            raise TooLittleData(
+                f"Only {learnt.targets} purchases follow an earlier one of the same customer; at least {LEAST_TARGETS} "
+                f"are needed to train {self.name}. Give it a longer history."
+            )
+        held = windows(bought.values(), place, STEPS, start=cut, end=until)
+        text, start_vectors = self._vectors(invoices, cut, codes, generator)
+        share = np.log(np.asarray(list(count.values())) / sum(count.values())).astype(np.float32)
+        # One thread for BLAS: the matrices are small, and threads that wait for each other cost more than they do.
+        with threadpool_limits(1):
+            network = ItemNetwork(start_vectors, share, tied=text is None)
+            curves = fit_network(network, learnt, held, self._schedule, generator, progress)
+            scorer = self._scorer(invoices, until, cut, codes, network, text)
+        return FittedItemLstm(scorer, network, curves)
+
+    def _vectors(
+        self, invoices: Sequence[Invoice], until: int, codes: Sequence[str], generator: np.random.Generator
+    ) -> tuple[TextEncoder | None, Floats]:
+        """The encoder of descriptions, if there is one, and the vectors that the items start with."""
+        return None, generator.normal(0.0, WIDTH**-0.5, (len(codes), WIDTH)).astype(np.float32)
+
+    def _scorer(
+        self,
+        invoices: Sequence[Invoice],
+        until: int,
+        cut: int,
+        codes: Sequence[str],
+        network: ItemNetwork,
+        text: TextEncoder | None,
+    ) -> ItemLstmScorer:
+        purchases = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i)]
+        scorer = ItemLstmScorer(
+            self.name,
+            "unpublished",
+            codes=codes,
+            network=NumpyItemNetwork(network.arrays()),
+            calibration=None,
+            returns=Returns.fit(gaps(purchases, until)),
+            text=text,
+        )
+        ranks = {self.name: cast(BaselineScorer, scorer)}  # all that is asked of it is to rank
+        fitted = fit_calibrations(ranks, invoices, cut, until, self._window)[self.name]
+        scorer.calibration = fitted or scorer.calibration
+        return scorer

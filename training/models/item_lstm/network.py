@@ -1,0 +1,58 @@
+"""The network of the item LSTMs in Keras. ``training.serving.item_lstm_network`` computes the same in numpy."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from training.serving.item_lstm import as_read
+from training.serving.item_lstm_network import Floats
+
+CELLS = 64
+DROPOUT = 0.2
+
+
+class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
+    """Reads items one by one and says after each which vector the next one should have."""
+
+    def __init__(self, start: Floats, popularity: Floats, *, tied: bool) -> None:
+        """Start from vectors of the items.
+
+        Args:
+            start: With which an item is offered, ``[items, width]``; learnt.
+            popularity: Log of each item's share of the sales, ``[items]``; learnt.
+            tied: Whether an item is also read as the vector that is learnt (tied embeddings: Press and Wolf 2017,
+                arXiv:1608.05859). If not, it is read as it was at the start: a text vector.
+        """
+        super().__init__(name="item_lstm")
+        self.offered = self._weights("offered", start, trainable=True)
+        self.read = self.offered if tied else self._weights("read", as_read(start), trainable=False)
+        self.popularity = self._weights("popularity", popularity, trainable=True)
+        self.reader = keras.layers.LSTM(CELLS, return_sequences=True, name="reader")
+        self.output_vector = keras.layers.Dense(start.shape[1], use_bias=False, name="output_vector")
+        self.dropout_in = keras.layers.Dropout(DROPOUT, name="dropout_in")
+        self.dropout_out = keras.layers.Dropout(DROPOUT, name="dropout_out")
+
+    def _weights(self, name: str, start: Floats, *, trainable: bool) -> keras.Variable:
+        def initial(shape: tuple[int, ...], dtype: str) -> keras.KerasTensor:
+            return ops.convert_to_tensor(start, dtype)
+
+        return self.add_weight(shape=start.shape, initializer=initial, trainable=trainable, name=name)
+
+    def call(self, places: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Vectors the next items should have, ``[windows, steps, width]``; ``places`` is int32 ``[windows, steps]``."""
+        vectors = self.dropout_in(ops.take(self.read, places, axis=0), training=training)
+        return self.output_vector(self.dropout_out(self.reader(vectors), training=training))
+
+    def arrays(self) -> dict[str, Floats]:
+        """The weights under the names of ``training.serving.item_lstm_network.SHAPES``."""
+        kernel, recurrent, bias = self.reader.weights
+        found = {
+            "read": self.read,
+            "offered": self.offered,
+            "popularity": self.popularity,
+            "kernel": kernel,
+            "recurrent": recurrent,
+            "bias": bias,
+            "output": self.output_vector.weights[0],
+        }
+        return {name: value.numpy().astype(np.float32) for name, value in found.items()}
