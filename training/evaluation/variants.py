@@ -4,7 +4,7 @@ import inspect
 from typing import NamedTuple
 
 from training.errors import UnknownModel
-from training.models import MODELS, check_name, make_model
+from training.models import check_name, installed, make_model
 from training.models.model import Model
 
 Value = int | float | str
@@ -22,7 +22,7 @@ class Variant(NamedTuple):
 
 
 def parse(text: str) -> list[Variant]:
-    """Variants from ``a,b:option=value,b:option=value:other=value``; all models there are where it is empty.
+    """Variants from ``a,b:option=value,b:option=value:other=value``; all that can be made here where it is empty.
 
     Case and hyphens of a name do not matter. A value that is a number is taken for one.
 
@@ -30,7 +30,7 @@ def parse(text: str) -> list[Variant]:
         UnknownModel: There is no model of that name, or an option has no value.
     """
     found = [_variant(part.strip()) for part in text.split(",") if part.strip()]
-    return list(dict.fromkeys(found)) or [Variant(name) for name in MODELS]
+    return list(dict.fromkeys(found)) or [Variant(name) for name in installed()]
 
 
 def make(variant: Variant, *, epochs: int | None = None) -> Model:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from training.errors import UnknownModel
 from training.models.model import Fitted, Model, Progress, quiet
 
-__all__ = ["BASELINES", "MODELS", "Fitted", "Model", "Progress", "check_name", "make_model", "quiet"]
+__all__ = ["BASELINES", "MODELS", "Fitted", "Model", "Progress", "check_name", "installed", "make_model", "quiet"]
 
 
 def _make(target: str, name: str, **options: Any) -> Model:
@@ -70,8 +71,14 @@ MODELS: dict[str, Callable[..., Model]] = {
     "frequent_lstm": partial(_make, "training.models.frequent_lstm:FrequentLstm", "frequent_lstm"),
     "text_lstm": partial(_make, "training.models.text_lstm:TextLstm", "text_lstm"),
     "basket_lstm": partial(_make, "training.models.basket_lstm:BasketLstm", "basket_lstm"),
+    "lightgbm": partial(_make, "training.models.lightgbm_ranker:LightGbm", "lightgbm"),
 }
 """Model by name; each value makes one, with the options of that model as keywords."""
+
+
+def installed() -> list[str]:
+    """Names of the models that can be made here: the library of ``lightgbm`` comes with the dev extra only."""
+    return [name for name in MODELS if name != "lightgbm" or find_spec("lightgbm") is not None]
 
 
 def check_name(name: str) -> None:

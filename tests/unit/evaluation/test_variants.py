@@ -4,7 +4,7 @@ import pytest
 
 from training.errors import UnknownModel
 from training.evaluation.variants import Variant, make, parse
-from training.models import MODELS
+from training.models import installed
 
 
 def test_a_name_may_be_written_as_in_papers_and_comes_once() -> None:
@@ -12,7 +12,7 @@ def test_a_name_may_be_written_as_in_papers_and_comes_once() -> None:
 
 
 def test_without_names_all_models_are_compared() -> None:
-    assert [str(variant) for variant in parse(" ")] == list(MODELS)
+    assert [str(variant) for variant in parse(" ")] == installed()
 
 
 def test_options_stand_behind_colons_and_numbers_are_numbers() -> None:

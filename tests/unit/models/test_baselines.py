@@ -219,6 +219,7 @@ def test_the_public_names() -> None:
         "Model",
         "Progress",
         "check_name",
+        "installed",
         "make_model",
         "quiet",
     ]

@@ -1,0 +1,107 @@
+"""The yardstick of boosted trees: it learns, it is judged like any other, and it says what it cannot do."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from state.history import CustomerHistory, add
+from tests.unit.evaluation.purchases import invoice
+from tests.unit.features.shop import shop_log
+from training.data.walk import Replay
+from training.errors import TooLittleData, TrainingError
+from training.evaluation.measure import means, measure
+from training.evaluation.prequential import run
+from training.evaluation.split import Span
+from training.features.candidates import Limits
+from training.features.item_table import ItemTable
+from training.models import installed, lightgbm_ranker, make_model
+from training.models.basket_lstm.examples import Staleness, views
+from training.models.lightgbm_ranker import FittedLightGbm, LightGbm, Rows, calibrate, flat
+
+pytest.importorskip("lightgbm", reason="needs the dev extra")
+
+LOG = shop_log(500)
+UNTIL = LOG[400].date
+END = LOG[-1].date + 1
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedLightGbm:
+    return LightGbm(rounds=20).fit(LOG, until=UNTIL, seed=3)
+
+
+def test_it_learns_more_than_what_sells(fitted: FittedLightGbm) -> None:
+    scorers = {"lightgbm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
+    for judged in run(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
+        figures = means({name: measure(judged, name) for name in scorers})
+        assert figures["lightgbm"]["ndcg@10"] > figures["g"]["ndcg@10"] + 0.1
+
+
+def test_the_same_seed_ends_in_the_same_answers_whatever_comes_after(fitted: FittedLightGbm) -> None:
+    again = LightGbm(rounds=20).fit(LOG[:450], until=UNTIL, seed=3)
+    replay = Replay(window=100)
+    for each in LOG[:400]:
+        replay.apply(each)
+    histories = list(replay.histories.values())
+    assert again.scorer.predict(histories, replay.items, UNTIL, 10) == fitted.scorer.predict(
+        histories, replay.items, UNTIL, 10
+    )
+
+
+def test_rankings_are_whole_and_probabilities_fall(fitted: FittedLightGbm) -> None:
+    replay = Replay(window=100)
+    for each in LOG[:400]:
+        replay.apply(each)
+    history = next(iter(replay.histories.values()))
+    unseen, _, _ = add(CustomerHistory("new"), invoice("9", "new", 0, "never seen"), 100)
+    for one, items in ((history, replay.items), (unseen, replay.items), (CustomerHistory("nobody"), replay.items)):
+        (prediction,) = fitted.scorer.predict([one], items, UNTIL, 1_000)
+        codes = [candidate.stock_code for candidate in prediction.candidates]
+        chances = [candidate.probability for candidate in prediction.candidates]
+        assert len(set(codes)) == len(codes) >= len(items)
+        assert chances == sorted(chances, reverse=True)
+        assert all(0.0 <= chance <= 1.0 for chance in chances)
+    (prediction,) = fitted.scorer.predict([unseen], ItemTable(), UNTIL, 10)
+    assert [candidate.stock_code for candidate in prediction.candidates] == ["never seen"]
+
+
+def test_every_candidate_has_its_customer_beside_it() -> None:
+    _, view, bought = next(iter(views(LOG, Staleness(LOG, UNTIL), LOG[200].date, UNTIL, 100, Limits())))
+    inputs = flat(view)
+    width = view.candidate.shape[1]
+    assert len(inputs) == len(bought)
+    assert np.array_equal(inputs[:, :width], view.candidate)
+    assert np.array_equal(inputs[:, width : width + view.person.shape[1]], view.person[view.customer])
+    assert np.array_equal(inputs[:, -view.steps.shape[2] :], view.steps[:, -1])
+
+
+def test_calibration_gives_the_share_that_came() -> None:
+    generator = np.random.default_rng(4)
+    scores = generator.normal(size=4_000)
+    bought = generator.random(4_000) < 1 / (1 + np.exp(-(scores - 1.0)))
+    held = Rows(np.zeros((4_000, 1), np.float32), bought, np.full(400, 10))
+    assert calibrate(scores, held) == pytest.approx((-1.0, 1.0), abs=0.15)
+
+
+def test_it_cannot_be_published(fitted: FittedLightGbm, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Train basket_lstm instead"):
+        fitted.save(tmp_path)
+
+
+def test_without_the_library_a_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "lightgbm" in installed()
+    found = importlib.util.find_spec
+    without = lambda name, *rest: None if name == "lightgbm" else found(name, *rest)  # noqa: E731
+    monkeypatch.setattr(lightgbm_ranker, "find_spec", without)
+    monkeypatch.setattr("training.models.find_spec", without)
+    with pytest.raises(TrainingError, match=r"pip install 'nextbasket\[dev\]'"):
+        make_model("lightgbm")
+    assert "lightgbm" not in installed()
+    assert "basket_lstm" in installed()
+
+
+def test_there_must_be_something_to_learn_from() -> None:
+    with pytest.raises(TooLittleData, match="longer history"):
+        LightGbm().fit(LOG[:20], until=UNTIL)
