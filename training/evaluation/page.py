@@ -224,7 +224,7 @@ def _ablations(report: Mapping[str, Any]) -> list[Section]:
     ]
     worst = min(names, key=lambda name: ablations[DECISIVE][name]["mean"])
     lost = difference(ablations[DECISIVE][worst])
-    sentence = f"At the {when} {worst} is furthest below its model by {DECISIVE}: {lost}."
+    sentence = f"At the {when} {worst} is lowest against its model by {DECISIVE}: {lost}."
     title = "What a variant gains or loses against its model"
     return [
         Section(

@@ -53,6 +53,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     - ``ablations``: by metric and name, how far a variant (``basket_lstm:without=text``) is above its model.
     """
     some = next(iter(comparison.moments.values()))
+    wanted = [case.new if comparison.task == "discover" else case.wanted for case in some.cases]
     return {
         "from": day(comparison.span.start),
         "to": day(comparison.span.end),
@@ -60,7 +61,10 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "seeds": list(comparison.seeds),
         "invoices": len(some.cases),
         "customers": len({case.customer_id for case in some.cases}),
-        "holding": {kind: sum(bool(getattr(case, kind)) for case in some.cases) for kind in KINDS},
+        "holding": {
+            kind: sum(bool(getattr(case, kind) & basket) for case, basket in zip(some.cases, wanted, strict=True))
+            for kind in KINDS
+        },
         "curves": {
             name: {str(seed): {part: list(values) for part, values in curves.items()} for seed, curves in each.items()}
             for name, each in comparison.curves.items()

@@ -50,6 +50,17 @@ def test_the_interval_is_as_wide_as_theory_says() -> None:
     assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
 
 
+def test_many_figures_at_once_are_those_one_by_one() -> None:
+    """300 draws are more than are summed at a time."""
+    generator = np.random.default_rng(5)
+    values = generator.random((60, 3))
+    values[generator.random((60, 3)) < 0.3] = math.nan
+    resampling = draws(generator.integers(0, 20, 60).tolist(), n=300)
+    for column, found in zip(values.T, resampling.intervals(values), strict=True):
+        assert found == pytest.approx(resampling.interval(column), abs=1e-12)
+        assert found.low < found.mean < found.high
+
+
 def test_undefined_values_are_left_out() -> None:
     interval = draws([0, 1, 2, 3]).interval(np.asarray([1.0, math.nan, 1.0, math.nan]))
     assert interval == (1.0, 1.0, 1.0)

@@ -105,7 +105,9 @@ def test_tables_show_what_is_not_defined_as_a_dash() -> None:
 
 
 def test_at_discovery_cold_and_rare_items_are_shown() -> None:
-    assert {"recall@20_cold", "recall@20_rare"} <= set(tables(as_dict(comparison("discover")), "visit")[0].columns)
+    report = as_dict(comparison("discover"))
+    assert {"recall@20_cold", "recall@20_rare"} <= set(tables(report, "visit")[0].columns)
+    assert report["holding"] == {"repeat": 0, "new": 1, "cold": 0, "rare": 0}  # the rare item is known
 
 
 def test_rankings_as_parquet(tmp_path: Path) -> None:
