@@ -18,7 +18,7 @@ from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import cases, run
-from training.evaluation.split import Span, day
+from training.evaluation.split import Span, day, require_next_baskets
 from training.models import make_model
 from training.models.baselines import fit_all
 from training.models.model import Fitted
@@ -157,17 +157,7 @@ def judged_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, in
     bought = [invoice for invoice in log if invoice.customer_id is not None and is_purchase(invoice)]
     if not bought:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
-    customers = {invoice.customer_id for invoice in bought}
-    if len(customers) == 1:
-        raise TooLittleData(
-            f"All {len(bought)} purchases are of one customer ({bought[0].customer_id}): a model learns from many. "
-            "Check the column of the customer."
-        )
-    if len(customers) == len(bought):
-        raise TooLittleData(
-            f"None of the {len(customers):,} customers bought twice: there is no next basket to learn from. "
-            "Give --data that covers a longer time."
-        )
+    require_next_baskets(bought)
     start = max(until - days * DAY, until - (until - bought[0].date) // 4)
     judged = Span(start, until)
     n_cases = len(cases(log, judged)[0])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from state.invoice import Invoice
     from state.settings import Settings
+    from training.data.cleaning import Ledger
     from training.evaluation.tables import Cells
 
 
@@ -77,7 +78,7 @@ def evaluate(
         )
     for path in (predictions_out, as_json, html):
         _writable(path)
-    log = _read(settings, data)
+    log, ledger = _read(settings, data)
 
     from stream.bars import Bars, wide_console
 
@@ -108,7 +109,8 @@ def evaluate(
     if as_json is not None:
         import msgspec
 
-        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        with_ledger = msgspec.json.encode(report | {"ledger": ledger})
+        as_json.write_bytes(msgspec.json.format(with_ledger, indent=2) + b"\n")
         typer.echo(f"Wrote the figures to {as_json}.")
     if html is not None:
         from training.evaluation.page import page
@@ -153,8 +155,8 @@ def _writable(path: Path | None) -> None:
         )
 
 
-def _read(settings: "Settings", data: Path | None) -> "list[Invoice]":
-    """The table's log; the cleaning's ledger is printed."""
+def _read(settings: "Settings", data: Path | None) -> "tuple[list[Invoice], Ledger]":
+    """The table's log and the cleaning's ledger, which is printed."""
     from training.data import cleaning, datasets
     from training.data.invoices import invoices
 
@@ -164,4 +166,5 @@ def _read(settings: "Settings", data: Path | None) -> "list[Invoice]":
     cleaned = cleaning.clean(datasets.load(path, timezone=settings.timezone), settings)
     for line in cleaned.ledger.lines():
         typer.echo(line)
-    return invoices(cleaned)
+    cleaned.ledger.require_purchases()
+    return invoices(cleaned), cleaned.ledger

@@ -36,15 +36,23 @@ def replay(
     from state.settings import load_settings
     from stream.connection import kafka_python_config
     from stream.publisher import MAX_MESSAGE_BYTES
-    from stream.replay import events, identity, pace, send
+    from stream.replay import events, identity, in_order, pace, send
     from stream.topics import ensure_topics
     from training.data import datasets
 
     settings = load_settings()
     bounds = _seconds(since, settings), _seconds(until, settings)
+    if bounds[0] is not None and bounds[1] is not None and bounds[1] <= bounds[0]:
+        raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
     progress = _begin(state, identity(path, shape, *bounds, settings.timezone, topic))
     table = datasets.load(path, timezone=settings.timezone)
+    for note in table.notes:
+        typer.echo(note)
+    if bounds != (None, None) and in_order(table.frame, *bounds).empty:
+        dates = table.frame["invoice_date"].dropna()
+        run = f"run from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}" if len(dates) else "have no date"
+        raise Failure(f"No row of {path} lies in the span: its rows {run}. Give other dates.", ExitCode.DATA)
     config = kafka_python_config(settings, acks="all", linger_ms=5, max_request_size=MAX_MESSAGE_BYTES)
     ensure_topics(settings)
     producer = KafkaProducer(**config)

@@ -8,7 +8,7 @@ from training.data.walk import When
 from training.errors import TooLittleData
 from training.evaluation.measure import Measured, average, measure
 from training.evaluation.prequential import DEPTH, Case, Run, Task, run
-from training.evaluation.split import Span, check, day
+from training.evaluation.split import Span, check, day, require_next_baskets
 from training.evaluation.variants import Variant, make
 from training.models import BASELINES
 from training.models.baselines import fit_all
@@ -78,10 +78,11 @@ def compare(
 
     Raises:
         SplitError: The data lies on one side of the span.
-        TooLittleData: There is nothing to learn from, or nobody in the span bought before.
+        TooLittleData: There is nothing to learn from, one customer only, or nobody in the span bought before.
         UnknownModel: No model has such a name, or takes such an option.
     """
     check(invoices, span)
+    require_next_baskets(invoices)
     models = {str(variant): make(variant, epochs=epochs) for variant in variants}
     found: dict[When, dict[str, list[Measured]]] = {}
     first: dict[When, Run] = {}

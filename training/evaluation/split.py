@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from state.dates import parse_date
 from state.invoice import Invoice
-from training.errors import SplitError
+from training.data.walk import is_purchase
+from training.errors import SplitError, TooLittleData
 
 
 class Span(NamedTuple):
@@ -68,3 +69,23 @@ def check(invoices: Sequence[Invoice], judged: Span) -> None:
         raise SplitError(f"Nothing lies before {day(judged.start)} to learn from: {covers}.")
     if last < judged.start:
         raise SplitError(f"Nothing lies in or after {day(judged.start)} to judge by: {covers}.")
+
+
+def require_next_baskets(invoices: Sequence[Invoice]) -> None:
+    """Make sure that there is a next basket to learn from or to judge by: several customers, one of whom came back.
+
+    Raises:
+        TooLittleData: All purchases are of one customer, or nobody bought twice.
+    """
+    bought = [invoice for invoice in invoices if invoice.customer_id is not None and is_purchase(invoice)]
+    customers = {invoice.customer_id for invoice in bought}
+    if len(customers) == 1:
+        raise TooLittleData(
+            f"All {len(bought)} purchases are of one customer ({bought[0].customer_id}): a model learns from many. "
+            "Check the column of the customer."
+        )
+    if len(customers) == len(bought):
+        raise TooLittleData(
+            f"None of the {len(customers):,} customers bought twice: there is no next basket to learn from. "
+            "Give --data that covers a longer time."
+        )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,7 +20,7 @@ SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
 def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What other code makes of ``--predictions-out`` is what the report says."""
     from state.settings import load_settings
-    from training.data.cleaning import clean
+    from training.data.cleaning import Ledger, clean
     from training.data.datasets import load
     from training.data.invoices import invoices
 
@@ -35,7 +36,9 @@ def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys
     assert list(models) == ["gp_topfreq", "count_demand"]
     rows = pq.read_table(out).to_pylist()
     assert len(rows) == 2 * report["invoices"]
-    log = invoices(clean(load(table), load_settings({})))
+    cleaned = clean(load(table), load_settings({}))
+    assert msgspec.convert(report["ledger"], Ledger) == cleaned.ledger
+    log = invoices(cleaned)
     baskets = {
         (invoice.customer_id, invoice.invoice_no): {line.stock_code for line in invoice.lines if line.quantity > 0}
         for invoice in log

@@ -1,0 +1,161 @@
+"""What cannot be learnt from, judged by or sent is said in one sentence, by every command that reads a table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stream.cli import main
+from stream.exit_codes import ExitCode
+
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+SPAN = ["--from", "2011-06-01", "--to", "2011-08-01"]
+
+COMMANDS: dict[str, Callable[[Path], list[str]]] = {
+    "train": lambda path: ["train", "--model", "count_demand", "--data", str(path)],
+    "evaluate": lambda path: ["evaluate", "--models", "count_demand", "--data", str(path), *SPAN],
+    "replay": lambda path: ["replay", str(path)],
+    "eda": lambda path: ["eda", "--data", str(path), "--output", str(path.parent / "eda.html")],
+}
+
+
+def line(number: int, customer: object, *, quantity: int = 1, date: str | None = None) -> str:
+    """A line of an invoice of its own; the numbers run through the first half of 2011."""
+    date = date or f"2011-{1 + number % 6:02}-{10 + number % 9} 10:00"
+    return f"{number},22613,MUG,{quantity},{date},1.5,{customer},France"
+
+
+def write(path: Path, lines: list[str], header: str = HEADER) -> Path:
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def said(arguments: list[str], code: ExitCode, capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence that a command ends with."""
+    assert main(arguments) == code
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("nextbasket: ")
+    assert last.endswith(".")
+    return last
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.csv", None, "There is nothing at"),
+        ("table.pdf", b"%PDF-1.7", "is of no format that is read"),
+        ("table.csv", b"PK\x03\x04\x00\x00", "is no text, so no CSV file"),
+        ("table.csv", b"", "is empty"),
+        ("table.csv", HEADER.encode() + b"\n", "holds no rows below its column names"),
+        ("table.csv", b"InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice\n1,2,3,4,5\n", "lacks customer_id: found"),
+        ("table.csv", HEADER.encode() + b'\n1,"2,3\n', "cannot be read as a table"),
+        ("table.csv", b"user_id,date,item\n1,03-04-2015,milk\n", "whether day or month comes first"),
+        ("table.csv", b"user_id,date,item\n1,13-04-2015,milk\n1,04-13-2015,milk\n", "where the month does"),
+        ("table.csv.gz", b"no archive", "cannot be read as a table"),
+        ("table.parquet", b"PAR1 and then nothing", "cannot be read as a table"),
+        ("table.xlsx", b"PK\x03\x04 broken off", "cannot be read as a table"),
+    ],
+)
+def test_what_is_no_table(
+    command: str, name: str, content: bytes | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+
+    assert sentence in said(COMMANDS[command](path), ExitCode.DATA, capsys)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_without_a_table(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds no table" in said(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_broken_case_study(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "Transactions.csv", [], "transaction_id,cust_id")
+    write(tmp_path / "Customer.csv", [], "customer_Id,DOB,Gender,city_code")
+    write(tmp_path / "prod_cat_info.csv", [], "prod_cat_code,prod_cat,prod_sub_cat_code,prod_subcat")
+
+    assert "lacks tran_date" in said(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([line(n, 17) for n in range(40)], "All 40 purchases are of one customer (17)"),
+        ([line(n, n) for n in range(40)], "None of the 40 customers bought twice"),
+        ([line(n, "") for n in range(40)], "“customer given” left out 40 of 40 rows"),
+        (
+            [line(n, n, date="yesterday") for n in range(40)],
+            "“dated, and not ahead of the clock” left out 40 of 40 rows",
+        ),
+        ([line(n, n % 9, quantity=-1) for n in range(40)], "all 40 lines that are left are returns"),
+    ],
+)
+def test_what_cannot_be_learnt_from(
+    command: str, lines: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "table.csv", lines)
+
+    assert sentence in said(COMMANDS[command](path), ExitCode.DATA, capsys)
+
+
+def test_too_little_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "table.csv", [line(n, n % 2) for n in range(6)])
+
+    assert "at least 10 are needed to judge a model by" in said(COMMANDS["train"](path), ExitCode.DATA, capsys)
+
+
+def test_nobody_in_the_span_to_judge_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line(n, n % 2, date="2011-05-01 10:00") for n in range(6)] + [line(9, 99, date="2011-06-20 10:00")]
+    path = write(tmp_path / "table.csv", lines)
+
+    assert "had bought before" in said(COMMANDS["evaluate"](path), ExitCode.DATA, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--from", "2011-08-01", "--to", "2011-06-01"], ExitCode.USAGE, "--to 2011-06-01 does not come after --from"),
+        (["--from", "2021-06-01"], ExitCode.DATA, "its rows run from 2011-01-10 to 2011-06-18. Give other dates."),
+        (["--to", "2001-06-01"], ExitCode.DATA, "lies in the span"),
+        (["--from", "soon"], ExitCode.USAGE, "'soon' is no date"),
+    ],
+)
+def test_a_replay_of_nothing(
+    options: list[str], code: ExitCode, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "table.csv", [line(n, n % 9) for n in range(18)])
+
+    assert sentence in said(["replay", str(path), *options], code, capsys)
+
+
+def test_a_replay_of_rows_without_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "table.csv", [line(1, 1, date="yesterday")])
+
+    assert "its rows have no date" in said(["replay", str(path), *SPAN], ExitCode.DATA, capsys)
+
+
+@pytest.mark.parametrize("end", ["2011-08-01", "2011-06-01"])
+def test_an_evaluation_of_nothing(end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "table.csv", [line(n, n % 9) for n in range(18)])
+    arguments = ["evaluate", "--data", str(path), "--models", "count_demand", "--from", "2011-08-01", "--to", end]
+
+    assert "does not come after" in said(arguments, ExitCode.USAGE, capsys)
+
+
+def test_a_table_of_others_is_evaluated_with_what_was_assumed_in_sight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = [f"{1 + n % 28:02}-{1 + n % 7:02}-2011" for n in range(400)]
+    lines = [f"{n % 23},{date},{('milk', 'bread', 'tea')[n % 3]}" for n, date in enumerate(days)]
+    path = write(tmp_path / "groceries.csv", lines, "Member_number,Date,itemDescription")
+
+    assert main(COMMANDS["evaluate"](path)) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "There is no price: it is taken as 1 in every row." in out
+    assert "Dates of Date are read day first" in out
+    assert "count_demand" in out
