@@ -251,11 +251,14 @@ class Crowd:
     def because(self, rows: Ints, bought: Bought, items: ItemTable) -> Ints:
         """The row of the customer's item that most ties those together who have each of some rows, else -1, ``[n]``.
 
-        It is the item i with the greatest u_i Σ w(v) v_i v_j over the similar customers v, for each row j.
+        For a row j new to the customer it is the item i with the greatest u_i Σ w(v) v_i v_j over the similar
+        customers v; one bought before speaks for itself, and so has none.
         """
         best = np.full(len(rows), -1, np.int64)
+        inside = np.flatnonzero((rows < len(items)) & (bought.times[rows] == 0.0))
+        if len(inside) == 0:
+            return best
         own = _own(self.method, bought, items, self._vocabulary)
-        inside = np.flatnonzero(rows < len(items))
         asked = self._vocabulary.places(items)[rows[inside]]
         inside, asked = inside[asked >= 0], asked[asked >= 0]
         if len(own.places) == 0 or len(inside) == 0:
@@ -264,7 +267,6 @@ class Crowd:
         speaks = own.values[:, None] * (
             self._columns(chosen, own.places).T @ (weights[:, None] * self._columns(chosen, asked))
         )
-        speaks[own.places[:, None] == asked[None, :]] = 0.0
         best[inside] = np.where(speaks.max(axis=0) > 0.0, own.placed[speaks.argmax(axis=0)], -1)
         return best
 
