@@ -1,5 +1,7 @@
 """Baskets: how many items they hold and what they are worth, the gaps between them, and what customers buy again."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -17,6 +19,8 @@ GROUPS = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (
 """Numbers of baskets that customers are grouped by, both ends included."""
 ORDERS = 20
 """Up to which basket of a customer the share of repeat items is followed."""
+FEW = 8
+"""Different sizes of baskets that have room for a bar each."""
 ENOUGH = 30
 """Baskets of one order below which their mean says little; a smaller table shows all it has."""
 
@@ -175,7 +179,12 @@ def returning_section(sales: Sales) -> Section:
 
 
 def _counts(title: str, values: pd.Series, about: tuple[str, str]) -> Picture:
-    """Of values that are whole or nearly so: up to 40 bars of a whole width each, up to the 98th percentile."""
+    """Of numbers or days: a bar for each of few different ones, else up to 40 of a whole width, to 98 % of them."""
+    different = values.value_counts().sort_index()
+    if len(different) <= FEW and bool((values % 1 == 0).all()):
+        names, held_by = [f"{value:,.0f}" for value in different.index], list(different)
+        paint = partial(charts.columns, names=names, values=held_by, about=about[0])
+        return draw(title, paint, size=HALF)
     top = max(1.0, float(np.ceil(values.quantile(0.98))))
     width = max(1.0, float(np.ceil(top / 40)))
     start = 0.0 if values.min() < 1 else 1.0

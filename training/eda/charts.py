@@ -10,19 +10,24 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from training.report.style import BLUE, HEAT, INK, MUTED, SKY, VERMILION, percent, short, thousands
+from training.report.style import BLUE, FEWEST, HEAT, INK, MUTED, SKY, VERMILION, percent, short, thousands
 
 Floats = npt.NDArray[np.float64]
 
+HEADROOM = 0.14
+"""Above what is drawn, for words that stand there, as a share of its height."""
+LONG = 500
+"""Days from which on single weeks are too fine to follow."""
 
-def daily(figure: Figure, days: pd.Series, *, mean: int = 7) -> None:
+
+def daily(figure: Figure, days: pd.Series) -> None:
     """A thin line of each day and a strong one of the days around it.
 
     Args:
         figure: An empty figure.
         days: A value a day, without gaps, by date.
-        mean: Days that the strong line takes the mean of, the day in their middle.
     """
+    mean = 7 if len(days) <= LONG else 28
     axes = figure.subplots()
     axes.plot(days.index, days.to_numpy(), color=SKY, linewidth=0.8)
     if len(days) >= 2 * mean:
@@ -31,7 +36,8 @@ def daily(figure: Figure, days: pd.Series, *, mean: int = 7) -> None:
         place = int(days.to_numpy().argmax())
         best = days.index[place]
         side = "right" if place > 0.8 * len(days) else "left"
-        _say(axes, f"single days; strong: mean of {mean} days", (0.01, 0.97), MUTED)
+        _say(axes, f"single days; strong: mean of {mean} days", (0.01, 0.99), MUTED)
+        axes.margins(y=HEADROOM)
         axes.annotate(
             f"{best.day} {best:%b %Y}: {short(float(days.max()))}",
             (best, float(days.max())),
@@ -57,8 +63,8 @@ def weekly(figure: Figure, weeks: pd.Series, whole: npt.NDArray[np.bool_]) -> No
     colours = [BLUE if each else SKY for each in whole]
     axes.bar(weeks.index, weeks.to_numpy(), width=5.6, align="edge", color=colours)
     if not whole.all():
-        _say(axes, "pale: the table holds a part of the week", (0.01, 0.97), MUTED)
-        axes.margins(y=0.12)
+        _say(axes, "pale: the table holds a part of the week", (0.01, 0.99), MUTED)
+        axes.margins(y=HEADROOM)
     _from_zero(axes)
     _dates(axes)
 
@@ -90,6 +96,7 @@ def columns(
     places = range(len(values))
     colours = [VERMILION if place == emphasis else BLUE for place in places]
     axes.bar(places, values, color=colours, width=0.78)
+    axes.set_xlim(-0.6, max(len(values), FEWEST) - 0.4)
     axes.set_xticks(places, names)
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
@@ -137,18 +144,21 @@ def histogram(
         axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(middle, color=VERMILION, linewidth=1.4)
+    right = middle > (np.sqrt(edges[0] * edges[-1]) if log else (edges[0] + edges[-1]) / 2)
     axes.annotate(
         f"median {short(middle)}",
         (middle, 1),
-        (5, -2),
+        (-5 if right else 5, -2),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
+        ha="right" if right else "left",
         va="top",
         fontsize=8,
         color=VERMILION,
     )
     if beyond:
-        _say(axes, beyond, (0.99, 0.86), MUTED, side="right")
+        _say(axes, beyond, (0.99, 0.99), MUTED, side="right")
+    axes.margins(y=HEADROOM)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(about[0])
     axes.set_ylabel(about[1])
