@@ -86,7 +86,7 @@ def light_gbm(known: Known, judged: Emissions) -> Floats:
             n_estimators=100, learning_rate=0.05, num_leaves=7, min_child_samples=40, verbose=-1, n_jobs=1
         )
         model.fit(known.seen.inputs[passed], came[passed])
-        columns.append(model.predict_proba(inputs)[:, 1])
+        columns.append(np.asarray(model.predict_proba(inputs))[:, 1])
     return np.stack(columns, axis=1)
 
 

@@ -71,7 +71,8 @@ class ReturnCurve:
         """
         left, gone = self._left(histories, now)
         already = _at(left, gone[:, None])
-        return -np.expm1(_at(left, gone[:, None] + np.asarray(HORIZONS, np.float64)) - already)
+        chances: NDArray[np.float64] = -np.expm1(_at(left, gone[:, None] + np.asarray(HORIZONS, np.float64)) - already)
+        return chances
 
     def days_until(
         self, histories: Sequence[CustomerHistory], now: int, chances: Sequence[float]

@@ -149,7 +149,7 @@ def _purchases(histories: Sequence[CustomerHistory]) -> _Purchases:
     return _Purchases(number, date / DAY, size, np.asarray(value), np.maximum(taken_back, 0).astype(np.float64))
 
 
-def _mean(values: Floats, weights: NDArray[np.generic]) -> Floats:
+def _mean(values: Floats, weights: NDArray[np.bool_] | Floats) -> Floats:
     """Weighted mean of each row; 0 where there is no weight."""
     weight = weights.sum(axis=1)
     mean: Floats = (values * weights).sum(axis=1) / np.where(weight > 0, weight, 1.0)

@@ -188,4 +188,5 @@ def _usual(outcome: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log odds of a return in each interval over all customers, steadied by ``USUAL_HAZARD``."""
     passed, came = np.split(outcome.sum(axis=0, dtype=np.float64), 2)
     hazard = (came + 0.5 * -np.expm1(-USUAL_HAZARD * np.diff(EDGES))) / (passed + came + 0.5)
-    return np.log(hazard) - np.log1p(-hazard)
+    usual: NDArray[np.float64] = np.log(hazard) - np.log1p(-hazard)
+    return usual
