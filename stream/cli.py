@@ -45,6 +45,10 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "state.errors:InvalidEvent": (ExitCode.DATA, ""),
     "state.errors:StoreUnavailable": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_REDIS_URL")),
     "state.errors:StateError": (ExitCode.UNREACHABLE, ""),
+    "stream.errors:BrokerUnavailable": (
+        ExitCode.UNREACHABLE,
+        _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS"),
+    ),
     "stream.errors:StreamError": (ExitCode.UNREACHABLE, ""),
     "training.data.errors:DataError": (ExitCode.DATA, ""),
     "training.errors:UnknownModel": (ExitCode.USAGE, ""),

@@ -9,6 +9,7 @@ import pytest
 
 from state.errors import SettingsError, StoreUnavailable
 from stream.cli import COMMANDS, ERRORS, explain, main
+from stream.errors import BrokerUnavailable
 from stream.exit_codes import ExitCode, Failure
 
 
@@ -79,6 +80,12 @@ class Deeper(StoreUnavailable):
             Deeper("Redis does not answer"),
             ExitCode.UNREACHABLE,
             "Redis does not answer. Is it running, and does NEXTBASKET_REDIS_URL point at it?",
+        ),
+        (
+            BrokerUnavailable("Kafka at k:9092 cannot be used: Connection refused"),
+            ExitCode.UNREACHABLE,
+            "Kafka at k:9092 cannot be used: Connection refused. "
+            "Is it running, and does NEXTBASKET_KAFKA_BROKERS point at it?",
         ),
         (
             FileNotFoundError(2, "No such file or directory", "there.csv"),
