@@ -338,8 +338,10 @@ def _slices(starts: Ints, chosen: Ints) -> tuple[Ints, Ints]:
 
 
 def _least(values: Floats, count: int) -> Ints:
-    """Positions of the ``count`` least finite values, in no particular order."""
+    """Positions of the ``count`` least finite values; of equal ones the first, which bought last."""
     finite = np.flatnonzero(np.isfinite(values))
     if len(finite) <= count:
         return finite
-    return finite[np.argpartition(values[finite], count - 1)[:count]]
+    edge = np.partition(values[finite], count - 1)[count - 1]
+    below = np.flatnonzero(values < edge)
+    return np.concatenate([below, np.flatnonzero(values == edge)[: count - len(below)]])
