@@ -21,9 +21,9 @@ from training.data.datasets import load
 from training.data.invoices import invoices
 from training.data.walk import Replay
 from training.features.candidates import Limits
-from training.features.knowledge import VARIANTS, Knowledge
 from training.features.view import View, build_view
 from training.models.basket_lstm.network import BasketNetwork
+from training.models.lessons import learn
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
 from training.serving.returns import Returns
@@ -42,9 +42,9 @@ def main(path: str) -> None:
     keras.utils.set_random_seed(7)
     generator = np.random.default_rng(7)
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
-    network = BasketNetwork(input_sizes(len(VARIANTS)))
+    network = BasketNetwork(input_sizes())
     with threadpool_limits(1):
-        knowledge = Knowledge.fit(log, now)
+        knowledge = learn(log, now)
         print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
         rows: dict[str, list[float]] = {}
         for size in BATCHES:
@@ -53,7 +53,7 @@ def main(path: str) -> None:
             seen = [build_view(each, replay.items, now, knowledge, Limits()) for each in batches]
             keras_inputs = [_inputs(view) for view in seen]
             network(keras_inputs[0][0])
-            ours = NumpyNetwork(network.arrays(), input_sizes(len(VARIANTS)))
+            ours = NumpyNetwork(network.arrays(), input_sizes())
             scorer = BasketScorer(
                 "bench",
                 network=ours,

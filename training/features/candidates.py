@@ -8,46 +8,54 @@ from numpy.typing import NDArray
 from state.items import HALF_LIVES
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import Knowledge
+from training.features.knowledge import BASKETS, RECENT, SPEAKING, Knowledge
 from training.features.own import OwnItems
 from training.features.past import STEPS, Floats, Ints, Past
 from training.features.shop import Shop
 
 FADE = 0.95
 """What a basket counts for item-to-item against the one after it."""
+RELATED_INPUTS = (
+    *(f"{name}_speak" for name in SPEAKING),
+    *(f"{name}_speak_of_last" for name in SPEAKING),
+)
+"""How much the whole history, in each way of speaking, and the last basket speak for a candidate."""
 MAX_SPEAKING = 2_000
 """At most this many of a customer's newest entries speak for other items: their cost is one neighbour list each."""
 
 _WEEK = HALF_LIVES.index(7.0)
+_DAYS = HALF_LIVES.index(3.0)
 _DAY = HALF_LIVES.index(1.0)
+_RECENT = RELATED_INPUTS.index("recent_speak")
+_LAST = RELATED_INPUTS.index("recent_speak_of_last")
 
 
 class Limits(NamedTuple):
     """At most how many candidates come from each source; a customer has at most their sum.
 
     ``own``: the customer's items · ``related``: most spoken for by the whole history · ``related_last``: by the last
-    basket · ``popular`` and ``rising``: by demand at half-lives of 7 and 1 days.
+    basket · ``popular``, ``rising`` and ``today``: by demand at half-lives of 7, 3 and 1 days.
     """
 
-    own: int = 150
+    own: int = 600
     related: int = 60
-    related_last: int = 20
-    popular: int = 40
-    rising: int = 30
+    related_last: int = 30
+    popular: int = 100
+    rising: int = 80
+    today: int = 40
 
 
 class Found(NamedTuple):
     """The candidates of a batch, sorted by customer, then row, and how much each customer's history speaks for them.
 
-    ``customer``, ``row`` int64 ``[n]`` · ``whole`` and ``last`` float32 ``[n, variants]``: by the faded history and by
-    the last basket · ``steps`` float32 ``[n, STEPS]``: by each of the newest baskets, the newest in the last column,
-    with the first variant · ``place`` int64 ``[n]``: in the vocabulary of the knowledge.
+    ``customer``, ``row`` int64 ``[n]`` · ``related`` float32 ``[n, RELATED_INPUTS]`` · ``steps`` float32
+    ``[n, STEPS]``: by each of the newest baskets, the newest in the last column · ``place`` int64 ``[n]``: in the
+    vocabulary.
     """
 
     customer: Ints
     row: Ints
-    whole: Floats
-    last: Floats
+    related: Floats
     steps: Floats
     place: Ints
 
@@ -84,7 +92,8 @@ def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: I
     binding = knowledge.bind(items)
     outside = len(knowledge.codes)
     place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), outside)])
-    popular = np.union1d(top(shop.demand[:, _WEEK], limits.popular), top(shop.demand[:, _DAY], limits.rising))
+    wanted = ((_WEEK, limits.popular), (_DAYS, limits.rising), (_DAY, limits.today))
+    popular = np.unique(np.concatenate([top(shop.demand[:, half_life], most) for half_life, most in wanted]))
     customers = np.arange(len(past.n_baskets) + 1)
     entry_ends = np.searchsorted(past.basket_customer[past.entry_basket], customers)
     own_ends = np.searchsorted(own.customer, customers)
@@ -98,28 +107,26 @@ def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: I
         ago = entry_ago[entries]
         step = np.maximum(STEPS - 1 - ago, -1)
         said = speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge)
-        variants = len(knowledge.variants)
         mine = slice(own_ends[customer], own_ends[customer + 1])
         found = np.concatenate(
             [
                 own.row[mine][top(own.faded[mine], limits.own)],
                 popular,
-                *(binding.row_of_place[top(whole, limits.related)] for whole in said[:variants]),
-                *(binding.row_of_place[top(last, limits.related_last)] for last in said[variants : 2 * variants]),
+                binding.row_of_place[top(said[_RECENT], limits.related)],
+                binding.row_of_place[top(said[_LAST], limits.related_last)],
             ]
         )
         found = np.unique(found[found >= 0])
         rows.append(found)
         scores.append(said[:, place_of_row[found]].T)
-    variants = len(knowledge.variants)
     row = np.concatenate([np.zeros(0, np.int64), *rows])
-    score = np.concatenate([np.zeros((0, 2 * variants + STEPS), np.float32), *scores])
+    related = len(RELATED_INPUTS)
+    score = np.concatenate([np.zeros((0, related + STEPS), np.float32), *scores])
     return Found(
         customer=np.repeat(customers[:-1], [len(found) for found in rows]),
         row=row,
-        whole=score[:, :variants],
-        last=score[:, variants : 2 * variants],
-        steps=score[:, 2 * variants :],
+        related=score[:, :related],
+        steps=score[:, related:],
         place=place_of_row[row],
     )
 
@@ -127,22 +134,24 @@ def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: I
 def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     """How much a customer's baskets speak for every item of the vocabulary.
 
-    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖. A
-    basket alone speaks with the sum of its items' weights over the root of its size.
+    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖, by
+    ``next`` with h B, and by ``customers`` as if every item had been bought once. A basket alone speaks with the sum of
+    its items' weights over the root of its size.
 
     Returns:
-        float32 ``[2 × variants + STEPS, places + 1]``: first the whole history by each variant, then the last basket by
-        each variant, then each of the newest baskets by the first variant. The last place is that of items outside the
-        vocabulary, and 0.
+        float32 ``[RELATED_INPUTS + STEPS, places + 1]``: then each of the newest baskets by ``BASKETS``. The last place
+        is that of items outside the vocabulary, and 0.
     """
-    variants = len(knowledge.variants)
+    related = len(RELATED_INPUTS)
     width = len(knowledge.codes) + 1
-    said = np.zeros((2 * variants + STEPS, width), np.float32)
+    said = np.zeros((related + STEPS, width), np.float32)
     if len(speakers.place) == 0:
         return said
     faded = FADE**speakers.ago
     summed = np.bincount(speakers.place, weights=faded)
-    norm = np.sqrt(np.square(summed).sum())
+    distinct = np.flatnonzero(summed)
+    amount = summed[distinct]
+    norm = np.sqrt(np.square(amount).sum())
     share = 1.0 / np.sqrt(speakers.size)
     recent = speakers.step >= 0
     newest = speakers.ago == 0
@@ -151,7 +160,7 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     old = np.bincount(speakers.place[~recent], weights=faded[~recent], minlength=1)
     old_place = np.flatnonzero(old)
     lines = _spread(
-        knowledge.variants[0],
+        knowledge.neighbours[BASKETS],
         place=np.concatenate([speakers.place[recent], old_place]),
         line=np.concatenate([speakers.step[recent], np.full(len(old_place), STEPS)]),
         amount=np.concatenate([share[recent], old[old_place]]),
@@ -161,15 +170,17 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     worth[speakers.step[recent]] = (faded / share)[recent]
     worth[STEPS] = 1.0
     said[0] = worth @ lines / norm
-    said[variants] = lines[STEPS - 1]
-    said[2 * variants :] = lines[:STEPS]
-
-    place = np.concatenate([np.flatnonzero(summed), speakers.place[newest]])
-    line = np.concatenate([np.zeros(len(place) - newest.sum(), np.int64), np.ones(newest.sum(), np.int64)])
-    amount = np.concatenate([summed[summed > 0.0] / norm, share[newest]])
-    for number, variant in enumerate(knowledge.variants[1:], start=1):
-        both = _spread(variant, place=place, line=line, amount=amount, shape=(2, width))
-        said[number], said[variants + number] = both
+    both = _spread(
+        knowledge.neighbours[RECENT],
+        place=np.concatenate([distinct, speakers.place[newest]]),
+        line=np.concatenate([np.zeros(len(distinct), np.int64), np.ones(newest.sum(), np.int64)]),
+        amount=np.concatenate([amount / norm, share[newest]]),
+        shape=(2, width),
+    )
+    said[1] = both[0]
+    said[related - 2] = lines[STEPS - 1]
+    said[related - 1] = both[1]
+    said[related:] = lines[:STEPS]
     return said
 
 
@@ -202,7 +213,7 @@ def because(places: Ints, own_places: Ints, own_faded: Floats, knowledge: Knowle
     asked = np.full(outside + 1, -1, np.int64)
     asked[places] = np.arange(len(places))
     asked[outside] = -1
-    first = knowledge.variants[0]
+    first = knowledge.neighbours[BASKETS]
     target = asked[first.neighbour[own_places[speaking]]]
     weight = first.weight[own_places[speaking]] * own_faded[speaking, None]
     speaker, column = np.nonzero((target >= 0) & (weight > 0.0))

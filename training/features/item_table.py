@@ -60,6 +60,11 @@ class ItemTable:
         """Unit price at the newest sale, float64 ``[items]``."""
         return self._price[: len(self.codes)]
 
+    @property
+    def rewritten(self) -> NDArray[np.int64]:
+        """How often the item's description has changed, int64 ``[items]``: tells what to encode anew."""
+        return self._rewritten[: len(self.codes)]
+
     def description(self, stock_code: str) -> str | None:
         """The newest description of an item, or None where there is none or the item is unknown."""
         row = self.rows.get(stock_code)
@@ -116,7 +121,7 @@ class ItemTable:
             self._sold[row] = state.sold
             self._price[row] = state.price
             self._price_date[row] = state.price_date
-            self._descriptions[row] = state.description
+            self._set_description(row, state.description)
             self._description_date[row] = state.description_date
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
@@ -125,8 +130,13 @@ class ItemTable:
         held = self._descriptions[row]
         known_at = int(self._description_date[row])
         if held is None or date > known_at or (date == known_at and text > held):
-            self._descriptions[row] = text
+            self._set_description(row, text)
             self._description_date[row] = date
+
+    def _set_description(self, row: int, text: str | None) -> None:
+        if text != self._descriptions[row]:
+            self._descriptions[row] = text
+            self._rewritten[row] += 1
 
     def _row(self, code: str) -> int:
         row = self.rows.get(code)
@@ -149,6 +159,7 @@ class ItemTable:
         self._first = np.full(capacity, -_NEVER, np.int64)
         self._last = np.full(capacity, _NEVER, np.int64)
         self._sold = np.zeros(capacity, np.int64)
+        self._rewritten = np.zeros(capacity, np.int64)
         self._price = np.zeros(capacity, np.float64)
         self._price_date = np.full(capacity, _NEVER, np.int64)
         self._description_date = np.zeros(capacity, np.int64)
@@ -159,6 +170,7 @@ class ItemTable:
             self._first,
             self._last,
             self._sold,
+            self._rewritten,
             self._price,
             self._price_date,
             self._description_date,
@@ -170,6 +182,7 @@ class ItemTable:
             self._first,
             self._last,
             self._sold,
+            self._rewritten,
             self._price,
             self._price_date,
             self._description_date,

@@ -11,16 +11,16 @@ from training.features.past import Floats, Ints
 
 DEMAND_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0)
 """Half-lives whose demand is an input."""
-SHOP_INPUTS = (
+DEMAND_INPUTS = (
     *(f"demand_{days:g}" for days in DEMAND_DAYS),
     "demand_ever",
     "trend_3_over_14",
     "trend_7_over_30",
     "log_age_days",
     "log_days_since_sold",
-    "log_price",
-    "log_price_over_norm",
 )
+"""Inputs from how an item sells."""
+SHOP_INPUTS = (*DEMAND_INPUTS, "log_price", "log_price_over_norm")
 """Inputs of a candidate that do not depend on what the customer bought, but for the price against the usual one."""
 
 _SMALLEST = 0.02

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.history import CustomerHistory
-from training.features.candidates import Limits, gather
+from training.features.candidates import RELATED_INPUTS, Limits, gather
 from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
 from training.features.own import OWN_INPUTS, OwnItems, own_inputs, own_items
@@ -17,8 +17,10 @@ from training.features.shop import SHOP_INPUTS, Shop, shop_inputs
 
 REBUY_INPUTS = ("rebuy_ever", "rebuy_lately")
 """Inputs from the rates of rebuying."""
-RELATED_INPUTS = ("related_whole", "related_last")
-"""Inputs from item-to-item, one pair for each variant of the knowledge."""
+TEXT_INPUTS = ("text_like_history", "text_like_last")
+"""Inputs from descriptions: cosine of the candidate with the mean of the history, and with that of the last basket."""
+CANDIDATE_INPUTS = (*OWN_INPUTS, *REBUY_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SHOP_INPUTS)
+"""Columns of ``View.candidate``."""
 STEP_INPUTS = ("in_basket", "basket_speaks", "log_quantity_over_norm", "log_price_now_over_then")
 """Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
 
@@ -57,12 +59,6 @@ class View(NamedTuple):
     dates: list[list[int]]
 
 
-def candidate_inputs(variants: int) -> list[str]:
-    """Names of the columns of ``View.candidate`` with so many variants of item-to-item."""
-    related = [f"{name}_{number}" for number in range(variants) for name in RELATED_INPUTS]
-    return [*OWN_INPUTS, *REBUY_INPUTS, *related, *SHOP_INPUTS]
-
-
 def build_view(
     histories: Sequence[CustomerHistory], items: ItemTable, now: int, knowledge: Knowledge, limits: Limits | None = None
 ) -> View:
@@ -94,7 +90,8 @@ def build_view(
         [
             own_inputs(own, place, norm, past, log_price, found.customer, found.row, shop.size, now),
             knowledge.rebuy[found.place],
-            np.stack([found.whole, found.last], axis=2).reshape(len(key), 2 * found.whole.shape[1]),
+            found.related,
+            _text_inputs(own, found.customer, found.row, knowledge.bind(items).vectors, len(past.n_baskets)),
             shop_inputs(shop, found.row, norm.log_price[found.customer]),
         ],
         axis=1,
@@ -117,6 +114,27 @@ def build_view(
             [knowledge.bind(items).place_of_row, np.full(len(past.unknown), len(knowledge.codes))]
         )[own.row],
     )
+
+
+def _text_inputs(own: OwnItems, customer: Ints, row: Ints, vectors: Floats, customers: int) -> Floats:
+    """``TEXT_INPUTS`` of each candidate, float32 ``[candidates, inputs]``; 0 where there is no description."""
+    inputs = np.zeros((len(row), len(TEXT_INPUTS)), np.float32)
+    known = own.row < len(vectors)
+    described = np.flatnonzero(row < len(vectors))
+    for column, weights in enumerate((own.faded, (own.last_ago == 0).astype(np.float32))):
+        use = known & (weights > 0.0)
+        spoken = np.zeros((customers, vectors.shape[1]), np.float32)
+        _add_rows(spoken, own.customer[use], vectors[own.row[use]] * weights[use, None])
+        spoken /= np.maximum(np.linalg.norm(spoken, axis=1, keepdims=True), 1e-6)
+        inputs[described, column] = np.einsum("nw,nw->n", vectors[row[described]], spoken[customer[described]])
+    return inputs
+
+
+def _add_rows(into: Floats, customer: Ints, values: Floats) -> None:
+    """Add rows of values, sorted by customer, into the customers' rows."""
+    if len(customer):
+        starts = np.flatnonzero(np.concatenate([[True], customer[1:] != customer[:-1]]))
+        into[customer[starts]] += np.add.reduceat(values, starts, axis=0)
 
 
 def _steps(past: Past, own: OwnItems, norm: Norms, place: Ints, speaks: Floats, log_price: Floats) -> Floats:

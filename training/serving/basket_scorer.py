@@ -15,9 +15,10 @@ from state.items import HALF_LIVES
 from training.features.candidates import Limits, because
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import Knowledge
+from training.features.knowledge import SPEAKING, Knowledge
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
-from training.features.view import STEP_INPUTS, View, build_view, candidate_inputs
+from training.features.text import load_text
+from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
 from training.registry import BundleRefused, read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer
 from training.serving.basket_network import NumpyNetwork
@@ -163,13 +164,13 @@ class BasketScorer:
     def save(self, folder: Path) -> None:
         """Write what ``load`` reads into an empty folder."""
         write_vocabulary(folder, self.knowledge.codes)
-        inputs = _inputs(len(self.knowledge.variants))
+        inputs = _inputs()
         (folder / SETTINGS).write_bytes(msgspec.json.encode(_Settings(self.calibration, self.limits._asdict(), inputs)))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
         arrays: dict[str, NDArray[np.generic]] = {"rebuy": self.knowledge.rebuy}
-        for number, variant in enumerate(self.knowledge.variants):
-            arrays[f"neighbour_{number}"] = variant.neighbour
-            arrays[f"weight_{number}"] = variant.weight
+        for name, neighbours in self.knowledge.neighbours.items():
+            arrays[f"{name}_neighbour"], arrays[f"{name}_weight"] = neighbours
+        self.knowledge.text.save(folder)
         np.savez_compressed(folder / KNOWLEDGE, **arrays)  # type: ignore[arg-type]  # as above
         np.savez_compressed(folder / CURVES, curves=self.returns.curves)
 
@@ -182,18 +183,18 @@ class _Settings(msgspec.Struct, frozen=True):
     inputs: dict[str, list[str]]
 
 
-def _inputs(variants: int) -> dict[str, list[str]]:
+def _inputs() -> dict[str, list[str]]:
     return {
-        "candidate": candidate_inputs(variants),
+        "candidate": list(CANDIDATE_INPUTS),
         "person": list(PERSON_INPUTS),
         "step": list(STEP_INPUTS),
         "basket": list(BASKET_INPUTS),
     }
 
 
-def input_sizes(variants: int) -> dict[str, int]:
+def input_sizes() -> dict[str, int]:
     """Width of each group of inputs, as ``NumpyNetwork`` wants it."""
-    return {group: len(names) for group, names in _inputs(variants).items()}
+    return {group: len(names) for group, names in _inputs().items()}
 
 
 def load(folder: Path, version: str) -> BasketScorer:
@@ -206,14 +207,16 @@ def load(folder: Path, version: str) -> BasketScorer:
     try:
         settings = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Settings)
         learnt = _arrays(folder / KNOWLEDGE)
-        variants = [
-            Neighbours(learnt[f"neighbour_{number}"].astype(np.int32), learnt[f"weight_{number}"].astype(np.float32))
-            for number in range(sum(name.startswith("neighbour_") for name in learnt))
-        ]
-        knowledge = Knowledge(read_vocabulary(folder), variants, learnt["rebuy"].astype(np.float32))
-        if settings.inputs != _inputs(len(variants)):
+        neighbours = {
+            name: Neighbours(learnt[f"{name}_neighbour"].astype(np.int32), learnt[f"{name}_weight"].astype(np.float32))
+            for name in SPEAKING
+        }
+        knowledge = Knowledge(
+            read_vocabulary(folder), neighbours, learnt["rebuy"].astype(np.float32), load_text(folder)
+        )
+        if settings.inputs != _inputs():
             raise ValueError("its network was trained on other inputs than this version computes")
-        network = NumpyNetwork(_arrays(folder / NETWORK), input_sizes(len(variants)))
+        network = NumpyNetwork(_arrays(folder / NETWORK), input_sizes())
         returns = Returns(_arrays(folder / CURVES)["curves"].astype(np.float64))
         limits = Limits(**settings.limits)
         if min(limits) < 0:

@@ -8,25 +8,28 @@ from state.invoice import THOUSAND, Invoice, Line
 from tests.unit.features.shop import ITEMS, START, shop_log
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import Knowledge
+from training.features.knowledge import SPEAKING, Knowledge
+from training.features.text import TermVectors
+from training.models.lessons import learn
 
 LOG = shop_log(200)
 UNTIL = LOG[120].date
 
 
 def test_what_comes_later_changes_nothing() -> None:
-    whole, past = Knowledge.fit(LOG, UNTIL), Knowledge.fit(LOG[:120], UNTIL)
+    whole, past = learn(LOG, UNTIL), learn(LOG[:120], UNTIL)
 
     assert whole.codes == past.codes
-    for one, other in zip(whole.variants, past.variants, strict=True):
+    for name, one in whole.neighbours.items():
+        other = past.neighbours[name]
         np.testing.assert_array_equal(one.neighbour, other.neighbour)
         np.testing.assert_array_equal(one.weight, other.weight)
     np.testing.assert_array_equal(whole.rebuy, past.rebuy)
 
 
 def test_items_that_go_together_speak_for_each_other() -> None:
-    knowledge = Knowledge.fit(LOG, LOG[-1].date)
-    first = knowledge.variants[0]
+    knowledge = learn(LOG, LOG[-1].date)
+    first = knowledge.neighbours["baskets"]
     partners = 0
     for place, code in enumerate(knowledge.codes):
         strongest = knowledge.codes[int(first.neighbour[place, first.weight[place].argmax()])]
@@ -43,7 +46,7 @@ def test_rates_of_rebuying_by_hand() -> None:
     # in three baskets to be known: another customer sees to that.
     log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
     log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
-    knowledge = Knowledge.fit(log, START + 9 * DAY)
+    knowledge = learn(log, START + 9 * DAY)
     rate = dict(zip(knowledge.codes, np.exp(knowledge.rebuy[:-1, 0]), strict=True))
     usual = (3 + 1) / (6 + 20)
 
@@ -53,11 +56,11 @@ def test_rates_of_rebuying_by_hand() -> None:
 
 
 def test_nothing_is_known_before_the_first_invoice() -> None:
-    assert Knowledge.fit(LOG, START - 1).codes == []
+    assert learn(LOG, START - 1).codes == []
 
 
 def test_a_table_that_grows_is_followed() -> None:
-    knowledge = Knowledge.fit(LOG, UNTIL)
+    knowledge = learn(LOG, UNTIL)
     items = ItemTable()
     items.sell([Line("never seen", THOUSAND, 1.0), Line(knowledge.codes[3], THOUSAND, 1.0)], START)
     assert knowledge.bind(items).place_of_row.tolist() == [len(knowledge.codes), 3]
@@ -84,6 +87,7 @@ def test_what_does_not_fit_is_refused(neighbour: np.ndarray, weight: np.ndarray,
     with pytest.raises(ValueError, match="do not go with 2 stock codes"):
         Knowledge(
             ["a", "b"],
-            [Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))],
+            dict.fromkeys(SPEAKING, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))),
             rebuy.astype(np.float32),
+            TermVectors.of_nothing(),
         )

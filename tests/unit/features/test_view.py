@@ -15,16 +15,18 @@ from training.data.walk import walk
 from training.features.candidates import Limits, because
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import Knowledge
+from training.features.knowledge import SPEAKING, Knowledge
 from training.features.own import OWN_INPUTS
 from training.features.past import STEPS, flatten
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
-from training.features.view import View, build_view, candidate_inputs
+from training.features.text import TermVectors
+from training.features.view import CANDIDATE_INPUTS, View, build_view
+from training.models.lessons import learn
 
 LOG = shop_log(240)
 UNTIL = LOG[160].date
-KNOWLEDGE = Knowledge.fit(LOG, UNTIL)
-NAMES = candidate_inputs(len(KNOWLEDGE.variants))
+KNOWLEDGE = learn(LOG, UNTIL)
+NAMES = list(CANDIDATE_INPUTS)
 
 ARRAYS = ("candidate", "person", "steps", "baskets", "length", "known", "customer")
 
@@ -135,7 +137,7 @@ HISTORIES = {
 
 @pytest.mark.parametrize("name", HISTORIES)
 @pytest.mark.parametrize("items", [shop_at(200), ItemTable()], ids=["shop", "empty"])
-@pytest.mark.parametrize("knowledge", [KNOWLEDGE, Knowledge.fit([], 0)], ids=["learnt", "nothing"])
+@pytest.mark.parametrize("knowledge", [KNOWLEDGE, learn([], 0)], ids=["learnt", "nothing"])
 def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, knowledge: Knowledge) -> None:
     view = build_view([HISTORIES[name]], items, LOG[199].date, knowledge)
 
@@ -173,7 +175,9 @@ def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
 def test_the_item_that_speaks_most_is_named() -> None:
     # a speaks for c with .5, b with .4; b counts twice.
     neighbours = Neighbours(np.asarray([[2], [2], [0]], np.int32), np.asarray([[0.5], [0.4], [0.1]], np.float32))
-    knowledge = Knowledge(["a", "b", "c"], [neighbours], np.zeros((4, 2), np.float32))
+    knowledge = Knowledge(
+        ["a", "b", "c"], dict.fromkeys(SPEAKING, neighbours), np.zeros((4, 2), np.float32), TermVectors.of_nothing()
+    )
     asked, own = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])
 
     assert because(asked, own, np.asarray([1.0, 1.0, 9.0], np.float32), knowledge).tolist() == [0, -1, -1]

@@ -10,7 +10,7 @@ from state.history import CustomerHistory
 from state.items import HALF_LIVES
 from tests.unit.features.shop import ITEMS, shop_log
 from training.data.walk import Replay
-from training.errors import TooLittleData
+from training.errors import TooLittleData, UnknownModel
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
@@ -20,7 +20,8 @@ from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.examples import Sampling, Staleness, batches, collate, sample, targets, views
 from training.models.basket_lstm.fitting import learning_rate
-from training.models.basket_lstm.model import WEIGHTS, calibrate
+from training.models.basket_lstm.keeping import Kept, Run
+from training.models.basket_lstm.model import GROUPS, WEIGHTS, calibrate, left_out
 from training.models.basket_lstm.network import BasketNetwork
 from training.serving.basket_scorer import input_sizes, load
 from training.serving.scorer import HORIZONS
@@ -99,7 +100,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay
 def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.knowledge)
-    network = BasketNetwork(input_sizes(len(fitted.scorer.knowledge.variants)))
+    network = BasketNetwork(input_sizes())
     keras_logits(network, view)  # builds it
     network.load_weights(tmp_path / WEIGHTS)
 
@@ -197,3 +198,67 @@ def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: Rep
     expected = {replay.items.codes[row] for row in np.argsort(-demand)[:5]}
 
     assert {candidate.stock_code for candidate in prediction.candidates} == expected
+
+
+class BrokenOff(Exception):
+    """What ends a training in the middle."""
+
+
+def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, fitted: FittedBasketLstm) -> None:
+    notes: list[str] = []
+
+    def break_off(done: int, total: int, note: str = "") -> None:
+        if note.startswith("epoch 2/"):
+            raise BrokenOff
+
+    def remember(done: int, total: int, note: str = "") -> None:
+        notes.append(note)
+
+    with pytest.raises(BrokenOff):
+        BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=break_off)
+    assert len(list(tmp_path.iterdir())) == 1
+    again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=remember)
+
+    assert not any(note.startswith(("epoch 1/", "epoch 2/")) and "held out" in note for note in notes)
+    assert any(note.startswith("epoch 3/") and "held out" in note for note in notes)
+    for name, array in fitted.network.arrays().items():
+        np.testing.assert_array_equal(array, again.network.arrays()[name], err_msg=name)
+    assert again.curves == fitted.curves
+    assert list(tmp_path.iterdir()) == []  # what is done needs no keeping
+
+
+def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
+    network = BasketNetwork(input_sizes())
+    kept = Kept(tmp_path, ["a training"])
+    generator = np.random.default_rng(1)
+    kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+
+    assert kept.load(network.variables, generator) is None
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_is_left_out_changes_nothing(group: str, replay: Replay) -> None:
+    less = BasketLstm(epochs=1, max_examples=200, whole=False, without=group).fit(LOG, until=UNTIL, seed=3)
+    view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, less.scorer.knowledge)
+    logits = less.scorer.network.logits(view)
+    changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
+    for kind, columns in left_out(group).items():
+        changed[kind][..., columns] += 3.0
+
+    other = view._replace(candidate=changed["candidate"], steps=changed["step"], baskets=changed["basket"])
+    np.testing.assert_allclose(less.scorer.network.logits(other), logits, atol=1e-5)
+
+
+def test_what_cannot_be_left_out_is_said() -> None:
+    with pytest.raises(UnknownModel, match=r"nothing called 'luck' to leave out\. Choose from: lstm, history"):
+        BasketLstm(without="luck")
+
+
+def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
+    fitted = BasketLstm(epochs=2, max_examples=200, curves=tmp_path).fit(LOG, until=UNTIL, seed=3)
+
+    assert [len(values) for values in fitted.curves.values()] == [2, 2]
+    for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):
+        assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve

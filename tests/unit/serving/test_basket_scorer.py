@@ -17,7 +17,7 @@ from tests.unit.features.test_view import HISTORIES
 from training.data.walk import Replay
 from training.features.candidates import Limits
 from training.features.item_table import ItemTable
-from training.features.knowledge import Knowledge
+from training.models.lessons import learn
 from training.registry import BundleRefused
 from training.serving.basket_network import SHAPES, NumpyNetwork
 from training.serving.basket_scorer import KNOWLEDGE, NETWORK, SETTINGS, BasketScorer, Calibration, input_sizes, load
@@ -25,8 +25,8 @@ from training.serving.returns import Returns
 
 LOG = shop_log(200)
 NOW = LOG[-1].date
-LEARNT = Knowledge.fit(LOG, NOW)
-SIZES = input_sizes(len(LEARNT.variants))
+LEARNT = learn(LOG, NOW)
+SIZES = input_sizes()
 
 
 def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:

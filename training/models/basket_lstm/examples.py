@@ -13,6 +13,7 @@ from training.data.walk import is_purchase, walk
 from training.features.candidates import Limits
 from training.features.knowledge import Knowledge
 from training.features.view import View, build_view
+from training.models.lessons import Lessons
 
 logger = logging.getLogger(__name__)
 
@@ -68,15 +69,18 @@ class Staleness:
     def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
         self._invoices = invoices
         self._until = until
+        self._lessons = Lessons(invoices)
         self._fitted: dict[int, Knowledge] = {}
 
     def at(self, now: int) -> Knowledge:
         """The newest knowledge fitted at or before ``now``."""
-        periods = -(-(self._until - now) // (REFIT_DAYS * DAY))
+        periods = max(0, -(-(self._until - now) // (REFIT_DAYS * DAY)))
         date = self._until - periods * REFIT_DAYS * DAY
         if date not in self._fitted:
-            self._fitted[date] = Knowledge.fit(self._invoices, date)
-            logger.debug("fitted item-to-item weights", extra={"until": date})
+            if self._lessons.date is not None and date < self._lessons.date:
+                self._lessons = Lessons(self._invoices)
+            self._fitted[date] = self._lessons.until(date)
+            logger.debug("learnt item-to-item weights", extra={"until": date})
         return self._fitted[date]
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,15 +10,23 @@ import numpy as np
 import tensorflow as tf
 
 from training.models.basket_lstm.examples import Batch, Example, batches, collate
+from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.model import Progress
 
 logger = logging.getLogger(__name__)
 
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Told of each epoch and its losses by name."""
+
 Judge = Callable[[dict[str, Any], Any, Any], Any]
 
 _SCALED_ON = 4_000
 """Means and deviations of the inputs are those of so many examples."""
+
+
+ALL_BOUGHT = 0.5
+"""Weight of the second part of the loss: that the candidates which were bought share out the whole softmax."""
 
 
 class Schedule(NamedTuple):
@@ -50,7 +58,10 @@ def fit_network(
     schedule: Schedule,
     generator: np.random.Generator,
     progress: Progress,
-) -> None:
+    *,
+    watch: Watch | None = None,
+    kept: Kept | None = None,
+) -> dict[str, list[float]]:
     """Fit in place, and end with the weights of the epoch that was best on the examples held out.
 
     Args:
@@ -60,38 +71,62 @@ def fit_network(
         schedule: How.
         generator: Draws the order of the batches.
         progress: Told after every step.
+        watch: Told after every epoch.
+        kept: Where the work is kept after every epoch; a run that was broken off goes on from there.
+
+    Returns:
+        Mean loss after each epoch, by ``learnt`` and, where there are any, ``held out``.
     """
     _scale(network, learnt, generator)
     optimizer = keras.optimizers.AdamW(schedule.peak, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
+    network(_inputs(collate(learnt[:1])))  # makes its variables, which the optimizer and what is kept must know
+    optimizer.build(network.trainable_variables)
     step, judge = _steps(network, optimizer, learnt[0])
     total = len(batches(learnt, schedule.batch, None)) * schedule.epochs
-    done, best, best_weights = 0, math.inf, None
+    curves: dict[str, list[float]] = {"learnt": [], "held out": []} if held else {"learnt": []}
+    run = Run(0, 0, math.inf, [], curves)
+    variables = [*network.variables, *optimizer.variables]
+    if kept is not None and (before := kept.load(variables, generator)) is not None:
+        run = before
+        logger.info("goes on after epoch %d", run.epochs)
     note = ""
-    for epoch in range(1, schedule.epochs + 1):
+    for epoch in range(run.epochs + 1, schedule.epochs + 1):
         losses = []
         for positions in batches(learnt, schedule.batch, generator):
-            optimizer.learning_rate.assign(learning_rate(done, total, schedule.peak))
+            optimizer.learning_rate.assign(learning_rate(run.steps, total, schedule.peak))
             batch = collate([learnt[position] for position in positions])
             losses.append(step(_inputs(batch), batch.bought, batch.correction))
-            done += 1
-            progress(done, total, note)
-        now = _judged(judge, held, 4 * schedule.batch) if held else -float(epoch)
-        note = f"epoch {epoch}/{schedule.epochs}, loss {np.mean([float(loss) for loss in losses]):.3f}"
-        logger.info("%s, held out %.4f", note, now)
-        if now < best:
-            best, best_weights = now, network.get_weights()
-    if best_weights is not None:
-        network.set_weights(best_weights)
+            run.steps += 1
+            progress(run.steps, total, note)
+        run.epochs = epoch
+        run.curves["learnt"].append(float(np.mean([float(loss) for loss in losses])))
+        now = -float(epoch)
+        if held:
+            now = _judged(judge, held, 4 * schedule.batch)
+            run.curves["held out"].append(now)
+        if now < run.best:
+            run.best, run.weights = now, network.get_weights()
+        note = f"epoch {epoch}/{schedule.epochs}, " + ", ".join(f"{x} {y[-1]:.3f}" for x, y in run.curves.items())
+        logger.info(note)
+        if watch is not None:
+            watch(epoch, {name: values[-1] for name, values in run.curves.items()})
+        if kept is not None:
+            kept.save(run, variables, generator)
+    if run.weights:
+        network.set_weights(run.weights)
+    return run.curves
 
 
 def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.random.Generator) -> None:
     drawn = generator.choice(len(examples), min(len(examples), _SCALED_ON), replace=False)
     chosen = [examples[position] for position in drawn]
-    network.standardise_candidate.fit(np.concatenate([example.candidate for example in chosen]))
-    network.standardise_person.fit(np.stack([example.person for example in chosen]))
     width = chosen[0].steps.shape[-1]
-    network.standardise_steps.fit(np.concatenate([example.steps.reshape(-1, width) for example in chosen]))
-    network.standardise_baskets.fit(np.concatenate([example.baskets for example in chosen]))
+    network.standardise(
+        candidate=np.concatenate([example.candidate for example in chosen]),
+        person=np.stack([example.person for example in chosen]),
+        step=np.concatenate([example.steps.reshape(-1, width) for example in chosen]),
+        basket=np.concatenate([example.baskets for example in chosen]),
+    )
 
 
 def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Judge, Judge]:
@@ -126,18 +161,21 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
 
 
 def _loss(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
-    """Mean over examples of −Σ log p of the bought items over √(number bought).
+    """Mean over examples of −Σ log p of the bought items over √(number bought), and of −log Σ p of them.
 
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
-    by log(n / drawn).
+    by log(n / drawn). The first part wants each bought item found, the second any of them first.
     """
     customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
     raised = logits + correction
     highest = tf.stop_gradient(tf.math.unsorted_segment_max(raised, customer, n))
-    total = tf.math.unsorted_segment_sum(tf.exp(raised - tf.gather(highest, customer)), customer, n)
+    share = tf.exp(raised - tf.gather(highest, customer))
+    total = tf.math.unsorted_segment_sum(share, customer, n)
     log_p = logits - tf.gather(highest + tf.math.log(total), customer)
     number = tf.math.unsorted_segment_sum(bought, customer, n)
-    return tf.reduce_mean(-tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number))
+    each = -tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number)
+    together = tf.math.log(total) - tf.math.log(tf.math.unsorted_segment_sum(share * bought, customer, n) + 1e-12)
+    return tf.reduce_mean(each + ALL_BOUGHT * together)
 
 
 def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,15 +14,19 @@ from threadpoolctl import threadpool_limits
 
 from state.invoice import Invoice
 from training.data.walk import is_purchase
-from training.errors import TooLittleData
-from training.features.candidates import Limits
-from training.features.knowledge import VARIANTS, Knowledge
-from training.features.view import View
+from training.errors import TooLittleData, UnknownModel
+from training.features.candidates import RELATED_INPUTS, Limits
+from training.features.knowledge import Knowledge
+from training.features.own import OWN_INPUTS
+from training.features.person import BASKET_INPUTS
+from training.features.shop import DEMAND_INPUTS
+from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, TEXT_INPUTS, View
 from training.models.baselines import logistic
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, targets, views
-from training.models.basket_lstm.fitting import Schedule, fit_network
+from training.models.basket_lstm.fitting import Schedule, Watch, fit_network
+from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.model import Progress, quiet
+from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import MEAN_SIZE, BasketScorer, Calibration, input_sizes, rank
 from training.serving.returns import Returns, gaps
@@ -35,6 +39,16 @@ WEIGHTS = "weights.weights.h5"
 LEAST_TARGETS = 30
 """Fewer invoices with an earlier one of the same customer teach nothing."""
 LEAST_EXAMPLES = 10
+GROUPS: dict[str, dict[str, Sequence[str]]] = {
+    "lstm": {"step": STEP_INPUTS, "basket": BASKET_INPUTS},
+    "history": {"candidate": OWN_INPUTS},
+    "text": {"candidate": TEXT_INPUTS},
+    "demand": {"candidate": DEMAND_INPUTS},
+    "related": {"candidate": RELATED_INPUTS, "step": ("basket_speaks",)},
+}
+"""Inputs that can be left out together: all the LSTM reads, hand-made history, descriptions, demand and age of items,
+item-to-item weights."""
+
 HELD_SHARE = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
 CALIBRATED_ON = 1_500
@@ -65,9 +79,10 @@ class PrequentialScorer(BasketScorer):
 class FittedBasketLstm:
     """A trained network that can be judged, served and saved."""
 
-    def __init__(self, scorer: BasketScorer, network: BasketNetwork) -> None:
+    def __init__(self, scorer: BasketScorer, network: BasketNetwork, curves: Curves) -> None:
         self.scorer = scorer
         self.network = network
+        self.curves = curves
 
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
@@ -90,6 +105,10 @@ class BasketLstm:
         epochs: int = Schedule().epochs,
         max_examples: int = MAX_EXAMPLES,
         window: int = 100,
+        whole: bool = True,
+        without: str = "",
+        keep: Path | None = None,
+        curves: Path | None = None,
     ) -> None:
         """Choose how long to train.
 
@@ -98,46 +117,90 @@ class BasketLstm:
             epochs: Passes over the examples.
             max_examples: Learn from the newest moments only, at most so many; each invoice gives two.
             window: Number of invoices that a history holds, as in the stream.
+            whole: Fit once more, on the newest examples too, for as many epochs as were best without them. Takes twice
+                as long.
+            without: Leave inputs out, to see what they are worth: names of ``GROUPS`` with + between.
+            keep: Folder in which a training that is broken off is kept, and from which the next one goes on.
+            curves: Folder for TensorBoard.
+
+        Raises:
+            UnknownModel: ``without`` names no group of inputs.
         """
         self.name = name
         self._schedule = Schedule(epochs=epochs)
         self._max_examples = max_examples
         self._window = window
+        self._whole = whole
+        self._without = without
+        self._left_out = left_out(without)
+        self._keep = keep
+        self._curves = curves
         self._limits = Limits()
+        self._parts: list[Kept] = []
 
     def fit(
         self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
     ) -> FittedBasketLstm:
         """Learn from what is dated before ``until``; see ``Model``.
 
-        The weights are not fitted again with the span held out: that would leave the calibration without anything the
-        network has not seen, and double the cost.
+        A first network, which has not seen the newest tenth of the examples, tells the number of epochs and what a
+        score is worth as a probability. The network that serves is fitted on all of them.
         """
-        keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
         generator = np.random.default_rng(seed)
         # One thread for BLAS: its matrices are small here, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             staleness = Staleness(invoices, until)
             material = self._collect(invoices, until, staleness, generator, _part(progress, 0, 400))
-            network = BasketNetwork(input_sizes(len(VARIANTS)))
-            fit_network(network, material.learnt, material.held, self._schedule, generator, _part(progress, 400, 990))
-            numpy_network = NumpyNetwork(network.arrays(), input_sizes(len(VARIANTS)))
-            calibration = calibrate(numpy_network, material.judged)
-            knowledge = Knowledge.fit(invoices, until)
+            whole = self._whole and bool(material.held)
+            network, curves = self._train(
+                material.learnt, material.held, self._schedule, seed, until, _part(progress, 400, 700 if whole else 990)
+            )
+            calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
+            if whole:
+                best = 1 + int(np.argmin(curves["held out"]))
+                schedule = self._schedule._replace(epochs=best)
+                both = material.learnt + material.held
+                network, _ = self._train(both, [], schedule, seed, until, _part(progress, 700, 990))
+            knowledge = staleness.at(until)
         bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
         scorer = PrequentialScorer(
             "unpublished",
             until=until,
             staleness=staleness,
-            network=numpy_network,
+            network=NumpyNetwork(network.arrays(), input_sizes()),
             knowledge=knowledge,
             calibration=calibration,
             returns=Returns.fit(gaps(bought, until)),
             limits=self._limits,
         )
+        for part in self._parts:
+            part.drop()
         progress(1000, 1000, "calibrated")
-        return FittedBasketLstm(scorer, network)
+        return FittedBasketLstm(scorer, network, curves)
+
+    def _train(
+        self,
+        learnt: Sequence[Example],
+        held: Sequence[Example],
+        schedule: Schedule,
+        seed: int,
+        until: int,
+        progress: Progress,
+    ) -> tuple[BasketNetwork, Curves]:
+        """A network fitted from its beginning, which goes on where the same training was broken off."""
+        keras.utils.set_random_seed(seed)
+        network = BasketNetwork(input_sizes(), self._left_out)
+        size = sum(len(example.bought) for example in learnt)
+        what = (*CANDIDATE_INPUTS, self._without, schedule, seed, until, self._window, len(learnt), len(held), size)
+        kept = None if self._keep is None else Kept(self._keep, what)
+        if kept is not None:
+            self._parts.append(kept)
+        watch = None if self._curves is None else board(self._curves / ("choosing" if held else "whole"))
+        curves = fit_network(
+            network, learnt, held, schedule, np.random.default_rng(seed), progress, watch=watch, kept=kept
+        )
+        return network, curves
 
     def _collect(
         self,
@@ -180,6 +243,37 @@ class _Material(NamedTuple):
     learnt: list[Example]
     held: list[Example]
     judged: list[tuple[View, NDArray[np.bool_]]]
+
+
+def left_out(without: str) -> dict[str, list[int]]:
+    """Columns of each group of inputs that ``lstm+text``, say, leaves out.
+
+    Raises:
+        UnknownModel: There is no such group.
+    """
+    columns: dict[str, list[int]] = {}
+    names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS}
+    for group in without.split("+") if without else []:
+        if group not in GROUPS:
+            raise UnknownModel(f"There is nothing called {group!r} to leave out. Choose from: {', '.join(GROUPS)}.")
+        for kind, inputs in GROUPS[group].items():
+            columns.setdefault(kind, []).extend(names[kind].index(each) for each in inputs)
+    return columns
+
+
+def board(folder: Path) -> Watch:
+    """Writes the losses of each epoch for TensorBoard, each curve under its own name."""
+    writers: dict[str, Any] = {}
+
+    def watch(epoch: int, losses: Mapping[str, float]) -> None:
+        for name, loss in losses.items():
+            if name not in writers:
+                writers[name] = tf.summary.create_file_writer(str(folder / name.replace(" ", "_")))
+            with writers[name].as_default():
+                tf.summary.scalar("loss", loss, step=epoch)
+            writers[name].flush()
+
+    return watch
 
 
 def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.bool_]]]) -> Calibration:

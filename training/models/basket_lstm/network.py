@@ -4,7 +4,7 @@ Source of the shape: docs/evaluation.md, "Candidate-view LSTM". ``training.servi
 numpy; a test holds the two together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -16,6 +16,8 @@ from training.serving.basket_network import BOUND
 CELLS = 32
 WIDTH = 64
 DROPOUT = 0.1
+LEFT_OUT = 1e12
+"""Deviation of an input that is left out."""
 
 
 class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -32,6 +34,13 @@ class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
         self.mean.assign(flat.mean(axis=0))
         self.deviation.assign(np.maximum(flat.std(axis=0), 1e-3))
 
+    def leave_out(self, columns: Sequence[int]) -> None:
+        """Make some columns 0 whatever they hold: for ablations, and without another form of the network."""
+        mean, deviation = self.mean.numpy(), self.deviation.numpy()
+        mean[list(columns)], deviation[list(columns)] = 0.0, LEFT_OUT
+        self.mean.assign(mean)
+        self.deviation.assign(deviation)
+
     def call(self, values: keras.KerasTensor) -> keras.KerasTensor:
         """Standardise values ``[..., width]``."""
         return ops.clip((values - self.mean) / self.deviation, -BOUND, BOUND)
@@ -45,13 +54,17 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     the candidate's and the customer's inputs, beside a linear path.
     """
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        """Build for inputs of the given widths: ``candidate``, ``person``, ``step`` and ``basket``."""
+    def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Build for inputs of the given widths: ``candidate``, ``person``, ``step`` and ``basket``.
+
+        ``left_out``: of any of these, columns that the network does not see.
+        """
         super().__init__(name="basket_lstm")
         self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
         self.standardise_person = Standardise(sizes["person"], "standardise_person")
         self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
+        self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
         self.reader = keras.layers.LSTM(CELLS, name="reader")
         self.hidden = keras.layers.Dense(WIDTH, name="hidden")
         self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
@@ -78,6 +91,18 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         hidden = self.dropout(ops.gelu(hidden, approximate=True), training=training)
         hidden = ops.gelu(self.second(hidden), approximate=True)
         return ops.squeeze(self.score(hidden) + self.linear(seen), axis=-1)
+
+    def standardise(self, **values: NDArray[np.floating]) -> None:
+        """Fit the scales of ``candidate``, ``person``, ``step`` and ``basket`` inputs ``[..., width]``."""
+        layers = {
+            "candidate": self.standardise_candidate,
+            "person": self.standardise_person,
+            "step": self.standardise_steps,
+            "basket": self.standardise_baskets,
+        }
+        for group, layer in layers.items():
+            layer.fit(values[group])
+            layer.leave_out(self._left_out.get(group, ()))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The weights under the names of ``training.serving.basket_network.SHAPES``."""
