@@ -127,7 +127,8 @@ def _read(show: Show, say: Callable[[str], None]) -> tuple[list[Invoice], str]:
 
     settings = load_settings()
     source = sources.find(settings, show.data, progress=True)
-    say(source.sentence)
+    for sentence in (source.sentence, *source.table.notes):
+        say(sentence)
     cleaned = clean(source.table, settings)
     log = invoices(cleaned)
     say(
