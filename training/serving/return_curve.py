@@ -88,7 +88,8 @@ class ReturnCurve:
         for row, falls in enumerate(left):
             # The log of what is left falls in straight lines between the edges.
             days[row] = np.interp(-wanted[row], -falls, edges, right=np.nan) - gone[row]
-        return np.maximum(days, 0.0)
+        ahead: NDArray[np.float64] = np.maximum(days, 0.0)
+        return ahead
 
     def _left(self, histories: Sequence[CustomerHistory], now: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Log of the chance of no return by each edge ``[customers, edges]``, and days gone by ``[customers]``."""
