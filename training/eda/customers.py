@@ -27,10 +27,19 @@ SEGMENTS = {
 
 
 def by_country(sales: Sales) -> pd.DataFrame:
-    """One row a country, most ``revenue`` first, with its ``customers``; lines that name none are ``(not given)``."""
-    country = sales.lines[columns.COUNTRY].fillna(UNKNOWN)
-    groups = sales.lines.groupby(country, sort=True)
-    table = groups.agg(revenue=(REVENUE, "sum"), customers=(columns.CUSTOMER_ID, "nunique"))
+    """One row a country, as ``by_group`` gives it."""
+    return by_group(sales, sales.lines[columns.COUNTRY])
+
+
+def by_group(sales: Sales, groups: pd.Series) -> pd.DataFrame:
+    """One row a group of lines, most ``revenue`` first, with its ``customers``.
+
+    Args:
+        sales: Whose lines.
+        groups: The name of the group of each line; lines that have none are ``(not given)``.
+    """
+    found = sales.lines.groupby(groups.fillna(UNKNOWN).rename("group"), sort=True)
+    table = found.agg(revenue=(REVENUE, "sum"), customers=(columns.CUSTOMER_ID, "nunique"))
     return table.sort_values(REVENUE, ascending=False, kind="stable")
 
 

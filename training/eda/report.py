@@ -1,11 +1,13 @@
 """The report of an exploration: sections about the rows as published, then about the sales that cleaning leaves."""
 
 from collections.abc import Callable
+from functools import partial
 
 from state.settings import Settings
 from training.data.cleaning import Cleaned, clean, dialect_of
 from training.data.datasets import Table
 from training.data.errors import NoTable
+from training.eda.attributes import attributes_section
 from training.eda.baskets import baskets_section, returning_section
 from training.eda.customers import countries_section, segments_section
 from training.eda.items import items_section
@@ -49,7 +51,10 @@ def explore(
     """
     if table.frame.empty:
         raise NoTable(f"{name} has columns but no rows, so there is nothing to show. Check the file.")
-    total = 2 + len(SALES_SECTIONS)
+    drawn: list[Callable[[Sales], Section]] = [*SALES_SECTIONS]
+    if table.attributes is not None:
+        drawn.append(partial(attributes_section, attributes=table.attributes))
+    total = 2 + len(drawn)
     cleaned = clean(table, settings)
     sections = [quality_section(table, dialect_of(table, settings))]
     progress(1, total)
@@ -60,7 +65,7 @@ def explore(
         sections.append(Section("Sales", _nothing(cleaned)))
         progress(total, total)
     else:
-        for done, section in enumerate(SALES_SECTIONS, 3):
+        for done, section in enumerate(drawn, 3):
             sections.append(section(sold))
             progress(done, total)
     return Page(

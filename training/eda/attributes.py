@@ -1,0 +1,98 @@
+"""What a table says of customers and items beside the sales: age, gender and city, category and store."""
+
+import numpy as np
+import pandas as pd
+
+from training.data import columns
+from training.data.case_study import Attributes
+from training.eda import charts
+from training.eda.customers import UNKNOWN, by_group
+from training.eda.sales import MOMENT, REVENUE, Sales
+from training.eda.wording import clipped, count, listed, number, share
+from training.report import HALF, Figure, Section, draw
+from training.report.style import bars
+
+SHOWN = 10
+DECADE = 10
+
+
+def of_customers(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
+    """An attribute of the customer of each line."""
+    return sales.lines[columns.CUSTOMER_ID].map(attributes.customers.set_index("customer_id")[name])
+
+
+def of_items(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
+    """An attribute of the item of each line."""
+    return sales.lines[columns.STOCK_CODE].map(attributes.items.set_index(columns.STOCK_CODE)[name])
+
+
+def ages(sales: Sales, attributes: Attributes) -> pd.Series:
+    """Completed years of each buying customer whose birth date is known, on the last day of the sales."""
+    buying = attributes.customers[attributes.customers["customer_id"].isin(sales.lines[columns.CUSTOMER_ID])]
+    born = buying["birth_date"].dropna().dt
+    today = sales.lines[MOMENT].max()
+    before = (born.month > today.month) | ((born.month == today.month) & (born.day > today.day))
+    return today.year - born.year - before.astype("int64")
+
+
+def describe_groups(table: pd.DataFrame, noun: str, plural: str) -> str:
+    """What revenue by an attribute shows; ``table`` is what ``by_group`` gave."""
+    total = table[REVENUE].sum()
+    first = f"{noun.capitalize()} {table.index[0]} brings {share(table[REVENUE].iloc[0], total)} of revenue"
+    named = len(table) - (UNKNOWN in table.index)
+    if len(table) == 1:
+        return f"{first}."
+    last = f"{table.index[-1]} least, {share(table[REVENUE].iloc[-1], total)}"
+    return (
+        f"{first} with {count(table['customers'].iloc[0], 'customer')}, {last}; there are {count(named, noun, plural)}."
+    )
+
+
+def describe_ages(years: pd.Series) -> str:
+    """What the ages show."""
+    return (
+        f"The median of {count(len(years), 'customer')} is {number(float(years.median()))} years old, the youngest "
+        f"{years.min()}, the oldest {years.max()}."
+    )
+
+
+def describe_genders(table: pd.DataFrame) -> str:
+    """What customers by gender show, as a sentence of the section's text."""
+    total = table[REVENUE].sum()
+    parts = (
+        f"{name} {row['customers']:,.0f} with {share(row[REVENUE], total)} of revenue" for name, row in table.iterrows()
+    )
+    return f"Customers by gender: {listed(parts)}."
+
+
+def attributes_section(sales: Sales, attributes: Attributes) -> Section:
+    """Attributes of customers and items."""
+    blocks = [
+        _groups(by_group(sales, of_items(sales, attributes, "category")), "category", "categories"),
+        _groups(by_group(sales, of_items(sales, attributes, "store")), "store", "stores"),
+        _groups(by_group(sales, of_customers(sales, attributes, "city")), "city", "cities"),
+    ]
+    years = ages(sales, attributes)
+    if len(years):
+        decades = (years // DECADE * DECADE).value_counts()
+        shown = range(int(decades.index.min()), int(decades.index.max()) + 1, DECADE)
+        held = list(decades.reindex(shown, fill_value=0))
+        names = [f"{start}–{start + DECADE - 1}" for start in shown]
+        emphasis = int(np.argmax(held))
+        picture = draw(
+            "Customers by age",
+            lambda figure: charts.columns(figure, names, held, about="years, at the end", emphasis=emphasis),
+            size=HALF,
+        )
+        blocks.append(Figure("customers-by-age", picture, "Bar chart: customers by age.", describe_ages(years)))
+    genders = by_group(sales, of_customers(sales, attributes, "gender"))
+    return Section("Attributes of customers and items", describe_genders(genders), blocks)
+
+
+def _groups(table: pd.DataFrame, noun: str, plural: str) -> Figure:
+    total, shown = float(table[REVENUE].sum()), table.head(SHOWN)
+    names, values = [clipped(str(name), 24) for name in shown.index], list(shown[REVENUE])
+    labels = [share(value, total) for value in values]
+    title = f"Revenue by {noun}" + (f", the first {SHOWN}" if len(table) > SHOWN else "")
+    picture = draw(title, lambda figure: bars(figure, names, values, labels=labels), size=HALF)
+    return Figure(f"sales-by-{noun}", picture, f"Bar chart: revenue by {noun}.", describe_groups(table, noun, plural))
