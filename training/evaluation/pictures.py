@@ -78,7 +78,7 @@ def intervals(figure: Figure, names: Sequence[str], panels: Sequence[Panel], *, 
             _around_zero(axes)
         else:
             axes.set_xlim(left=-0.03 * axes.get_xlim()[1])  # room for a mark at zero
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("0.", ".", 1)))
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
