@@ -22,9 +22,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_train_list_promote_and_roll_back(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "--data", str(table), "--model", "count_demand"]
     assert main(["models", "list"]) == ExitCode.NEGATIVE
     assert "is empty" in capsys.readouterr().err
