@@ -39,13 +39,12 @@ def describe_groups(table: pd.DataFrame, noun: str, plural: str) -> str:
     """What revenue by an attribute shows; ``table`` is what ``by_group`` gave."""
     total = table[REVENUE].sum()
     first = f"{noun.capitalize()} {table.index[0]} brings {share(table[REVENUE].iloc[0], total)} of revenue"
-    named = len(table) - (UNKNOWN in table.index)
-    if len(table) == 1:
+    named = table[table.index != UNKNOWN]
+    if len(named) < 2:
         return f"{first}."
-    last = f"{table.index[-1]} least, {share(table[REVENUE].iloc[-1], total)}"
-    return (
-        f"{first} with {count(table['customers'].iloc[0], 'customer')}, {last}; there are {count(named, noun, plural)}."
-    )
+    last = f"{named.index[-1]} least, {share(named[REVENUE].iloc[-1], total)}"
+    customers = count(table["customers"].iloc[0], "customer")
+    return f"{first} with {customers}, {last}; there are {count(len(named), noun, plural)}."
 
 
 def describe_ages(years: pd.Series) -> str:
