@@ -32,7 +32,8 @@ def ages(sales: Sales, attributes: Attributes) -> pd.Series:
     born = buying["birth_date"].dropna().dt
     today = sales.lines[MOMENT].max()
     before = (born.month > today.month) | ((born.month == today.month) & (born.day > today.day))
-    return today.year - born.year - before.astype("int64")
+    years: pd.Series = today.year - born.year - before.astype("int64")
+    return years
 
 
 def describe_groups(table: pd.DataFrame, noun: str, plural: str) -> str:

@@ -1,0 +1,49 @@
+"""The report of the real table, where NEXTBASKET_DATA names it, against figures that are known of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from state.settings import Settings
+from training.data.cleaning import clean, dialect_of
+from training.data.datasets import Table, load
+from training.eda.items import best_sellers, items
+from training.eda.quality import checks, odd_code_table
+from training.eda.sales import sales
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"
+)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return load(Path(os.environ["NEXTBASKET_DATA"]))
+
+
+def test_checks(table: Table) -> None:
+    found = {check.name: int(check.rows.sum()) for check in checks(table, dialect_of(table, Settings()))}
+    assert {name: rows for name, rows in found.items() if rows} == {
+        "no customer": 135_080,
+        "no description": 1_454,
+        "exact duplicate of a row before": 5_268,
+        "quantity below 0": 10_624,
+        "quantity below 0, invoice not cancelled": 1_336,
+        "price is 0": 2_515,
+        "price below 0": 2,
+        "odd stock code": 2_995,
+        "description that is not its code's usual one": 7_571,
+    }
+    assert odd_code_table(table, dialect_of(table, Settings())).head(3)["rows"].to_dict() == {
+        "POST": 1_256,
+        "DOT": 710,
+        "M": 572,
+    }
+
+
+def test_sales(table: Table) -> None:
+    sold = sales(clean(table, Settings()), "UTC")
+    assert (len(sold.lines), len(sold.baskets), len(sold.returns)) == (391_150, 18_402, 8_506)
+    best = best_sellers(items(sold), "units", 1)
+    assert best["units"].to_dict() == {"23843": 80_995.0}
