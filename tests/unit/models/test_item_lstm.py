@@ -102,6 +102,13 @@ def test_training_ends_better_than_it_began(name: str, fitted: dict[str, FittedI
     assert curves["learnt"][-1] < curves["learnt"][0]
 
 
+def test_a_large_catalogue_is_learnt_from_a_sample_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.models.item_lstm.fitting.SAMPLED", 20)  # 60 items are a large catalogue then
+    first, again = (LabelLstm(epochs=3).fit(LOG, until=UNTIL, seed=3) for _ in range(2))
+    assert first.curves["learnt"][-1] < first.curves["learnt"][0]
+    assert np.array_equal(first.scorer.network.arrays["offered"], again.scorer.network.arrays["offered"])
+
+
 def test_it_learns_what_follows_what() -> None:
     """Customers who always buy a, b, c, d in turn: after a comes b."""
     log = [
@@ -254,7 +261,7 @@ def test_arrays_that_are_no_network(fault: str, fitted: dict[str, FittedItemLstm
     elif fault == "shape":
         arrays["output"] = arrays["output"][:, :-1]
     elif fault == "type":
-        arrays["bias"] = arrays["bias"].astype(np.float64)  # type: ignore[assignment]  # what is to be refused
+        arrays["bias"] = arrays["bias"].astype(np.float64)
     elif fault == "infinite":
         arrays["bias"] = arrays["bias"] * np.inf
     else:
@@ -280,8 +287,8 @@ def test_stock_codes_that_do_not_go_with_the_network(fitted: dict[str, FittedIte
 @pytest.mark.parametrize("name", NAMES)
 def test_there_must_be_something_to_learn_from(name: str) -> None:
     with pytest.raises(TooLittleData, match="longer history"):
-        make_model(name).fit(LOG, until=LOG[0].date)
+        make_model(name).fit(LOG, until=LOG[0].date, seed=3)
     with pytest.raises(TooLittleData, match="longer history"):
-        make_model(name).fit([], until=UNTIL)
+        make_model(name).fit([], until=UNTIL, seed=3)
     with pytest.raises(TooLittleData, match=r"Only [0-9]+ purchases"):
-        make_model(name).fit(LOG[:12], until=UNTIL)
+        make_model(name).fit(LOG[:12], until=UNTIL, seed=3)
