@@ -23,10 +23,11 @@ from training.data.walk import Replay
 from training.features.candidates import Limits
 from training.features.view import View, build_view
 from training.models.basket_lstm.network import BasketNetwork
+from training.models.basket_lstm.returning import ReturnNetwork
 from training.models.lessons import learn
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
-from training.serving.returns import Returns
+from training.serving.return_curve import ReturnCurve
 
 BATCHES = (1, 32, 256)
 SECONDS = 3.0
@@ -59,7 +60,7 @@ def main(path: str) -> None:
                 network=ours,
                 knowledge=knowledge,
                 calibration=Calibration(),
-                returns=Returns.usual(),
+                returns=ReturnCurve(ReturnNetwork().arrays()),
                 limits=Limits(),
             )
             compiled = tf.function(network, reduce_retracing=True)

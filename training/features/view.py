@@ -41,7 +41,6 @@ class View(NamedTuple):
         place: Place of each candidate in the vocabulary, int64 ``[candidates]``.
         own: What the customers kept, for the reasons.
         own_place: Place of each of these items in the vocabulary.
-        dates: Of each customer's baskets, oldest first, seconds since 1970.
     """
 
     customer: Ints
@@ -56,7 +55,6 @@ class View(NamedTuple):
     place: Ints
     own: OwnItems
     own_place: Ints
-    dates: list[list[int]]
 
 
 def build_view(
@@ -107,7 +105,6 @@ def build_view(
         baskets=basket_inputs(past, own, now),
         length=np.minimum(past.n_baskets, STEPS),
         unknown=past.unknown,
-        dates=[dates.tolist() for dates in np.split(past.basket_date, np.cumsum(past.n_baskets))[:-1]],
         place=found.place,
         own=own,
         own_place=np.concatenate(

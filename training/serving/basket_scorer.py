@@ -22,7 +22,7 @@ from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_vi
 from training.registry import BundleRefused, read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer
 from training.serving.basket_network import NumpyNetwork
-from training.serving.returns import Returns
+from training.serving.return_curve import ReturnCurve
 from training.serving.scorer import Candidate, Prediction
 
 NAME = "basket_lstm"
@@ -30,7 +30,7 @@ NAME = "basket_lstm"
 SETTINGS = "basket_lstm.json"
 NETWORK = "network.npz"
 KNOWLEDGE = "item_to_item.npz"
-CURVES = "returns.npz"
+RETURNS = "return_network.npz"
 
 AT_ONCE = 64
 """Customers seen in one view: bounds the memory of a large batch."""
@@ -108,7 +108,7 @@ class BasketScorer:
         network: NumpyNetwork,
         knowledge: Knowledge,
         calibration: Calibration,
-        returns: Returns,
+        returns: ReturnCurve,
         limits: Limits,
     ) -> None:
         """Put a scorer together from what was fitted; ``version`` is ``unpublished`` before it is a bundle."""
@@ -118,7 +118,7 @@ class BasketScorer:
         self.calibration = calibration
         self.returns = returns
         self.limits = limits
-        self._strangers = BaselineScorer("count_demand", version, returns=returns)
+        self._strangers = BaselineScorer("count_demand", version)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
@@ -135,11 +135,13 @@ class BasketScorer:
         knowledge = self.knowledge_at(now)
         view = build_view(histories, items, now, knowledge, self.limits)
         ranked = rank(view, self.network.logits(view))
+        curves = [tuple(curve) for curve in self.returns.curve(histories, now).tolist()]
         own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
         predictions = []
         for customer, history in enumerate(histories):
             if view.length[customer] == 0:
-                predictions.extend(self._strangers.predict([history], items, now, k))
+                (stranger,) = self._strangers.predict([history], items, now, k)
+                predictions.append(Prediction(stranger.candidates, curves[customer]))
                 continue
             best = ranked[customer]
             position = best.position[:k]
@@ -158,7 +160,7 @@ class BasketScorer:
             if len(candidates) < k:
                 least = float(chances[-1]) if len(chances) else 0.0
                 candidates += _rest(view.row[best.position], items, now, k - len(candidates), least)
-            predictions.append(Prediction(candidates, self.returns.curve(view.dates[customer], now)))
+            predictions.append(Prediction(candidates, curves[customer]))
         return predictions
 
     def save(self, folder: Path) -> None:
@@ -172,7 +174,7 @@ class BasketScorer:
             arrays[f"{name}_neighbour"], arrays[f"{name}_weight"] = neighbours
         self.knowledge.text.save(folder)
         np.savez_compressed(folder / KNOWLEDGE, **arrays)  # type: ignore[arg-type]  # as above
-        np.savez_compressed(folder / CURVES, curves=self.returns.curves)
+        np.savez(folder / RETURNS, **self.returns.arrays)  # type: ignore[arg-type]  # as above
 
 
 class _Settings(msgspec.Struct, frozen=True):
@@ -217,7 +219,7 @@ def load(folder: Path, version: str) -> BasketScorer:
         if settings.inputs != _inputs():
             raise ValueError("its network was trained on other inputs than this version computes")
         network = NumpyNetwork(_arrays(folder / NETWORK), input_sizes())
-        returns = Returns(_arrays(folder / CURVES)["curves"].astype(np.float64))
+        returns = ReturnCurve(_arrays(folder / RETURNS))
         limits = Limits(**settings.limits)
         if min(limits) < 0:
             raise ValueError("a limit is below 0")

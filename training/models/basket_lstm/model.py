@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from state.invoice import Invoice
-from training.data.walk import is_purchase
 from training.errors import TooLittleData, UnknownModel
 from training.features.candidates import RELATED_INPUTS, Limits
 from training.features.knowledge import Knowledge
@@ -26,10 +25,11 @@ from training.models.basket_lstm.examples import Example, Sampling, Staleness, s
 from training.models.basket_lstm.fitting import Schedule, Watch, fit_network
 from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
+from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import MEAN_SIZE, BasketScorer, Calibration, input_sizes, rank
-from training.serving.returns import Returns, gaps
+from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +162,9 @@ class BasketLstm:
                 schedule = self._schedule._replace(epochs=best)
                 both = material.learnt + material.held
                 network, _ = self._train(both, [], schedule, seed, until, _part(progress, 700, 990))
+            keras.utils.set_random_seed(seed)
+            returning = fit_returns(purchases(invoices, until, self._window), until)
             knowledge = staleness.at(until)
-        bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
         scorer = PrequentialScorer(
             "unpublished",
             until=until,
@@ -171,7 +172,7 @@ class BasketLstm:
             network=NumpyNetwork(network.arrays(), input_sizes()),
             knowledge=knowledge,
             calibration=calibration,
-            returns=Returns.fit(gaps(bought, until)),
+            returns=ReturnCurve(returning.arrays()),
             limits=self._limits,
         )
         for part in self._parts:
