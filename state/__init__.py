@@ -17,7 +17,7 @@ from state.history import (
     take,
 )
 from state.invoice import THOUSAND, Invoice, Line
-from state.items import HALF_LIVES, ItemState, count, demand_at, observe, sell
+from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, observe, sell, shares_at
 from state.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
 from state.settings import Settings, Topics, load_settings
 from state.store import Applied, ItemChanges, Standing, Store, Touched
@@ -25,6 +25,7 @@ from state.store import Applied, ItemChanges, Standing, Store, Touched
 __all__ = [
     "DAY",
     "HALF_LIVES",
+    "SHARE_HALF_LIVES",
     "THOUSAND",
     "Applied",
     "Basket",
@@ -65,6 +66,7 @@ __all__ = [
     "load_settings",
     "observe",
     "sell",
+    "shares_at",
     "take",
     "to_datetime",
     "to_iso",

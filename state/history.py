@@ -5,6 +5,7 @@ derived from them, never stored, so any order and any repetition of the same eve
 ``scripts/history.lua`` does to a history in Redis what ``take`` does here; the contract suite holds the two together.
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -52,19 +53,23 @@ class Basket(msgspec.Struct, frozen=True):
 
 
 class Count(NamedTuple):
-    """A change of demand: the item counts once more (``times`` 1) or once less (-1) at a date."""
+    """A change of demand at a date: the item counts once more (``times`` 1), once less (-1) or as often as before (0).
+
+    ``share`` is what its shares gain: 1 / √k where its invoice now has k purchased stock codes, less 1 / √k of before.
+    """
 
     stock_code: str
     date: int
     times: int
+    share: float
 
 
 class Taken(NamedTuple):
     """What ``take`` did with an invoice.
 
     ``new`` are the lines not held before, ``known`` counts the others. ``behind``: the invoice lies behind the
-    watermark and changed nothing. ``counts`` keeps demand in step: each stock code counts once an invoice, at the
-    invoice's date.
+    watermark and changed nothing. ``counts`` keeps demand and shares in step: each stock code counts once an invoice,
+    at the invoice's date.
     """
 
     history: CustomerHistory
@@ -144,14 +149,23 @@ def _text(line: HeldLine) -> str:
 
 
 def _recount(held: HeldInvoice | None, lines: tuple[HeldLine, ...], date: int) -> list[Count]:
-    """The changes that keep demand at "each purchased stock code once an invoice, at the invoice's date"."""
-    before = {line.stock_code for line in held.lines if line.quantity > 0} if held else set()
-    after = {line.stock_code for line in lines if line.quantity > 0}
-    gone, come = before - after, after - before
+    """The changes that keep demand at "each purchased stock code once an invoice, at the invoice's date".
+
+    Shares follow: each of an invoice's k purchased stock codes has 1 / √k, so one code more or less changes them all.
+    """
+    before = _purchased(held.lines) if held else set()
+    after = _purchased(lines)
+    had, has = (1.0 / math.sqrt(len(codes)) if codes else 0.0 for codes in (before, after))
+    gone, stay, come = before - after, before & after, after - before
     if held is not None and held.date != date:
-        gone, come = before, after
-    counts = [Count(code, held.date, -1) for code in sorted(gone)] if held else []
-    return counts + [Count(code, date, 1) for code in sorted(come)]
+        gone, stay, come = before, set(), after
+    counts = [Count(code, held.date, -1, -had) for code in sorted(gone)] if held else []
+    counts += [Count(code, date, 1, has) for code in sorted(come)]
+    return counts + [Count(code, date, 0, has - had) for code in sorted(stay) if has != had]
+
+
+def _purchased(lines: Iterable[HeldLine]) -> set[str]:
+    return {line.stock_code for line in lines if line.quantity > 0}
 
 
 def baskets(history: CustomerHistory) -> list[Basket]:

@@ -1,8 +1,9 @@
 """ItemState: what is known of an item now; pure functions, each O(1) an event.
 
-Two kinds of change. ``count``: an invoice holds the item (once an invoice, however many lines and deliveries); the
-demand at several half-lives is kept decayed to ``touched``. ``observe``: a purchase line was delivered, which only ever
-raises a greatest or lowers a smallest value. Both commute, so any order ends in the same state but for float rounding.
+Two kinds of change. ``count``: an invoice holds the item (once an invoice, however many lines and deliveries); demand
+and shares at several half-lives are kept decayed to ``touched``. ``observe``: a purchase line was delivered, which only
+ever raises a greatest or lowers a smallest value. Both commute, so any order ends in the same state but for float
+rounding.
 ``scripts/items.lua`` does the same in Redis; a parity test holds the two together.
 """
 
@@ -13,6 +14,9 @@ from state.dates import DAY
 HALF_LIVES = (1.0, 3.0, 7.0, 14.0, 21.0, 30.0)
 """Half-lives of demand, in days."""
 
+SHARE_HALF_LIVES = (3.0, 7.0, 30.0)
+"""Half-lives of shares, in days."""
+
 
 class ItemState(msgspec.Struct, frozen=True):
     """What is known of one item. Dates are seconds since 1970.
@@ -20,6 +24,8 @@ class ItemState(msgspec.Struct, frozen=True):
     ``demand``: one value a half-life, each purchase counting 0.5^(days ago / half-life) as of ``touched``, the greatest
     date seen. ``sold``: baskets that ever held it. ``first`` and ``last``: smallest and greatest purchase date.
     ``price`` and ``description`` are those of the newest purchase (ties: the larger), with their dates.
+    ``shares``: as demand, at ``SHARE_HALF_LIVES``, but each purchase counting 1 / √k where its invoice has k distinct
+    purchased stock codes, so that a large invoice does not outvote many small ones: it counts √k in all, not k.
     """
 
     stock_code: str
@@ -32,13 +38,19 @@ class ItemState(msgspec.Struct, frozen=True):
     price_date: int
     description: str | None = None
     description_date: int = 0
+    shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)
 
 
 def sell(
-    state: ItemState | None, stock_code: str, date: int, price: float, description: str | None = None
+    state: ItemState | None,
+    stock_code: str,
+    date: int,
+    price: float,
+    description: str | None = None,
+    share: float = 1.0,
 ) -> ItemState:
-    """The state after one more basket with the item: ``observe``, then ``count``."""
-    return count(observe(state, stock_code, date, price, description), date, 1)
+    """The state after one more basket with the item: ``observe``, then ``count``; a basket of it alone has share 1."""
+    return count(observe(state, stock_code, date, price, description), date, 1, share)
 
 
 def observe(
@@ -59,23 +71,41 @@ def observe(
     if date < state.first:
         state = msgspec.structs.replace(state, first=date)
     if date > state.last:
-        state = msgspec.structs.replace(state, last=date, touched=date, demand=demand_at(state, date))
+        state = msgspec.structs.replace(
+            state, last=date, touched=date, demand=demand_at(state, date), shares=shares_at(state, date)
+        )
     return state
 
 
-def count(state: ItemState, date: int, times: int) -> ItemState:
-    """The state after the item counts ``times`` (1, or -1 to take a count back) at a date already observed."""
+def count(state: ItemState, date: int, times: int, share: float) -> ItemState:
+    """The state after the item counts ``times`` (1, -1 to take a count back, or 0) at a date already observed.
+
+    ``share`` is what its shares gain there: 1 / √k of an invoice of k stock codes, less what was counted of it before.
+    """
+    elapsed = state.touched - date
     demand = tuple(
-        value + times * _fading(state.touched - date, half_life)
-        for value, half_life in zip(state.demand, HALF_LIVES, strict=True)
+        value + times * _fading(elapsed, half_life) for value, half_life in zip(state.demand, HALF_LIVES, strict=True)
     )
-    return msgspec.structs.replace(state, demand=demand, sold=state.sold + times)
+    shares = tuple(
+        value + share * _fading(elapsed, half_life)
+        for value, half_life in zip(state.shares, SHARE_HALF_LIVES, strict=True)
+    )
+    return msgspec.structs.replace(state, demand=demand, sold=state.sold + times, shares=shares)
 
 
 def demand_at(state: ItemState, now: int) -> tuple[float, ...]:
     """Demand at each half-life as of ``now``; a ``now`` before ``touched`` gives the demand as it stands."""
-    elapsed = max(0, now - state.touched)
-    return tuple(value * _fading(elapsed, half_life) for value, half_life in zip(state.demand, HALF_LIVES, strict=True))
+    return _faded(state.demand, HALF_LIVES, now - state.touched)
+
+
+def shares_at(state: ItemState, now: int) -> tuple[float, ...]:
+    """Shares at each of ``SHARE_HALF_LIVES`` as of ``now``; a ``now`` before ``touched`` gives them as they stand."""
+    return _faded(state.shares, SHARE_HALF_LIVES, now - state.touched)
+
+
+def _faded(values: tuple[float, ...], half_lives: tuple[float, ...], seconds: int) -> tuple[float, ...]:
+    elapsed = max(0, seconds)
+    return tuple(value * _fading(elapsed, half_life) for value, half_life in zip(values, half_lives, strict=True))
 
 
 def _fading(seconds: int, half_life: float) -> float:

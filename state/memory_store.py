@@ -146,8 +146,8 @@ class MemoryStore:
                 items[line.stock_code] = observe(
                     state, line.stock_code, invoice.date, line.unit_price, line.description
                 )
-        for code, date, times in taken.counts:
-            items[code] = count(items.get(code) or self._items[code], date, times)
+        for code, date, times, share in taken.counts:
+            items[code] = count(items.get(code) or self._items[code], date, times, share)
 
     def _keep(self, items: dict[str, ItemState]) -> None:
         changed = {code: state for code, state in items.items() if state != self._items.get(code)}

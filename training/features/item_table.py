@@ -1,8 +1,8 @@
 """ItemTable: what is known of every item now, as numpy columns, for training and service alike.
 
-Rows are given out in order of first sight and never move, so a row number stays valid while the table lives. Demand is
-held scaled to one common reference date, so that an event costs O(its lines) and reading the whole table is one
-multiplication, whatever the time between: ``demand = held × 0.5 ** ((now − reference) / half-life)``.
+Rows are given out in order of first sight and never move, so a row number stays valid while the table lives. Demand and
+shares are held scaled to one common reference date, so that an event costs O(its lines) and reading the whole table is
+one multiplication, whatever the time between: ``demand = held × 0.5 ** ((now − reference) / half-life)``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from state.dates import DAY
 from state.invoice import Line
-from state.items import HALF_LIVES, ItemState
+from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
 
-_HALF_LIFE_SECONDS = np.asarray(HALF_LIVES, dtype=np.float64) * DAY
-_REBASE_AFTER = int(256 * DAY * min(HALF_LIVES))
+_DEMAND = slice(0, len(HALF_LIVES))
+_SHARES = slice(len(HALF_LIVES), len(HALF_LIVES) + len(SHARE_HALF_LIVES))
+_HALF_LIFE_SECONDS = np.asarray(HALF_LIVES + SHARE_HALF_LIVES, dtype=np.float64) * DAY
+_REBASE_AFTER = int(256 * DAY * min(HALF_LIVES + SHARE_HALF_LIVES))
 """The reference moves once a sale lies this far behind it: 2 ** 256 is well inside what a float64 holds."""
 
 _NEVER = -(2**62)
@@ -75,15 +77,21 @@ class ItemTable:
 
         A ``now`` before the newest sale gives the demand as of that sale: what came after is not taken out.
         """
-        held = self._demand[: len(self.codes)]
-        return (held * np.exp2(-_halvings(self._reference, max(now, self._newest)))).astype(np.float32)
+        return self._faded(_DEMAND, now)
+
+    def shares(self, now: int) -> NDArray[np.float32]:
+        """Decayed shares as of ``now``, float32 ``[items, half-lives]``, in the order of ``SHARE_HALF_LIVES``.
+
+        Each basket counts 1 / √(its distinct stock codes) instead of 1; otherwise as ``demand``.
+        """
+        return self._faded(_SHARES, now)
 
     def sell(self, lines: Sequence[Line], date: int) -> None:
-        """Count the purchase lines of one invoice: each stock code once, however many lines it has.
+        """Count the purchase lines of one whole invoice: each stock code once, however many lines it has.
 
-        Returns (negative quantities) are passed over. Ends as ``state.items.sell`` once a stock code does, but for
-        float rounding: price (ties: the larger) and description (ties: the larger text) are those of the newest date,
-        in whatever order invoices come.
+        Returns (negative quantities) are passed over. Ends as ``state.items.sell`` once a stock code does, with share
+        1 / √(distinct stock codes purchased), but for float rounding: price (ties: the larger) and description (ties:
+        the larger text) are those of the newest date, in whatever order invoices come.
         """
         bought = [line for line in lines if line.quantity > 0]
         if not bought:
@@ -98,7 +106,9 @@ class ItemTable:
             np.fromiter((line.unit_price for line in bought), np.float64, len(bought)),
         )
 
-        self._demand[unique] += np.exp2(_halvings(self._reference, date))
+        once = np.exp2(_halvings(self._reference, date))
+        once[_SHARES] /= np.sqrt(len(unique))
+        self._held[unique] += once
         self._sold[unique] += 1
         self._first[unique] = np.minimum(self._first[unique], date)
         self._last[unique] = np.maximum(self._last[unique], date)
@@ -115,7 +125,7 @@ class ItemTable:
         for state in states:
             self._move_reference(state.touched)
             row = self._row(state.stock_code)
-            self._demand[row] = np.asarray(state.demand) * np.exp2(_halvings(self._reference, state.touched))
+            self._held[row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.touched))
             self._first[row] = state.first
             self._last[row] = state.last
             self._sold[row] = state.sold
@@ -123,6 +133,11 @@ class ItemTable:
             self._price_date[row] = state.price_date
             self._set_description(row, state.description)
             self._description_date[row] = state.description_date
+
+    def _faded(self, columns: slice, now: int) -> NDArray[np.float32]:
+        held = self._held[: len(self.codes), columns]
+        halvings = _halvings(self._reference, max(now, self._newest))[columns]
+        return (held * np.exp2(-halvings)).astype(np.float32)
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
         if text is None:
@@ -151,11 +166,11 @@ class ItemTable:
     def _move_reference(self, date: int) -> None:
         self._newest = max(self._newest, date)
         if date - self._reference > _REBASE_AFTER:
-            self._demand *= np.exp2(-_halvings(self._reference, date))
+            self._held *= np.exp2(-_halvings(self._reference, date))
             self._reference = date
 
     def _allocate(self, capacity: int) -> None:
-        self._demand = np.zeros((capacity, len(HALF_LIVES)), np.float64)
+        self._held = np.zeros((capacity, len(_HALF_LIFE_SECONDS)), np.float64)
         self._first = np.full(capacity, -_NEVER, np.int64)
         self._last = np.full(capacity, _NEVER, np.int64)
         self._sold = np.zeros(capacity, np.int64)
@@ -166,7 +181,7 @@ class ItemTable:
 
     def _grow(self) -> None:
         held = (
-            self._demand,
+            self._held,
             self._first,
             self._last,
             self._sold,
@@ -178,7 +193,7 @@ class ItemTable:
         size = len(self._sold)
         self._allocate(2 * size)
         grown = (
-            self._demand,
+            self._held,
             self._first,
             self._last,
             self._sold,
@@ -192,7 +207,7 @@ class ItemTable:
 
 
 def _halvings(since: int, until: int) -> NDArray[np.float64]:
-    """Half-lives gone by between two dates, one value a half-life, float64 ``[half-lives]``.
+    """Half-lives gone by between two dates, float64 ``[half-lives]``: those of demand, then those of shares.
 
     At most ±1,000, where 2 to the power of it is as good as 0 or still finite.
     """

@@ -1,52 +1,76 @@
 """The item table against the one item that ``state.items`` knows."""
 
+import math
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from state.dates import DAY
 from state.invoice import Line
-from state.items import ItemState, demand_at, sell
+from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, demand_at, sell, shares_at
 from training.features.item_table import ItemTable
 
+Sale = tuple[str, int, float]
+
 sales = st.lists(
-    st.tuples(st.sampled_from("abc"), st.integers(-800 * DAY, 800 * DAY), st.sampled_from([0.5, 1.25, 9.0])),
+    st.tuples(
+        st.text("abcd", min_size=1, max_size=5), st.integers(-800 * DAY, 800 * DAY), st.sampled_from([0.5, 1.25, 9.0])
+    ),
     min_size=1,
     max_size=12,
 )
+"""Invoices, as (stock codes of one letter, with repetitions; date; price of all)."""
 
 
-def _states(events: list[tuple[str, int, float]]) -> dict[str, ItemState]:
+def _states(events: list[Sale]) -> dict[str, ItemState]:
     states: dict[str, ItemState] = {}
-    for code, date, price in events:
-        states[code] = sell(states.get(code), code, date, price, f"{code} at {price}")
+    for codes, date, price in events:
+        share = 1.0 / math.sqrt(len(set(codes)))
+        for code in set(codes):
+            states[code] = sell(states.get(code), code, date, price, f"{code} at {price}", share)
     return states
 
 
 @given(sales, st.integers(0, 900))
-def test_selling_is_what_the_state_of_an_item_says(events: list[tuple[str, int, float]], days: int) -> None:
+def test_selling_is_what_the_state_of_an_item_says(events: list[Sale], days: int) -> None:
     table = ItemTable()
-    for code, date, price in events:
-        table.sell([Line(code, 1000, price, f"{code} at {price}")], date)
+    for codes, date, price in events:
+        table.sell([Line(code, 1000, price, f"{code} at {price}") for code in codes], date)
     _same(table, _states(events), max(date for _, date, _ in events) + days * DAY)
 
 
 @given(sales, sales, st.integers(0, 900))
-def test_states_of_any_date_can_be_taken_over(
-    before: list[tuple[str, int, float]], after: list[tuple[str, int, float]], days: int
-) -> None:
+def test_states_of_any_date_can_be_taken_over(before: list[Sale], after: list[Sale], days: int) -> None:
     table = ItemTable(_states(before).values())
     now_known = _states(before + after)
     table.update(now_known.values())
     _same(table, now_known, max(date for _, date, _ in before + after) + days * DAY)
 
 
+def test_an_invoice_of_four_items_gives_each_half_a_share() -> None:
+    table = ItemTable()
+    table.sell([Line(code, 1000, 1.0) for code in "abbcd"] + [Line("returned", -1000, 1.0)], 0)
+    table.sell([Line("a", 1000, 1.0)], 7 * DAY)
+    shares = table.shares(7 * DAY)[:, SHARE_HALF_LIVES.index(7.0)]
+    assert table.codes == ["a", "b", "c", "d"]
+    assert shares.tolist() == pytest.approx([1.25, 0.25, 0.25, 0.25])
+    assert table.shares(0).shape == (4, len(SHARE_HALF_LIVES))
+
+
+def test_an_item_without_shares_starts_at_none() -> None:
+    table = ItemTable([ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)])
+    assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]
+
+
 def _same(table: ItemTable, states: dict[str, ItemState], now: int) -> None:
     assert set(table.codes) == set(states)
-    demand = table.demand(now)
+    demand, shares = table.demand(now), table.shares(now)
     for code, state in states.items():
         row = table.rows[code]
         np.testing.assert_allclose(demand[row], demand_at(state, now), rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(shares[row], shares_at(state, now), rtol=1e-5, atol=1e-30)
         assert (table.sold[row], table.first[row], table.last[row]) == (state.sold, state.first, state.last)
         assert table.price[row] == state.price
         assert table.description(code) == state.description

@@ -1,6 +1,7 @@
 """The rules for facts and views, worked by hand."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given, settings
@@ -161,17 +162,28 @@ def test_a_smaller_window_lets_go_at_the_next_change() -> None:
 
 def test_demand_counts_a_code_once_an_invoice_at_the_invoices_date() -> None:
     first = take(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("A", 2), buy("B", -1)), 100)
-    assert first.counts == [Count("A", 9, 1)]
+    assert first.counts == [Count("A", 9, 1, 1.0)]
     again = take(first.history, invoice("1", 9, buy("A", 3), buy("C", 1)), 100)
-    assert again.counts == [Count("C", 9, 1)]
+    half = 1.0 / math.sqrt(2.0)
+    assert again.counts == [Count("C", 9, 1, half), Count("A", 9, 0, half - 1.0)]
     earlier = take(again.history, invoice("1", 4, buy("B", -1)), 100)
-    assert earlier.counts == [Count("A", 9, -1), Count("C", 9, -1), Count("A", 4, 1), Count("C", 4, 1)]
+    back, there = [Count(code, 9, -1, -half) for code in "AC"], [Count(code, 4, 1, half) for code in "AC"]
+    assert earlier.counts == back + there
+    grown = take(again.history, invoice("1", 4, buy("D", 1)), 100)
+    assert grown.counts == back + [Count(code, 4, 1, 1.0 / math.sqrt(3.0)) for code in "ACD"]
 
 
 def test_demand_follows_a_corrected_line() -> None:
     first = take(CustomerHistory("c"), invoice("1", 9, buy("B", 1, line_id="x")), 100)
     corrected = take(first.history, invoice("1", 9, buy("A", 1, line_id="x")), 100)
-    assert corrected.counts == [Count("B", 9, -1), Count("A", 9, 1)]
+    assert corrected.counts == [Count("B", 9, -1, -1.0), Count("A", 9, 1, 1.0)]
+    returned = take(first.history, invoice("1", 9, buy("B", -1, line_id="x")), 100)
+    assert returned.counts == [Count("B", 9, -1, -1.0)]
+
+
+def test_a_repeated_code_leaves_the_shares_of_its_invoice() -> None:
+    first = take(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("B", 1)), 100)
+    assert take(first.history, invoice("1", 9, buy("A", 2), buy("C", -1)), 100).counts == []
 
 
 def test_the_canonical_form() -> None:

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state import DAY, HALF_LIVES, ItemState, count, demand_at, observe, sell
+from state import DAY, HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, observe, sell, shares_at
 
 
 def test_a_first_sale() -> None:
     state = sell(None, "A", 100, 0.85, "TEA")
-    assert state == ItemState("A", 100, (1.0,) * len(HALF_LIVES), 1, 100, 100, 0.85, 100, "TEA", 100)
+    shares = (1.0,) * len(SHARE_HALF_LIVES)
+    assert state == ItemState("A", 100, (1.0,) * len(HALF_LIVES), 1, 100, 100, 0.85, 100, "TEA", 100, shares)
 
 
 def test_demand_halves_in_a_half_life() -> None:
@@ -20,6 +21,22 @@ def test_demand_halves_in_a_half_life() -> None:
         assert demand_at(state, round(half_life * DAY))[place] == pytest.approx(0.5)
         assert demand_at(state, round(3 * half_life * DAY))[place] == pytest.approx(0.125)
     assert demand_at(state, -DAY) == state.demand  # what came after is not taken out
+
+
+def test_shares_halve_in_a_half_life_and_leave_demand() -> None:
+    state = sell(None, "A", 0, 1.0, share=0.5)
+    for place, half_life in enumerate(SHARE_HALF_LIVES):
+        assert shares_at(state, round(half_life * DAY))[place] == pytest.approx(0.25)
+    assert shares_at(state, -DAY) == state.shares == (0.5,) * len(SHARE_HALF_LIVES)
+    assert (state.demand, state.sold) == ((1.0,) * len(HALF_LIVES), 1)
+
+
+def test_a_share_that_changes_counts_no_basket() -> None:
+    week = SHARE_HALF_LIVES.index(7.0)
+    sold = sell(sell(None, "A", 7 * DAY, 1.0), "A", 0, 1.0, share=1.0)
+    state = count(sold, 0, 0, 0.5 - 1.0)  # the older invoice turned out to have four items
+    assert state.shares[week] == pytest.approx(1.25)
+    assert (state.demand, state.sold) == (sold.demand, 2)
 
 
 def test_a_newer_sale_fades_what_was_and_an_older_one_adds_what_is_left_of_it() -> None:
@@ -33,8 +50,9 @@ def test_a_newer_sale_fades_what_was_and_an_older_one_adds_what_is_left_of_it() 
 
 def test_a_count_taken_back_leaves_what_was_before() -> None:
     before = sell(None, "A", 5 * DAY, 1.0)
-    after = count(sell(before, "A", 2 * DAY, 1.0), 2 * DAY, -1)
+    after = count(sell(before, "A", 2 * DAY, 1.0), 2 * DAY, -1, -1.0)
     assert after.demand == pytest.approx(before.demand)
+    assert after.shares == pytest.approx(before.shares)
     assert after.sold == 1
 
 
@@ -44,6 +62,7 @@ def test_another_delivery_of_a_line_counts_nothing() -> None:
     seen = observe(state, "A", 200, 0.85, "TEA")
     assert (seen.sold, seen.last, seen.price_date) == (1, 200, 200)
     assert demand_at(seen, 300) == pytest.approx(demand_at(state, 300))
+    assert shares_at(seen, 300) == pytest.approx(shares_at(state, 300))
 
 
 def test_of_two_prices_or_descriptions_the_newest_holds_and_of_one_date_the_larger() -> None:
@@ -67,6 +86,7 @@ SALES = st.lists(
         st.integers(0, 400).map(lambda days: days * DAY),
         st.sampled_from([1.0, 2.0]),
         st.sampled_from([None, "A", "B"]),
+        st.sampled_from([1.0, 0.5, 0.1]),
     ),
     min_size=1,
     max_size=8,
@@ -75,12 +95,12 @@ SALES = st.lists(
 
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(SALES, st.randoms(use_true_random=False))
-def test_any_order_ends_in_the_same_state(sales: list[tuple[int, float, str | None]], random: Random) -> None:
+def test_any_order_ends_in_the_same_state(sales: list[tuple[int, float, str | None, float]], random: Random) -> None:
     states = []
     for _ in range(2):
         state = None
-        for date, price, description in sales:
-            state = sell(state, "A", date, price, description)
+        for date, price, description, share in sales:
+            state = sell(state, "A", date, price, description, share)
         assert state is not None
         states.append(state)
         random.shuffle(sales)
@@ -88,6 +108,14 @@ def test_any_order_ends_in_the_same_state(sales: list[tuple[int, float, str | No
     assert one.demand == pytest.approx(other.demand, rel=1e-9)
     assert (one.sold, one.first, one.last, one.touched) == (other.sold, other.first, other.last, other.touched)
     assert (one.price, one.price_date, one.description) == (other.price, other.price_date, other.description)
-    newest = max(date for date, _, _ in sales)
-    expected = [sum(0.5 ** ((newest - date) / DAY / half_life) for date, _, _ in sales) for half_life in HALF_LIVES]
+    newest = max(date for date, *_ in sales)
+    ages = [(newest - date) / DAY for date, *_ in sales]
+    expected = [sum(0.5 ** (days / half_life) for days in ages) for half_life in HALF_LIVES]
     assert one.demand == pytest.approx(expected, rel=1e-9)
+    weights = [share for *_, share in sales]
+    expected = [
+        sum(share * 0.5 ** (days / half_life) for share, days in zip(weights, ages, strict=True))
+        for half_life in SHARE_HALF_LIVES
+    ]
+    assert one.shares == pytest.approx(expected, rel=1e-9)
+    assert other.shares == pytest.approx(expected, rel=1e-9)
