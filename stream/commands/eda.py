@@ -48,7 +48,7 @@ def eda(
     with Bars() as bars:
         bars("reading")
         table = datasets.load(path, timezone=settings.timezone)
-        page = explore(table, settings, name=path.name, progress=bars("exploring"))
+        page = explore(table, settings, name=path.resolve().name, progress=bars("exploring"))
     html = render(page).encode()
     output.write_bytes(html)
     saved = save_pictures(page, folder)
