@@ -6,14 +6,17 @@ EASE learns item-to-item weights, TIFU-KNN and UP-CF the vectors of all customer
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from state.dates import DAY
+from state.history import CustomerHistory
 from state.invoice import Invoice
 from training.data.walk import Replay, is_purchase, walk
 from training.errors import TooLittleData, UnknownModel
+from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
 from training.models.model import Progress, quiet
 from training.serving.baseline_formulas import FORMULAS
@@ -227,8 +230,18 @@ def related_items(invoices: Sequence[Invoice], until: int) -> Related:
     return Related(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
 
 
+class Ranks(Protocol):
+    """What is needed of a scorer to fit its calibration."""
+
+    def rank(
+        self, history: CustomerHistory, items: ItemTable, now: int, k: int
+    ) -> tuple[list[str], NDArray[np.float64], int]:
+        """Stock codes, best first, their scores, and the number of baskets."""
+        ...
+
+
 def fit_calibrations(
-    scorers: Mapping[str, BaselineScorer], invoices: Sequence[Invoice], start: int, end: int, window: int
+    scorers: Mapping[str, Ranks], invoices: Sequence[Invoice], start: int, end: int, window: int
 ) -> dict[str, Calibration | None]:
     """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
 

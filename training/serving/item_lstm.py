@@ -91,7 +91,9 @@ class ItemLstmScorer:
             predictions.extend(self._predict(histories[start : start + AT_ONCE], items, now, k))
         return predictions
 
-    def rank(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> tuple[list[str], Any, int]:
+    def rank(
+        self, history: CustomerHistory, items: ItemTable, now: int, k: int
+    ) -> tuple[list[str], NDArray[np.float64], int]:
         """Stock codes, best first, their shares of the softmax, and the number of baskets: for a calibration.
 
         Nothing for a customer of whom it knows no item.

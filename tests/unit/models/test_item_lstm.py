@@ -197,6 +197,23 @@ def test_text_vectors_of_the_hub(tmp_path: Path) -> None:
     assert np.array_equal(loaded.scores([[ITEMS[0]]]), fitted.scorer.scores([[ITEMS[0]]]))
 
 
+def test_a_shop_without_descriptions() -> None:
+    mute = [
+        Invoice(each.invoice_no, each.customer_id, each.date, tuple(Line(*_content(line)) for line in each.lines))
+        for each in LOG
+    ]
+    scorer = TextLstm(encoder="offline", epochs=2).fit(mute, until=UNTIL, seed=3).scorer
+    replay = Replay(window=100)
+    for each in mute[:300]:
+        replay.apply(each)
+    candidates = scorer.predict(list(replay.histories.values()), replay.items, UNTIL, 10)[0].candidates
+    assert len(candidates) == 10
+
+
+def _content(line: Line) -> tuple[str, int, float]:
+    return line.stock_code, line.quantity, line.unit_price
+
+
 def test_the_setting_names_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXTBASKET_TEXT_ENCODER", str(tmp_path / "nowhere"))
     monkeypatch.setenv("NEXTBASKET_CACHE", str(tmp_path))

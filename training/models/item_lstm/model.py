@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import keras
 import numpy as np
@@ -20,7 +19,6 @@ from training.models.item_lstm.fitting import Schedule, fit_network
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import most_bought, sequences, windows
 from training.models.model import Curves, Progress, quiet
-from training.serving.baseline_scorers import BaselineScorer
 from training.serving.item_lstm import STEPS, ItemLstmScorer
 from training.serving.item_lstm_network import Floats, NumpyItemNetwork
 from training.serving.returns import Returns, gaps
@@ -143,7 +141,6 @@ class ItemLstm:
             returns=Returns.fit(gaps(purchases, until)),
             text=text,
         )
-        ranks = {self.name: cast(BaselineScorer, scorer)}  # all that is asked of it is to rank
-        fitted = fit_calibrations(ranks, invoices, cut, until, self._window)[self.name]
+        fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]
         scorer.calibration = fitted or scorer.calibration
         return scorer
