@@ -22,7 +22,7 @@ def main(registry: Path, stream: int) -> None:
     """Fit on what lies before the last ``stream`` invoices."""
     past = workload(load_settings(), past=PAST, stream=stream).past
     until = past[-1].date + 1
-    fitted = make_model("basket_lstm", epochs=1, max_examples=EXAMPLES).fit(past, until=until, seed=7)
+    fitted = make_model("basket_lstm", epochs=1, max_examples=EXAMPLES, whole=False).fit(past, until=until, seed=7)
     now = datetime.now(UTC)
     target = Registry(str(registry))
     with tempfile.TemporaryDirectory() as folder:

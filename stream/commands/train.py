@@ -33,6 +33,9 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the data; the model's own unless given.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for the loss of every epoch: tensorboard --logdir FOLDER shows it.")
+    ] = None,
     judge_days: Annotated[int, typer.Option(min=1, help="Judge on the last days, this many.")] = 28,
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Fit a promoted model once more, with the days it was judged on.")
@@ -41,14 +44,15 @@ def train(
     """Train a model, compare it with the one that serves and with baselines, publish it, promote it if it is better.
 
     Reads the table and, where NEXTBASKET_KAFKA_BROKERS is set, the topic of invoices. Exit code 1 where nothing was
-    promoted.
+    promoted. A training that is broken off (Ctrl-C) is kept in NEXTBASKET_CACHE after every epoch, and the same command
+    goes on from there.
 
     Example: nextbasket train --data online_retail.xlsx --until 2011-11-09
     """
     from state.settings import load_settings
     from stream.logs import configure_logging
     from training.evaluation.split import moment
-    from training.models import make_model
+    from training.models import make_model, options_of
     from training.trainer import Plan
 
     settings = load_settings()
@@ -56,7 +60,14 @@ def train(
     if pause is not None or "log_level" in settings.model_fields_set:  # people read what is printed, not a log
         configure_logging(settings)
     before = None if until is None else moment(until, settings.timezone)
-    options: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    asked: dict[str, Any] = {"epochs": epochs, "tensorboard": tensorboard}
+    taken = options_of(make_model(model))  # a wrong name ends here, not after the data was read
+    for option, value in asked.items():
+        if value is not None and option not in taken:
+            raise Failure(f"The model {model} has no {option}; leave --{option} out.", ExitCode.USAGE)
+    options = {option: value for option, value in asked.items() if value is not None}
+    if "keep" in taken:
+        options["keep"] = settings.cache / "training"
     plan = Plan(
         model=model,
         options=options,
@@ -65,10 +76,6 @@ def train(
         judge_days=judge_days,
         refit=refit,
     )
-    try:
-        make_model(model, **options)  # a wrong name or option ends here, not after the data was read
-    except TypeError:
-        raise Failure(f"The model {model} has no epochs; leave --epochs out.", ExitCode.USAGE) from None
     if pause is None:
         if _round(settings, data, before, plan).promoted is None:
             raise typer.Exit(ExitCode.NEGATIVE)

@@ -1,6 +1,5 @@
 """What is compared: models, and variants of them, written as ``basket_lstm`` and ``basket_lstm:without=text``."""
 
-import inspect
 from typing import NamedTuple
 
 from training.errors import UnknownModel
@@ -46,7 +45,7 @@ def make(variant: Variant, *, epochs: int | None = None) -> Model:
     plain = make_model(variant.model)
     if not variant.options and epochs is None:
         return plain
-    taken = [name for name in inspect.signature(type(plain)).parameters if name != "name"]
+    taken = options_of(plain)
     options: dict[str, Value] = dict(variant.options)
     for option in options:
         if option not in taken:

@@ -1,6 +1,7 @@
 """Models by name. Nothing is imported before it is made: a listing must not cost TensorFlow."""
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -101,3 +102,8 @@ def make_model(name: str, **options: Any) -> Model:
     """
     check_name(name)
     return MODELS[name](**options)
+
+
+def options_of(model: Model) -> list[str]:
+    """Names of the options that ``make_model`` takes for a model."""
+    return [name for name in inspect.signature(type(model)).parameters if name != "name"]

@@ -61,6 +61,7 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
     [
         (["--model", "crystal_ball"], ExitCode.USAGE, "There is no model 'crystal_ball'"),
         (["--model", "count_demand", "--epochs", "3"], ExitCode.USAGE, "has no epochs"),
+        (["--model", "count_demand", "--tensorboard", "runs"], ExitCode.USAGE, "has no tensorboard"),
         (["--model", "count_demand", "--every", "often"], ExitCode.USAGE, "'often' is no duration"),
         (["--model", "count_demand", "--until", "then"], ExitCode.USAGE, "'then' is no date"),
         (["--model", "count_demand", "--until", "2001-01-01"], ExitCode.DATA, "Nothing was bought before"),

@@ -257,7 +257,7 @@ def test_what_cannot_be_left_out_is_said() -> None:
 
 
 def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
-    fitted = BasketLstm(epochs=2, max_examples=200, curves=tmp_path).fit(LOG, until=UNTIL, seed=3)
+    fitted = BasketLstm(epochs=2, max_examples=200, tensorboard=tmp_path).fit(LOG, until=UNTIL, seed=3)
 
     assert [len(values) for values in fitted.curves.values()] == [2, 2]
     for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):

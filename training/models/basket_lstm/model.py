@@ -108,7 +108,7 @@ class BasketLstm:
         whole: bool = True,
         without: str = "",
         keep: Path | None = None,
-        curves: Path | None = None,
+        tensorboard: Path | None = None,
     ) -> None:
         """Choose how long to train.
 
@@ -121,7 +121,7 @@ class BasketLstm:
                 as long.
             without: Leave inputs out, to see what they are worth: names of ``GROUPS`` with + between.
             keep: Folder in which a training that is broken off is kept, and from which the next one goes on.
-            curves: Folder for TensorBoard.
+            tensorboard: Folder for the loss of every epoch.
 
         Raises:
             UnknownModel: ``without`` names no group of inputs.
@@ -134,7 +134,7 @@ class BasketLstm:
         self._without = without
         self._left_out = left_out(without)
         self._keep = keep
-        self._curves = curves
+        self._tensorboard = tensorboard
         self._limits = Limits()
         self._parts: list[Kept] = []
 
@@ -197,7 +197,7 @@ class BasketLstm:
         kept = None if self._keep is None else Kept(self._keep, what)
         if kept is not None:
             self._parts.append(kept)
-        watch = None if self._curves is None else board(self._curves / ("choosing" if held else "whole"))
+        watch = None if self._tensorboard is None else board(self._tensorboard / ("choosing" if held else "whole"))
         curves = fit_network(
             network, learnt, held, schedule, np.random.default_rng(seed), progress, watch=watch, kept=kept
         )
