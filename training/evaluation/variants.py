@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from training.errors import UnknownModel
-from training.models import check_name, installed, make_model
+from training.models import check_name, installed, make_model, options_of
 from training.models.model import Model
 
 Value = int | float | str

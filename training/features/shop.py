@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from state.dates import DAY
-from state.items import HALF_LIVES
+from state.items import HALF_LIVES, SHARE_HALF_LIVES
 from training.features.item_table import ItemTable
 from training.features.past import Floats, Ints
 
@@ -13,6 +13,7 @@ DEMAND_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0)
 """Half-lives whose demand is an input."""
 DEMAND_INPUTS = (
     *(f"demand_{days:g}" for days in DEMAND_DAYS),
+    *(f"share_{days:g}" for days in SHARE_HALF_LIVES),
     "demand_ever",
     "trend_3_over_14",
     "trend_7_over_30",
@@ -58,6 +59,10 @@ class Shop(NamedTuple):
         column = {half_life: logs[:, number] for number, half_life in enumerate(HALF_LIVES)}
         ever = np.log1p(sold)
         columns = [column[days] - (column[days].max() if size else 0.0) for days in DEMAND_DAYS]
+        shares = np.zeros((size, len(SHARE_HALF_LIVES)), np.float32)
+        shares[:known] = items.shares(now)
+        log_shares = np.log(_SMALLEST + shares)
+        columns += list((log_shares - log_shares.max(axis=0)).T) if size else list(log_shares.T)
         columns += [ever - (ever.max() if size else 0.0)]
         columns += [column[3.0] - column[14.0], column[7.0] - column[30.0]]
         columns += [np.log1p(age), np.log1p(idle), log_price]
