@@ -15,7 +15,18 @@ from typing import Any
 from training.errors import UnknownModel
 from training.models.model import Fitted, Model, Progress, quiet
 
-__all__ = ["BASELINES", "MODELS", "Fitted", "Model", "Progress", "check_name", "installed", "make_model", "options_of", "quiet"]
+__all__ = [
+    "BASELINES",
+    "MODELS",
+    "Fitted",
+    "Model",
+    "Progress",
+    "check_name",
+    "installed",
+    "make_model",
+    "options_of",
+    "quiet",
+]
 
 
 def _make(target: str, name: str, **options: Any) -> Model:
