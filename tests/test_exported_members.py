@@ -28,7 +28,7 @@ EXPORTS = {
         ItemTable Knowledge Limits View build_view
     """,
     "training.models": """
-        BASELINES MODELS Fitted Model Progress check_name installed make_model quiet
+        BASELINES MODELS Fitted Model Progress check_name installed make_model options_of quiet
     """,
     "training.models.basket_lstm": """
         BasketLstm FittedBasketLstm
