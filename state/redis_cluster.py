@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from state.items import HALF_LIVES
+from state.items import HALF_LIVES, SHARE_HALF_LIVES
 from state.redis_client import translated
 from state.redis_layout import Answer, Keys, pack, read_one_answer
 from state.redis_scripts import Script
@@ -77,7 +77,8 @@ class ClusterWriter:
         markers = [self._keys.done(customer_id) for customer_id, _ in waiting]
         entries = [b"".join(outbox[::2]) for _, outbox in waiting]
         with translated():
-            self._drain_items(self._client, [*self._keys.items, *markers], pack(HALF_LIVES), *entries)
+            half_lives = pack((HALF_LIVES, SHARE_HALF_LIVES))
+            self._drain_items(self._client, [*self._keys.items, *markers], half_lives, *entries)
             self._trim(waiting)
             with self._client.pipeline() as expiries:
                 for marker in markers:

@@ -9,7 +9,7 @@ import msgspec
 from state.errors import StoreRefused
 from state.history import CustomerHistory, HeldInvoice, HeldLine, line_text
 from state.invoice import Invoice
-from state.items import ItemState
+from state.items import SHARE_HALF_LIVES, ItemState
 from state.recommendation import Recommendation
 from state.store import Standing, standing_of
 
@@ -108,6 +108,7 @@ class _Item(msgspec.Struct, array_like=True):
     price_date: int
     description: str
     description_date: int
+    shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)  # missing in what was kept before there were shares
 
 
 pack = msgspec.msgpack.Encoder().encode
@@ -158,6 +159,7 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
         price_date=item.price_date,
         description=item.description or None,
         description_date=item.description_date,
+        shares=item.shares,
     )
 
 

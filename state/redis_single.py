@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from state.items import HALF_LIVES
+from state.items import HALF_LIVES, SHARE_HALF_LIVES
 from state.redis_client import translated
 from state.redis_layout import Answer, Keys, pack, read_answer
 from state.redis_scripts import Script
@@ -24,7 +24,7 @@ class SingleWriter:
     def apply(self, customers: Sequence[tuple[str, Events]], clock_ms: int) -> Answer:
         """Takes the events of some customers in."""
         names = [*self._keys.items, *self._both(customer_id for customer_id, _ in customers)]
-        batch = pack((*self._bounds, clock_ms, HALF_LIVES, [events for _, events in customers]))
+        batch = pack((*self._bounds, clock_ms, (HALF_LIVES, SHARE_HALF_LIVES), [events for _, events in customers]))
         with translated(_names(customers)):
             return read_answer(self._apply(self._client, names, batch))
 

@@ -1,6 +1,7 @@
 -- One batch on a single Redis: histories and items in one call, all or nothing.
 -- KEYS: items' state, changed, version, now; then each customer's history and recommendation.
--- ARGV[1]: {window, cap, ttl, clock, half-lives, events by customer}. Answers {customers, refused places, new, known, behind}.
+-- ARGV[1]: {window, cap, ttl, clock, {half-lives of demand, of shares}, events by customer}.
+-- Answers {customers, refused places, new, known, behind}.
 
 local window, cap, ttl, clock, half_lives, batch = unpack(cmsgpack.unpack(ARGV[1]))
 local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = KEYS[4]}
@@ -16,6 +17,7 @@ for i, events in ipairs(batch) do
       refused[#refused + 1] = event[1]
     end
   end
+  settle(customer)
   customers[i] = customer
 end
 
@@ -25,7 +27,7 @@ for _, customer in ipairs(customers) do
   for _, change in ipairs(customer.counts) do names[change[1]] = true end
   if customer.now then now = math.max(now or customer.now, customer.now) end
 end
-local items = load_items(item_keys, names)
+local items = load_items(item_keys, half_lives, names)
 for _, customer in ipairs(customers) do
   for _, seen in ipairs(customer.seen) do observe(items, half_lives, seen) end
   for _, change in ipairs(customer.counts) do count(items, half_lives, change) end

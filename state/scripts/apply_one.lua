@@ -14,6 +14,7 @@ for _, event in ipairs(events) do
     refused[#refused + 1] = event[1]
   end
 end
+settle(customer)
 
 if customer.now then
   -- Larger than any before it, even where the history was rebuilt meanwhile.

@@ -1,6 +1,6 @@
 -- Applies outbox entries to the items, each at most once: a marker holds the last sequence applied for a customer.
--- KEYS: items' state, changed, version, now; then each customer's marker. ARGV[1]: half-lives; ARGV[2..]: each customer's
--- entries, one packed after the other, oldest first.
+-- KEYS: items' state, changed, version, now; then each customer's marker. ARGV[1]: {half-lives of demand, of shares};
+-- ARGV[2..]: each customer's entries, one packed after the other, oldest first.
 
 local half_lives = cmsgpack.unpack(ARGV[1])
 local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = KEYS[4]}
@@ -21,7 +21,7 @@ for i = 5, #KEYS do
   end
 end
 
-local items = load_items(item_keys, names)
+local items = load_items(item_keys, half_lives, names)
 for _, entry in ipairs(due) do
   for _, line in ipairs(entry[1]) do observe(items, half_lives, line) end
   for _, change in ipairs(entry[2]) do count(items, half_lives, change) end

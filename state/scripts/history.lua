@@ -63,11 +63,12 @@ local function load(key, recommendation_key)
   return customer
 end
 
--- An invoice with its lines: texts in order of arrival, the place of each identity, purchase lines by code.
+-- An invoice with its lines: texts in order of arrival, the place of each identity, purchase lines by code; `date` as it is
+-- counted so far (false where it is new), and in `was` the purchase lines as counted so far, of the codes that have changed.
 local function open(customer, no)
   local invoice = customer.open[no]
   if invoice then return invoice end
-  invoice = {texts = {}, at = {}, codes = {}, purchases = 0, dirty = false}
+  invoice = {texts = {}, at = {}, codes = {}, purchases = 0, dirty = false, date = customer.index[no] or false, was = {}}
   if customer.index[no] then
     local texts, at, codes = invoice.texts, invoice.at, invoice.codes
     for text in string.gmatch(redis.call('HGET', customer.key, 'i' .. no), '([^\n]+%])') do
@@ -137,19 +138,32 @@ local function note_scored(customer, invoice, no, date)
   customer.standings[no] = scored[1]
 end
 
--- Demand counts each purchased code once an invoice, at the invoice's date; `was` holds the purchase lines before, by code.
-local function recount(counts, codes, was, held_date, date)
-  if not held_date or held_date == date then
-    for code, purchases in pairs(was) do
-      if purchases == 0 and codes[code] > 0 then counts[#counts + 1] = {code, date, 1} end
-      if purchases > 0 and codes[code] == 0 then counts[#counts + 1] = {code, held_date, -1} end
-    end
-    return
-  end
+-- Demand counts each purchased code once an invoice, at the invoice's date, and its shares 1 / √k where the invoice has k
+-- codes. One code more or less changes the shares of them all, so an invoice is counted again once a batch, not once an event.
+local function recount(customer, no, invoice)
+  local counts, codes, was = customer.counts, invoice.codes, invoice.was
+  local old_date, date = invoice.date, customer.index[no]
+  local moved = old_date and old_date ~= date
+  local had, has = 0, 0
   for code, purchases in pairs(codes) do
-    if (was[code] or purchases) > 0 then counts[#counts + 1] = {code, held_date, -1} end
-    if purchases > 0 then counts[#counts + 1] = {code, date, 1} end
+    if (was[code] or purchases) > 0 then had = had + 1 end
+    if purchases > 0 then has = has + 1 end
   end
+  had, has = had > 0 and 1 / math.sqrt(had) or 0, has > 0 and 1 / math.sqrt(has) or 0
+  for code, purchases in pairs(codes) do
+    local counted, counts_now = (was[code] or purchases) > 0, purchases > 0
+    if counted and counts_now and not moved then
+      if had ~= has then counts[#counts + 1] = {code, date, 0, has - had} end
+    else
+      if counted then counts[#counts + 1] = {code, old_date, -1, -had} end
+      if counts_now then counts[#counts + 1] = {code, date, 1, has} end
+    end
+  end
+end
+
+-- Counts all that the events changed; to be called once, after the last of them.
+local function settle(customer)
+  for no, invoice in pairs(customer.open) do recount(customer, no, invoice) end
 end
 
 -- Takes an event {place, invoice_no, date, lines} in. A line is {text, code, price, description, id}: all but the text only
@@ -178,7 +192,7 @@ local function take(customer, event, window, cap, tally)
 
   if purchases then note_scored(customer, invoice, no, date) end
   customer.now = math.max(customer.now or date, date)
-  local seen, was, changed = customer.seen, {}, held_date ~= new_date
+  local seen, was, changed = customer.seen, invoice.was, held_date ~= new_date
   local function hold(code, step)
     was[code] = was[code] or codes[code] or 0
     codes[code] = (codes[code] or 0) + step
@@ -210,14 +224,15 @@ local function take(customer, event, window, cap, tally)
   if not changed then return true end
 
   customer.changed = true
-  recount(customer.counts, codes, was, held_date, new_date)
   customer.lines = customer.lines + fresh
   customer.index[no] = new_date
   customer.fallen[no] = nil
   if not held_date then customer.size = customer.size + 1 end
   if customer.size > window then
     for _, place in ipairs(beyond(customer, window, no, new_date)) do
-      customer.lines = customer.lines - #open(customer, place[2]).texts
+      local oldest = open(customer, place[2])
+      recount(customer, place[2], oldest) -- what it counts stays when it goes
+      customer.lines = customer.lines - #oldest.texts
       customer.index[place[2]] = nil
       customer.open[place[2]] = nil
       customer.scored[3][place[2]] = nil

@@ -1,11 +1,30 @@
 -- The items' state: what state/items.py's observe() and count() do, on the keys of docs/state.md.
--- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date}.
+-- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date, shares by
+-- half-life}; `half_lives` are those of demand and those of shares.
 
 local DAY = 86400
 local VERSIONS_KEPT = 256
 
+local function zeros(size)
+  local values = {}
+  for i = 1, size do values[i] = 0 end
+  return values
+end
+
+-- Values some days later.
+local function fade(values, half_lives, days)
+  for i, half_life in ipairs(half_lives) do values[i] = values[i] * 0.5 ^ (days / half_life) end
+end
+
+-- Adds an amount that is some days old.
+local function add(values, half_lives, days, amount)
+  for i, half_life in ipairs(half_lives) do
+    values[i] = values[i] + (days == 0 and amount or amount * 0.5 ^ (days / half_life))
+  end
+end
+
 -- Reads the items of the codes in `names`, none of which need exist; fails here, before any write, if a key is foreign.
-local function load_items(keys, names)
+local function load_items(keys, half_lives, names)
   redis.call('GET', keys.version)
   redis.call('GET', keys.now)
   redis.call('XLEN', keys.changed)
@@ -16,7 +35,11 @@ local function load_items(keys, names)
     local values = redis.call('HMGET', keys.state, unpack(codes, i, upto))
     for j = i, upto do
       local packed = values[j - i + 1]
-      if packed then items[codes[j]] = cmsgpack.unpack(packed) end
+      if packed then
+        local item = cmsgpack.unpack(packed)
+        item[10] = item[10] or zeros(#half_lives[2]) -- kept before there were shares
+        items[codes[j]] = item
+      end
     end
   end
   return items
@@ -26,9 +49,8 @@ local function observe(items, half_lives, line)
   local date, code, price, description = line[1], line[2], line[3], line[4]
   local item = items[code]
   if not item then
-    local demand = {}
-    for i = 1, #half_lives do demand[i] = 0 end
-    items[code] = {date, demand, 0, date, date, price, date, description, description ~= '' and date or 0, dirty = true}
+    items[code] = {date, zeros(#half_lives[1]), 0, date, date, price, date, description,
+      description ~= '' and date or 0, zeros(#half_lives[2]), dirty = true}
     return
   end
   if date > item[7] or (date == item[7] and price > item[6]) then
@@ -40,19 +62,18 @@ local function observe(items, half_lives, line)
   if date < item[4] then item[4], item.dirty = date, true end
   if date > item[5] then
     local days = (date - item[1]) / DAY
-    for i, half_life in ipairs(half_lives) do item[2][i] = item[2][i] * 0.5 ^ (days / half_life) end
+    fade(item[2], half_lives[1], days)
+    fade(item[10], half_lives[2], days)
     item[1], item[5], item.dirty = date, date, true
   end
 end
 
 local function count(items, half_lives, change)
-  local date, times, item = change[2], change[3], items[change[1]]
+  local date, times, share, item = change[2], change[3], change[4], items[change[1]]
   if not item then return end -- lost with an older Redis; it comes back with its next sale
   local days = (item[1] - date) / DAY
-  local demand = item[2]
-  for i = 1, #half_lives do
-    demand[i] = demand[i] + (days == 0 and times or times * 0.5 ^ (days / half_lives[i]))
-  end
+  if times ~= 0 then add(item[2], half_lives[1], days, times) end
+  add(item[10], half_lives[2], days, share or 0) -- an outbox filled before there were shares has none
   item[3] = item[3] + times
   item.dirty = true
 end

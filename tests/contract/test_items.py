@@ -1,10 +1,15 @@
 """The items' state in every store is that of ``state.items``."""
 
+import math
 import random
+from collections.abc import Sequence
 
 import pytest
 
-from state import DAY, Invoice, ItemState, Line, Store, sell
+from state import DAY, SHARE_HALF_LIVES, Invoice, ItemState, Line, Store, sell
+from tests.contract.conftest import MakeStore
+
+WEEK = SHARE_HALF_LIVES.index(7.0)
 
 
 def test_items_are_those_of_sell(store: Store) -> None:
@@ -20,7 +25,12 @@ def test_items_are_those_of_sell(store: Store) -> None:
         batch.append(Invoice(str(number), f"c{number % 5}", date, (*lines, Line("R", -1_000, 1.0))))
         for line in lines:
             expected[line.stock_code] = sell(
-                expected.get(line.stock_code), line.stock_code, date, line.unit_price, line.description
+                expected.get(line.stock_code),
+                line.stock_code,
+                date,
+                line.unit_price,
+                line.description,
+                1.0 / math.sqrt(3.0),
             )
         if rng.random() < 0.1:
             store.apply(batch, clock_ms=number)
@@ -31,6 +41,7 @@ def test_items_are_those_of_sell(store: Store) -> None:
     for code, state in states.items():
         other = expected[code]
         assert state.demand == pytest.approx(other.demand, rel=1e-12)
+        assert state.shares == pytest.approx(other.shares, rel=1e-12)
         assert (state.touched, state.sold, state.first, state.last) == (
             other.touched,
             other.sold,
@@ -39,3 +50,52 @@ def test_items_are_those_of_sell(store: Store) -> None:
         )
         assert (state.price, state.price_date) == (other.price, other.price_date)
         assert (state.description, state.description_date) == (other.description, other.description_date)
+
+
+def part(number: str, day: int, codes: str, line_id: str | None = None) -> Invoice:
+    """A part of an invoice: one piece of each item, each named by a letter."""
+    return Invoice(number, "c", day * DAY, tuple(Line(code, 1_000, 1.0, None, line_id) for code in codes))
+
+
+def shares(store: Store) -> dict[str, float]:
+    """Shares at a half-life of a week, as of each item's newest sale."""
+    return {code: state.shares[WEEK] for code, state in store.items().states.items()}
+
+
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_an_invoice_that_comes_in_parts_ends_with_the_shares_of_the_whole(store: Store, size: int) -> None:
+    events = [part("1", 7, code) for code in "ABCD"] + [part("2", 0, "A"), part("1", 7, "AA")]
+    apply(store, events, size)
+    assert shares(store) == pytest.approx({"A": 1.0, "B": 0.5, "C": 0.5, "D": 0.5})
+    assert {code: state.sold for code, state in store.items().states.items()} == {"A": 2, "B": 1, "C": 1, "D": 1}
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_shares_move_with_the_date_of_their_invoice(store: Store, size: int) -> None:
+    apply(store, [part("1", 14, "ABC"), part("1", 7, "D")], size)
+    assert shares(store) == pytest.approx({"A": 0.25, "B": 0.25, "C": 0.25, "D": 0.5})
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_a_corrected_line_gives_its_share_to_the_others(store: Store, size: int) -> None:
+    correction = Invoice("1", "c", 0, (Line("E", -1_000, 1.0, None, "x"),))  # the smaller text, as it is a return
+    smaller = Invoice("1", "c", 0, (Line("D", 1_000, 1.0, None, "x"),))
+    apply(store, [part("1", 0, "E", "x"), part("1", 0, "ABC"), correction], size)
+    assert shares(store) == pytest.approx({code: 1.0 / math.sqrt(3.0) for code in "ABC"} | {"E": 0.0})
+    apply(store, [smaller], size)
+    assert shares(store) == pytest.approx(dict.fromkeys("ABCD", 0.5) | {"E": 0.0})
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_an_invoice_that_falls_out_of_the_window_keeps_its_shares(make_store: MakeStore, size: int) -> None:
+    store = make_store(window=1)
+    events = [part("1", 0, "AB"), part("1", 0, "CD"), part("2", 0, "A"), part("1", 0, "E"), part("2", 0, "F")]
+    apply(store, events, size)
+    half, other = 0.5, 1.0 / math.sqrt(2.0)
+    assert shares(store) == pytest.approx({"A": half + other, "B": half, "C": half, "D": half, "F": other})
+
+
+def apply(store: Store, events: Sequence[Invoice], size: int) -> None:
+    """Sends events in batches of a size."""
+    for start in range(0, len(events), size):
+        store.apply(events[start : start + size], clock_ms=start)

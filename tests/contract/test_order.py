@@ -1,11 +1,23 @@
 """Any order and repetition of the same events ends the same: in memory, in every Redis, and offline with ``add``."""
 
 import math
+from collections.abc import Iterable
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from state import CustomerHistory, Invoice, ItemState, Settings, add, canonical, demand_at
+from state import (
+    DAY,
+    SHARE_HALF_LIVES,
+    CustomerHistory,
+    Invoice,
+    ItemState,
+    Settings,
+    add,
+    canonical,
+    demand_at,
+    shares_at,
+)
 from state.memory_store import MemoryStore
 from tests.contract.conftest import MakeStore
 from tests.contract.events import arrivals, batches, facts, one_date_each, recommendation
@@ -49,7 +61,22 @@ def _facts(state: ItemState) -> tuple[object, ...]:
 
 
 def _demand(state: ItemState) -> tuple[float, ...]:
-    return demand_at(state, state.last + 40 * 86_400)
+    later = state.last + 40 * 86_400
+    return demand_at(state, later) + shares_at(state, later)
+
+
+def same_shares(states: dict[str, ItemState], histories: Iterable[CustomerHistory]) -> bool:
+    """Whether shares are what the invoices held say: 1 / √k for each of the k stock codes that one has purchased."""
+    gains: dict[str, list[tuple[float, int]]] = {code: [] for code in states}
+    for held in (invoice for history in histories for invoice in history.invoices):
+        codes = {line.stock_code for line in held.lines if line.quantity > 0}
+        for code in codes:
+            gains[code].append((1.0 / math.sqrt(len(codes)), held.date))
+    return all(
+        _close(share, sum(gain * 0.5 ** ((state.touched - date) / DAY / half_life) for gain, date in gains[code]))
+        for code, state in states.items()
+        for share, half_life in zip(state.shares, SHARE_HALF_LIVES, strict=True)
+    )
 
 
 def _close(one: float, other: float) -> bool:
@@ -69,6 +96,7 @@ def test_every_order_ends_the_same(make_store: MakeStore, data: st.DataObject) -
     histories = {history.customer_id: history for history in store.histories()}
     assert histories == {history.customer_id: history for history in memory.histories()} == offline(other, 100)
     assert same_items(store.items().states, memory.items().states)
+    assert same_shares(store.items().states, histories.values())
     assert store.now() == memory.now()
 
 

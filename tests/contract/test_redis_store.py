@@ -4,10 +4,11 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis import Redis
 
-from state import Settings, StoreRefused, StoreUnavailable
+from state import DAY, HALF_LIVES, Settings, StoreRefused, StoreUnavailable
 from state.memory_store import MemoryStore
 from state.redis_cluster import MARKER_SECONDS, ClusterWriter
 from state.redis_store import RedisStore
@@ -133,6 +134,19 @@ def test_what_another_program_wrote_is_refused(redis_stores: RedisStores) -> Non
     store._client.hset(store._keys.item_state, "A", b"\xff")
     with pytest.raises(StoreRefused, match="this program did not write"):
         store.items()
+
+
+def test_an_item_kept_before_there_were_shares_starts_at_none(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store.apply([invoice("1", 0, line("A"))], clock_ms=CLOCK)
+    *before, _ = msgspec.msgpack.decode(store._client.hget(store._keys.item_state, "A"))
+    store._client.hset(store._keys.item_state, "A", msgspec.msgpack.encode(before))
+    assert store.items().states["A"].shares == (0.0, 0.0, 0.0)
+    store.apply([invoice("2", 7 * DAY, line("A"))], clock_ms=CLOCK)
+    state = store.items().states["A"]
+    assert (state.shares, state.sold) == ((1.0, 1.0, 1.0), 2)
+    store.apply([invoice("2", 7 * DAY, line("B"))], clock_ms=CLOCK)
+    assert store.items().states["A"].shares == pytest.approx((2**-0.5,) * 3)
 
 
 def test_namespaces_do_not_see_each_other(redis_stores: RedisStores) -> None:
@@ -272,6 +286,22 @@ class TestOutbox:
         assert isinstance(cluster_store._writer, ClusterWriter)
         cluster_store._writer._drain(slow[0])
         assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_an_outbox_filled_before_there_were_shares(
+        self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(ClusterWriter, "_drain", _crash)
+            with pytest.raises(StoreUnavailable):
+                cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+        outbox = cluster_store._keys.outbox("c")
+        ((entry, score),) = cluster_store._client.zrange(outbox, 0, -1, withscores=True)
+        *others, counts = msgspec.msgpack.decode(entry)
+        cluster_store._client.delete(outbox)
+        cluster_store._client.zadd(outbox, {msgspec.msgpack.encode((*others, [count[:3] for count in counts])): score})
+        cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+        state = cluster_store.items().states["A"]
+        assert (state.demand, state.sold, state.shares) == ((1.0,) * len(HALF_LIVES), 1, (0.0, 0.0, 0.0))
 
     def test_a_history_rebuilt_after_a_loss_counts_on(self, cluster_store: RedisStore) -> None:
         cluster_store.apply(BATCH, clock_ms=CLOCK)

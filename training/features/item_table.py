@@ -82,9 +82,11 @@ class ItemTable:
     def shares(self, now: int) -> NDArray[np.float32]:
         """Decayed shares as of ``now``, float32 ``[items, half-lives]``, in the order of ``SHARE_HALF_LIVES``.
 
-        Each basket counts 1 / √(its distinct stock codes) instead of 1; otherwise as ``demand``.
+        Each basket counts 1 / √(its distinct stock codes) instead of 1; otherwise as ``demand``. Never below 0, where a
+        state can be: by rounding, or when an invoice from before shares were kept changes, and takes back what it never
+        gave.
         """
-        return self._faded(_SHARES, now)
+        return np.maximum(self._faded(_SHARES, now), np.float32(0.0))
 
     def sell(self, lines: Sequence[Line], date: int) -> None:
         """Count the purchase lines of one whole invoice: each stock code once, however many lines it has.

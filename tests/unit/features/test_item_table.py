@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from state.dates import DAY
 from state.invoice import Line
-from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, demand_at, sell, shares_at
+from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, sell, shares_at
 from training.features.item_table import ItemTable
 
 Sale = tuple[str, int, float]
@@ -61,6 +61,12 @@ def test_an_invoice_of_four_items_gives_each_half_a_share() -> None:
 
 def test_an_item_without_shares_starts_at_none() -> None:
     table = ItemTable([ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)])
+    assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]
+
+
+def test_shares_taken_back_that_were_never_given_are_none() -> None:
+    state = ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)
+    table = ItemTable([count(state, 0, 0, 0.5 - 1.0)])
     assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]
 
 
