@@ -36,37 +36,42 @@ AT_ONCE = 64
 """Customers seen in one view: bounds the memory of a large batch."""
 
 _WEEK = HALF_LIVES.index(7.0)
-MEAN_SIZE = PERSON_INPUTS.index("log_mean_size")
-"""Column of ``View.person`` that a calibration takes."""
+_MEAN_SIZE = PERSON_INPUTS.index("log_mean_size")
+_BASKETS = PERSON_INPUTS.index("log_baskets")
 
 
 class Calibration(msgspec.Struct, frozen=True):
     """From a softmax over candidates to the probability that an item is in the next basket.
 
-    p = σ(bias + slope log softmax + per_size log(1 + mean basket size)): Platt's scaling, with the size of the
-    customer's baskets, since a softmax shares out 1 however many items a basket holds. ``slope`` is above 0, so the
-    order stays.
+    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets)): Platt's scaling,
+    with the size of the customer's baskets, since a softmax shares out 1 however many items a basket holds, and with
+    their number, since it knows most of those who came often. ``slope`` is above 0, so the order stays.
     """
 
     bias: float = 0.0
     slope: float = 1.0
     per_size: float = 0.5
+    per_basket: float = 0.0
 
     def __post_init__(self) -> None:
-        if not np.isfinite((self.bias, self.slope, self.per_size)).all() or self.slope <= 0.0:
+        if not np.isfinite(self._weights).all() or self.slope <= 0.0:
             raise ValueError("A calibration needs finite numbers and a slope above 0.")
 
-    def inputs(
-        self, log_softmax: NDArray[np.float64], log_size: NDArray[np.float64] | np.float64
-    ) -> NDArray[np.float64]:
-        """The columns that ``bias``, ``slope`` and ``per_size`` belong to, ``[n, 3]``."""
-        return np.stack([np.ones_like(log_softmax), log_softmax, np.broadcast_to(log_size, log_softmax.shape)], axis=1)
+    @property
+    def _weights(self) -> NDArray[np.float64]:
+        return np.asarray([self.bias, self.slope, self.per_size, self.per_basket])
 
-    def probabilities(
-        self, log_softmax: NDArray[np.float64], log_size: NDArray[np.float64] | np.float64
-    ) -> NDArray[np.float64]:
+    @staticmethod
+    def inputs(log_softmax: NDArray[np.float64], person: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The columns that the four weights belong to, ``[n, 4]``; ``person`` is the customer's row of the view."""
+        columns = np.ones((len(log_softmax), 4))
+        columns[:, 1] = log_softmax
+        columns[:, 2], columns[:, 3] = person[_MEAN_SIZE], person[_BASKETS]
+        return columns
+
+    def probabilities(self, log_softmax: NDArray[np.float64], person: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probability of each item, in the order of the softmax ``[n]``."""
-        logit = self.inputs(log_softmax, log_size) @ np.asarray([self.bias, self.slope, self.per_size])
+        logit = self.inputs(log_softmax, person) @ self._weights
         p: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
         return p
 
@@ -145,9 +150,7 @@ class BasketScorer:
                 continue
             best = ranked[customer]
             position = best.position[:k]
-            chances = self.calibration.probabilities(
-                best.log_softmax, view.person[customer, MEAN_SIZE].astype(np.float64)
-            )
+            chances = self.calibration.probabilities(best.log_softmax, view.person[customer])
             mine = slice(own_ends[customer], own_ends[customer + 1])
             said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], knowledge)
             own_rows = view.own.row[mine]

@@ -28,7 +28,7 @@ from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import NumpyNetwork
-from training.serving.basket_scorer import MEAN_SIZE, BasketScorer, Calibration, input_sizes, rank
+from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes, rank
 from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
@@ -282,20 +282,20 @@ def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.boo
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
-    inputs, came = [np.zeros((0, 3))], [np.zeros(0)]
+    inputs, came = [np.zeros((0, 4))], [np.zeros(0)]
     for view, bought in judged:
         best = rank(view, network.logits(view))[0]
         log_softmax = best.log_softmax[:CALIBRATED_DEPTH]
-        inputs.append(Calibration().inputs(log_softmax, view.person[0, MEAN_SIZE].astype(np.float64)))
+        inputs.append(Calibration.inputs(log_softmax, view.person[0]))
         came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
     outcome = np.concatenate(came)
     if not outcome.any() or outcome.all():
         return Calibration()
-    bias, slope, per_size = logistic(np.concatenate(inputs), outcome)
-    if slope <= 1e-3:
+    weights = logistic(np.concatenate(inputs), outcome)
+    if weights[1] <= 1e-3:
         logger.warning("the network's scores say nothing of the newest purchases; probabilities are rough")
         return Calibration()
-    return Calibration(bias, slope, per_size)
+    return Calibration(*weights)
 
 
 def _part(progress: Progress, start: int, end: int) -> Progress:
