@@ -28,6 +28,7 @@ from training.models.lessons import learn
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
 from training.serving.return_curve import ReturnCurve
+from training.serving.return_inputs import RETURN_INPUTS
 
 BATCHES = (1, 32, 256)
 SECONDS = 3.0
@@ -44,6 +45,9 @@ def main(path: str) -> None:
     generator = np.random.default_rng(7)
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
     network = BasketNetwork(input_sizes())
+    returning = ReturnNetwork()
+    returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
+    returns = ReturnCurve(returning.arrays())
     with threadpool_limits(1):
         knowledge = learn(log, now)
         print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
@@ -60,7 +64,7 @@ def main(path: str) -> None:
                 network=ours,
                 knowledge=knowledge,
                 calibration=Calibration(),
-                returns=ReturnCurve(ReturnNetwork().arrays()),
+                returns=returns,
                 limits=Limits(),
             )
             compiled = tf.function(network, reduce_retracing=True)
