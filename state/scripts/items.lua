@@ -13,13 +13,15 @@ end
 
 -- Values some days later.
 local function fade(values, half_lives, days)
-  for i, half_life in ipairs(half_lives) do values[i] = values[i] * 0.5 ^ (days / half_life) end
+  for i = 1, #values do values[i] = values[i] * 0.5 ^ (days / half_lives[i]) end
 end
 
 -- Adds an amount that is some days old.
 local function add(values, half_lives, days, amount)
-  for i, half_life in ipairs(half_lives) do
-    values[i] = values[i] + (days == 0 and amount or amount * 0.5 ^ (days / half_life))
+  if days == 0 then
+    for i = 1, #values do values[i] = values[i] + amount end
+  else
+    for i = 1, #values do values[i] = values[i] + amount * 0.5 ^ (days / half_lives[i]) end
   end
 end
 
