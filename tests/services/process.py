@@ -30,7 +30,7 @@ class Server(ABC):
     """
 
     name: str
-    start_limit_s = 60.0
+    start_limit_s = 180.0  # seconds are enough on a machine of its own; other work may keep the cores
 
     def __init__(self, folder: Path | None = None) -> None:
         """Keep data in ``folder``, or in a temporary folder that ``stop`` removes."""
@@ -85,6 +85,7 @@ class Server(ABC):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 end = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+                self._remove_own_folder()
                 raise ServiceError(
                     f"{self.name} did not come up within {self.start_limit_s:.0f} s; its log ends:\n{end}"
                 )
@@ -102,6 +103,9 @@ class Server(ABC):
     def stop(self) -> None:
         """Shut the server down in order and remove its temporary folder; does nothing when it is down already."""
         self._end(signal.SIGTERM, 15.0)
+        self._remove_own_folder()
+
+    def _remove_own_folder(self) -> None:
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
