@@ -4,12 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from state.dates import DAY, to_datetime
+from state.dates import DAY
 from training.features.own import OwnItems
 from training.features.past import STEPS, Floats, Ints, Past
 
-MOMENT = ("hour", "weekday", "year_sine", "year_cosine")
-"""Inputs of the moment itself."""
 PERSON_INPUTS = (
     "log_baskets",
     "log_mean_size",
@@ -26,9 +24,8 @@ PERSON_INPUTS = (
     "log_quantity",
     "log_price",
     "log_taken_back",
-    *MOMENT,
 )
-"""Inputs of a customer and, the last four, of the moment."""
+"""Inputs of a customer."""
 
 BASKET_INPUTS = ("log_days_ago", "log_size", "log_gap_before", "log_units", "repeat_share")
 """Inputs of a basket."""
@@ -96,21 +93,11 @@ def person_inputs(past: Past, own: OwnItems, norm: Norms, now: int) -> Floats:
             norm.log_quantity,
             norm.log_price,
             np.log1p(np.bincount(past.taken_customer, minlength=n)),
-            *np.zeros((len(MOMENT), n)),
         ],
         axis=1,
     ).astype(np.float32)
     inputs[past.n_baskets == 0] = 0.0
-    inputs[:, -len(MOMENT) :] = moment_inputs(now)
     return inputs
-
-
-def moment_inputs(now: int) -> Floats:
-    """Hour of the day, day of the week (Monday 0) and day of the year as an angle, all in UTC, float32 ``[4]``."""
-    moment = to_datetime(now)
-    angle = 2.0 * np.pi * moment.timetuple().tm_yday / 365.25
-    hour = moment.hour + moment.minute / 60
-    return np.asarray([hour, moment.weekday(), np.sin(angle), np.cos(angle)], np.float32)
 
 
 def basket_inputs(past: Past, own: OwnItems, now: int) -> Floats:
