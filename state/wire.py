@@ -40,7 +40,7 @@ class _Whole(msgspec.Struct):
     lines: list[_Line] | None = None
     country: Any = None
     type: str | None = None
-    version: int | None = None
+    version: int | float | None = None
 
 
 class _Flat(msgspec.Struct):
@@ -56,7 +56,7 @@ class _Flat(msgspec.Struct):
     Country: Any = None
     line_id: int | str | None = None
     type: str | None = None
-    version: int | None = None
+    version: int | float | None = None
     invoice_no: Any = msgspec.UNSET
 
 

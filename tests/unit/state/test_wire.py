@@ -296,6 +296,7 @@ def test_a_line_is_an_object(entry: object) -> None:
 
 def test_type_and_version() -> None:
     assert decode(whole(type="invoice", version=1)) == decode(whole(type=None, version=None)) == decode(whole())
+    assert decode(whole(version=1.0)) == decode(whole())  # to JSON Schema 1.0 is 1
     for value in ("order", "", 1):
         assert reason(whole(type=value)) == 'type cannot be taken; it must be "invoice", or be left out.'
         assert reason(flat(type=value)) == 'type cannot be taken; it must be "invoice", or be left out.'
