@@ -209,22 +209,6 @@ def test_there_must_be_something_to_learn_from() -> None:
         fit_all(["ease"], [], until=NOW)
 
 
-def test_the_public_names() -> None:
-    import training.models
-
-    assert training.models.__all__ == [
-        "BASELINES",
-        "MODELS",
-        "Fitted",
-        "Model",
-        "Progress",
-        "check_name",
-        "installed",
-        "make_model",
-        "quiet",
-    ]
-
-
 def test_names() -> None:
     assert set(BASELINES) <= set(MODELS)
     assert make_model("count_demand").name == "count_demand"
