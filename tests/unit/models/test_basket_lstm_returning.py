@@ -135,3 +135,13 @@ def test_one_purchase_is_enough_to_say_something() -> None:
     curve = ReturnCurve(fit_returns(purchases(log, START + DAY, 100), START + DAY).arrays())
     chances = curve.curve(emissions(log, Span(START, START + DAY)).histories, START)[0]
     assert 0.0 < chances[0] < chances[-1] < 1.0
+
+
+def test_the_newest_purchases_are_the_last_ones() -> None:
+    seen = purchases(LOG, LOG[-1].date, 100)
+    newest = seen.newest(5)
+
+    np.testing.assert_array_equal(newest.date, seen.date[-5:])
+    np.testing.assert_array_equal(newest.inputs, seen.inputs[-5:])
+    assert newest.since == seen.since
+    assert len(seen.newest(10**6).date) == len(seen.date)

@@ -163,7 +163,8 @@ class BasketLstm:
                 both = material.learnt + material.held
                 network, _ = self._train(both, [], schedule, seed, until, _part(progress, 700, 990))
             keras.utils.set_random_seed(seed)
-            returning = fit_returns(purchases(invoices, until, self._window), until)
+            seen = purchases(invoices, until, self._window).newest(self._max_examples)
+            returning = fit_returns(seen, until)
             knowledge = staleness.at(until)
         scorer = PrequentialScorer(
             "unpublished",

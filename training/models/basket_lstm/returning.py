@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import keras
 import numpy as np
@@ -50,6 +50,13 @@ class Purchases(NamedTuple):
     days: NDArray[np.float64]
     returned: NDArray[np.bool_]
     since: float
+
+    def newest(self, most: int) -> Self:
+        """The newest purchases only, at most so many."""
+        kept = slice(max(len(self.date) - most, 0), None)
+        return self._replace(
+            inputs=self.inputs[kept], date=self.date[kept], days=self.days[kept], returned=self.returned[kept]
+        )
 
 
 def purchases(invoices: Sequence[Invoice], until: int, window: int) -> Purchases:
