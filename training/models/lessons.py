@@ -13,7 +13,7 @@ from scipy import sparse
 
 from state.dates import DAY
 from state.invoice import Invoice
-from training.features.item_to_item import Float, Neighbours, ease, strongest
+from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
 from training.features.knowledge import BASKETS, RECENT, Knowledge
 from training.features.text import TextEncoder, trimmed
 from training.models.text_encoders import fit_offline
@@ -23,8 +23,6 @@ MIN_BASKETS = 3
 """An item in fewer baskets has no neighbours: there is nothing to learn from."""
 MAX_ITEMS = 6_000
 """The fit inverts a matrix over the items: beyond this many (150 MB a matrix), the least sold have no neighbours."""
-MAX_BASKET = 1_000
-"""A basket counts with at most this many items: the cost of a basket is its square."""
 MAX_BASKETS = 200_000
 """The newest baskets speak: about 50 MB."""
 
