@@ -134,13 +134,12 @@ def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: I
 def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     """How much a customer's baskets speak for every item of the vocabulary.
 
-    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖, by
-    ``next`` with h B, and by ``customers`` as if every item had been bought once. A basket alone speaks with the sum of
-    its items' weights over the root of its size.
+    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖. A
+    basket alone speaks with the sum of its items' weights over the root of its size.
 
     Returns:
-        float32 ``[RELATED_INPUTS + STEPS, places + 1]``: then each of the newest baskets by ``BASKETS``. The last place
-        is that of items outside the vocabulary, and 0.
+        float32 ``[RELATED_INPUTS + STEPS, places + 1]``: first ``RELATED_INPUTS``, then each of the newest baskets by
+        ``BASKETS``. The last place is that of items outside the vocabulary, and 0.
     """
     related = len(RELATED_INPUTS)
     width = len(knowledge.codes) + 1

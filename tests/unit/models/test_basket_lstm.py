@@ -18,11 +18,21 @@ from training.features.candidates import Limits
 from training.features.view import View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
-from training.models.basket_lstm.examples import Sampling, Staleness, batches, collate, sample, targets, views
+from training.models.basket_lstm.examples import (
+    Sampling,
+    Staleness,
+    batches,
+    collate,
+    fingerprint,
+    sample,
+    targets,
+    views,
+)
 from training.models.basket_lstm.fitting import learning_rate
 from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.model import GROUPS, WEIGHTS, calibrate, left_out
 from training.models.basket_lstm.network import BasketNetwork
+from training.models.lessons import learn
 from training.serving.basket_scorer import input_sizes, load
 from training.serving.scorer import HORIZONS
 
@@ -225,6 +235,19 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, 
         np.testing.assert_array_equal(array, again.network.arrays()[name], err_msg=name)
     assert again.curves == fitted.curves
     assert list(tmp_path.iterdir()) == []  # what is done needs no keeping
+
+
+def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
+    history = max(replay.histories.values(), key=lambda each: len(each.invoices))
+    view = build_view([history], replay.items, UNTIL, learn(LOG, UNTIL))
+    bought = np.arange(len(view.row)) < 3
+    one, again = (sample(view, bought, Sampling(), np.random.default_rng(1)) for _ in range(2))
+    assert one is not None
+    assert again is not None
+    assert fingerprint([one]) == fingerprint([again])
+
+    again.candidate[0, 0] += 1.0
+    assert fingerprint([one]) != fingerprint([again])
 
 
 def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Examples: what the network learns from, taken along the walk with the very view that serves."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -125,6 +126,15 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
         steps=view.steps[rows, -length:].astype(np.float16),
         baskets=view.baskets[0, -length:].astype(np.float16),
     )
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
+    """SHA-256 of all that examples hold, in hexadecimal: the same only where a training would go the same way."""
+    digest = hashlib.sha256()
+    for example in examples:
+        for array in example:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 class Batch(NamedTuple):

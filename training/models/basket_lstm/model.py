@@ -21,7 +21,7 @@ from training.features.person import BASKET_INPUTS
 from training.features.shop import DEMAND_INPUTS
 from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, TEXT_INPUTS, View
 from training.models.baselines import logistic
-from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, targets, views
+from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
 from training.models.basket_lstm.fitting import Schedule, Watch, fit_network
 from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
@@ -154,14 +154,14 @@ class BasketLstm:
             material = self._collect(invoices, until, staleness, generator, _part(progress, 0, 400))
             whole = self._whole and bool(material.held)
             network, curves = self._train(
-                material.learnt, material.held, self._schedule, seed, until, _part(progress, 400, 700 if whole else 990)
+                material.learnt, material.held, self._schedule, seed, _part(progress, 400, 700 if whole else 990)
             )
             calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
             if whole:
                 best = 1 + int(np.argmin(curves["held out"]))
                 schedule = self._schedule._replace(epochs=best)
                 both = material.learnt + material.held
-                network, _ = self._train(both, [], schedule, seed, until, _part(progress, 700, 990))
+                network, _ = self._train(both, [], schedule, seed, _part(progress, 700, 990))
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window).newest(self._max_examples)
             returning = fit_returns(seen, until)
@@ -187,16 +187,15 @@ class BasketLstm:
         held: Sequence[Example],
         schedule: Schedule,
         seed: int,
-        until: int,
         progress: Progress,
     ) -> tuple[BasketNetwork, Curves]:
         """A network fitted from its beginning, which goes on where the same training was broken off."""
         keras.utils.set_random_seed(seed)
         network = BasketNetwork(input_sizes(), self._left_out)
-        size = sum(len(example.bought) for example in learnt)
-        what = (*CANDIDATE_INPUTS, self._without, schedule, seed, until, self._window, len(learnt), len(held), size)
-        kept = None if self._keep is None else Kept(self._keep, what)
-        if kept is not None:
+        kept = None
+        if self._keep is not None:
+            content = fingerprint([*learnt, *held])
+            kept = Kept(self._keep, (*CANDIDATE_INPUTS, self._without, schedule, seed, len(learnt), content))
             self._parts.append(kept)
         watch = None if self._tensorboard is None else board(self._tensorboard / ("choosing" if held else "whole"))
         curves = fit_network(
