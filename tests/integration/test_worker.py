@@ -214,6 +214,8 @@ def test_what_a_stopped_worker_left_the_next_one_does(
     wait_until(lambda: group.done() > 0, "something is done", LIMIT_S, first.alive)
     assert first.stop() == 0
     second = start(small)
+    # It may be that nothing was left: then it has not begun to listen to SIGTERM yet.
+    wait_until(lambda: second.says("Worker started"), "it is up", LIMIT_S, second.alive)
     wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, second.alive)
     answers = newest(kafka, settings)
     assert {answer["trigger"]["invoice_no"][:3] for answer in answers.values()} == {"009"}
