@@ -45,7 +45,7 @@ def line_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
                 "InvoiceDate": to_iso(invoice.date),
                 "UnitPrice": line.unit_price,
                 "CustomerID": invoice.customer_id,
-                "Country": invoice.country,
+                "Country": invoice.attributes.get("country"),
                 "id": number,
             }
             yield (invoice.customer_id or "").encode(), json.dumps(event).encode()
@@ -59,7 +59,7 @@ def invoice_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
             "invoice_no": invoice.invoice_no,
             "customer_id": invoice.customer_id,
             "invoice_date": to_iso(invoice.date),
-            "country": invoice.country,
+            "country": invoice.attributes.get("country"),
             "lines": [
                 {
                     "stock_code": line.stock_code,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from state.attributes import Attributes, Dated, merge, none_dated, values
 from state.dates import to_iso
 from state.invoice import THOUSAND, Invoice, Line
 
@@ -36,12 +37,19 @@ class CustomerHistory(msgspec.Struct, frozen=True):
     """The facts known of one customer.
 
     ``invoices`` are ordered by (date, invoice number as text), returns included. ``watermark`` is the greatest
-    (date, invoice number) that fell out of the window, None as long as nothing did.
+    (date, invoice number) that fell out of the window, None as long as nothing did. ``dated`` is what is known of the
+    customer beside the purchases, by the rule of ``state.attributes``, whatever the window.
     """
 
     customer_id: str
     invoices: tuple[HeldInvoice, ...] = ()
     watermark: tuple[int, str] | None = None
+    dated: Dated = msgspec.field(default_factory=none_dated)
+
+    @property
+    def attributes(self) -> Attributes:
+        """The customer's attributes as they hold now, ordered by key."""
+        return values(self.dated)
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -68,8 +76,8 @@ class Taken(NamedTuple):
     """What ``take`` did with an invoice.
 
     ``new`` are the lines not held before, ``known`` counts the others. ``behind``: the invoice lies behind the
-    watermark and changed nothing. ``counts`` keeps demand and shares in step: each stock code counts once an invoice,
-    at the invoice's date.
+    watermark and changed no more than attributes. ``counts`` keeps demand and shares in step: each stock code counts
+    once an invoice, at the invoice's date.
     """
 
     history: CustomerHistory
@@ -89,16 +97,20 @@ def take(history: CustomerHistory, invoice: Invoice, window: int) -> Taken:
     """Adds an invoice, or a part of one, to a history of at most ``window`` invoices.
 
     A line is known by its ``line_id``, else by its content. Where two contents claim one ``line_id``, the smaller
-    canonical text wins, so that their order of arrival does not matter. An invoice without lines changes nothing.
+    canonical text wins, so that their order of arrival does not matter. An invoice without lines changes nothing; the
+    attributes of any other are taken, also of one behind the watermark.
     """
     if not invoice.lines:
         return Taken(history, [], 0, False, [])
+    dated = merge(history.dated, invoice.attributes, invoice.date) if invoice.attributes else history.dated
     held = next((other for other in history.invoices if other.invoice_no == invoice.invoice_no), None)
     if held is None and history.watermark is not None and (invoice.date, invoice.invoice_no) <= history.watermark:
+        if dated is not history.dated:
+            history = msgspec.structs.replace(history, dated=dated)
         return Taken(history, [], 0, True, [])
     lines, new = _merge(held.lines if held else (), invoice.lines)
     date = invoice.date if held is None else min(held.date, invoice.date)
-    if held is not None and date == held.date and lines is held.lines:
+    if held is not None and date == held.date and lines is held.lines and dated is history.dated:
         return Taken(history, [], len(invoice.lines), False, [])
     counts = _recount(held, lines, date)
     others = [other for other in history.invoices if other is not held]
@@ -108,7 +120,7 @@ def take(history: CustomerHistory, invoice: Invoice, window: int) -> Taken:
         fallen = _place(invoices[-window - 1])
         watermark = fallen if watermark is None else max(watermark, fallen)
         invoices = invoices[-window:]
-    changed = CustomerHistory(history.customer_id, tuple(invoices), watermark)
+    changed = CustomerHistory(history.customer_id, tuple(invoices), watermark, dated)
     return Taken(changed, new, len(invoice.lines) - len(new), False, counts)
 
 

@@ -9,6 +9,7 @@ rounding.
 
 import msgspec
 
+from state.attributes import NONE, Attributes, Dated, merge, none_dated, values
 from state.dates import DAY
 
 HALF_LIVES = (1.0, 3.0, 7.0, 14.0, 21.0, 30.0)
@@ -26,6 +27,7 @@ class ItemState(msgspec.Struct, frozen=True):
     ``price`` and ``description`` are those of the newest purchase (ties: the larger), with their dates.
     ``shares``: as demand, at ``SHARE_HALF_LIVES``, but each purchase counting 1 / √k where its invoice has k distinct
     purchased stock codes, so that a large invoice does not outvote many small ones: it counts √k in all, not k.
+    ``dated`` is what purchase lines say of the item beside that, by the rule of ``state.attributes``.
     """
 
     stock_code: str
@@ -39,6 +41,12 @@ class ItemState(msgspec.Struct, frozen=True):
     description: str | None = None
     description_date: int = 0
     shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)
+    dated: Dated = msgspec.field(default_factory=none_dated)
+
+    @property
+    def attributes(self) -> Attributes:
+        """The item's attributes as they hold now, ordered by key."""
+        return values(self.dated)
 
 
 def sell(
@@ -48,18 +56,24 @@ def sell(
     price: float,
     description: str | None = None,
     share: float = 1.0,
+    attributes: Attributes = NONE,
 ) -> ItemState:
     """The state after one more basket with the item: ``observe``, then ``count``; a basket of it alone has share 1."""
-    return count(observe(state, stock_code, date, price, description), date, 1, share)
+    return count(observe(state, stock_code, date, price, description, attributes), date, 1, share)
 
 
 def observe(
-    state: ItemState | None, stock_code: str, date: int, price: float, description: str | None = None
+    state: ItemState | None,
+    stock_code: str,
+    date: int,
+    price: float,
+    description: str | None = None,
+    attributes: Attributes = NONE,
 ) -> ItemState:
     """The state after a delivered purchase line, known before or not; idempotent, and counts no demand."""
     if state is None:
         zero = (0.0,) * len(HALF_LIVES)
-        return ItemState(
+        state = ItemState(
             stock_code, date, zero, 0, date, date, price, date, description, 0 if description is None else date
         )
     if (date, price) > (state.price_date, state.price):
@@ -68,6 +82,8 @@ def observe(
         state.description is None or (date, description) > (state.description_date, state.description)
     ):
         state = msgspec.structs.replace(state, description=description, description_date=date)
+    if attributes and (dated := merge(state.dated, attributes, date)) is not state.dated:
+        state = msgspec.structs.replace(state, dated=dated)
     if date < state.first:
         state = msgspec.structs.replace(state, first=date)
     if date > state.last:

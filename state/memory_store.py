@@ -65,6 +65,7 @@ class MemoryStore:
             counts["lines_known"] += taken.known
             if taken.behind:
                 counts["lines_behind"] += len(invoice.lines)
+                customer.history = taken.history
                 continue
             if any(line.quantity > 0 for line in invoice.lines):
                 standing = _note_scored(customer, invoice)
@@ -144,7 +145,7 @@ class MemoryStore:
             if line.quantity > 0:
                 state = items.get(line.stock_code) or self._items.get(line.stock_code)
                 items[line.stock_code] = observe(
-                    state, line.stock_code, invoice.date, line.unit_price, line.description
+                    state, line.stock_code, invoice.date, line.unit_price, line.description, line.attributes
                 )
         for code, date, times, share in taken.counts:
             items[code] = count(items.get(code) or self._items[code], date, times, share)

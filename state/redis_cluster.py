@@ -27,9 +27,9 @@ class ClusterWriter:
         self._client = client
         self._keys = keys
         self._bounds = (window, cap, ttl)
-        self._apply = Script("history", "apply_one")
-        self._drain_items = Script("history", "items", "drain")
-        self._confirm = Script("history", "confirm")
+        self._apply = Script("attributes", "history", "apply_one")
+        self._drain_items = Script("attributes", "history", "items", "drain")
+        self._confirm = Script("attributes", "history", "confirm")
 
     def apply(self, customers: Sequence[tuple[str, list[tuple[Any, ...]]]], clock_ms: int) -> Answer:
         """Takes the events of some customers in."""

@@ -6,6 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from state.attributes import NONE_DATED, Dated
 from state.errors import StoreRefused
 from state.history import CustomerHistory, HeldInvoice, HeldLine, line_text
 from state.invoice import Invoice
@@ -76,6 +77,7 @@ class CustomerAnswer(msgspec.Struct, array_like=True):
     changed: bool
     recommendation: str | bool
     standings: list[Standing]
+    attributes: dict[str, tuple[int, str]] | bool
 
 
 class Answer(msgspec.Struct, array_like=True):
@@ -109,6 +111,7 @@ class _Item(msgspec.Struct, array_like=True):
     description: str
     description_date: int
     shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)  # missing in what was kept before there were shares
+    attributes: dict[str, tuple[int, str]] = {}
 
 
 pack = msgspec.msgpack.Encoder().encode
@@ -121,6 +124,7 @@ _read_lines = msgspec.json.Decoder(tuple[HeldLine, ...]).decode
 read_codes = msgspec.msgpack.Decoder(list[str]).decode
 _read_item = msgspec.msgpack.Decoder(_Item).decode
 _read_index = msgspec.msgpack.Decoder(dict[str, int]).decode
+_read_attributes = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
 _read_watermark = msgspec.msgpack.Decoder(tuple[int, str]).decode
 
 
@@ -134,8 +138,11 @@ def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
     for line in invoice.lines:
         text = line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
         sale = (line.stock_code, line.unit_price, line.description or "") if line.quantity > 0 else _NO_SALE
-        lines.append((text, *sale) if line.line_id is None else (text, *sale, _json(line.line_id)))
-    return place, invoice.invoice_no, invoice.date, lines
+        line_id = () if line.line_id is None else (_json(line.line_id),)
+        attributes = (line.attributes,) if line.attributes and line.quantity > 0 else ()
+        lines.append((text, *sale, *(line_id or (False,) if attributes else line_id), *attributes))
+    said = (invoice.attributes,) if invoice.attributes else ()
+    return place, invoice.invoice_no, invoice.date, lines, *said
 
 
 def confirmation(recommendation: Recommendation) -> tuple[int, str, tuple[str, str, list[str]]]:
@@ -160,18 +167,27 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
         description=item.description or None,
         description_date=item.description_date,
         shares=item.shares,
+        dated=_by_key(item.attributes),
     )
 
 
 def make_history(
-    customer_id: str, invoices: Iterable[tuple[str, int, str]], watermark: tuple[int, str] | None
+    customer_id: str,
+    invoices: Iterable[tuple[str, int, str]],
+    watermark: tuple[int, str] | None,
+    attributes: Dated = NONE_DATED,
 ) -> CustomerHistory:
     """A history of its invoices (number, date, lines as kept), ordered as ``CustomerHistory`` wants them."""
     held = []
     for invoice_no, date, texts in sorted(invoices, key=lambda invoice: (invoice[1], invoice[0])):
         in_order = ",".join(sorted(texts.split(LINE_BREAK)))
         held.append(HeldInvoice(invoice_no, date, _read_lines(f"[{in_order}]")))
-    return CustomerHistory(customer_id, tuple(held), watermark)
+    return CustomerHistory(customer_id, tuple(held), watermark, _by_key(attributes))
+
+
+def _by_key(attributes: Dated) -> Dated:
+    """Attributes ordered by key: Lua keeps no order."""
+    return {key: attributes[key] for key in sorted(attributes)} if attributes else NONE_DATED
 
 
 def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistory:
@@ -183,7 +199,9 @@ def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistor
     check_schema(customer_id, int(fields.get(b"v", b"1")))
     index = _read_index(fields[b"x"])
     invoices = [(number, date, fields[b"i" + number.encode()].decode()) for number, date in index.items()]
-    return make_history(customer_id, invoices, _read_watermark(fields[b"w"]) if b"w" in fields else None)
+    watermark = _read_watermark(fields[b"w"]) if b"w" in fields else None
+    attributes = _read_attributes(fields[b"a"]) if b"a" in fields else NONE_DATED
+    return make_history(customer_id, invoices, watermark, attributes)
 
 
 def check_schema(customer_id: str, schema: int) -> None:

@@ -18,8 +18,8 @@ class SingleWriter:
         self._client = client
         self._keys = keys
         self._bounds = (window, cap, ttl)
-        self._apply = Script("history", "items", "apply")
-        self._confirm = Script("history", "confirm")
+        self._apply = Script("attributes", "history", "items", "apply")
+        self._confirm = Script("attributes", "history", "confirm")
 
     def apply(self, customers: Sequence[tuple[str, Events]], clock_ms: int) -> Answer:
         """Takes the events of some customers in."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
+from state.attributes import NONE_DATED
 from state.dates import DAY
 from state.history import CustomerHistory
 from state.invoice import Invoice
@@ -213,8 +214,9 @@ def _answered(groups: Sequence[_Group], answer: Answer) -> Iterator[tuple[str, C
 
 def _touched(customer_id: str, one: CustomerAnswer) -> Touched:
     watermark = one.watermark if isinstance(one.watermark, tuple) else None
+    attributes = one.attributes if isinstance(one.attributes, dict) else NONE_DATED
     return Touched(
-        history=make_history(customer_id, one.invoices, watermark),
+        history=make_history(customer_id, one.invoices, watermark, attributes),
         revision=one.revision,
         published=one.published,
         changed=one.changed,

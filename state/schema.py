@@ -4,9 +4,15 @@ from typing import Any
 
 import msgspec
 
+from state.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS
 from state.recommendation import Recommendation
 from state.settings import Settings
 from state.wire import EVENT_TYPE, EVENT_VERSION
+
+_ATTRIBUTES = (
+    f"An object; text of up to {LONGEST_VALUE} characters, finite numbers and booleans under keys of up to "
+    f"{LONGEST_KEY} are taken, the first {MOST_KEYS} by key, and anything else is passed over."
+)
 
 
 def event_schema(settings: Settings) -> dict[str, Any]:
@@ -33,6 +39,13 @@ def event_schema(settings: Settings) -> dict[str, Any]:
         "type": {"enum": [EVENT_TYPE, None]},
         "version": {"enum": [EVENT_VERSION, None]},
     }
+    of_customer = {"description": f"{_ATTRIBUTES} Those of the customer.", "examples": [{"gender": "F", "city": "4"}]}
+    of_item = {"description": f"{_ATTRIBUTES} Those of the item.", "examples": [{"category": "Books"}]}
+    country = {"description": "The customer's attribute of that name; what is no string of text is passed over."}
+    within = {
+        "description": "What is known of the customer beside the id; what is no object is passed over.",
+        "examples": [{"attributes": {"gender": "F", "city": "4"}}],
+    }
     line_id = {"oneOf": [*code["oneOf"], {"type": "null"}, {"const": ""}]}
     line = {
         "type": "object",
@@ -43,6 +56,7 @@ def event_schema(settings: Settings) -> dict[str, Any]:
             "unit_price": number,
             "description": description,
             "line_id": line_id,
+            "attributes": of_item,
         },
     }
     return {
@@ -58,6 +72,9 @@ def event_schema(settings: Settings) -> dict[str, Any]:
                     "customer_id": customer,
                     "invoice_date": date,
                     "lines": {"type": "array", "minItems": 1, "maxItems": settings.max_lines, "items": line},
+                    "country": country,
+                    "customer": within,
+                    "attributes": of_customer,
                     **common,
                 },
             },
@@ -75,6 +92,9 @@ def event_schema(settings: Settings) -> dict[str, Any]:
                     "UnitPrice": number,
                     "CustomerID": customer,
                     "line_id": line_id,
+                    "Country": country,
+                    "customer": within,
+                    "attributes": of_item,
                     **common,
                 },
             },

@@ -18,6 +18,7 @@ from state.errors import InvalidEvent
 from state.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
 from state.text import mended
+from state.wire_attributes import ABSENT, AttributeReader
 
 EVENT_TYPE = "invoice"
 EVENT_VERSION = 1
@@ -29,6 +30,7 @@ class _Line(msgspec.Struct):
     unit_price: float | None = None
     description: str | None = None
     line_id: int | str | None = None
+    attributes: msgspec.Raw = ABSENT
 
 
 class _Whole(msgspec.Struct):
@@ -41,6 +43,8 @@ class _Whole(msgspec.Struct):
     country: Any = None
     type: str | None = None
     version: int | float | None = None
+    customer: msgspec.Raw = ABSENT
+    attributes: msgspec.Raw = ABSENT
 
 
 class _Flat(msgspec.Struct):
@@ -57,6 +61,8 @@ class _Flat(msgspec.Struct):
     line_id: int | str | None = None
     type: str | None = None
     version: int | float | None = None
+    customer: msgspec.Raw = ABSENT
+    attributes: msgspec.Raw = ABSENT
     invoice_no: Any = msgspec.UNSET
 
 
@@ -107,6 +113,7 @@ class Decoder:
         self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))
         self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
         self._mended = lru_cache(maxsize=16_384)(mended)
+        self._attributes = AttributeReader(longest_country=settings.max_code_chars)
         self._max_number = settings.max_number
         self._max_description_chars = settings.max_description_chars
         self._whole = msgspec.json.Decoder(_Whole)
@@ -175,8 +182,11 @@ class Decoder:
             event.Country,
             event.type,
             event.version,
+            event.customer,
         )
-        line = _Line(event.StockCode, event.Quantity, event.UnitPrice, event.Description, event.line_id)
+        line = _Line(
+            event.StockCode, event.Quantity, event.UnitPrice, event.Description, event.line_id, event.attributes
+        )
         return self._invoice(whole, [line], _FLAT_NAMES, now)
 
     def _invoice(self, event: _Whole, lines: list[_Line] | None, names: _Names, now: int) -> Invoice:
@@ -196,14 +206,13 @@ class Decoder:
         if not lines or len(lines) > settings.max_lines:
             raise self._wrong("lines", missing=lines is None)
         kept, others = self._lines(lines, names, self._dialect.is_return(invoice_no))
-        country = event.country.strip() if isinstance(event.country, str) else ""
-        country = self._mended(country) if len(country) <= settings.max_code_chars else ""
-        return Invoice(invoice_no, customer_id, date, tuple(kept), country or None, others)
+        attributes = self._attributes.of_customer(event.country, event.customer, event.attributes)
+        return Invoice(invoice_no, customer_id, date, tuple(kept), attributes, others)
 
     def _lines(self, lines: list[_Line], names: _Names, is_return: bool) -> tuple[list[Line], dict[str, int]]:
         """The product sales and returns of an event, and how many other lines it has by reason."""
         most, longest = self._max_number, self._max_description_chars
-        product = self._product
+        product, of_item = self._product, self._attributes.of_item
         kept: list[Line] = []
         others: dict[str, int] = {}
         for place, line in enumerate(lines):
@@ -231,7 +240,7 @@ class Decoder:
             if is_return:
                 thousandths = -abs(thousandths)
             text = self._mended(description) or None if description else None
-            kept.append(Line(code, thousandths, price, text, line_id))
+            kept.append(Line(code, thousandths, price, text, line_id, of_item(line.attributes)))
         return kept, others
 
     def _read_product(self, value: int | str | None) -> tuple[str, bool]:

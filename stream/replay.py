@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from state.attributes import COUNTRY
 from state.dates import to_iso
 from state.invoice import THOUSAND, Invoice
 
@@ -62,7 +63,7 @@ def wire_event(invoice: Invoice) -> bytes:
             "invoice_no": invoice.invoice_no,
             "customer_id": invoice.customer_id,
             "invoice_date": to_iso(invoice.date),
-            "country": invoice.country,
+            "country": invoice.attributes.get(COUNTRY),
             "lines": [
                 {
                     "stock_code": line.stock_code,

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from state.history import CustomerHistory, HeldLine, take
 from state.invoice import Invoice, Line
 
@@ -24,22 +26,25 @@ def merge(*logs: Iterable[Invoice]) -> list[Invoice]:
 
 
 def _one(parts: list[Invoice]) -> Invoice:
-    """Parts of one invoice as one; histories know no description and country, so those are looked up again."""
+    """Parts of one invoice as one; histories know no description of a line, so those are looked up again."""
     first = parts[0]
     history = CustomerHistory(str(first.customer_id))
-    texts: dict[HeldLine, str | None] = {}
+    said: dict[HeldLine, Line] = {}
     for part in parts:
         history = take(history, part, window=1).history
         for line in part.lines:
             held = HeldLine(line.stock_code, line.quantity, line.unit_price, line.line_id)
-            texts[held] = line.description or texts.get(held)
+            before = said.get(held, line)
+            said[held] = replace(
+                line,
+                description=line.description or before.description,
+                attributes=line.attributes or before.attributes,
+            )
     (invoice,) = history.invoices
     return Invoice(
         first.invoice_no,
         first.customer_id,
         invoice.date,
-        tuple(
-            Line(line.stock_code, line.quantity, line.unit_price, texts[line], line.line_id) for line in invoice.lines
-        ),
-        next((part.country for part in parts if part.country), None),
+        tuple(said[line] for line in invoice.lines),
+        next((part.attributes for part in parts if part.attributes == history.attributes), history.attributes),
     )

@@ -3,15 +3,6 @@
 
 local SCHEMA = 1
 
--- Lua's own comparison of strings follows the server's locale; ours are by bytes, as in Python.
-local function less(a, b)
-  for i = 1, math.min(#a, #b) do
-    local x, y = string.byte(a, i), string.byte(b, i)
-    if x ~= y then return x < y end
-  end
-  return #a < #b
-end
-
 -- Order of invoices: date, then number as text.
 local function before(date_a, no_a, date_b, no_b)
   if date_a ~= date_b then return date_a < date_b end
@@ -34,7 +25,7 @@ end
 
 -- The customer's facts but for the lines, or nil and why not.
 local function load(key, recommendation_key)
-  local fields = redis.pcall('HMGET', key, 'v', 'x', 'w', 'rev', 'pub', 'n', 's', 'c', 'q')
+  local fields = redis.pcall('HMGET', key, 'v', 'x', 'w', 'rev', 'pub', 'n', 's', 'c', 'q', 'a')
   if fields.err then return nil, fields.err end
   if fields[1] and tonumber(fields[1]) > SCHEMA then return nil, 'SCHEMA ' .. fields[1] end
   local recommendation = redis.pcall('GET', recommendation_key)
@@ -50,6 +41,8 @@ local function load(key, recommendation_key)
     scored = fields[7] and cmsgpack.unpack(fields[7]) or {false, false, {}},
     confirmed = fields[8] or false,
     sequence = tonumber(fields[9] or 0),
+    attributes = fields[10] and cmsgpack.unpack(fields[10]) or nil,
+    said_more = false,
     recommendation = recommendation,
     open = {},
     fallen = {},
@@ -166,14 +159,23 @@ local function settle(customer)
   for no, invoice in pairs(customer.open) do recount(customer, no, invoice) end
 end
 
--- Takes an event {place, invoice_no, date, lines} in. A line is {text, code, price, description, id}: all but the text only
--- of a purchase, the id (as JSON) only where it has one. The lines of purchases become the customer's `seen`, {date, code,
--- price, description}. Returns false where the event is refused because the history would grow too long.
+-- Takes the attributes of a customer in that an event says.
+local function learn(customer, said, date)
+  local changed
+  customer.attributes, changed = merge(customer.attributes, said, date)
+  if changed then customer.changed, customer.said_more = true, true end
+end
+
+-- Takes an event {place, invoice_no, date, lines, attributes} in. A line is {text, code, price, description, id, attributes}:
+-- all but text and id only of a purchase; id (as JSON, else false) and attributes only where there are any. The lines of
+-- purchases become the customer's `seen`, {date, code, price, description, attributes}. Returns false where the event is
+-- refused because the history would grow too long.
 local function take(customer, event, window, cap, tally)
   local no, date, lines = event[2], event[3], event[4]
   local held_date, watermark = customer.index[no], customer.watermark
   if not held_date and watermark and not before(watermark[1], watermark[2], date, no) then
     tally.behind = tally.behind + #lines
+    learn(customer, event[5], date)
     return true
   end
   local invoice = open(customer, no)
@@ -190,6 +192,7 @@ local function take(customer, event, window, cap, tally)
   local new_date = held_date and math.min(held_date, date) or date
   if fresh > 0 and too_long(customer, window, cap, no, new_date, fresh) then return false end
 
+  learn(customer, event[5], date)
   if purchases then note_scored(customer, invoice, no, date) end
   customer.now = math.max(customer.now or date, date)
   local seen, was, changed = customer.seen, invoice.was, held_date ~= new_date
@@ -215,7 +218,7 @@ local function take(customer, event, window, cap, tally)
       changed, invoice.dirty = true, true
     end
     if code then
-      line[1], line[5] = date, nil
+      line[1], line[5], line[6] = date, line[6], nil
       seen[#seen + 1] = line
     end
   end
@@ -264,10 +267,11 @@ local function keep(customer, clock, ttl)
     'rev', string.format('%.0f', customer.revision), 'n', customer.lines)
   if customer.watermark then redis.call('HSET', customer.key, 'w', cmsgpack.pack(customer.watermark)) end
   redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.scored))
+  if customer.said_more then redis.call('HSET', customer.key, 'a', cmsgpack.pack(customer.attributes)) end
   live(customer.key, ttl)
 end
 
--- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standings.
+-- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standings, attributes.
 local function answer(customer)
   local fields, invoices = redis.call('HGETALL', customer.key), {}
   for i = 1, #fields, 2 do
@@ -285,5 +289,5 @@ local function answer(customer)
     end
   end
   return {invoices, customer.watermark, customer.revision, customer.published, customer.changed,
-    customer.recommendation, standings}
+    customer.recommendation, standings, customer.attributes or false}
 end

@@ -1,6 +1,6 @@
 -- The items' state: what state/items.py's observe() and count() do, on the keys of docs/state.md.
 -- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date, shares by
--- half-life}; `half_lives` are those of demand and those of shares.
+-- half-life, attributes where there are any}; `half_lives` are those of demand and those of shares.
 
 local DAY = 86400
 local VERSIONS_KEPT = 256
@@ -52,7 +52,7 @@ local function observe(items, half_lives, line)
   local item = items[code]
   if not item then
     items[code] = {date, zeros(#half_lives[1]), 0, date, date, price, date, description,
-      description ~= '' and date or 0, zeros(#half_lives[2]), dirty = true}
+      description ~= '' and date or 0, zeros(#half_lives[2]), (merge(nil, line[5], date)), dirty = true}
     return
   end
   if date > item[7] or (date == item[7] and price > item[6]) then
@@ -60,6 +60,11 @@ local function observe(items, half_lives, line)
   end
   if description ~= '' and (item[8] == '' or date > item[9] or (date == item[9] and less(item[8], description))) then
     item[8], item[9], item.dirty = description, date, true
+  end
+  if line[5] then
+    local changed
+    item[11], changed = merge(item[11], line[5], date)
+    item.dirty = item.dirty or changed
   end
   if date < item[4] then item[4], item.dirty = date, true end
   if date > item[5] then

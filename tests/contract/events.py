@@ -12,6 +12,15 @@ START = 1_300_000_000
 AWKWARD = 'q",5,1.0,"\\{b}%\x00\n'
 """A text that looks like a part of the encodings it goes through."""
 
+SAID: st.SearchStrategy[dict[str, str]] = st.one_of(
+    st.just({}),
+    st.dictionaries(
+        st.sampled_from(["age", "1", AWKWARD, "é", "\U0001f600"]), st.sampled_from(["", "2", "10", "\uffff"])
+    ),
+    st.integers(0, 9).map(lambda first: {f"k{number:02}": "1" for number in range(first, first + 31)}),
+)
+"""Attributes that an event says; of two of the last kind together some have no place any more."""
+
 LINES = st.builds(
     Line,
     stock_code=st.sampled_from(["A", "B", "10001", AWKWARD]),
@@ -19,6 +28,7 @@ LINES = st.builds(
     unit_price=st.sampled_from([1.0, 0.85, 1e7, 5e-324]),
     description=st.sampled_from([None, "TEA", "LAMP"]),
     line_id=st.sampled_from([None, None, None, "1", AWKWARD]),
+    attributes=SAID,
 )
 DATES = st.sampled_from([START + 3_600 * hours for hours in (0, 1, 30, 31, 900, 20_000)]) | st.just(-2_208_988_800)
 NUMBERS = ["1", "10", "2", "C3", AWKWARD]
@@ -33,6 +43,7 @@ def facts(draw: st.DrawFn, customers: Sequence[str] = ("a", "b", AWKWARD)) -> li
         customer_id=st.sampled_from(customers),
         date=DATES,
         lines=st.lists(LINES, min_size=1, max_size=4).map(tuple),
+        attributes=SAID,
     )
     return draw(st.lists(events, min_size=1, max_size=8))
 

@@ -57,6 +57,7 @@ def _facts(state: ItemState) -> tuple[object, ...]:
         state.price_date,
         state.description,
         state.description_date,
+        state.dated,
     )
 
 

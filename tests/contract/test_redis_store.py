@@ -149,6 +149,24 @@ def test_an_item_kept_before_there_were_shares_starts_at_none(redis_stores: Redi
     assert store.items().states["A"].shares == pytest.approx((2**-0.5,) * 3)
 
 
+def test_what_was_kept_before_there_were_attributes_is_read_and_learns_them(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store.apply([invoice("1", 0, line("A"))], clock_ms=CLOCK)
+    # Without attributes everything lies as it lay before there were any.
+    assert len(msgspec.msgpack.decode(store._client.hget(store._keys.item_state, "A"))) == 10
+    assert not store._client.hexists(store._keys.history("c"), "a")
+    version = store.items().version
+    said = msgspec.structs.replace(
+        invoice("1", 0, msgspec.structs.replace(line("A"), attributes={"category": "Books"})), attributes={"age": "40"}
+    )
+    for changed in (True, False):  # the second time it says nothing new, and nothing is written
+        (touched,) = store.apply([said], clock_ms=CLOCK).touched
+        changes = store.items(version)
+        assert (touched.history.attributes, changes.states["A"].attributes) == ({"age": "40"}, {"category": "Books"})
+        assert (touched.changed, changes.version) == (changed, version + 1)
+    assert store.history("c") == touched.history
+
+
 def test_namespaces_do_not_see_each_other(redis_stores: RedisStores) -> None:
     one, other = redis_stores(), redis_stores()
     one.apply(BATCH, clock_ms=CLOCK)

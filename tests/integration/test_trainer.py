@@ -46,7 +46,7 @@ def whole(invoice: Invoice) -> bytes:
             "invoice_no": invoice.invoice_no,
             "customer_id": invoice.customer_id,
             "invoice_date": to_iso(invoice.date),
-            "country": invoice.country,
+            "country": invoice.attributes.get("country"),
             "lines": [
                 {
                     "stock_code": line.stock_code,

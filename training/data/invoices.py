@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from state.attributes import COUNTRY, NONE, bounded
 from state.invoice import Invoice, Line
 from training.data import columns
 from training.data.cleaning import DATE, Cleaned
@@ -25,8 +26,9 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     first = order[starts]
     lines = _lines(frame, order)
     country = frame[columns.COUNTRY].groupby(group).first().reindex(group[first])
+    said = {where: bounded([(COUNTRY, where)]) for where in country.dropna().unique()}
     log = [
-        Invoice(number, customer, date, tuple(lines[start:end]), where)
+        Invoice(number, customer, date, tuple(lines[start:end]), said.get(where, NONE))
         for number, customer, date, start, end, where in zip(
             frame[columns.INVOICE_NO].iloc[first].tolist(),
             frame[columns.CUSTOMER_ID].iloc[first].tolist(),

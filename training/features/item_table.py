@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from state.attributes import NONE, NONE_DATED, Attributes, Dated, merge, values
 from state.dates import DAY
 from state.invoice import Line
 from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
@@ -34,6 +35,8 @@ class ItemTable:
         self.codes: list[str] = []
         self.rows: dict[str, int] = {}
         self._descriptions: list[str | None] = []
+        self._dated: list[Dated] = []
+        self._attributes: list[Attributes] = []
         self._reference = 0
         self._newest = _NEVER
         self._allocate(64)
@@ -71,6 +74,14 @@ class ItemTable:
         """The newest description of an item, or None where there is none or the item is unknown."""
         row = self.rows.get(stock_code)
         return None if row is None else self._descriptions[row]
+
+    def attributes(self, stock_code: str) -> Attributes:
+        """The attributes of an item as they hold now, ordered by key; empty where the item is unknown.
+
+        The very same object until one of them changes.
+        """
+        row = self.rows.get(stock_code)
+        return NONE if row is None else self._attributes[row]
 
     def demand(self, now: int) -> NDArray[np.float32]:
         """Decayed number of baskets as of ``now``, float32 ``[items, half-lives]``, in the order of ``HALF_LIVES``.
@@ -121,6 +132,8 @@ class ItemTable:
         self._price[unique[take]] = price[take]
         for row, line in zip(rows.tolist(), bought, strict=True):
             self._describe(row, line.description, date)
+            if line.attributes:
+                self._set_attributes(row, merge(self._dated[row], line.attributes, date))
 
     def update(self, states: Iterable[ItemState]) -> None:
         """Take over the given states; each replaces what was known of its item."""
@@ -135,6 +148,7 @@ class ItemTable:
             self._price_date[row] = state.price_date
             self._set_description(row, state.description)
             self._description_date[row] = state.description_date
+            self._set_attributes(row, state.dated)
 
     def _faded(self, columns: slice, now: int) -> NDArray[np.float32]:
         held = self._held[: len(self.codes), columns]
@@ -155,12 +169,21 @@ class ItemTable:
             self._descriptions[row] = text
             self._rewritten[row] += 1
 
+    def _set_attributes(self, row: int, dated: Dated) -> None:
+        if dated is self._dated[row]:
+            return
+        self._dated[row] = dated
+        if (now := values(dated)) != self._attributes[row]:
+            self._attributes[row] = now
+
     def _row(self, code: str) -> int:
         row = self.rows.get(code)
         if row is None:
             row = self.rows[code] = len(self.codes)
             self.codes.append(code)
             self._descriptions.append(None)
+            self._dated.append(NONE_DATED)
+            self._attributes.append(NONE)
             if row == len(self._sold):
                 self._grow()
         return row

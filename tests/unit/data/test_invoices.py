@@ -25,8 +25,8 @@ def test_lines_of_one_invoice_come_together_in_the_order_of_the_table() -> None:
 
     first = (Line("22613", 12_000, 0.85, NAPKINS), Line("22138", 1_500, 0.85, NAPKINS))
     assert found == [
-        Invoice("581587", "12680", SECONDS, first, "France"),
-        Invoice("9", "12680", SECONDS, (Line("11111", 12_000, 0.85, NAPKINS),), "France"),
+        Invoice("581587", "12680", SECONDS, first, {"country": "France"}),
+        Invoice("9", "12680", SECONDS, (Line("11111", 12_000, 0.85, NAPKINS),), {"country": "France"}),
     ]
 
 
@@ -70,13 +70,13 @@ def test_one_number_of_two_customers_is_two_invoices() -> None:
 def test_what_is_missing_is_none() -> None:
     (invoice,) = log({"Description": None, "Country": None})
 
-    assert (invoice.country, invoice.lines[0].description, invoice.lines[0].line_id) == (None, None, None)
+    assert (invoice.attributes, invoice.lines[0].description, invoice.lines[0].line_id) == ({}, None, None)
 
 
 def test_the_country_is_the_first_that_is_given() -> None:
     (invoice,) = log({"Country": None}, {"StockCode": "22138", "Country": "Spain"})
 
-    assert invoice.country == "Spain"
+    assert invoice.attributes == {"country": "Spain"}
 
 
 def test_nothing_gives_nothing() -> None:

@@ -80,3 +80,19 @@ def _same(table: ItemTable, states: dict[str, ItemState], now: int) -> None:
         assert (table.sold[row], table.first[row], table.last[row]) == (state.sold, state.first, state.last)
         assert table.price[row] == state.price
         assert table.description(code) == state.description
+
+
+def test_attributes_are_those_of_the_state_and_one_object_until_they_change() -> None:
+    table, state = ItemTable(), None
+    for date, said in (
+        (10, {"category": "Books"}),
+        (5, {"category": "Toys", "shelf": "4"}),
+        (20, {"category": "Books"}),
+    ):
+        before = table.attributes("a")
+        table.sell([Line("a", 1000, 1.0, attributes=said)], date)
+        state = sell(state, "a", date, 1.0, attributes=said)
+        assert table.attributes("a") == state.attributes
+        assert (table.attributes("a") is before) is (table.attributes("a") == before)
+    assert table.attributes("a") == ItemTable([state]).attributes("a") == {"category": "Books", "shelf": "4"}
+    assert table.attributes("b") == {}

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,8 +22,8 @@ VALUE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
-WHOLE = ["invoice_no", "customer_id", "invoice_date", "lines", "country", "type", "version"]
-LINE = ["stock_code", "quantity", "unit_price", "description", "line_id"]
+WHOLE = ["invoice_no", "customer_id", "invoice_date", "lines", "country", "type", "version", "customer", "attributes"]
+LINE = ["stock_code", "quantity", "unit_price", "description", "line_id", "attributes"]
 FLAT = [
     "InvoiceNo",
     "StockCode",
@@ -33,6 +34,8 @@ FLAT = [
     "CustomerID",
     "Country",
     "line_id",
+    "customer",
+    "attributes",
 ]
 
 
@@ -40,7 +43,13 @@ def objects(names: list[str], **known: st.SearchStrategy[Any]) -> st.SearchStrat
     return st.fixed_dictionaries({}, optional={name: known.get(name, ODD | VALUE) for name in names})
 
 
-EVENT = objects(WHOLE, lines=st.lists(objects(LINE), max_size=3) | VALUE) | objects(FLAT) | VALUE
+ATTRIBUTES = st.dictionaries(TEXT, VALUE, max_size=3) | VALUE
+SAID: dict[str, st.SearchStrategy[Any]] = {
+    "attributes": ATTRIBUTES,
+    "customer": objects(["attributes"], attributes=ATTRIBUTES) | VALUE,
+}
+LINES = st.lists(objects(LINE, attributes=ATTRIBUTES), max_size=3) | VALUE
+EVENT = objects(WHOLE, lines=LINES, **SAID) | objects(FLAT, **SAID) | VALUE
 
 
 def check(raw: bytes) -> None:
@@ -49,6 +58,9 @@ def check(raw: bytes) -> None:
             invoice = decoder.decode(raw, now=NOW)
         except InvalidEvent:
             continue
+        for said in (invoice.attributes, *(line.attributes for line in invoice.lines)):
+            assert all(0 < len(key) <= 64 and 0 < len(value) <= 256 for key, value in said.items())
+            msgspec.msgpack.encode(said)
         for line in invoice.lines:
             line_text(line.stock_code, line.quantity, line.unit_price, line.line_id).encode()
         canonical(take(CustomerHistory(invoice.customer_id or "x"), invoice, 100).history)

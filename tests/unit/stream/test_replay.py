@@ -93,7 +93,7 @@ def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
 
 def test_an_invoice_comes_back_from_the_wire_as_it_went() -> None:
     lines = (Line("A", 12_000, 0.85, "ITEM A"), Line("B", -2_500, 1.5, None, "l1"))
-    invoice = Invoice("1", "7", seconds("2011-12-09 12:50"), lines, "France")
+    invoice = Invoice("1", "7", seconds("2011-12-09 12:50"), lines, {"country": "France"})
     assert Decoder(load_settings({})).decode(wire_event(invoice), now=2_000_000_000) == invoice
 
 

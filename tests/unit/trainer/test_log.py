@@ -13,10 +13,10 @@ def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str 
 
 
 def test_the_same_invoice_in_file_and_topic_counts_once() -> None:
-    table = [Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b")), "France")]
+    table = [Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b")), {"country": "France"})]
     topic = [Invoice("1", "ann", 100, (line("b", text="BEAN"),)), Invoice("1", "ann", 100, (line("a"),))]
     (merged,) = merge(table, topic)
-    assert merged == Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b", text="BEAN")), "France")
+    assert merged == Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b", text="BEAN")), {"country": "France"})
 
 
 def test_parts_come_together_at_the_earliest_date() -> None:

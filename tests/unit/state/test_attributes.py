@@ -1,0 +1,183 @@
+"""Attributes as events carry them, and the rule by which they become state."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state import CustomerHistory, Invoice, Line, Settings, observe, take
+from state.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS, NONE, Attributes, merge, together, values
+from state.history import HeldInvoice
+from state.wire import Decoder
+
+NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
+
+
+def decode(**changes: Any) -> Invoice:
+    line = {"stock_code": "22613", "quantity": 12, "unit_price": 0.85, "attributes": changes.pop("of_item", None)}
+    event = {"invoice_no": "1", "customer_id": "12680", "invoice_date": "2011-12-09T12:50:00Z", "lines": [line]}
+    return Decoder(Settings()).decode(json.dumps(event | changes).encode(), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("  Bel  Air ", "Bel Air"),
+        ("RÃ©union", "Réunion"),
+        (12, "12"),
+        (12.0, "12"),
+        (-0.0, "0"),
+        (0.85, "0.85"),
+        (1e300, "1e300"),
+        (10**30, "1" + "0" * 30),
+        (True, "true"),
+        (False, "false"),
+        ("x" * LONGEST_VALUE, "x" * LONGEST_VALUE),
+    ],
+)
+def test_values_become_text_in_one_way(value: object, text: str) -> None:
+    assert decode(of_item={"key": value}).lines[0].attributes == {"key": text}
+
+
+@pytest.mark.parametrize("value", [None, [], ["a"], {}, {"a": "b"}, "", " \n", "x" * (LONGEST_VALUE + 1)])
+def test_what_is_no_value_is_passed_over(value: object) -> None:
+    said = {"age": 40, "odd": value}
+    invoice = decode(attributes=said, of_item=said)
+    assert invoice.attributes == invoice.lines[0].attributes == {"age": "40"}
+
+
+def test_a_number_that_no_double_holds_is_passed_over_and_spoils_nothing_beside_it() -> None:
+    raw = (
+        b'{"InvoiceNo": 1, "StockCode": "A", "Quantity": 1, "InvoiceDate": "12/9/2011 12:50", "UnitPrice": 1,'
+        b' "attributes": {"size": 1e400, "digits": ' + b"9" * 5_000 + b', "colour": "red"}}'
+    )
+    assert Decoder(Settings()).decode(raw, now=NOW).lines[0].attributes == {"colour": "red"}
+
+
+def test_keys_are_bounded() -> None:
+    said = {"": 1, "k" * LONGEST_KEY: 2, "k" * (LONGEST_KEY + 1): 3, " city ": 4}
+    assert decode(attributes=said).attributes == {"k" * LONGEST_KEY: "2", "city": "4"}
+    many = {f"{number:03}": number for number in range(MOST_KEYS + 5, 0, -1)}
+    kept = list(decode(of_item=many).lines[0].attributes)
+    assert kept == [f"{number:03}" for number in range(1, MOST_KEYS + 1)]
+
+
+def test_where_the_attributes_of_a_customer_may_stand() -> None:
+    invoice = decode(
+        country="France",
+        customer={"id": "7", "name": "Ann", "attributes": {"country": "Spain", "city": "Nice", "age": 40}},
+        attributes={"country": "Italy", "city": "Rome", "gender": "F"},
+    )
+    assert invoice.attributes == {"age": "40", "city": "Nice", "country": "France", "gender": "F"}
+    assert invoice.customer_id == "12680"
+    assert decode(customer={"attributes": {"age": 40}}).attributes == {"age": "40"}
+
+
+def test_a_single_line_carries_those_of_its_item_and_of_its_customer() -> None:
+    event = {
+        "InvoiceNo": "1",
+        "StockCode": "22613",
+        "Quantity": 1,
+        "InvoiceDate": "12/9/2011 12:50",
+        "UnitPrice": 1,
+        "CustomerID": 12680,
+        "Country": "France",
+        "attributes": {"category": "Books"},
+        "customer": {"attributes": {"gender": "F"}},
+    }
+    invoice = Decoder(Settings()).decode(json.dumps(event).encode(), now=NOW)
+    assert invoice.attributes == {"country": "France", "gender": "F"}
+    assert invoice.lines[0].attributes == {"category": "Books"}
+
+
+def test_events_that_say_the_same_share_one_mapping() -> None:
+    decoder = Decoder(Settings())
+    raws = [
+        json.dumps(
+            {
+                "invoice_no": number,
+                "invoice_date": "2011-12-09T12:50:00Z",
+                "country": "France",
+                "lines": [{"stock_code": "A", "quantity": 1, "unit_price": 1, "attributes": {"category": "Books"}}],
+            }
+        ).encode()
+        for number in (1, 2)
+    ]
+    one, other = (decoder.decode(raw, now=NOW) for raw in raws)
+    assert one.attributes is other.attributes
+    assert one.lines[0].attributes is other.lines[0].attributes
+    assert Line("A", 1, 1.0).attributes is Line("B", 1, 1.0).attributes is NONE
+
+
+KEYS = st.sampled_from(["age", "city", "z", "é", "\U0001f600", *(f"k{number:02}" for number in range(MOST_KEYS))])
+SAID = st.tuples(
+    st.dictionaries(KEYS, st.sampled_from(["1", "10", "2", "é", "\uffff", "\U0001f600"])), st.integers(-2, 2)
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(data=st.data())
+def test_any_order_and_repetition_ends_the_same(data: st.DataObject) -> None:
+    said = data.draw(st.lists(SAID, max_size=6))
+    again = data.draw(st.permutations([*said, *data.draw(st.lists(st.sampled_from(said), max_size=3))])) if said else []
+
+    def end(events: list[tuple[dict[str, str], int]]) -> dict[str, tuple[int, str]]:
+        dated: Any = {}
+        for attributes, date in events:
+            dated = merge(dated, attributes, date)
+        return dict(dated)
+
+    greatest: dict[str, tuple[int, str]] = {}
+    for attributes, date in said:
+        for key, value in attributes.items():
+            greatest[key] = max(greatest.get(key, (date, value)), (date, value))
+    expected = {key: greatest[key] for key in sorted(greatest)[:MOST_KEYS]}
+    assert end(said) == end(again) == expected
+    assert list(end(again)) == list(expected)
+    assert values(end(said)) == {key: value for key, (_, value) in expected.items()}
+
+
+def test_what_changes_nothing_gives_the_same_object() -> None:
+    full = merge({}, {f"{number:03}": "1" for number in range(MOST_KEYS)}, 5)
+    for attributes, date in (({}, 9), ({"000": "1"}, 5), ({"000": "9"}, 4), ({"z": "1"}, 9)):
+        assert merge(full, attributes, date) is full
+    assert merge(full, {"000": "1"}, 6) is not full  # said again later: what lies between must not win any more
+
+
+def test_both_together_stay_within_the_bounds() -> None:
+    many: Attributes = {f"{number:03}": "1" for number in range(MOST_KEYS)}
+    assert together(many, {"000": "2", "zzz": "3"}) == {**many, "000": "2"}
+    assert together(many, NONE) is together(NONE, many) is many
+
+
+def bought(number: str, date: int, attributes: Attributes) -> Invoice:
+    return Invoice(number, "ann", date, (Line("A", 1_000, 1.0),), attributes)
+
+
+def test_a_history_knows_them_whatever_its_window() -> None:
+    first, late = bought("1", 10, {"city": "Rome", "gender": "F"}), bought("0", 5, {"city": "Nice", "age": "40"})
+    history = take(CustomerHistory("ann"), first, 1).history
+    history = take(history, bought("2", 20, {"city": "Paris"}), 1).history
+    behind = take(history, late, 1)
+    assert (behind.behind, behind.counts, behind.history.invoices) == (True, [], history.invoices)
+    assert behind.history.attributes == {"age": "40", "city": "Paris", "gender": "F"}
+    assert take(behind.history, late, 1).history is behind.history
+    assert take(behind.history, bought("2", 20, {"city": "Paris"}), 1).history is behind.history
+
+
+def test_an_attribute_alone_changes_a_history() -> None:
+    history = take(CustomerHistory("ann"), bought("1", 10, {}), 100).history
+    taken = take(history, bought("1", 10, {"city": "Rome"}), 100)
+    assert (taken.new, taken.known, taken.counts) == ([], 1, [])
+    assert taken.history.invoices == history.invoices == (HeldInvoice("1", 10, history.invoices[0].lines),)
+    assert taken.history.attributes == {"city": "Rome"}
+
+
+def test_an_item_knows_what_its_newest_sale_said() -> None:
+    state = observe(None, "A", 10, 1.0, "TEA", {"category": "Drinks"})
+    state = observe(state, "A", 5, 1.0, "TEA", {"category": "Food", "shelf": "4"})
+    assert state.attributes == {"category": "Drinks", "shelf": "4"}
+    assert observe(state, "A", 10, 1.0, "TEA", {"category": "Drinks"}) is state
+    assert observe(state, "A", 10, 1.0, "TEA") is state
