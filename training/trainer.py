@@ -12,13 +12,14 @@ import msgspec
 
 from state.dates import DAY, to_datetime, to_iso
 from state.invoice import Invoice
-from training.data.cleaning import Ledger
+from training.data.ledger import Ledger
 from training.data.walk import When, is_purchase
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import cases, run
 from training.evaluation.split import Span, day, require_next_baskets
+from training.log import before
 from training.models import make_model
 from training.models.baselines import fit_all
 from training.models.model import Fitted
@@ -115,7 +116,7 @@ def train(
         TrainingError: There is too little data, or no such model.
         RegistryError: The registry cannot be used.
     """
-    log = [invoice for invoice in invoices if invoice.date < until]
+    log = before(invoices, until)
     judged, n_cases = judged_span(log, until, plan.judge_days)
     names = [name for name in plan.baselines if name != plan.model]
     candidate = _fit(plan, log, judged.start, stage)
@@ -154,11 +155,11 @@ def judged_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, in
     Raises:
         TooLittleData: There is one customer only, nobody bought twice, or too little to fit and to judge on.
     """
-    bought = [invoice for invoice in log if invoice.customer_id is not None and is_purchase(invoice)]
-    if not bought:
+    since = next((each.date for each in log if each.customer_id is not None and is_purchase(each)), None)
+    if since is None:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
-    require_next_baskets(bought)
-    start = max(until - days * DAY, until - (until - bought[0].date) // 4)
+    require_next_baskets(log)
+    start = max(until - days * DAY, until - (until - since) // 4)
     judged = Span(start, until)
     n_cases = len(cases(log, judged)[0])
     if n_cases < LEAST_CASES:

@@ -1,5 +1,6 @@
 """``nextbasket evaluate``: models side by side on a span of days, as in production."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from state.invoice import Invoice
     from state.settings import Settings
-    from training.data.cleaning import Ledger
+    from training.data.ledger import Ledger
     from training.evaluation.tables import Cells
 
 
@@ -155,16 +156,15 @@ def _writable(path: Path | None) -> None:
         )
 
 
-def _read(settings: "Settings", data: Path | None) -> "tuple[list[Invoice], Ledger]":
+def _read(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoice], Ledger]":
     """The table's log and the cleaning's ledger, which is printed."""
-    from training.data import cleaning, datasets
-    from training.data.invoices import invoices
+    from training.log import read_table
 
     path = settings.data if data is None else data
     if path is None:
         raise Failure("There is nothing to evaluate on: give --data PATH, or set NEXTBASKET_DATA.", ExitCode.USAGE)
-    cleaned = cleaning.clean(datasets.load(path, timezone=settings.timezone), settings)
-    for line in cleaned.ledger.lines():
+    log, ledger = read_table(path, settings)
+    for line in ledger.lines():
         typer.echo(line)
-    cleaned.ledger.require_purchases()
-    return invoices(cleaned), cleaned.ledger
+    ledger.require_purchases()
+    return log, ledger

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from state.invoice import Invoice
     from state.settings import Settings
     from stream.bars import Bars
-    from training.data.cleaning import Ledger
+    from training.data.ledger import Ledger
     from training.trainer import Outcome, Plan
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -178,23 +178,18 @@ def read_log(
         DataError: The table cannot be read, or nothing of it is left.
         KafkaError: Kafka does not answer.
     """
-    from training.data import cleaning, datasets
-    from training.data.invoices import invoices
-    from training.log import merge
+    from training.log import merge, read_table
 
     path = settings.data if data is None else data
     if path is None and not settings.brokers:
         raise Failure("There is nothing to learn from: give --data PATH, or set NEXTBASKET_DATA.", ExitCode.USAGE)
-    table_log: list[Invoice] = []
+    table_log: Sequence[Invoice] = []
     ledger = None
     if path is not None:
         bars("reading")
-        table = datasets.load(path, timezone=settings.timezone)
-        cleaned = cleaning.clean(table, settings, clock=clock)
-        ledger = cleaned.ledger
+        table_log, ledger = read_table(path, settings, clock=clock)
         for line in ledger.lines():
             typer.echo(line)
-        table_log = invoices(cleaned)
         settings = settings.model_copy(update={"dialect": ledger.dialect})
     if not settings.brokers:
         if ledger is not None:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -23,78 +22,14 @@ from state.text import mended
 from training.data import columns
 from training.data.datasets import Table
 from training.data.distinct import mapped
-from training.data.errors import NothingLeft
+from training.data.ledger import Account, Ledger, Step
 
 logger = logging.getLogger(__name__)
-
-DATE = "date"
-"""Column of the cleaned lines: seconds since 1970."""
 
 ITEM = "item"
 """Column of the cleaned lines: the one description of the line's stock code."""
 
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
-
-
-class Step(msgspec.Struct, frozen=True):
-    """What one rule did: rows before and after it, and how many of those after it it changed."""
-
-    name: str
-    rule: str
-    rows_in: int
-    rows_out: int
-    changed: int = 0
-
-
-class Ledger(msgspec.Struct, frozen=True):
-    """The account of a cleaning: its steps in order, and what is left.
-
-    ``notes`` are sentences about what reading the table took for granted. Purchases are lines with a quantity above 0,
-    which is what the evaluation protocol counts; returns are kept beside them, because the stream nets them out.
-    ``repeated_lines``: lines that occur again within their invoice with the same stock code, quantity and price (or
-    line id); histories count them once.
-    """
-
-    dialect: str
-    notes: tuple[str, ...]
-    steps: list[Step]
-    purchase_lines: int
-    purchase_invoices: int
-    customers: int
-    items: int
-    return_lines: int
-    return_invoices: int
-    repeated_lines: int
-
-    def lines(self) -> list[str]:
-        """The ledger as text, a note or a step a line, for people to read."""
-        width = max(len(step.rule) for step in self.steps)
-        return [
-            *self.notes,
-            *(
-                f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.rows_in - step.rows_out:,}"
-                + (f", {step.changed:,} changed)" if step.changed else ")")
-                for step in self.steps
-            ),
-            f"purchases: {self.purchase_lines:,} lines, {self.purchase_invoices:,} invoices, "
-            f"{self.customers:,} customers, {self.items:,} items",
-            f"returns: {self.return_lines:,} lines, {self.return_invoices:,} invoices; lines that occur again in their "
-            f"invoice and count once: {self.repeated_lines:,}",
-        ]
-
-    def require_purchases(self) -> None:
-        """Make sure that something is left to learn from or to judge by.
-
-        Raises:
-            NothingLeft: No purchase is; the message says which rule left out most.
-        """
-        if self.purchase_lines:
-            return
-        most = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
-        why = f"“{most.rule}” left out {most.rows_in - most.rows_out:,} of {self.steps[0].rows_in:,} rows"
-        if self.return_lines:
-            why = f"all {self.return_lines:,} lines that are left are returns"
-        raise NothingLeft(f"No purchase of a known customer is left after cleaning: {why}. Check the table's columns.")
 
 
 @dataclass(frozen=True)
@@ -104,7 +39,8 @@ class Cleaned:
     ``frame`` has ``invoice_no``, ``customer_id``, ``stock_code``, ``description``, ``country``, ``line_id``, ``item``
     (text; all but the first three may be missing), ``quantity`` (int64, thousandths, negative for a return),
     ``unit_price`` (float64, above 0) and ``date`` (int64, seconds since 1970). ``description`` is the line's own, which
-    is all that was known at its date; ``item`` is the one description of its stock code (``item_descriptions``).
+    is all that was known at its date; ``item`` is the one description of its stock code (``Account.descriptions``).
+    ``ledger`` is of this table and of the parts of it cleaned before.
     """
 
     frame: pd.DataFrame
@@ -123,15 +59,17 @@ def dialect_of(table: Table, settings: Settings) -> Dialect:
     return dialect_named(settings.dialect)
 
 
-def clean(table: Table, settings: Settings, *, clock: int | None = None) -> Cleaned:
+def clean(table: Table, settings: Settings, *, clock: int | None = None, account: Account | None = None) -> Cleaned:
     """Leave only lines that count: product sales and returns of known customers.
 
     Args:
-        table: The raw table.
+        table: The raw table, or a part of one that holds all rows of its customers.
         settings: Bounds and dialect.
         clock: Seconds since 1970; dates further ahead of it than the settings allow are refused. None: no date is.
+        account: Of the parts cleaned before, to which this one is added.
     """
     dialect = dialect_of(table, settings)
+    account = account or Account(dialect.name)
     rows = _typed(table.frame, settings, dialect)
     keep = np.ones(len(rows), dtype=bool)
     steps = [Step("parsed", "types parsed: codes as text, numbers, dates", len(rows), len(rows), table.retyped)]
@@ -140,37 +78,18 @@ def clean(table: Table, settings: Settings, *, clock: int | None = None) -> Clea
         keep &= passes.to_numpy(dtype=bool, na_value=False)
         steps.append(Step(name, rule, before, int(keep.sum()), _changed(table.frame, rows, changes, keep)))
     frame = rows[keep].reset_index(drop=True)
-    frame = frame.astype({columns.QUANTITY: "int64", DATE: "int64"})
-    frame[ITEM] = frame[columns.STOCK_CODE].map(item_descriptions(frame)).astype("str")
-    returned = int((frame[columns.QUANTITY] < 0).sum())
-    steps.append(
-        Step("cancellation", "cancelled and taken back: set apart as returns", len(frame), len(frame), returned)
-    )
-    renamed = int((frame[columns.DESCRIPTION].fillna("") != frame[ITEM].fillna("")).sum())
-    steps.append(Step("description", "one description per stock code, the newest", len(frame), len(frame), renamed))
-    ledger = _account(dialect, table.notes, steps, frame)
+    frame = frame.astype({columns.QUANTITY: "int64", columns.DATE: "int64"})
+    account.add(frame, steps, table.notes)
+    frame[ITEM] = frame[columns.STOCK_CODE].map(account.descriptions()).astype("str")
     logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
-    return Cleaned(frame, ledger)
-
-
-def item_descriptions(frame: pd.DataFrame) -> pd.Series:
-    """The one description of each stock code, indexed by it: the newest, of one date the larger text.
-
-    It is what the stream's item state holds after the same lines (``state.items.observe``), which only purchases
-    describe; an item that was never bought is described by its returns.
-    """
-    bought = frame[columns.QUANTITY] > 0
-    key = [columns.STOCK_CODE, columns.DESCRIPTION]
-    newest = frame.assign(bought=bought)[[*key, "bought", DATE]].groupby([*key, "bought"], as_index=False).max()
-    ordered = newest.sort_values(["bought", DATE, columns.DESCRIPTION])
-    return ordered.groupby(columns.STOCK_CODE)[columns.DESCRIPTION].last()
+    return Cleaned(frame, account.ledger())
 
 
 def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFrame:
     """The rows as the stream would hold them, with missing values where it refuses them."""
     rows = pd.DataFrame(index=raw.index)
     rows[columns.INVOICE_NO] = distinctly(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
-    rows[columns.CUSTOMER_ID] = distinctly(raw[columns.CUSTOMER_ID], _customer)
+    rows[columns.CUSTOMER_ID] = customer_ids(raw[columns.CUSTOMER_ID])
     rows[columns.STOCK_CODE] = distinctly(raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect))
     rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: mended(text) or None)
     rows[columns.COUNTRY] = distinctly(raw[columns.COUNTRY], lambda text: mended(_code(text, settings) or "") or None)
@@ -183,7 +102,7 @@ def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFr
     price = raw[columns.UNIT_PRICE]
     rows[columns.UNIT_PRICE] = price.where(price.abs() <= settings.max_number)
     moments = raw[columns.INVOICE_DATE].dt.tz_localize(None).to_numpy(dtype="datetime64[s]")
-    rows[DATE] = pd.Series(moments.astype("int64"), index=raw.index, dtype="Int64").mask(np.isnat(moments))
+    rows[columns.DATE] = pd.Series(moments.astype("int64"), index=raw.index, dtype="Int64").mask(np.isnat(moments))
     return rows
 
 
@@ -192,7 +111,7 @@ def _rules(
 ) -> Iterator[tuple[str, str, pd.Series, tuple[str, ...]]]:
     """Name, words, the rows that pass and the columns that are rewritten, of each rule in its order."""
     code, quantity, price, date = (
-        rows[name] for name in (columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE, DATE)
+        rows[name] for name in (columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE, columns.DATE)
     )
     latest = None if clock is None else clock + settings.max_days_ahead * DAY
     everything = pd.Series(True, index=rows.index)
@@ -246,27 +165,10 @@ def _customer(text: str) -> str | None:
     return (match[1] if match else text) or None
 
 
+def customer_ids(written: pd.Series) -> pd.Series:
+    """Customers as they are kept, of a column of them as written."""
+    return distinctly(written, _customer)
+
+
 def _longer(texts: pd.Series, limit: int) -> pd.Series:
     return distinctly(texts, lambda text: text if len(text) > limit else None).notna()
-
-
-def _account(dialect: Dialect, notes: tuple[str, ...], steps: list[Step], frame: pd.DataFrame) -> Ledger:
-    bought = frame[frame[columns.QUANTITY] > 0]
-    back = frame[frame[columns.QUANTITY] < 0]
-    invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
-    content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
-    named = frame[columns.LINE_ID].notna()
-    repeated = int(frame[~named].duplicated([*invoice, *content]).sum())
-    repeated += int(frame[named].duplicated([*invoice, columns.LINE_ID]).sum())
-    return Ledger(
-        dialect=dialect.name,
-        notes=notes,
-        steps=steps,
-        purchase_lines=len(bought),
-        purchase_invoices=len(bought[invoice].drop_duplicates()),
-        customers=bought[columns.CUSTOMER_ID].nunique(),
-        items=bought[columns.STOCK_CODE].nunique(),
-        return_lines=len(back),
-        return_invoices=len(back[invoice].drop_duplicates()),
-        repeated_lines=repeated,
-    )

@@ -12,6 +12,9 @@ CUSTOMER_ID = "customer_id"
 COUNTRY = "country"
 LINE_ID = "line_id"
 
+DATE = "date"
+"""Of cleaned lines: seconds since 1970."""
+
 REQUIRED = (INVOICE_NO, STOCK_CODE, QUANTITY, INVOICE_DATE, UNIT_PRICE, CUSTOMER_ID)
 OPTIONAL = (DESCRIPTION, COUNTRY, LINE_ID)
 ALL = (*REQUIRED, *OPTIONAL)

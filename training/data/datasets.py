@@ -5,9 +5,10 @@ others, whose missing columns get a default that a sentence tells (docs/data.md)
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,11 @@ from training.data import case_study, columns
 from training.data.dates import read_dates
 from training.data.distinct import mapped
 from training.data.errors import NoTable, NothingLeft
-from training.data.files import SUFFIXES, Raw, read, require
+from training.data.files import SUFFIXES, Raw, in_batches, read, require
 
 logger = logging.getLogger(__name__)
+
+_NO_ROWS = "{} holds no rows below its column names. Give a table with purchases."
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,32 @@ def load(path: Path, *, timezone: str = "UTC") -> Table:
         path = _find(path)
         raw = read(path)
     if raw.frame.empty:
-        raise NothingLeft(f"{path} holds no rows below its column names. Give a table with purchases.")
+        raise NothingLeft(_NO_ROWS.format(path))
     logger.info("read %d rows of %s", len(raw.frame), path)
     return _table(raw, timezone, attributes)
+
+
+class Stream(NamedTuple):
+    """A table as several, one after the other: each a stretch of its rows, at least one; ``rows`` in all of them."""
+
+    rows: int
+    tables: Iterator[Table]
+
+
+def stream(path: Path, *, timezone: str = "UTC") -> Stream:
+    """``load`` for a table that may be larger than memory; what is not in Parquet comes as one stretch.
+
+    Raises:
+        DataError: As ``load``; also while the stretches are read.
+    """
+    found = None if path.is_dir() and case_study.recognised(path) else in_batches(_find(path))
+    if found is None:
+        table = load(path, timezone=timezone)
+        return Stream(len(table.frame), iter([table]))
+    rows, batches = found
+    if not rows:
+        raise NothingLeft(_NO_ROWS.format(path))
+    return Stream(rows, (_table(raw, timezone, None) for raw in batches))
 
 
 def from_frame(raw: pd.DataFrame, *, timezone: str = "UTC") -> Table:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ SUFFIXES = (".parquet", ".xlsx", ".csv", ".csv.gz")
 
 LINES = "lines"
 """Column of lists in a Parquet file whose rows are whole invoices, as on the wire."""
+
+BATCH = 50_000
+"""Rows of a Parquet file that are in memory at once, where it is read in batches."""
 
 _SNIFFED_BYTES = 1 << 16
 _DELIMITERS = (",", ";", "\t", "|")
@@ -58,8 +62,14 @@ def whole(path: Path, reader: Callable[[Path], Raw]) -> Raw:
     Raises:
         UnreadableTable: It is.
     """
-    try:
+    with _sound(path):
         return reader(path)
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    try:
+        yield
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnreadableTable(
@@ -94,24 +104,78 @@ def require(published: Iterable[str], where: str = "The table") -> dict[str, str
     return held
 
 
+class _Parquet:
+    """A Parquet file with a row a line; or a row an invoice, with its lines as a list."""
+
+    def __init__(self, path: Path) -> None:
+        # The copy we keep of a download has checksums.
+        self.file = pq.ParquetFile(path, page_checksum_verification=True)
+        schema = self.file.schema_arrow
+        self.nested = LINES in schema.names and pa.types.is_list(schema.field(LINES).type)
+        inner = [*schema.field(LINES).type.value_type] if self.nested else []
+        outer = [field for field in schema if field.name != LINES]
+        held = require([field.name for field in [*outer, *inner]], str(path))
+        self._inner = [field.name for field in inner if field.name in held.values()]
+        self._outer = [name for name in schema.names if name in held.values() and name != LINES]
+        self.columns = [*self._outer, LINES] if self.nested else self._outer
+        self.types = {
+            name: field.type for name, theirs in held.items() for field in [*inner, *outer] if field.name == theirs
+        }
+
+    @property
+    def rows(self) -> int:
+        """Lines in it, from its metadata alone."""
+        metadata = self.file.metadata
+        names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+        place = next((place for place, name in enumerate(names) if self.nested and name.startswith(f"{LINES}.")), None)
+        if place is None:
+            return metadata.num_rows
+        return sum(metadata.row_group(group).column(place).num_values for group in range(metadata.num_row_groups))
+
+    def flat(self, table: pa.Table) -> pd.DataFrame:
+        """A row a line, of the columns that are read."""
+        if not self.nested:
+            frame: pd.DataFrame = table.to_pandas()
+            return frame
+        table = table.combine_chunks()
+        lines = table[LINES].combine_chunks()
+        frame = table.select(self._outer).take(pc.list_parent_indices(lines)).to_pandas()
+        structs: Any = pc.list_flatten(lines)
+        return pd.concat([frame, pa.Table.from_struct_array(structs).to_pandas()[self._inner]], axis=1)
+
+
 def read_parquet(path: Path) -> Raw:
     """A row a line; or a row an invoice, with its lines as a list."""
-    file = pq.ParquetFile(path, page_checksum_verification=True)  # the copy we keep of a download has checksums
-    schema = file.schema_arrow
-    nested = LINES in schema.names and pa.types.is_list(schema.field(LINES).type)
-    inner = [field.name for field in schema.field(LINES).type.value_type] if nested else []
-    held = require([*(name for name in schema.names if name != LINES), *inner], str(path))
-    wanted = [name for name in schema.names if name in held.values()]
-    if not nested:
-        frame: pd.DataFrame = file.read(columns=wanted).to_pandas()
-        return Raw(frame)
-    table = file.read(columns=[*wanted, LINES]).combine_chunks()
-    lines = table[LINES].combine_chunks()
-    outer = table.select(wanted).take(pc.list_parent_indices(lines))
-    frame = outer.to_pandas()
-    structs: Any = pc.list_flatten(lines)
-    flat = pa.Table.from_struct_array(structs).to_pandas()
-    return Raw(pd.concat([frame, flat[[name for name in inner if name in held.values()]]], axis=1))
+    parquet = _Parquet(path)
+    return Raw(parquet.flat(parquet.file.read(columns=parquet.columns)))
+
+
+def in_batches(path: Path) -> tuple[int, Iterator[Raw]] | None:
+    """The number of lines of a Parquet file, and these, ``BATCH`` rows at a time.
+
+    None for other files, and where dates or numbers are text: only the whole column says how they are written.
+
+    Raises:
+        UnreadableTable: The file is damaged or no table.
+        MissingColumns: A needed column is missing.
+    """
+    if path.suffix != ".parquet":
+        return None
+    with _sound(path):
+        parquet = _Parquet(path)
+    date = parquet.types[columns.INVOICE_DATE]
+    numbers = [parquet.types[name] for name in (columns.QUANTITY, columns.UNIT_PRICE) if name in parquet.types]
+    if not pa.types.is_temporal(date) or not all(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in numbers
+    ):
+        return None
+
+    def batches() -> Iterator[Raw]:
+        with _sound(path):
+            for batch in parquet.file.iter_batches(BATCH // (20 if parquet.nested else 1), columns=parquet.columns):
+                yield Raw(parquet.flat(pa.Table.from_batches([batch])))
+
+    return parquet.rows, batches()
 
 
 def read_csv(path: Path, needed: Callable[[list[str], str], dict[str, str]] | None = None) -> Raw:

@@ -6,7 +6,7 @@ import pandas as pd
 from state.attributes import COUNTRY, NONE, bounded
 from state.invoice import Invoice, Line
 from training.data import columns
-from training.data.cleaning import DATE, Cleaned
+from training.data.cleaning import Cleaned
 
 
 def invoices(cleaned: Cleaned) -> list[Invoice]:
@@ -22,7 +22,7 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     ends = np.append(starts[1:], len(order))
-    dates = np.minimum.reduceat(frame[DATE].to_numpy()[order], starts)
+    dates = np.minimum.reduceat(frame[columns.DATE].to_numpy()[order], starts)
     first = order[starts]
     lines = _lines(frame, order)
     country = frame[columns.COUNTRY].groupby(group).first().reindex(group[first])

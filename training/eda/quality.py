@@ -11,9 +11,9 @@ import pandas as pd
 from state.dialect import Dialect
 from state.text import mended
 from training.data import columns
-from training.data.cleaning import Ledger
 from training.data.datasets import Table as RawTable
 from training.data.distinct import mapped
+from training.data.ledger import Ledger
 from training.eda.wording import clipped, count, listed, money, share
 from training.report import STRIP, WIDE, Figure, Section, Table, draw
 from training.report.style import bars

@@ -6,7 +6,7 @@ import pandas as pd
 
 from state.invoice import THOUSAND
 from training.data import columns
-from training.data.cleaning import DATE, ITEM, Cleaned
+from training.data.cleaning import ITEM, Cleaned
 
 __all__ = ["BASKET", "ITEM", "MOMENT", "ORDER", "REVENUE", "UNITS", "Sales", "sales"]
 
@@ -43,7 +43,7 @@ def sales(cleaned: Cleaned, timezone: str) -> Sales:
     held[ITEM] = pd.Categorical(frame[ITEM].fillna(frame[columns.STOCK_CODE]))
     held[UNITS] = frame[columns.QUANTITY] / THOUSAND
     held[REVENUE] = held[UNITS] * frame[columns.UNIT_PRICE]
-    held[MOMENT] = pd.to_datetime(frame[DATE], unit="s", utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
+    held[MOMENT] = pd.to_datetime(frame[columns.DATE], unit="s", utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
     lines = held[held[UNITS] > 0].reset_index(drop=True)
     returns = held[held[UNITS] < 0].reset_index(drop=True)
     returns[[UNITS, REVENUE]] = -returns[[UNITS, REVENUE]]

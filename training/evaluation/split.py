@@ -1,5 +1,6 @@
 """Spans of days, half-open: ``--from`` is in the span, ``--to`` is not."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -77,14 +78,14 @@ def require_next_baskets(invoices: Sequence[Invoice]) -> None:
     Raises:
         TooLittleData: All purchases are of one customer, or nobody bought twice.
     """
-    bought = [invoice for invoice in invoices if invoice.customer_id is not None and is_purchase(invoice)]
-    customers = {invoice.customer_id for invoice in bought}
+    bought = Counter(each.customer_id for each in invoices if each.customer_id is not None and is_purchase(each))
+    customers = list(bought)
     if len(customers) == 1:
         raise TooLittleData(
-            f"All {len(bought)} purchases are of one customer ({bought[0].customer_id}): a model learns from many. "
+            f"All {bought.total()} purchases are of one customer ({customers[0]}): a model learns from many. "
             "Check the column of the customer."
         )
-    if len(customers) == len(bought):
+    if len(customers) == bought.total():
         raise TooLittleData(
             f"None of the {len(customers):,} customers bought twice: there is no next basket to learn from. "
             "Give --data that covers a longer time."

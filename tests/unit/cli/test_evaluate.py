@@ -20,9 +20,10 @@ SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
 def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What other code makes of ``--predictions-out`` is what the report says."""
     from state.settings import load_settings
-    from training.data.cleaning import Ledger, clean
+    from training.data.cleaning import clean
     from training.data.datasets import load
     from training.data.invoices import invoices
+    from training.data.ledger import Ledger
 
     out, figures = tmp_path / "rankings.parquet", tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "GP-TopFreq,count_demand"]

@@ -13,7 +13,7 @@ from state.settings import Settings
 from state.wire import Decoder
 from tests.unit.data.tables import LINE, SECONDS, table
 from training.data import columns
-from training.data.cleaning import DATE, ITEM, Cleaned, clean
+from training.data.cleaning import ITEM, Cleaned, clean
 from training.data.invoices import invoices
 from training.features.item_table import ItemTable
 
@@ -37,7 +37,7 @@ def test_a_good_line_stays() -> None:
     assert row[columns.STOCK_CODE] == "22613"
     assert row[columns.QUANTITY] == 12_000
     assert row[columns.UNIT_PRICE] == 0.85
-    assert row[DATE] == SECONDS
+    assert row[columns.DATE] == SECONDS
 
 
 def test_every_rule_leaves_out_what_it_names() -> None:

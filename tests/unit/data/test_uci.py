@@ -13,6 +13,7 @@ from training.data.cleaning import ITEM, Cleaned, clean
 from training.data.datasets import Table, load
 from training.data.invoices import invoices
 from training.data.walk import Replay, walk
+from training.log import read_table
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"
@@ -59,6 +60,13 @@ def test_the_ledger_is_the_protocols(cleaned: Cleaned) -> None:
     assert (ledger.purchase_lines, ledger.purchase_invoices) == (391_150, 18_402)
     assert (ledger.customers, ledger.items) == (4_334, 3_659)
     assert (ledger.return_lines, ledger.return_invoices, ledger.repeated_lines) == (8_506, 3_383, 3)
+
+
+def test_in_batches_from_its_file_it_is_the_same(cleaned: Cleaned, log: list[Invoice]) -> None:
+    streamed, ledger = read_table(Path(os.environ["NEXTBASKET_DATA"]), Settings())
+
+    assert ledger == cleaned.ledger
+    assert list(streamed) == log
 
 
 def test_each_item_is_described_as_the_streams_state_would_describe_it(cleaned: Cleaned, log: list[Invoice]) -> None:

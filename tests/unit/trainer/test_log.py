@@ -1,11 +1,13 @@
-"""One log of several: what is in two places counts once."""
+"""The log in its file: sorted, sliced, and of several places what is in two counts once."""
+
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from state.history import CustomerHistory, canonical, take
 from state.invoice import Invoice, Line
-from training.log import merge
+from training.log import before, merge
 
 
 def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str | None = None) -> Line:
@@ -71,7 +73,7 @@ EVENTS = st.lists(
 
 @given(events=EVENTS, cut=st.integers(0, 8))
 def test_a_merged_log_makes_the_same_histories_as_its_events(events: list[Invoice], cut: int) -> None:
-    def histories(log: list[Invoice]) -> dict[str, bytes | None]:
+    def histories(log: Sequence[Invoice]) -> dict[str, bytes | None]:
         held: dict[str, CustomerHistory] = {}
         for invoice in log:
             customer = str(invoice.customer_id)
@@ -79,3 +81,21 @@ def test_a_merged_log_makes_the_same_histories_as_its_events(events: list[Invoic
         return {customer: canonical(history) for customer, history in held.items()}
 
     assert histories(merge(events[:cut], events[cut:], events)) == histories(events)
+
+
+@given(events=EVENTS)
+def test_a_log_reads_like_the_list_it_is(events: list[Invoice]) -> None:
+    log = merge(events)
+    listed = list(log)
+
+    assert len(log) == len(listed)
+    assert listed == sorted(listed, key=lambda each: (each.date, each.invoice_no, each.customer_id))
+    assert [log[place] for place in range(-len(log), len(log))] == listed * 2
+    assert list(log[1:][:-1]) == listed[1:][:-1]
+    assert list(log[::-1]) == listed[::-1]
+
+
+@given(events=EVENTS, date=st.integers(-1, 4))
+def test_a_log_is_cut_at_a_date(events: list[Invoice], date: int) -> None:
+    log = merge(events)
+    assert list(before(log, date)) == before(list(log), date) == [each for each in log if each.date < date]

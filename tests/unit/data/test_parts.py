@@ -1,0 +1,152 @@
+"""A table in parts comes to the same log and ledger as a table at once, whatever the order of its rows."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as testing
+from hypothesis import strategies as st
+
+from state.invoice import Invoice
+from state.settings import Settings
+from tests.unit.data.tables import frame
+from training.data import columns, files
+from training.data.cleaning import clean
+from training.data.datasets import Stream, from_frame, load, stream
+from training.data.errors import MissingColumns, NothingLeft, UnreadableTable
+from training.data.invoices import invoices
+from training.data.ledger import Account, Ledger
+from training.data.parts import by_customer
+from training.data.simulator import simulate
+from training.log import merge, read_table
+
+UCI = Settings(dialect="uci")
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "InvoiceNo": st.sampled_from(["1", "2", "C3", None]),
+            "StockCode": st.sampled_from(["22613", "22613a", "85123A", "POST", " "]),
+            "Description": st.sampled_from(["MUG", "MUG ", "NEW MUG", None]),
+            "Quantity": st.sampled_from([-1, 0, 1, 6]),
+            "InvoiceDate": st.sampled_from(["2011-01-03 10:00", "2011-01-03 10:01", "2011-02-01 09:00", None]),
+            "UnitPrice": st.sampled_from([-1.0, 0.0, 1.5]),
+            "CustomerID": st.sampled_from([12680.0, 12681.0, 12682.0, None]),
+            "Country": st.sampled_from(["France", "Spain", None]),
+            "LineID": st.sampled_from([None, None, "x"]),
+        }
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+def at_once(raw: pd.DataFrame) -> tuple[list[Invoice], Ledger]:
+    cleaned = clean(from_frame(raw), UCI)
+    return invoices(cleaned), cleaned.ledger
+
+
+def in_parts(raw: pd.DataFrame, stretch: int, rows: int) -> tuple[list[Invoice], Ledger]:
+    """The table read ``stretch`` rows at a time and cleaned in parts of about ``rows``."""
+
+    def stretches() -> Iterator[pd.DataFrame]:
+        for start in range(0, len(raw), stretch):
+            yield raw.iloc[start : start + stretch]
+
+    account = Account("uci")
+    tables = Stream(len(raw), (from_frame(each) for each in stretches()))
+    found = [invoices(clean(part, UCI, account=account)) for part in by_customer(tables, rows)]
+    return list(merge(*found)), account.ledger()
+
+
+@given(rows=ROWS, stretch=st.integers(1, 12), size=st.integers(2, 12))
+@testing(max_examples=60, deadline=None)
+def test_parts_come_to_what_the_whole_does(rows: list[dict[str, Any]], stretch: int, size: int) -> None:
+    raw = frame(*rows).astype({"InvoiceDate": "datetime64[s]"})
+
+    assert in_parts(raw, stretch, size) == at_once(raw)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_shop_from_parquet_is_read_in_batches(
+    shuffled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = simulate(customers=60, items=80, days=120, seed=11)
+    if shuffled:
+        raw = raw.sample(frac=1.0, random_state=5, ignore_index=True)
+    raw.to_parquet(tmp_path / "shop.parquet")
+    monkeypatch.setattr(files, "BATCH", 1_000)
+    found = stream(tmp_path / "shop.parquet")
+    assert found.rows == len(raw)
+    assert [len(table.frame) for table in found.tables][:-1] == [1_000] * (len(raw) // 1_000)
+
+    log, ledger = read_table(tmp_path / "shop.parquet", Settings())
+
+    assert (list(log), ledger) == at_once(raw)
+
+
+def test_a_parquet_file_of_invoices_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [{"stock_code": f"{code}", "quantity": 1, "unit_price": 2.0} for code in range(3)]
+    day = pd.Timestamp("2011-01-03")
+    rows = [
+        {"invoice_no": f"{n}", "customer_id": f"c{n % 4}", "invoice_date": day, "lines": lines[: n % 4]}
+        for n in range(50)
+    ]
+    path = tmp_path / "history.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    monkeypatch.setattr(files, "BATCH", 200)
+
+    tables = list(stream(path).tables)
+
+    assert len(tables) == 5
+    together = pd.concat([table.frame for table in tables], ignore_index=True)
+    pd.testing.assert_frame_equal(together, load(path).frame)
+    assert list(read_table(path, Settings())[0]) == invoices(clean(load(path), Settings()))
+
+
+@pytest.mark.parametrize("column", ["InvoiceDate", "UnitPrice"])
+def test_what_only_the_whole_column_tells_is_read_at_once(column: str, tmp_path: Path) -> None:
+    raw = simulate(customers=20, items=30, days=60, seed=11)
+    raw[column] = raw[column].astype("str")
+    raw.to_parquet(tmp_path / "shop.parquet")
+
+    (table,) = stream(tmp_path / "shop.parquet").tables
+
+    assert len(table.frame) == len(raw)
+
+
+def test_a_part_without_rows_is_none_the_worse() -> None:
+    raw = frame(*[{"CustomerID": 12680.0, "InvoiceNo": f"{n}"} for n in range(12)])
+    assert in_parts(raw, 5, 2) == at_once(raw)
+
+
+def test_notes_and_changed_types_count_once(tmp_path: Path) -> None:
+    raw = frame(*[{"CustomerID": 12680.0 + n, "UnitPrice": "1,5"} for n in range(12)])
+    table = from_frame(raw)
+    assert (len(table.notes), table.retyped) == (1, 12)
+    first, second = (replace(table, frame=each) for each in (table.frame[:7], table.frame[7:]))
+
+    parts = list(by_customer(Stream(12, iter([replace(first, retyped=7), replace(second, retyped=5)])), 4))
+
+    assert sum(part.retyped for part in parts) == 12
+    assert {part.notes for part in parts} == {table.notes}
+    assert sorted(columns.CUSTOMER_ID in part.frame for part in parts) == [True] * 3
+
+
+def test_a_table_without_rows_or_columns_and_a_broken_one_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    frame({}).iloc[:0].astype({"InvoiceDate": "datetime64[s]", "Quantity": "int64", "UnitPrice": "float64"}).to_parquet(
+        path
+    )
+    with pytest.raises(NothingLeft, match="holds no rows"):
+        read_table(path, Settings())
+    frame({}).drop(columns="Quantity").to_parquet(path)
+    with pytest.raises(MissingColumns, match="lacks quantity"):
+        read_table(path, Settings())
+    path.write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(UnreadableTable):
+        read_table(path, Settings())
