@@ -79,10 +79,13 @@ MODELS: dict[str, Callable[..., Model]] = {
     **{name: partial(_make, _BASELINE, name) for name in BASELINES},
     "tifu_knn": partial(_make, "training.models.baselines:TifuKnnBaseline", "tifu_knn"),
     "up_cf": partial(_make, "training.models.baselines:UpCfBaseline", "up_cf"),
+    "random": partial(_make, _BASELINE, "random"),
+    "popularity": partial(_make, _BASELINE, "popularity"),
     "label_lstm": partial(_make, "training.models.label_lstm:LabelLstm", "label_lstm"),
     "frequent_lstm": partial(_make, "training.models.frequent_lstm:FrequentLstm", "frequent_lstm"),
     "text_lstm": partial(_make, "training.models.text_lstm:TextLstm", "text_lstm"),
     "basket_lstm": partial(_make, "training.models.basket_lstm:BasketLstm", "basket_lstm"),
+    **{name: partial(_make, "training.models.hybrid:Hybrid", name) for name in ("hybrid", "content", "collaborative")},
     "lightgbm": partial(_make, "training.models.lightgbm_ranker:LightGbm", "lightgbm"),
 }
 """Model by name; each value makes one, with the options of that model as keywords."""

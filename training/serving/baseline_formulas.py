@@ -8,11 +8,13 @@ h = Σ .95^(baskets ago), and z = h B / ‖h‖ with EASE's weights B (docs/eval
     p_topfreq          c, ties by the last purchase        gp_topfreq         c + .001 d(21) / max d(21)
     count_demand       c (.001 + q) + .001 q               ease               z
     ease_count_demand  (h / max h + z) (.001 + q)
+    popularity         the same as g_topfreq           random             as chance has it
     tifu_knn, up_cf    what the customer's baskets and those of similar customers say (``baseline_neighbours``)
 
 A purchase counts whether or not a part of it went back; an item of which nothing is left counts for nothing.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -97,7 +99,15 @@ def share(values: Floats) -> Floats:
     return values / greatest if greatest > 0.0 else np.zeros_like(values)
 
 
+def _chance(see: Sight) -> Floats:
+    """Numbers between 0 and 1 that change with customer and basket, the same whenever they are asked for."""
+    said = f"{see.bought.customer_id} {len(see.bought.dates)}".encode()
+    return np.random.default_rng(zlib.crc32(said)).random(len(see.sold))
+
+
 FORMULAS: dict[str, Callable[[Sight], Floats]] = {
+    "random": _chance,
+    "popularity": lambda see: see.sold,
     "g_topfreq": lambda see: see.sold,
     "recent_g_topfreq": lambda see: see.demand[:, WEEK],
     "p_topfreq": lambda see: see.bought.times + SMALL * share(see.bought.newest),

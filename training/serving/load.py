@@ -9,12 +9,18 @@ from training.serving.scorer import Scorer
 
 _BASELINE = "training.serving.baseline_scorers:load"
 _ITEM_LSTM = "training.serving.item_lstm:load"
+_HYBRID = "training.serving.hybrid_scorer:load"
 
 LOADERS: dict[str, str] = {
     "basket_lstm": "training.serving.basket_scorer:load",
     "label_lstm": _ITEM_LSTM,
     "frequent_lstm": _ITEM_LSTM,
     "text_lstm": _ITEM_LSTM,
+    "hybrid": _HYBRID,
+    "content": _HYBRID,
+    "collaborative": _HYBRID,
+    "random": _BASELINE,
+    "popularity": _BASELINE,
     "g_topfreq": _BASELINE,
     "recent_g_topfreq": _BASELINE,
     "p_topfreq": _BASELINE,

@@ -1,0 +1,207 @@
+"""Fitting the towers: batches of one snapshot, a ranking loss over all items or a sample of them, Adam, one cycle."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training.models.model import Progress
+from training.models.two_tower.examples import Examples, batches
+from training.models.two_tower.losses import wmrb
+from training.models.two_tower.network import Towers
+from training.serving.hybrid_inputs import CustomerInputs, Encoding, Floats, Ints
+
+logger = logging.getLogger(__name__)
+
+
+class Schedule(NamedTuple):
+    """How the weights are found.
+
+    ``negatives``: items drawn a batch, shared by its customers; 0 for all. ``balanced``: whether what is bought often
+    counts less. ``new_only``: whether items that the customer has are no negatives.
+    """
+
+    epochs: int = 6
+    batch: int = 64
+    peak: float = 3e-3
+    decay: float = 0.02
+    clip: float = 1.0
+    negatives: int = 0
+    balanced: bool = False
+    new_only: bool = True
+
+
+class Batch(NamedTuple):
+    """Customers of one snapshot, what they bought, and the items that are ranked: columns of the scores.
+
+    ``row`` int64, ``band`` int64, ``changing`` float32: of each column · ``bag_*``: as in ``CustomerInputs``, with the
+    price band of each entry · ``known_at`` int64 ``[n, 2]`` and ``known`` float32 ``[n, KNOWN]``: what is said of an
+    item that a customer has, by customer and column · ``bought`` int64 ``[bought, 2]``: customer and column of what was
+    bought, with its ``weight`` · ``allowed`` float32 ``[customers, columns]``: which are negatives · ``scale`` float32
+    ``[customers]``: items in all over negatives drawn.
+    """
+
+    row: Any
+    band: Any
+    changing: Any
+    bag_row: Any
+    bag_weight: Any
+    bag_owner: Any
+    bag_band: Any
+    numbers: Any
+    tags: Any
+    known_at: Any
+    known: Any
+    bought: Any
+    weight: Any
+    allowed: Any
+    scale: Any
+
+
+class Assembler:
+    """Puts examples together as batches; what is the same in every epoch is computed once."""
+
+    def __init__(self, examples: Examples, encoding: Encoding, schedule: Schedule) -> None:
+        self._examples = examples
+        self._encoding = encoding
+        self._schedule = schedule
+        inputs: CustomerInputs = encoding.customers(examples.customers)
+        self._numbers, self._tags = inputs.numbers, inputs.tags
+        times = np.bincount(examples.bought.row, minlength=len(examples.table)).astype(np.float32)
+        self._weight: Floats = np.float32(1.0) / np.maximum(times, 1.0) if schedule.balanced else np.ones_like(times)
+
+    def batch(self, chosen: Ints, generator: np.random.Generator) -> Batch:
+        """The batch of some moments of one snapshot."""
+        examples, schedule = self._examples, self._schedule
+        snapshot = examples.snapshots[int(examples.snapshot[chosen[0]])]
+        fixed = snapshot.fixed.astype(np.float32)
+        band = self._encoding.band(fixed[:, -1])
+        at, bag_owner = examples.history.of(chosen)
+        bag_row = examples.history.row[at].astype(np.int64)
+        bought_at, bought_owner = examples.bought.of(chosen)
+        bought_row = examples.bought.row[bought_at].astype(np.int64)
+        if 0 < schedule.negatives < snapshot.size:
+            drawn = generator.choice(snapshot.size, schedule.negatives, replace=False)
+            row = np.unique(np.concatenate([drawn, bought_row]))
+        else:
+            drawn = row = np.arange(snapshot.size)
+        column = np.full(snapshot.size, -1, np.int64)
+        column[row] = np.arange(len(row))
+        allowed = np.zeros((len(chosen), len(row)), np.float32)
+        allowed[:, column[drawn]] = 1.0
+        allowed[bought_owner, column[bought_row]] = 0.0
+        ranked = np.flatnonzero(column[bag_row] >= 0)
+        known_at = np.stack([bag_owner[ranked], column[bag_row[ranked]]], axis=1)
+        if schedule.new_only:
+            allowed[known_at[:, 0], known_at[:, 1]] = 0.0
+        return Batch(
+            row=row,
+            band=band[row],
+            changing=self._encoding.changing(fixed[row]),
+            bag_row=bag_row,
+            bag_weight=examples.weight[at],
+            bag_owner=bag_owner,
+            bag_band=band[bag_row],
+            numbers=self._numbers[chosen],
+            tags=self._tags[chosen],
+            known_at=known_at,
+            known=examples.known[at[ranked]].astype(np.float32),
+            bought=np.stack([bought_owner, column[bought_row]], axis=1),
+            weight=self._weight[bought_row],
+            allowed=allowed,
+            scale=np.full(len(chosen), snapshot.size / max(len(drawn), 1), np.float32),
+        )
+
+
+def fit_towers(
+    towers: Towers,
+    examples: Examples,
+    encoding: Encoding,
+    schedule: Schedule,
+    generator: np.random.Generator,
+    progress: Progress,
+) -> list[float]:
+    """Fit in place.
+
+    Args:
+        towers: Not fitted.
+        examples: To learn from, at least one.
+        encoding: Of the inputs.
+        schedule: How.
+        generator: Draws order and negatives.
+        progress: Told after every step.
+
+    Returns:
+        Mean loss of each epoch, as it was met on the way.
+    """
+    assembler = Assembler(examples, encoding, schedule)
+    per_epoch = sum(1 for _ in batches(examples, schedule.batch, np.random.default_rng(0)))
+    total = per_epoch * schedule.epochs
+    rate = keras.optimizers.schedules.CosineDecay(
+        schedule.peak / 25, 0.9 * total, alpha=1e-3, warmup_target=schedule.peak, warmup_steps=0.1 * total
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
+    step = _compiled(towers, optimizer)
+    losses: list[float] = []
+    done, note = 0, ""
+    for epoch in range(1, schedule.epochs + 1):
+        met = []
+        for chosen in batches(examples, schedule.batch, generator):
+            met.append(step(*assembler.batch(chosen, generator)))
+            done += 1
+            progress(done, total, note)
+        losses.append(float(np.mean([float(each) for each in met])))
+        note = f"epoch {epoch}/{schedule.epochs}, loss {losses[-1]:.3f}"
+        logger.info(note)
+    return losses
+
+
+def scores(towers: Towers, batch: Batch, training: bool = False) -> Any:
+    """Score of every column for every customer of a batch, ``[customers, columns]``."""
+    vectors, biases = towers.items(batch.row, batch.band, batch.changing, training=training)
+    customers = towers.customers(
+        batch.bag_row, batch.bag_weight, batch.bag_owner, batch.bag_band, batch.numbers, batch.tags, training=training
+    )
+    found = tf.matmul(customers, vectors, transpose_b=True) + biases
+    had = tf.linalg.matvec(batch.known, tf.convert_to_tensor(towers.known))
+    return tf.tensor_scatter_nd_add(found, batch.known_at, had)
+
+
+def _compiled(towers: Towers, optimizer: Any) -> Callable[..., Any]:
+    def step(*parts: Any) -> Any:
+        batch = Batch(*parts)
+        with tf.GradientTape() as tape:
+            found = scores(towers, batch, training=True)
+            came = tf.gather_nd(found, batch.bought)
+            loss = wmrb(came, found, batch.bought[:, 0], batch.allowed, batch.scale, batch.weight)
+        weights = towers.trainable_variables
+        slopes = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        optimizer.apply_gradients(zip([tf.convert_to_tensor(each) for each in slopes], weights, strict=True))
+        return loss
+
+    shapes = Batch(
+        row=[None],
+        band=[None],
+        changing=[None, None],
+        bag_row=[None],
+        bag_weight=[None],
+        bag_owner=[None],
+        bag_band=[None],
+        numbers=[None, None],
+        tags=[None, None],
+        known_at=[None, 2],
+        known=[None, None],
+        bought=[None, 2],
+        weight=[None],
+        allowed=[None, None],
+        scale=[None],
+    )
+    whole = {"row", "band", "bag_row", "bag_owner", "bag_band", "tags", "known_at", "bought"}
+    signature = [
+        tf.TensorSpec(shape, tf.int64 if name in whole else tf.float32) for name, shape in shapes._asdict().items()
+    ]
+    # No autograph: there is no Python control flow on tensors, and its rewriting costs seconds.
+    return tf.function(step, input_signature=signature, autograph=False)  # type: ignore[no-any-return]

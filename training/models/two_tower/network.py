@@ -1,0 +1,174 @@
+"""The two towers in Keras. ``training.serving.hybrid_network`` computes the same in numpy, and says what they are."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training.serving.hybrid_inputs import KNOWN, NUMBERS, Floats, Ints
+from training.serving.hybrid_network import TOWERS
+
+HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "relu": (4,), "deep": (4, 2)}
+"""Hidden layers of a representation function, as multiples of the width; between layers there is a ReLU."""
+
+TAG_WIDTH = 16
+
+
+class Sizes(NamedTuple):
+    """What the inputs measure: stock codes, numbers of a text vector, changing inputs, tags of either side."""
+
+    codes: int
+    text: int
+    changing: int
+    customer_tags: int
+    item_tags: int
+
+
+class Static(NamedTuple):
+    """What of the items does not change within a training, by row: as in ``ItemInputs``, tags without the price band.
+
+    ``place`` int64 ``[rows]`` · ``text`` float32 ``[rows, width]`` · ``tags`` int64 ``[rows, keys]``.
+    """
+
+    place: Ints
+    text: Floats
+    tags: Ints
+
+
+class Towers(keras.Model):  # type: ignore[misc]  # Keras has no types
+    """Customer and item tower, biases, and what it says that a customer has an item.
+
+    A bias of the customer would raise all scores of a customer alike: no ranking and no ranking loss would see it.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        static: Static,
+        *,
+        width: int,
+        representation: str,
+        identities: bool,
+        features: bool,
+        dropout: float,
+    ) -> None:
+        """Make towers.
+
+        Args:
+            sizes: Of the inputs.
+            static: Of the items that are trained on.
+            width: Numbers of a vector.
+            representation: One of ``HIDDEN``.
+            identities: Whether there are vectors of single items.
+            features: Whether there are representations of features.
+            dropout: Share of the identities that a step of training does without, so that features learn to stand
+                in for them (Volkovs, Yu and Poutanen, "DropoutNet", NeurIPS 2017).
+        """
+        super().__init__(name="hybrid")
+        self.identities, self.features = identities, features
+        self._static = [tf.constant(each) for each in static]
+        self._dropout = keras.layers.Dropout(dropout)
+        small = keras.initializers.RandomNormal(stddev=0.1 * width**-0.5)
+        nothing = keras.initializers.Zeros()
+        self.known = self.add_weight(shape=(len(KNOWN),), initializer=nothing, name="known")
+        if identities:
+            self.read = self.add_weight(shape=(sizes.codes, width), initializer=small, name="read")
+            self.offered = self.add_weight(shape=(sizes.codes, width), initializer=small, name="offered")
+            self.identity_bias = self.add_weight(shape=(sizes.codes, 1), initializer=nothing, name="identity_bias")
+        if features:
+            tag_shape = (sizes.item_tags - 1, TAG_WIDTH)
+            self.read_tags = self.add_weight(shape=tag_shape, initializer=small, name="read_tags")
+            self.item_tags = self.add_weight(shape=tag_shape, initializer=small, name="item_tags")
+            tag_shape = (sizes.customer_tags - 1, TAG_WIDTH)
+            self.customer_tags = self.add_weight(shape=tag_shape, initializer=small, name="customer_tags")
+            wide = {
+                "customer": sizes.text + 2 * TAG_WIDTH + len(NUMBERS),
+                "item": sizes.text + TAG_WIDTH + sizes.changing,
+            }
+            self.feature_bias = self.add_weight(shape=(wide["item"], 1), initializer=nothing, name="feature_bias")
+            self.layers_of = {tower: self._chain(tower, wide[tower], width, representation) for tower in TOWERS}
+
+    def _chain(self, tower: str, wide: int, width: int, representation: str) -> list[Any]:
+        sizes = [*(times * width for times in HIDDEN[representation]), width]
+        layers = []
+        for number, size in enumerate(sizes):
+            layer = keras.layers.Dense(
+                size, activation="relu" if number + 1 < len(sizes) else None, name=f"{tower}_{number}"
+            )
+            layer.build((None, wide))
+            layers.append(layer)
+            wide = size
+        return layers
+
+    def items(self, row: Any, band: Any, changing: Any, training: bool = False) -> tuple[Any, Any]:
+        """Vectors ``[n, width]`` and biases ``[n]`` of some rows, with their price band and changing inputs."""
+        place, text, tags = (tf.gather(each, row) for each in self._static)
+        vectors, biases = 0.0, 0.0
+        if self.identities:
+            there = self._dropout(tf.ones_like(place, tf.float32), training=training)[:, None]
+            vectors += there * _looked_up(self.offered, place)
+            biases += there * _looked_up(self.identity_bias, place)
+        if self.features:
+            tagged = tf.reduce_sum(_looked_up(self.item_tags, tf.concat([tags, band[:, None]], 1) - 1), axis=1)
+            features = tf.concat([text, tagged, changing], axis=1)
+            vectors += self._represent("item", features)
+            biases += tf.matmul(features, self.feature_bias)
+        return vectors, biases[:, 0]
+
+    def customers(
+        self, row: Any, weight: Any, owner: Any, band: Any, numbers: Any, tags: Any, training: bool = False
+    ) -> Any:
+        """Vectors of customers ``[customers, width]``; ``band`` is that of each entry of the bags."""
+        place, text, item_tags = (tf.gather(each, row) for each in self._static)
+        count = tf.shape(numbers)[0]
+
+        def bags(each: Any) -> Any:
+            return tf.math.unsorted_segment_sum(each * weight[:, None], owner, count)
+
+        vectors = 0.0
+        if self.identities:
+            there = self._dropout(tf.ones_like(weight), training=training)[:, None]
+            vectors += bags(there * _looked_up(self.read, place))
+        if self.features:
+            item_tags = tf.concat([item_tags, band[:, None]], 1)
+            features = [
+                bags(text),
+                bags(tf.reduce_sum(_looked_up(self.read_tags, item_tags - 1), axis=1)),
+                tf.reduce_sum(_looked_up(self.customer_tags, tags - 1), axis=1),
+                numbers,
+            ]
+            vectors += self._represent("customer", tf.concat(features, axis=1))
+        return vectors
+
+    def _represent(self, tower: str, features: Any) -> Any:
+        for layer in self.layers_of[tower]:
+            features = layer(features)
+        return features
+
+    def arrays(self) -> dict[str, Floats]:
+        """The weights under the names of ``training.serving.hybrid_network``."""
+        found: dict[str, Floats] = {"known": self.known.numpy()}
+        if self.identities:
+            for name in ("read", "offered", "identity_bias"):
+                value = getattr(self, name).numpy()
+                found[name] = np.concatenate([value, np.zeros_like(value[:1])])
+            found["identity_bias"] = found["identity_bias"][:, 0]
+        if self.features:
+            for name in ("read_tags", "item_tags", "customer_tags"):
+                value = getattr(self, name).numpy()
+                found[name] = np.concatenate([np.zeros((1, TAG_WIDTH), np.float32), value])
+            found["feature_bias"] = self.feature_bias.numpy()[:, 0]
+            for tower, layers in self.layers_of.items():
+                for number, layer in enumerate(layers):
+                    kernel, bias = layer.weights
+                    found[f"{tower}_kernel_{number}"], found[f"{tower}_bias_{number}"] = kernel.numpy(), bias.numpy()
+        return {name: np.ascontiguousarray(value, np.float32) for name, value in found.items()}
+
+
+def _looked_up(table: Any, place: Any) -> Any:
+    """Rows of a table of weights; zeros, which learn nothing, for a place outside it."""
+    size = tf.shape(table)[0]
+    inside = tf.logical_and(place >= 0, place < tf.cast(size, place.dtype))
+    rows = tf.gather(tf.convert_to_tensor(table), tf.where(inside, place, tf.zeros_like(place)))
+    return rows * tf.cast(inside, tf.float32)[..., None]
