@@ -65,7 +65,7 @@ def _spread(tables: Iterable[Table], paths: list[Path]) -> Iterator[Table]:
 def _part(customers: pd.Series, number: int) -> NDArray[np.uint64]:
     """The part of each row, by its customer; rows of nobody are spread evenly."""
     known = customer_ids(customers)
-    hashed: NDArray[np.uint64] = pd.util.hash_pandas_object(known, index=False).to_numpy()
+    hashed = np.asarray(pd.util.hash_pandas_object(known, index=False), np.uint64)
     spread = np.arange(len(known), dtype=np.uint64)
     return np.where(known.notna(), hashed, spread) % np.uint64(number)
 

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from state.history import CustomerHistory, add
 from state.invoice import Invoice
+from training.data.histories import Histories
 from training.features.item_table import ItemTable
 
 When = Literal["visit", "emission"]
@@ -48,7 +49,7 @@ class Replay:
 
     def __init__(self, window: int) -> None:
         """Start empty; ``window`` is the number of invoices that a history holds."""
-        self.histories: dict[str, CustomerHistory] = {}
+        self.histories = Histories()
         self.items = ItemTable()
         self.now: int | None = None
         self._window = window

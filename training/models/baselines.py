@@ -214,19 +214,19 @@ def _learn(
 
 def related_items(invoices: Sequence[Invoice], until: int) -> Related:
     """EASE over the baskets dated before ``until``."""
-    sold: dict[str, int] = {}
-    baskets: list[list[str]] = []
+    number: dict[str, int] = {}
+    baskets: list[NDArray[np.int32]] = []
     for invoice in invoices:
         if invoice.date >= until:
             break
         if invoice.customer_id is not None:
-            bought = list(dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0))
-            for code in bought:
-                sold[code] = sold.get(code, 0) + 1
-            baskets.append(bought)
-    codes = sorted(sold, key=lambda code: (-sold[code], code))[:MAX_ITEMS]
-    place = {code: number for number, code in enumerate(codes)}
-    rows = [np.asarray([place.get(code, -1) for code in basket], np.int32) for basket in baskets]
+            bought = dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0)
+            baskets.append(np.asarray([number.setdefault(code, len(number)) for code in bought], np.int32))
+    sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number))
+    codes = sorted(number, key=lambda code: (-sold[number[code]], code))[:MAX_ITEMS]
+    place = np.full(len(number), -1, np.int32)
+    place[[number[code] for code in codes]] = np.arange(len(codes))
+    rows = [place[basket] for basket in baskets]
     return Related(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
 
 

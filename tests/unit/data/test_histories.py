@@ -1,0 +1,38 @@
+"""Histories beyond memory: they read like a dictionary, however few of them are held."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.history import CustomerHistory, add
+from state.invoice import Invoice, Line
+from training.data.histories import Histories
+
+EVENTS = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 9), st.sampled_from("xyz")), max_size=30)
+
+
+@given(events=EVENTS, most=st.integers(1, 6))
+def test_they_are_those_of_a_dictionary(events: list[tuple[str, int, str]], most: int) -> None:
+    held, plain = Histories(most), dict[str, CustomerHistory]()
+
+    for number, (customer, date, code) in enumerate(events):
+        invoice = Invoice(str(number), customer, date, (Line(code, 1000, 1.5),))
+        for histories in (held, plain):
+            histories[customer] = add(histories.get(customer) or CustomerHistory(customer), invoice, 3)[0]
+
+    assert list(held) == list(plain)
+    assert len(held) == len(plain)
+    assert dict(held) == plain
+    assert list(held.values()) == list(plain.values())
+
+
+def test_a_stranger_has_none_and_nobody_is_taken_out() -> None:
+    histories = Histories()
+    histories["ann"] = CustomerHistory("ann")
+
+    assert "bob" not in histories
+    assert histories.get("bob") is None
+    with pytest.raises(KeyError):
+        histories["bob"]
+    with pytest.raises(TypeError, match="only grows"):
+        del histories["ann"]
