@@ -68,6 +68,7 @@ class Towers(keras.Model):  # type: ignore[misc]  # Keras has no types
         super().__init__(name="hybrid")
         self.identities, self.features = identities, features
         self._static = [tf.constant(each) for each in static]
+        self.built = True  # its parts are called one by one, never the model
         self._dropout = keras.layers.Dropout(dropout)
         small = keras.initializers.RandomNormal(stddev=0.1 * width**-0.5)
         nothing = keras.initializers.Zeros()
