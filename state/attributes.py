@@ -5,6 +5,7 @@ depends on the order or the repetition of events. ``scripts/attributes.lua`` doe
 does here; the contract suite holds the two together.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -88,7 +89,7 @@ def _text(value: object) -> str:
             return mended(value)
         case bool():
             return "true" if value else "false"
-        case int() | float():
+        case int() | float() if math.isfinite(value):
             # A whole number below 2 ** 53 is one value, with a point or without; above, a double is rounded anyhow.
             whole = isinstance(value, int) or (value.is_integer() and abs(value) < 2**53)
             return str(int(value)) if whole else msgspec.json.encode(value).decode()

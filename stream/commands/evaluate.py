@@ -49,6 +49,9 @@ def evaluate(
     moment: Annotated[When, typer.Option(help="When it is ranked.")] = When.VISIT,
     seeds: Annotated[int, typer.Option(min=1, help="Metrics are averaged over this many seeds.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, for models that make any.")] = None,
+    first_invoices: Annotated[
+        bool, typer.Option("--first-invoices", help="Judge customers' first purchases too, at the visit.")
+    ] = False,
     predictions_out: Annotated[Path | None, typer.Option(help="Write the first seed's rankings as Parquet.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write every figure as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with pictures, one file.")] = None,
@@ -77,6 +80,11 @@ def evaluate(
             "A row of --predictions-out does not say its moment: give --moment visit or --moment emission with it.",
             ExitCode.USAGE,
         )
+    if first_invoices and moment is When.EMISSION:
+        raise Failure(
+            "At the emission nobody has a first purchase ahead: give --moment visit or both with --first-invoices.",
+            ExitCode.USAGE,
+        )
     for path in (predictions_out, as_json, html):
         _writable(path)
     log, ledger = _read(settings, data)
@@ -93,6 +101,7 @@ def evaluate(
             seeds=[settings.seed + number for number in range(seeds)],
             window=settings.window,
             epochs=epochs,
+            first_invoices=first_invoices,
             stage=bars,
         )
         telling = bars("measuring intervals")
@@ -117,7 +126,7 @@ def evaluate(
         from training.evaluation.page import page
         from training.report import render
 
-        html.write_text(render(page(report, footer=_again(report, epochs))), encoding="utf-8")
+        html.write_text(render(page(report, footer=_again(report, epochs, first_invoices))), encoding="utf-8")
         typer.echo(f"Wrote the report to {html}.")
 
 
@@ -133,7 +142,7 @@ def _table(cells: "Cells") -> "Table":
     return table
 
 
-def _again(report: "dict[str, Any]", epochs: int | None) -> str:
+def _again(report: "dict[str, Any]", epochs: int | None, first_invoices: bool) -> str:
     """The command that makes the report again, without the paths of one machine."""
     moments = list(report["moments"])
     models = next(iter(report["moments"].values()))["models"]
@@ -141,6 +150,7 @@ def _again(report: "dict[str, Any]", epochs: int | None) -> str:
         f"--from {report['from']} --to {report['to']} --task {report['task']}",
         f"--moment {moments[0] if len(moments) == 1 else When.BOTH.value} --seeds {len(report['seeds'])}",
         *([f"--epochs {epochs}"] if epochs else []),
+        *(["--first-invoices"] if first_invoices else []),
         f"--models {','.join(models)}",
     ]
     return f"Made by: nextbasket evaluate --data PATH {' '.join(options)} --html FILE"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from state import attributes
 from training.data import columns
 from training.data.dates import read_dates
 from training.data.errors import BrokenReference, MissingColumns
@@ -42,6 +43,15 @@ class Attributes:
 
     customers: pd.DataFrame
     items: pd.DataFrame
+
+    def of_customers(self) -> dict[str, attributes.Attributes]:
+        """By customer the attributes as an event says them: ``birth_date`` (``1973-05-11``), ``gender``, ``city``."""
+        born = self.customers["birth_date"].dt.strftime("%Y-%m-%d")
+        return _by_key(self.customers.assign(birth_date=born), "customer_id")
+
+    def of_items(self) -> dict[str, attributes.Attributes]:
+        """By stock code the attributes as an event says them: ``category``, ``subcategory``, ``store``."""
+        return _by_key(self.items, columns.STOCK_CODE)
 
 
 def recognised(folder: Path) -> bool:
@@ -121,6 +131,15 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
     )
     distinct = items.dropna().drop_duplicates(columns.STOCK_CODE).sort_values(columns.STOCK_CODE, ignore_index=True)
     return Raw(frame, tuple(notes)), Attributes(customers, distinct)
+
+
+def _by_key(rows: pd.DataFrame, key: str) -> dict[str, attributes.Attributes]:
+    """By key what is known in the other columns; a missing value is none (``bounded`` passes over what is no text)."""
+    names = [name for name in rows.columns if name != key]
+    return {
+        known: attributes.bounded(zip(names, values, strict=True))
+        for known, *values in rows[[key, *names]].itertuples(index=False)
+    }
 
 
 def _cells(path: Path, names: tuple[str, ...]) -> pd.DataFrame:

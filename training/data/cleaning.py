@@ -20,6 +20,7 @@ from state.invoice import THOUSAND
 from state.settings import Settings
 from state.text import mended
 from training.data import columns
+from training.data.case_study import Attributes
 from training.data.datasets import Table
 from training.data.distinct import mapped
 from training.data.ledger import Account, Ledger, Step
@@ -40,11 +41,13 @@ class Cleaned:
     (text; all but the first three may be missing), ``quantity`` (int64, thousandths, negative for a return),
     ``unit_price`` (float64, above 0) and ``date`` (int64, seconds since 1970). ``description`` is the line's own, which
     is all that was known at its date; ``item`` is the one description of its stock code (``Account.descriptions``).
-    ``ledger`` is of this table and of the parts of it cleaned before.
+    ``ledger`` is of this table and of the parts of it cleaned before, ``attributes`` what the table says of customers
+    and items.
     """
 
     frame: pd.DataFrame
     ledger: Ledger
+    attributes: Attributes | None = None
 
     @property
     def purchases(self) -> pd.DataFrame:
@@ -82,7 +85,7 @@ def clean(table: Table, settings: Settings, *, clock: int | None = None, account
     account.add(frame, steps, table.notes)
     frame[ITEM] = frame[columns.STOCK_CODE].map(account.descriptions()).astype("str")
     logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
-    return Cleaned(frame, account.ledger())
+    return Cleaned(frame, account.ledger(), table.attributes)
 
 
 def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFrame:

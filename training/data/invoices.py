@@ -1,9 +1,11 @@
 """Invoices: cleaned lines as the log of purchases, the one type that training and stream share."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from state.attributes import COUNTRY, NONE, bounded
+from state.attributes import COUNTRY, NONE, Attributes, bounded, together
 from state.invoice import Invoice, Line
 from training.data import columns
 from training.data.cleaning import Cleaned
@@ -12,7 +14,8 @@ from training.data.cleaning import Cleaned
 def invoices(cleaned: Cleaned) -> list[Invoice]:
     """The log: one invoice a customer and invoice number, sales and returns, sorted by (date, invoice number).
 
-    An invoice is dated at its earliest line, as in a history; its lines stand in the order of the table.
+    An invoice is dated at its earliest line, as in a history; its lines stand in the order of the table. What the table
+    says of customers and items comes as their attributes, one object for all invoices and lines of one.
     """
     frame = cleaned.frame
     if frame.empty:
@@ -24,11 +27,19 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     ends = np.append(starts[1:], len(order))
     dates = np.minimum.reduceat(frame[columns.DATE].to_numpy()[order], starts)
     first = order[starts]
-    lines = _lines(frame, order)
+    known = cleaned.attributes
+    of_customers, of_items = ({}, {}) if known is None else (known.of_customers(), known.of_items())
+    lines = _lines(frame, order, of_items)
     country = frame[columns.COUNTRY].groupby(group).first().reindex(group[first])
-    said = {where: bounded([(COUNTRY, where)]) for where in country.dropna().unique()}
+    of_countries = {where: bounded([(COUNTRY, where)]) for where in country.dropna().unique()}
     log = [
-        Invoice(number, customer, date, tuple(lines[start:end]), said.get(where, NONE))
+        Invoice(
+            number,
+            customer,
+            date,
+            tuple(lines[start:end]),
+            together(of_customers.get(customer, NONE), of_countries.get(where, NONE)),
+        )
         for number, customer, date, start, end, where in zip(
             frame[columns.INVOICE_NO].iloc[first].tolist(),
             frame[columns.CUSTOMER_ID].iloc[first].tolist(),
@@ -43,16 +54,18 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     return log
 
 
-def _lines(frame: pd.DataFrame, order: np.ndarray) -> list[Line]:
+def _lines(frame: pd.DataFrame, order: np.ndarray, of_items: Mapping[str, Attributes]) -> list[Line]:
     rows = frame.iloc[order]
+    codes = rows[columns.STOCK_CODE].tolist()
     return [
         Line(*content)
         for content in zip(
-            rows[columns.STOCK_CODE].tolist(),
+            codes,
             rows[columns.QUANTITY].tolist(),
             rows[columns.UNIT_PRICE].tolist(),
             _optional(rows[columns.DESCRIPTION]),
             _optional(rows[columns.LINE_ID]),
+            [of_items.get(code, NONE) for code in codes],
             strict=True,
         )
     ]

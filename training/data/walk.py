@@ -8,6 +8,9 @@ in service.
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
+from state.attributes import merge
 from state.history import CustomerHistory, add
 from state.invoice import Invoice
 from training.data.histories import Histories
@@ -78,13 +81,14 @@ def walk(
     start: int,
     end: int,
     window: int,
+    first: bool = False,
 ) -> Iterator[Moment]:
     """Replay the log in its order and stop at every moment of prediction whose outcome lies in [``start``, ``end``).
 
-    There is one moment for each purchase invoice whose customer has an earlier purchase invoice. At the *visit* it is
-    what was known just before the invoice; at the *emission*, what was known right after the customer's previous
-    purchase invoice, so that returns between the two are not in it. Purchases count gross: a customer who took
-    everything back is no new customer.
+    There is one moment for each purchase invoice whose customer has an earlier purchase invoice, with ``first`` for one
+    who has none too. At the *visit* it is what was known just before the invoice; at the *emission*, what was known
+    right after the customer's previous purchase invoice, so that returns between the two are not in it. Purchases count
+    gross: a customer who took everything back is no new customer.
 
     Args:
         invoices: The whole log from its beginning, sorted by (date, invoice number); returns included.
@@ -92,6 +96,9 @@ def walk(
         start: First second, since 1970, at which a target may be dated.
         end: First second at which it may not any more.
         window: Number of invoices that a history holds.
+        first: Whether a customer's first purchase invoice is a moment too, at the visit: the history then holds no
+            purchase, but the customer's attributes as this very invoice says them, since a storefront knows who is
+            there.
 
     Yields:
         The moments in the order of ``now``.
@@ -106,8 +113,11 @@ def walk(
         if customer is None or not invoice.lines:
             continue
         purchase = is_purchase(invoice)
-        if purchase and moment != "emission" and invoice.date >= start and customer in has_bought:
-            yield Moment("visit", invoice.date, position, invoice, replay.histories[customer], replay.items)
+        if purchase and moment != "emission" and invoice.date >= start and (first or customer in has_bought):
+            history = replay.histories.get(customer) or CustomerHistory(customer)
+            if customer not in has_bought:
+                history = replace(history, dated=merge(history.dated, invoice.attributes, invoice.date))
+            yield Moment("visit", invoice.date, position, invoice, history, replay.items)
         replay.apply(invoice)
         if not purchase:
             continue

@@ -60,6 +60,7 @@ def compare(
     window: int = 100,
     depth: int = DEPTH,
     epochs: int | None = None,
+    first_invoices: bool = False,
     stage: Stage = silent,
 ) -> Comparison:
     """Fit and judge models side by side.
@@ -74,6 +75,7 @@ def compare(
         window: Number of invoices that a history holds, as in the stream.
         depth: Length of the rankings.
         epochs: Passes over the data, for models that make any; what they make of their own unless given.
+        first_invoices: Whether customers' first purchase invoices are judged too, at the visit.
         stage: Told of what is going on.
 
     Raises:
@@ -94,7 +96,17 @@ def compare(
         fitted = _fit(fitting, invoices, span.start, seed, window, stage)
         scorers = {name: each.scorer for name, each in fitted.items()}
         telling = stage("judging")
-        runs = run(invoices, scorers, span, moment=moment, task=task, window=window, depth=depth, progress=telling)
+        runs = run(
+            invoices,
+            scorers,
+            span,
+            moment=moment,
+            task=task,
+            window=window,
+            depth=depth,
+            first=first_invoices,
+            progress=telling,
+        )
         for when, result in runs.items():
             if not result.cases:
                 raise TooLittleData(

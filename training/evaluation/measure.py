@@ -30,8 +30,11 @@ CALIBRATION_DEPTH = 20
 
 COVERAGE_DEPTH = 10
 
-LENGTHS: tuple[tuple[str, int, int], ...] = (("1", 1, 1), ("2", 2, 2), ("3-5", 3, 5), ("6+", 6, 1 << 30))
-"""Groups by the number of earlier purchase invoices: name, least, most."""
+LENGTHS: tuple[tuple[str, int, int], ...] = (
+    *(("0", 0, 0), ("1", 1, 1), ("2", 2, 2)),
+    *(("3-5", 3, 5), ("6+", 6, 1 << 30)),
+)
+"""Groups by the number of earlier purchase invoices: name, least, most; the first only where such are judged."""
 
 Values = dict[str, NDArray[np.float64]]
 """Metric to one value a case ``[cases]``, NaN where it is not defined there."""
@@ -123,11 +126,16 @@ def figures(measured: Measured, cases: Sequence[Case], draws: Resampling) -> dic
         draws: Of the customers of these cases.
 
     Returns:
-        By group: ``all``, which alone has what is only defined over all invoices, then those of ``LENGTHS``.
+        By group: ``all``, which alone has what is only defined over all invoices, then those of ``LENGTHS``, ``0`` only
+        where there are first purchase invoices.
     """
     earlier = np.asarray([case.earlier for case in cases], np.int64)
     groups = {"all": np.ones(len(cases), np.bool_)}
-    groups.update((group, (earlier >= least) & (earlier <= most)) for group, least, most in LENGTHS)
+    groups.update(
+        (group, (earlier >= least) & (earlier <= most))
+        for group, least, most in LENGTHS
+        if most > 0 or (earlier == 0).any()
+    )
     names = list(measured.values)
     columns = np.stack([measured.values[name] for name in names], axis=1)
     parts = [np.where(inside[:, None], columns, np.nan) for inside in groups.values()]

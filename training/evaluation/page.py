@@ -6,7 +6,6 @@ from typing import Any
 from matplotlib.figure import Figure as Drawing
 
 from training.evaluation import pictures, tables
-from training.evaluation.measure import LENGTHS
 from training.evaluation.pictures import Ends, Panel
 from training.evaluation.report import DECISIVE
 from training.evaluation.tables import ABLATED, GAINS, difference, written
@@ -129,13 +128,14 @@ def _lengths(report: Mapping[str, Any], names: Sequence[str]) -> Section:
             {
                 when: _means({name: judged["models"][name]["by_length"][group] for name in names}, DECISIVE)
                 for when, judged in moments.items()
+                if group in judged["models"][names[0]]["by_length"]  # at the emission nobody's first purchase is ahead
             },
         )
-        for group, _, _ in LENGTHS
+        for group in sizes
     ]
     when, judged = next(iter(moments.items()))
     best: dict[str, list[str]] = {}
-    for group, _, _ in LENGTHS:
+    for group in sizes:
         found = _highest({name: model["by_length"][group] for name, model in judged["models"].items()}, DECISIVE)
         if found is not None:
             best.setdefault(found[0], []).append(f"{group} ({written(found[1])})")

@@ -34,7 +34,7 @@ class Case(NamedTuple):
     any earlier invoice, returned later or not; ``cold`` are those of ``new`` first sold, by anybody, less than
     ``COLD_DAYS`` before, and ``rare`` those of ``wanted`` sold on fewer than ``RARE_SALES`` invoices before, or never.
     All of it is as of this invoice, so that the same items are wanted at both moments.
-    ``earlier`` counts the customer's purchase invoices before this one.
+    ``earlier`` counts the customer's purchase invoices before this one; it is 0 only where first ones are judged too.
     """
 
     invoice_no: str
@@ -64,12 +64,15 @@ class Run(NamedTuple):
     catalogue: int
 
 
-def cases(invoices: Sequence[Invoice], judged: Span) -> tuple[dict[int, Case], dict[int, frozenset[str]], int]:
+def cases(
+    invoices: Sequence[Invoice], judged: Span, *, first: bool = False
+) -> tuple[dict[int, Case], dict[int, frozenset[str]], int]:
     """What is to be predicted in a span: every purchase invoice whose customer has an earlier one.
 
     Args:
         invoices: The log, sorted by (date, invoice number).
         judged: The span.
+        first: Whether customers' first purchase invoices are to be predicted too.
 
     Returns:
         Cases by position in the log; by the same position everything the customer had bought before; and the number of
@@ -91,12 +94,19 @@ def cases(invoices: Sequence[Invoice], judged: Span) -> tuple[dict[int, Case], d
         before = known.setdefault(customer, set())
         for code in bought:
             first_sold.setdefault(code, invoice.date)
-        if invoice.date >= judged.start and customer in earlier:
+        if invoice.date >= judged.start and (first or customer in earlier):
             new = frozenset(bought - before)
             cold = frozenset(code for code in new if invoice.date - first_sold[code] < COLD_DAYS * DAY)
             rare = frozenset(code for code in bought if sales.get(code, 0) < RARE_SALES)
             found[position] = Case(
-                invoice.invoice_no, customer, bought, frozenset(bought & before), new, cold, rare, earlier[customer]
+                invoice.invoice_no,
+                customer,
+                bought,
+                frozenset(bought & before),
+                new,
+                cold,
+                rare,
+                earlier.get(customer, 0),
             )
             known_then[position] = frozenset(before)
         for code in bought:
@@ -115,6 +125,7 @@ def run(
     task: Task = "next-basket",
     window: int = 100,
     depth: int = DEPTH,
+    first: bool = False,
     progress: Progress = quiet,
 ) -> dict[When, Run]:
     """Let every scorer rank before every invoice of a span.
@@ -127,19 +138,21 @@ def run(
         task: What is ranked.
         window: Number of invoices that a history holds, as in the stream.
         depth: Length of the rankings.
+        first: Whether customers' first purchase invoices are predicted too, at the visit: see ``walk``.
         progress: Told after every invoice.
 
     Returns:
         One run a moment, visit first.
     """
-    found, known, catalogue = cases(invoices, judged)
+    found, known, catalogue = cases(invoices, judged, first=first)
     if task == "discover":
         found = {position: case for position, case in found.items() if case.new}
     moments: tuple[When, ...] = ("visit", "emission") if moment == "both" else (moment,)
     runs = {when: Run(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
-    done, total = 0, len(found) * len(moments)
+    returning = sum(case.earlier > 0 for case in found.values())  # before a first invoice there is no emission
+    done, total = 0, sum(len(found) if when == "visit" else returning for when in moments)
     # One customer a call: the item table is valid only until the walk's next step, and every invoice changes it.
-    for step in walk(invoices, moment=moment, start=judged.start, end=judged.end, window=window):
+    for step in walk(invoices, moment=moment, start=judged.start, end=judged.end, window=window, first=first):
         case = found.get(step.position)
         if case is None:
             continue

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from training.evaluation.measure import LENGTHS
 from training.evaluation.report import DECISIVE
 
 SHOWN = (
@@ -68,9 +67,9 @@ def lengths(report: Mapping[str, Any], when: str) -> Cells:
     """The decisive metric by length of history."""
     models = report["moments"][when]["models"]
     sizes = next(iter(models.values()))["by_length"]
-    columns = ["model", *(f"{group} (n = {sizes[group]['n']:,})" for group, _, _ in LENGTHS)]
+    columns = ["model", *(f"{group} (n = {size['n']:,})" for group, size in sizes.items())]
     rows = [
-        [name, *(written(model["by_length"][group]["mean"][DECISIVE]) for group, _, _ in LENGTHS)]
+        [name, *(written(model["by_length"][group]["mean"][DECISIVE]) for group in sizes)]
         for name, model in models.items()
     ]
     return Cells(f"{DECISIVE} at the {when} by the number of earlier invoices", columns, rows)

@@ -64,6 +64,23 @@ def test_both_moments_in_one_run_are_those_of_two(table: Path, tmp_path: Path) -
     assert found["both"]["visit"] != found["both"]["emission"]
 
 
+def test_first_invoices_are_a_group_of_their_own(table: Path, tmp_path: Path) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "page.html"
+    arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "gp_topfreq,tifu_knn", "--json", str(figures)]
+    found = {}
+    for name, options in {"without": [], "with": ["--first-invoices"]}.items():
+        assert main([*arguments, "--moment", "both", "--html", str(page), *options]) == ExitCode.OK
+        found[name] = json.loads(figures.read_text())["moments"]
+    assert found["with"]["emission"] == found["without"]["emission"]
+    before, after = (found[name]["visit"]["models"]["gp_topfreq"]["by_length"] for name in ("without", "with"))
+    assert "0" not in before
+    assert after["0"]["n"] > 0
+    assert {group: figures["mean"] for group, figures in after.items() if group != "0"} == {
+        group: figures["mean"] for group, figures in before.items()
+    }
+    assert "--first-invoices" in page.read_text()
+
+
 def test_discovery(table: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "count_demand", "--json", str(figures)]
@@ -100,6 +117,7 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
         ([*SPAN, "--html", "."], ExitCode.USAGE, ". is a folder"),
         ([*SPAN, "--task", "guess"], ExitCode.USAGE, "guess"),
         ([*SPAN, "--models", "ease:lambda=1"], ExitCode.USAGE, "ease has no option 'lambda'"),
+        ([*SPAN, "--moment", "emission", "--first-invoices"], ExitCode.USAGE, "nobody has a first purchase ahead"),
         ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "does not say its moment"),
     ],
 )

@@ -67,6 +67,16 @@ def test_a_return_is_known_when_it_happens_and_not_before(tmp_path: Path) -> Non
     assert log[0].date < log[1].date
 
 
+def test_invoices_and_lines_carry_attributes_one_object_for_all_of_one(tmp_path: Path) -> None:
+    bought, back, other = invoices(clean(load(write(tmp_path)), Settings()))
+
+    assert bought.attributes == {"birth_date": "1970-01-02", "city": "4", "gender": "M"}
+    assert other.attributes == {"birth_date": "1991-12-31"}
+    assert other.lines[0].attributes == {"category": "Electronics", "store": "Flagship store", "subcategory": "Mobiles"}
+    assert bought.attributes is back.attributes
+    assert bought.lines[0].attributes is back.lines[0].attributes
+
+
 def test_attributes_are_kept_aside_in_a_typed_form(tmp_path: Path) -> None:
     attributes = load(write(tmp_path), timezone="Europe/London").attributes
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from state.history import CustomerHistory, take
 from state.invoice import Invoice, Line
@@ -50,6 +51,34 @@ def test_a_visit_knows_everything_before_the_invoice() -> None:
         ("visit", 5, "5", ["1", "C3"], {"tea": 2, "cup": 1}),
         ("visit", 6, "6", ["2"], {"tea": 2, "cup": 1, "jam": 1}),
     ]
+
+
+def test_first_purchases_are_moments_where_asked_for_and_know_who_is_there() -> None:
+    log = [
+        sale("C0", "eve", 1, "-tea"),
+        replace(sale("1", "ann", 1, "tea"), attributes={"city": "Rome"}),
+        replace(sale("2", "eve", 2, "tea"), attributes={"city": "Nice"}),
+        replace(sale("3", "ann", 3, "jam"), attributes={"city": "Paris"}),
+    ]
+    steps = [
+        (at.moment, at.target.invoice_no, [held.invoice_no for held in at.history.invoices], at.history.attributes)
+        for at in walk(log, moment="both", start=0, end=100 * DAY, window=100, first=True)
+    ]
+    assert steps == [
+        ("visit", "1", [], {"city": "Rome"}),
+        ("emission", "3", ["1"], {"city": "Rome"}),
+        ("visit", "2", ["C0"], {"city": "Nice"}),
+        ("visit", "3", ["1"], {"city": "Rome"}),
+    ]
+
+
+def test_the_replay_carries_attributes_as_state_does() -> None:
+    replay = Replay(100)
+    line = Line("tea", 1_000, 1.0, attributes={"category": "Drinks"})
+    replay.apply(Invoice("1", "ann", 5, (line,), {"city": "Rome", "gender": "F"}))
+    replay.apply(Invoice("2", "ann", 9, (replace(line, attributes={"category": "Food"}),), {"city": "Nice"}))
+    assert replay.histories["ann"].attributes == {"city": "Nice", "gender": "F"}
+    assert replay.items.attributes("tea") == {"category": "Food"}
 
 
 def test_an_emission_knows_what_was_known_after_the_purchase_before() -> None:

@@ -47,6 +47,20 @@ class Spy:
         return predictions
 
 
+def test_first_invoices_are_cases_where_asked_for() -> None:
+    spy = Spy()
+    result = run(LOG, {"spy": spy}, JUDGED, moment="both", first=True)
+    assert [(case.invoice_no, case.earlier) for case in result["visit"].cases] == [
+        ("4", 1),
+        ("5", 1),
+        ("6", 0),
+        ("7", 2),
+    ]
+    assert [case.invoice_no for case in result["emission"].cases] == ["5", "4", "7"]
+    assert result["visit"].cases[2].new == frozenset("f")
+    assert ("cid", 61, [], ["a", "b", "d", "e"]) in spy.seen
+
+
 def test_cases_by_hand() -> None:
     found, known, catalogue = cases(LOG, JUDGED)
     assert found == {
