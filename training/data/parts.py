@@ -39,7 +39,7 @@ def by_customer(stream: Stream, rows: int = ROWS) -> Iterator[Table]:
         return
     with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as folder:
         paths = [Path(folder) / f"{place}.arrow" for place in range(number)]
-        first = _joined([_emptied(table) for table in _spread(stream.tables, paths)])
+        first = _joined([replace(table, frame=pd.DataFrame()) for table in _spread(stream.tables, paths)])
         for place, path in enumerate(paths):
             with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
@@ -68,10 +68,6 @@ def _part(customers: pd.Series, number: int) -> NDArray[np.uint64]:
     hashed = np.asarray(pd.util.hash_pandas_object(known, index=False), np.uint64)
     spread = np.arange(len(known), dtype=np.uint64)
     return np.where(known.notna(), hashed, spread) % np.uint64(number)
-
-
-def _emptied(table: Table) -> Table:
-    return replace(table, frame=table.frame.iloc[:0])
 
 
 def _joined(tables: list[Table]) -> Table:

@@ -1,0 +1,73 @@
+"""How training grows with the shop: CPU time and memory of ``nextbasket train`` on simulated shops of several sizes.
+
+    python -m bench.growth 2000 4000 8000 [-- --epochs 1]
+
+Each shop is written as Parquet and trained on in a process of its own, by the very command that people use, with one
+thread; what follows ``--`` is given to it. ``times`` compares a shop with the first one.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import NamedTuple
+
+from training.data.simulator import write_parquet
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+_PURCHASES = re.compile(r"purchases: ([0-9,]+) lines, ([0-9,]+) invoices, ([0-9,]+) customers")
+
+
+class Size(NamedTuple):
+    """One shop, and what training on it took: CPU seconds and the greatest resident memory in MB."""
+
+    customers: int
+    invoices: int
+    lines: int
+    cpu: float
+    memory: float
+
+
+def measure(customers: int, options: list[str]) -> Size:
+    """Simulate a shop and train on it.
+
+    Raises:
+        RuntimeError: The command failed; its output is in the message.
+    """
+    with tempfile.TemporaryDirectory(prefix="nextbasket-growth-") as place:
+        folder = Path(place)
+        write_parquet(folder / "shop.parquet", customers=customers)
+        settings = {"NEXTBASKET_REGISTRY": str(folder / "registry"), "NEXTBASKET_CACHE": str(folder / "cache")}
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
+        command = [sys.executable, "-m", "stream.cli", "train", "--data", str(folder / "shop.parquet"), *options]
+        with Popen(command, env=plain | ONE_THREAD | settings, stdout=PIPE, text=True) as child:
+            assert child.stdout is not None
+            said = child.stdout.read()
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+    found = _PURCHASES.search(said)
+    if found is None or child.returncode not in (0, 1):  # 1: nothing was promoted
+        raise RuntimeError(f"training on {customers} customers failed ({child.returncode}): {said}")
+    lines, invoices, buyers = (int(number.replace(",", "")) for number in found.groups())
+    return Size(buyers, invoices, lines, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def main(arguments: list[str]) -> None:
+    """Print a row a shop."""
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    first: Size | None = None
+    print("customers  invoices       lines    CPU s  memory MB   times: lines   CPU  memory")
+    for customers in map(int, arguments[:cut] or ["2000", "4000", "8000"]):
+        size = measure(customers, arguments[cut + 1 :])
+        first = first or size
+        print(
+            f"{size.customers:>9,} {size.invoices:>9,} {size.lines:>11,} {size.cpu:>8.0f} {size.memory:>10,.0f} "
+            f"{size.lines / first.lines:>14.2f} {size.cpu / first.cpu:>5.2f} {size.memory / first.memory:>7.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
