@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eda": ("stream.commands.eda:eda", "Show what a table holds, and what is wrong with it."),
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
     "show": ("stream.commands.show:show", "Show one customer: history, recommendation, and why."),
+    "similar": ("stream.commands.similar:similar", "Show the items, or customers, most like one."),
     "models": ("stream.commands.models:models", "List, promote and roll back models."),
     "redrive": ("stream.commands.redrive:redrive", "Send dead letters back once their cause is gone."),
 }

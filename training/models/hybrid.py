@@ -8,6 +8,7 @@ vector under an id: it is there after the first purchase, needs no training anew
 import logging
 import warnings
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import keras
@@ -41,8 +42,8 @@ LEARNS = ("new", "all")
 
 MAX_ITEMS = 50_000
 """Of a larger catalogue the least bought items have no identity, only features."""
-MAX_EXAMPLES = 1_000_000
-"""Of a longer log only the newest moments are learnt from: some 300 bytes each."""
+MAX_EXAMPLES = 400_000
+"""Of a longer log only the newest moments are learnt from: a kilobyte each where histories are long."""
 HELD_SHARE = 0.05
 """The newest of the purchases tell what a score is worth as a probability."""
 LEAST_EXAMPLES = 100
@@ -138,10 +139,21 @@ class Hybrid:
         """
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
-        dates = [invoice.date for invoice in invoices if invoice.date < until and is_purchase(invoice)]
+        purchases = [
+            (invoice.customer_id, invoice.date)
+            for invoice in takewhile(lambda each: each.date < until, invoices)
+            if invoice.customer_id is not None and is_purchase(invoice)
+        ]
+        dates = [date for _, date in purchases]
         cut = dates[int(len(dates) * (1 - HELD_SHARE))] if dates else until
+        learnt = [date for date in dates if date < cut][-self._most // 2 :]
         examples = collect(
-            invoices, start=0, until=cut, window=self._window, most=self._most, new_only=self._schedule.new_only
+            invoices,
+            start=learnt[0] if learnt else cut,
+            until=cut,
+            window=self._window,
+            new_only=self._schedule.new_only,
+            expected=2 * len(learnt),
         )
         if len(examples.snapshot) < LEAST_EXAMPLES:
             raise TooLittleData(
@@ -153,7 +165,16 @@ class Hybrid:
         with threadpool_limits(1):
             towers = self._towers(examples, encoding)
             losses = fit_towers(towers, examples, encoding, self._schedule, np.random.default_rng(seed), progress)
-            scorer = self._scorer(invoices, until, cut, encoding, towers)
+            scorer = HybridScorer(
+                self.name,
+                "unpublished",
+                encoding=encoding,
+                towers=NumpyTowers(towers.arrays()),
+                calibration=None,
+                returns=Returns.fit(gaps(purchases, until)),
+            )
+            fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]
+            scorer.calibration = fitted or scorer.calibration
         return FittedHybrid(scorer, towers, {"learnt": losses})
 
     def _towers(self, examples: Examples, encoding: Encoding) -> Towers:
@@ -173,22 +194,6 @@ class Hybrid:
             features=self._features,
             dropout=self._dropout,
         )
-
-    def _scorer(
-        self, invoices: Sequence[Invoice], until: int, cut: int, encoding: Encoding, towers: Towers
-    ) -> HybridScorer:
-        purchases = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i)]
-        scorer = HybridScorer(
-            self.name,
-            "unpublished",
-            encoding=encoding,
-            towers=NumpyTowers(towers.arrays()),
-            calibration=None,
-            returns=Returns.fit(gaps(purchases, until)),
-        )
-        fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]
-        scorer.calibration = fitted or scorer.calibration
-        return scorer
 
 
 def _most_sold(examples: Examples) -> list[str]:

@@ -45,7 +45,7 @@ def replay() -> Replay:
 def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]) -> None:
     found = fitted[mode]
     encoding = found.scorer.encoding
-    examples = collect(LOG, start=0, until=UNTIL, window=100, most=10_000, new_only=False)
+    examples = collect(LOG, start=0, until=UNTIL, window=100, new_only=False, expected=400)
     assembler = Assembler(examples, encoding, Schedule(new_only=False))
     chosen = np.flatnonzero(examples.snapshot == examples.snapshot[-1])
     keras_says = scores(found.towers, assembler.batch(chosen, np.random.default_rng(1))).numpy()
@@ -61,15 +61,10 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
         changing=encoding.changing(fixed),
     )
     several = []
-    for number in chosen:
-        at, _ = examples.history.of(np.asarray([number]))
-        several.append(
-            examples.customers[number]._replace(
-                rows=examples.history.row[at].astype(np.int64),
-                weights=examples.weight[at],
-                known=examples.known[at].astype(np.float32),
-            )
-        )
+    for place, each in enumerate(examples.customers(chosen)):
+        at, _ = examples.history.of(chosen[place : place + 1])
+        weights, known = examples.weight[at].astype(np.float32), examples.known[at].astype(np.float32)
+        several.append(each._replace(rows=examples.history.row[at].astype(np.int64), weights=weights, known=known))
     numpy_says = found.scorer.towers.scores(encoding.customers(several), inputs)
     assert numpy_says.shape == keras_says.shape
     assert numpy_says == pytest.approx(keras_says, abs=1e-4)
@@ -93,7 +88,7 @@ def test_every_choice_trains_the_same_from_the_same_seed(options: dict[str, str]
 
 
 def test_a_batch_ranks_what_was_drawn_and_what_was_bought() -> None:
-    examples = collect(LOG, start=0, until=UNTIL, window=100, most=10_000, new_only=True)
+    examples = collect(LOG, start=0, until=UNTIL, window=100, new_only=True, expected=400)
     encoding = Hybrid("content", epochs=1, width=4).fit(LOG, until=UNTIL, seed=1).scorer.encoding
     assembler = Assembler(examples, encoding, Schedule(negatives=10))
     chosen = next(batches(examples, 16, np.random.default_rng(1)))
@@ -109,7 +104,7 @@ def test_a_batch_ranks_what_was_drawn_and_what_was_bought() -> None:
 
 
 def test_nothing_bought_at_a_moment_is_in_its_snapshot() -> None:
-    examples = collect(LOG, start=0, until=UNTIL, window=100, most=10_000, new_only=False)
+    examples = collect(LOG, start=0, until=UNTIL, window=100, new_only=False, expected=400)
     replay, sizes = Replay(100), []
     for invoice in LOG:
         sizes.append(len(replay.items))
@@ -120,8 +115,19 @@ def test_nothing_bought_at_a_moment_is_in_its_snapshot() -> None:
     assert {snapshot.size for snapshot in examples.snapshots} <= set(sizes)
 
 
-def test_only_the_newest_moments_are_kept() -> None:
-    assert len(collect(LOG, start=0, until=UNTIL, window=100, most=60, new_only=False).snapshot) <= 60
+def test_first_purchases_are_learnt_from_and_what_lies_before_the_start_is_not() -> None:
+    whole = collect(LOG, start=0, until=UNTIL, window=100, new_only=False, expected=400)
+    sold: set[str] = set()
+    bought: set[str | None] = set()
+    firsts = 0
+    for invoice in LOG[:240]:
+        codes = {line.stock_code for line in invoice.lines if line.quantity > 0}
+        firsts += bool(codes & sold) and invoice.customer_id not in bought
+        sold |= codes
+        bought |= {invoice.customer_id} if codes else set()
+    assert (whole.rfmv[:, 1] == 0.0).sum() == firsts > 20
+    late = collect(LOG, start=LOG[200].date, until=UNTIL, window=100, new_only=False, expected=80)
+    assert 0 < len(late.snapshot) <= 80
 
 
 @pytest.mark.parametrize("mode", MODES)

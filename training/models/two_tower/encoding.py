@@ -17,7 +17,7 @@ CLUSTERS = 6
 BANDS = 8
 """Price bands, of equally many items."""
 LEAST_SEEN = 5
-"""A value of an attribute has a tag if so many customers or items have it."""
+"""A value of an attribute has a tag if so many moments, or items, have it."""
 MOST_VALUES = 500
 """Values of one attribute that have a tag; of more, the most frequent."""
 MOST_KEYS = 16
@@ -34,12 +34,12 @@ def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) ->
         examples: Moments before the end of the training part.
         text: Fitted on descriptions before that.
     """
-    rfmv = spaced(np.stack([each.rfmv for each in examples.customers]))
+    rfmv = spaced(examples.rfmv)
     mean, deviation = _scale(rfmv)
     centres = kmeans((rfmv - mean) / deviation, CLUSTERS).cluster_centers_.astype(np.float32)
     every = max(1, len(examples.snapshots) // 32)
     fixed = np.concatenate([each.fixed.astype(np.float32) for each in examples.snapshots[::every]])
-    ages = np.asarray([each.age for each in examples.customers if np.isfinite(each.age)], np.float32)
+    ages = examples.age[np.isfinite(examples.age)]
     table = examples.table
     scales = Scales(
         rfmv=np.stack([mean, deviation]),
@@ -51,11 +51,9 @@ def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) ->
         ),
         age=np.asarray([ages.mean(), max(float(ages.std()), 1.0)] if len(ages) else [0.0, 1.0], np.float32),
     )
-    # By customer, not by moment: who buys often is one customer.
-    by_customer = {id(each.attributes): each.attributes for each in examples.customers}
     return Encoding(
         codes,
-        vocabulary(by_customer.values()),
+        vocabulary(examples.groups[group] for group in examples.attributes.tolist()),
         vocabulary(item_attributes(table)),
         scales,
         text,

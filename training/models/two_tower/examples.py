@@ -11,18 +11,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from state.attributes import Attributes
 from state.invoice import Invoice
-from training.data.walk import is_purchase, walk
+from training.data.walk import walk
 from training.features.item_table import ItemTable
 from training.features.shop import Shop
-from training.serving.hybrid_inputs import KNOWN, Customer, Floats, Ints, customer
+from training.serving.hybrid_inputs import KNOWN, RFMV, Customer, Floats, Ints, customer
 
 SNAPSHOTS = 512
 """Snapshots of the items at most; a moment is at most this part of the log behind its snapshot."""
 
-NO_ROWS = np.zeros(0, np.int64)
-NO_WEIGHTS = np.zeros(0, np.float32)
-NO_KNOWN = np.zeros((0, len(KNOWN)), np.float32)
+_NO_ROWS = np.zeros(0, np.int64)
+_NO_WEIGHTS = np.zeros(0, np.float32)
+_NO_KNOWN = np.zeros((0, len(KNOWN)), np.float32)
 
 
 class Bags(NamedTuple):
@@ -49,73 +50,94 @@ class Snapshot(NamedTuple):
 class Examples(NamedTuple):
     """Moments with what was bought next.
 
-    ``snapshot`` int64 ``[moments]`` · ``history``: the bags, with ``weight`` float32 ``[entries]`` and ``known``
-    float16 ``[entries, KNOWN]`` · ``bought``: the rows of the next purchase · ``customers``: numbers and attributes,
-    as ``Customer`` without the bag · ``table``: the items as of the last moment.
+    ``snapshot`` int64 ``[moments]`` · ``history``: the bags, with ``weight`` float16 ``[entries]`` and ``known``
+    float16 ``[entries, KNOWN]`` · ``bought``: the rows of the next purchase · ``rfmv`` float32 ``[moments, 4]`` ·
+    ``age`` float32 ``[moments]`` · ``attributes``: which of ``groups``, the distinct attributes of customers, int64
+    ``[moments]`` · ``table``: the items as of the last moment.
     """
 
     snapshot: Ints
     history: Bags
-    weight: Floats
+    weight: NDArray[np.float16]
     known: NDArray[np.float16]
     bought: Bags
-    customers: list[Customer]
+    rfmv: Floats
+    age: Floats
+    attributes: Ints
+    groups: list[Attributes]
     snapshots: list[Snapshot]
     table: ItemTable
 
+    def customers(self, chosen: Ints) -> list[Customer]:
+        """The customers of some moments, without their bags: what their numbers and tags are computed from."""
+        return [
+            Customer(
+                _NO_ROWS, _NO_WEIGHTS, _NO_KNOWN, self.rfmv[n], float(self.age[n]), self.groups[self.attributes[n]]
+            )
+            for n in chosen.tolist()
+        ]
 
-def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int, most: int, new_only: bool) -> Examples:
-    """The newest ``most`` moments (visits and emissions) whose next purchase lies in [``start``, ``until``).
+
+def collect(
+    invoices: Sequence[Invoice], *, start: int, until: int, window: int, new_only: bool, expected: int
+) -> Examples:
+    """All moments whose next purchase lies in [``start``, ``until``): visits, emissions, and first purchases.
 
     Args:
         invoices: The log, sorted by (date, invoice number).
-        start: First second of the next purchases.
+        start: First second of the next purchases: bounds memory and time.
         until: First second that must stay unknown.
         window: Number of invoices that a history holds.
-        most: Bounds memory and time.
         new_only: Learn only what was new to the customer in the window; moments without any are left out.
+        expected: How many moments there will be, about: spaces the snapshots.
     """
-    dates = [i.date for i in invoices if start <= i.date < until and is_purchase(i)]
-    if 2 * len(dates) > most:
-        start = dates[-(most // 2)]
-    every = max(1, -(-2 * len(dates) // SNAPSHOTS))
+    every = max(1, -(-expected // SNAPSHOTS))
     snapshot: list[int] = []
     bags: list[NDArray[np.int32]] = []
-    weights: list[Floats] = []
+    weights: list[NDArray[np.float16]] = []
     known: list[NDArray[np.float16]] = []
     bought: list[NDArray[np.int32]] = []
-    customers: list[Customer] = []
+    rfmv: list[Floats] = []
+    ages: list[float] = []
+    group: list[int] = []
+    groups: dict[tuple[tuple[str, str], ...], int] = {}
     snapshots: list[Snapshot] = []
     table = ItemTable()
-    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
+    moments = walk(invoices, moment="both", start=start, end=until, window=window, first=True)
+    for number, moment in enumerate(moments):
         table = moment.items
         if number % every == 0:
             shop = Shop.at(table, moment.now, 0)
             snapshots.append(Snapshot(shop.size, shop.fixed.astype(np.float16)))
+        size = snapshots[-1].size
         wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
         if new_only:
             wanted -= {line.stock_code for held in moment.history.invoices for line in held.lines if line.quantity > 0}
-        rows = sorted(table.rows[code] for code in wanted if code in table.rows)
-        rows = [row for row in rows if row < snapshots[-1].size]
+        rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
         if not rows:
             continue
         each = customer(moment.history, table, moment.now)
-        inside = each.rows < snapshots[-1].size
+        inside = each.rows < size
         snapshot.append(len(snapshots) - 1)
         bags.append(each.rows[inside].astype(np.int32))
-        weights.append(each.weights[inside])
+        weights.append(each.weights[inside].astype(np.float16))
         known.append(each.known[inside].astype(np.float16))
         bought.append(np.asarray(rows, np.int32))
-        customers.append(each._replace(rows=NO_ROWS, weights=NO_WEIGHTS, known=NO_KNOWN))
+        rfmv.append(each.rfmv)
+        ages.append(each.age)
+        group.append(groups.setdefault(tuple(each.attributes.items()), len(groups)))
     return Examples(
-        np.asarray(snapshot, np.int64),
-        _bags(bags),
-        np.concatenate([NO_WEIGHTS, *weights]),
-        np.concatenate([NO_KNOWN.astype(np.float16), *known]),
-        _bags(bought),
-        customers,
-        snapshots,
-        table,
+        snapshot=np.asarray(snapshot, np.int64),
+        history=_bags(bags),
+        weight=np.concatenate([_NO_WEIGHTS.astype(np.float16), *weights]),
+        known=np.concatenate([_NO_KNOWN.astype(np.float16), *known]),
+        bought=_bags(bought),
+        rfmv=np.stack(rfmv) if rfmv else np.zeros((0, len(RFMV)), np.float32),
+        age=np.asarray(ages, np.float32),
+        attributes=np.asarray(group, np.int64),
+        groups=[dict(each) for each in groups],
+        snapshots=snapshots,
+        table=table,
     )
 
 

@@ -12,7 +12,7 @@ from training.models.model import Progress
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
 from training.models.two_tower.network import Towers
-from training.serving.hybrid_inputs import CustomerInputs, Encoding, Floats, Ints
+from training.serving.hybrid_inputs import Encoding, Floats, Ints
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +62,12 @@ class Batch(NamedTuple):
 
 
 class Assembler:
-    """Puts examples together as batches; what is the same in every epoch is computed once."""
+    """Puts examples together as batches."""
 
     def __init__(self, examples: Examples, encoding: Encoding, schedule: Schedule) -> None:
         self._examples = examples
         self._encoding = encoding
         self._schedule = schedule
-        inputs: CustomerInputs = encoding.customers(examples.customers)
-        self._numbers, self._tags = inputs.numbers, inputs.tags
         times = np.bincount(examples.bought.row, minlength=len(examples.table)).astype(np.float32)
         self._weight: Floats = np.float32(1.0) / np.maximum(times, 1.0) if schedule.balanced else np.ones_like(times)
 
@@ -93,6 +91,7 @@ class Assembler:
         allowed = np.zeros((len(chosen), len(row)), np.float32)
         allowed[:, column[drawn]] = 1.0
         allowed[bought_owner, column[bought_row]] = 0.0
+        customers = self._encoding.customers(examples.customers(chosen))
         ranked = np.flatnonzero(column[bag_row] >= 0)
         known_at = np.stack([bag_owner[ranked], column[bag_row[ranked]]], axis=1)
         if schedule.new_only:
@@ -102,11 +101,11 @@ class Assembler:
             band=band[row],
             changing=self._encoding.changing(fixed[row]),
             bag_row=bag_row,
-            bag_weight=examples.weight[at],
+            bag_weight=examples.weight[at].astype(np.float32),
             bag_owner=bag_owner,
             bag_band=band[bag_row],
-            numbers=self._numbers[chosen],
-            tags=self._tags[chosen],
+            numbers=customers.numbers,
+            tags=customers.tags,
             known_at=known_at,
             known=examples.known[at[ranked]].astype(np.float32),
             bought=np.stack([bought_owner, column[bought_row]], axis=1),
