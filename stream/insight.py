@@ -2,6 +2,7 @@
 
 import msgspec
 
+from state.attributes import Attributes
 from state.dates import to_iso
 from state.history import canonical
 from state.recommendation import Item, Model, NextPurchase, Recommendation, Trigger
@@ -22,10 +23,11 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 class Insight(msgspec.Struct, frozen=True):
-    """One customer: the history in its canonical form, the answer last sent, and the one for a visit now."""
+    """One customer: history in its canonical form, attributes, the answer last sent, and the one for a visit now."""
 
     customer_id: str
     history: msgspec.Raw
+    attributes: Attributes
     sent: Recommendation | None
     visit: Visit | None
 
@@ -59,6 +61,7 @@ def look_at(
     return Insight(
         customer_id=customer_id,
         history=msgspec.Raw(canonical(history) or empty),
+        attributes=history.attributes,
         sent=store.recommendation(customer_id),
         visit=None if answer is None else Visit(to_iso(now), answer.model, answer.next_purchase, answer.items),
     )

@@ -8,14 +8,14 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from state.attributes import COUNTRY
+from state.attributes import COUNTRY, NONE, Attributes
 from state.dates import to_iso
 from state.invoice import THOUSAND, Invoice
 
@@ -31,6 +31,10 @@ LINES_AN_EVENT = 2_000
 SAVE_EVERY_S = 1.0
 IN_FLIGHT = 20_000
 """Events sent and not yet confirmed, at most."""
+
+
+NOTHING_KNOWN: Mapping[str, Attributes] = {}
+"""Attributes of nobody, of no item."""
 
 
 class Outgoing(NamedTuple):
@@ -58,12 +62,14 @@ class Sent(NamedTuple):
 
 def wire_event(invoice: Invoice) -> bytes:
     """An invoice as a storefront would send it."""
+    others = {key: value for key, value in invoice.attributes.items() if key != COUNTRY}
     return msgspec.json.encode(
         {
             "invoice_no": invoice.invoice_no,
             "customer_id": invoice.customer_id,
             "invoice_date": to_iso(invoice.date),
             "country": invoice.attributes.get(COUNTRY),
+            **_of_customer(others),
             "lines": [
                 {
                     "stock_code": line.stock_code,
@@ -71,6 +77,7 @@ def wire_event(invoice: Invoice) -> bytes:
                     "quantity": line.quantity / THOUSAND if line.quantity % THOUSAND else line.quantity // THOUSAND,
                     "unit_price": line.unit_price,
                     **({} if line.line_id is None else {"line_id": line.line_id}),
+                    **_of_item(line.attributes),
                 }
                 for line in invoice.lines
             ],
@@ -78,14 +85,23 @@ def wire_event(invoice: Invoice) -> bytes:
     )
 
 
-def events(frame: "pd.DataFrame", shape: Shape, *, since: int | None, until: int | None) -> Iterator[Outgoing]:
+def events(
+    frame: "pd.DataFrame",
+    shape: Shape,
+    *,
+    since: int | None,
+    until: int | None,
+    customers: Mapping[str, Attributes] = NOTHING_KNOWN,
+    items: Mapping[str, Attributes] = NOTHING_KNOWN,
+) -> Iterator[Outgoing]:
     """The events of a raw table (``training.data.datasets.Table``) dated in [``since``, ``until``), in time order.
 
     Rows without a date stay behind the row they follow, and go only where neither bound is set. With ``invoices``, rows
-    of one invoice, customer and date go together, at the place of the first of them.
+    of one invoice, customer and date go together, at the place of the first of them. They carry the attributes of
+    ``customers`` by id, and of ``items`` by stock code.
     """
     rows: Iterator[Any] = in_order(frame, since, until).itertuples(index=False)
-    return _lines(rows) if shape == "lines" else _invoices(rows)
+    return (_lines if shape == "lines" else _invoices)(rows, customers, items)
 
 
 def in_order(frame: "pd.DataFrame", since: int | None, until: int | None) -> "pd.DataFrame":
@@ -193,11 +209,13 @@ def _confirmed(future: Any) -> bool:
     return True
 
 
-def _lines(rows: Iterable[Any]) -> Iterator[Outgoing]:
+def _lines(
+    rows: Iterable[Any], customers: Mapping[str, Attributes], items: Mapping[str, Attributes]
+) -> Iterator[Outgoing]:
     encode = msgspec.json.Encoder().encode
     for row in rows:
         date = _whole(row.date)
-        content = {
+        content: dict[str, Any] = {
             "InvoiceNo": _text(row.invoice_no),
             "StockCode": _text(row.stock_code),
             "Description": _text(row.description),
@@ -206,13 +224,17 @@ def _lines(rows: Iterable[Any]) -> Iterator[Outgoing]:
             "UnitPrice": _number(row.unit_price),
             "CustomerID": _text(row.customer_id),
             "Country": _text(row.country),
+            **_of_customer(customers.get(row.customer_id, NONE)),
+            **_of_item(items.get(row.stock_code, NONE)),
         }
         if (line_id := _text(row.line_id)) is not None:
             content["line_id"] = line_id
         yield Outgoing(_key(_text(row.customer_id)), encode(content), date)
 
 
-def _invoices(rows: Iterable[Any]) -> Iterator[Outgoing]:
+def _invoices(
+    rows: Iterable[Any], customers: Mapping[str, Attributes], items: Mapping[str, Attributes]
+) -> Iterator[Outgoing]:
     encode = msgspec.json.Encoder().encode
     # Not consecutive rows only: two invoices of one minute may stand mixed in the table.
     for _, moment in groupby(rows, key=lambda row: row.place):
@@ -227,21 +249,31 @@ def _invoices(rows: Iterable[Any]) -> Iterator[Outgoing]:
                     "customer_id": customer_id,
                     "invoice_date": None if date is None else to_iso(date),
                     "country": _text(members[0].country),
-                    "lines": [_line(row) for row in members[first : first + LINES_AN_EVENT]],
+                    **_of_customer(customers.get(members[0].customer_id, NONE)),
+                    "lines": [_line(row, items) for row in members[first : first + LINES_AN_EVENT]],
                 }
                 yield Outgoing(_key(customer_id), encode(content), date)
 
 
-def _line(row: Any) -> dict[str, Any]:
-    content = {
+def _line(row: Any, items: Mapping[str, Attributes]) -> dict[str, Any]:
+    content: dict[str, Any] = {
         "stock_code": _text(row.stock_code),
         "description": _text(row.description),
         "quantity": _number(row.quantity),
         "unit_price": _number(row.unit_price),
+        **_of_item(items.get(row.stock_code, NONE)),
     }
     if (line_id := _text(row.line_id)) is not None:
         content["line_id"] = line_id
     return content
+
+
+def _of_customer(attributes: Attributes) -> dict[str, Any]:
+    return {"customer": {"attributes": attributes}} if attributes else {}
+
+
+def _of_item(attributes: Attributes) -> dict[str, Any]:
+    return {"attributes": attributes} if attributes else {}
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""``nextbasket export``: what the state holds, as JSON Lines sorted by customer."""
+"""``nextbasket export``: what the state holds, as JSON Lines sorted by customer or stock code."""
 
 import sys
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from state.attributes import Dated
     from state.store import Store
     from stream.export import Entry
 
@@ -19,15 +20,22 @@ class What(StrEnum):
 
     HISTORIES = "histories"
     RECOMMENDATIONS = "recommendations"
+    CUSTOMERS = "customers"
+    ITEMS = "items"
 
 
 def export(
-    what: Annotated[What, typer.Argument(help="histories (the canonical form), or recommendations last sent.")],
+    what: Annotated[
+        What,
+        typer.Argument(
+            help="histories (the canonical form), recommendations last sent, or the attributes of customers or items."
+        ),
+    ],
     output: Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")] = None,
 ) -> None:
-    """Write all histories or recommendations, one line of JSON a customer, sorted by customer.
+    """Write histories, recommendations or attributes, one line of JSON a customer or item, sorted.
 
-    Two states are the same when their histories are the same, byte for byte.
+    Two states are the same when their histories are the same, byte for byte, and so are their attributes.
 
     Example: nextbasket export histories --output histories.jsonl
     """
@@ -37,7 +45,7 @@ def export(
 
     count = 0
     with closing(RedisStore(load_settings())) as store:
-        entries = _histories(store) if what is What.HISTORIES else _recommendations(store)
+        entries = _ENTRIES[what](store)
         with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as file:
             for line in in_order(entries):
                 file.write(line + b"\n")
@@ -59,3 +67,33 @@ def _recommendations(store: "Store") -> "Iterator[Entry]":
 
     for recommendation in store.recommendations():
         yield recommendation.customer_id, msgspec.json.encode(recommendation)
+
+
+def _customers(store: "Store") -> "Iterator[Entry]":
+    for history in store.histories():
+        if history.dated:
+            yield history.customer_id, _known({"customer_id": history.customer_id}, history.dated)
+
+
+def _items(store: "Store") -> "Iterator[Entry]":
+    for code, state in store.items().states.items():
+        if state.dated:
+            yield code, _known({"stock_code": code}, state.dated)
+
+
+def _known(of: dict[str, str], dated: "Dated") -> bytes:
+    """A line that holds all that the state does, so that attributes can be set up again of it, or told apart."""
+    import msgspec
+
+    from state.dates import to_iso
+
+    attributes = {key: {"value": value, "date": to_iso(date)} for key, (date, value) in dated.items()}
+    return msgspec.json.encode({**of, "attributes": attributes})
+
+
+_ENTRIES = {
+    What.HISTORIES: _histories,
+    What.RECOMMENDATIONS: _recommendations,
+    What.CUSTOMERS: _customers,
+    What.ITEMS: _items,
+}

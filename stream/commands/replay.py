@@ -57,7 +57,15 @@ def replay(
     ensure_topics(settings)
     producer = KafkaProducer(**config)
     before = progress.done
-    outgoing = events(table.frame, shape, since=bounds[0], until=bounds[1])
+    known = table.attributes
+    outgoing = events(
+        table.frame,
+        shape,
+        since=bounds[0],
+        until=bounds[1],
+        customers={} if known is None else known.of_customers(),
+        items={} if known is None else known.of_items(),
+    )
     try:
         for _ in zip(range(before), outgoing, strict=False):
             pass

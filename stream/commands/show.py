@@ -24,7 +24,7 @@ def show(
     at: Annotated[str | None, typer.Option(help="The moment of the visit; the newest event's unless given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
-    """Show a customer: history, the next basket predicted for a visit now, when they are due, and why.
+    """Show a customer: history, attributes, the next basket predicted for a visit now, when they are due, and why.
 
     A stranger is told so, with exit code 1.
 
@@ -88,6 +88,9 @@ def _print(insight: "Insight") -> None:
     console = Console(highlight=False)
     baskets = json.loads(bytes(insight.history))["baskets"]
     console.print(f"Customer {insight.customer_id}: {len(baskets)} baskets with something kept", markup=False)
+    if insight.attributes:
+        known = ", ".join(f"{key} {value}" for key, value in insight.attributes.items())
+        console.print(f"Known: {known}", markup=False)
     if baskets:
         console.print(_history(baskets, Table("date", "invoice", "items", box=None)))
     if insight.visit is None:

@@ -1,15 +1,17 @@
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from state.errors import InvalidEvent
 from state.invoice import Invoice, Line
 from state.settings import load_settings
 from state.wire import Decoder
-from stream.replay import Outgoing, Progress, events, identity, pace, wire_event
+from stream.replay import Outgoing, Progress, Shape, events, identity, pace, wire_event
 from training.data.datasets import from_frame
 
 COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
@@ -84,6 +86,22 @@ def test_invoices_go_whole_where_customer_and_date_agree(frame: pd.DataFrame) ->
     assert [event.key for event in sent] == [b"7", b"8", b"9", None, b"7", b"8"]
 
 
+@pytest.mark.parametrize("shape", ["lines", "invoices"])
+def test_attributes_go_with_customers_and_items(frame: pd.DataFrame, shape: Shape) -> None:
+    customers, items = {"8": {"city": "Nice"}}, {"A": {"category": "Books"}}
+    sent = events(frame, shape, since=None, until=None, customers=customers, items=items)
+    decoder = Decoder(load_settings({}))
+    seen: set[str] = set()
+    for event in sent:
+        with suppress(InvalidEvent):  # dirty rows
+            invoice = decoder.decode(event.value, now=2_000_000_000)
+            others = {key: value for key, value in invoice.attributes.items() if key != "country"}
+            assert others == customers.get(invoice.customer_id or "", {})
+            assert all(line.attributes == items.get(line.stock_code, {}) for line in invoice.lines)
+            seen.update(line.stock_code for line in invoice.lines if line.attributes and others)
+    assert seen == {"A"}
+
+
 def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
     rows = [("1", f"A{n}", "", 1, "2011-12-01 10:00", 1.0, 7.0, "France") for n in range(4_500)]
     sent = list(events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "invoices", since=None, until=None))
@@ -92,8 +110,11 @@ def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
 
 
 def test_an_invoice_comes_back_from_the_wire_as_it_went() -> None:
-    lines = (Line("A", 12_000, 0.85, "ITEM A"), Line("B", -2_500, 1.5, None, "l1"))
-    invoice = Invoice("1", "7", seconds("2011-12-09 12:50"), lines, {"country": "France"})
+    lines = (
+        Line("A", 12_000, 0.85, "ITEM A", attributes={"category": "Books"}),
+        Line("B", -2_500, 1.5, None, "l1"),
+    )
+    invoice = Invoice("1", "7", seconds("2011-12-09 12:50"), lines, {"city": "Nice", "country": "France"})
     assert Decoder(load_settings({})).decode(wire_event(invoice), now=2_000_000_000) == invoice
 
 
