@@ -12,6 +12,8 @@ from training.evaluation.prequential import Case, Ranking, Run
 
 PER_INVOICE = (
     "hit@1",
+    "recall@5",
+    "ndcg@5",
     "recall@10",
     "ndcg@10",
     "hit@10",
@@ -92,6 +94,8 @@ def _row(case: Case, basket: frozenset[str], ranked: Ranking) -> list[float]:
     codes = ranked.stock_codes
     return [
         hit_at(codes, basket, 1),
+        recall_at(codes, basket, 5),
+        ndcg_at(codes, basket, 5),
         recall_at(codes, basket, 10),
         ndcg_at(codes, basket, 10),
         hit_at(codes, basket, 10),

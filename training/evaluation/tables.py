@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from training.evaluation.report import DECISIVE
 
 SHOWN = (
+    "recall@5",
+    "ndcg@5",
     "recall@10",
     "ndcg@10",
     "hit@1",
