@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train a model, compare it with champion and baselines, publish the best.",
     ),
     "evaluate": ("stream.commands.evaluate:evaluate", "Compare models on a span of days, as in production."),
+    "simulate": ("stream.commands.simulate:simulate", "Make up a shop's invoices, where there is no data."),
     "eda": ("stream.commands.eda:eda", "Show what a table holds, and what is wrong with it."),
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
     "show": ("stream.commands.show:show", "Show one customer: history, recommendation, and why."),

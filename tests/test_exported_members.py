@@ -19,7 +19,7 @@ EXPORTS = {
         demo
     """,
     "training.data.simulator": """
-        simulate simulate_blocks write_parquet
+        GIFTS GROCERIES KINDS SMALL Kind simulate simulate_blocks write_parquet
     """,
     "training.eda": """
         explore

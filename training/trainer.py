@@ -16,7 +16,7 @@ from training.data.ledger import Ledger
 from training.data.walk import When, is_purchase
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
-from training.evaluation.measure import means, measure
+from training.evaluation.measure import CALIBRATION_DEPTH, means, measure
 from training.evaluation.prequential import cases, run
 from training.evaluation.split import Span, day, require_next_baskets
 from training.log import before
@@ -198,7 +198,8 @@ def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) 
 def _judge(
     log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int, stage: Stage
 ) -> dict[When, Metrics]:
-    runs = run(log, scorers, judged, moment="both", window=window, progress=stage("judging"))
+    # No metric looks deeper, and rankings of everybody who came back in a month are what judging keeps in memory.
+    runs = run(log, scorers, judged, moment="both", window=window, depth=CALIBRATION_DEPTH, progress=stage("judging"))
     return {when: means({name: measure(result, name) for name in scorers}) for when, result in runs.items()}
 
 

@@ -12,7 +12,7 @@ from training.data import columns
 from training.data.cleaning import Cleaned, clean
 from training.data.datasets import from_frame, load
 from training.data.invoices import invoices
-from training.data.simulator import simulate, write_parquet
+from training.data.simulator import GROCERIES, SMALL, simulate, write_parquet
 from training.data.walk import walk
 
 
@@ -136,3 +136,33 @@ def test_small_shops_open(options: dict[str, int], tmp_path: Path) -> None:
 
     assert list(rows.columns) == list(columns.UCI)
     assert write_parquet(tmp_path / "t.parquet", **given) == len(rows)
+
+
+def repeats(rows: pd.DataFrame) -> tuple[float, float, float]:
+    """Of customers' purchases: the median number of invoices, of lines on one, and the share bought before."""
+    bought = rows[rows["CustomerID"].notna() & (rows["Quantity"] > 0) & rows["StockCode"].str.match("[0-9]{5}")]
+    lines = bought.drop_duplicates(["InvoiceNo", "StockCode"])
+    first = ~lines.duplicated(["CustomerID", "StockCode"])
+    invoices = lines.groupby("CustomerID")["InvoiceNo"].nunique()
+    return float(invoices.median()), float(lines.groupby("InvoiceNo").size().median()), float(1 - first.mean())
+
+
+def test_groceries_are_bought_every_week_and_again() -> None:
+    rows = simulate(GROCERIES, customers=60, items=300, seed=3)
+
+    baskets, size, again = repeats(rows)
+
+    assert 20 <= baskets <= 60
+    assert 8 <= size <= 30
+    assert again > 0.75
+    assert rows["Country"].mode().tolist() == ["Portugal"]
+    assert set(rows["InvoiceDate"].dt.year) == {2021, 2022}
+    assert rows["InvoiceDate"].dt.day_of_week.nunique() == 7
+
+
+def test_a_small_shop_has_three_hundred_customers() -> None:
+    rows = simulate(SMALL, seed=3)
+
+    assert 250 < rows["CustomerID"].nunique() <= 300
+    assert rows["InvoiceDate"].dt.year.min() == 2016
+    assert repeats(rows)[2] < 0.6

@@ -6,15 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.simulator.catalogue import Catalogue, Floats, Ints
+from training.data.simulator.kinds import Kind
 
 REMEMBERED = 64
-"""Items of a customer's own assortment: what was bought before, the oldest forgotten first."""
+"""Items of a customer's own assortment: what was bought before; the oldest is forgotten first."""
 
 _NONE = -1
-_COUNTRIES = np.array(
-    ["United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Norway"], dtype=object
-)
-_SHARES = (0.9, 0.026, 0.024, 0.016, 0.01, 0.009, 0.008, 0.007)
 
 
 class Basket(NamedTuple):
@@ -29,23 +26,28 @@ class Basket(NamedTuple):
 class Customers:
     """The shop's customers; drawing their baskets changes what they remember."""
 
-    def __init__(self, number: int, days: int, catalogue: Catalogue, random: np.random.Generator) -> None:
+    def __init__(self, kind: Kind, catalogue: Catalogue, random: np.random.Generator) -> None:
+        number, days = kind.customers, kind.days
+        self._kind = kind
         self._catalogue = catalogue
         self._random = random
-        early = random.random(number) < 0.4
+        early = random.random(number) < kind.early
         self.next_visit: Floats = np.where(early, random.exponential(35, number), random.uniform(0, days, number))
-        self.country = random.choice(_COUNTRIES, number, p=_SHARES)
-        self._mean_gap = np.clip(random.lognormal(np.log(48), 0.75, number), 6, 260)
-        self._evenness = random.uniform(1.2, 4, number)
-        self._loyalty = random.beta(4, 1.7, number)
-        self._size = np.clip(random.lognormal(np.log(14), 0.75, number), 1, 90)
-        self._repeats = random.beta(3, 5, number)
-        self._units = np.clip(random.lognormal(0, 0.8, number), 0.3, 20)
+        self.country = random.choice(np.array(kind.countries, dtype=object), number, p=kind.shares)
+        middle, spread, least, most = kind.gap
+        self._mean_gap = np.clip(random.lognormal(np.log(middle), spread, number), least, most)
+        self._evenness = random.uniform(*kind.evenness, number)
+        self._loyalty = random.beta(*kind.loyalty, number)
+        middle, spread, least, most = kind.size
+        self._size = np.clip(random.lognormal(np.log(middle), spread, number), least, most)
+        self._repeats = random.beta(*kind.repeats, number)
+        self._units = kind.units * np.clip(random.lognormal(0, 0.8, number), 0.3, 20)
         categories = len(catalogue.bounds) - 1
         self._tastes = random.integers(0, categories, (number, 3))
         self._known = np.full((number, REMEMBERED), _NONE, dtype=np.int32)
         self._weight = np.zeros((number, REMEMBERED), dtype=np.float32)
         self._turn = np.zeros(number, dtype=np.int64)
+        self._bought = np.full((number, REMEMBERED), -np.inf, dtype=np.float32)
 
     def visitors(self, day: int, rush: float) -> Ints:
         """Customers who come on a day, in random order; their next visit is drawn, for some there is none.
@@ -55,15 +57,15 @@ class Customers:
         due = np.flatnonzero(self.next_visit <= day)
         shape = self._evenness[due]
         gap = self._random.gamma(shape, self._mean_gap[due] / shape / rush)
-        stays = self._random.random(len(due)) < np.where(self._turn[due] == 0, self._loyalty[due], 0.96)
+        stays = self._random.random(len(due)) < np.where(self._turn[due] == 0, self._loyalty[due], self._kind.stays)
         self.next_visit[due] = np.where(stays, day + np.maximum(gap, 0.5), np.inf)
         return self._random.permutation(due)
 
-    def fill(self, visitors: Ints, demand: Floats) -> Basket:
+    def fill(self, day: int, visitors: Ints, demand: Floats) -> Basket:
         """Draw one basket for each visitor: some of what is remembered, some new, some that goes with the rest."""
         size = np.clip(self._size[visitors] * self._random.lognormal(0, 0.45, len(visitors)), 1, 150).astype(np.int64)
         wanted = self._random.binomial(size, self._repeats[visitors])
-        again_row, again = self._remembered(visitors, wanted, demand)
+        again_row, again = self._remembered(day, visitors, wanted, demand)
         found = np.bincount(again_row, minlength=len(visitors))
         fresh_row = np.repeat(np.arange(len(visitors)), size - found)
         fresh = self._discovered(visitors[fresh_row], demand)
@@ -71,7 +73,7 @@ class Customers:
         item = np.concatenate([again, fresh])
         beside_row, beside = self._beside(row, item, demand)
         row, item = _distinct(np.concatenate([row, beside_row]), np.concatenate([item, beside]), len(demand))
-        self._remember(visitors[row], item)
+        self._remember(day, visitors[row], item)
         quantity = self._quantities(visitors[row], item)
         return Basket(visitors[row], item, quantity, self._catalogue.price[item])
 
@@ -83,11 +85,14 @@ class Customers:
         price = np.round(self._catalogue.price[item] * 1.9, 2)
         return Basket(row, item, self._random.integers(1, 4, len(row)), price)
 
-    def _remembered(self, visitors: Ints, wanted: Ints, demand: Floats) -> tuple[Ints, Ints]:
+    def _remembered(self, day: int, visitors: Ints, wanted: Ints, demand: Floats) -> tuple[Ints, Ints]:
         """Of each visitor's own items, ``wanted`` without replacement, by weight and by what is wanted today."""
         known = self._known[visitors]
         with np.errstate(divide="ignore"):
-            key = np.log(self._weight[visitors]) + 0.6 * np.log(demand[known] + 1e-9)
+            key = np.log(self._weight[visitors]) + self._kind.trend * np.log(demand[known] + 1e-9)
+            if self._kind.cycle:
+                used = (day - self._bought[visitors]) / self._catalogue.cycle[known]
+                key += 2.0 * np.log(np.clip(used, 0.05, 1.5))
         key = np.where(known == _NONE, -np.inf, key + self._random.gumbel(size=known.shape))
         order = np.argsort(-key, axis=1)
         take = np.arange(REMEMBERED) < np.minimum(wanted, (known != _NONE).sum(axis=1))[:, None]
@@ -113,24 +118,28 @@ class Customers:
         """Variants of the same design, and the design that goes with it: what item-to-item models live on."""
         family, begins = self._catalogue.family[item], self._catalogue.siblings
         chance = self._random.random(len(item))
-        other = np.where(chance < 0.14, family, (family * 7 + 3) % (len(begins) - 1))
+        other = np.where(chance < self._kind.beside[0], family, (family * 7 + 3) % (len(begins) - 1))
         size = begins[other + 1] - begins[other]
         beside = begins[other] + (self._random.random(len(item)) * size).astype(np.int64)
-        take = (chance < 0.24) & (demand[beside] > 0)
+        take = (chance < self._kind.beside[1]) & (demand[beside] > 0)
         return row[take], beside[take]
 
-    def _remember(self, customer: Ints, item: Ints) -> None:
-        self._weight[np.unique(customer)] *= 0.9
+    def _remember(self, day: int, customer: Ints, item: Ints) -> None:
+        self._weight[np.unique(customer)] *= self._kind.fading
         line, slot = np.nonzero(self._known[customer] == item[:, None])
         np.add.at(self._weight, (customer[line], slot), 1.0)
+        self._bought[customer[line], slot] = day
         new = np.ones(len(item), dtype=bool)
         new[line] = False
         who, what = customer[new], item[new]
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         rank = np.arange(len(who)) - np.repeat(starts, np.diff(np.append(starts, len(who))))
         slot = (self._turn[who] + rank) % REMEMBERED
+        if self._kind.cycle:  # habits stay: what weighs least is forgotten, not what is oldest
+            slot = np.argsort(self._weight[who], axis=1)[np.arange(len(who)), rank % REMEMBERED]
         self._known[who, slot] = what
         self._weight[who, slot] = 1.0
+        self._bought[who, slot] = day
         np.add.at(self._turn, who, 1)
 
     def _quantities(self, customer: Ints, item: Ints) -> Ints:

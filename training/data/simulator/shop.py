@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,11 @@ from training.data import columns
 from training.data.simulator.catalogue import Catalogue, Floats, Ints, make_catalogue
 from training.data.simulator.customers import Basket, Customers
 from training.data.simulator.dirt import soil
+from training.data.simulator.kinds import GIFTS, Kind
 
-START = datetime(2010, 12, 1)  # noqa: DTZ001 - the shop's own time, as in UCI's table
 _FIRST_INVOICE = 536_365
 _FIRST_CUSTOMER = 12_346
 _NOBODY = -1
-_SATURDAY = 5
 _RETURNED = 0.014
 _MAX_RETURN_DAYS = 25
 _OPENS, _CLOSES = 8 * 60, 18 * 60
@@ -48,54 +48,50 @@ class _Lines(NamedTuple):
     returned: NDArray[np.bool_]
 
 
-def simulate(
-    *, customers: int = 1_500, items: int = 1_800, days: int = 373, seed: int = 7, start: datetime = START
-) -> pd.DataFrame:
+class Size(TypedDict, total=False):
+    """What of a kind of shop may be asked for otherwise, see ``Kind``."""
+
+    customers: int
+    items: int
+    days: int
+    start: datetime
+
+
+def simulate(kind: Kind = GIFTS, *, seed: int = 7, **size: Unpack[Size]) -> pd.DataFrame:
     """Made-up invoices as one table, with UCI's columns and types, sorted by date.
 
     The same arguments give the same table.
 
     Args:
-        customers: People with an account; some of the invoices are of people without.
-        items: Size of the catalogue; a third is launched while the shop is open.
-        days: How long the shop is open; it is closed on Saturdays.
+        kind: What sort of shop.
         seed: Of all randomness.
-        start: First day.
+        size: What of the kind is to be otherwise.
     """
-    blocks = list(simulate_blocks(customers=customers, items=items, days=days, seed=seed, start=start))
+    blocks = list(simulate_blocks(kind, seed=seed, **size))
     return pd.concat(blocks, ignore_index=True) if blocks else _empty()
 
 
-def simulate_blocks(
-    *, customers: int = 1_500, items: int = 1_800, days: int = 373, seed: int = 7, start: datetime = START
-) -> Iterator[pd.DataFrame]:
+def simulate_blocks(kind: Kind = GIFTS, *, seed: int = 7, **size: Unpack[Size]) -> Iterator[pd.DataFrame]:
     """``simulate``, two weeks at a time: memory is that of the customers, however long the shop is open."""
+    kind = replace(kind, **size)
     random, faults = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    catalogue = make_catalogue(items, days, random)
-    crowd = Customers(customers, days, catalogue, random)
+    catalogue = make_catalogue(kind, random)
+    crowd = Customers(kind, catalogue, random)
     returns: dict[int, list[Basket]] = {}
     number = _FIRST_INVOICE
     held: list[_Lines] = []
-    for day in range(days):
-        date = start + timedelta(days=day)
-        if date.weekday() != _SATURDAY:
-            lines = _open(day, date.timetuple().tm_yday, number, catalogue, crowd, returns, random)
+    for day in range(kind.days):
+        date = kind.start + timedelta(days=day)
+        if date.weekday() != kind.closed:
+            lines = _open(kind, day, date.timetuple().tm_yday, number, catalogue, crowd, returns, random)
             number += len(np.unique(lines.invoice))
             held.append(lines)
-        if held and (day % _BLOCK_DAYS == _BLOCK_DAYS - 1 or day == days - 1):
-            yield soil(_rows(held, start, catalogue, crowd), faults)
+        if held and (day % _BLOCK_DAYS == _BLOCK_DAYS - 1 or day == kind.days - 1):
+            yield soil(_rows(held, kind, catalogue, crowd), faults)
             held = []
 
 
-def write_parquet(
-    path: Path,
-    *,
-    customers: int = 1_500,
-    items: int = 1_800,
-    days: int = 373,
-    seed: int = 7,
-    start: datetime = START,
-) -> int:
+def write_parquet(path: Path, kind: Kind = GIFTS, *, seed: int = 7, **size: Unpack[Size]) -> int:
     """Write ``simulate``'s table as Parquet, a row group every two weeks, so that memory does not grow with it.
 
     The file appears under its name when it is whole. Returns the number of rows.
@@ -106,7 +102,7 @@ def write_parquet(
     written = 0
     try:
         with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-            for block in simulate_blocks(customers=customers, items=items, days=days, seed=seed, start=start):
+            for block in simulate_blocks(kind, seed=seed, **size):
                 writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
                 written += len(block)
         aside.replace(path)
@@ -116,6 +112,7 @@ def write_parquet(
 
 
 def _open(
+    kind: Kind,
     day: int,
     day_of_year: int,
     number: int,
@@ -125,11 +122,11 @@ def _open(
     random: np.random.Generator,
 ) -> _Lines:
     """One day: customers, people without an account, and what comes back; invoices numbered on from ``number``."""
-    rush = 0.85 + 0.9 * np.exp(-(((day_of_year - 315) / 40) ** 2))
+    rush = 0.85 + kind.rush * np.exp(-(((day_of_year - 315) / 40) ** 2))
     demand = catalogue.demand(day, day_of_year)
     visitors = crowd.visitors(day, float(rush))
-    bought = crowd.fill(visitors, demand)
-    unknown = crowd.passers_by(int(random.poisson(0.2 * len(visitors))), demand)
+    bought = crowd.fill(day, visitors, demand)
+    unknown = crowd.passers_by(int(random.poisson(kind.passers * len(visitors))), demand)
     back = [basket for late in sorted(returns) if late <= day for basket in returns.pop(late)]
     _schedule(returns, bought, day, random)
 
@@ -164,7 +161,7 @@ def _schedule(returns: dict[int, list[Basket]], bought: Basket, day: int, random
         returns.setdefault(day + days, []).append(late)
 
 
-def _rows(held: list[_Lines], start: datetime, catalogue: Catalogue, crowd: Customers) -> pd.DataFrame:
+def _rows(held: list[_Lines], kind: Kind, catalogue: Catalogue, crowd: Customers) -> pd.DataFrame:
     """Lines in UCI's columns."""
     lines = _Lines(*(np.concatenate(column) for column in zip(*held, strict=True)))
     digits = pd.Series(lines.invoice).astype("str")
@@ -175,10 +172,10 @@ def _rows(held: list[_Lines], start: datetime, catalogue: Catalogue, crowd: Cust
             "StockCode": catalogue.stock_code[lines.item],
             "Description": catalogue.description[lines.item],
             "Quantity": lines.quantity,
-            "InvoiceDate": start + pd.Series(pd.to_timedelta(lines.minute, unit="min")),
+            "InvoiceDate": kind.start + pd.Series(pd.to_timedelta(lines.minute, unit="min")),
             "UnitPrice": lines.price,
             "CustomerID": np.where(known, lines.customer + _FIRST_CUSTOMER, np.nan),
-            "Country": np.where(known, crowd.country[lines.customer], "United Kingdom"),
+            "Country": np.where(known, crowd.country[lines.customer], kind.countries[0]),
         }
     )
     return frame.astype(_KINDS)

@@ -1,0 +1,45 @@
+"""``nextbasket simulate``: a made-up shop as a table, for a machine without data."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream.exit_codes import ExitCode, Failure
+
+
+class KindOfShop(StrEnum):
+    """What sort of shop: gifts as in UCI Online Retail, such a shop with 300 customers, weekly groceries."""
+
+    GIFTS = "gifts"
+    SMALL = "small"
+    GROCERIES = "groceries"
+
+
+def simulate(
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write; replaced where it is.")],
+    kind: Annotated[KindOfShop, typer.Option(help="What sort of shop.")] = KindOfShop.GIFTS,
+    customers: Annotated[int | None, typer.Option(min=1, help="People with an account; the kind's own number.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="NEXTBASKET_SEED unless given.")] = None,
+) -> None:
+    """Make up the invoices of a shop, in UCI Online Retail's columns and with its faults.
+
+    The same options give the same table. Figures reached on it say that the machinery works, not how good a model is.
+
+    Example: nextbasket simulate shop.parquet --kind groceries
+    """
+    from state.settings import load_settings
+    from training.data.simulator import KINDS, write_parquet
+
+    settings = load_settings()
+    if output.suffix != ".parquet" or output.is_dir():
+        raise Failure(f"{output} is no Parquet file to write: give a name such as shop.parquet.", ExitCode.USAGE)
+    shop = KINDS[kind.value]
+    rows = write_parquet(
+        output,
+        shop,
+        seed=settings.seed if seed is None else seed,
+        customers=shop.customers if customers is None else customers,
+    )
+    typer.echo(f"Wrote {rows:,} rows to {output}.")

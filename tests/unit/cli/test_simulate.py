@@ -1,0 +1,31 @@
+"""A made-up shop of each kind can be written and read again."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stream.cli import main
+from stream.commands.simulate import KindOfShop
+from stream.exit_codes import ExitCode
+from training.data.simulator import KINDS, simulate
+
+
+def test_the_command_knows_every_kind() -> None:
+    assert [kind.value for kind in KindOfShop] == list(KINDS)
+
+
+def test_a_kind_is_written_with_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "shop.parquet"
+
+    assert main(["simulate", str(path), "--kind", "small", "--customers", "20", "--seed", "3"]) == ExitCode.OK
+
+    expected = simulate(KINDS["small"], customers=20, seed=3)
+    assert capsys.readouterr().out == f"Wrote {len(expected):,} rows to {path}.\n"
+    assert pd.read_parquet(path)["InvoiceNo"].tolist() == expected["InvoiceNo"].tolist()
+
+
+@pytest.mark.parametrize("name", ["shop.csv", "."])
+def test_what_is_no_parquet_file_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(tmp_path / name)]) == ExitCode.USAGE
+    assert "give a name such as shop.parquet." in capsys.readouterr().err
