@@ -15,17 +15,17 @@ end
 -- What holds once an event of a date has said some attributes (nil: none), and whether that is another than before.
 local function merge(dated, said, date)
   if not said then return dated, false end
-  local merged, changed = dated or {}, false
-  local fresh = {}
+  local merged, changed, fresh = dated or {}, false, nil
   for key, value in pairs(said) do
     local known = merged[key]
     if not known then
+      fresh = fresh or {}
       fresh[#fresh + 1] = key
-    elseif known[1] < date or (known[1] == date and less(known[2], value)) then
+    elseif known[1] < date or (known[1] == date and known[2] ~= value and less(known[2], value)) then
       merged[key], changed = {date, value}, true
     end
   end
-  if #fresh == 0 then return merged, changed end
+  if not fresh then return merged, changed end
   local keys, old = {}, dated or {}
   for key in pairs(old) do keys[#keys + 1] = key end
   for _, key in ipairs(fresh) do
