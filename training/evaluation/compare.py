@@ -111,7 +111,7 @@ def compare(
             if not result.cases:
                 raise TooLittleData(
                     f"Nobody who bought between {day(span.start)} and {day(span.end)} had bought before: "
-                    "there is no next basket to judge by."
+                    "there is no next basket to judge by. Give a longer span."
                 )
             first.setdefault(when, result)
             for name in fitting:

@@ -48,7 +48,9 @@ def span(start: str, end: str, zone: str = "UTC") -> Span:
     """
     parsed = Span(moment(start, zone), moment(end, zone))
     if parsed.end <= parsed.start:
-        raise SplitError(f"--to {end} does not come after --from {start}: the span from the one to the other is empty.")
+        raise SplitError(
+            f"--to {end} does not come after --from {start}: the span between is empty. Swap them, or give a later --to."
+        )
     return parsed
 
 
@@ -63,13 +65,13 @@ def check(invoices: Sequence[Invoice], judged: Span) -> None:
         SplitError: The log is empty, or all of it lies on one side of the span's start, or behind its end.
     """
     if not invoices:
-        raise SplitError("The data holds no invoice at all: is it the right table?")
+        raise SplitError("The data holds no invoice at all. Check that it is the right table.")
     first, last = invoices[0].date, invoices[-1].date
     covers = f"the data runs from {day(first)} to {day(last)}"
     if first >= judged.start:
-        raise SplitError(f"Nothing lies before {day(judged.start)} to learn from: {covers}.")
+        raise SplitError(f"Nothing lies before {day(judged.start)} to learn from: {covers}. Give a later --from.")
     if last < judged.start:
-        raise SplitError(f"Nothing lies in or after {day(judged.start)} to judge by: {covers}.")
+        raise SplitError(f"Nothing lies in or after {day(judged.start)} to judge by: {covers}. Give an earlier --from.")
 
 
 def require_next_baskets(invoices: Sequence[Invoice]) -> None:
