@@ -24,41 +24,41 @@ class Histories(MutableMapping[str, CustomerHistory]):
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._customers: dict[str, None] = {}
+        self._place: dict[str, int] = {}
         self._held: OrderedDict[str, CustomerHistory] = OrderedDict()
         self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE history (customer TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID")
+        self._database.execute("CREATE TABLE history (place INTEGER PRIMARY KEY, content BLOB)")
 
     def __getitem__(self, customer: str) -> CustomerHistory:
-        if customer not in self._customers:
-            raise KeyError(customer)
+        place = self._place[customer]
         held = self._held.get(customer)
         if held is None:
-            found = self._database.execute("SELECT content FROM history WHERE customer = ?", (customer,)).fetchone()
+            found = self._database.execute("SELECT content FROM history WHERE place = ?", (place,)).fetchone()
             held = _DECODER.decode(found[0])
         self._hold(customer, held)
         return held
 
     def __setitem__(self, customer: str, history: CustomerHistory) -> None:
-        self._customers[customer] = None
+        self._place.setdefault(customer, len(self._place))
         self._hold(customer, history)
 
     def __delitem__(self, customer: str) -> None:
         raise TypeError("A log only grows: no history is taken out.")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._customers)
+        return iter(self._place)
 
     def __len__(self) -> int:
-        return len(self._customers)
+        return len(self._place)
 
     def __contains__(self, customer: object) -> bool:
-        return customer in self._customers
+        return customer in self._place
 
     def _hold(self, customer: str, history: CustomerHistory) -> None:
         self._held[customer] = history
         self._held.move_to_end(customer)
         if len(self._held) > self._most:
             oldest, its = self._held.popitem(last=False)
-            self._database.execute("INSERT OR REPLACE INTO history VALUES (?, ?)", (oldest, _ENCODER.encode(its)))
+            row = (self._place[oldest], _ENCODER.encode(its))
+            self._database.execute("INSERT OR REPLACE INTO history VALUES (?, ?)", row)
