@@ -16,7 +16,7 @@ from training.eda.charts import curve
 from training.evaluation.split import moment
 from training.log import before, read_table
 from training.models.two_tower.encoding import CLUSTERS, elbow
-from training.serving.hybrid_inputs import customer
+from training.serving.hybrid_customer import customer
 
 
 def main(path: str, until: str, file: str) -> None:
@@ -32,7 +32,7 @@ def main(path: str, until: str, file: str) -> None:
     for count, share in enumerate(left, 1):
         print(f"{count:>3} clusters  {share:.3f} of the variance left")
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")
-    clusters = np.arange(1, len(left) + 1)
+    clusters = np.arange(1.0, len(left) + 1)
     at = (float(CLUSTERS), float(left[CLUSTERS - 1]), f"{CLUSTERS} are used")
     curve(figure, clusters, left, about=("clusters", "variance left within clusters"), mark=at, dots=True)
     figure.savefig(file)

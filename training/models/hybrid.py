@@ -38,7 +38,6 @@ WEIGHTS = "weights.weights.h5"
 """The weights as Keras writes them."""
 
 MODES = ("hybrid", "content", "collaborative")
-LEARNS = ("new", "all")
 
 MAX_ITEMS = 50_000
 """Of a larger catalogue the least bought items have no identity, only features."""
@@ -79,10 +78,9 @@ class Hybrid:
         mode: str = "",
         representation: str = "linear",
         loss: str = "wmrb",
-        learns: str = "new",
         negatives: int = 0,
         width: int = 64,
-        dropout: float = 0.1,
+        dropout: float = 0.5,
         epochs: int = Schedule().epochs,
         window: int = 100,
         max_examples: int = MAX_EXAMPLES,
@@ -94,7 +92,6 @@ class Hybrid:
             mode: One of ``MODES``; the name unless given.
             representation: From features to vectors: ``linear``, ``relu`` (one hidden layer) or ``deep`` (two).
             loss: ``wmrb``, or ``balanced_wmrb``, where what is bought often counts less.
-            learns: ``new``: only what is new to the customer, for discovery; ``all``: the next basket.
             negatives: Items drawn a batch, whose rank stands for that of all; 0 takes all.
             width: Numbers of a vector.
             dropout: Share of the identities that a step of training does without.
@@ -110,7 +107,6 @@ class Hybrid:
             ("mode", mode, MODES),
             ("representation", representation, tuple(HIDDEN)),
             ("loss", loss, LOSSES),
-            ("learns", learns, LEARNS),
         ):
             if value not in known:
                 raise UnknownModel(f"There is no {option} {value!r}; there are {', '.join(known)}.")
@@ -125,9 +121,7 @@ class Hybrid:
         self._dropout = dropout if mode == "hybrid" else 0.0
         self._window = window
         self._most = max_examples
-        self._schedule = Schedule(
-            epochs=epochs, negatives=negatives, balanced=loss == "balanced_wmrb", new_only=learns == "new"
-        )
+        self._schedule = Schedule(epochs=epochs, negatives=negatives, balanced=loss == "balanced_wmrb")
 
     def fit(
         self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
@@ -152,7 +146,6 @@ class Hybrid:
             start=learnt[0] if learnt else cut,
             until=cut,
             window=self._window,
-            new_only=self._schedule.new_only,
             expected=2 * len(learnt),
         )
         if len(examples.snapshot) < LEAST_EXAMPLES:

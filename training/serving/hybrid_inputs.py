@@ -5,37 +5,19 @@ A *tag* is a value of an attribute as a number from 1, 0 for one that was not se
 or is no text; a tag of 0 says nothing, its weights are zeros.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from state.attributes import NONE, Attributes
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import THOUSAND
 from training.features.item_table import ItemTable
 from training.features.knowledge import Binding
 from training.features.shop import DEMAND_INPUTS, Shop
 from training.features.text import TextEncoder
+from training.serving.hybrid_customer import KNOWN, RFMV, Customer, Floats, Ints
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-
-BIRTH_DATE = "birth_date"
-"""Attribute of a customer that is read as an age: ``1980-05-17``."""
-YEAR = 365.25 * DAY
-
-FADE = 0.95
-"""What a basket counts in the bag against the one after it."""
-MOST_IN_BAG = 256
-"""Items of a bag; of more, those that count most."""
-
-RFMV = ("recency", "frequency", "monetary", "variety")
-"""log(1 + days since the last purchase), (1 + purchases), (1 + money spent), (1 + distinct items)."""
 CHANGING = (*DEMAND_INPUTS, "log_price")
 """Inputs of an item that change with time (``training.features.shop``)."""
 
@@ -75,73 +57,6 @@ class Scales(NamedTuple):
     clusters: Floats
     bands: Floats
     age: Floats
-
-
-KNOWN = ("bought_before", "log_times", "log_days_since")
-"""Numbers of an item that the customer has: 1, log of the faded number of purchases, log(1 + days since the last)."""
-
-
-class Customer(NamedTuple):
-    """One customer: the bag of the history, numbers and attributes.
-
-    ``rows`` int64 ``[entries]`` of the item table · ``weights`` float32 ``[entries]``, together of length 1 ·
-    ``known`` float32 ``[entries, KNOWN]`` · ``rfmv`` float32 ``[4]`` · ``age`` in years, NaN where it is not known.
-    """
-
-    rows: Ints
-    weights: Floats
-    known: Floats
-    rfmv: Floats
-    age: float
-    attributes: Attributes
-
-
-def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
-    """What is read of one customer as of ``now``: of the invoices of the window, gross of returns.
-
-    A customer without purchases has an empty bag and zeros; items that the table does not know are passed over.
-    """
-    weight: dict[int, float] = {}
-    newest: dict[int, int] = {}
-    spent, purchases, last = 0.0, 0, None
-    fade = 1.0
-    distinct: set[str] = set()
-    for invoice in reversed(history.invoices):
-        if invoice.date > now:
-            continue
-        bought = {line.stock_code for line in invoice.lines if line.quantity > 0}
-        if not bought:
-            continue
-        last = invoice.date if last is None else last
-        spent += sum(line.quantity * line.unit_price for line in invoice.lines if line.quantity > 0) / THOUSAND
-        purchases += 1
-        distinct |= bought
-        for code in bought:
-            row = items.rows.get(code)
-            if row is not None:
-                weight[row] = weight.get(row, 0.0) + fade
-                newest.setdefault(row, invoice.date)
-        fade *= FADE
-    kept = sorted(weight, key=lambda row: (-weight[row], row))[:MOST_IN_BAG]
-    weights = np.asarray([weight[row] for row in kept], np.float32)
-    idle = np.asarray([(now - newest[row]) / DAY for row in kept], np.float32)
-    known = np.stack([np.ones_like(weights), np.log(weights), np.log1p(idle)], axis=1)
-    if len(kept):
-        weights /= np.float32(np.linalg.norm(weights))
-    days = 0.0 if last is None else (now - last) / DAY
-    rfmv = np.log1p(np.asarray([days, purchases, spent, len(distinct)])).astype(np.float32)
-    attributes = history.attributes
-    return Customer(np.asarray(kept, np.int64), weights, known, rfmv, age(attributes.get(BIRTH_DATE), now), attributes)
-
-
-def age(birth_date: str | None, now: int) -> float:
-    """Years since a birth date (``YYYY-MM-DD``, the rest is not read); NaN for none, no date, or 0 to 120 exceeded."""
-    try:
-        born = int(np.datetime64((birth_date or "")[:10], "D").astype(np.int64)) * DAY
-    except ValueError:
-        return math.nan
-    years = (now - born) / YEAR
-    return years if 0.0 <= years <= 120.0 else math.nan
 
 
 class CustomerInputs(NamedTuple):
@@ -201,7 +116,7 @@ class Encoding:
             if getattr(scales, name).shape != shape:
                 raise ValueError(f"the scale {name} has the shape {getattr(scales, name).shape}, not {shape}")
         if scales.clusters.shape[1:] != (4,) or scales.bands.ndim != 1:
-            raise ValueError("clusters or price bands are of another shape")
+            raise ValueError("the clusters or the price bands have another shape")
         for name, array in scales._asdict().items():
             if array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"the scale {name} is no finite float32")
@@ -257,11 +172,13 @@ class Encoding:
     def changing(self, fixed: Floats) -> Floats:
         """The inputs that change with time, standardised, within ±6 deviations."""
         mean, deviation = self.scales.changing
-        return np.clip((fixed - mean) / deviation, -6.0, 6.0)
+        standard: Floats = np.clip((fixed - mean) / deviation, -6.0, 6.0)
+        return standard
 
     def band(self, log_price: Floats) -> Ints:
         """Tag of the price band, int64 ``[rows]``."""
-        return np.searchsorted(self.scales.bands, log_price).astype(np.int64) + self.item_tags.size
+        bands: Ints = np.searchsorted(self.scales.bands, log_price).astype(np.int64) + self.item_tags.size
+        return bands
 
     def _follow_attributes(self, items: ItemTable) -> None:
         """Tag the rows that are new, and those whose attributes have changed: they are another object then."""
@@ -295,14 +212,16 @@ class Encoding:
     def scores(self, rfmv: Floats) -> Ints:
         """RFMV scores from 0 to 4, int64 ``[n, 4]``: in which fifth of the training's customers each number lies."""
         found = [np.searchsorted(limits, column) for limits, column in zip(self.scales.scores, rfmv.T, strict=True)]
-        return np.stack(found, axis=1).astype(np.int64)
+        scores: Ints = np.stack(found, axis=1).astype(np.int64)
+        return scores
 
     def cluster(self, rfmv: Floats) -> Ints:
         """The nearest cluster of each customer, int64 ``[n]``."""
         mean, deviation = self.scales.rfmv
         standard = (rfmv - mean) / deviation
         apart = ((standard[:, None, :] - self.scales.clusters[None]) ** 2).sum(axis=2)
-        return np.argmin(apart, axis=1).astype(np.int64)
+        nearest: Ints = np.argmin(apart, axis=1).astype(np.int64)
+        return nearest
 
     def _customer_tags(self, several: Sequence[Customer]) -> Ints:
         keys = self.customer_tags.keys

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from training.serving.hybrid_inputs import KNOWN, CustomerInputs, Floats, ItemInputs
+from training.serving.hybrid_customer import KNOWN, Floats
+from training.serving.hybrid_inputs import CustomerInputs, ItemInputs
 
 TOWERS = ("customer", "item")
 
@@ -60,6 +61,7 @@ class NumpyTowers:
         self._layers = {tower: self._chain(tower, sizes) for tower in TOWERS} if self.features else {}
         if self.features and sizes["item_features"] != len(self._layers["item"][0][0]):
             raise ValueError("the biases of the features do not go with the item tower")
+        self.width = sizes["width"]
 
     def _array(self, name: str) -> Floats:
         if name not in self.arrays:
@@ -101,23 +103,24 @@ class NumpyTowers:
 
     def items(self, inputs: ItemInputs) -> tuple[Floats, Floats]:
         """Vectors float32 ``[rows, width]`` and biases float32 ``[rows]`` of all items."""
-        vectors, biases = np.float32(0.0), np.float32(0.0)
+        vectors = np.zeros((len(inputs.place), self.width), np.float32)
+        biases = np.zeros(len(inputs.place), np.float32)
         if self.identities:
-            vectors = vectors + self.arrays["offered"][inputs.place]
-            biases = biases + self.arrays["identity_bias"][inputs.place]
+            vectors += self.arrays["offered"][inputs.place]
+            biases += self.arrays["identity_bias"][inputs.place]
         if self.features:
             tags = self.arrays["item_tags"][inputs.tags].sum(axis=1)
             features = np.concatenate([inputs.text, tags, inputs.changing], axis=1)
-            vectors = vectors + self._represent("item", features)
-            biases = biases + features @ self.arrays["feature_bias"]
-        return np.asarray(vectors), np.asarray(biases)
+            vectors += self._represent("item", features)
+            biases += features @ self.arrays["feature_bias"]
+        return vectors, biases
 
     def customers(self, customers: CustomerInputs, items: ItemInputs) -> Floats:
         """Vectors of customers, float32 ``[customers, width]``."""
         size = len(customers.numbers)
-        vectors = np.float32(0.0)
+        vectors = np.zeros((size, self.width), np.float32)
         if self.identities:
-            vectors = vectors + _bags(customers, self.arrays["read"][items.place[customers.row]], size)
+            vectors += _bags(customers, self.arrays["read"][items.place[customers.row]], size)
         if self.features:
             tags = self.arrays["read_tags"][items.tags[customers.row]].sum(axis=1)
             features = [
@@ -126,8 +129,8 @@ class NumpyTowers:
                 self.arrays["customer_tags"][customers.tags].sum(axis=1),
                 customers.numbers,
             ]
-            vectors = vectors + self._represent("customer", np.concatenate(features, axis=1))
-        return np.asarray(vectors)
+            vectors += self._represent("customer", np.concatenate(features, axis=1))
+        return vectors
 
     def scores(
         self, customers: CustomerInputs, inputs: ItemInputs, items: tuple[Floats, Floats] | None = None

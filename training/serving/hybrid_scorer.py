@@ -14,18 +14,8 @@ from training.features.item_table import ItemTable
 from training.features.text import TextEncoder, load_text
 from training.registry import BundleRefused, read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer, Calibration
-from training.serving.hybrid_inputs import (
-    CHANGING,
-    NUMBERS,
-    Customer,
-    Encoding,
-    Floats,
-    Ints,
-    ItemInputs,
-    Scales,
-    Vocabulary,
-    customer,
-)
+from training.serving.hybrid_customer import Customer, Floats, Ints, customer
+from training.serving.hybrid_inputs import CHANGING, NUMBERS, Encoding, ItemInputs, Scales, Vocabulary
 from training.serving.hybrid_network import NumpyTowers
 from training.serving.returns import Returns
 from training.serving.scorer import Candidate, Prediction
@@ -99,9 +89,9 @@ class HybridScorer:
             read = [customer(history, items, now) for history in some]
             encoded = self.encoding.customers(read)
             scores = self.towers.scores(encoded, inputs, items=(vectors, biases))
-            known = encoded.tags[:, :-1].any(axis=1) & self.towers.features
+            tagged = encoded.tags[:, :-1].max(axis=1, initial=0)
             for number, each in enumerate(read):
-                if len(each.rows) or known[number]:
+                if len(each.rows) or (self.towers.features and tagged[number]):
                     predictions.append(
                         self._prediction(some[number], each, scores[number], inputs, vectors, items, now, k)
                     )
@@ -122,8 +112,7 @@ class HybridScorer:
     def item_vectors(self, items: ItemTable, now: int) -> Floats:
         """What each item is, whatever its demand, float32 ``[rows, width]``: what changes is taken as usual."""
         inputs = self.encoding.items(items, now)
-        vectors, _ = self.towers.items(inputs._replace(changing=np.zeros_like(inputs.changing)))
-        return np.broadcast_to(vectors, (len(items), vectors.shape[-1]))
+        return self.towers.items(inputs._replace(changing=np.zeros_like(inputs.changing)))[0]
 
     def customer_vectors(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> Floats:
         """Vectors of customers, float32 ``[customers, width]``."""

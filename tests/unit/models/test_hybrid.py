@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from training.models.hybrid import WEIGHTS, FittedHybrid, Hybrid
 from training.models.two_tower.examples import batches, collect
 from training.models.two_tower.fitting import Assembler, Schedule, scores
 from training.registry import BundleRefused
-from training.serving.hybrid_inputs import customer
+from training.serving.hybrid_customer import customer
 from training.serving.hybrid_scorer import NETWORK, SCALES, SETTINGS, HybridScorer, load
 from training.serving.load import LOADERS
 
@@ -30,7 +31,7 @@ MODES = ("hybrid", "content", "collaborative")
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, FittedHybrid]:
-    return {name: Hybrid(name, epochs=3, width=8, learns="all").fit(LOG, until=UNTIL, seed=3) for name in MODES}
+    return {name: Hybrid(name, epochs=3, width=8).fit(LOG, until=UNTIL, seed=3) for name in MODES}
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,8 @@ def replay() -> Replay:
 def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]) -> None:
     found = fitted[mode]
     encoding = found.scorer.encoding
-    examples = collect(LOG, start=0, until=UNTIL, window=100, new_only=False, expected=400)
-    assembler = Assembler(examples, encoding, Schedule(new_only=False))
+    examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
+    assembler = Assembler(examples, encoding, Schedule())
     chosen = np.flatnonzero(examples.snapshot == examples.snapshot[-1])
     keras_says = scores(found.towers, assembler.batch(chosen, np.random.default_rng(1))).numpy()
     snapshot = examples.snapshots[-1]
@@ -78,7 +79,7 @@ def test_training_ends_better_than_it_began(mode: str, fitted: dict[str, FittedH
 
 
 @pytest.mark.parametrize("options", [{"representation": "relu"}, {"representation": "deep", "loss": "balanced_wmrb"}])
-def test_every_choice_trains_the_same_from_the_same_seed(options: dict[str, str]) -> None:
+def test_every_choice_trains_the_same_from_the_same_seed(options: dict[str, Any]) -> None:
     first, again = (
         Hybrid("hybrid", epochs=2, width=4, negatives=20, max_examples=200, **options).fit(LOG, until=UNTIL, seed=5)
         for _ in range(2)
@@ -88,7 +89,7 @@ def test_every_choice_trains_the_same_from_the_same_seed(options: dict[str, str]
 
 
 def test_a_batch_ranks_what_was_drawn_and_what_was_bought() -> None:
-    examples = collect(LOG, start=0, until=UNTIL, window=100, new_only=True, expected=400)
+    examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
     encoding = Hybrid("content", epochs=1, width=4).fit(LOG, until=UNTIL, seed=1).scorer.encoding
     assembler = Assembler(examples, encoding, Schedule(negatives=10))
     chosen = next(batches(examples, 16, np.random.default_rng(1)))
@@ -99,12 +100,11 @@ def test_a_batch_ranks_what_was_drawn_and_what_was_bought() -> None:
     assert batch.bought[:, 0].tolist() == owner.tolist()
     assert batch.scale.tolist() == pytest.approx([size / 10] * len(chosen))
     assert not batch.allowed[batch.bought[:, 0], batch.bought[:, 1]].any()
-    assert not batch.allowed[batch.known_at[:, 0], batch.known_at[:, 1]].any()
     assert batch.allowed.sum(axis=1).max() <= 10
 
 
 def test_nothing_bought_at_a_moment_is_in_its_snapshot() -> None:
-    examples = collect(LOG, start=0, until=UNTIL, window=100, new_only=False, expected=400)
+    examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
     replay, sizes = Replay(100), []
     for invoice in LOG:
         sizes.append(len(replay.items))
@@ -116,7 +116,7 @@ def test_nothing_bought_at_a_moment_is_in_its_snapshot() -> None:
 
 
 def test_first_purchases_are_learnt_from_and_what_lies_before_the_start_is_not() -> None:
-    whole = collect(LOG, start=0, until=UNTIL, window=100, new_only=False, expected=400)
+    whole = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
     sold: set[str] = set()
     bought: set[str | None] = set()
     firsts = 0
@@ -126,7 +126,7 @@ def test_first_purchases_are_learnt_from_and_what_lies_before_the_start_is_not()
         sold |= codes
         bought |= {invoice.customer_id} if codes else set()
     assert (whole.rfmv[:, 1] == 0.0).sum() == firsts > 20
-    late = collect(LOG, start=LOG[200].date, until=UNTIL, window=100, new_only=False, expected=80)
+    late = collect(LOG, start=LOG[200].date, until=UNTIL, window=100, expected=80)
     assert 0 < len(late.snapshot) <= 80
 
 
@@ -172,7 +172,7 @@ def _attributed(codes: Sequence[str]) -> list[Invoice]:
 
 def test_an_item_and_a_customer_never_seen_are_known_by_their_attributes() -> None:
     log = _attributed(ITEMS[:40])
-    scorer = Hybrid("hybrid", epochs=6, width=8, learns="all").fit(log, until=log[-1].date + 1, seed=1).scorer
+    scorer = Hybrid("hybrid", epochs=6, width=8).fit(log, until=log[-1].date + 1, seed=1).scorer
     replay = Replay(100)
     for invoice in log:
         replay.apply(invoice)
@@ -240,7 +240,7 @@ def test_a_bundle_of_another_shape_is_refused(fitted: dict[str, FittedHybrid], t
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "x"}, {"representation": "x"}, {"loss": "x"}, {"learns": "x"}, {"width": 0}, {"negatives": -1}]
+    "options", [{"mode": "x"}, {"representation": "x"}, {"loss": "x"}, {"width": 0}, {"negatives": -1}]
 )
 def test_a_choice_that_is_none_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(UnknownModel):

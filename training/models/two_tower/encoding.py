@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
 from training.models.two_tower.examples import Examples
-from training.serving.hybrid_inputs import BIRTH_DATE, CHANGING, Encoding, Floats, Scales, Vocabulary
+from training.serving.hybrid_customer import BIRTH_DATE, Floats
+from training.serving.hybrid_inputs import CHANGING, Encoding, Scales, Vocabulary
 
 CLUSTERS = 6
 """Clusters of customers by RFMV: where the elbow of Online Retail lies (``elbow``)."""

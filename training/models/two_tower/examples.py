@@ -16,7 +16,7 @@ from state.invoice import Invoice
 from training.data.walk import walk
 from training.features.item_table import ItemTable
 from training.features.shop import Shop
-from training.serving.hybrid_inputs import KNOWN, RFMV, Customer, Floats, Ints, customer
+from training.serving.hybrid_customer import KNOWN, RFMV, Customer, Floats, Ints, customer
 
 SNAPSHOTS = 512
 """Snapshots of the items at most; a moment is at most this part of the log behind its snapshot."""
@@ -78,9 +78,7 @@ class Examples(NamedTuple):
         ]
 
 
-def collect(
-    invoices: Sequence[Invoice], *, start: int, until: int, window: int, new_only: bool, expected: int
-) -> Examples:
+def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int, expected: int) -> Examples:
     """All moments whose next purchase lies in [``start``, ``until``): visits, emissions, and first purchases.
 
     Args:
@@ -88,7 +86,6 @@ def collect(
         start: First second of the next purchases: bounds memory and time.
         until: First second that must stay unknown.
         window: Number of invoices that a history holds.
-        new_only: Learn only what was new to the customer in the window; moments without any are left out.
         expected: How many moments there will be, about: spaces the snapshots.
     """
     every = max(1, -(-expected // SNAPSHOTS))
@@ -111,8 +108,6 @@ def collect(
             snapshots.append(Snapshot(shop.size, shop.fixed.astype(np.float16)))
         size = snapshots[-1].size
         wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
-        if new_only:
-            wanted -= {line.stock_code for held in moment.history.invoices for line in held.lines if line.quantity > 0}
         rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
         if not rows:
             continue

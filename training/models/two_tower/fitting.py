@@ -12,7 +12,8 @@ from training.models.model import Progress
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
 from training.models.two_tower.network import Towers
-from training.serving.hybrid_inputs import Encoding, Floats, Ints
+from training.serving.hybrid_customer import Floats, Ints
+from training.serving.hybrid_inputs import Encoding
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,16 @@ class Schedule(NamedTuple):
     """How the weights are found.
 
     ``negatives``: items drawn a batch, shared by its customers; 0 for all. ``balanced``: whether what is bought often
-    counts less. ``new_only``: whether items that the customer has are no negatives.
+    counts less.
     """
 
-    epochs: int = 6
+    epochs: int = 4
     batch: int = 64
     peak: float = 3e-3
-    decay: float = 0.02
+    decay: float = 0.5
     clip: float = 1.0
     negatives: int = 0
     balanced: bool = False
-    new_only: bool = True
 
 
 class Batch(NamedTuple):
@@ -40,8 +40,8 @@ class Batch(NamedTuple):
     ``row`` int64, ``band`` int64, ``changing`` float32: of each column · ``bag_*``: as in ``CustomerInputs``, with the
     price band of each entry · ``known_at`` int64 ``[n, 2]`` and ``known`` float32 ``[n, KNOWN]``: what is said of an
     item that a customer has, by customer and column · ``bought`` int64 ``[bought, 2]``: customer and column of what was
-    bought, with its ``weight`` · ``allowed`` float32 ``[customers, columns]``: which are negatives · ``scale`` float32
-    ``[customers]``: items in all over negatives drawn.
+    bought, with its ``weight`` · ``allowed`` float32 ``[customers, columns]``: which are negatives (drawn, and not
+    bought) · ``scale`` float32 ``[customers]``: items in all over negatives drawn.
     """
 
     row: Any
@@ -69,7 +69,8 @@ class Assembler:
         self._encoding = encoding
         self._schedule = schedule
         times = np.bincount(examples.bought.row, minlength=len(examples.table)).astype(np.float32)
-        self._weight: Floats = np.float32(1.0) / np.maximum(times, 1.0) if schedule.balanced else np.ones_like(times)
+        weight = 1.0 / np.maximum(times, 1.0) if schedule.balanced else np.ones_like(times)
+        self._weight: Floats = weight.astype(np.float32)
 
     def batch(self, chosen: Ints, generator: np.random.Generator) -> Batch:
         """The batch of some moments of one snapshot."""
@@ -94,8 +95,6 @@ class Assembler:
         customers = self._encoding.customers(examples.customers(chosen))
         ranked = np.flatnonzero(column[bag_row] >= 0)
         known_at = np.stack([bag_owner[ranked], column[bag_row[ranked]]], axis=1)
-        if schedule.new_only:
-            allowed[known_at[:, 0], known_at[:, 1]] = 0.0
         return Batch(
             row=row,
             band=band[row],

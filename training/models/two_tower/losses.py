@@ -22,8 +22,8 @@ def wmrb(came: Any, negatives: Any, owner: Any, allowed: Any, scale: Any, weight
         came: Scores of bought items, float32 ``[bought]``.
         negatives: Scores of the negatives for each customer, float32 ``[customers, negatives]``.
         owner: Whose each bought item is, int ``[bought]``.
-        allowed: 1 where a negative counts for a customer and 0 where it does not (bought, or known to the customer),
-            float32 ``[customers, negatives]``.
+        allowed: 1 where a negative counts for a customer and 0 where it does not (it was bought), float32
+            ``[customers, negatives]``.
         scale: N / n of each customer, float32 ``[customers]``.
         weight: Of each bought item, float32 ``[bought]``: all 1 for WMRB, 1 / popularity for its balanced form.
     """

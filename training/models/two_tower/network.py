@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.serving.hybrid_inputs import KNOWN, NUMBERS, Floats, Ints
+from training.serving.hybrid_customer import KNOWN, Floats, Ints
+from training.serving.hybrid_inputs import NUMBERS
 from training.serving.hybrid_network import TOWERS
 
 HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "relu": (4,), "deep": (4, 2)}
@@ -105,7 +106,8 @@ class Towers(keras.Model):  # type: ignore[misc]  # Keras has no types
     def items(self, row: Any, band: Any, changing: Any, training: bool = False) -> tuple[Any, Any]:
         """Vectors ``[n, width]`` and biases ``[n]`` of some rows, with their price band and changing inputs."""
         place, text, tags = (tf.gather(each, row) for each in self._static)
-        vectors, biases = 0.0, 0.0
+        vectors: Any = 0.0
+        biases: Any = 0.0
         if self.identities:
             there = self._dropout(tf.ones_like(place, tf.float32), training=training)[:, None]
             vectors += there * _looked_up(self.offered, place)

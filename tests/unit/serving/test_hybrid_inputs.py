@@ -1,0 +1,115 @@
+"""What the towers read: worked by hand, and what is made of input that is missing, unknown, doubled or no number."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from state.dates import DAY
+from state.history import CustomerHistory
+from state.invoice import THOUSAND, Line
+from tests.unit.features.shop import history
+from training.features.item_table import ItemTable
+from training.features.text import TermVectors
+from training.serving.hybrid_customer import FADE, RFMV, age, customer
+from training.serving.hybrid_inputs import CHANGING, NUMBERS, Encoding, Scales, Vocabulary
+from training.serving.hybrid_network import NumpyTowers
+
+NOW = 100 * DAY
+COLOURS = Vocabulary(["colour"], [["red", "blue"]])
+PEOPLE = Vocabulary(["country", "gender"], [["France"], ["F", "M"]])
+
+
+def scales(**changed: Any) -> Scales:
+    wide = len(CHANGING)
+    usual = {
+        "rfmv": np.asarray([np.zeros(4), np.ones(4)], np.float32),
+        "changing": np.asarray([np.zeros(wide), np.ones(wide)], np.float32),
+        "scores": np.tile(np.asarray([0.5, 1.5, 2.5, 3.5], np.float32), (4, 1)),
+        "clusters": np.asarray([[0.0] * 4, [3.0] * 4], np.float32),
+        "bands": np.asarray([0.0, 1.0], np.float32),
+        "age": np.asarray([40.0, 10.0], np.float32),
+    }
+    return Scales(**{**usual, **changed})
+
+
+def encoding(codes: tuple[str, ...] = ("a", "b")) -> Encoding:
+    return Encoding(codes, PEOPLE, COLOURS, scales(), TermVectors.of_nothing(3))
+
+
+def table() -> ItemTable:
+    items = ItemTable()
+    for code, colour, price in (("a", "red", 0.5), ("b", "mauve", 2.0), ("new", "blue", 9.0)):
+        items.sell([Line(code, THOUSAND, price, attributes={"colour": colour})], 50 * DAY)
+    return items
+
+
+def test_a_customer_worked_by_hand() -> None:
+    read = customer(history((80 * DAY, {"a": 2}), (90 * DAY, {"a": 1, "b": 3, "gone": 1}), price=2.0), table(), NOW)
+    assert read.rows.tolist() == [0, 1]
+    assert read.weights.tolist() == pytest.approx(np.asarray([1.0 + FADE, 1.0]) / math.hypot(1.0 + FADE, 1.0))
+    assert read.known[:, 0].tolist() == [1.0, 1.0]
+    assert read.known[:, 2].tolist() == pytest.approx([math.log1p(10)] * 2)
+    expected = dict(zip(RFMV, np.log1p([10, 2, 14, 3]), strict=True))
+    assert read.rfmv.tolist() == pytest.approx(list(expected.values()))
+
+
+def test_a_customer_without_purchases_is_all_zeros() -> None:
+    inputs = encoding().customers([customer(CustomerHistory("nobody"), table(), NOW)])
+    assert len(inputs.row) == len(inputs.owner) == 0
+    assert inputs.numbers[0].tolist() == [0.0] * len(NUMBERS)
+    assert inputs.tags[0, :-1].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("said", [None, "", "soon", "1980", "1980-13-40", "3000-01-01", "1700-01-01"])
+def test_no_age_is_made_up(said: str | None) -> None:
+    now = 1_323_388_800  # 2011-12-09
+    assert age("1971-12-10", now) == pytest.approx(40.0, abs=0.01)
+    if said != "1980":  # a year alone is its first day
+        assert math.isnan(age(said, now))
+
+
+def test_known_values_have_a_tag_and_unknown_ones_do_not() -> None:
+    said = {"gender": "M", "country": "Atlantis", "planet": "Mars", "birth_date": "1970-01-01"}
+    stated = CustomerHistory("ann", dated={key: (1, value) for key, value in said.items()})
+    inputs = encoding().customers([customer(stated, table(), 50 * 365 * DAY)])
+    assert inputs.tags[0, :-1].tolist() == [0, 3]
+    assert inputs.numbers[0, NUMBERS.index("age_known")] == 1.0
+    assert inputs.numbers[0, NUMBERS.index("age")] == pytest.approx(1.0, abs=0.01)
+
+
+def test_items_unknown_ones_among_them() -> None:
+    inputs = encoding().items(table(), NOW)
+    assert inputs.place.tolist() == [0, 1, 2]  # the third is no stock code of the vocabulary
+    assert inputs.tags.tolist() == [[1, 3], [0, 4], [2, 5]]
+    assert not inputs.text.any()
+    assert np.isfinite(inputs.changing).all()
+
+
+def test_attributes_that_change_are_followed() -> None:
+    items, read = table(), encoding()
+    assert read.items(items, NOW).tags[1, 0] == 0
+    items.sell([Line("b", THOUSAND, 2.0, attributes={"colour": "red"})], 60 * DAY)
+    assert read.items(items, NOW).tags[1, 0] == 1
+    assert read.items(table(), NOW).tags[1, 0] == 0
+
+
+def test_a_stock_code_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        encoding(("a", "a"))
+
+
+@pytest.mark.parametrize("name", Scales._fields)
+def test_scales_that_are_no_numbers_or_of_another_shape_are_refused(name: str) -> None:
+    right = getattr(scales(), name)
+    for wrong in (np.full_like(right, np.nan), right.astype(np.float64), right[None]):
+        with pytest.raises(ValueError, match=name.removesuffix("s")):
+            Encoding(["a"], PEOPLE, COLOURS, scales(**{name: wrong}), TermVectors.of_nothing(3))
+
+
+def test_towers_without_anything_are_refused() -> None:
+    with pytest.raises(ValueError, match="neither"):
+        NumpyTowers({"known": np.zeros(3, np.float32)})
+    with pytest.raises(ValueError, match="finite"):
+        NumpyTowers({"offered": np.full((2, 2), np.nan, np.float32)})
