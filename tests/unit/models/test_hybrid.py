@@ -10,6 +10,8 @@ import pytest
 from state.dates import DAY
 from state.history import CustomerHistory
 from state.invoice import THOUSAND, Invoice, Line
+from state.memory_store import MemoryStore
+from state.settings import Settings
 from stream.models import warm_up
 from tests.unit.features.shop import ITEMS, history, shop_log
 from training.data.walk import Replay
@@ -171,28 +173,21 @@ def _attributed(codes: Sequence[str]) -> list[Invoice]:
 
 
 def test_an_item_and_a_customer_never_seen_are_known_by_their_attributes() -> None:
+    """Through the state that a worker reads: both come with events after the training."""
     log = _attributed(ITEMS[:40])
     scorer = Hybrid("hybrid", epochs=6, width=8).fit(log, until=log[-1].date + 1, seed=1).scorer
-    replay = Replay(100)
-    for invoice in log:
-        replay.apply(invoice)
+    store = MemoryStore(Settings())
     now = log[-1].date + DAY
-    replay.apply(
-        Invoice(
-            "x",
-            "other",
-            now,
-            tuple(
-                Line(code, THOUSAND, 1.0, attributes={"colour": colour})
-                for code, colour in (("r", "red"), ("b", "blue"))
-            ),
-        )
+    new = tuple(
+        Line(code, THOUSAND, 1.0, attributes={"colour": colour}) for code, colour in (("r", "red"), ("b", "blue"))
     )
-    woman = next(each for each in replay.histories.values() if each.attributes.get("gender") == "F")
-    ranked = [each.stock_code for each in scorer.predict([woman], replay.items, now, 99)[0].candidates]
+    store.apply([*log, Invoice("x", "other", now, new)], clock_ms=1)
+    items = ItemTable(store.items().states.values())
+    woman = next(each for each in store.histories() if each.attributes.get("gender") == "F")
+    ranked = [each.stock_code for each in scorer.predict([woman], items, now, 99)[0].candidates]
     assert ranked.index("r") < ranked.index("b")
-    stranger = CustomerHistory("new", dated={"gender": (now, "M")})
-    first = [each.stock_code for each in scorer.predict([stranger], replay.items, now, 10)[0].candidates]
+    man = CustomerHistory("new", dated={"gender": (now, "M")})
+    first = [each.stock_code for each in scorer.predict([man], items, now, 10)[0].candidates]
     assert sum(int(code) % 2 == 1 for code in first if code.isdigit()) >= 7
 
 
