@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from state.items import HALF_LIVES
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import BASKETS, RECENT, SPEAKING, Knowledge
+from training.features.knowledge import BASKETS, CUSTOMERS, RECENT, SPEAKING, Knowledge
 from training.features.own import OwnItems
 from training.features.past import STEPS, Floats, Ints, Past
 from training.features.shop import Shop
@@ -17,7 +17,7 @@ FADE = 0.95
 """What a basket counts for item-to-item against the one after it."""
 RELATED_INPUTS = (
     *(f"{name}_speak" for name in SPEAKING),
-    *(f"{name}_speak_of_last" for name in SPEAKING),
+    *(f"{name}_speak_of_last" for name in (BASKETS, RECENT)),
 )
 """How much the whole history, in each way of speaking, and the last basket speak for a candidate."""
 MAX_SPEAKING = 2_000
@@ -27,18 +27,21 @@ _WEEK = HALF_LIVES.index(7.0)
 _DAYS = HALF_LIVES.index(3.0)
 _DAY = HALF_LIVES.index(1.0)
 _RECENT = RELATED_INPUTS.index("recent_speak")
+_CUSTOMERS = RELATED_INPUTS.index("customers_speak")
 _LAST = RELATED_INPUTS.index("recent_speak_of_last")
 
 
 class Limits(NamedTuple):
     """At most how many candidates come from each source; a customer has at most their sum.
 
-    ``own``: the customer's items · ``related``: most spoken for by the whole history · ``related_last``: by the last
-    basket · ``popular``, ``rising`` and ``today``: by demand at half-lives of 7, 3 and 1 days.
+    ``own``: the customer's items · ``related``: most spoken for by the whole history, and ``related_customers``: as
+    customers go · ``related_last``: by the last basket · ``popular``, ``rising`` and ``today``: by demand at half-lives
+    of 7, 3 and 1 days.
     """
 
     own: int = 600
     related: int = 60
+    related_customers: int = 40
     related_last: int = 30
     popular: int = 100
     rising: int = 80
@@ -113,6 +116,7 @@ def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: I
                 own.row[mine][top(own.faded[mine], limits.own)],
                 popular,
                 binding.row_of_place[top(said[_RECENT], limits.related)],
+                binding.row_of_place[top(said[_CUSTOMERS], limits.related_customers)],
                 binding.row_of_place[top(said[_LAST], limits.related_last)],
             ]
         )
@@ -134,7 +138,8 @@ def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: I
 def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     """How much a customer's baskets speak for every item of the vocabulary.
 
-    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖. A
+    With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖; by
+    ``CUSTOMERS``, whose weights come from whole histories, each item counts the same however often and long ago. A
     basket alone speaks with the sum of its items' weights over the root of its size.
 
     Returns:
@@ -177,6 +182,13 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
         shape=(2, width),
     )
     said[1] = both[0]
+    said[2] = _spread(
+        knowledge.neighbours[CUSTOMERS],
+        place=distinct,
+        line=np.zeros(len(distinct), np.int64),
+        amount=np.full(len(distinct), 1.0 / np.sqrt(len(distinct))),
+        shape=(1, width),
+    )[0]
     said[related - 2] = lines[STEPS - 1]
     said[related - 1] = both[1]
     said[related:] = lines[:STEPS]

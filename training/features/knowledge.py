@@ -13,7 +13,8 @@ from training.features.text import TextEncoder
 BASKETS = "baskets"
 """The item-to-item weights that also say what a single basket means, and why an item is recommended."""
 RECENT = "recent"
-SPEAKING = (BASKETS, RECENT)
+CUSTOMERS = "customers"
+SPEAKING = (BASKETS, RECENT, CUSTOMERS)
 """Ways in which items speak for others; what each is, ``lessons`` says."""
 
 

@@ -24,11 +24,14 @@ OWN_INPUTS = (
     "mean_quantity_over_norm",
     "last_quantity_over_norm",
     "price_now_over_last",
+    "count_over_most",
+    "faded_over_most",
     "taken_back",
 )
 """Inputs of a candidate from the customer's own purchases of it; all 0 for an item new to the customer but the last."""
 
 FADE_A_BASKET = 0.85
+FADE_SLOWLY = 0.95
 FADE_HALF_LIFE = 45 * DAY
 
 
@@ -37,8 +40,8 @@ class OwnItems(NamedTuple):
 
     ``of_entry`` ``[entries]`` leads from an entry of the past to its own item; ``log_quantity`` ``[entries]`` is the
     log of 1 + units. The others are ``[own items]``: ``times`` (baskets with it), ``first_ago`` and ``last_ago``
-    (baskets), ``last_days`` (days since), ``span_days`` (first to last), ``faded`` and ``faded_days`` (times in which
-    older baskets weigh less), ``mean_quantity``, ``last_quantity`` (logs), ``last_price``.
+    (baskets), ``last_days`` (days since), ``span_days`` (first to last), ``faded``, ``faded_slowly`` and ``faded_days``
+    (times in which older baskets weigh less), ``mean_quantity``, ``last_quantity`` (logs), ``last_price``.
     """
 
     key: Ints
@@ -52,6 +55,7 @@ class OwnItems(NamedTuple):
     last_days: Floats
     span_days: Floats
     faded: Floats
+    faded_slowly: Floats
     faded_days: Floats
     mean_quantity: Floats
     last_quantity: Floats
@@ -84,6 +88,7 @@ def own_items(past: Past, now: int, n_items: int) -> OwnItems:
         last_days=days[last_entry].astype(np.float32),
         span_days=(days[first_entry] - days[last_entry]).astype(np.float32),
         faded=np.bincount(of_entry, weights=FADE_A_BASKET**ago, minlength=size).astype(np.float32),
+        faded_slowly=np.bincount(of_entry, weights=FADE_SLOWLY**ago, minlength=size).astype(np.float32),
         faded_days=np.bincount(of_entry, weights=np.exp2(-days * (DAY / FADE_HALF_LIFE)), minlength=size).astype(
             np.float32
         ),
@@ -141,6 +146,8 @@ def own_inputs(
                 own.mean_quantity[mine] - norm.log_quantity[whose],
                 own.last_quantity[mine] - norm.log_quantity[whose],
                 log_price[at] - np.log(np.maximum(own.last_price[mine], 1e-4)),
+                own.times[mine] / most(own.times, own, len(past.n_baskets))[whose],
+                own.faded[mine] / most(own.faded, own, len(past.n_baskets))[whose],
                 np.zeros(len(at)),
             ],
             axis=1,
@@ -148,3 +155,12 @@ def own_inputs(
     if len(past.taken_row):
         inputs[:, -1] = np.isin(customer * n_items + row, past.taken_customer * n_items + past.taken_row)
     return inputs
+
+
+def most(values: Floats, own: OwnItems, customers: int) -> Floats:
+    """The greatest value among each customer's items, float32 ``[customers]``; a little above 0 without any."""
+    greatest = np.full(customers, 1e-6, np.float32)
+    starts = np.flatnonzero(np.concatenate([[True], own.customer[1:] != own.customer[:-1]])) if len(own.key) else []
+    if len(own.key):
+        greatest[own.customer[starts]] = np.maximum.reduceat(values, starts)
+    return greatest

@@ -7,21 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.history import CustomerHistory
-from training.features.candidates import RELATED_INPUTS, Limits, gather
+from state.items import HALF_LIVES
+from training.features.candidates import RELATED_INPUTS, Found, Limits, gather
 from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
-from training.features.own import OWN_INPUTS, OwnItems, own_inputs, own_items
+from training.features.own import OWN_INPUTS, OwnItems, most, own_inputs, own_items
 from training.features.past import STEPS, Floats, Ints, Past, flatten
 from training.features.person import Norms, basket_inputs, norms, person_inputs
 from training.features.shop import SHOP_INPUTS, Shop, shop_inputs
+from training.features.words import TEXT_INPUTS, said_in_words
 
 REBUY_INPUTS = ("rebuy_ever", "rebuy_lately")
 """Inputs from the rates of rebuying."""
-TEXT_INPUTS = ("text_like_history", "text_like_last")
-"""Inputs from descriptions: cosine of the candidate with the mean of the history, and with that of the last basket."""
-CANDIDATE_INPUTS = (*OWN_INPUTS, *REBUY_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SHOP_INPUTS)
+SIMPLE_INPUTS = ("log_count_demand", "log_ease_count_demand")
+"""Inputs from the two best simple scores (docs/evaluation.md): a base that the network need not find anew."""
+CANDIDATE_INPUTS = (*OWN_INPUTS, *REBUY_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SIMPLE_INPUTS, *SHOP_INPUTS)
 """Columns of ``View.candidate``."""
-STEP_INPUTS = ("in_basket", "basket_speaks", "log_quantity_over_norm", "log_price_now_over_then")
+STEP_INPUTS = ("in_basket", "basket_speaks", "log_quantity_over_norm", "log_price_now_over_then", "text_like_basket")
 """Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
 
 
@@ -84,12 +86,14 @@ def build_view(
     known = own.key[place] == key if len(own.key) else np.zeros(len(key), np.bool_)
     place[~known] = -1
     log_price = shop.log_price[found.row]
+    words = said_in_words(past, own, found.customer, found.row, knowledge.bind(items).vectors)
     candidate = np.concatenate(
         [
             own_inputs(own, place, norm, past, log_price, found.customer, found.row, shop.size, now),
             knowledge.rebuy[found.place],
             found.related,
-            _text_inputs(own, found.customer, found.row, knowledge.bind(items).vectors, len(past.n_baskets)),
+            words.candidate,
+            _simple(own, place, found, shop, len(past.n_baskets)),
             shop_inputs(shop, found.row, norm.log_price[found.customer]),
         ],
         axis=1,
@@ -101,7 +105,7 @@ def build_view(
         known=known,
         candidate=candidate,
         person=person_inputs(past, own, norm, now),
-        steps=_steps(past, own, norm, place, found.steps, log_price),
+        steps=_steps(past, own, norm, place, found.steps, words.steps, log_price),
         baskets=basket_inputs(past, own, now),
         length=np.minimum(past.n_baskets, STEPS),
         unknown=past.unknown,
@@ -113,31 +117,32 @@ def build_view(
     )
 
 
-def _text_inputs(own: OwnItems, customer: Ints, row: Ints, vectors: Floats, customers: int) -> Floats:
-    """``TEXT_INPUTS`` of each candidate, float32 ``[candidates, inputs]``; 0 where there is no description."""
-    inputs = np.zeros((len(row), len(TEXT_INPUTS)), np.float32)
-    known = own.row < len(vectors)
-    described = np.flatnonzero(row < len(vectors))
-    for column, weights in enumerate((own.faded, (own.last_ago == 0).astype(np.float32))):
-        use = known & (weights > 0.0)
-        spoken = np.zeros((customers, vectors.shape[1]), np.float32)
-        _add_rows(spoken, own.customer[use], vectors[own.row[use]] * weights[use, None])
-        spoken /= np.maximum(np.linalg.norm(spoken, axis=1, keepdims=True), 1e-6)
-        inputs[described, column] = np.einsum("nw,nw->n", vectors[row[described]], spoken[customer[described]])
+def _simple(own: OwnItems, place: Ints, found: Found, shop: Shop, customers: int) -> Floats:
+    """``SIMPLE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
+    week = np.log1p(shop.demand[:, HALF_LIVES.index(7.0)])
+    in_demand = (week / max(float(week.max(initial=0.0)), 1e-6))[found.row]
+    mine = place >= 0
+    count, faded = np.zeros(len(place), np.float32), np.zeros(len(place), np.float32)
+    count[mine] = own.times[place[mine]]
+    faded[mine] = (own.faded_slowly / most(own.faded_slowly, own, customers)[own.customer])[place[mine]]
+    scores = np.stack(
+        [
+            count * (0.001 + in_demand) + 0.001 * in_demand,
+            (faded + found.related[:, RELATED_INPUTS.index("baskets_speak")]) * (0.001 + in_demand),
+        ],
+        axis=1,
+    )
+    inputs: Floats = np.log(np.maximum(scores, 1e-6))
     return inputs
 
 
-def _add_rows(into: Floats, customer: Ints, values: Floats) -> None:
-    """Add rows of values, sorted by customer, into the customers' rows."""
-    if len(customer):
-        starts = np.flatnonzero(np.concatenate([[True], customer[1:] != customer[:-1]]))
-        into[customer[starts]] += np.add.reduceat(values, starts, axis=0)
-
-
-def _steps(past: Past, own: OwnItems, norm: Norms, place: Ints, speaks: Floats, log_price: Floats) -> Floats:
+def _steps(
+    past: Past, own: OwnItems, norm: Norms, place: Ints, speaks: Floats, words: Floats, log_price: Floats
+) -> Floats:
     """``View.steps``: what each of the newest baskets says of each candidate."""
     steps = np.zeros((len(place), STEPS, len(STEP_INPUTS)), np.float32)
     steps[:, :, 1] = speaks
+    steps[:, :, 4] = words
     if len(own.key) == 0:
         return steps
     candidate_of_own = np.full(len(own.key), -1, np.int64)

@@ -1,7 +1,8 @@
 """Lessons: what everybody's baskets teach, gathered once along the log and summed up as ``Knowledge`` at any date.
 
-Items speak for others in two ways, each a sparse product of the baskets with themselves and one dense inverse (EASE,
-see ``item_to_item``): ``baskets``, all alike, and ``recent``, the recent ones above all. Needs scipy and scikit-learn,
+Items speak for others in three ways, each a sparse product of rows with themselves and one dense inverse (EASE, see
+``item_to_item``). The rows are ``baskets``, all alike; ``recent``, the recent ones above all; ``customers``, with all
+they ever bought. Needs scipy and scikit-learn,
 so only training imports it.
 """
 
@@ -14,7 +15,7 @@ from scipy import sparse
 from state.dates import DAY
 from state.invoice import Invoice
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
-from training.features.knowledge import BASKETS, RECENT, Knowledge
+from training.features.knowledge import BASKETS, CUSTOMERS, RECENT, Knowledge
 from training.features.text import TextEncoder, trimmed
 from training.models.text_encoders import fit_offline
 
@@ -133,10 +134,12 @@ class Lessons:
         place[chosen] = np.arange(len(chosen))
         ages = (date - np.asarray(self._dates[-MAX_BASKETS:], np.float64)) / DAY
         baskets = _matrix(self._baskets[-MAX_BASKETS:], place, len(chosen))
+        owned = _matrix([items[-MAX_BASKET:] for items in self._owned.values()], place, len(chosen))
         lately = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
         return {
             BASKETS: strongest(ease(_gram(baskets, None), BASKETS_RIDGE), NEIGHBOURS),
             RECENT: strongest(ease(_gram(baskets, lately), RECENT_RIDGE), NEIGHBOURS),
+            CUSTOMERS: strongest(ease(_gram(owned, None), BASKETS_RIDGE), NEIGHBOURS),
         }
 
 

@@ -31,9 +31,6 @@ NAME = "lightgbm"
 NEWEST_STEPS = 3
 """Trees see the customer's inputs of so many of the newest baskets, side by side; they cannot read a sequence."""
 
-OWN, OTHERS = 40, 32
-"""How many of the candidates that were not bought go into an example: the customer's own, and others."""
-
 LEAST_TARGETS = 30
 HELD_SHARE = 0.1
 """The newest of what there is to learn from stops the boosting and fits the calibration."""
@@ -101,7 +98,7 @@ class LightGbm:
         import lightgbm
 
         staleness = Staleness(invoices, until)
-        learnt, held = self._collect(invoices, until, staleness, np.random.default_rng(seed), progress)
+        learnt, held = self._collect(invoices, until, staleness, progress)
         data = lightgbm.Dataset(learnt.inputs, learnt.bought, group=learnt.sizes, free_raw_data=True)
         booster = lightgbm.train(
             PARAMETERS | {"seed": seed, "num_threads": self._threads},
@@ -130,10 +127,9 @@ class LightGbm:
         invoices: Sequence[Invoice],
         until: int,
         staleness: Staleness,
-        generator: np.random.Generator,
         progress: Progress,
     ) -> tuple["Rows", "Rows"]:
-        """What is learnt from, with a sample of what was not bought, and what is held out, whole."""
+        """What is learnt from, and what is held out."""
         dates = targets(invoices, until)[-max(self._max_moments // 2, 1) :]
         if len(dates) < LEAST_TARGETS:
             raise TooLittleData(
@@ -144,15 +140,12 @@ class LightGbm:
         learnt: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
         held: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
         seen = views(invoices, staleness, dates[0], until, self._window, self._limits)
-        for number, (date, view, bought) in enumerate(seen):
+        for number, (date, view, bought, _) in enumerate(seen):
             progress(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
                 continue
-            if date >= cut:
-                held.append((flat(view), bought))
-            else:
-                chosen = _sample(view, bought, generator)
-                learnt.append((flat(view)[chosen], bought[chosen]))
+            # All candidates: a sample cannot be corrected for here, and drew known and new items together.
+            (held if date >= cut else learnt).append((flat(view), bought))
         if not learnt or not held:
             raise TooLittleData(
                 f"Too few of {len(dates)} invoices hold an item that could have been foreseen to train {self.name}. "
@@ -183,15 +176,6 @@ def flat(view: View) -> NDArray[np.float32]:
     return np.concatenate(
         [view.candidate, view.person[view.customer], steps.reshape(len(steps), -1)], axis=1, dtype=np.float32
     )
-
-
-def _sample(view: View, bought: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
-    """Positions of all bought candidates and of some others."""
-    chosen = [np.flatnonzero(bought)]
-    for group, most in ((view.known, OWN), (~view.known, OTHERS)):
-        left = np.flatnonzero(group & ~bought)
-        chosen.append(generator.choice(left, most, replace=False) if len(left) > most else left)
-    return np.sort(np.concatenate(chosen))
 
 
 def calibrate(scores: NDArray[np.float64], held: Rows) -> tuple[float, float]:

@@ -5,12 +5,18 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.view import View
+from training.features.view import CANDIDATE_INPUTS, View
 
 Floats = NDArray[np.float32]
 
 BOUND = 8.0
 """Standardised inputs are cut off here: what no training example came near must not run away."""
+
+ITEM_INPUTS = ("item_bias", "item_bias_where_known")
+"""What is learnt of each item itself: how much likelier it is bought than all else says, by anyone, and by a customer
+who bought it before."""
+
+KNOWN = CANDIDATE_INPUTS.index("known")
 
 _ROWS = 1_024
 """Candidates read at once: their gates stay in the cache."""
@@ -36,8 +42,10 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "second_bias": ("second",),
     "score_kernel": ("second", "one"),
     "linear_kernel": ("candidate+cells", "one"),
+    "item_bias": ("items", "item"),
 }
-"""Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
+"""Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o.
+The last of the ``items`` stands for one that training never saw."""
 
 
 def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, int]) -> None:
@@ -56,7 +64,7 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, 
     for name, array in arrays.items():
         if name not in SHAPES or array.ndim != len(SHAPES[name]):
             raise ValueError(f"the network's {name} has {array.ndim} axes")
-    known = dict(sizes) | {"one": 1}
+    known = dict(sizes) | {"one": 1, "item": len(ITEM_INPUTS), "items": len(arrays["item_bias"])}
     known["cells"] = len(arrays["reader_recurrent"])
     known["gates"] = 4 * known["cells"]
     known["width"] = len(arrays["hidden_bias"])
@@ -93,8 +101,11 @@ class NumpyNetwork:
         self._basket_kernel = np.ascontiguousarray(kernel[step:])
         self._bias = arrays["reader_bias"] * half
 
-    def logits(self, view: View) -> Floats:
-        """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``."""
+    def logits(self, view: View, item: NDArray[np.integer]) -> Floats:
+        """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``.
+
+        ``item`` ``[candidates]`` leads to the row of ``item_bias``.
+        """
         arrays = self.arrays
         candidate = self._standardised("candidate", view.candidate)
         person = self._standardised("person", view.person) @ arrays["hidden_person_kernel"] + arrays["hidden_bias"]
@@ -105,6 +116,8 @@ class NumpyNetwork:
         hidden = _gelu(_gelu(hidden) @ arrays["second_kernel"] + arrays["second_bias"])
         logits: Floats = hidden @ arrays["score_kernel"][:, 0]
         logits += seen @ arrays["linear_kernel"][:, 0]
+        bias = arrays["item_bias"][item]
+        logits += bias[:, 0] + bias[:, 1] * (view.candidate[:, KNOWN] > 0.0)
         return logits
 
     def _standardised(self, name: str, values: Floats) -> Floats:

@@ -139,7 +139,9 @@ class BasketScorer:
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         knowledge = self.knowledge_at(now)
         view = build_view(histories, items, now, knowledge, self.limits)
-        ranked = rank(view, self.network.logits(view))
+        places = self.knowledge.bind(items).place_of_row  # of what was known when the network was fitted
+        place = np.concatenate([places, np.full(len(view.unknown), len(self.knowledge.codes))])[view.row]
+        ranked = rank(view, self.network.logits(view, place))
         curves = [tuple(curve) for curve in self.returns.curve(histories, now).tolist()]
         own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
         predictions = []
@@ -222,6 +224,8 @@ def load(folder: Path, version: str) -> BasketScorer:
         if settings.inputs != _inputs():
             raise ValueError("its network was trained on other inputs than this version computes")
         network = NumpyNetwork(_arrays(folder / NETWORK), input_sizes())
+        if len(network.arrays["item_bias"]) != len(knowledge.codes) + 1:
+            raise ValueError(f"its network does not go with {len(knowledge.codes)} stock codes")
         returns = ReturnCurve(_arrays(folder / RETURNS))
         limits = Limits(**settings.limits)
         if min(limits) < 0:

@@ -67,6 +67,7 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
             "steps": view.steps[rows, -length:],
             "baskets": view.baskets[whose, -length:],
             "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
+            "item": view.place[rows].astype(np.int32),
         }
         logits[rows] = np.asarray(network(inputs, training=False))
     return logits
@@ -76,7 +77,9 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Repl
     view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.knowledge)
 
     assert len(set(view.length.tolist())) > 3
-    np.testing.assert_allclose(fitted.scorer.network.logits(view), keras_logits(fitted.network, view), atol=1e-4)
+    np.testing.assert_allclose(
+        fitted.scorer.network.logits(view, view.place), keras_logits(fitted.network, view), atol=1e-4
+    )
 
 
 def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
@@ -110,8 +113,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay
 def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.knowledge)
-    network = BasketNetwork(input_sizes())
-    keras_logits(network, view)  # builds it
+    network = BasketNetwork(input_sizes(), len(fitted.scorer.knowledge.codes))
     network.load_weights(tmp_path / WEIGHTS)
 
     np.testing.assert_array_equal(keras_logits(network, view), keras_logits(fitted.network, view))
@@ -148,7 +150,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
 def test_a_sample_stands_for_all(replay: Replay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Limits())
-    for _, view, bought in seen:
+    for _, view, bought, _ in seen:
         example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
         if example is None:
             assert not bought.any()
@@ -161,7 +163,7 @@ def test_a_sample_stands_for_all(replay: Replay) -> None:
 
 def test_batches_hold_every_example_once_and_one_length_each() -> None:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Limits())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought in seen)
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
     cut = batches(examples, 16, np.random.default_rng(1))
 
@@ -251,7 +253,7 @@ def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
 
 
 def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
-    network = BasketNetwork(input_sizes())
+    network = BasketNetwork(input_sizes(), 5)
     kept = Kept(tmp_path, ["a training"])
     generator = np.random.default_rng(1)
     kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
@@ -265,13 +267,15 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
 def test_what_is_left_out_changes_nothing(group: str, replay: Replay) -> None:
     less = BasketLstm(epochs=1, max_examples=200, whole=False, without=group).fit(LOG, until=UNTIL, seed=3)
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, less.scorer.knowledge)
-    logits = less.scorer.network.logits(view)
+    logits = less.scorer.network.logits(view, view.place)
     changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
-    for kind, columns in left_out(group).items():
-        changed[kind][..., columns] += 3.0
+    columns = left_out(group)
+    for kind in changed.keys() & columns.keys():
+        changed[kind][..., columns[kind]] *= 3.0  # an item that was not known stays so
+    assert not less.scorer.network.arrays["item_bias"][:, columns.get("item", [])].any()
 
     other = view._replace(candidate=changed["candidate"], steps=changed["step"], baskets=changed["basket"])
-    np.testing.assert_allclose(less.scorer.network.logits(other), logits, atol=1e-5)
+    np.testing.assert_allclose(less.scorer.network.logits(other, other.place), logits, atol=1e-5)
 
 
 def test_what_cannot_be_left_out_is_said() -> None:

@@ -20,7 +20,7 @@ from training.features.candidates import Limits
 from training.features.item_table import ItemTable
 from training.models.lessons import learn
 from training.registry import BundleRefused
-from training.serving.basket_network import SHAPES, NumpyNetwork
+from training.serving.basket_network import ITEM_INPUTS, SHAPES, NumpyNetwork
 from training.serving.basket_scorer import KNOWLEDGE, NETWORK, SETTINGS, BasketScorer, Calibration, input_sizes, load
 from training.serving.return_curve import ReturnCurve
 
@@ -32,7 +32,16 @@ SIZES = input_sizes()
 
 def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
     generator = np.random.default_rng(seed)
-    known = {**SIZES, "cells": 4, "gates": 16, "width": 6, "second": 5, "one": 1}
+    known = {
+        **SIZES,
+        "cells": 4,
+        "gates": 16,
+        "width": 6,
+        "second": 5,
+        "one": 1,
+        "item": len(ITEM_INPUTS),
+        "items": len(LEARNT.codes) + 1,
+    }
     made = {}
     for name, axes in SHAPES.items():
         shape = tuple(sum(known[part] for part in axis.split("+")) for axis in axes)

@@ -12,6 +12,7 @@ from state.dates import DAY
 from state.invoice import Invoice
 from training.data.walk import is_purchase, walk
 from training.features.candidates import Limits
+from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
 from training.features.view import View, build_view
 from training.models.lessons import Lessons
@@ -34,16 +35,27 @@ class Sampling(NamedTuple):
 class Example(NamedTuple):
     """One moment: all bought candidates and a sample of the others.
 
-    ``bought`` ``[rows]``; ``correction`` ``[rows]``: log(n / sampled), which stands for those left out; the inputs as
-    in ``View``, steps and baskets without the places before the first basket.
+    ``bought`` ``[rows]``; ``correction`` ``[rows]``: log(n / sampled), which stands for those left out; ``item``
+    ``[rows]``: row in the item table; the inputs as in ``View``, steps and baskets without the places before the first
+    basket.
     """
 
     bought: NDArray[np.bool_]
     correction: NDArray[np.float32]
+    item: NDArray[np.int32]
     candidate: Half
     person: Half
     steps: Half
     baskets: Half
+
+
+class Seen(NamedTuple):
+    """A moment as it is learnt from: date of its target, view, bought candidates ``[candidates]``, the live items."""
+
+    date: int
+    view: View
+    bought: NDArray[np.bool_]
+    items: ItemTable
 
 
 def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
@@ -87,8 +99,8 @@ class Staleness:
 
 def views(
     invoices: Sequence[Invoice], staleness: Staleness, start: int, end: int, window: int, limits: Limits
-) -> Iterator[tuple[int, View, NDArray[np.bool_]]]:
-    """Date of the target, view and bought candidates of every moment, visits and emissions, with targets in a span.
+) -> Iterator[Seen]:
+    """Every moment, visits and emissions, with targets in a span.
 
     Emissions long before the span are passed over: each ``REFIT_DAYS`` before it would cost a fit of its own for a few
     examples. Where the span begins with the log there are none.
@@ -98,7 +110,7 @@ def views(
             continue
         view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), limits)
         rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
-        yield moment.target.date, view, np.isin(view.row, rows)
+        yield Seen(moment.target.date, view, np.isin(view.row, rows), moment.items)
 
 
 def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:
@@ -121,6 +133,7 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
     return Example(
         bought=bought[rows],
         correction=np.concatenate(corrections),
+        item=view.row[rows].astype(np.int32),
         candidate=view.candidate[rows].astype(np.float16),
         person=view.person[0].astype(np.float16),
         steps=view.steps[rows, -length:].astype(np.float16),
@@ -143,6 +156,7 @@ class Batch(NamedTuple):
     bought: NDArray[np.float32]
     correction: NDArray[np.float32]
     customer: NDArray[np.int32]
+    item: NDArray[np.int32]
     candidate: NDArray[np.float32]
     person: NDArray[np.float32]
     steps: NDArray[np.float32]
@@ -156,6 +170,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         bought=np.concatenate([example.bought for example in examples]).astype(np.float32),
         correction=np.concatenate([example.correction for example in examples]),
         customer=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),
+        item=np.concatenate([example.item for example in examples]),
         candidate=np.concatenate([example.candidate for example in examples]).astype(np.float32),
         person=np.stack([example.person for example in examples]).astype(np.float32),
         steps=np.concatenate([example.steps for example in examples]).astype(np.float32),

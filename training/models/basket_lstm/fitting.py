@@ -35,7 +35,7 @@ class Schedule(NamedTuple):
     epochs: int = 6
     batch: int = 64
     peak: float = 4e-3
-    decay: float = 0.02
+    decay: float = 0.05
     clip: float = 1.0
 
 
@@ -79,7 +79,6 @@ def fit_network(
     """
     _scale(network, learnt, generator)
     optimizer = keras.optimizers.AdamW(schedule.peak, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
-    network(_inputs(collate(learnt[:1])))  # makes its variables, which the optimizer and what is kept must know
     optimizer.build(network.trainable_variables)
     step, judge = _steps(network, optimizer, learnt[0])
     total = len(batches(learnt, schedule.batch, None)) * schedule.epochs
@@ -138,6 +137,7 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
             "steps": tf.TensorSpec([None, None, example.steps.shape[2]], tf.float32),
             "baskets": tf.TensorSpec([None, None, example.baskets.shape[1]], tf.float32),
             "customer": tf.TensorSpec([None], tf.int32),
+            "item": tf.TensorSpec([None], tf.int32),
         },
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([None], tf.float32),
@@ -187,4 +187,4 @@ def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:
-    return {name: getattr(batch, name) for name in ("candidate", "person", "steps", "baskets", "customer")}
+    return {name: getattr(batch, name) for name in ("candidate", "person", "steps", "baskets", "customer", "item")}

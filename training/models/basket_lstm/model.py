@@ -19,7 +19,8 @@ from training.features.knowledge import Knowledge
 from training.features.own import OWN_INPUTS
 from training.features.person import BASKET_INPUTS
 from training.features.shop import DEMAND_INPUTS
-from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, TEXT_INPUTS, View
+from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
+from training.features.words import TEXT_INPUTS
 from training.models.baselines import logistic
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
 from training.models.basket_lstm.fitting import Schedule, Watch, fit_network
@@ -27,14 +28,14 @@ from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.model import Curves, Progress, quiet
-from training.serving.basket_network import NumpyNetwork
+from training.serving.basket_network import ITEM_INPUTS, NumpyNetwork
 from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes, rank
 from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "weights.weights.h5"
-"""The weights as Keras writes them: ``BasketNetwork(sizes)``, built, reads them back with ``load_weights``."""
+"""The weights as Keras writes them: ``BasketNetwork(input_sizes(), stock codes)`` reads them with ``load_weights``."""
 
 LEAST_TARGETS = 30
 """Fewer invoices with an earlier one of the same customer teach nothing."""
@@ -42,12 +43,14 @@ LEAST_EXAMPLES = 10
 GROUPS: dict[str, dict[str, Sequence[str]]] = {
     "lstm": {"step": STEP_INPUTS, "basket": BASKET_INPUTS},
     "history": {"candidate": OWN_INPUTS},
-    "text": {"candidate": TEXT_INPUTS},
+    "text": {"candidate": TEXT_INPUTS, "step": ("text_like_basket",)},
     "demand": {"candidate": DEMAND_INPUTS},
     "related": {"candidate": RELATED_INPUTS, "step": ("basket_speaks",)},
+    "simple": {"candidate": SIMPLE_INPUTS},
+    "item": {"item": ITEM_INPUTS},
 }
 """Inputs that can be left out together: all the LSTM reads, hand-made history, descriptions, demand and age of items,
-item-to-item weights."""
+item-to-item weights, the simple scores, what is learnt of each item itself."""
 
 HELD_SHARE = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
@@ -154,18 +157,24 @@ class BasketLstm:
             material = self._collect(invoices, until, staleness, generator, _part(progress, 0, 400))
             whole = self._whole and bool(material.held)
             network, curves = self._train(
-                material.learnt, material.held, self._schedule, seed, _part(progress, 400, 700 if whole else 990)
+                material.learnt,
+                material.held,
+                len(material.rows),
+                self._schedule,
+                seed,
+                _part(progress, 400, 700 if whole else 990),
             )
             calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
             if whole:
                 best = 1 + int(np.argmin(curves["held out"]))
                 schedule = self._schedule._replace(epochs=best)
                 both = material.learnt + material.held
-                network, _ = self._train(both, [], schedule, seed, _part(progress, 700, 990))
+                network, _ = self._train(both, [], len(material.rows), schedule, seed, _part(progress, 700, 990))
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window).newest(self._max_examples)
             returning = fit_returns(seen, until)
             knowledge = staleness.at(until)
+            network = network.reordered([material.rows.get(code, -1) for code in knowledge.codes])
         scorer = PrequentialScorer(
             "unpublished",
             until=until,
@@ -185,13 +194,14 @@ class BasketLstm:
         self,
         learnt: Sequence[Example],
         held: Sequence[Example],
+        items: int,
         schedule: Schedule,
         seed: int,
         progress: Progress,
     ) -> tuple[BasketNetwork, Curves]:
         """A network fitted from its beginning, which goes on where the same training was broken off."""
         keras.utils.set_random_seed(seed)
-        network = BasketNetwork(input_sizes(), self._left_out)
+        network = BasketNetwork(input_sizes(), items, self._left_out)
         kept = None
         if self._keep is not None:
             content = fingerprint([*learnt, *held])
@@ -223,7 +233,9 @@ class BasketLstm:
         held: list[Example] = []
         judged: list[tuple[View, NDArray[np.bool_]]] = []
         seen = views(invoices, staleness, dates[0], until, self._window, self._limits)
-        for number, (date, view, bought) in enumerate(seen):
+        rows: dict[str, int] = {}
+        for number, (date, view, bought, items) in enumerate(seen):
+            rows = items.rows
             example = sample(view, bought, Sampling(), generator)
             if example is not None:
                 (held if date >= cut else learnt).append(example)
@@ -235,15 +247,16 @@ class BasketLstm:
                 f"Only {len(learnt)} of {len(dates)} invoices hold an item that could have been foreseen; at least "
                 f"{LEAST_EXAMPLES} are needed to train {self.name}. Give it a longer history."
             )
-        return _Material(learnt, held, judged)
+        return _Material(learnt, held, judged, rows)
 
 
 class _Material(NamedTuple):
-    """Examples to learn from, newer ones held out, and whole views of those with what was bought."""
+    """Examples to learn from, newer ones held out, whole views of those with what was bought, and the items' rows."""
 
     learnt: list[Example]
     held: list[Example]
     judged: list[tuple[View, NDArray[np.bool_]]]
+    rows: dict[str, int]
 
 
 def left_out(without: str) -> dict[str, list[int]]:
@@ -253,7 +266,7 @@ def left_out(without: str) -> dict[str, list[int]]:
         UnknownModel: There is no such group.
     """
     columns: dict[str, list[int]] = {}
-    names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS}
+    names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS, "item": ITEM_INPUTS}
     for group in without.split("+") if without else []:
         if group not in GROUPS:
             raise UnknownModel(f"There is nothing called {group!r} to leave out. Choose from: {', '.join(GROUPS)}.")
@@ -284,7 +297,7 @@ def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.boo
     """
     inputs, came = [np.zeros((0, 4))], [np.zeros(0)]
     for view, bought in judged:
-        best = rank(view, network.logits(view))[0]
+        best = rank(view, network.logits(view, view.row))[0]
         log_softmax = best.log_softmax[:CALIBRATED_DEPTH]
         inputs.append(Calibration.inputs(log_softmax, view.person[0]))
         came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.serving.basket_network import BOUND
+from training.serving.basket_network import BOUND, ITEM_INPUTS, KNOWN
 
 CELLS = 32
 WIDTH = 64
@@ -49,22 +49,28 @@ class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
 class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Scores candidates: one logit a candidate, to be compared within its customer only.
 
-    There are no item ids, so nothing is unknown in a new item or customer. The LSTM sees of each basket what it says of
-    the candidate (``View.steps``) and what it was like (``View.baskets``); the head is an MLP on its state and on
-    the candidate's and the customer's inputs, beside a linear path.
+    The LSTM sees of each basket what it says of the candidate (``View.steps``) and what it was like (``View.baskets``);
+    the head is an MLP on its state and on the candidate's and the customer's inputs, beside a linear path. Of the item
+    itself there are two numbers (``ITEM_INPUTS``), 0 for one that training never saw: so nothing else is unknown in a
+    new item or customer.
     """
 
-    def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
+    def __init__(
+        self, sizes: Mapping[str, int], items: int, left_out: Mapping[str, Sequence[int]] | None = None
+    ) -> None:
         """Build for inputs of the given widths: ``candidate``, ``person``, ``step`` and ``basket``.
 
-        ``left_out``: of any of these, columns that the network does not see.
+        ``items``: rows of the item table that training saw. ``left_out``: of any of the inputs, or of ``item``, columns
+        that the network does not see.
         """
         super().__init__(name="basket_lstm")
+        self._sizes = dict(sizes)
         self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
         self.standardise_person = Standardise(sizes["person"], "standardise_person")
         self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
         self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
+        self.item = keras.layers.Embedding(items + 1, len(ITEM_INPUTS), embeddings_initializer="zeros", name="item")
         self.reader = keras.layers.LSTM(CELLS, name="reader")
         self.hidden = keras.layers.Dense(WIDTH, name="hidden")
         self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
@@ -72,13 +78,17 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.second = keras.layers.Dense(WIDTH, name="second")
         self.score = keras.layers.Dense(1, use_bias=False, name="score")
         self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")
+        one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
+        nobody = np.zeros(1, np.int32)
+        self({**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody, "item": nobody})
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
         """Logits ``[candidates]``.
 
         Args:
             inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
-                there are (all customers have as many); ``customer`` leads from a candidate to its customer.
+                there are (all customers have as many); ``customer`` leads from a candidate to its customer, ``item`` to
+                its row of the item table (``items``: to none).
             training: Whether to drop out.
         """
         candidate = self.standardise_candidate(inputs["candidate"])
@@ -90,7 +100,22 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         hidden = self.hidden(seen) + ops.take(person, inputs["customer"], axis=0)
         hidden = self.dropout(ops.gelu(hidden, approximate=True), training=training)
         hidden = ops.gelu(self.second(hidden), approximate=True)
-        return ops.squeeze(self.score(hidden) + self.linear(seen), axis=-1)
+        bias = self.item(inputs["item"])
+        known = ops.cast(inputs["candidate"][:, KNOWN] > 0.0, "float32")
+        logits = ops.squeeze(self.score(hidden) + self.linear(seen), axis=-1)
+        for column, share in enumerate((1.0, known)):
+            if column not in self._left_out.get("item", ()):  # then nothing is learnt, and its numbers stay 0
+                logits += bias[:, column] * share
+        return logits
+
+    def reordered(self, rows: Sequence[int]) -> "BasketNetwork":
+        """The same network, of other items: those of some rows, in that order; a negative row is one never seen."""
+        other = BasketNetwork(self._sizes, len(rows), self._left_out)
+        known = np.append(np.asarray(rows, np.int64), -1)
+        bias = np.where((known >= 0)[:, None], self.item.embeddings.numpy()[np.maximum(known, 0)], np.float32(0.0))
+        for ours, theirs in zip(self.weights, other.weights, strict=True):
+            theirs.assign(bias if ours is self.item.embeddings else ours)
+        return other
 
     def standardise(self, **values: NDArray[np.floating]) -> None:
         """Fit the scales of ``candidate``, ``person``, ``step`` and ``basket`` inputs ``[..., width]``."""
@@ -115,6 +140,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         found = {}
         for name, layer in layers.items():
             found[f"{name}_mean"], found[f"{name}_deviation"] = layer.mean, layer.deviation
+        found["item_bias"] = self.item.embeddings
         found["reader_kernel"], found["reader_recurrent"], found["reader_bias"] = self.reader.weights
         for layer in (self.hidden, self.second):
             found[f"{layer.name}_kernel"], found[f"{layer.name}_bias"] = layer.weights
