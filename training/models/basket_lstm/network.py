@@ -104,8 +104,8 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         known = ops.cast(inputs["candidate"][:, KNOWN] > 0.0, "float32")
         logits = ops.squeeze(self.score(hidden) + self.linear(seen), axis=-1)
         for column, share in enumerate((1.0, known)):
-            if column not in self._left_out.get("item", ()):  # then nothing is learnt, and its numbers stay 0
-                logits += bias[:, column] * share
+            # Where it is left out nothing is learnt, and its numbers stay 0.
+            logits += bias[:, column] * share * float(column not in self._left_out.get("item", ()))
         return logits
 
     def reordered(self, rows: Sequence[int]) -> "BasketNetwork":
