@@ -38,20 +38,23 @@ AT_ONCE = 64
 _WEEK = HALF_LIVES.index(7.0)
 _MEAN_SIZE = PERSON_INPUTS.index("log_mean_size")
 _BASKETS = PERSON_INPUTS.index("log_baskets")
+_DAYS = PERSON_INPUTS.index("log_days_since_last")
 
 
 class Calibration(msgspec.Struct, frozen=True):
     """From a softmax over candidates to the probability that an item is in the next basket.
 
-    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets)): Platt's scaling,
-    with the size of the customer's baskets, since a softmax shares out 1 however many items a basket holds, and with
-    their number, since it knows most of those who came often. ``slope`` is above 0, so the order stays.
+    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets) + at_visit): Platt's
+    scaling, with the size of the customer's baskets, since a softmax shares out 1 however many items a basket holds;
+    with their number, since it knows most of those who came often; and with whether any time went by since the last
+    one, since today's demand tells more of today's basket than of a later one. ``slope`` is above 0, so the order stays.
     """
 
     bias: float = 0.0
     slope: float = 1.0
     per_size: float = 0.5
     per_basket: float = 0.0
+    at_visit: float = 0.0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self._weights).all() or self.slope <= 0.0:
@@ -59,14 +62,14 @@ class Calibration(msgspec.Struct, frozen=True):
 
     @property
     def _weights(self) -> NDArray[np.float64]:
-        return np.asarray([self.bias, self.slope, self.per_size, self.per_basket])
+        return np.asarray([self.bias, self.slope, self.per_size, self.per_basket, self.at_visit])
 
     @staticmethod
     def inputs(log_softmax: NDArray[np.float64], person: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The columns that the four weights belong to, ``[n, 4]``; ``person`` is the customer's row of the view."""
-        columns = np.ones((len(log_softmax), 4))
+        """The columns that the five weights belong to, ``[n, 5]``; ``person`` is the customer's row of the view."""
+        columns = np.ones((len(log_softmax), 5))
         columns[:, 1] = log_softmax
-        columns[:, 2], columns[:, 3] = person[_MEAN_SIZE], person[_BASKETS]
+        columns[:, 2], columns[:, 3], columns[:, 4] = person[_MEAN_SIZE], person[_BASKETS], person[_DAYS] > 0.0
         return columns
 
     def probabilities(self, log_softmax: NDArray[np.float64], person: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -295,7 +295,7 @@ def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.boo
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
-    inputs, came = [np.zeros((0, 4))], [np.zeros(0)]
+    inputs, came = [np.zeros((0, 5))], [np.zeros(0)]
     for view, bought in judged:
         best = rank(view, network.logits(view, view.row))[0]
         log_softmax = best.log_softmax[:CALIBRATED_DEPTH]
