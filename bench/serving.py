@@ -44,12 +44,12 @@ def main(path: str) -> None:
     keras.utils.set_random_seed(7)
     generator = np.random.default_rng(7)
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
-    network = BasketNetwork(input_sizes())
     returning = ReturnNetwork()
     returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
     returns = ReturnCurve(returning.arrays())
     with threadpool_limits(1):
         knowledge = learn(log, now)
+        network = BasketNetwork(input_sizes(), len(knowledge.codes))
         print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
         rows: dict[str, list[float]] = {}
         for size in BATCHES:
@@ -57,7 +57,6 @@ def main(path: str) -> None:
             batches = [[replay.histories[buyers[place]] for place in places] for places in drawn]
             seen = [build_view(each, replay.items, now, knowledge, Limits()) for each in batches]
             keras_inputs = [_inputs(view) for view in seen]
-            network(keras_inputs[0][0])
             ours = NumpyNetwork(network.arrays(), input_sizes())
             scorer = BasketScorer(
                 "bench",
@@ -70,7 +69,7 @@ def main(path: str) -> None:
             compiled = tf.function(network, reduce_retracing=True)
             steps: dict[str, Callable[[int], object]] = {
                 "features": lambda n, b=batches: build_view(b[n], replay.items, now, knowledge, Limits()),  # type: ignore[misc]
-                "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n]),  # type: ignore[misc]
+                "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n], v[n].place),  # type: ignore[misc]
                 "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
                 "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]
                 "whole answer (numpy), top 10": lambda n, b=batches, s=scorer: s.predict(b[n], replay.items, now, 10),  # type: ignore[misc]
@@ -95,6 +94,7 @@ def _inputs(view: View) -> list[dict[str, Any]]:
                 "steps": tf.constant(view.steps[rows, -length:]),
                 "baskets": tf.constant(view.baskets[whose, -length:]),
                 "customer": tf.constant(np.searchsorted(whose, view.customer[rows]).astype(np.int32)),
+                "item": tf.constant(view.place[rows].astype(np.int32)),
             }
         )
     return groups

@@ -44,10 +44,11 @@ _DAYS = PERSON_INPUTS.index("log_days_since_last")
 class Calibration(msgspec.Struct, frozen=True):
     """From a softmax over candidates to the probability that an item is in the next basket.
 
-    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets) + at_visit): Platt's
-    scaling, with the size of the customer's baskets, since a softmax shares out 1 however many items a basket holds;
-    with their number, since it knows most of those who came often; and with whether any time went by since the last
-    one, since today's demand tells more of today's basket than of a later one. ``slope`` is above 0, so the order stays.
+    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets) + at_visit):
+    Platt's scaling, with the size of the customer's baskets, since a softmax shares out 1 however many items a basket
+    holds; with their number, since it knows most of those who came often; and with whether any time went by since the
+    last one, since today's demand tells more of today's basket than of a later one. ``slope`` is above 0, so the order
+    stays.
     """
 
     bias: float = 0.0
