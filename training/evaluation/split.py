@@ -49,7 +49,7 @@ def span(start: str, end: str, zone: str = "UTC") -> Span:
     parsed = Span(moment(start, zone), moment(end, zone))
     if parsed.end <= parsed.start:
         raise SplitError(
-            f"--to {end} does not come after --from {start}: the span between is empty. Swap them, or give a later --to."
+            f"--to {end} does not come after --from {start}: nothing lies between. Swap them, or give a later --to."
         )
     return parsed
 

@@ -160,7 +160,7 @@ def own_inputs(
 def most(values: Floats, own: OwnItems, customers: int) -> Floats:
     """The greatest value among each customer's items, float32 ``[customers]``; a little above 0 without any."""
     greatest = np.full(customers, 1e-6, np.float32)
-    starts = np.flatnonzero(np.concatenate([[True], own.customer[1:] != own.customer[:-1]])) if len(own.key) else []
     if len(own.key):
+        starts = np.flatnonzero(np.concatenate([[True], own.customer[1:] != own.customer[:-1]]))
         greatest[own.customer[starts]] = np.maximum.reduceat(values, starts)
     return greatest

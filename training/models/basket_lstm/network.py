@@ -108,6 +108,15 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             logits += bias[:, column] * share * float(column not in self._left_out.get("item", ()))
         return logits
 
+    def weigh(self, scale: float, added: Mapping[int, float]) -> None:
+        """Multiply every logit by ``scale`` and add, by column of the candidates' inputs, so much of each input."""
+        for weights in (self.score.kernel, self.linear.kernel, self.item.embeddings):
+            weights.assign(weights * scale)
+        linear = self.linear.kernel.numpy()
+        for column, weight in added.items():
+            linear[column, 0] += weight * float(self.standardise_candidate.deviation[column])
+        self.linear.kernel.assign(linear)
+
     def reordered(self, rows: Sequence[int]) -> "BasketNetwork":
         """The same network, of other items: those of some rows, in that order; a negative row is one never seen."""
         other = BasketNetwork(self._sizes, len(rows), self._left_out)

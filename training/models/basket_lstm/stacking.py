@@ -1,0 +1,71 @@
+"""Stacking: how far the simple scores are to be trusted beside the network, learnt on examples it has not seen.
+
+A network fitted on the past overstates what was so in that past only. Its logits, the logs of the two best simple
+scores, and whether the customer knows the item are weighed by four numbers that suit the newest examples best (Wolpert,
+"Stacked generalization", 1992); the numbers then go into the network's own linear path, so serving costs nothing more.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS
+from training.models.basket_lstm.examples import Example
+
+STACKED_INPUTS = (*SIMPLE_INPUTS, "known")
+"""Columns of the candidates' inputs that are weighed beside the network."""
+
+
+class Stack(NamedTuple):
+    """``scale`` of the network's logits, above 0, and what is added for each column of the candidates' inputs."""
+
+    scale: float
+    added: dict[int, float]
+
+
+def fit_stack(
+    logits: Sequence[NDArray[np.float32]], examples: Sequence[Example], left_out: Sequence[int], all_bought: float
+) -> Stack:
+    """Weigh the network against the simple scores by the loss that it was fitted with (``fitting``).
+
+    Args:
+        logits: What the network says of each example's candidates.
+        examples: Examples it was not fitted on, at least one.
+        left_out: Columns of the candidates' inputs that must not be used.
+        all_bought: Weight of the loss's second part.
+    """
+    columns = [CANDIDATE_INPUTS.index(name) for name in STACKED_INPUTS]
+    columns = [column for column in columns if column not in left_out]
+    said = np.concatenate(logits).astype(np.float64)
+    shown = np.concatenate([example.candidate[:, columns] for example in examples]).astype(np.float64)
+    inputs = np.concatenate([said[:, None], shown], axis=1)
+    correction = np.concatenate([example.correction for example in examples])
+    bought = np.concatenate([example.bought for example in examples]).astype(np.float64)
+    sizes = np.asarray([len(example.bought) for example in examples])
+    starts, whose = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(sizes)), sizes)
+    number = np.add.reduceat(bought, starts)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Mean loss of the examples and its gradient."""
+        logit = inputs @ weights
+        raised = logit + correction
+        highest = np.maximum.reduceat(raised, starts)
+        share = np.exp(raised - highest[whose])
+        total = np.add.reduceat(share, starts)
+        together = np.add.reduceat(share * bought, starts)
+        log_total = highest + np.log(total)
+        each = np.add.reduceat((log_total[whose] - logit) * bought, starts) / np.sqrt(number)
+        value = float((each + all_bought * (np.log(total) - np.log(together + 1e-12))).mean())
+        of_all, of_bought = share / total[whose], share * bought / (together[whose] + 1e-12)
+        slope = of_all * np.sqrt(number)[whose] - bought / np.sqrt(number)[whose]
+        slope += all_bought * (of_all - of_bought)
+        return value, slope @ inputs / len(sizes)
+
+    begun = np.zeros(inputs.shape[1])
+    begun[0] = 1.0
+    bounds = [(0.1, 10.0), *[(-5.0, 5.0)] * len(columns)]  # a shop with few examples must not turn the order around
+    found = minimize(loss, begun, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return Stack(float(found[0]), dict(zip(columns, found[1:].tolist(), strict=True)))
