@@ -15,7 +15,7 @@ import numpy as np
 from state.dates import DAY
 from state.invoice import THOUSAND, Invoice, Line
 from training.log import merge
-from training.models.hybrid import Hybrid
+from training.models import make_model
 
 ITEMS = 5_000
 TASTES = 50
@@ -55,7 +55,7 @@ def one(interactions: int) -> None:
     began = time.perf_counter()
     log = merge(purchases(interactions))
     written = time.perf_counter()
-    model = Hybrid("hybrid", epochs=1, negatives=NEGATIVES)
+    model = make_model("hybrid", epochs=1, negatives=NEGATIVES)
     model.fit(log, until=log[-1].date + 1, seed=1)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
