@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from state.dates import DAY
 from state.history import CustomerHistory, add
 from state.invoice import Invoice
+from training.data.histories import Histories
 from training.data.walk import is_purchase
 from training.evaluation.metrics import expected_calibration_error
 from training.evaluation.split import Span
@@ -61,7 +62,7 @@ def emissions(log: Sequence[Invoice], judged: Span, window: int = 100) -> Emissi
         judged: The span of the emissions.
         window: Number of invoices that a history holds, as in the stream.
     """
-    held: dict[str, CustomerHistory] = {}
+    held = Histories()
     last: dict[str, int] = {}
     histories: list[CustomerHistory] = []
     dates: list[int] = []

@@ -137,11 +137,11 @@ def test_one_purchase_is_enough_to_say_something() -> None:
     assert 0.0 < chances[0] < chances[-1] < 1.0
 
 
-def test_the_newest_purchases_are_the_last_ones() -> None:
-    seen = purchases(LOG, LOG[-1].date, 100)
-    newest = seen.newest(5)
+@pytest.mark.parametrize("most", [1, 5, 77, 10_000])
+def test_only_the_newest_purchases_are_kept(seen: Purchases, most: int) -> None:
+    """Fewer than are read at once, more than that, and more than there are: each with its own outcome."""
+    kept = purchases(LOG, UNTIL, 100, most)
 
-    np.testing.assert_array_equal(newest.date, seen.date[-5:])
-    np.testing.assert_array_equal(newest.inputs, seen.inputs[-5:])
-    assert newest.since == seen.since
-    assert len(seen.newest(10**6).date) == len(seen.date)
+    assert kept.since == seen.since
+    for mine, every in zip(kept[:-1], seen[:-1], strict=True):
+        np.testing.assert_array_equal(mine, every[-most:])

@@ -180,7 +180,7 @@ class BasketLstm:
                 network, _ = self._train(both, [], len(material.rows), schedule, seed, _part(progress, 700, 990))
                 network.weigh(*stack)
             keras.utils.set_random_seed(seed)
-            seen = purchases(invoices, until, self._window).newest(self._max_examples)
+            seen = purchases(invoices, until, self._window, self._max_examples)
             returning = fit_returns(seen, until)
             knowledge = staleness.at(until)
             network = network.reordered([material.rows.get(code, -1) for code in knowledge.codes])

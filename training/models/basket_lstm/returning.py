@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from state.dates import DAY
 from state.history import CustomerHistory, add
 from state.invoice import Invoice
+from training.data.histories import Histories
 from training.data.walk import is_purchase
 from training.models.basket_lstm.network import Standardise
 from training.models.model import Progress, quiet
@@ -36,9 +37,15 @@ USUAL_HAZARD = 1.0 / 200.0
 AT_ONCE = 512
 """Histories read at once."""
 
+MOST = 1_000_000
+"""Purchases kept unless told: 200 bytes each."""
+
+NEVER = np.iinfo(np.int64).min
+"""The date of a next purchase that did not come."""
+
 
 class Purchases(NamedTuple):
-    """Every purchase of a log, and what came of it.
+    """Purchases of a log in its order, and what came of them.
 
     ``inputs`` float32 ``[n, inputs]`` · ``date`` int64 ``[n]``, seconds since 1970 · ``days`` float64 ``[n]``: until
     the customer's next purchase, or until the end of what is known · ``returned`` bool ``[n]``: whether there was one ·
@@ -51,29 +58,31 @@ class Purchases(NamedTuple):
     returned: NDArray[np.bool_]
     since: float
 
-    def newest(self, most: int) -> Self:
-        """The newest purchases only, at most so many."""
-        kept = slice(max(len(self.date) - most, 0), None)
-        return self._replace(
-            inputs=self.inputs[kept], date=self.date[kept], days=self.days[kept], returned=self.returned[kept]
-        )
 
+def purchases(invoices: Sequence[Invoice], until: int, window: int, most: int = MOST) -> Purchases:
+    """The newest purchases dated before ``until``, with the outcomes known then.
 
-def purchases(invoices: Sequence[Invoice], until: int, window: int) -> Purchases:
-    """The purchases dated before ``until``, with the outcomes known then.
+    Histories are read along the walk, and only numbers are kept: those of ``most`` purchases.
 
     Args:
         invoices: The log, sorted by date.
         until: First second, since 1970, that must stay unknown.
         window: Number of invoices that a history holds, as in the stream.
+        most: At least 1; older purchases are left out.
     """
     since = invoices[0].date / DAY if invoices else 0.0
-    histories: dict[str, CustomerHistory] = {}
+    histories = Histories()
     last: dict[str, int] = {}
     waiting: list[CustomerHistory] = []
-    inputs: list[NDArray[np.float32]] = [np.zeros((0, len(RETURN_INPUTS)), np.float32)]
-    date: list[int] = []
-    following: list[int] = []
+    # Rings: the purchase with the number n lies at n modulo most. Room that is never written to takes no memory.
+    inputs = np.empty((most, len(RETURN_INPUTS)), np.float32)
+    date, following = np.empty(most, np.int64), np.empty(most, np.int64)
+    number = 0
+
+    def read() -> None:
+        inputs[np.arange(number - len(waiting), number) % most] = return_inputs(waiting, since)
+        waiting.clear()
+
     for invoice in invoices:
         if invoice.date >= until:
             break
@@ -83,21 +92,21 @@ def purchases(invoices: Sequence[Invoice], until: int, window: int) -> Purchases
         histories[customer] = add(histories.get(customer) or CustomerHistory(customer), invoice, window)[0]
         if not is_purchase(invoice):
             continue
-        if customer in last:
-            following[last[customer]] = invoice.date
-        last[customer] = len(date)
-        date.append(invoice.date)
-        following.append(-1)
+        if last.get(customer, -1) >= max(number - most, 0):
+            following[last[customer] % most] = invoice.date
+        last[customer] = number
+        date[number % most], following[number % most] = invoice.date, NEVER
         waiting.append(histories[customer])
-        if len(waiting) == AT_ONCE:
-            inputs.append(return_inputs(waiting, since))
-            waiting = []
+        number += 1
+        if len(waiting) == min(AT_ONCE, most):
+            read()
     if waiting:
-        inputs.append(return_inputs(waiting, since))
-    dates, next_date = np.asarray(date, np.int64), np.asarray(following, np.int64)
-    returned = next_date >= 0
+        read()
+    newest = np.arange(max(number - most, 0), number) % most
+    dates, next_date = date[newest], following[newest]
+    returned = next_date != NEVER
     days = (np.where(returned, next_date, until) - dates) / DAY
-    return Purchases(np.concatenate(inputs), dates, days, returned, since)
+    return Purchases(inputs[newest], dates, days, returned, since)
 
 
 def outcomes(days: NDArray[np.float64], returned: NDArray[np.bool_]) -> NDArray[np.float32]:
