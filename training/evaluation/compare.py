@@ -105,6 +105,7 @@ def compare(
             window=window,
             depth=depth,
             first=first_invoices,
+            refit=True,
             progress=telling,
         )
         for when, result in runs.items():

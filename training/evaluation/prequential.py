@@ -5,7 +5,7 @@ code that serves. One pass serves any number of models.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from state.dates import DAY
 from state.invoice import Invoice
@@ -64,8 +64,17 @@ class Run(NamedTuple):
     catalogue: int
 
 
+@runtime_checkable
+class Refits(Protocol):
+    """A scorer that can be fitted anew for next to nothing, so that it may be judged as if that was done every day."""
+
+    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Learn from what is dated before ``until``, and from nothing else."""
+        ...
+
+
 def cases(
-    invoices: Sequence[Invoice], judged: Span, *, first: bool = False
+    invoices: Sequence[Invoice], judged: Span, *, first: bool = False, with_known: bool = False
 ) -> tuple[dict[int, Case], dict[int, frozenset[str]], int]:
     """What is to be predicted in a span: every purchase invoice whose customer has an earlier one.
 
@@ -73,10 +82,12 @@ def cases(
         invoices: The log, sorted by (date, invoice number).
         judged: The span.
         first: Whether customers' first purchase invoices are to be predicted too.
+        with_known: Whether everything is told that the customer of each case had bought before: a set a case, which
+            takes much memory where histories are long.
 
     Returns:
-        Cases by position in the log; by the same position everything the customer had bought before; and the number of
-        items sold before the span's end.
+        Cases by position in the log; by the same position what the customer had bought, nothing unless asked for; and
+        the number of items sold before the span's end.
     """
     found: dict[int, Case] = {}
     known_then: dict[int, frozenset[str]] = {}
@@ -108,7 +119,8 @@ def cases(
                 rare,
                 earlier.get(customer, 0),
             )
-            known_then[position] = frozenset(before)
+            if with_known:
+                known_then[position] = frozenset(before)
         for code in bought:
             sales[code] = sales.get(code, 0) + 1
         before |= bought
@@ -126,6 +138,7 @@ def run(
     window: int = 100,
     depth: int = DEPTH,
     first: bool = False,
+    refit: bool = False,
     progress: Progress = quiet,
 ) -> dict[When, Run]:
     """Let every scorer rank before every invoice of a span.
@@ -139,26 +152,33 @@ def run(
         window: Number of invoices that a history holds, as in the stream.
         depth: Length of the rankings.
         first: Whether customers' first purchase invoices are predicted too, at the visit: see ``walk``.
+        refit: Whether scorers that can (``Refits``) are fitted anew to what was known when each day (UTC) began, at the
+            emission too. They are left as the last day made them. Without it all stay as they were fitted.
         progress: Told after every invoice.
 
     Returns:
         One run a moment, visit first.
     """
-    found, known, catalogue = cases(invoices, judged, first=first)
+    found, known, catalogue = cases(invoices, judged, first=first, with_known=task == "discover")
     if task == "discover":
         found = {position: case for position, case in found.items() if case.new}
     moments: tuple[When, ...] = ("visit", "emission") if moment == "both" else (moment,)
     runs = {when: Run(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
     returning = sum(case.earlier > 0 for case in found.values())  # before a first invoice there is no emission
     done, total = 0, sum(len(found) if when == "visit" else returning for when in moments)
+    refitted, today = [scorer for scorer in scorers.values() if refit and isinstance(scorer, Refits)], -1
     # One customer a call: the item table is valid only until the walk's next step, and every invoice changes it.
     for step in walk(invoices, moment=moment, start=judged.start, end=judged.end, window=window, first=first):
         case = found.get(step.position)
         if case is None:
             continue
+        if step.now // DAY != today:
+            today = step.now // DAY
+            for each in refitted:
+                each.refit(invoices, today * DAY)
         this = runs[step.moment]
         this.cases.append(case)
-        hidden = known[step.position] if task == "discover" else frozenset[str]()
+        hidden = known.get(step.position, frozenset())
         for name, scorer in scorers.items():
             candidates = scorer.predict([step.history], step.items, step.now, depth + len(hidden))[0].candidates
             kept = [candidate for candidate in candidates if candidate.stock_code not in hidden][:depth]

@@ -5,6 +5,7 @@ EASE learns item-to-item weights, TIFU-KNN and UP-CF the vectors of all customer
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
 from training.models.model import Progress, quiet
+from training.models.neighbours import NeighboursScorer
 from training.serving.baseline_formulas import FORMULAS
 from training.serving.baseline_neighbours import Crowd, Method, TifuKnn, UpCf
 from training.serving.baseline_related import Related
@@ -180,14 +182,12 @@ def fit_all(
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
     learnt = _learn(names, invoices, until, window, methods)
     returns = Returns.fit(gaps(bought, until))
-    return {
-        name: FittedBaseline(
-            BaselineScorer(
-                name, "unpublished", calibration=calibrations[name], returns=returns, learnt=learnt.get(name)
-            )
-        )
-        for name in names
-    }
+
+    def scorer(name: str) -> BaselineScorer:
+        make = partial(NeighboursScorer, method=methods[name], window=window) if name in METHODS else BaselineScorer
+        return make(name, "unpublished", calibration=calibrations[name], returns=returns, learnt=learnt.get(name))
+
+    return {name: FittedBaseline(scorer(name)) for name in names}
 
 
 def _learn(

@@ -138,6 +138,17 @@ class Own(NamedTuple):
         return len(self.rows)
 
 
+class Computed(NamedTuple):
+    """A customer's vector, and the history that it was computed from."""
+
+    history: CustomerHistory
+    own: Own
+
+
+Vectors = dict[str, Computed]
+"""Vectors by customer id."""
+
+
 class Crowd:
     """The vectors of all customers when the model was fitted, compressed by customer and by item.
 
@@ -183,8 +194,18 @@ class Crowd:
         self.squares: Floats = squares.astype(np.float64)  # bincount counts in whole numbers where there is nothing
 
     @classmethod
-    def fit(cls, method: Method, histories: Iterable[CustomerHistory], items: ItemTable) -> Self:
-        """The vectors of customers as their histories stand, of those who bought last first."""
+    def fit(
+        cls,
+        method: Method,
+        histories: Iterable[CustomerHistory],
+        items: ItemTable,
+        computed: "Vectors | None" = None,
+    ) -> Self:
+        """The vectors of customers as their histories stand, of those who bought last first.
+
+        ``computed`` are those of an earlier fit of the same method to the same, shorter log; they are used where a
+        history is still the same, and brought up to date.
+        """
         ordered = sorted(
             histories, key=lambda each: (-max((i.date for i in each.invoices), default=0), each.customer_id)
         )
@@ -193,7 +214,13 @@ class Crowd:
         values: list[Floats] = []
         entries = 0
         for history in ordered:
-            own = _own(method, purchases(history, items), items, None)
+            before = None if computed is None else computed.get(history.customer_id)
+            if before is not None and before.history is history:
+                own = before.own
+            else:
+                own = _own(method, purchases(history, items), items, None)
+            if computed is not None:
+                computed[history.customer_id] = Computed(history, own)
             entries += own.size
             if len(keys) == MAX_CUSTOMERS or entries > MAX_ENTRIES:
                 break

@@ -6,6 +6,7 @@ import pytest
 
 from state.dates import DAY
 from state.history import CustomerHistory
+from state.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import When
 from training.evaluation.prequential import Case, cases, run
@@ -62,7 +63,7 @@ def test_first_invoices_are_cases_where_asked_for() -> None:
 
 
 def test_cases_by_hand() -> None:
-    found, known, catalogue = cases(LOG, JUDGED)
+    found, known, catalogue = cases(LOG, JUDGED, with_known=True)
     assert found == {
         3: Case("4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), frozenset("bd"), 1),
         # Brought back, b still counts as bought before: known is gross.
@@ -70,6 +71,7 @@ def test_cases_by_hand() -> None:
         6: Case("7", "bob", frozenset("af"), frozenset("a"), frozenset("f"), frozenset("f"), frozenset("af"), 2),
     }
     assert known == {3: frozenset("a"), 4: frozenset("ab"), 6: frozenset("abd")}
+    assert cases(LOG, JUDGED) == (found, {}, catalogue)
     assert catalogue == 5  # c was only ever brought back
 
 
@@ -126,6 +128,31 @@ def test_both_moments_come_from_one_pass_and_equal_two() -> None:
     moments: tuple[When, When] = ("visit", "emission")
     for when in moments:
         assert both[when] == run(LOG, {"spy": Spy()}, JUDGED, moment=when)[when]
+
+
+class Refitting(Spy):
+    """Notes between its predictions until when it was fitted anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fitted: list[tuple[int, int]] = []
+
+    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
+        assert invoices == LOG
+        assert until % DAY == 0
+        self.fitted.append((len(self.seen), until // DAY - START // DAY))
+
+
+def test_a_scorer_that_can_is_fitted_anew_each_day_where_asked_for() -> None:
+    """Before the first prediction of a day, to what was known when it began; the emissions are of days 0, 1 and 50."""
+    spy, plain = Refitting(), Spy()
+    result = run(LOG, {"spy": spy, "plain": plain}, JUDGED, moment="both", refit=True)
+    assert [day for _, day, _, _ in spy.seen] == [0, 1, 50, 50, 60, 62]
+    assert spy.fitted == [(0, 0), (1, 1), (2, 50), (4, 60), (5, 62)]
+    assert result["visit"].rankings["spy"] == result["visit"].rankings["plain"]
+    left = Refitting()
+    run(LOG, {"spy": left}, JUDGED, moment="both")
+    assert left.fitted == []
 
 
 def test_what_comes_after_changes_nothing_before() -> None:
