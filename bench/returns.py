@@ -1,7 +1,8 @@
 """Judge the chance of a return: ``python -m bench.returns PATH 2011-06-01 2011-08-01 [--plot FILE]``.
 
 Every model is fitted on what was known when the window began. LightGBM reads the network's inputs, one model a horizon,
-and learns only from purchases whose horizon had passed.
+and learns only from purchases whose horizon had passed. ``--since`` drops what is older, as if the log began there;
+``--models`` names the models that are wanted, with commas between; the network's figures are means of ``--seeds``.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from training.data.walk import is_purchase
 from training.evaluation.bgnbd import BgNbd, Customers
 from training.evaluation.metrics import reliability
 from training.evaluation.returning import Emissions, Foreseen, emissions, foreseen
-from training.evaluation.split import span
+from training.evaluation.split import Span, moment, span
 from training.models.basket_lstm.returning import Purchases, fit_returns, purchases
 from training.serving.return_curve import ReturnCurve
 from training.serving.return_inputs import return_inputs
@@ -33,6 +34,9 @@ from training.serving.scorer import HORIZONS
 
 WINDOW = 100
 BINS = 10
+SEED = 7
+CHANCE = ("network",)
+"""Models that chance has a part in."""
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +49,7 @@ class Known(NamedTuple):
     seen: Purchases
 
 
-def base_rate(known: Known, judged: Emissions) -> Floats:
+def base_rate(known: Known, judged: Emissions, seed: int) -> Floats:
     """The share of the purchases whose horizon had passed that were followed by another within it."""
     rates = []
     for horizon in HORIZONS:
@@ -54,7 +58,7 @@ def base_rate(known: Known, judged: Emissions) -> Floats:
     return np.tile(rates, (len(judged.date), 1))
 
 
-def own_gaps(known: Known, judged: Emissions) -> Floats:
+def own_gaps(known: Known, judged: Emissions, seed: int) -> Floats:
     """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
     bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and is_purchase(each))
     returns = Returns.fit(gaps(bought, known.until))
@@ -62,7 +66,7 @@ def own_gaps(known: Known, judged: Emissions) -> Floats:
     return np.asarray([returns.curve(_dates(history), now) for history, now in moments])
 
 
-def bg_nbd(known: Known, judged: Emissions) -> Floats:
+def bg_nbd(known: Known, judged: Emissions, seed: int) -> Floats:
     """BG/NBD, fitted on every customer as of the end of what is known."""
     dates: dict[str, list[int]] = {}
     for invoice in known.log:
@@ -73,7 +77,7 @@ def bg_nbd(known: Known, judged: Emissions) -> Floats:
     return model.chances(now, np.asarray(HORIZONS, np.float64))
 
 
-def light_gbm(known: Known, judged: Emissions) -> Floats:
+def light_gbm(known: Known, judged: Emissions, seed: int) -> Floats:
     """Boosted trees on the network's inputs."""
     import lightgbm
 
@@ -90,15 +94,15 @@ def light_gbm(known: Known, judged: Emissions) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def network(known: Known, judged: Emissions) -> Floats:
+def network(known: Known, judged: Emissions, seed: int) -> Floats:
     """The network, through the code that serves."""
-    keras.utils.set_random_seed(7)
+    keras.utils.set_random_seed(seed)
     curve = ReturnCurve(fit_returns(known.seen, known.until).arrays())
     moments = zip(judged.histories, judged.date.tolist(), strict=True)
     return np.concatenate([curve.curve([history], now) for history, now in moments])
 
 
-MODELS: dict[str, Callable[[Known, Emissions], Floats]] = {
+MODELS: dict[str, Callable[[Known, Emissions, int], Floats]] = {
     "base rate": base_rate,
     "own gaps": own_gaps,
     "BG/NBD": bg_nbd,
@@ -107,20 +111,24 @@ MODELS: dict[str, Callable[[Known, Emissions], Floats]] = {
 }
 
 
-def main(path: str, start: str, end: str, plot: Path | None) -> None:
-    """Print a table of the invoices from ``start`` to ``end`` (not included), and draw the reliability if asked."""
+def main(path: str, judged: Span, since: int | None, models: Sequence[str], seeds: int, plot: Path | None) -> None:
+    """Print a table of the invoices of a span, and draw the reliability if asked."""
     log = invoices(clean(load(Path(path)), load_settings()))
-    judged = span(start, end)
+    if since is not None:
+        log = [each for each in log if each.date >= since]
     known = Known(log, judged.start, purchases(log, judged.start, WINDOW))
     seen = emissions(log, judged, WINDOW)
-    print(f"{len(seen.date)} purchases from {start} to {end}, at {' / '.join(map(str, HORIZONS))} days")
+    print(f"{len(seen.date)} purchases, at {' / '.join(map(str, HORIZONS))} days")
     print(f"{'model':<10} {'Brier score':<29} {'expected calibration error':<29} {'AUC':<29}")
-    found = {name: foreseen(model(known, seen), seen) for name, model in MODELS.items()}
-    for name, figures in found.items():
+    found = {}
+    for name in models:
+        runs = [foreseen(MODELS[name](known, seen, SEED + run), seen) for run in range(seeds if name in CHANCE else 1)]
+        found[name] = runs[0]
         brier, ece, auc = (
-            " ".join(f"{getattr(each, figure):.3f}" for each in figures.values()) for figure in ("brier", "ece", "auc")
+            " ".join(f"{np.mean([getattr(run[horizon], figure) for run in runs]):.3f}" for horizon in HORIZONS)
+            for figure in ("brier", "ece", "auc")
         )
-        print(f"{name:<10} {brier:<29} {ece:<29} {auc:<29}")
+        print(f"{name:<10} {brier:<29} {ece:<29} {auc:<29}", flush=True)
     if plot is not None:
         draw(found, plot)
 
@@ -159,6 +167,16 @@ if __name__ == "__main__":
     parser.add_argument("path")
     parser.add_argument("start")
     parser.add_argument("end")
+    parser.add_argument("--since")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
-    main(arguments.path, arguments.start, arguments.end, arguments.plot)
+    main(
+        arguments.path,
+        span(arguments.start, arguments.end),
+        None if arguments.since is None else moment(arguments.since),
+        arguments.models.split(","),
+        arguments.seeds,
+        arguments.plot,
+    )

@@ -28,6 +28,8 @@ GAPS = 3
 """The newest gaps that count one by one."""
 OBSERVED = 90.0
 """Days: a past that the log has been kept for so long is a whole one."""
+SETTLED = 30.0
+"""Days after the beginning of the log by which a customer who appears is e times less likely to be an old one."""
 WEEK = 7
 MONTH = 30.4
 
@@ -36,6 +38,7 @@ RETURN_INPUTS = (
     "first",
     "second",
     "observed",
+    "there_from_the_start",
     *(f"log_gap_{ago}" for ago in range(1, GAPS + 1)),
     "log_mean_gap",
     "mean_log_gap",
@@ -87,8 +90,8 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
 
     Args:
         histories: Of any customers.
-        since: When the log begins, days since 1970. Soon after that a customer with a single basket is often an old
-            one; ``observed`` tells them from those who are new.
+        since: When the log begins, days since 1970. Who appears soon after that is often an old customer whose earlier
+            baskets nobody kept; ``observed`` and ``there_from_the_start`` tell them from those who are new.
     """
     bought = _purchases(histories)
     gap = np.maximum(bought.date[:, :-1] - bought.date[:, 1:], 0.0)
@@ -99,6 +102,7 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
     span = bought.date[:, 0] - bought.date[np.arange(len(histories)), bought.number - 1]
     ago = bought.date[:, :1] - bought.date
     held = np.arange(bought.date.shape[1]) < bought.number[:, None]
+    first = bought.date[:, 0] - span
     newest = [_column(log_gap, place, mean, there) for place in range(GAPS)]
     log_size = np.log1p(bought.size[:, 0])
     columns = [
@@ -106,6 +110,7 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
         bought.number == 1,
         bought.number == 2,
         np.clip(bought.date[:, 0] - since, 0.0, OBSERVED) / OBSERVED / bought.number,
+        np.exp(-np.maximum(first - since, 0.0) / SETTLED),
         *newest,
         np.log1p(span / np.maximum(gaps, 1.0)),
         mean,

@@ -105,6 +105,18 @@ def test_the_same_seed_ends_in_the_same_network(fitted: ReturnNetwork, seen: Pur
         np.testing.assert_array_equal(array, again[name])
 
 
+def test_what_nobody_was_seen_to_reach_goes_by_what_came_before(fitted: ReturnNetwork, seen: Purchases) -> None:
+    """Customers differ as much in the intervals behind the data as in the last one with data."""
+    passed, came = np.split(outcomes(seen.days, seen.returned), 2, axis=1)
+    reached = int((passed + came).any(axis=0).sum())
+    assert 0 < reached < len(EDGES) - 1
+    kernel = fitted.arrays()["hazard_kernel"]
+    assert kernel[:, reached - 1].any()
+    np.testing.assert_array_equal(
+        kernel[:, reached:], np.repeat(kernel[:, reached - 1 : reached], 16 - reached, axis=1)
+    )
+
+
 def test_it_tells_the_regular_from_the_rare() -> None:
     """Half of the customers come every 5 days, half every 40, a little off: only their own gaps tell them apart."""
     generator = np.random.default_rng(5)

@@ -34,6 +34,7 @@ def test_three_purchases_and_a_return_by_hand() -> None:
         "first": 0.0,
         "second": 0.0,
         "observed": 40.5 / 90 / 3,
+        "there_from_the_start": 1.0,
         "log_gap_1": logs[1],
         "log_gap_2": logs[0],
         "log_gap_3": logs.mean(),
@@ -76,6 +77,13 @@ def test_one_basket_has_no_gaps() -> None:
 def test_a_past_is_whole_after_ninety_days() -> None:
     fresh, later, before = (history((day * DAY, {"00001": 1})) for day in (145, 900, 50))
     assert [found["observed"] for found in inputs(fresh, later, before, since=100.0)] == pytest.approx([0.5, 1.0, 0.0])
+
+
+def test_who_appears_late_is_new_however_often_they_bought() -> None:
+    """First seen 30 days after the log began, and 60 after; one from before it was there at its beginning."""
+    several = [history((day * DAY, {"00001": 1}), ((day + 9) * DAY, {"00001": 1})) for day in (130, 160, 50)]
+    expected = [np.exp(-1.0), np.exp(-2.0), 1.0]
+    assert [found["there_from_the_start"] for found in inputs(*several, since=100.0)] == pytest.approx(expected)
 
 
 def test_a_customer_reads_the_same_alone_and_among_others() -> None:

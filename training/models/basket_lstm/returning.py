@@ -143,7 +143,11 @@ def negative_log_likelihood(outcome: keras.KerasTensor, logits: keras.KerasTenso
 
 
 class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """Log odds of a return in each of the intervals between ``EDGES``, given none before: one hidden layer."""
+    """Log odds of a return in each of the intervals between ``EDGES``, given none before: one hidden layer.
+
+    What customers differ by is learnt as steps from one interval to the next. So a late interval, which the log has
+    hardly seen yet, goes by what is known of the earlier ones, and not by what is usual of everybody.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="returns")
@@ -152,18 +156,25 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.hidden = keras.layers.Dense(WIDTH, activation="tanh", name="hidden")
         self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
         # It begins with what is usual, and learns how customers differ.
-        self.hazard = keras.layers.Dense(len(EDGES) - 1, kernel_initializer="zeros", name="hazard")
+        self.step = keras.layers.Dense(len(EDGES) - 1, use_bias=False, kernel_initializer="zeros", name="step")
+        self.usual = self.add_weight(shape=(len(EDGES) - 1,), initializer="zeros", name="bias")
 
     def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Logits ``[customers, intervals]`` of ``RETURN_INPUTS`` ``[customers, inputs]``."""
         hidden = self.dropout(self.hidden(self.standardise(inputs)), training=training)
-        return self.hazard(hidden)
+        return self.usual + ops.cumsum(self.step(hidden), axis=-1)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The weights under the names of ``training.serving.return_curve.SHAPES``."""
-        found = {"since": self.since, "mean": self.standardise.mean, "deviation": self.standardise.deviation}
-        for layer in (self.hidden, self.hazard):
-            found[f"{layer.name}_kernel"], found[f"{layer.name}_bias"] = layer.weights
+        found = {
+            "since": self.since,
+            "mean": self.standardise.mean,
+            "deviation": self.standardise.deviation,
+            "hidden_kernel": self.hidden.kernel,
+            "hidden_bias": self.hidden.bias,
+            "hazard_kernel": ops.cumsum(self.step.kernel, axis=-1),
+            "hazard_bias": self.usual,
+        }
         return {name: value.numpy().astype(np.float32) for name, value in found.items()}
 
 
@@ -180,7 +191,7 @@ def fit_returns(seen: Purchases, until: int, progress: Progress = quiet) -> Retu
     network.standardise.fit(seen.inputs)
     outcome = outcomes(seen.days, seen.returned)
     network(seen.inputs[:1])  # builds it
-    network.hazard.bias.assign(_usual(outcome))
+    network.usual.assign(_usual(outcome))
     weight = 0.5 ** ((until - seen.date) / DAY / HALF_LIFE)
     steps = -(-len(seen.date) // BATCH) * EPOCHS
     rate = keras.optimizers.schedules.CosineDecay(PEAK / 10, 0.8 * steps, warmup_target=PEAK, warmup_steps=0.2 * steps)
