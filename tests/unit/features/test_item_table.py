@@ -94,5 +94,6 @@ def test_attributes_are_those_of_the_state_and_one_object_until_they_change() ->
         state = sell(state, "a", date, 1.0, attributes=said)
         assert table.attributes("a") == state.attributes
         assert (table.attributes("a") is before) is (table.attributes("a") == before)
+    assert state is not None
     assert table.attributes("a") == ItemTable([state]).attributes("a") == {"category": "Books", "shelf": "4"}
     assert table.attributes("b") == {}
