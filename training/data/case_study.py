@@ -143,10 +143,15 @@ def _by_key(rows: pd.DataFrame, key: str) -> dict[str, attributes.Attributes]:
 
 
 def _cells(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
-    """The columns of a file as trimmed text, empty ones as missing."""
+    """The columns of a file as trimmed text, empty ones and ``NaN`` as missing."""
     raw = whole(path, lambda file: read_csv(file, _needed(names)))
-    frame: pd.DataFrame = raw.frame.apply(lambda column: column.str.strip().replace("", pd.NA))
+    frame: pd.DataFrame = raw.frame.apply(_present)
     return frame
+
+
+def _present(column: "pd.Series[str]") -> "pd.Series[str]":
+    trimmed = column.str.strip()
+    return trimmed.mask(trimmed.str.lower().isin(["", "nan"]), pd.NA)
 
 
 def _needed(names: tuple[str, ...]) -> Callable[[list[str], str], dict[str, str]]:

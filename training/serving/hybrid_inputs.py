@@ -107,7 +107,8 @@ class Encoding:
         """Put an encoding together.
 
         Raises:
-            ValueError: A stock code is there twice, or the scales are of another shape or not finite.
+            ValueError: A stock code is there twice, an attribute has no list of values, or the scales are of another
+                shape or not finite.
         """
         if len(set(codes)) != len(codes):
             raise ValueError("a stock code is there twice")
@@ -117,6 +118,9 @@ class Encoding:
                 raise ValueError(f"the scale {name} has the shape {getattr(scales, name).shape}, not {shape}")
         if scales.clusters.shape[1:] != (4,) or scales.bands.ndim != 1:
             raise ValueError("the clusters or the price bands have another shape")
+        for tags in (customer_tags, item_tags):
+            if len(tags.keys) != len(tags.values):
+                raise ValueError(f"{len(tags.keys)} attributes do not go with {len(tags.values)} lists of values")
         for name, array in scales._asdict().items():
             if array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"the scale {name} is no finite float32")

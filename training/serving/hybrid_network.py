@@ -73,7 +73,7 @@ class NumpyTowers:
         layers = [(self._array(f"{tower}_kernel_{n}"), self._array(f"{tower}_bias_{n}")) for n in range(count)]
         if not layers:
             raise ValueError(f"the network lacks {tower}_kernel_0")
-        wide = layers[0][0].shape[0]
+        wide = layers[0][0].shape[0] if layers[0][0].ndim else 0
         for kernel, bias in layers:
             if kernel.ndim != 2 or len(kernel) != wide or bias.shape != kernel.shape[1:]:
                 raise ValueError(f"the layers of the {tower} tower do not fit together")

@@ -116,6 +116,7 @@ def test_a_row_without_its_codes_is_left_out(tmp_path: Path) -> None:
     ("customers", "products", "sentence"),
     [
         ([*CUSTOMERS, ",02-01-1970,M,4"], PRODUCTS, "Customer.csv: line 5 lacks customer_Id."),
+        ([*CUSTOMERS, "NaN,02-01-1970,M,4"], PRODUCTS, "Customer.csv: line 5 lacks customer_Id."),
         ([*CUSTOMERS, "1,03-01-1970,M,4"], PRODUCTS, "Customer.csv: customer_Id 1 is there twice"),
         (CUSTOMERS, [*PRODUCTS, "1,,,Kids"], "prod_cat_info.csv: line 4 lacks prod_cat_code or prod_sub_cat_code."),
         (CUSTOMERS, [*PRODUCTS, "1,Clothing,4,Kids"], "prod_cat_code and prod_sub_cat_code 1, 4 is there twice"),
@@ -130,6 +131,16 @@ def test_the_same_row_twice_is_no_fault(tmp_path: Path) -> None:
 
     assert attributes is not None
     assert len(attributes.customers) == 3
+
+
+def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
+    sales = [*SALES, "102,nan,21-03-2014,4,1,1,5,1,1,MBR", "103,1,21-03-2014,NaN,1,1,5,1,1,MBR"]
+    table = load(write(tmp_path, sales, [*CUSTOMERS, "4,NaN,nan,NaN"]))
+
+    assert column(table, "customer_id")[3] is None
+    assert column(table, "stock_code")[4] is None
+    assert table.attributes is not None
+    assert table.attributes.of_customers()["4"] == {}
 
 
 def test_a_file_that_lost_a_column_is_said(tmp_path: Path) -> None:

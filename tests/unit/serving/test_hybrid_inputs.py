@@ -108,6 +108,18 @@ def test_scales_that_are_no_numbers_or_of_another_shape_are_refused(name: str) -
             Encoding(["a"], PEOPLE, COLOURS, scales(**{name: wrong}), TermVectors.of_nothing(3))
 
 
+def test_attributes_without_a_list_of_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 attributes do not go with 1 lists"):
+        Encoding(["a"], Vocabulary(["city", "gender"], [["F"]]), COLOURS, scales(), TermVectors.of_nothing(3))
+
+
+def test_a_layer_without_axes_is_refused() -> None:
+    arrays = {"known": (3,), "read_tags": (2, 4), "item_tags": (2, 4), "customer_tags": (2, 4), "feature_bias": (5,)}
+    arrays |= {f"{tower}_{part}_0": () for tower in ("item", "customer") for part in ("kernel", "bias")}
+    with pytest.raises(ValueError, match="do not fit together"):
+        NumpyTowers({name: np.zeros(shape, np.float32) for name, shape in arrays.items()})
+
+
 def test_towers_without_anything_are_refused() -> None:
     with pytest.raises(ValueError, match="neither"):
         NumpyTowers({"known": np.zeros(3, np.float32)})
