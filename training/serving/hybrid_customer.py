@@ -1,6 +1,7 @@
 """One customer as the two towers read the history: a bag of items, what is said of each, four numbers. Numpy only."""
 
 import math
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
 def age(birth_date: str | None, now: int) -> float:
     """Years since a birth date (``YYYY-MM-DD``, the rest is not read); NaN for none, no date, or 0 to 120 exceeded."""
     try:
-        born = int(np.datetime64((birth_date or "")[:10], "D").astype(np.int64)) * DAY
+        born = (date.fromisoformat((birth_date or "")[:10]) - date(1970, 1, 1)).days * DAY
     except ValueError:
         return math.nan
     years = (now - born) / YEAR

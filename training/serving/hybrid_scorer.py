@@ -91,7 +91,8 @@ class HybridScorer:
             scores = self.towers.scores(encoded, inputs, items=(vectors, biases))
             tagged = encoded.tags[:, :-1].max(axis=1, initial=0)
             for number, each in enumerate(read):
-                if len(each.rows) or (self.towers.features and tagged[number]):
+                told = tagged[number] or np.isfinite(each.age)
+                if len(each.rows) or (self.towers.features and told):
                     predictions.append(
                         self._prediction(some[number], each, scores[number], inputs, vectors, items, now, k)
                     )

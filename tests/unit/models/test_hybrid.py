@@ -189,6 +189,9 @@ def test_an_item_and_a_customer_never_seen_are_known_by_their_attributes() -> No
     man = CustomerHistory("new", dated={"gender": (now, "M")})
     first = [each.stock_code for each in scorer.predict([man], items, now, 10)[0].candidates]
     assert sum(int(code) % 2 == 1 for code in first if code.isdigit()) >= 7
+    born = CustomerHistory("born", dated={"birth_date": (now, "1980-01-01")})
+    nobody = CustomerHistory("nobody")
+    assert scorer.predict([born], items, now, 10) != scorer.predict([nobody], items, now, 10)
 
 
 def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybrid], replay: Replay) -> None:
