@@ -46,9 +46,8 @@ def similar_items(stock_code: str, store: Store, towers: Towers, most: int) -> l
         StoreUnavailable: The store does not answer.
     """
     items = ItemTable(store.items().states.values())
-    row = items.rows.get(
-        stock_code, items.rows.get(stock_code.strip().upper())
-    )  # as typed, or as UCI's dialect holds it
+    # As typed, or in upper case, which the dialect of UCI makes of every stock code.
+    row = items.rows.get(stock_code, items.rows.get(stock_code.strip().upper()))
     if row is None:
         return None
     near = cosines(towers.item_vectors(items, store.now() or 0), row)

@@ -9,12 +9,10 @@ from state.items import HALF_LIVES
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.knowledge import BASKETS, CUSTOMERS, RECENT, SPEAKING, Knowledge
-from training.features.own import OwnItems
+from training.features.own import FADE, OwnItems
 from training.features.past import STEPS, Floats, Ints, Past
 from training.features.shop import Shop
 
-FADE = 0.95
-"""What a basket counts for item-to-item against the one after it."""
 RELATED_INPUTS = (
     *(f"{name}_speak" for name in SPEAKING),
     *(f"{name}_speak_of_last" for name in (BASKETS, RECENT)),

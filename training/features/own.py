@@ -31,7 +31,8 @@ OWN_INPUTS = (
 """Inputs of a candidate from the customer's own purchases of it; all 0 for an item new to the customer but the last."""
 
 FADE_A_BASKET = 0.85
-FADE_SLOWLY = 0.95
+FADE = 0.95
+"""What a basket counts against the one after it: for item-to-item, and in the simple scores."""
 FADE_HALF_LIFE = 45 * DAY
 
 
@@ -88,7 +89,7 @@ def own_items(past: Past, now: int, n_items: int) -> OwnItems:
         last_days=days[last_entry].astype(np.float32),
         span_days=(days[first_entry] - days[last_entry]).astype(np.float32),
         faded=np.bincount(of_entry, weights=FADE_A_BASKET**ago, minlength=size).astype(np.float32),
-        faded_slowly=np.bincount(of_entry, weights=FADE_SLOWLY**ago, minlength=size).astype(np.float32),
+        faded_slowly=np.bincount(of_entry, weights=FADE**ago, minlength=size).astype(np.float32),
         faded_days=np.bincount(of_entry, weights=np.exp2(-days * (DAY / FADE_HALF_LIFE)), minlength=size).astype(
             np.float32
         ),

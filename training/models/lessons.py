@@ -2,8 +2,7 @@
 
 Items speak for others in three ways, each a sparse product of rows with themselves and one dense inverse (EASE, see
 ``item_to_item``). The rows are ``baskets``, all alike; ``recent``, the recent ones above all; ``customers``, with all
-they ever bought. Needs scipy and scikit-learn,
-so only training imports it.
+they ever bought. Needs scipy and scikit-learn, so only training imports it.
 """
 
 from collections.abc import Sequence

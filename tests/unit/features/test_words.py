@@ -6,10 +6,10 @@ import pytest
 from state.items import HALF_LIVES
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
-from training.features.candidates import FADE, RELATED_INPUTS
+from training.features.candidates import RELATED_INPUTS
 from training.features.item_to_item import ease
 from training.features.knowledge import CUSTOMERS
-from training.features.own import FADE_A_BASKET, FADE_SLOWLY
+from training.features.own import FADE, FADE_A_BASKET
 from training.features.past import STEPS
 from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View, build_view
 from training.features.words import TEXT_INPUTS
@@ -97,7 +97,7 @@ def test_the_simple_scores_are_those_of_the_page(replay: Replay) -> None:
             for code in basket:
                 row = replay.items.rows[code]
                 count[row] += 1.0
-                faded[row] += FADE_SLOWLY**ago
+                faded[row] += FADE**ago
         most = max(faded.values())
         z = column(view, "baskets_speak")
         for position, row in enumerate(view.row.tolist()):
@@ -107,7 +107,6 @@ def test_the_simple_scores_are_those_of_the_page(replay: Replay) -> None:
             )
             got = [column(view, name)[position] for name in SIMPLE_INPUTS]
             assert got == pytest.approx(np.log(np.maximum(expected, 1e-6)), abs=1e-4)
-    assert FADE == FADE_SLOWLY
 
 
 def test_customers_speak_by_all_they_ever_bought(replay: Replay) -> None:

@@ -195,6 +195,15 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
         load(other, "v1")
 
 
+def test_a_network_of_other_items_is_refused(tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+    fewer = arrays() | {"item_bias": arrays()["item_bias"][:-1]}
+    np.savez(tmp_path / NETWORK, **fewer)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+
+    with pytest.raises(BundleRefused, match="its network does not go with"):
+        load(tmp_path, "v1")
+
+
 def test_serving_brings_neither_tensorflow_nor_pandas() -> None:
     code = (
         "import sys, training.serving.load, training.serving.basket_scorer, training.features; "
