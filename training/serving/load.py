@@ -41,7 +41,8 @@ def load_scorer(folder: Path) -> Scorer:
     """The scorer of the bundle in a folder; every file is checked against its hash first.
 
     Raises:
-        BundleRefused: It is damaged, or of a model that this version does not know.
+        BundleRefused: It is damaged, of a model that this version does not know, or its files are of another model than
+            its manifest says.
     """
     manifest = verify(folder)
     if manifest.name not in LOADERS:
@@ -51,7 +52,13 @@ def load_scorer(folder: Path) -> Scorer:
         )
     module, function = LOADERS[manifest.name].split(":")
     load: Callable[[Path, str], Scorer] = getattr(importlib.import_module(module), function)
-    return load(folder, manifest.version)
+    scorer = load(folder, manifest.version)
+    if scorer.name != manifest.name:
+        raise BundleRefused(
+            f"The bundle {manifest.version} is of {manifest.name} by its manifest and of {scorer.name} by its files. "
+            "Train it anew, or promote another version."
+        )
+    return scorer
 
 
 def fallback_scorer() -> Scorer:

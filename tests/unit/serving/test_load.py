@@ -1,0 +1,122 @@
+"""Loading by the manifest: files of another model are refused, and the worker's champion serves on."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from stream.models import ModelWatch
+from stream.monitoring import Metrics
+from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
+from tests.unit.serving import test_basket_scorer, test_hybrid_inputs
+from training.registry import BundleRefused, Registry
+from training.serving.baseline_scorers import BaselineScorer
+from training.serving.hybrid_customer import KNOWN
+from training.serving.hybrid_network import NumpyTowers
+from training.serving.hybrid_scorer import SETTINGS, HybridScorer
+from training.serving.load import fallback_scorer, load_scorer
+from training.serving.returns import Returns
+
+
+def _hybrid(name: str) -> HybridScorer:
+    """One that knows two items by their identities."""
+    generator = np.random.default_rng(1)
+    shapes = {"read": (3, 4), "offered": (3, 4), "identity_bias": (3,), "known": (len(KNOWN),)}
+    arrays = {each: generator.normal(size=shape).astype(np.float32) for each, shape in shapes.items()}
+    return HybridScorer(
+        name,
+        "unpublished",
+        encoding=test_hybrid_inputs.encoding(),
+        towers=NumpyTowers(arrays),
+        calibration=None,
+        returns=Returns.usual(),
+    )
+
+
+def _save(files: str, folder: Path) -> None:
+    """What a model saves."""
+    if files == "basket_lstm":
+        test_basket_scorer.scorer().save(folder)
+    elif files == "count_demand":
+        BaselineScorer(files, "unpublished").save(folder)
+    else:
+        _hybrid(files).save(folder)
+
+
+def _published(registry: Registry, folder: Path, manifest: str, files: str) -> str:
+    """The version of a bundle whose manifest says one model and whose files are another's."""
+    made = folder / f"{manifest} of {files}"
+    made.mkdir()
+    _save(files, made)
+    return registry.publish(
+        made, name=manifest, data_from=DATA_FROM, data_until=DATA_UNTIL, metrics={manifest: {}}, created=CLOCK
+    )
+
+
+@pytest.mark.parametrize("name", ["hybrid", "content", "basket_lstm", "count_demand"])
+def test_the_manifest_says_which_scorer_it_is(name: str, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = _published(registry, tmp_path, name, name)
+    scorer = load_scorer(registry.open(version))
+    assert (scorer.name, scorer.version) == (name, version)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "files", "sentence"),
+    [
+        ("basket_lstm", "hybrid", "basket_lstm.json"),
+        ("hybrid", "basket_lstm", "hybrid.json"),
+        ("label_lstm", "hybrid", "item_lstm.json"),
+        ("hybrid", "count_demand", "hybrid.json"),
+        ("hybrid", "content", "is of hybrid by its manifest and of content by its files. Train it anew"),
+        ("collaborative", "hybrid", "is of collaborative by its manifest and of hybrid by its files"),
+        ("hybrid", "towers", "is of hybrid by its manifest and of towers by its files"),
+        ("gp_topfreq", "count_demand", "is of gp_topfreq by its manifest and of count_demand by its files"),
+    ],
+)
+def test_files_of_another_model_are_refused_and_the_champion_serves_on(
+    manifest: str, files: str, sentence: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry, metrics = Registry(str(tmp_path / "registry")), Metrics()
+    champion = _published(registry, tmp_path, "content", "content")
+    registry.promote(champion, at=CLOCK)
+    watch = ModelWatch(registry, load_scorer, fallback_scorer(), metrics, poll_s=1.0)
+    watch.look()
+    wrong = _published(registry, tmp_path, manifest, files)
+    registry.promote(wrong, at=CLOCK)
+
+    with pytest.raises(BundleRefused) as refused:
+        load_scorer(registry.open(wrong))
+    assert sentence in str(refused.value)
+    with caplog.at_level(logging.ERROR):
+        watch.look()
+    assert (watch.scorer.name, watch.scorer.version) == ("content", champion)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Model {wrong} is refused, content {champion} serves on: {refused.value}"
+    ]
+    assert metrics.registry.get_sample_value("nextbasket_models_refused_total") == 1
+
+
+def test_without_a_champion_the_fallback_serves_on(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    registry.promote(_published(registry, tmp_path, "basket_lstm", "hybrid"), at=CLOCK)
+    watch = ModelWatch(registry, load_scorer, fallback_scorer(), Metrics(), poll_s=1.0)
+    watch.look()
+    assert watch.scorer.version == "none"
+
+
+@pytest.mark.parametrize("name", [7, None, ["hybrid"]])
+def test_a_name_that_is_no_text_is_refused(name: object, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    _save("hybrid", made)
+    held = msgspec.json.decode((made / SETTINGS).read_bytes())
+    (made / SETTINGS).write_bytes(msgspec.json.encode(held | {"name": name}))
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.publish(
+        made, name="hybrid", data_from=DATA_FROM, data_until=DATA_UNTIL, metrics={"hybrid": {}}, created=CLOCK
+    )
+    with pytest.raises(BundleRefused, match="cannot be read"):
+        load_scorer(registry.open(version))
