@@ -30,6 +30,11 @@ _HEADERS = {
 }
 """The columns that are read of each file."""
 
+_NOTHING = r"(?i:[+-]?(?:nan|inf|infinity))?"
+"""What a cell holds that holds nothing: no text, or a number that is none or infinite."""
+_OLDEST = 120
+"""Years: nobody is older at the last transaction, and the towers read no such age."""
+
 
 @dataclass(frozen=True)
 class Attributes:
@@ -70,7 +75,8 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
     A negative quantity is a return; it comes under the number of its purchase and later, so it is an invoice of its own
     here (``R`` before the number), or what happens later would be known at the purchase. A price is the rate without
     its sign. Dates are day first unless one tells otherwise. A customer or product that the other two files do not
-    know is kept, without attributes or named by its codes, and a note counts such rows.
+    know is kept, without attributes or named by its codes; a birth date that cannot be is passed over. Notes
+    count both.
 
     Raises:
         UnreadableTable: A file is damaged.
@@ -83,11 +89,14 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
     notes: list[str] = []
     sold = files[TRANSACTIONS]
     people = _keyed(files[CUSTOMERS], ["customer_Id"], folder / CUSTOMERS)
-    born = read_dates(people["DOB"], timezone, name="DOB", undecided="day")
+    dates = read_dates(sold["tran_date"], timezone, name="tran_date", undecided="day")
+    born = read_dates(people["DOB"], timezone, name="DOB", undecided="day").stamps
+    last = dates.stamps.max()
+    impossible = people["DOB"].notna() & ~born.between(last - pd.DateOffset(years=_OLDEST), last)
     customers = pd.DataFrame(
         {
             "customer_id": people["customer_Id"],
-            "birth_date": born.stamps.dt.tz_convert(timezone).dt.tz_localize(None).dt.normalize(),
+            "birth_date": born.mask(impossible).dt.tz_convert(timezone).dt.tz_localize(None).dt.normalize(),
             "gender": people["Gender"],
             "city": people["city_code"],
         }
@@ -107,6 +116,9 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
     unknown = sold["cust_id"].notna() & ~sold["cust_id"].isin(people["customer_Id"])
     if unknown.any():
         notes.append(f"{CUSTOMERS} does not know the customer of {unknown.sum():,} rows: they have no attributes.")
+    if impossible.any():
+        years = f"the {_OLDEST} years before the last transaction"
+        notes.append(f"DOB of {impossible.sum():,} customers is no date in {years}: they have no age.")
     items = pd.DataFrame(
         {
             columns.STOCK_CODE: named["prod_cat_code"] + "-" + named["prod_subcat_code"] + "-" + named["Store_type"],
@@ -115,7 +127,6 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
             "store": named["Store_type"],
         }
     )
-    dates = read_dates(sold["tran_date"], timezone, name="tran_date", undecided="day")
     notes += [dates.note] if dates.note else []
     back = sold["Qty"].str.startswith("-").fillna(False)
     frame = pd.DataFrame(
@@ -143,15 +154,18 @@ def _by_key(rows: pd.DataFrame, key: str) -> dict[str, attributes.Attributes]:
 
 
 def _cells(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
-    """The columns of a file as trimmed text, empty ones and ``NaN`` as missing."""
+    """The columns of a file as trimmed text; missing is what is empty, no number or infinite.
+
+    Whole numbers have no point: tools write 268408 as 268408.0 where another row has none, and keys must meet.
+    """
     raw = whole(path, lambda file: read_csv(file, _needed(names)))
     frame: pd.DataFrame = raw.frame.apply(_present)
     return frame
 
 
 def _present(column: "pd.Series[str]") -> "pd.Series[str]":
-    trimmed = column.str.strip()
-    return trimmed.mask(trimmed.str.lower().isin(["", "nan"]), pd.NA)
+    trimmed = column.str.strip().str.replace(r"^(-?[0-9]+)\.0+$", r"\1", regex=True)
+    return trimmed.mask(trimmed.str.fullmatch(_NOTHING), pd.NA)
 
 
 def _needed(names: tuple[str, ...]) -> Callable[[list[str], str], dict[str, str]]:

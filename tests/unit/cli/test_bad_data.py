@@ -9,6 +9,7 @@ from stream.cli import main
 from stream.exit_codes import ExitCode
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+CASE_STUDY = "transaction_id,cust_id,tran_date,prod_subcat_code,prod_cat_code,Qty,Rate,Tax,total_amt,Store_type"
 SPAN = ["--from", "2011-06-01", "--to", "2011-08-01"]
 
 COMMANDS: dict[str, Callable[[Path], list[str]]] = {
@@ -73,12 +74,25 @@ def test_a_folder_without_a_table(command: str, tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_broken_case_study(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path / "Transactions.csv", [], "transaction_id,cust_id")
-    write(tmp_path / "Customer.csv", [], "customer_Id,DOB,Gender,city_code")
+@pytest.mark.parametrize(
+    ("transactions", "customers", "sentence"),
+    [
+        ("transaction_id,cust_id", "customer_Id,DOB,Gender,city_code", "lacks tran_date"),
+        (CASE_STUDY, "customer_Id,DOB,Gender,city_code", "holds no rows below its column names"),
+        (CASE_STUDY, "", "Customer.csv is empty"),
+        (CASE_STUDY, "customer_Id,DOB,Gender,city_code\n7,,M,4\n7.0,,F,4", "customer_Id 7 is there twice"),
+        (CASE_STUDY, "customer_Id,DOB,Gender,city_code\ninf,,M,4", "line 2 lacks customer_Id"),
+        (CASE_STUDY, 'customer_Id,DOB,Gender,city_code\n"7,,M,4', "Customer.csv cannot be read as a table"),
+    ],
+)
+def test_a_broken_case_study(
+    command: str, transactions: str, customers: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "Transactions.csv", [], transactions)
+    write(tmp_path / "Customer.csv", [], customers)
     write(tmp_path / "prod_cat_info.csv", [], "prod_cat_code,prod_cat,prod_sub_cat_code,prod_subcat")
 
-    assert "lacks tran_date" in said(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
+    assert sentence in said(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])

@@ -9,7 +9,7 @@ from state.settings import Settings
 from training.data.case_study import recognised
 from training.data.cleaning import clean
 from training.data.datasets import Table, load
-from training.data.errors import BrokenReference, DataError, MissingColumns, NoTable, UnreadableTable
+from training.data.errors import BrokenReference, DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
 from training.data.invoices import invoices
 
 CUSTOMERS = ["customer_Id,DOB,Gender,city_code", "1,02-01-1970,M,4", "2,31-12-1991,,", "3,,F,8"]
@@ -118,6 +118,7 @@ def test_a_row_without_its_codes_is_left_out(tmp_path: Path) -> None:
         ([*CUSTOMERS, ",02-01-1970,M,4"], PRODUCTS, "Customer.csv: line 5 lacks customer_Id."),
         ([*CUSTOMERS, "NaN,02-01-1970,M,4"], PRODUCTS, "Customer.csv: line 5 lacks customer_Id."),
         ([*CUSTOMERS, "1,03-01-1970,M,4"], PRODUCTS, "Customer.csv: customer_Id 1 is there twice"),
+        ([*CUSTOMERS, "1.0,03-01-1970,M,4"], PRODUCTS, "Customer.csv: customer_Id 1 is there twice"),
         (CUSTOMERS, [*PRODUCTS, "1,,,Kids"], "prod_cat_info.csv: line 4 lacks prod_cat_code or prod_sub_cat_code."),
         (CUSTOMERS, [*PRODUCTS, "1,Clothing,4,Kids"], "prod_cat_code and prod_sub_cat_code 1, 4 is there twice"),
     ],
@@ -127,7 +128,8 @@ def test_keys_are_there_and_once(tmp_path: Path, customers: list[str], products:
 
 
 def test_the_same_row_twice_is_no_fault(tmp_path: Path) -> None:
-    attributes = load(write(tmp_path, SALES, [*CUSTOMERS, CUSTOMERS[1]], [*PRODUCTS, PRODUCTS[1]])).attributes
+    customers = [*CUSTOMERS, CUSTOMERS[1], "1.0,02-01-1970,M,4"]
+    attributes = load(write(tmp_path, SALES, customers, [*PRODUCTS, PRODUCTS[1]])).attributes
 
     assert attributes is not None
     assert len(attributes.customers) == 3
@@ -141,6 +143,79 @@ def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
     assert column(table, "stock_code")[4] is None
     assert table.attributes is not None
     assert table.attributes.of_customers()["4"] == {}
+
+
+def test_a_key_is_one_with_a_point_or_without(tmp_path: Path) -> None:
+    """As a tool writes a column of whole numbers in which one is missing."""
+    pointed = ["1.0,02-01-1970,M,4.0", "2,31-12-1991,,"]
+    sales = [*SALES, "102.0,2.0,21-03-2014,4.0,3.0,1.0,99.0,1,1,MBR"]
+    table = load(write(tmp_path, sales, [CUSTOMERS[0], *pointed], [PRODUCTS[0], "1,Clothing,4.0,Mens", *PRODUCTS[2:]]))
+
+    assert table.notes == ("Dates of tran_date are read day first: 20-02-2014 tells.",)
+    assert column(table, "stock_code") == ["1-4-e-Shop", "1-4-e-Shop", "3-4-Flagship store", "3-4-MBR"]
+    assert column(table, "invoice_no")[3] == "102"
+    assert column(table, "customer_id") == ["1", "1", "2", "2"]
+    assert table.attributes is not None
+    assert table.attributes.of_customers()["1"]["city"] == "4"
+
+
+def test_what_is_infinite_is_missing(tmp_path: Path) -> None:
+    sales = [
+        *SALES,
+        "102,1,21-03-2014,4,1,inf,5,1,1,MBR",
+        "103,1,21-03-2014,4,1,-inf,5,1,1,MBR",
+        "104,1,21-03-2014,4,1,1,Infinity,1,1,MBR",
+        "105,1,21-03-2014,4,1,1,1e400,1,1,MBR",
+        "106,inf,21-03-2014,4,1,1,5,1,1,MBR",
+    ]
+    table = load(write(tmp_path, sales, [*CUSTOMERS, "4,inf,inf,-INF"]))
+
+    steps = {step.name: step.rows_in - step.rows_out for step in clean(table, Settings()).ledger.steps}
+    assert (steps["no_number"], steps["anonymous"]) == (4, 1)
+    assert table.attributes is not None
+    assert table.attributes.of_customers()["4"] == {}
+
+
+def test_a_birth_date_that_cannot_be_is_passed_over_and_counted(tmp_path: Path) -> None:
+    born = ["", "31-02-1980", "04-03-2014", "01-01-1890", "0", "never", "03-03-2014", "05-05-1900"]
+    customers = [CUSTOMERS[0], *(f"{number},{date},M,4" for number, date in enumerate(born, 1))]
+    table = load(write(tmp_path, customers=customers))
+
+    assert table.attributes is not None
+    known = table.attributes.of_customers()
+    assert {number: said["birth_date"] for number, said in known.items() if "birth_date" in said} == {
+        "7": "2014-03-03",
+        "8": "1900-05-05",
+    }
+    assert table.notes[0] == (
+        "DOB of 5 customers is no date in the 120 years before the last transaction: they have no age."
+    )
+
+
+def test_customers_and_products_may_be_unknown_altogether(tmp_path: Path) -> None:
+    table = load(write(tmp_path, SALES, CUSTOMERS[:1], PRODUCTS[:1]))
+
+    assert table.notes[:2] == (
+        "prod_cat_info.csv does not know the product of 3 rows: they are named by their codes.",
+        "Customer.csv does not know the customer of 3 rows: they have no attributes.",
+    )
+    assert table.attributes is not None
+    assert table.attributes.of_customers() == {}
+
+
+@pytest.mark.parametrize(
+    ("lost", "kind", "sentence"),
+    [
+        ({"sales": SALES[:1]}, NothingLeft, "holds no rows below its column names"),
+        ({"sales": []}, MissingColumns, "Transactions.csv is empty; it should begin with a line of column names."),
+        ({"customers": []}, MissingColumns, "Customer.csv is empty; it should begin with a line of column names."),
+        ({"products": []}, MissingColumns, "prod_cat_info.csv is empty; it should begin with a line of column names."),
+    ],
+)
+def test_a_file_without_content_is_said(
+    lost: dict[str, list[str]], kind: type[DataError], sentence: str, tmp_path: Path
+) -> None:
+    assert sentence in said(write(tmp_path, **lost), kind)
 
 
 def test_a_file_that_lost_a_column_is_said(tmp_path: Path) -> None:
