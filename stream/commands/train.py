@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +27,9 @@ def train(
     until: Annotated[
         str | None, typer.Option(help="Use what is dated before this date; everything unless given.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of the model.")] = "basket_lstm",
+    model: Annotated[
+        str, typer.Option(help="Name of the model, options behind colons (hybrid:representation=relu:width=32).")
+    ] = "basket_lstm",
     every: Annotated[str | None, typer.Option(help="Train again and again, this long apart: 90s, 30m, 6h, 1d.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="NEXTBASKET_SEED unless given.")] = None,
     epochs: Annotated[
@@ -47,12 +49,16 @@ def train(
     promoted. A training that is broken off (Ctrl-C) is kept in NEXTBASKET_CACHE after every epoch, and the same command
     goes on from there.
 
+    Options of a model stand behind its name, as for evaluate: --model hybrid:loss=balanced_wmrb:representation=relu.
+    One that it does not have ends in a list of those it has.
+
     Example: nextbasket train --data online_retail.xlsx --until 2011-11-09
     """
     from state.settings import load_settings
     from stream.logs import configure_logging
     from training.evaluation.split import moment
-    from training.models import make_model, options_of
+    from training.evaluation.variants import keywords, make, parse_one
+    from training.models import options_of
     from training.trainer import Plan
 
     settings = load_settings()
@@ -60,16 +66,18 @@ def train(
     if pause is not None or "log_level" in settings.model_fields_set:  # people read what is printed, not a log
         configure_logging(settings)
     before = None if until is None else moment(until, settings.timezone)
-    asked: dict[str, Any] = {"epochs": epochs, "tensorboard": tensorboard}
-    taken = options_of(make_model(model))  # a wrong name ends here, not after the data was read
-    for option, value in asked.items():
+    asked = parse_one(model)
+    taken = options_of(make(asked))  # a wrong name or option ends here, not after the data was read
+    options = keywords(asked)
+    for option, value in (("epochs", epochs), ("tensorboard", tensorboard)):
         if value is not None and option not in taken:
-            raise Failure(f"The model {model} has no {option}; leave --{option} out.", ExitCode.USAGE)
-    options = {option: value for option, value in asked.items() if value is not None}
+            raise Failure(f"The model {asked.model} has no {option}; leave --{option} out.", ExitCode.USAGE)
+        if value is not None:
+            options.setdefault(option, value)
     if "keep" in taken:
-        options["keep"] = settings.cache / "training"
+        options.setdefault("keep", settings.cache / "training")
     plan = Plan(
-        model=model,
+        model=asked.model,
         options=options,
         seed=settings.seed if seed is None else seed,
         window=settings.window,

@@ -1,12 +1,17 @@
 """What is compared: models, and variants of them, written as ``basket_lstm`` and ``basket_lstm:without=text``."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_type_hints
+
+import msgspec
 
 from training.errors import UnknownModel
 from training.models import check_name, installed, make_model, options_of
 from training.models.model import Model
 
 Value = int | float | str
+
+_WORDS: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+"""What an option of a type may be."""
 
 
 class Variant(NamedTuple):
@@ -28,7 +33,7 @@ def parse(text: str) -> list[Variant]:
     Raises:
         UnknownModel: There is no model of that name, or an option has no value.
     """
-    found = [_variant(part.strip()) for part in text.split(",") if part.strip()]
+    found = [parse_one(part.strip()) for part in text.split(",") if part.strip()]
     return list(dict.fromkeys(found)) or [Variant(name) for name in installed()]
 
 
@@ -40,24 +45,41 @@ def make(variant: Variant, *, epochs: int | None = None) -> Model:
         epochs: Passes over the data, for models that make any and are not told by an option of their own.
 
     Raises:
-        UnknownModel: There is no such model, or it does not take such an option.
+        UnknownModel: There is no such model, or it does not take such an option or value.
     """
-    plain = make_model(variant.model)
+    return make_model(variant.model, **keywords(variant, epochs=epochs))
+
+
+def keywords(variant: Variant, *, epochs: int | None = None) -> dict[str, Any]:
+    """The options of a variant as ``make_model`` takes them, each of the type that its model says; see ``make``."""
     if not variant.options and epochs is None:
-        return plain
-    taken = options_of(plain)
-    options: dict[str, Value] = dict(variant.options)
-    for option in options:
+        return {}
+    plain = make_model(variant.model)
+    taken, types = options_of(plain), get_type_hints(type(plain).__init__)
+    options: dict[str, Any] = {}
+    for option, value in variant.options:
         if option not in taken:
             raise UnknownModel(
                 f"{variant.model} has no option {option!r}. Options: {', '.join(taken) or 'it has none'}."
             )
+        kind = types[option]
+        try:
+            options[option] = msgspec.convert(str(value), kind, strict=False, dec_hook=lambda known, text: known(text))
+        except msgspec.ValidationError:
+            raise UnknownModel(
+                f"{option} of {variant.model} is {_WORDS.get(kind, 'of another kind')}, not {value!r}."
+            ) from None
     if epochs is not None and "epochs" in taken:
         options.setdefault("epochs", epochs)
-    return make_model(variant.model, **options)
+    return options
 
 
-def _variant(text: str) -> Variant:
+def parse_one(text: str) -> Variant:
+    """One variant, from ``b:option=value:other=value``.
+
+    Raises:
+        UnknownModel: There is no model of that name, or an option has no value.
+    """
     name, *parts = text.split(":")
     model = name.strip().lower().replace("-", "_")
     check_name(model)

@@ -110,9 +110,10 @@ class Hybrid:
         ):
             if value not in known:
                 raise UnknownModel(f"There is no {option} {value!r}; there are {', '.join(known)}.")
-        if width < 1 or negatives < 0 or not 0.0 <= dropout < 1.0 or max_examples < 2:
+        if min(width, epochs, window) < 1 or negatives < 0 or not 0.0 <= dropout < 1.0 or max_examples < 2:
             raise UnknownModel(
-                "width is at least 1, negatives at least 0, dropout from 0 to below 1, max_examples at least 2."
+                "width, epochs and window are at least 1, negatives at least 0, dropout from 0 to below 1, "
+                "max_examples at least 2."
             )
         self.name = name
         self._identities, self._features = mode != "content", mode != "collaborative"

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stream.cli import main
@@ -56,12 +57,28 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
     assert "has no version '2001-01-01'" in capsys.readouterr().err
 
 
+def test_options_of_a_model_reach_it(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is published has vectors of three numbers, and no features."""
+    options = "HYBRID:width=3:epochs=1:mode=collaborative"
+    assert main(["train", "--data", str(table), "--model", options, "--no-refit"]) in (ExitCode.OK, ExitCode.NEGATIVE)
+    assert "Published" in capsys.readouterr().out
+    (network,) = (tmp_path / "registry").rglob("network.npz")
+    with np.load(network) as arrays:
+        assert arrays["offered"].shape[1] == 3
+        assert "feature_bias" not in arrays.files
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (["--model", "crystal_ball"], ExitCode.USAGE, "There is no model 'crystal_ball'"),
         (["--model", "count_demand", "--epochs", "3"], ExitCode.USAGE, "has no epochs"),
         (["--model", "count_demand", "--tensorboard", "runs"], ExitCode.USAGE, "has no tensorboard"),
+        (["--model", "ease:colour=red"], ExitCode.USAGE, "ease has no option 'colour'. Options: window, calibrate."),
+        (["--model", "ease:window"], ExitCode.USAGE, "it looks like ease:option=value"),
+        (["--model", "ease:window=wide"], ExitCode.USAGE, "window of ease is a whole number, not 'wide'."),
+        (["--model", "ease,count_demand"], ExitCode.USAGE, "There is no model 'ease,count_demand'"),
+        (["--model", "hybrid:loss=crossed"], ExitCode.USAGE, "There is no loss 'crossed'; there are wmrb"),
         (["--model", "count_demand", "--every", "often"], ExitCode.USAGE, "'often' is no duration"),
         (["--model", "count_demand", "--until", "then"], ExitCode.USAGE, "'then' is no date"),
         (["--model", "count_demand", "--until", "2001-01-01"], ExitCode.DATA, "Nothing was bought before"),

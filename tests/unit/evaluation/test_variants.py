@@ -1,9 +1,11 @@
 """Models and options, as they are written on the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from training.errors import UnknownModel
-from training.evaluation.variants import Variant, make, parse
+from training.evaluation.variants import Variant, keywords, make, parse, parse_one
 from training.models import installed
 
 
@@ -39,3 +41,43 @@ def test_an_option_that_the_model_does_not_take_is_named() -> None:
 
 def test_epochs_are_for_models_that_make_any() -> None:
     assert vars(make(Variant("ease"), epochs=3)) == vars(make(Variant("ease")))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("TIFU-KNN:group_decay=1:neighbours=20", {"group_decay": 1.0, "neighbours": 20}),
+        ("ease:calibrate=false", {"calibrate": False}),
+        ("text_lstm:encoder=3:cache=aside", {"encoder": "3", "cache": Path("aside")}),
+        ("ease", {}),
+    ],
+)
+def test_options_are_of_the_type_that_the_model_says(text: str, kept: dict[str, object]) -> None:
+    found = keywords(parse_one(text))
+    assert found == kept
+    assert [type(value) for value in found.values()] == [type(value) for value in kept.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("ease:window=wide", "window of ease is a whole number, not 'wide'."),
+        ("ease:window=2.5", "window of ease is a whole number, not 2.5."),
+        ("up_cf:locality=near", "locality of up_cf is a number, not 'near'."),
+        ("ease:calibrate=maybe", "calibrate of ease is true or false, not 'maybe'."),
+    ],
+)
+def test_a_value_of_another_type_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(UnknownModel, match=sentence):
+        make(parse_one(text))
+
+
+@pytest.mark.parametrize("text", ["", "ease,count_demand", "eas"])
+def test_one_model_is_one(text: str) -> None:
+    with pytest.raises(UnknownModel, match="There is no model"):
+        parse_one(text)
+
+
+def test_an_option_of_its_own_comes_before_the_epochs_of_all() -> None:
+    assert keywords(parse_one("label_lstm:epochs=2"), epochs=3) == {"epochs": 2}
+    assert keywords(parse_one("label_lstm"), epochs=3) == {"epochs": 3}

@@ -238,7 +238,7 @@ def test_a_bundle_of_another_shape_is_refused(fitted: dict[str, FittedHybrid], t
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "x"}, {"representation": "x"}, {"loss": "x"}, {"width": 0}, {"negatives": -1}]
+    "options", [{"mode": "x"}, {"representation": "x"}, {"loss": "x"}, {"width": 0}, {"epochs": 0}, {"negatives": -1}]
 )
 def test_a_choice_that_is_none_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(UnknownModel):
