@@ -5,6 +5,7 @@ import pandas as pd
 
 from state.dates import DAY
 from training.data import columns
+from training.data.clusters import CLUSTERS, elbow
 from training.eda import charts
 from training.eda.sales import MOMENT, ORDER, REVENUE, Sales
 from training.eda.wording import clipped, count, money, number, share
@@ -138,6 +139,28 @@ def describe_segments(table: pd.DataFrame) -> str:
     )
 
 
+def clusters(sales: Sales, table: pd.DataFrame) -> list[float]:
+    """The share of the variance left within 1, 2, … K-means clusters; see ``training.data.clusters``.
+
+    Args:
+        sales: For the variety of each customer, the number of distinct items.
+        table: What ``rfm`` gave.
+    """
+    bought = sales.lines.groupby(columns.CUSTOMER_ID)[columns.STOCK_CODE].nunique()
+    numbers = table[["recency", "frequency", REVENUE]].assign(variety=bought)
+    return elbow(np.log1p(numbers.to_numpy(dtype="float64")).astype(np.float32))
+
+
+def describe_clusters(left: list[float]) -> str:
+    """What the shares left show; ``left`` has more of them than the model has clusters."""
+    return (
+        f"Within 2 K-means clusters of customers by recency, frequency, revenue and variety (distinct items) "
+        f"{share(left[1], 1)} of the variance is left, within the {CLUSTERS} that the hybrid model tells apart "
+        f"{share(left[CLUSTERS - 1], 1)}, within {len(left)} {share(left[-1], 1)}: after the bend of the line more of "
+        "them say little."
+    )
+
+
 def describe_matrix(table: pd.DataFrame) -> str:
     """What customers by scores show."""
     top = table[(table["r"] == SCORES) & (table["f"] == SCORES)]
@@ -201,6 +224,23 @@ def segments_section(sales: Sales) -> Section:
         ),
         size=HALF,
     )
+    figures = [
+        Figure("segments", bar, "Bar chart: customers by segment.", describe_segments(found)),
+        Figure("recency-and-frequency", grid, "Matrix: customers by their scores.", describe_matrix(table)),
+    ]
+    left = clusters(sales, table)
+    if len(left) > CLUSTERS:
+        mark = (float(CLUSTERS), left[CLUSTERS - 1], f"{CLUSTERS} in the hybrid model")
+        about = ("clusters", "variance left within them")
+        line = draw(
+            "The elbow of customers' clusters",
+            lambda figure: charts.curve(
+                figure, np.arange(1.0, len(left) + 1), np.asarray(left), about=about, mark=mark, dots=True
+            ),
+            size=HALF,
+        )
+        text = "Line: the share of the variance that is left within each number of clusters."
+        figures.append(Figure("clusters", line, text, describe_clusters(left)))
     rows = [
         [
             str(name),
@@ -219,8 +259,7 @@ def segments_section(sales: Sales) -> Section:
         "Customers are scored from 1 to 5 by quintiles of recency, frequency (baskets) and revenue; equal values have "
         "equal scores. Segments follow from recency and frequency, as of the last day of the table.",
         [
-            Figure("segments", bar, "Bar chart: customers by segment.", describe_segments(found)),
-            Figure("recency-and-frequency", grid, "Matrix: customers by their scores.", describe_matrix(table)),
+            *figures,
             Table(
                 "Segments; days, baskets and the last column, revenue per customer, are medians",
                 headings,

@@ -9,7 +9,7 @@ from tests.unit.eda.shops import MUG, SHOP, TEA, line, sold, table
 from training.data.errors import NoTable
 from training.eda import explore
 from training.eda.baskets import returning_section
-from training.eda.customers import countries_section
+from training.eda.customers import countries_section, segments_section
 from training.eda.report import SALES_SECTIONS
 from training.eda.returns import returns_section
 from training.eda.times import times_section
@@ -122,6 +122,12 @@ def test_without_countries() -> None:
 def test_one_country() -> None:
     (figure,) = Page("", "", [countries_section(sold(ONE))]).figures()
     assert figure.sentence == "All sales are in France."
+
+
+def test_the_elbow_is_drawn_of_more_customers_than_there_are_clusters() -> None:
+    rows = [line(str(n), f"2024-01-{n:02d}T10:00", str(n), MUG, n) for n in range(1, 8)]
+    assert _names(segments_section(sold(*rows))) == ["segments", "recency-and-frequency", "clusters"]
+    assert _names(segments_section(sold(*rows[:6]))) == ["segments", "recency-and-frequency"]
 
 
 def test_without_descriptions() -> None:

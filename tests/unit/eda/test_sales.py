@@ -18,7 +18,9 @@ from training.eda.baskets import (
 )
 from training.eda.customers import (
     by_country,
+    clusters,
     describe_abroad,
+    describe_clusters,
     describe_countries,
     describe_matrix,
     describe_segments,
@@ -234,6 +236,20 @@ def test_segments(shop: Sales) -> None:
     assert describe_segments(found) == "The segment “best” has 33% of customers and brings 53% of revenue."
     assert describe_matrix(table) == (
         "The highest scores by both recency and frequency have 1 of 3 customers (33%), the lowest by both 1 (33%)."
+    )
+
+
+def test_clusters(shop: Sales) -> None:
+    """A and C bought on the last day: of the three, B is one cluster of two, and each is one of three."""
+    left = clusters(shop, rfm(shop))
+    assert len(left) == 3
+    assert left[0] == 1.0
+    assert 0.0 < left[1] < 1.0
+    assert left[2] == pytest.approx(0.0, abs=1e-6)
+    assert describe_clusters([1.0, 0.5, 0.4, 0.3, 0.26, 0.21, 0.2]) == (
+        "Within 2 K-means clusters of customers by recency, frequency, revenue and variety (distinct items) 50% of the "
+        "variance is left, within the 6 that the hybrid model tells apart 21%, within 7 20%: after the bend of the "
+        "line more of them say little."
     )
 
 
