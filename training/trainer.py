@@ -45,6 +45,10 @@ EMISSION = "emission "
 LEAST_CASES = 10
 """Fewer predictions tell nothing about a model."""
 
+MOST_CASES = 10_000
+"""Of more predictions evenly spaced ones are judged: the gate decides by no finer difference, and its time and memory
+do not grow with the shop."""
+
 Metrics = dict[str, dict[str, float]]
 
 
@@ -117,7 +121,7 @@ def train(
         RegistryError: The registry cannot be used.
     """
     log = before(invoices, until)
-    judged, n_cases = judged_span(log, until, plan.judge_days)
+    judged, _ = judged_span(log, until, plan.judge_days)
     names = [name for name in plan.baselines if name != plan.model]
     candidate = _fit(plan, log, judged.start, stage)
     telling = stage("fitting baselines")
@@ -128,7 +132,7 @@ def train(
     scorers = {plan.model: candidate.scorer, **{name: fitted.scorer for name, fitted in rivals.items()}}
     if champion is not None:
         scorers[CHAMPION] = champion
-    by_moment = _judge(log, scorers, judged, plan.window, stage)
+    by_moment, n_cases = _judge(log, scorers, judged, plan.window, stage)
     decision = decide_at_both(plan.model, by_moment, names)
     metrics = _joined(by_moment)
     bundles = _Publisher(registry, log, metrics, clock, ledger)
@@ -197,10 +201,20 @@ def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) 
 
 def _judge(
     log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int, stage: Stage
-) -> dict[When, Metrics]:
-    # No metric looks deeper, and rankings of everybody who came back in a month are what judging keeps in memory.
-    runs = run(log, scorers, judged, moment="both", window=window, depth=CALIBRATION_DEPTH, progress=stage("judging"))
-    return {when: means({name: measure(result, name) for name in scorers}) for when, result in runs.items()}
+) -> tuple[dict[When, Metrics], int]:
+    """Metrics of every scorer by moment, and the number of invoices they are of."""
+    runs = run(
+        log,
+        scorers,
+        judged,
+        moment="both",
+        window=window,
+        depth=CALIBRATION_DEPTH,  # no metric looks deeper, and rankings are what judging keeps in memory
+        most=MOST_CASES,
+        progress=stage("judging"),
+    )
+    metrics = {when: means({name: measure(result, name) for name in scorers}) for when, result in runs.items()}
+    return metrics, len(runs["visit"].cases)
 
 
 def decide_at_both(model: str, by_moment: Mapping[When, Metrics], baselines: Sequence[str]) -> Decision:

@@ -139,6 +139,7 @@ def run(
     depth: int = DEPTH,
     first: bool = False,
     refit: bool = False,
+    most: int | None = None,
     progress: Progress = quiet,
 ) -> dict[When, Run]:
     """Let every scorer rank before every invoice of a span.
@@ -154,6 +155,7 @@ def run(
         first: Whether customers' first purchase invoices are predicted too, at the visit: see ``walk``.
         refit: Whether scorers that can (``Refits``) are fitted anew to what was known when each day (UTC) began, at the
             emission too. They are left as the last day made them. Without it all stay as they were fitted.
+        most: Of more invoices than this only evenly spaced ones are predicted, so many at most; all join what is known.
         progress: Told after every invoice.
 
     Returns:
@@ -162,6 +164,8 @@ def run(
     found, known, catalogue = cases(invoices, judged, first=first, with_known=task == "discover")
     if task == "discover":
         found = {position: case for position, case in found.items() if case.new}
+    if most is not None and len(found) > most:
+        found = {position: found[position] for position in list(found)[:: -(-len(found) // most)]}
     moments: tuple[When, ...] = ("visit", "emission") if moment == "both" else (moment,)
     runs = {when: Run(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
     returning = sum(case.earlier > 0 for case in found.values())  # before a first invoice there is no emission

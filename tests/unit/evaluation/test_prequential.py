@@ -169,6 +169,17 @@ def test_discover_leaves_known_items_out_and_fills_up() -> None:
     assert all(len(ranking.probabilities) == len(ranking.stock_codes) for ranking in result.rankings["spy"])
 
 
+def test_of_too_many_evenly_spaced_ones_are_predicted_and_all_join_what_is_known() -> None:
+    spy, every = Spy(), run(LOG, {"spy": Spy()}, JUDGED, moment="both")
+    fewer = run(LOG, {"spy": spy}, JUDGED, moment="both", most=2)
+    assert [case.invoice_no for case in fewer["visit"].cases] == ["4", "7"]
+    assert {case.invoice_no for case in fewer["emission"].cases} == {"4", "7"}
+    # Bob's last invoice is ranked as ever, and after the one of ann that is passed over its item is known.
+    assert fewer["visit"].rankings["spy"] == every["visit"].rankings["spy"][::2]
+    assert ("bob", 62, ["2", "4"], ["a", "b", "d", "e", "f"]) in spy.seen
+    assert run(LOG, {"spy": Spy()}, JUDGED, moment="both", most=3) == every
+
+
 def test_progress_reaches_its_total() -> None:
     told: list[tuple[int, int]] = []
     run(LOG, {"spy": Spy()}, JUDGED, moment="both", progress=lambda done, total, note="": told.append((done, total)))

@@ -60,6 +60,16 @@ def test_both_moments_are_in_the_metrics(log: list[Invoice], tmp_path: Path) -> 
     assert "At the emission:" in outcome.decision.reason
 
 
+def test_a_large_shop_is_judged_by_evenly_spaced_invoices(
+    log: list[Invoice], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_them = judged_span(log, end(log), BEST.judge_days)[1]
+    monkeypatch.setattr("training.trainer.MOST_CASES", 20)
+    outcome = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert 20 < all_of_them <= 40
+    assert outcome.invoices == -(-all_of_them // 2)
+
+
 def test_the_same_seed_and_data_end_in_the_same_metrics(log: list[Invoice], tmp_path: Path) -> None:
     one = train(log, Registry(str(tmp_path / "one")), load_scorer, BEST, until=end(log), clock=CLOCK)
     two = train(log, Registry(str(tmp_path / "two")), load_scorer, BEST, until=end(log), clock=CLOCK)
