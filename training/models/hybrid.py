@@ -6,7 +6,6 @@ vector under an id: it is there after the first purchase, needs no training anew
 """
 
 import logging
-import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -20,6 +19,7 @@ from state.invoice import Invoice
 from training.data.walk import is_purchase
 from training.errors import TooLittleData, UnknownModel
 from training.models.baselines import fit_calibrations
+from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
 from training.models.text_encoders import descriptions_before, fit_offline
 from training.models.two_tower.encoding import fit_encoding
@@ -33,9 +33,6 @@ from training.serving.hybrid_scorer import HybridScorer
 from training.serving.returns import Returns, gaps
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS = "weights.weights.h5"
-"""The weights as Keras writes them."""
 
 MODES = ("hybrid", "content", "collaborative")
 
@@ -60,10 +57,7 @@ class FittedHybrid:
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
         self.scorer.save(folder)
-        with warnings.catch_warnings():
-            # TensorFlow's variables know numpy 1's way of being copied only; the copy is right all the same.
-            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
-            self.towers.save_weights(folder / WEIGHTS)
+        save_weights(self.towers, folder)
 
 
 class Hybrid:

@@ -25,6 +25,7 @@ from training.features.item_table import ItemTable
 from training.registry import read_vocabulary
 from training.serving.baseline_formulas import Bought, Floats, purchases
 from training.serving.baseline_vocabulary import Ints, Vocabulary
+from training.serving.saved import read_arrays
 
 MAX_CUSTOMERS = 20_000
 MAX_ENTRIES = 4_000_000
@@ -325,15 +326,15 @@ class Crowd:
         Raises:
             OSError, KeyError, ValueError, zipfile.BadZipFile, BundleRefused: It is missing or damaged.
         """
-        with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-            return cls(
-                msgspec.json.decode(arrays["method"].tobytes(), type=Method),
-                read_vocabulary(folder),
-                arrays["keys"].astype(np.uint64, copy=False),
-                arrays["starts"].astype(np.int64, copy=False),
-                arrays["places"].astype(np.int32, copy=False),
-                arrays["values"].astype(np.float32, copy=False),
-            )
+        arrays = read_arrays(folder / ARRAYS)
+        return cls(
+            msgspec.json.decode(arrays["method"].tobytes(), type=Method),
+            read_vocabulary(folder),
+            arrays["keys"].astype(np.uint64, copy=False),
+            arrays["starts"].astype(np.int64, copy=False),
+            arrays["places"].astype(np.int32, copy=False),
+            arrays["values"].astype(np.float32, copy=False),
+        )
 
 
 def customer_key(customer_id: str) -> int:

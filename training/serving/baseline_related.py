@@ -11,6 +11,7 @@ from training.features.item_table import ItemTable
 from training.registry import read_vocabulary
 from training.serving.baseline_formulas import Bought, Floats
 from training.serving.baseline_vocabulary import Ints, Vocabulary
+from training.serving.saved import read_arrays
 
 ARRAYS = "ease.npz"
 
@@ -78,5 +79,5 @@ class Related:
         Raises:
             OSError, KeyError, ValueError, zipfile.BadZipFile, BundleRefused: It is missing or damaged.
         """
-        with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-            return cls(read_vocabulary(folder), arrays["weights"].astype(np.float32, copy=False))
+        weights = read_arrays(folder / ARRAYS)["weights"]
+        return cls(read_vocabulary(folder), weights.astype(np.float32, copy=False))

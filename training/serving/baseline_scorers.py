@@ -1,6 +1,5 @@
 """The simple models as they answer in the stream: a formula, a calibration, chances of a return. Numpy only."""
 
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from state.history import CustomerHistory
 from training.features.item_table import ItemTable
-from training.registry import BundleRefused, write_vocabulary
+from training.registry import write_vocabulary
 from training.serving.baseline_formulas import (
     FORMULAS,
     OWN_ONLY,
@@ -26,6 +25,7 @@ from training.serving.baseline_neighbours import Crowd
 from training.serving.baseline_related import Related
 from training.serving.baseline_vocabulary import Ints
 from training.serving.returns import Returns
+from training.serving.saved import read_arrays, refusing
 from training.serving.scorer import Candidate, Prediction
 
 _TIE = 1e-9
@@ -188,14 +188,11 @@ def load(folder: Path, version: str) -> BaselineScorer:
     Raises:
         BundleRefused: A file is missing, damaged, or holds something else.
     """
-    try:
+    with refusing(folder):
         saved = msgspec.json.decode((folder / BASELINE).read_bytes(), type=_Saved)
-        with np.load(folder / CURVES, allow_pickle=False) as arrays:
-            returns = Returns(arrays["curves"].astype(np.float64))
+        returns = Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64))
         learnt = LEARNT[saved.name](folder) if saved.name in LEARNT else None
         return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, learnt=learnt)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-        raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
 
 
 def _code(row: int, bought: Bought, items: ItemTable) -> str:

@@ -1,9 +1,7 @@
 """The hybrid model as it answers in the stream: two towers in numpy, a calibration, chances of a return."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,12 +10,13 @@ from numpy.typing import NDArray
 from state.history import CustomerHistory
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder, load_text
-from training.registry import BundleRefused, read_vocabulary, write_vocabulary
+from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer, Calibration
 from training.serving.hybrid_customer import Customer, Floats, Ints, customer
 from training.serving.hybrid_inputs import CHANGING, NUMBERS, Encoding, ItemInputs, Scales, Vocabulary
 from training.serving.hybrid_network import NumpyTowers
 from training.serving.returns import Returns
+from training.serving.saved import read_arrays, refusing
 from training.serving.scorer import Candidate, Prediction
 
 SETTINGS = "hybrid.json"
@@ -177,26 +176,24 @@ def load(folder: Path, version: str) -> HybridScorer:
     Raises:
         BundleRefused: A file is missing, damaged, or holds something else.
     """
-    try:
+    with refusing(folder):
         saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Saved)
         text: TextEncoder = load_text(folder)
         encoding = Encoding(
             read_vocabulary(folder),
             saved.customer_tags,
             saved.item_tags,
-            Scales(**_arrays(folder / SCALES)),
+            Scales(**read_arrays(folder / SCALES)),
             text,
         )
         return HybridScorer(
             saved.name,
             version,
             encoding=encoding,
-            towers=NumpyTowers(_arrays(folder / NETWORK)),
+            towers=NumpyTowers(read_arrays(folder / NETWORK)),
             calibration=saved.calibration,
-            returns=Returns(_arrays(folder / CURVES)["curves"].astype(np.float64)),
+            returns=Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
         )
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-        raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
 
 
 def _best(scores: Floats, k: int) -> tuple[Ints, NDArray[np.float64]]:
@@ -211,9 +208,3 @@ def _best(scores: Floats, k: int) -> tuple[Ints, NDArray[np.float64]]:
 
 def _purchases(each: Customer) -> int:
     return round(float(np.expm1(each.rfmv[1])))
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file; opened here, since numpy leaves a damaged one open."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

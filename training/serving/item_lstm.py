@@ -5,10 +5,9 @@ from; what they do with them is the same. A history does not keep the order of t
 they arrive in ends in the same history), so in service the items of a basket are read in order of their stock codes.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 from state.history import CustomerHistory, baskets
 from training.features.item_table import ItemTable
 from training.features.text import TEXTS, TextEncoder, load_text
-from training.registry import BundleRefused, read_vocabulary, write_vocabulary
+from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer, Calibration
 from training.serving.item_lstm_network import Floats, Ints, NumpyItemNetwork
 from training.serving.returns import Returns
+from training.serving.saved import read_arrays, refusing
 from training.serving.scorer import Candidate, Prediction
 
 SETTINGS = "item_lstm.json"
@@ -229,22 +229,14 @@ def load(folder: Path, version: str) -> ItemLstmScorer:
     Raises:
         BundleRefused: A file is missing, damaged, or holds something else.
     """
-    try:
+    with refusing(folder):
         saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Saved)
         return ItemLstmScorer(
             saved.name,
             version,
             codes=read_vocabulary(folder),
-            network=NumpyItemNetwork(_arrays(folder / NETWORK)),
+            network=NumpyItemNetwork(read_arrays(folder / NETWORK)),
             calibration=saved.calibration,
-            returns=Returns(_arrays(folder / CURVES)["curves"].astype(np.float64)),
+            returns=Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
             text=load_text(folder) if (folder / TEXTS).exists() else None,
         )
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-        raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file; opened here, since numpy leaves a damaged one open."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

@@ -18,7 +18,8 @@ from training.data.walk import Replay
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.models import MODELS, make_model
-from training.models.hybrid import WEIGHTS, FittedHybrid, Hybrid
+from training.models.hybrid import FittedHybrid, Hybrid
+from training.models.keras_weights import WEIGHTS
 from training.models.two_tower.examples import batches, collect
 from training.models.two_tower.fitting import Assembler, Schedule, scores
 from training.registry import BundleRefused

@@ -16,9 +16,9 @@ from training.errors import TextEncoderUnavailable, TooLittleData
 from training.models import make_model
 from training.models.frequent_lstm import FrequentLstm
 from training.models.item_lstm import FittedItemLstm, ItemLstm
-from training.models.item_lstm.model import WEIGHTS
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import NO_TARGET, Bought, most_bought, sequences, windows
+from training.models.keras_weights import WEIGHTS
 from training.models.label_lstm import LabelLstm
 from training.models.text_lstm import TextLstm
 from training.registry import BundleRefused

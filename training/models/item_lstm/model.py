@@ -1,7 +1,6 @@
 """An item LSTM as a model: a vocabulary, vectors of its items, a network fitted on windows, a calibration, a bundle."""
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,15 +17,13 @@ from training.models.baselines import fit_calibrations
 from training.models.item_lstm.fitting import Schedule, fit_network
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import most_bought, sequences, windows
+from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
 from training.serving.item_lstm import STEPS, ItemLstmScorer
 from training.serving.item_lstm_network import Floats, NumpyItemNetwork
 from training.serving.returns import Returns, gaps
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS = "weights.weights.h5"
-"""The weights as Keras writes them."""
 
 WIDTH = 64
 """Length of a learnt vector of an item."""
@@ -51,10 +48,7 @@ class FittedItemLstm:
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
         self.scorer.save(folder)
-        with warnings.catch_warnings():
-            # TensorFlow's variables know numpy 1's way of being copied only; the copy is right all the same.
-            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
-            self.network.save_weights(folder / WEIGHTS)
+        save_weights(self.network, folder)
 
 
 class ItemLstm:
