@@ -214,7 +214,7 @@ class Encoding:
         return numbers
 
     def scores(self, rfmv: Floats) -> Ints:
-        """RFMV scores from 0 to 4, int64 ``[n, 4]``: in which fifth of the training's customers each number lies."""
+        """RFMV scores from 0 to 4, int64 ``[n, 4]``: in which fifth of the training's moments each number lies."""
         found = [np.searchsorted(limits, column) for limits, column in zip(self.scales.scores, rfmv.T, strict=True)]
         scores: Ints = np.stack(found, axis=1).astype(np.int64)
         return scores

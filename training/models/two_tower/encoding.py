@@ -24,6 +24,9 @@ MOST_KEYS = 16
 def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) -> Encoding:
     """The encoding of everything in some examples.
 
+    Scales, scores and clusters of RFMV are fitted over moments, not over customers: a customer counts as often as there
+    was a purchase, which is what the towers meet in training, and recency is that of a visit or an emission.
+
     Args:
         codes: Stock codes that have an identity.
         examples: Moments before the end of the training part.
