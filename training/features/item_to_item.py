@@ -2,7 +2,7 @@
 
 EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data"): with G = XᵀWX over baskets × items (binary)
 and P = (G + λI)⁻¹, the weight of item i for item j is B[i, j] = −P[i, j] / P[j, j], and 0 on the diagonal. Of these the
-strongest neighbours of each item can be kept, so that what is served grows with the catalogue and not with its square.
+weights farthest from 0 can be kept, so that what is served grows with the catalogue and not with its square.
 """
 
 from collections.abc import Sequence
@@ -60,14 +60,16 @@ def ease(gram: Float, ridge: float) -> Float:
 
 
 def strongest(weights: Float, keep: int) -> Neighbours:
-    """The ``keep`` largest positive weights of each row, in no particular order."""
-    n_items = len(weights)
-    keep = min(keep, n_items)
+    """The ``keep`` weights of each row that are farthest from 0, in no particular order.
+
+    Those below 0 say which items stand in for each other: who has the one does not need the other.
+    """
+    rows, width = weights.shape
+    keep = min(keep, width)
     if keep == 0:
-        return Neighbours(np.zeros((n_items, 0), np.int32), np.zeros((n_items, 0), np.float32))
-    index = np.argpartition(weights, n_items - keep, axis=1)[:, n_items - keep :].astype(np.int32)
-    kept = np.maximum(np.take_along_axis(weights, index, axis=1), np.float32(0.0))
-    return Neighbours(index, kept)
+        return Neighbours(np.zeros((rows, 0), np.int32), np.zeros((rows, 0), np.float32))
+    index = np.argpartition(np.abs(weights), width - keep, axis=1)[:, width - keep :].astype(np.int32)
+    return Neighbours(index, np.take_along_axis(weights, index, axis=1))
 
 
 def invert(matrix: Float) -> Float:

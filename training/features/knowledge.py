@@ -17,21 +17,25 @@ CUSTOMERS = "customers"
 SPEAKING = (BASKETS, RECENT, CUSTOMERS)
 """Ways in which items speak for others; what each is, ``lessons`` says."""
 
+HABITS = ("rebuy_ever", "rebuy_lately", "size", "quantity", "baskets")
+"""How an item is bought. Log of the share of later baskets in which those who had it bought it again, ever and lately;
+and of those who bought it lately the mean logs of the basket's size, of the units, and of the baskets the customer had
+before (each log(1 + …))."""
+
 
 class Knowledge:
-    """Item-to-item weights over a vocabulary of stock codes, one set of neighbours a way of speaking, and rebuying.
+    """Item-to-item weights over a vocabulary of stock codes, one set of neighbours a way of speaking, and habits.
 
     The position in ``codes`` is an item's *place*. A place outside the vocabulary is ``len(codes)``, so that dense
-    scores of ``len(codes) + 1`` places can be read for any item. ``rebuy`` float32 ``[places + 1, 2]``: log of the
-    share of later baskets in which those who had the item bought it again, ever and lately; the last row is what is
-    usual. ``text`` turns descriptions into vectors.
+    scores of ``len(codes) + 1`` places can be read for any item. ``habits`` float32 ``[places + 1, HABITS]``: how each
+    item is bought; the last row is what is usual. ``text`` turns descriptions into vectors.
     """
 
     def __init__(
         self,
         codes: Sequence[str],
         neighbours: Mapping[str, Neighbours],
-        rebuy: NDArray[np.float32],
+        habits: NDArray[np.float32],
         text: TextEncoder,
     ) -> None:
         """Take what was learnt over.
@@ -40,7 +44,7 @@ class Knowledge:
             ValueError: The parts do not fit together, or hold no finite numbers.
         """
         self.codes = list(codes)
-        self.rebuy = rebuy
+        self.habits = habits
         self.text = text
         self.neighbours = {name: neighbours[name] for name in SPEAKING if name in neighbours}
         self._place = {code: place for place, code in enumerate(self.codes)}
@@ -51,8 +55,8 @@ class Knowledge:
         size = len(self.codes)
         if self.neighbours.keys() != set(SPEAKING):
             raise ValueError(f"Of the neighbours {', '.join(SPEAKING)} some are missing.")
-        if self.rebuy.shape != (size + 1, 2) or not np.isfinite(self.rebuy).all():
-            raise ValueError(f"The rates of rebuying do not go with {size} stock codes.")
+        if self.habits.shape != (size + 1, len(HABITS)) or not np.isfinite(self.habits).all():
+            raise ValueError(f"The habits do not go with {size} stock codes.")
         for neighbour, weight in self.neighbours.values():
             fits = neighbour.ndim == 2 and neighbour.shape == weight.shape and len(neighbour) == size
             if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():

@@ -13,18 +13,31 @@ from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
 from training.features.own import OWN_INPUTS, OwnItems, most, own_inputs, own_items
 from training.features.past import STEPS, Floats, Ints, Past, flatten
-from training.features.person import Norms, basket_inputs, norms, person_inputs
+from training.features.person import PERSON_INPUTS, Norms, basket_inputs, norms, person_inputs
 from training.features.shop import SHOP_INPUTS, Shop, shop_inputs
 from training.features.words import TEXT_INPUTS, said_in_words
 
-REBUY_INPUTS = ("rebuy_ever", "rebuy_lately")
-"""Inputs from the rates of rebuying."""
+HABIT_INPUTS = (
+    "rebuy_ever",
+    "rebuy_lately",
+    "buyers_size_over_own",
+    "buyers_quantity_over_own",
+    "buyers_baskets_over_own",
+    "buyers_size_apart",
+    "buyers_quantity_apart",
+    "buyers_baskets_apart",
+)
+"""Inputs from how an item is bought: how often again, and how far those who buy it lately are from this customer, with
+the sign and without: wholesalers and small shops do not buy the same things."""
 SIMPLE_INPUTS = ("log_count_demand", "log_ease_count_demand")
 """Inputs from the two best simple scores (docs/evaluation.md): a base that the network need not find anew."""
-CANDIDATE_INPUTS = (*OWN_INPUTS, *REBUY_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SIMPLE_INPUTS, *SHOP_INPUTS)
+CANDIDATE_INPUTS = (*OWN_INPUTS, *HABIT_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SIMPLE_INPUTS, *SHOP_INPUTS)
 """Columns of ``View.candidate``."""
 STEP_INPUTS = ("in_basket", "basket_speaks", "log_quantity_over_norm", "log_price_now_over_then", "text_like_basket")
 """Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
+
+_OWN = [PERSON_INPUTS.index(name) for name in ("log_mean_size", "log_quantity", "log_baskets")]
+"""What a customer has where ``HABITS`` has what is usual for an item."""
 
 
 class View(NamedTuple):
@@ -87,10 +100,11 @@ def build_view(
     place[~known] = -1
     log_price = shop.log_price[found.row]
     words = said_in_words(past, own, found.customer, found.row, knowledge.bind(items).vectors)
+    person = person_inputs(past, own, norm, now)
     candidate = np.concatenate(
         [
             own_inputs(own, place, norm, past, log_price, found.customer, found.row, shop.size, now),
-            knowledge.rebuy[found.place],
+            _habits(knowledge.habits[found.place], person[found.customer]),
             found.related,
             words.candidate,
             _simple(own, place, found, shop, len(past.n_baskets)),
@@ -104,7 +118,7 @@ def build_view(
         row=found.row,
         known=known,
         candidate=candidate,
-        person=person_inputs(past, own, norm, now),
+        person=person,
         steps=_steps(past, own, norm, place, found.steps, words.steps, log_price),
         baskets=basket_inputs(past, own, now),
         length=np.minimum(past.n_baskets, STEPS),
@@ -115,6 +129,12 @@ def build_view(
             [knowledge.bind(items).place_of_row, np.full(len(past.unknown), len(knowledge.codes))]
         )[own.row],
     )
+
+
+def _habits(habits: Floats, person: Floats) -> Floats:
+    """``HABIT_INPUTS`` of each candidate, float32 ``[candidates, inputs]``, of its habits and its customer's inputs."""
+    over = habits[:, 2:] - person[:, _OWN]
+    return np.concatenate([habits[:, :2], over, np.abs(over)], axis=1)
 
 
 def _simple(own: OwnItems, place: Ints, found: Found, shop: Shop, customers: int) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from state.dates import DAY
-from state.invoice import Invoice
+from state.invoice import THOUSAND, Invoice
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
 from training.features.knowledge import BASKETS, CUSTOMERS, RECENT, Knowledge
 from training.features.text import TextEncoder, trimmed
@@ -34,7 +34,9 @@ TEXT_GROWTH = 1.25
 """The text encoder is fitted anew once there are so many times as many descriptions."""
 
 REBUY_PRIOR = 20.0
-REBUY_HALF_LIFE_DAYS = 60.0
+BUYERS_PRIOR = 1.0
+LATELY_HALF_LIFE_DAYS = 60.0
+"""What counts as lately for an item's habits."""
 
 Ints = NDArray[np.int32]
 
@@ -49,10 +51,12 @@ class Lessons:
         self.date: int | None = None
         self._item_of: dict[str, int] = {}
         self._owned: dict[str, Ints] = {}
+        self._times: dict[str, int] = {}
         self._dates: list[int] = []
         self._baskets: list[Ints] = []
         self._in_baskets = np.zeros(64)
         self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (ever, lately as of the reference)
+        self._buyers = np.zeros((64, 4))  # item × (baskets, sums of the logs of size, units and baskets before), lately
         self._reference = 0
         self._texts: set[str] = set()
         self._text: TextEncoder | None = None
@@ -75,7 +79,7 @@ class Lessons:
         frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
         chosen = np.asarray(frequent[:MAX_ITEMS], np.int64)
         codes = [names[item] for item in chosen]
-        return Knowledge(codes, self._speak(chosen, date), self._rates(chosen, date), self._read_texts(date))
+        return Knowledge(codes, self._speak(chosen, date), self._habits(chosen, date), self._read_texts(date))
 
     def _read_texts(self, date: int) -> TextEncoder:
         """The encoder of the descriptions seen so far: fitted anew once they have grown by a half."""
@@ -87,17 +91,29 @@ class Lessons:
         customer = invoice.customer_id
         if customer is None:
             return
-        codes = {line.stock_code: None for line in invoice.lines if line.quantity > 0}
-        if not codes:
+        units: dict[str, float] = {}
+        for line in invoice.lines:
+            if line.quantity > 0:
+                units[line.stock_code] = units.get(line.stock_code, 0.0) + line.quantity / THOUSAND
+        if not units:
             return
         self._texts.update(text for line in invoice.lines if (text := trimmed(line.description)))
-        basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in codes], np.int32)
-        basket.sort()
+        basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in units], np.int32)
         self._grow()
+        lately = self._lately(invoice.date)
+        times = self._times.get(customer, 0)
+        self._times[customer] = times + 1
+        said = np.ones((len(basket), 4))
+        said[:, 1], said[:, 2], said[:, 3] = len(basket), list(units.values()), times
+        said[:, 1:] = np.log1p(said[:, 1:])
+        self._buyers[basket] += lately * said
+        basket.sort()
         self._in_baskets[basket] += 1.0
         before = self._owned.get(customer)
         if before is not None:
-            self._count(basket, before, invoice.date)
+            weight = np.asarray([1.0, lately])
+            self._rebuys[before, 0] += weight
+            self._rebuys[np.intersect1d(basket, before, assume_unique=True), 1] += weight
         self._dates.append(invoice.date)
         self._baskets.append(basket[:MAX_BASKET])
         if len(self._dates) > 2 * MAX_BASKETS:
@@ -108,25 +124,33 @@ class Lessons:
         while len(self._in_baskets) < len(self._item_of):
             self._in_baskets = np.concatenate([self._in_baskets, np.zeros_like(self._in_baskets)])
             self._rebuys = np.concatenate([self._rebuys, np.zeros_like(self._rebuys)])
+            self._buyers = np.concatenate([self._buyers, np.zeros_like(self._buyers)])
 
-    def _count(self, basket: Ints, before: Ints, date: int) -> None:
-        """One more chance for each item the customer had, and what became of it."""
-        halvings = (date - self._reference) / (DAY * REBUY_HALF_LIFE_DAYS)
+    def _lately(self, date: int) -> float:
+        """What a basket of this date counts in sums of what was lately, as of their reference date."""
+        halvings = (date - self._reference) / (DAY * LATELY_HALF_LIFE_DAYS)
         if abs(halvings) > 500.0:  # long before a float64 overflows
-            self._rebuys[:, :, 1] *= np.exp2(-np.clip(halvings, -1000.0, 1000.0))
+            faded = np.exp2(-np.clip(halvings, -1000.0, 1000.0))
+            self._rebuys[:, :, 1] *= faded
+            self._buyers *= faded
             self._reference, halvings = date, 0.0
-        weight = np.asarray([1.0, np.exp2(halvings)])
-        self._rebuys[before, 0] += weight
-        self._rebuys[np.intersect1d(basket, before, assume_unique=True), 1] += weight
+        return float(np.exp2(halvings))
 
-    def _rates(self, chosen: NDArray[np.int64], date: int) -> Float:
-        """``Knowledge.rebuy``; a rate is shrunk to the usual one as if that had been seen ``REBUY_PRIOR`` times."""
+    def _habits(self, chosen: NDArray[np.int64], date: int) -> Float:
+        """``Knowledge.habits``, each shrunk to the usual one: as if that had been seen ``REBUY_PRIOR`` times (of
+        chances to rebuy) or ``BUYERS_PRIOR`` times (of baskets)."""
+        faded = np.exp2(np.clip((self._reference - date) / (DAY * LATELY_HALF_LIFE_DAYS), -1000.0, 0.0))
         counted = np.concatenate([self._rebuys[chosen], np.zeros((1, 2, 2))])
-        counted[:, :, 1] *= np.exp2(np.clip((self._reference - date) / (DAY * REBUY_HALF_LIFE_DAYS), -1000.0, 0.0))
+        counted[:, :, 1] *= faded
         chances, times = counted[:, 0], counted[:, 1]
         usual = (times.sum(axis=0) + 1.0) / (chances.sum(axis=0) + REBUY_PRIOR)
-        rates: Float = np.log((times + REBUY_PRIOR * usual) / (chances + REBUY_PRIOR)).astype(np.float32)
-        return rates
+        rates = np.log((times + REBUY_PRIOR * usual) / (chances + REBUY_PRIOR))
+        summed = np.concatenate([self._buyers[chosen], np.zeros((1, 4))]) * faded
+        total = summed.sum(axis=0)
+        mean = total[1:] / max(total[0], 1e-9)
+        buyers = (summed[:, 1:] + BUYERS_PRIOR * mean) / (summed[:, :1] + BUYERS_PRIOR)
+        habits: Float = np.concatenate([rates, buyers], axis=1).astype(np.float32)
+        return habits
 
     def _speak(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
         place = np.full(max(len(self._item_of), 1), -1, np.int64)

@@ -211,18 +211,23 @@ class TreesScorer:
         """Put a scorer together; at a moment before ``until`` it knows only what was known then, as in training."""
         self._booster = booster
         self._staleness = staleness
-        self._until = until
+        self._now = until
         self._limits = limits
         self._bias, self._slope = calibration
         self._returns = returns
         self._by_demand = BaselineScorer("count_demand", self.version, returns=returns)
+
+    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Take what everybody's baskets taught before ``until``; see ``PrequentialScorer.refit``."""
+        self._staleness.follow(invoices, until)
+        self._now = until
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
         return [self._predict(history, items, now, k) for history in histories]
 
     def _predict(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
-        view = build_view([history], items, now, self._staleness.at(min(now, self._until)), self._limits)
+        view = build_view([history], items, now, self._staleness.at(min(now, self._now)), self._limits)
         rest = self._by_demand.predict([history], items, now, k)[0]
         if not view.length[0]:
             return rest

@@ -178,7 +178,7 @@ class BasketScorer:
         inputs = _inputs()
         (folder / SETTINGS).write_bytes(msgspec.json.encode(_Settings(self.calibration, self.limits._asdict(), inputs)))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-        arrays: dict[str, NDArray[np.generic]] = {"rebuy": self.knowledge.rebuy}
+        arrays: dict[str, NDArray[np.generic]] = {"habits": self.knowledge.habits}
         for name, neighbours in self.knowledge.neighbours.items():
             arrays[f"{name}_neighbour"], arrays[f"{name}_weight"] = neighbours
         self.knowledge.text.save(folder)
@@ -223,7 +223,7 @@ def load(folder: Path, version: str) -> BasketScorer:
             for name in SPEAKING
         }
         knowledge = Knowledge(
-            read_vocabulary(folder), neighbours, learnt["rebuy"].astype(np.float32), load_text(folder)
+            read_vocabulary(folder), neighbours, learnt["habits"].astype(np.float32), load_text(folder)
         )
         if settings.inputs != _inputs():
             raise ValueError("its network was trained on other inputs than this version computes")

@@ -28,14 +28,14 @@ def test_the_blockwise_inverse_is_the_inverse() -> None:
     np.testing.assert_allclose(invert(matrix), np.linalg.inv(matrix.astype(np.float64)), atol=1e-5)
 
 
-def test_strongest_keeps_the_largest_weights_above_0() -> None:
+def test_strongest_keeps_the_weights_farthest_from_0() -> None:
     weights = np.asarray([[0.0, 0.3, -0.2, 0.1], [0.2, 0.0, -0.5, -0.1]], np.float32)
 
     kept = strongest(weights, 2)
 
-    assert [{int(n): float(w) for n, w in zip(*row, strict=True) if w > 0} for row in zip(*kept, strict=True)] == [
-        {1: np.float32(0.3), 3: np.float32(0.1)},
-        {0: np.float32(0.2)},
+    assert [{int(n): float(w) for n, w in zip(*row, strict=True)} for row in zip(*kept, strict=True)] == [
+        {1: np.float32(0.3), 2: np.float32(-0.2)},
+        {0: np.float32(0.2), 2: np.float32(-0.5)},
     ]
 
 

@@ -24,7 +24,7 @@ def test_what_comes_later_changes_nothing() -> None:
         other = past.neighbours[name]
         np.testing.assert_array_equal(one.neighbour, other.neighbour)
         np.testing.assert_array_equal(one.weight, other.weight)
-    np.testing.assert_array_equal(whole.rebuy, past.rebuy)
+    np.testing.assert_array_equal(whole.habits, past.habits)
 
 
 def test_items_that_go_together_speak_for_each_other() -> None:
@@ -47,12 +47,27 @@ def test_rates_of_rebuying_by_hand() -> None:
     log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
     log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
     knowledge = learn(log, START + 9 * DAY)
-    rate = dict(zip(knowledge.codes, np.exp(knowledge.rebuy[:-1, 0]), strict=True))
+    rate = dict(zip(knowledge.codes, np.exp(knowledge.habits[:-1, 0]), strict=True))
     usual = (3 + 1) / (6 + 20)
 
     assert rate["a"] == pytest.approx((3 + 20 * usual) / 23)
     assert rate["b"] == pytest.approx((0 + 20 * usual) / 23)
-    assert np.exp(knowledge.rebuy[-1, 0]) == pytest.approx(usual)
+    assert np.exp(knowledge.habits[-1, 0]) == pytest.approx(usual)
+
+
+def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
+    def bought(number: int, customer: str, **units: int) -> Invoice:
+        lines = tuple(Line(code, count * THOUSAND, 1.0) for code, count in units.items())
+        return Invoice(str(number), customer, START, lines)
+
+    log = [bought(n, f"c{n}", a=3, b=1) for n in range(3)] + [bought(9, "c0", a=7)]
+    knowledge = learn(log, START + 1)
+    habits = dict(zip(knowledge.codes, knowledge.habits[:-1, 2:], strict=True))
+    times, sums = 7.0, np.log1p([2, 3, 0]) * 3 + np.log1p([1, 7, 1]) + np.log1p([2, 1, 0]) * 3
+    usual = sums / times
+
+    np.testing.assert_allclose(habits["b"], (np.log1p([2, 1, 0]) * 3 + usual) / 4, rtol=1e-4)
+    np.testing.assert_allclose(knowledge.habits[-1, 2:], usual, rtol=1e-4)
 
 
 def test_nothing_is_known_before_the_first_invoice() -> None:
@@ -74,20 +89,20 @@ def test_a_table_that_grows_is_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("neighbour", "weight", "rebuy"),
+    ("neighbour", "weight", "habits"),
     [
-        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 2))),  # no such place
-        (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 2))),
-        (np.asarray([[1], [0]]), np.ones((2, 2)), np.zeros((3, 2))),
-        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((2, 2))),
-        (np.asarray([[1], [0]]), np.ones((2, 1)), np.full((3, 2), np.inf)),
+        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 5))),  # no such place
+        (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 5))),
+        (np.asarray([[1], [0]]), np.ones((2, 2)), np.zeros((3, 5))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((2, 5))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.full((3, 5), np.inf)),
     ],
 )
-def test_what_does_not_fit_is_refused(neighbour: np.ndarray, weight: np.ndarray, rebuy: np.ndarray) -> None:
+def test_what_does_not_fit_is_refused(neighbour: np.ndarray, weight: np.ndarray, habits: np.ndarray) -> None:
     with pytest.raises(ValueError, match="do not go with 2 stock codes"):
         Knowledge(
             ["a", "b"],
             dict.fromkeys(SPEAKING, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))),
-            rebuy.astype(np.float32),
+            habits.astype(np.float32),
             TermVectors.of_nothing(),
         )

@@ -1,8 +1,9 @@
-"""Words and simple scores: every number against a slow reference, written from what the page says of it."""
+"""Words, habits and simple scores: every number against a slow reference, written from what the page says of it."""
 
 import numpy as np
 import pytest
 
+from state.invoice import THOUSAND
 from state.items import HALF_LIVES
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
@@ -11,9 +12,9 @@ from training.features.item_to_item import ease
 from training.features.knowledge import CUSTOMERS
 from training.features.own import FADE, FADE_A_BASKET
 from training.features.past import STEPS
-from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View, build_view
+from training.features.view import CANDIDATE_INPUTS, HABIT_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View, build_view
 from training.features.words import TEXT_INPUTS
-from training.models.lessons import BASKETS_RIDGE, learn
+from training.models.lessons import BASKETS_RIDGE, NEIGHBOURS, learn
 
 LOG = shop_log(240)
 NOW = LOG[-1].date
@@ -120,7 +121,8 @@ def test_customers_speak_by_all_they_ever_bought(replay: Replay) -> None:
     rows = np.zeros((len(bought), len(codes)), np.float32)
     for number, items in enumerate(bought.values()):
         rows[number, [place[code] for code in items if code in place]] = 1.0
-    weights = np.maximum(ease(rows.T @ rows, BASKETS_RIDGE), 0.0)
+    weights = ease(rows.T @ rows, BASKETS_RIDGE)
+    assert len(codes) <= NEIGHBOURS  # or some weights would be cut off
     assert CUSTOMERS in KNOWLEDGE.neighbours
 
     customer = untouched(replay)[0]
@@ -131,3 +133,20 @@ def test_customers_speak_by_all_they_ever_bought(replay: Replay) -> None:
     got = view.candidate[:, CANDIDATE_INPUTS.index(RELATED_INPUTS[2])]
     inside = view.place < len(codes)
     assert got[inside] == pytest.approx(expected[view.place[inside]], abs=1e-5)
+
+
+def test_an_items_buyers_are_compared_with_the_customer(replay: Replay) -> None:
+    for customer in untouched(replay):
+        view = build_view([replay.histories[customer]], replay.items, NOW, KNOWLEDGE)
+        invoices = replay.histories[customer].invoices
+        lines = [line for invoice in invoices for line in invoice.lines]
+        own = [
+            np.log1p(len(lines) / len(invoices)),
+            np.mean([np.log1p(line.quantity / THOUSAND) for line in lines]),
+            np.log1p(len(invoices)),
+        ]
+        for position, place in enumerate(view.place):
+            habits = KNOWLEDGE.habits[place]
+            over = habits[2:] - own
+            got = [column(view, name)[position] for name in HABIT_INPUTS]
+            assert got == pytest.approx([*habits[:2], *over, *np.abs(over)], abs=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from state.dates import DAY
 from state.history import CustomerHistory
 from state.items import HALF_LIVES
 from tests.unit.features.shop import ITEMS, shop_log
@@ -100,6 +101,24 @@ def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) 
         np.testing.assert_array_equal(array, again.network.arrays[name])
     assert fitted.scorer.calibration == again.calibration
     assert fitted.scorer.knowledge.codes == again.knowledge.codes
+
+
+def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> None:
+    scorer = fitted.scorer
+    today = UNTIL + 20 * DAY
+    scorer.refit(LOG, today)
+    try:
+        for days, known in ((0, 0), (6, 0), (7, 7), (15, 14), (20, 14), (90, 14)):
+            now = scorer.knowledge_at(UNTIL + days * DAY)
+            then = learn([invoice for invoice in LOG if invoice.date < UNTIL + known * DAY], UNTIL + known * DAY)
+            assert now.codes == then.codes
+            np.testing.assert_array_equal(now.habits, then.habits)
+            for name, neighbours in then.neighbours.items():
+                np.testing.assert_array_equal(now.neighbours[name].weight, neighbours.weight)
+        assert not np.array_equal(scorer.knowledge_at(today).habits, scorer.knowledge.habits)
+    finally:
+        scorer.refit(LOG, UNTIL)
+    assert scorer.knowledge_at(today) is scorer.knowledge
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def _settings(change: Callable[[dict[str, dict[str, object]]], object]) -> Calla
 
 
 def _pickled(folder: Path) -> None:
-    np.savez(folder / KNOWLEDGE, rebuy=np.asarray([object()]))
+    np.savez(folder / KNOWLEDGE, habits=np.asarray([object()]))
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {

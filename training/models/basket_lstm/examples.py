@@ -21,8 +21,10 @@ logger = logging.getLogger(__name__)
 
 Half = NDArray[np.float16]
 
-REFIT_DAYS = 30
+REFIT_DAYS = 7
 """Item-to-item weights are fitted anew this often, so that training sees them as stale as service does."""
+_FITTED_KEPT = 60
+EMISSION_DAYS = 30
 
 
 class Sampling(NamedTuple):
@@ -76,22 +78,31 @@ def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
 class Staleness:
     """Knowledge as it stood at each moment: fitted when asked for, at dates ``REFIT_DAYS`` apart.
 
-    Training so sees item-to-item weights as old as service does.
+    Training so sees item-to-item weights as old as a service does whose trainer runs that often.
     """
 
     def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Nothing dated from ``until`` on is learnt from before ``follow`` says so."""
         self._invoices = invoices
-        self._until = until
+        self._origin = self._until = until
         self._lessons = Lessons(invoices)
         self._fitted: dict[int, Knowledge] = {}
 
+    def follow(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Learn from what is dated before ``until`` too, of the same log or one that goes on from it."""
+        self._until = max(until, self._origin)
+        if invoices is not self._invoices:
+            self._invoices, self._lessons = invoices, Lessons(invoices)
+
     def at(self, now: int) -> Knowledge:
         """The newest knowledge fitted at or before ``now``."""
-        periods = max(0, -(-(self._until - now) // (REFIT_DAYS * DAY)))
-        date = self._until - periods * REFIT_DAYS * DAY
+        period = REFIT_DAYS * DAY
+        date = self._origin + (min(now, self._until) - self._origin) // period * period
         if date not in self._fitted:
             if self._lessons.date is not None and date < self._lessons.date:
                 self._lessons = Lessons(self._invoices)
+            if len(self._fitted) == _FITTED_KEPT:
+                del self._fitted[min(self._fitted)]
             self._fitted[date] = self._lessons.until(date)
             logger.debug("learnt item-to-item weights", extra={"until": date})
         return self._fitted[date]
@@ -102,11 +113,11 @@ def views(
 ) -> Iterator[Seen]:
     """Every moment, visits and emissions, with targets in a span.
 
-    Emissions long before the span are passed over: each ``REFIT_DAYS`` before it would cost a fit of its own for a few
-    examples. Where the span begins with the log there are none.
+    Emissions ``EMISSION_DAYS`` before the span and earlier are passed over: each week before it would cost a fit of its
+    own for a few examples. Where the span begins with the log there are none.
     """
     for moment in walk(invoices, moment="both", start=start, end=end, window=window):
-        if moment.now < start - REFIT_DAYS * DAY:
+        if moment.now < start - EMISSION_DAYS * DAY:
             continue
         view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), limits)
         rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]

@@ -74,10 +74,19 @@ class PrequentialScorer(BasketScorer):
         super().__init__(version, **fitted)
         self._until = until
         self._staleness = staleness
+        self._now = until
+
+    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Take what everybody's baskets taught before ``until``, as far as a trainer that runs every ``REFIT_DAYS``
+        would have; the network stays as it is. See ``training.evaluation.prequential.Refits``."""
+        self._staleness.follow(invoices, until)
+        self._now = max(until, self._until)
 
     def knowledge_at(self, now: int) -> Knowledge:
         """The knowledge fitted at or before ``now``, as in training."""
-        return self.knowledge if now >= self._until else self._staleness.at(now)
+        if now >= self._until and self._now == self._until:
+            return self.knowledge
+        return self._staleness.at(min(now, self._now))
 
 
 class FittedBasketLstm:
