@@ -137,8 +137,10 @@ class Lessons:
         return float(np.exp2(halvings))
 
     def _habits(self, chosen: NDArray[np.int64], date: int) -> Float:
-        """``Knowledge.habits``, each shrunk to the usual one: as if that had been seen ``REBUY_PRIOR`` times (of
-        chances to rebuy) or ``BUYERS_PRIOR`` times (of baskets)."""
+        """``Knowledge.habits``, each shrunk to the usual one.
+
+        As if that had been seen at ``REBUY_PRIOR`` chances to buy again, or in ``BUYERS_PRIOR`` baskets.
+        """
         faded = np.exp2(np.clip((self._reference - date) / (DAY * LATELY_HALF_LIFE_DAYS), -1000.0, 0.0))
         counted = np.concatenate([self._rebuys[chosen], np.zeros((1, 2, 2))])
         counted[:, :, 1] *= faded

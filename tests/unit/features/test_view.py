@@ -175,7 +175,10 @@ def test_the_item_that_speaks_most_is_named() -> None:
     # a speaks for c with .5, b with .4; b counts twice.
     neighbours = Neighbours(np.asarray([[2], [2], [0]], np.int32), np.asarray([[0.5], [0.4], [0.1]], np.float32))
     knowledge = Knowledge(
-        ["a", "b", "c"], dict.fromkeys(SPEAKING, neighbours), np.zeros((4, len(HABITS)), np.float32), TermVectors.of_nothing()
+        ["a", "b", "c"],
+        dict.fromkeys(SPEAKING, neighbours),
+        np.zeros((4, len(HABITS)), np.float32),
+        TermVectors.of_nothing(),
     )
     asked, own = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from state.dates import DAY
 from state.history import CustomerHistory
+from state.invoice import THOUSAND, Invoice, Line
 from state.items import HALF_LIVES
 from tests.unit.features.shop import ITEMS, shop_log
 from training.data.walk import Replay
@@ -33,6 +34,7 @@ from training.models.basket_lstm.fitting import learning_rate
 from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.model import GROUPS, WEIGHTS, calibrate, left_out
 from training.models.basket_lstm.network import BasketNetwork
+from training.models.basket_lstm.prequential import PRIOR
 from training.models.basket_lstm.stacking import fit_stack
 from training.models.lessons import learn
 from training.serving.basket_scorer import input_sizes, load
@@ -119,6 +121,31 @@ def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> No
     finally:
         scorer.refit(LOG, UNTIL)
     assert scorer.knowledge_at(today) is scorer.knowledge
+
+
+def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: Replay) -> None:
+    """By hand: lists of 20 at the visit and after it, of which nothing but one item of each came."""
+    scorer, other = BasketLstm(epochs=1, whole=False).fit(LOG, until=UNTIL, seed=3).scorer, fitted.scorer
+    assert other.predict([replay.histories["c1"]], replay.items, UNTIL, 30) == other.predict(
+        [replay.histories["c1"]], replay.items, UNTIL, 30
+    )
+    scorer.refit([], UNTIL)
+    last = replay.histories["c1"].invoices[-1].date
+    plain, emitted = (scorer.predict([replay.histories["c1"]], replay.items, now, 30)[0] for now in (UNTIL, last))
+    line = [Line(each.candidates[0].stock_code, THOUSAND, 1.0) for each in (plain, emitted)]
+    came = Invoice("x", "c1", UNTIL, tuple(line))
+    scorer.refit([came], UNTIL + DAY)
+    again, later = (scorer.predict([replay.histories["c1"]], replay.items, now, 30)[0] for now in (UNTIL, last))
+
+    bought = {each.stock_code for each in line}
+    for before, after in ((plain, again), (emitted, later)):
+        promised = before.candidates[:20]
+        hits = sum(each.stock_code in bought for each in promised)
+        rate = (PRIOR + hits) / (PRIOR + sum(each.probability for each in promised))
+        assert rate != pytest.approx(1.0, abs=1e-4)
+        assert [each.stock_code for each in after.candidates] == [each.stock_code for each in before.candidates]
+        expected = [min(rate * each.probability, 1.0) for each in before.candidates]
+        assert [each.probability for each in after.candidates] == pytest.approx(expected)
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:

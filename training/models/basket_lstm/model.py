@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 from state.invoice import Invoice
 from training.errors import TooLittleData, UnknownModel
 from training.features.candidates import RELATED_INPUTS, Limits
-from training.features.knowledge import Knowledge
 from training.features.own import OWN_INPUTS
 from training.features.person import BASKET_INPUTS
 from training.features.shop import DEMAND_INPUTS
@@ -26,6 +25,7 @@ from training.models.basket_lstm.examples import Example, Sampling, Staleness, f
 from training.models.basket_lstm.fitting import ALL_BOUGHT, Schedule, Watch, fit_network, logits
 from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
+from training.models.basket_lstm.prequential import PrequentialScorer
 from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.basket_lstm.stacking import Stack, fit_stack
 from training.models.model import Curves, Progress, quiet
@@ -61,32 +61,6 @@ CALIBRATED_DEPTH = 20
 """Probabilities are fitted to the first items of each ranking: those are what is shown."""
 MAX_EXAMPLES = 60_000
 """About 10 kB each in memory: of a longer log only the newest moments are learnt from."""
-
-
-class PrequentialScorer(BasketScorer):
-    """The scorer as it is judged: at a moment before the end of the data it knows only what was known then.
-
-    An emission that is judged was often made long before the weights were fitted. Item-to-item weights fitted on the
-    very baskets they then read say too much of them, which neither training nor service ever sees.
-    """
-
-    def __init__(self, version: str, *, until: int, staleness: Staleness, **fitted: Any) -> None:
-        super().__init__(version, **fitted)
-        self._until = until
-        self._staleness = staleness
-        self._now = until
-
-    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Take what everybody's baskets taught before ``until``, as far as a trainer that runs every ``REFIT_DAYS``
-        would have; the network stays as it is. See ``training.evaluation.prequential.Refits``."""
-        self._staleness.follow(invoices, until)
-        self._now = max(until, self._until)
-
-    def knowledge_at(self, now: int) -> Knowledge:
-        """The knowledge fitted at or before ``now``, as in training."""
-        if now >= self._until and self._now == self._until:
-            return self.knowledge
-        return self._staleness.at(min(now, self._now))
 
 
 class FittedBasketLstm:
