@@ -33,7 +33,7 @@ NEWEST_STEPS = 3
 
 LEAST_TARGETS = 30
 HELD_SHARE = 0.1
-"""The newest of what there is to learn from stops the boosting and fits the calibration."""
+"""The newest of what there is to learn from tells the number of rounds, and fits the calibration."""
 PATIENCE = 30
 CALIBRATED_DEPTH = 20
 
@@ -61,14 +61,14 @@ class LightGbm:
     seeded = True
 
     def __init__(
-        self, name: str = NAME, *, rounds: int = 300, max_moments: int = 16_000, threads: int = 1, window: int = 100
+        self, name: str = NAME, *, rounds: int = 300, max_moments: int = 60_000, threads: int = 1, window: int = 100
     ) -> None:
         """Choose how much to learn.
 
         Args:
             name: What the model is called.
             rounds: Trees at most; boosting stops where those held out gain no more.
-            max_moments: Learn from the newest moments only, at most so many; each invoice gives two.
+            max_moments: Learn from the newest moments only, at most so many; each invoice gives two, of about 100 kB.
             threads: Of LightGBM.
             window: Number of invoices that a history holds, as in the stream.
 
@@ -99,24 +99,31 @@ class LightGbm:
 
         staleness = Staleness(invoices, until)
         learnt, held = self._collect(invoices, until, staleness, progress)
-        data = lightgbm.Dataset(learnt.inputs, learnt.bought, group=learnt.sizes, free_raw_data=True)
-        booster = lightgbm.train(
-            PARAMETERS | {"seed": seed, "num_threads": self._threads},
-            data,
-            num_boost_round=self._rounds,
-            valid_sets=[lightgbm.Dataset(held.inputs, held.bought, group=held.sizes, reference=data)],
-            callbacks=[
-                lightgbm.early_stopping(PATIENCE, verbose=False),
-                lambda each: progress(1000 + each.iteration, 1000 + self._rounds, "boosting"),
-            ],
-        )
+
+        def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:
+            data = _dataset(parts)
+            callbacks = [lambda each: progress(1000 + each.iteration, 1000 + self._rounds, note)]
+            if judged:
+                callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
+            return lightgbm.train(
+                PARAMETERS | {"seed": seed, "num_threads": self._threads},
+                data,
+                num_boost_round=rounds,
+                valid_sets=[_dataset(judged, reference=data)] if judged else [],
+                callbacks=callbacks,
+            )
+
+        booster = boost(learnt, self._rounds, "boosting", held)
+        calibration = calibrate([np.asarray(booster.predict(part.inputs)) for part in held], held)
+        # The trees that rank have learnt from the newest weeks too, as many rounds as were best without them.
+        booster = boost([*learnt, *held], booster.best_iteration, "boosting with the newest weeks")
         bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
         scorer = TreesScorer(
             booster,
             staleness,
             until,
             self._limits,
-            calibrate(np.asarray(booster.predict(held.inputs)), held),
+            calibration,
             Returns.fit(gaps(bought, until)),
         )
         progress(1000 + self._rounds, 1000 + self._rounds, "calibrated")
@@ -128,8 +135,8 @@ class LightGbm:
         until: int,
         staleness: Staleness,
         progress: Progress,
-    ) -> tuple["Rows", "Rows"]:
-        """What is learnt from, and what is held out."""
+    ) -> tuple[list["Part"], list["Part"]]:
+        """What is learnt from, and what is held out, oldest first."""
         dates = targets(invoices, until)[-max(self._max_moments // 2, 1) :]
         if len(dates) < LEAST_TARGETS:
             raise TooLittleData(
@@ -137,36 +144,40 @@ class LightGbm:
                 f"needed to train {self.name}. Give it a longer history."
             )
         cut = dates[int(len(dates) * (1 - HELD_SHARE))]
-        learnt: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
-        held: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
+        learnt: list[Part] = []
+        held: list[Part] = []
         seen = views(invoices, staleness, dates[0], until, self._window, self._limits)
         for number, (date, view, bought, _) in enumerate(seen):
             progress(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
                 continue
             # All candidates: a sample cannot be corrected for here, and drew known and new items together.
-            (held if date >= cut else learnt).append((flat(view), bought))
+            (held if date >= cut else learnt).append(Part(flat(view), bought))
         if not learnt or not held:
             raise TooLittleData(
                 f"Too few of {len(dates)} invoices hold an item that could have been foreseen to train {self.name}. "
                 "Give it a longer history."
             )
-        return _rows(learnt), _rows(held)
+        return learnt, held
 
 
-class Rows(NamedTuple):
-    """Candidates of many moments: ``inputs`` ``[rows, inputs]``, ``bought`` ``[rows]``, ``sizes`` ``[moments]``."""
+class Part(NamedTuple):
+    """Candidates of one moment: ``inputs`` float32 ``[candidates, inputs]``, ``bought`` bool ``[candidates]``."""
 
     inputs: NDArray[np.float32]
     bought: NDArray[np.bool_]
-    sizes: NDArray[np.int64]
 
 
-def _rows(parts: list[tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> Rows:
-    return Rows(
-        np.concatenate([inputs for inputs, _ in parts]),
-        np.concatenate([bought for _, bought in parts]),
-        np.asarray([len(bought) for _, bought in parts]),
+def _dataset(parts: Sequence[Part], reference: Any = None) -> Any:
+    """The moments as LightGBM reads them, one by one: put together they would lie in memory twice."""
+    import lightgbm
+
+    return lightgbm.Dataset(
+        [part.inputs for part in parts],
+        np.concatenate([part.bought for part in parts]),
+        group=[len(part.bought) for part in parts],
+        reference=reference,
+        free_raw_data=True,
     )
 
 
@@ -178,16 +189,16 @@ def flat(view: View) -> NDArray[np.float32]:
     )
 
 
-def calibrate(scores: NDArray[np.float64], held: Rows) -> tuple[float, float]:
+def calibrate(scores: Sequence[NDArray[np.float64]], held: Sequence[Part]) -> tuple[float, float]:
     """Platt's scaling of scores by what was bought, on the first items of each ranking: bias and slope, above 0.
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
     firsts, came = [], []
-    for start, size in zip(np.cumsum(held.sizes) - held.sizes, held.sizes, strict=True):
-        best = start + np.argsort(-scores[start : start + size], kind="stable")[:CALIBRATED_DEPTH]
-        firsts.append(scores[best])
-        came.append(held.bought[best])
+    for score, part in zip(scores, held, strict=True):
+        best = np.argsort(-score, kind="stable")[:CALIBRATED_DEPTH]
+        firsts.append(score[best])
+        came.append(part.bought[best])
     first = np.concatenate(firsts)
     bias, slope = logistic(np.stack([np.ones_like(first), first], axis=1), np.concatenate(came).astype(np.float64))
     return bias, max(slope, 1e-3)

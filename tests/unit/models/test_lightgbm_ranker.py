@@ -18,7 +18,7 @@ from training.features.candidates import Limits
 from training.features.item_table import ItemTable
 from training.models import installed, lightgbm_ranker, make_model
 from training.models.basket_lstm.examples import Staleness, views
-from training.models.lightgbm_ranker import FittedLightGbm, LightGbm, Rows, calibrate, flat
+from training.models.lightgbm_ranker import FittedLightGbm, LightGbm, Part, calibrate, flat
 
 pytest.importorskip("lightgbm", reason="needs the dev extra")
 
@@ -81,8 +81,8 @@ def test_calibration_gives_the_share_that_came() -> None:
     generator = np.random.default_rng(4)
     scores = generator.normal(size=4_000)
     bought = generator.random(4_000) < 1 / (1 + np.exp(-(scores - 1.0)))
-    held = Rows(np.zeros((4_000, 1), np.float32), bought, np.full(400, 10))
-    assert calibrate(scores, held) == pytest.approx((-1.0, 1.0), abs=0.15)
+    held = [Part(np.zeros((10, 1), np.float32), each) for each in bought.reshape(400, 10)]
+    assert calibrate(list(scores.reshape(400, 10)), held) == pytest.approx((-1.0, 1.0), abs=0.15)
 
 
 def test_it_cannot_be_published(fitted: FittedLightGbm, tmp_path: Path) -> None:
