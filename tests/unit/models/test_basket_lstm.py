@@ -349,12 +349,12 @@ def test_what_the_network_overstates_is_taken_back(fitted: FittedBasketLstm) -> 
     noise = [np.random.default_rng(5).normal(size=len(each)).astype(np.float32) for each in right]
     everything = range(len(CANDIDATE_INPUTS))
 
-    alone = fit_stack(right, examples, everything, 0.5)
+    alone = fit_stack(right, examples, everything)
     assert alone.added == {}
-    assert fit_stack([3 * each for each in right], examples, everything, 0.5).scale == pytest.approx(
+    assert fit_stack([3 * each for each in right], examples, everything).scale == pytest.approx(
         alone.scale / 3, rel=0.05
     )
-    beside = fit_stack(noise, examples, [], 0.5)
+    beside = fit_stack(noise, examples, [])
     assert beside.scale < 0.3
     assert sum(beside.added[CANDIDATE_INPUTS.index(name)] for name in SIMPLE_INPUTS) > 0.3
 

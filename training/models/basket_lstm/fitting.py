@@ -99,7 +99,7 @@ def fit_network(
             run.steps += 1
             progress(run.steps, total, note)
         run.epochs = epoch
-        run.curves["learnt"].append(float(np.mean([float(loss) for loss in losses])))
+        run.curves["learnt"].append(float(np.mean([float(each) for each in losses])))
         now = -float(epoch)
         if held:
             now = _judged(judge, held, 4 * schedule.batch)
@@ -157,13 +157,13 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
 
     def step(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = _loss(network(inputs, training=True), bought, correction, inputs)
+            value = loss(network(inputs, training=True), bought, correction, inputs)
         weights = network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        return loss
+        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
+        return value
 
     def judge(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
-        return _loss(network(inputs, training=False), bought, correction, inputs)
+        return loss(network(inputs, training=False), bought, correction, inputs)
 
     # No autograph: the steps have no Python control flow, and its rewriting costs seconds.
     return (
@@ -172,7 +172,7 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
     )
 
 
-def _loss(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
+def loss(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
     """Mean over examples of −Σ log p of the bought items over √(number bought), and of −log Σ p of them.
 
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised

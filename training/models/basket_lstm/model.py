@@ -22,7 +22,7 @@ from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS,
 from training.features.words import TEXT_INPUTS
 from training.models.baselines import logistic
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
-from training.models.basket_lstm.fitting import ALL_BOUGHT, Schedule, Watch, fit_network, logits
+from training.models.basket_lstm.fitting import Schedule, Watch, fit_network, logits
 from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
@@ -151,9 +151,7 @@ class BasketLstm:
             )
             stack = Stack(1.0, {})
             if material.held:
-                stack = fit_stack(
-                    logits(network, material.held), material.held, self._left_out.get("candidate", ()), ALL_BOUGHT
-                )
+                stack = fit_stack(logits(network, material.held), material.held, self._left_out.get("candidate", ()))
                 network.weigh(*stack)
             calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
             if whole:

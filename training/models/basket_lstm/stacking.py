@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS
 from training.models.basket_lstm.examples import Example
+from training.models.basket_lstm.fitting import loss
 
 STACKED_INPUTS = (*SIMPLE_INPUTS, "known")
 """Columns of the candidates' inputs that are weighed beside the network."""
@@ -26,46 +28,34 @@ class Stack(NamedTuple):
     added: dict[int, float]
 
 
-def fit_stack(
-    logits: Sequence[NDArray[np.float32]], examples: Sequence[Example], left_out: Sequence[int], all_bought: float
-) -> Stack:
-    """Weigh the network against the simple scores by the loss that it was fitted with (``fitting``).
+def fit_stack(logits: Sequence[NDArray[np.float32]], examples: Sequence[Example], left_out: Sequence[int]) -> Stack:
+    """Weigh the network against the simple scores by the loss that it was fitted with (``fitting.loss``).
 
     Args:
         logits: What the network says of each example's candidates.
         examples: Examples it was not fitted on, at least one.
         left_out: Columns of the candidates' inputs that must not be used.
-        all_bought: Weight of the loss's second part.
     """
     columns = [CANDIDATE_INPUTS.index(name) for name in STACKED_INPUTS]
     columns = [column for column in columns if column not in left_out]
     said = np.concatenate(logits).astype(np.float64)
     shown = np.concatenate([example.candidate[:, columns] for example in examples]).astype(np.float64)
     inputs = np.concatenate([said[:, None], shown], axis=1)
-    correction = np.concatenate([example.correction for example in examples])
-    bought = np.concatenate([example.bought for example in examples]).astype(np.float64)
-    sizes = np.asarray([len(example.bought) for example in examples])
-    starts, whose = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(sizes)), sizes)
-    number = np.add.reduceat(bought, starts)
+    bought = tf.constant(np.concatenate([example.bought for example in examples]), tf.float64)
+    correction = tf.constant(np.concatenate([example.correction for example in examples]), tf.float64)
+    sizes = [len(example.bought) for example in examples]
+    whose = {"customer": np.repeat(np.arange(len(sizes)), sizes), "person": np.zeros((len(sizes), 1))}
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def told(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Mean loss of the examples and its gradient."""
-        logit = inputs @ weights
-        raised = logit + correction
-        highest = np.maximum.reduceat(raised, starts)
-        share = np.exp(raised - highest[whose])
-        total = np.add.reduceat(share, starts)
-        together = np.add.reduceat(share * bought, starts)
-        log_total = highest + np.log(total)
-        each = np.add.reduceat((log_total[whose] - logit) * bought, starts) / np.sqrt(number)
-        value = float((each + all_bought * (np.log(total) - np.log(together + 1e-12))).mean())
-        of_all, of_bought = share / total[whose], share * bought / (together[whose] + 1e-12)
-        slope = of_all * np.sqrt(number)[whose] - bought / np.sqrt(number)[whose]
-        slope += all_bought * (of_all - of_bought)
-        return value, slope @ inputs / len(sizes)
+        weighed = tf.constant(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(weighed)
+            value = loss(tf.linalg.matvec(inputs, weighed), bought, correction, whose)
+        return float(value), tape.gradient(value, weighed).numpy()
 
     begun = np.zeros(inputs.shape[1])
     begun[0] = 1.0
     bounds = [(0.1, 10.0), *[(-5.0, 5.0)] * len(columns)]  # a shop with few examples must not turn the order around
-    found = minimize(loss, begun, jac=True, method="L-BFGS-B", bounds=bounds).x
+    found = minimize(told, begun, jac=True, method="L-BFGS-B", bounds=bounds).x
     return Stack(float(found[0]), dict(zip(columns, found[1:].tolist(), strict=True)))
