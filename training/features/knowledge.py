@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TextEncoder
+from training.features.weeks import Weeks
 
 BASKETS = "baskets"
 """The item-to-item weights that also say what a single basket means, and why an item is recommended."""
@@ -28,7 +29,8 @@ class Knowledge:
 
     The position in ``codes`` is an item's *place*. A place outside the vocabulary is ``len(codes)``, so that dense
     scores of ``len(codes) + 1`` places can be read for any item. ``habits`` float32 ``[places + 1, HABITS]``: how each
-    item is bought; the last row is what is usual. ``text`` turns descriptions into vectors.
+    item is bought; the last row is what is usual. ``weeks`` tell what was in demand when. ``text`` turns descriptions
+    into vectors.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Knowledge:
         codes: Sequence[str],
         neighbours: Mapping[str, Neighbours],
         habits: NDArray[np.float32],
+        weeks: Weeks,
         text: TextEncoder,
     ) -> None:
         """Take what was learnt over.
@@ -45,6 +48,7 @@ class Knowledge:
         """
         self.codes = list(codes)
         self.habits = habits
+        self.weeks = weeks
         self.text = text
         self.neighbours = {name: neighbours[name] for name in SPEAKING if name in neighbours}
         self._place = {code: place for place, code in enumerate(self.codes)}
@@ -57,6 +61,9 @@ class Knowledge:
             raise ValueError(f"Of the neighbours {', '.join(SPEAKING)} some are missing.")
         if self.habits.shape != (size + 1, len(HABITS)) or not np.isfinite(self.habits).all():
             raise ValueError(f"The habits do not go with {size} stock codes.")
+        demand = self.weeks.demand
+        if demand.ndim != 2 or not len(demand) or demand.shape[1] != size + 1 or not np.isfinite(demand).all():
+            raise ValueError(f"The weeks do not go with {size} stock codes.")
         for neighbour, weight in self.neighbours.values():
             fits = neighbour.ndim == 2 and neighbour.shape == weight.shape and len(neighbour) == size
             if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():

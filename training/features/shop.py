@@ -3,6 +3,7 @@
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from state.dates import DAY
 from state.items import HALF_LIVES, SHARE_HALF_LIVES
@@ -26,6 +27,12 @@ SHOP_INPUTS = (*DEMAND_INPUTS, "log_price", "log_price_over_norm")
 
 _SMALLEST = 0.02
 """Demand is read as log(this + demand), so that none at all is far from little, yet finite."""
+
+
+def log_demand(demand: NDArray[np.floating]) -> Floats:
+    """Demand as it is read; of any shape."""
+    logs: Floats = np.log(_SMALLEST + demand).astype(np.float32)
+    return logs
 
 
 class Shop(NamedTuple):
@@ -55,13 +62,13 @@ class Shop(NamedTuple):
         age[:known] = np.maximum(now - items.first, 0) / DAY
         idle[:known] = np.maximum(now - items.last, 0) / DAY
         log_price[:known] = np.log(np.maximum(items.price, 1e-4))
-        logs = np.log(_SMALLEST + demand)
+        logs = log_demand(demand)
         column = {half_life: logs[:, number] for number, half_life in enumerate(HALF_LIVES)}
         ever = np.log1p(sold)
         columns = [column[days] - (column[days].max() if size else 0.0) for days in DEMAND_DAYS]
         shares = np.zeros((size, len(SHARE_HALF_LIVES)), np.float32)
         shares[:known] = items.shares(now)
-        log_shares = np.log(_SMALLEST + shares)
+        log_shares = log_demand(shares)
         columns += list((log_shares - log_shares.max(axis=0)).T) if size else list(log_shares.T)
         columns += [ever - (ever.max() if size else 0.0)]
         columns += [column[3.0] - column[14.0], column[7.0] - column[30.0]]

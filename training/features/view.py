@@ -33,7 +33,14 @@ SIMPLE_INPUTS = ("log_count_demand", "log_ease_count_demand")
 """Inputs from the two best simple scores (docs/evaluation.md): a base that the network need not find anew."""
 CANDIDATE_INPUTS = (*OWN_INPUTS, *HABIT_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SIMPLE_INPUTS, *SHOP_INPUTS)
 """Columns of ``View.candidate``."""
-STEP_INPUTS = ("in_basket", "basket_speaks", "log_quantity_over_norm", "log_price_now_over_then", "text_like_basket")
+STEP_INPUTS = (
+    "in_basket",
+    "basket_speaks",
+    "log_quantity_over_norm",
+    "log_price_now_over_then",
+    "text_like_basket",
+    "demand_then",
+)
 """Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
 
 _OWN = [PERSON_INPUTS.index(name) for name in ("log_mean_size", "log_quantity", "log_baskets")]
@@ -119,7 +126,16 @@ def build_view(
         known=known,
         candidate=candidate,
         person=person,
-        steps=_steps(past, own, norm, place, found.steps, words.steps, log_price),
+        steps=_steps(
+            past,
+            own,
+            norm,
+            place,
+            found.steps,
+            words.steps,
+            knowledge.weeks.then(past, found.customer, found.place),
+            log_price,
+        ),
         baskets=basket_inputs(past, own, now),
         length=np.minimum(past.n_baskets, STEPS),
         unknown=past.unknown,
@@ -157,12 +173,20 @@ def _simple(own: OwnItems, place: Ints, found: Found, shop: Shop, customers: int
 
 
 def _steps(
-    past: Past, own: OwnItems, norm: Norms, place: Ints, speaks: Floats, words: Floats, log_price: Floats
+    past: Past,
+    own: OwnItems,
+    norm: Norms,
+    place: Ints,
+    speaks: Floats,
+    words: Floats,
+    demand_then: Floats,
+    log_price: Floats,
 ) -> Floats:
     """``View.steps``: what each of the newest baskets says of each candidate."""
     steps = np.zeros((len(place), STEPS, len(STEP_INPUTS)), np.float32)
     steps[:, :, 1] = speaks
     steps[:, :, 4] = words
+    steps[:, :, 5] = demand_then
     if len(own.key) == 0:
         return steps
     candidate_of_own = np.full(len(own.key), -1, np.int64)

@@ -16,6 +16,7 @@ from state.invoice import THOUSAND, Invoice
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
 from training.features.knowledge import BASKETS, CUSTOMERS, RECENT, Knowledge
 from training.features.text import TextEncoder, trimmed
+from training.features.weeks import Weekly
 from training.models.text_encoders import fit_offline
 
 NEIGHBOURS = 100
@@ -58,6 +59,7 @@ class Lessons:
         self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (ever, lately as of the reference)
         self._buyers = np.zeros((64, 4))  # item × (baskets, sums of the logs of size, units and baskets before), lately
         self._reference = 0
+        self._weekly = Weekly()
         self._texts: set[str] = set()
         self._text: TextEncoder | None = None
         self._text_from = 0
@@ -79,7 +81,13 @@ class Lessons:
         frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
         chosen = np.asarray(frequent[:MAX_ITEMS], np.int64)
         codes = [names[item] for item in chosen]
-        return Knowledge(codes, self._speak(chosen, date), self._habits(chosen, date), self._read_texts(date))
+        return Knowledge(
+            codes,
+            self._speak(chosen, date),
+            self._habits(chosen, date),
+            self._weekly.until(date, chosen),
+            self._read_texts(date),
+        )
 
     def _read_texts(self, date: int) -> TextEncoder:
         """The encoder of the descriptions seen so far: fitted anew once they have grown by a half."""
@@ -100,6 +108,7 @@ class Lessons:
         self._texts.update(text for line in invoice.lines if (text := trimmed(line.description)))
         basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in units], np.int32)
         self._grow()
+        self._weekly.sell(basket, invoice.date)
         lately = self._lately(invoice.date)
         times = self._times.get(customer, 0)
         self._times[customer] = times + 1

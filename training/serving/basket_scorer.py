@@ -19,6 +19,7 @@ from training.features.knowledge import SPEAKING, Knowledge
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
 from training.features.text import load_text
 from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
+from training.features.weeks import Weeks
 from training.registry import BundleRefused, read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer
 from training.serving.basket_network import NumpyNetwork
@@ -178,7 +179,11 @@ class BasketScorer:
         inputs = _inputs()
         (folder / SETTINGS).write_bytes(msgspec.json.encode(_Settings(self.calibration, self.limits._asdict(), inputs)))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-        arrays: dict[str, NDArray[np.generic]] = {"habits": self.knowledge.habits}
+        arrays: dict[str, NDArray[np.generic]] = {
+            "habits": self.knowledge.habits,
+            "weeks_first": np.asarray(self.knowledge.weeks.first),
+            "weeks_demand": self.knowledge.weeks.demand,
+        }
         for name, neighbours in self.knowledge.neighbours.items():
             arrays[f"{name}_neighbour"], arrays[f"{name}_weight"] = neighbours
         self.knowledge.text.save(folder)
@@ -223,7 +228,11 @@ def load(folder: Path, version: str) -> BasketScorer:
             for name in SPEAKING
         }
         knowledge = Knowledge(
-            read_vocabulary(folder), neighbours, learnt["habits"].astype(np.float32), load_text(folder)
+            read_vocabulary(folder),
+            neighbours,
+            learnt["habits"].astype(np.float32),
+            Weeks(int(learnt["weeks_first"]), learnt["weeks_demand"].astype(np.float32)),
+            load_text(folder),
         )
         if settings.inputs != _inputs():
             raise ValueError("its network was trained on other inputs than this version computes")

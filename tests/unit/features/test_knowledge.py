@@ -10,6 +10,7 @@ from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.knowledge import SPEAKING, Knowledge
 from training.features.text import TermVectors
+from training.features.weeks import Weeks
 from training.models.lessons import learn
 
 LOG = shop_log(200)
@@ -25,6 +26,7 @@ def test_what_comes_later_changes_nothing() -> None:
         np.testing.assert_array_equal(one.neighbour, other.neighbour)
         np.testing.assert_array_equal(one.weight, other.weight)
     np.testing.assert_array_equal(whole.habits, past.habits)
+    np.testing.assert_array_equal(whole.weeks.demand, past.weeks.demand)
 
 
 def test_items_that_go_together_speak_for_each_other() -> None:
@@ -89,20 +91,26 @@ def test_a_table_that_grows_is_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("neighbour", "weight", "habits"),
+    ("neighbour", "weight", "habits", "weeks"),
     [
-        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 5))),  # no such place
-        (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 5))),
-        (np.asarray([[1], [0]]), np.ones((2, 2)), np.zeros((3, 5))),
-        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((2, 5))),
-        (np.asarray([[1], [0]]), np.ones((2, 1)), np.full((3, 5), np.inf)),
+        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.zeros((1, 3))),  # no such place
+        (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 5)), np.zeros((1, 3))),
+        (np.asarray([[1], [0]]), np.ones((2, 2)), np.zeros((3, 5)), np.zeros((1, 3))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((2, 5)), np.zeros((1, 3))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.full((3, 5), np.inf), np.zeros((1, 3))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.zeros((1, 2))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.zeros((0, 3))),
+        (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.full((1, 3), np.nan)),
     ],
 )
-def test_what_does_not_fit_is_refused(neighbour: np.ndarray, weight: np.ndarray, habits: np.ndarray) -> None:
+def test_what_does_not_fit_is_refused(
+    neighbour: np.ndarray, weight: np.ndarray, habits: np.ndarray, weeks: np.ndarray
+) -> None:
     with pytest.raises(ValueError, match="do not go with 2 stock codes"):
         Knowledge(
             ["a", "b"],
             dict.fromkeys(SPEAKING, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))),
             habits.astype(np.float32),
+            Weeks(0, weeks.astype(np.float32)),
             TermVectors.of_nothing(),
         )

@@ -21,6 +21,7 @@ from training.features.past import STEPS, flatten
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
 from training.features.text import TermVectors
 from training.features.view import CANDIDATE_INPUTS, View, build_view
+from training.features.weeks import Weeks
 from training.models.lessons import learn
 
 LOG = shop_log(240)
@@ -178,6 +179,7 @@ def test_the_item_that_speaks_most_is_named() -> None:
         ["a", "b", "c"],
         dict.fromkeys(SPEAKING, neighbours),
         np.zeros((4, len(HABITS)), np.float32),
+        Weeks(0, np.zeros((1, 4), np.float32)),
         TermVectors.of_nothing(),
     )
     asked, own = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])

@@ -45,7 +45,7 @@ GROUPS: dict[str, dict[str, Sequence[str]]] = {
     "lstm": {"step": STEP_INPUTS, "basket": BASKET_INPUTS},
     "history": {"candidate": OWN_INPUTS},
     "text": {"candidate": TEXT_INPUTS, "step": ("text_like_basket",)},
-    "demand": {"candidate": DEMAND_INPUTS},
+    "demand": {"candidate": DEMAND_INPUTS, "step": ("demand_then",)},
     "related": {"candidate": RELATED_INPUTS, "step": ("basket_speaks",)},
     "simple": {"candidate": SIMPLE_INPUTS},
     "item": {"item": ITEM_INPUTS},

@@ -1,0 +1,78 @@
+"""Weeks: demand is written down at the end of each, and read in the week of a basket."""
+
+import numpy as np
+import pytest
+
+from state.dates import DAY
+from tests.unit.features.shop import history, shop_log
+from training.data.walk import Replay
+from training.features.past import STEPS, flatten
+from training.features.view import STEP_INPUTS, build_view
+from training.features.weeks import KEPT, WEEK, Weekly
+from training.models.lessons import learn
+
+MONDAY = 2_000 * WEEK
+
+
+def test_demand_at_the_end_of_each_week_by_hand() -> None:
+    weekly = Weekly()
+    weekly.sell(np.asarray([0, 1]), MONDAY)  # half of it is left when the week ends
+    weekly.sell(np.asarray([0]), MONDAY + WEEK // 2)
+    weekly.sell(np.asarray([2]), MONDAY + 2 * WEEK)  # the week between is empty
+    weeks = weekly.until(MONDAY + 3 * WEEK, [1, 0, 2])
+
+    first, second = 0.5, 0.5 + 0.5**0.5
+    demand = np.asarray(
+        [[first, second, 0, 0], [first / 2, second / 2, 0, 0], [first / 4, second / 4, 0.5, 0]], np.float64
+    )
+    logs = np.log(0.02 + demand)
+    assert weeks.first == 2_000
+    np.testing.assert_allclose(weeks.demand, logs - logs.max(axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_a_week_that_is_not_over_is_not_told() -> None:
+    weekly = Weekly()
+    weekly.sell(np.asarray([0]), MONDAY)
+    before = weekly.until(MONDAY + WEEK, [0, 1])
+    weekly.sell(np.asarray([1]), MONDAY + WEEK + DAY)
+    after = weekly.until(MONDAY + 2 * WEEK - 1, [0, 1])
+
+    assert before.first == after.first
+    np.testing.assert_array_equal(before.demand, after.demand)
+
+
+@pytest.mark.parametrize("pause", [1, KEPT - 1, KEPT + 5, 10_000])
+def test_only_the_newest_weeks_are_kept(pause: int) -> None:
+    weekly = Weekly()
+    for week in range(KEPT):
+        weekly.sell(np.asarray([week % 3]), MONDAY + week * WEEK)
+    weeks = weekly.until(MONDAY + (KEPT + pause) * WEEK, [0, 1, 2])
+
+    assert weeks.demand.shape == (KEPT, 4)
+    assert weeks.first == 2_000 + pause
+    assert np.isfinite(weeks.demand).all()
+
+
+def test_nothing_is_told_before_the_first_week() -> None:
+    weeks = Weekly().until(MONDAY, [])
+    assert weeks.demand.tolist() == [[0.0]]
+
+
+def test_the_network_sees_the_demand_in_the_week_of_each_basket() -> None:
+    log = shop_log(240)
+    knowledge = learn(log, log[200].date)
+    replay = Replay(window=100)
+    for invoice in log:
+        replay.apply(invoice)
+    weeks, column = knowledge.weeks, STEP_INPUTS.index("demand_then")
+    early = history((log[0].date - 90 * DAY, {"00001": 1}), (log[100].date, {"00002": 1}), (log[-1].date, {"00003": 1}))
+    for each in [*replay.histories.values(), early]:
+        view = build_view([each], replay.items, log[-1].date + DAY, knowledge)
+        past = flatten([each], replay.items)
+        expected = np.zeros(view.steps.shape[:2])
+        for date, ago in zip(past.basket_date, past.basket_ago, strict=True):
+            if ago < STEPS:
+                row = min(max(date // WEEK - weeks.first, 0), len(weeks.demand) - 1)
+                expected[:, STEPS - 1 - ago] = weeks.demand[row, view.place]
+        np.testing.assert_allclose(view.steps[:, :, column], expected, rtol=1e-6)
+    assert len(np.unique(expected)) > 10
