@@ -30,7 +30,7 @@ from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.basket_lstm.stacking import Stack, fit_stack
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import ITEM_INPUTS, NumpyNetwork
-from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes, rank
+from training.serving.basket_scorer import Calibration, input_sizes, rank
 from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ MAX_EXAMPLES = 60_000
 class FittedBasketLstm:
     """A trained network that can be judged, served and saved."""
 
-    def __init__(self, scorer: BasketScorer, network: BasketNetwork, curves: Curves) -> None:
+    def __init__(self, scorer: PrequentialScorer, network: BasketNetwork, curves: Curves) -> None:
         self.scorer = scorer
         self.network = network
         self.curves = curves
