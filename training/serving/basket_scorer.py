@@ -1,10 +1,9 @@
 """``basket_lstm`` as it answers in the stream: view, network, calibration, reasons. Numpy only."""
 
-import zipfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,10 +19,11 @@ from training.features.person import BASKET_INPUTS, PERSON_INPUTS
 from training.features.text import load_text
 from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
 from training.features.weeks import Weeks
-from training.registry import BundleRefused, read_vocabulary, write_vocabulary
+from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer
 from training.serving.basket_network import NumpyNetwork
 from training.serving.return_curve import ReturnCurve
+from training.serving.saved import read_arrays, refusing
 from training.serving.scorer import Candidate, Prediction
 
 NAME = "basket_lstm"
@@ -220,9 +220,11 @@ def load(folder: Path, version: str) -> BasketScorer:
         BundleRefused: A file is missing, damaged, holds something else, or the network was trained on other inputs than
             this version computes.
     """
-    try:
+    with refusing(folder):
         settings = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Settings)
-        learnt = _arrays(folder / KNOWLEDGE)
+        if settings.inputs != _inputs():
+            raise ValueError("its network was trained on other inputs than this version computes")
+        learnt = read_arrays(folder / KNOWLEDGE)
         neighbours = {
             name: Neighbours(learnt[f"{name}_neighbour"].astype(np.int32), learnt[f"{name}_weight"].astype(np.float32))
             for name in SPEAKING
@@ -234,12 +236,10 @@ def load(folder: Path, version: str) -> BasketScorer:
             Weeks(int(learnt["weeks_first"]), learnt["weeks_demand"].astype(np.float32)),
             load_text(folder),
         )
-        if settings.inputs != _inputs():
-            raise ValueError("its network was trained on other inputs than this version computes")
-        network = NumpyNetwork(_arrays(folder / NETWORK), input_sizes())
+        network = NumpyNetwork(read_arrays(folder / NETWORK), input_sizes())
         if len(network.arrays["item_bias"]) != len(knowledge.codes) + 1:
             raise ValueError(f"its network does not go with {len(knowledge.codes)} stock codes")
-        returns = ReturnCurve(_arrays(folder / RETURNS))
+        returns = ReturnCurve(read_arrays(folder / RETURNS))
         limits = Limits(**settings.limits)
         if min(limits) < 0:
             raise ValueError("a limit is below 0")
@@ -251,14 +251,6 @@ def load(folder: Path, version: str) -> BasketScorer:
             returns=returns,
             limits=limits,
         )
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-        raise BundleRefused(f"The bundle {folder} cannot be read ({error}). Publish it again.") from None
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file; opened here, since numpy leaves a damaged one open."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _code(row: int, view: View, items: ItemTable) -> str:

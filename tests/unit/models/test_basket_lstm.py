@@ -32,10 +32,11 @@ from training.models.basket_lstm.examples import (
 )
 from training.models.basket_lstm.fitting import learning_rate
 from training.models.basket_lstm.keeping import Kept, Run
-from training.models.basket_lstm.model import GROUPS, WEIGHTS, calibrate, left_out
+from training.models.basket_lstm.model import GROUPS, calibrate, left_out
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR
 from training.models.basket_lstm.stacking import fit_stack
+from training.models.keras_weights import WEIGHTS
 from training.models.lessons import learn
 from training.serving.basket_scorer import input_sizes, load
 from training.serving.scorer import HORIZONS

@@ -1,7 +1,6 @@
 """``basket_lstm`` as a model: examples along the walk, a network fitted on them, a calibration, and a bundle."""
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,15 +27,13 @@ from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
 from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.basket_lstm.stacking import Stack, fit_stack
+from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import ITEM_INPUTS, NumpyNetwork
 from training.serving.basket_scorer import Calibration, input_sizes, rank
 from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS = "weights.weights.h5"
-"""The weights as Keras writes them: ``BasketNetwork(input_sizes(), stock codes)`` reads them with ``load_weights``."""
 
 LEAST_TARGETS = 30
 """Fewer invoices with an earlier one of the same customer teach nothing."""
@@ -74,10 +71,7 @@ class FittedBasketLstm:
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
         self.scorer.save(folder)
-        with warnings.catch_warnings():
-            # TensorFlow's variables know numpy 1's way of being copied only; the copy is right all the same.
-            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
-            self.network.save_weights(folder / WEIGHTS)
+        save_weights(self.network, folder)
 
 
 class BasketLstm:
