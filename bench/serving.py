@@ -23,7 +23,7 @@ from training.data.walk import Replay
 from training.features.candidates import Limits
 from training.features.view import View, build_view
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.basket_lstm.returning import ReturnNetwork
+from training.models.basket_lstm.returning import NETWORKS, WIDTH, ReturnNetwork
 from training.models.lessons import learn
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
@@ -44,7 +44,7 @@ def main(path: str) -> None:
     keras.utils.set_random_seed(7)
     generator = np.random.default_rng(7)
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
-    returning = ReturnNetwork()
+    returning = ReturnNetwork(NETWORKS * WIDTH)
     returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
     returns = ReturnCurve(returning.arrays())
     with threadpool_limits(1):

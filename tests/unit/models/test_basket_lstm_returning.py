@@ -18,6 +18,7 @@ from training.models.basket_lstm.returning import (
     negative_log_likelihood,
     outcomes,
     purchases,
+    side_by_side,
 )
 from training.serving.return_curve import EDGES, ReturnCurve
 from training.serving.return_inputs import return_inputs
@@ -96,6 +97,20 @@ def test_the_likelihood_by_hand() -> None:
 def test_numpy_serves_what_keras_computes(fitted: ReturnNetwork, seen: Purchases) -> None:
     served = ReturnCurve(fitted.arrays()).logits(seen.inputs)
     np.testing.assert_allclose(served, np.asarray(fitted(seen.inputs)), atol=1e-5)
+
+
+def test_networks_side_by_side_say_the_mean_of_what_each_says(seen: Purchases) -> None:
+    keras.utils.set_random_seed(4)
+    generator = np.random.default_rng(4)
+    networks = [ReturnNetwork() for _ in range(3)]
+    for each in networks:
+        each.standardise.fit(seen.inputs)
+        each(seen.inputs[:1])
+        each.step.kernel.assign(generator.normal(size=each.step.kernel.shape))
+        each.usual.assign(generator.normal(size=each.usual.shape))
+    said = [np.asarray(each(seen.inputs)) for each in networks]
+    assert np.abs(said[0] - said[1]).max() > 1.0
+    np.testing.assert_allclose(np.asarray(side_by_side(networks)(seen.inputs)), np.mean(said, axis=0), atol=1e-4)
 
 
 def test_the_same_seed_ends_in_the_same_network(fitted: ReturnNetwork, seen: Purchases) -> None:
