@@ -6,15 +6,15 @@ moves one number a partition; 7 µs an event (docs/decisions/0007). Membership, 
 committing stay Faust's.
 
 Two rules keep it safe. What is committed is the position after the last batch the processor finished, nothing else.
-And a fetch is dropped, with a seek back to what is committed, unless the group's generation was the same before and
-after it.
+And a fetch is dropped, with a seek back to what is committed (to the beginning where nothing is), unless the group's
+generation was the same before and after it.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from faust.transport.consumer import ensure_TP
@@ -108,8 +108,31 @@ def _size(message: ConsumerMessage) -> int:
     return len(message.value or b"") + len(message.key or b"")
 
 
+async def rewind(consumer: Any) -> Mapping[TP, int | None]:
+    """Move every partition assigned to aiokafka's consumer to what is committed, to its beginning where nothing is.
+
+    ``seek_to_committed`` alone leaves the latter where they are. A fetch dropped before the first commit would then
+    never be read again: with ``auto_offset_reset`` a group begins at the beginning, but only once.
+
+    Returns:
+        What is committed, as ``seek_to_committed`` does.
+
+    Raises:
+        KafkaError: The broker does not say what is committed, or a partition was taken away meanwhile.
+    """
+    committed: Mapping[TP, int | None] = await consumer.seek_to_committed()
+    if never := [partition for partition, offset in committed.items() if not offset]:
+        await consumer.seek_to_beginning(*never)
+    return committed
+
+
 class IntakeThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer, with ``fetch_wait_ms`` instead of 1,500 ms for an empty fetch."""
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek back as ``rewind`` does."""
+        found: Mapping[TP, int] = await self.call_thread(rewind, self._ensure_consumer())
+        return found
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -1,9 +1,12 @@
 import asyncio
 
+import aiokafka
 import pytest
+from confluent_kafka import Producer
 from faust.types import ConsumerMessage
 
-from stream.intake import Intake
+from stream.embedded import embedded_kafka
+from stream.intake import Intake, rewind
 
 
 def message(offset: int, size: int = 10) -> ConsumerMessage:
@@ -120,3 +123,33 @@ async def test_closing_ends_the_wait_for_more_and_leaves_the_messages_to_the_nex
     await asyncio.sleep(0)
     intake.close()
     assert await taking == []
+
+
+async def test_what_was_fetched_and_is_not_committed_is_read_again() -> None:
+    with embedded_kafka() as address:
+        producer = Producer({"bootstrap.servers": address, "log_level": 0})
+        for number in range(4):
+            producer.produce("t", str(number).encode(), partition=0)
+            producer.produce("t", str(number).encode(), partition=1)
+        assert producer.flush(20) == 0
+        consumer = aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=address,
+            group_id="g",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=10,
+        )
+        committed, never = aiokafka.TopicPartition("t", 0), aiokafka.TopicPartition("t", 1)
+        consumer.assign([committed, never])
+        await consumer.start()
+        try:
+            for partition in (committed, never):
+                assert [(await consumer.getone(partition)).offset for _ in range(3)] == [0, 1, 2]
+            await consumer.commit({committed: 2})
+
+            assert await rewind(consumer) == {committed: 2, never: None}
+
+            assert (await consumer.getone(committed)).offset == 2
+            assert (await consumer.getone(never)).offset == 0
+        finally:
+            await consumer.stop()
