@@ -36,6 +36,7 @@ TEXT_GROWTH = 1.25
 
 REBUY_PRIOR = 20.0
 BUYERS_PRIOR = 1.0
+"""How many chances, and how many baskets, what is usual stands for beside what was seen of an item."""
 LATELY_HALF_LIFE_DAYS = 60.0
 """What counts as lately for an item's habits."""
 
@@ -90,7 +91,7 @@ class Lessons:
         )
 
     def _read_texts(self, date: int) -> TextEncoder:
-        """The encoder of the descriptions seen so far: fitted anew once they have grown by a half."""
+        """The encoder of the descriptions seen so far: fitted anew once they have grown by ``TEXT_GROWTH``."""
         if self._text is None or len(self._texts) > TEXT_GROWTH * self._text_from:
             self._text, self._text_from = fit_offline(self._texts), len(self._texts)
         return self._text
