@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from training.features.person import PERSON_INPUTS
 from training.features.view import CANDIDATE_INPUTS, View
 
 Floats = NDArray[np.float32]
@@ -17,11 +18,14 @@ ITEM_INPUTS = ("item_bias", "item_bias_where_known")
 who bought it before."""
 
 KNOWN = CANDIDATE_INPUTS.index("known")
+DAYS_SINCE_LAST = PERSON_INPUTS.index("log_days_since_last")
+"""Above 0 at a visit; 0 at an emission, right after a basket."""
+
+HEADS = 4
+"""The first half of them is for visits, the others for emissions."""
 
 _ROWS = 1_024
 """Candidates read at once: their gates stay in the cache."""
-
-_GELU = np.float32(np.sqrt(2.0 / np.pi))
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "candidate_mean": ("candidate",),
@@ -35,17 +39,18 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "reader_kernel": ("step+basket", "gates"),
     "reader_recurrent": ("cells", "gates"),
     "reader_bias": ("gates",),
-    "hidden_kernel": ("candidate+cells", "width"),
-    "hidden_bias": ("width",),
-    "hidden_person_kernel": ("person", "width"),
-    "second_kernel": ("width", "second"),
-    "second_bias": ("second",),
-    "score_kernel": ("second", "one"),
-    "linear_kernel": ("candidate+cells", "one"),
-    "item_bias": ("items", "item"),
+    "hidden_kernel": ("heads", "candidate+cells", "width"),
+    "hidden_bias": ("heads", "width"),
+    "hidden_person_kernel": ("heads", "person", "width"),
+    "second_kernel": ("heads", "width", "second"),
+    "second_bias": ("heads", "second"),
+    "score_kernel": ("heads", "second", "one"),
+    "linear_kernel": ("heads", "candidate+cells", "one"),
+    "item_bias": ("heads", "items", "item"),
 }
 """Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o.
 The last of the ``items`` stands for one that training never saw."""
+OF_HEADS = [name for name, axes in SHAPES.items() if axes[0] == "heads"]
 
 
 def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, int]) -> None:
@@ -64,11 +69,11 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, 
     for name, array in arrays.items():
         if name not in SHAPES or array.ndim != len(SHAPES[name]):
             raise ValueError(f"the network's {name} has {array.ndim} axes")
-    known = dict(sizes) | {"one": 1, "item": len(ITEM_INPUTS), "items": len(arrays["item_bias"])}
+    known = dict(sizes) | {"one": 1, "heads": HEADS, "item": len(ITEM_INPUTS), "items": arrays["item_bias"].shape[1]}
     known["cells"] = len(arrays["reader_recurrent"])
     known["gates"] = 4 * known["cells"]
-    known["width"] = len(arrays["hidden_bias"])
-    known["second"] = len(arrays["second_bias"])
+    known["width"] = arrays["hidden_bias"].shape[1]
+    known["second"] = arrays["second_bias"].shape[1]
     for name, axes in SHAPES.items():
         array = arrays[name]
         shape = tuple(sum(known[part] for part in axis.split("+")) for axis in axes)
@@ -100,24 +105,27 @@ class NumpyNetwork:
         self._recurrent = np.ascontiguousarray(np.concatenate([arrays["reader_recurrent"] * half, kernel[:step]]))
         self._basket_kernel = np.ascontiguousarray(kernel[step:])
         self._bias = arrays["reader_bias"] * half
+        half_of_heads = HEADS // 2
+        self._moments = [
+            _Heads({name: arrays[name][place : place + half_of_heads] for name in OF_HEADS})
+            for place in (0, half_of_heads)
+        ]
 
     def logits(self, view: View, item: NDArray[np.integer]) -> Floats:
         """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``.
 
         ``item`` ``[candidates]`` leads to the row of ``item_bias``.
         """
-        arrays = self.arrays
-        candidate = self._standardised("candidate", view.candidate)
-        person = self._standardised("person", view.person) @ arrays["hidden_person_kernel"] + arrays["hidden_bias"]
-        state = self._read(view)
-        seen: Floats = np.concatenate([candidate, state], axis=1)
-        hidden: Floats = np.matmul(seen, arrays["hidden_kernel"])
-        hidden += person[view.customer]
-        hidden = _gelu(_gelu(hidden) @ arrays["second_kernel"] + arrays["second_bias"])
-        logits: Floats = hidden @ arrays["score_kernel"][:, 0]
-        logits += seen @ arrays["linear_kernel"][:, 0]
-        bias = arrays["item_bias"][item]
-        logits += bias[:, 0] + bias[:, 1] * (view.candidate[:, KNOWN] > 0.0)
+        seen = np.concatenate([self._standardised("candidate", view.candidate), self._read(view)], axis=1)
+        person = self._standardised("person", view.person)
+        known = view.candidate[:, KNOWN] > 0.0
+        emission = ~(view.person[:, DAYS_SINCE_LAST] > 0.0)[view.customer]
+        logits = np.empty(len(seen), np.float32)
+        for heads, rows in zip(self._moments, (np.flatnonzero(~emission), np.flatnonzero(emission)), strict=True):
+            if len(rows) == len(seen):
+                logits = heads.logits(seen, person, view.customer, item, known)
+            elif len(rows):
+                logits[rows] = heads.logits(seen[rows], person, view.customer[rows], item[rows], known[rows])
         return logits
 
     def _standardised(self, name: str, values: Floats) -> Floats:
@@ -161,15 +169,40 @@ class NumpyNetwork:
         return seen[:, :cells]
 
 
-def _gelu(x: Floats) -> Floats:
-    """Keras's approximate GELU: ½ x (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
-    inner: Floats = x * x
-    inner *= np.float32(0.044715)
-    inner += np.float32(1.0)
-    inner *= x
-    inner *= _GELU
-    np.tanh(inner, out=inner)
-    inner += np.float32(1.0)
-    inner *= x
-    inner *= np.float32(0.5)
-    return inner
+class _Heads:
+    """The heads of one moment: the mean of what they say."""
+
+    def __init__(self, arrays: Mapping[str, Floats]) -> None:
+        share = np.float32(1.0 / len(arrays["hidden_bias"]))
+        # The first layers side by side are one product.
+        self._hidden = np.concatenate(arrays["hidden_kernel"], axis=1)
+        self._hidden_person = np.concatenate(arrays["hidden_person_kernel"], axis=1)
+        self._hidden_bias = arrays["hidden_bias"].ravel()
+        self._second = list(
+            zip(arrays["second_kernel"], arrays["second_bias"], arrays["score_kernel"][:, :, 0] * share, strict=True)
+        )
+        self._linear = arrays["linear_kernel"].mean(axis=0)[:, 0]
+        self._item = arrays["item_bias"].mean(axis=0)
+
+    def logits(
+        self,
+        seen: Floats,
+        person: Floats,
+        customer: NDArray[np.int64],
+        item: NDArray[np.integer],
+        known: NDArray[np.bool_],
+    ) -> Floats:
+        """``[candidates]`` of what is seen of them ``[candidates, candidate+cells]``; ``person`` ``[customers, …]``."""
+        hidden: Floats = seen @ self._hidden
+        hidden += (person @ self._hidden_person + self._hidden_bias)[customer]
+        np.maximum(hidden, 0.0, out=hidden)
+        bias = self._item[item]
+        logits: Floats = seen @ self._linear
+        logits += bias[:, 0] + bias[:, 1] * known
+        parts = np.split(hidden, len(self._second), axis=1)
+        for part, (kernel, added, score) in zip(parts, self._second, strict=True):
+            second: Floats = part @ kernel
+            second += added
+            np.maximum(second, 0.0, out=second)
+            logits += second @ score
+        return logits

@@ -157,13 +157,14 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
 
     def step(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = loss(network(inputs, training=True), bought, correction, inputs)
+            each = losses(network.each(inputs, training=True), bought, correction, inputs)
+            value = tf.reduce_mean(tf.reduce_sum(network.share(inputs) * each, axis=-1))
         weights = network.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
         return value
 
     def judge(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
-        return loss(network(inputs, training=False), bought, correction, inputs)
+        return tf.reduce_mean(losses(network(inputs, training=False)[:, None], bought, correction, inputs))
 
     # No autograph: the steps have no Python control flow, and its rewriting costs seconds.
     return (
@@ -172,14 +173,16 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
     )
 
 
-def loss(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
-    """Mean over examples of −Σ log p of the bought items over √(number bought), and of −log Σ p of them.
+def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
+    """Of each example −Σ log p of the bought items over √(number bought), and −log Σ p of them, ``[examples, heads]``.
 
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
-    by log(n / drawn). The first part wants each bought item found, the second any of them first.
+    by log(n / drawn). The first part wants each bought item found, the second any of them first. Each column of
+    ``logits`` ``[candidates, heads]`` has its own.
     """
     customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
-    raised = logits + correction
+    bought = bought[:, None]
+    raised = logits + correction[:, None]
     highest = tf.stop_gradient(tf.math.unsorted_segment_max(raised, customer, n))
     share = tf.exp(raised - tf.gather(highest, customer))
     total = tf.math.unsorted_segment_sum(share, customer, n)
@@ -187,7 +190,7 @@ def loss(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> A
     number = tf.math.unsorted_segment_sum(bought, customer, n)
     each = -tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number)
     together = tf.math.log(total) - tf.math.log(tf.math.unsorted_segment_sum(share * bought, customer, n) + 1e-12)
-    return tf.reduce_mean(each + ALL_BOUGHT * together)
+    return each + ALL_BOUGHT * together
 
 
 def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:

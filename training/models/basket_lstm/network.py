@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.serving.basket_network import BOUND, ITEM_INPUTS, KNOWN
+from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS, ITEM_INPUTS, KNOWN
 
 CELLS = 32
 WIDTH = 64
@@ -46,13 +46,52 @@ class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
         return ops.clip((values - self.mean) / self.deviation, -BOUND, BOUND)
 
 
+class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """An MLP with two hidden layers over what is seen of a candidate and of its customer, beside a linear path.
+
+    Of the item itself it knows two numbers (``ITEM_INPUTS``), 0 for one that training never saw: so nothing else is
+    unknown in a new item or customer.
+    """
+
+    def __init__(self, items: int, left_out: Sequence[int], name: str) -> None:
+        """``items``: rows of the item table that training saw; ``left_out``: columns of ``ITEM_INPUTS``."""
+        super().__init__(name=name)
+        self._left_out = left_out
+        self.hidden = keras.layers.Dense(WIDTH, name="hidden")
+        self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
+        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
+        self.second = keras.layers.Dense(WIDTH, activation="relu", name="second")
+        self.score = keras.layers.Dense(1, use_bias=False, name="score")
+        self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")
+        self.item = keras.layers.Embedding(items + 1, len(ITEM_INPUTS), embeddings_initializer="zeros", name="item")
+
+    def call(
+        self,
+        seen: keras.KerasTensor,
+        person: keras.KerasTensor,
+        customer: keras.KerasTensor,
+        item: keras.KerasTensor,
+        known: keras.KerasTensor,
+        training: bool = False,
+    ) -> keras.KerasTensor:
+        """Logits ``[candidates, 1]`` of what is ``seen`` of candidates, whose customers are rows of ``person``."""
+        hidden = ops.relu(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0))
+        logits = self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
+        bias = self.item(item)
+        for column, share in enumerate((1.0, known)):
+            # Where it is left out nothing is learnt, and its numbers stay 0.
+            logits += bias[:, column : column + 1] * share * float(column not in self._left_out)
+        return logits
+
+
 class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Scores candidates: one logit a candidate, to be compared within its customer only.
 
     The LSTM sees of each basket what it says of the candidate (``View.steps``) and what it was like (``View.baskets``);
-    the head is an MLP on its state and on the candidate's and the customer's inputs, beside a linear path. Of the item
-    itself there are two numbers (``ITEM_INPUTS``), 0 for one that training never saw: so nothing else is unknown in a
-    new item or customer.
+    heads read its state and the candidate's and the customer's inputs. Half of them are for visits, the others for
+    emissions, since the same inputs do not mean the same at both. Each learns by itself to be right, and the network
+    says the mean of those of the moment: several networks that share the part that costs most (Gorishniy, Kotelnikov
+    and Babenko, "TabM", ICLR 2025).
     """
 
     def __init__(
@@ -70,20 +109,24 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
         self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
-        self.item = keras.layers.Embedding(items + 1, len(ITEM_INPUTS), embeddings_initializer="zeros", name="item")
         self.reader = keras.layers.LSTM(CELLS, name="reader")
-        self.hidden = keras.layers.Dense(WIDTH, name="hidden")
-        self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
-        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
-        self.second = keras.layers.Dense(WIDTH, name="second")
-        self.score = keras.layers.Dense(1, use_bias=False, name="score")
-        self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")
+        self.heads = [Head(items, self._left_out.get("item", ()), f"head_{place}") for place in range(HEADS)]
         one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
         nobody = np.zeros(1, np.int32)
         self({**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody, "item": nobody})
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
-        """Logits ``[candidates]``.
+        """Logits ``[candidates]``: of each candidate the mean over the heads of its moment."""
+        share = ops.take(self.share(inputs), inputs["customer"], axis=0)
+        return ops.sum(share * self.each(inputs, training), axis=-1)
+
+    def share(self, inputs: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
+        """How much each head counts for each customer, ``[customers, HEADS]``; each row sums up to 1."""
+        visit = ops.cast(inputs["person"][:, DAYS_SINCE_LAST : DAYS_SINCE_LAST + 1] > 0.0, "float32")
+        return ops.repeat(ops.concatenate([visit, 1.0 - visit], axis=-1), HEADS // 2, axis=-1) / (HEADS // 2)
+
+    def each(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
+        """What each head says, ``[candidates, HEADS]``.
 
         Args:
             inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
@@ -91,39 +134,37 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
                 its row of the item table (``items``: to none).
             training: Whether to drop out.
         """
+        customer = inputs["customer"]
         candidate = self.standardise_candidate(inputs["candidate"])
-        person = self.hidden_person(self.standardise_person(inputs["person"]))
+        person = self.standardise_person(inputs["person"])
         steps = self.standardise_steps(inputs["steps"])
-        baskets = ops.take(self.standardise_baskets(inputs["baskets"]), inputs["customer"], axis=0)
+        baskets = ops.take(self.standardise_baskets(inputs["baskets"]), customer, axis=0)
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
         seen = ops.concatenate([candidate, state], axis=-1)
-        hidden = self.hidden(seen) + ops.take(person, inputs["customer"], axis=0)
-        hidden = self.dropout(ops.gelu(hidden, approximate=True), training=training)
-        hidden = ops.gelu(self.second(hidden), approximate=True)
-        bias = self.item(inputs["item"])
-        known = ops.cast(inputs["candidate"][:, KNOWN] > 0.0, "float32")
-        logits = ops.squeeze(self.score(hidden) + self.linear(seen), axis=-1)
-        for column, share in enumerate((1.0, known)):
-            # Where it is left out nothing is learnt, and its numbers stay 0.
-            logits += bias[:, column] * share * float(column not in self._left_out.get("item", ()))
-        return logits
+        known = ops.cast(inputs["candidate"][:, KNOWN : KNOWN + 1] > 0.0, "float32")
+        said = [head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads]
+        return ops.concatenate(said, axis=-1)
 
     def weigh(self, scale: float, added: Mapping[int, float]) -> None:
         """Multiply every logit by ``scale`` and add, by column of the candidates' inputs, so much of each input."""
-        for weights in (self.score.kernel, self.linear.kernel, self.item.embeddings):
-            weights.assign(weights * scale)
-        linear = self.linear.kernel.numpy()
-        for column, weight in added.items():
-            linear[column, 0] += weight * float(self.standardise_candidate.deviation[column])
-        self.linear.kernel.assign(linear)
+        for head in self.heads:
+            for weights in (head.score.kernel, head.linear.kernel, head.item.embeddings):
+                weights.assign(weights * scale)
+            linear = head.linear.kernel.numpy()
+            for column, weight in added.items():
+                linear[column, 0] += weight * float(self.standardise_candidate.deviation[column])
+            head.linear.kernel.assign(linear)
 
     def reordered(self, rows: Sequence[int]) -> "BasketNetwork":
         """The same network, of other items: those of some rows, in that order; a negative row is one never seen."""
         other = BasketNetwork(self._sizes, len(rows), self._left_out)
         known = np.append(np.asarray(rows, np.int64), -1)
-        bias = np.where((known >= 0)[:, None], self.item.embeddings.numpy()[np.maximum(known, 0)], np.float32(0.0))
-        for ours, theirs in zip(self.weights, other.weights, strict=True):
-            theirs.assign(bias if ours is self.item.embeddings else ours)
+        for theirs, ours in zip(other.weights, self.weights, strict=True):
+            if theirs.shape == ours.shape:
+                theirs.assign(ours)
+        for theirs, ours in zip(other.heads, self.heads, strict=True):
+            learnt = ours.item.embeddings.numpy()[np.maximum(known, 0)]
+            theirs.item.embeddings.assign(np.where((known >= 0)[:, None], learnt, np.float32(0.0)))
         return other
 
     def standardise(self, **values: NDArray[np.floating]) -> None:
@@ -140,19 +181,21 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The weights under the names of ``training.serving.basket_network.SHAPES``."""
-        layers = {
+        scales = {
             "candidate": self.standardise_candidate,
             "person": self.standardise_person,
             "steps": self.standardise_steps,
             "baskets": self.standardise_baskets,
         }
         found = {}
-        for name, layer in layers.items():
-            found[f"{name}_mean"], found[f"{name}_deviation"] = layer.mean, layer.deviation
-        found["item_bias"] = self.item.embeddings
+        for name, scale in scales.items():
+            found[f"{name}_mean"], found[f"{name}_deviation"] = scale.mean, scale.deviation
         found["reader_kernel"], found["reader_recurrent"], found["reader_bias"] = self.reader.weights
-        for layer in (self.hidden, self.second):
-            found[f"{layer.name}_kernel"], found[f"{layer.name}_bias"] = layer.weights
-        for layer in (self.hidden_person, self.score, self.linear):
-            found[f"{layer.name}_kernel"] = layer.weights[0]
-        return {name: value.numpy().astype(np.float32) for name, value in found.items()}
+        arrays = {name: value.numpy() for name, value in found.items()}
+        for name in ("hidden", "hidden_person", "second", "score", "linear"):
+            layers = [getattr(head, name) for head in self.heads]
+            arrays[f"{name}_kernel"] = np.stack([layer.kernel.numpy() for layer in layers])
+            if layers[0].use_bias:
+                arrays[f"{name}_bias"] = np.stack([layer.bias.numpy() for layer in layers])
+        arrays["item_bias"] = np.stack([head.item.embeddings.numpy() for head in self.heads])
+        return {name: array.astype(np.float32) for name, array in arrays.items()}

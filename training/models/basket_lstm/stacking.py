@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS
 from training.models.basket_lstm.examples import Example
-from training.models.basket_lstm.fitting import loss
+from training.models.basket_lstm.fitting import losses
 
 STACKED_INPUTS = (*SIMPLE_INPUTS, "known")
 """Columns of the candidates' inputs that are weighed beside the network."""
@@ -29,7 +29,7 @@ class Stack(NamedTuple):
 
 
 def fit_stack(logits: Sequence[NDArray[np.float32]], examples: Sequence[Example], left_out: Sequence[int]) -> Stack:
-    """Weigh the network against the simple scores by the loss that it was fitted with (``fitting.loss``).
+    """Weigh the network against the simple scores by the loss that it was fitted with (``fitting.losses``).
 
     Args:
         logits: What the network says of each example's candidates.
@@ -51,7 +51,7 @@ def fit_stack(logits: Sequence[NDArray[np.float32]], examples: Sequence[Example]
         weighed = tf.constant(weights)
         with tf.GradientTape() as tape:
             tape.watch(weighed)
-            value = loss(tf.linalg.matvec(inputs, weighed), bought, correction, whose)
+            value = tf.reduce_mean(losses(tf.linalg.matmul(inputs, weighed[:, None]), bought, correction, whose))
         return float(value), tape.gradient(value, weighed).numpy()
 
     begun = np.zeros(inputs.shape[1])
