@@ -20,7 +20,7 @@ from training.data.cleaning import clean
 from training.data.datasets import load
 from training.data.invoices import invoices
 from training.data.walk import Replay
-from training.features.candidates import Limits
+from training.features.retrieval import Retrieval
 from training.features.view import View, build_view
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.returning import NETWORKS, WIDTH, ReturnNetwork
@@ -55,7 +55,7 @@ def main(path: str) -> None:
         for size in BATCHES:
             drawn = generator.choice(len(buyers), (16, size))
             batches = [[replay.histories[buyers[place]] for place in places] for places in drawn]
-            seen = [build_view(each, replay.items, now, knowledge, Limits()) for each in batches]
+            seen = [build_view(each, replay.items, now, knowledge, Retrieval()) for each in batches]
             keras_inputs = [_inputs(view) for view in seen]
             ours = NumpyNetwork(network.arrays(), input_sizes())
             scorer = BasketScorer(
@@ -64,11 +64,11 @@ def main(path: str) -> None:
                 knowledge=knowledge,
                 calibration=Calibration(),
                 returns=returns,
-                limits=Limits(),
+                retrieval=Retrieval(),
             )
             compiled = tf.function(network, reduce_retracing=True)
             steps: dict[str, Callable[[int], object]] = {
-                "features": lambda n, b=batches: build_view(b[n], replay.items, now, knowledge, Limits()),  # type: ignore[misc]
+                "features": lambda n, b=batches: build_view(b[n], replay.items, now, knowledge, Retrieval()),  # type: ignore[misc]
                 "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n], v[n].place),  # type: ignore[misc]
                 "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
                 "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]

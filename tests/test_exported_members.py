@@ -25,7 +25,7 @@ EXPORTS = {
         explore
     """,
     "training.features": """
-        ItemTable Knowledge Limits View build_view
+        ItemTable Knowledge Retrieval View build_view
     """,
     "training.models": """
         BASELINES MODELS Fitted Model Progress check_name installed make_model options_of quiet

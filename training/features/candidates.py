@@ -1,17 +1,19 @@
 """Candidates: the few hundred items worth a closer look for a customer, and how the customer's items speak for them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from state.items import HALF_LIVES
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.knowledge import BASKETS, CUSTOMERS, RECENT, SPEAKING, Knowledge
 from training.features.own import FADE, OwnItems
 from training.features.past import STEPS, Floats, Ints, Past
+from training.features.retrieval import Retrieval, Shelf, largest
 from training.features.shop import Shop
+from training.features.words import direction
 
 RELATED_INPUTS = (
     *(f"{name}_speak" for name in SPEAKING),
@@ -20,30 +22,6 @@ RELATED_INPUTS = (
 """How much the whole history, in each way of speaking, and the last basket speak for a candidate."""
 MAX_SPEAKING = 2_000
 """At most this many of a customer's newest entries speak for other items: their cost is one neighbour list each."""
-
-_WEEK = HALF_LIVES.index(7.0)
-_DAYS = HALF_LIVES.index(3.0)
-_DAY = HALF_LIVES.index(1.0)
-_RECENT = RELATED_INPUTS.index("recent_speak")
-_CUSTOMERS = RELATED_INPUTS.index("customers_speak")
-_LAST = RELATED_INPUTS.index("recent_speak_of_last")
-
-
-class Limits(NamedTuple):
-    """At most how many candidates come from each source; a customer has at most their sum.
-
-    ``own``: the customer's items · ``related``: most spoken for by the whole history, and ``related_customers``: as
-    customers go · ``related_last``: by the last basket · ``popular``, ``rising`` and ``today``: by demand at half-lives
-    of 7, 3 and 1 days.
-    """
-
-    own: int = 600
-    related: int = 60
-    related_customers: int = 40
-    related_last: int = 30
-    popular: int = 100
-    rising: int = 80
-    today: int = 40
 
 
 class Found(NamedTuple):
@@ -61,20 +39,6 @@ class Found(NamedTuple):
     place: Ints
 
 
-def top(scores: NDArray[np.floating], n: int) -> Ints:
-    """Positions of the ``n`` largest scores above 0, in no order; of equal ones at the edge the first."""
-    if n >= len(scores):
-        return np.flatnonzero(scores > 0.0)
-    if n <= 0:
-        return np.zeros(0, np.int64)
-    # The n-th value by ``partition``, then a comparison: several times as fast as ``argpartition``.
-    edge = np.partition(scores, len(scores) - n)[len(scores) - n]
-    if edge <= 0.0:
-        return np.flatnonzero(scores > 0.0)
-    above = np.flatnonzero(scores > edge)
-    return np.concatenate([above, np.flatnonzero(scores == edge)[: n - len(above)]])
-
-
 class Speakers(NamedTuple):
     """The entries of one customer that speak for other items, oldest first.
 
@@ -88,49 +52,80 @@ class Speakers(NamedTuple):
     size: Ints
 
 
-def gather(past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: ItemTable, limits: Limits) -> Found:
+def gather(
+    past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: ItemTable, retrieval: Retrieval
+) -> Found:
     """Finds each customer's candidates, one customer after the other: the dense scores then stay in the cache."""
     binding = knowledge.bind(items)
+    weights = np.asarray(retrieval.weights, np.float32)
+    place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(knowledge.codes))])
+    shelf = Shelf.of(shop, place_of_row, binding.vectors, weights)
+    rows, scores = [], []
+    for one in each_customer(past, own, place_of_row, binding.vectors, knowledge):
+        likely = shelf.scores(one.said[: len(RELATED_INPUTS)], one.direction, weights)
+        new = np.flatnonzero(~np.isin(shelf.row, one.own_row, assume_unique=True))
+        new = shelf.row[new[largest(likely[new], retrieval.new)]]
+        found = np.union1d(one.own_row[largest(one.own_faded, retrieval.own)], new)
+        rows.append(found)
+        scores.append(one.said[:, place_of_row[found]].T)
+    row = np.concatenate([np.zeros(0, np.int64), *rows])
+    related = len(RELATED_INPUTS)
+    score = np.concatenate([np.zeros((0, related + STEPS), np.float32), *scores])
+    return Found(
+        customer=np.repeat(np.arange(len(rows)), [len(found) for found in rows]),
+        row=row,
+        related=score[:, :related],
+        steps=score[:, related:],
+        place=place_of_row[row],
+    )
+
+
+class One(NamedTuple):
+    """What one customer says of all items.
+
+    ``said`` as ``speak`` gives it · ``direction`` float32 ``[width]``: the mean of the own items' descriptions, of
+    length 1 or 0 · ``own_row``, ``own_faded`` ``[own]``: the own items, by row, and how much each counts.
+    """
+
+    said: Floats
+    direction: Floats
+    own_row: Ints
+    own_faded: Floats
+
+
+def each_customer(
+    past: Past, own: OwnItems, place_of_row: Ints, vectors: Floats, knowledge: Knowledge
+) -> Iterator[One]:
+    """The customers of a batch, one after the other.
+
+    Args:
+        past: Their baskets.
+        own: Their items.
+        place_of_row: Place of each row in the vocabulary, of rows that are in no table too.
+        vectors: Text vectors of the rows that are in the item table.
+        knowledge: What was learnt from everybody's baskets.
+    """
     outside = len(knowledge.codes)
-    place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), outside)])
-    wanted = ((_WEEK, limits.popular), (_DAYS, limits.rising), (_DAY, limits.today))
-    popular = np.unique(np.concatenate([top(shop.demand[:, half_life], most) for half_life, most in wanted]))
     customers = np.arange(len(past.n_baskets) + 1)
     entry_ends = np.searchsorted(past.basket_customer[past.entry_basket], customers)
     own_ends = np.searchsorted(own.customer, customers)
     entry_ago = past.basket_ago[past.entry_basket]
     entry_place = place_of_row[past.entry_row]
     entry_size = np.bincount(past.entry_basket, minlength=len(past.basket_date))[past.entry_basket]
-    rows, scores = [], []
     for customer in range(len(past.n_baskets)):
         entries = np.arange(entry_ends[customer], entry_ends[customer + 1])
         entries = entries[entry_place[entries] != outside][-MAX_SPEAKING:]
         ago = entry_ago[entries]
         step = np.maximum(STEPS - 1 - ago, -1)
-        said = speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge)
         mine = slice(own_ends[customer], own_ends[customer + 1])
-        found = np.concatenate(
-            [
-                own.row[mine][top(own.faded[mine], limits.own)],
-                popular,
-                binding.row_of_place[top(said[_RECENT], limits.related)],
-                binding.row_of_place[top(said[_CUSTOMERS], limits.related_customers)],
-                binding.row_of_place[top(said[_LAST], limits.related_last)],
-            ]
+        row, faded = own.row[mine], own.faded[mine]
+        described = row < len(vectors)
+        yield One(
+            speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge),
+            direction(faded[described] @ vectors[row[described]]),
+            row,
+            faded,
         )
-        found = np.unique(found[found >= 0])
-        rows.append(found)
-        scores.append(said[:, place_of_row[found]].T)
-    row = np.concatenate([np.zeros(0, np.int64), *rows])
-    related = len(RELATED_INPUTS)
-    score = np.concatenate([np.zeros((0, related + STEPS), np.float32), *scores])
-    return Found(
-        customer=np.repeat(customers[:-1], [len(found) for found in rows]),
-        row=row,
-        related=score[:, :related],
-        steps=score[:, related:],
-        place=place_of_row[row],
-    )
 
 
 def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:

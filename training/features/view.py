@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from state.history import CustomerHistory
 from state.items import HALF_LIVES
-from training.features.candidates import RELATED_INPUTS, Found, Limits, gather
+from training.features.candidates import RELATED_INPUTS, Found, gather
 from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
 from training.features.own import OWN_INPUTS, OwnItems, most, own_inputs, own_items
 from training.features.past import STEPS, Floats, Ints, Past, flatten
 from training.features.person import PERSON_INPUTS, Norms, basket_inputs, norms, person_inputs
+from training.features.retrieval import Retrieval
 from training.features.shop import SHOP_INPUTS, Shop, shop_inputs
 from training.features.words import TEXT_INPUTS, said_in_words
 
@@ -80,7 +81,11 @@ class View(NamedTuple):
 
 
 def build_view(
-    histories: Sequence[CustomerHistory], items: ItemTable, now: int, knowledge: Knowledge, limits: Limits | None = None
+    histories: Sequence[CustomerHistory],
+    items: ItemTable,
+    now: int,
+    knowledge: Knowledge,
+    retrieval: Retrieval | None = None,
 ) -> View:
     """The network's inputs for some customers at one moment.
 
@@ -89,7 +94,7 @@ def build_view(
         items: What is known of the items at the moment.
         now: The moment, seconds since 1970; dates after it count as of it.
         knowledge: What was learnt from everybody's baskets, before the moment.
-        limits: How many candidates to look at.
+        retrieval: How candidates are found, and how many.
 
     Returns:
         A view with finite numbers only, whatever the dates, prices and quantities.
@@ -97,7 +102,7 @@ def build_view(
     past = flatten(histories, items)
     shop = Shop.at(items, now, len(past.unknown))
     own = own_items(past, now, shop.size)
-    found = gather(past, own, shop, knowledge, items, limits or Limits())
+    found = gather(past, own, shop, knowledge, items, retrieval or Retrieval())
     norm = norms(past, own)
     # Candidates and own items are both sorted by (customer, row), so each candidate's own item is found by bisection.
     key = found.customer * shop.size + found.row

@@ -53,14 +53,14 @@ def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors:
             continue
         mine = slice(first, last)
         seen, held = described[row[start:end]], described[own.row[mine]]
-        inputs[start:end, 0] = seen @ _direction(own.faded[mine] @ held)
-        inputs[start:end, 1] = seen @ _direction((own.last_ago[mine] == 0).astype(np.float32) @ held)
+        inputs[start:end, 0] = seen @ direction(own.faded[mine] @ held)
+        inputs[start:end, 1] = seen @ direction((own.last_ago[mine] == 0).astype(np.float32) @ held)
         inputs[start:end, 2] = _nearest(seen, row[start:end], held, own.row[mine], own.last_ago[mine])
         ago = past.basket_ago[past.entry_basket[entry:stop]]
         recent = ago < STEPS
         baskets = np.zeros((STEPS, last - first), np.float32)
         baskets[STEPS - 1 - ago[recent], own.of_entry[entry:stop][recent] - first] = 1.0
-        steps[start:end] = seen @ _direction(baskets @ held).T
+        steps[start:end] = seen @ direction(baskets @ held).T
     return Words(inputs, steps)
 
 
@@ -78,7 +78,7 @@ def _nearest(seen: Floats, row: Ints, held: Floats, own_row: Ints, last_ago: Int
     return nearest
 
 
-def _direction(vectors: Floats) -> NDArray[np.float32]:
+def direction(vectors: Floats) -> NDArray[np.float32]:
     """Vectors ``[..., width]`` at length 1, those of length 0 as they are."""
     unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
     return unit

@@ -16,11 +16,12 @@ from state.history import CustomerHistory
 from state.invoice import Invoice
 from training.data.walk import is_purchase
 from training.errors import TooLittleData, TrainingError
-from training.features.candidates import Limits
 from training.features.item_table import ItemTable
+from training.features.retrieval import Retrieval
 from training.features.view import View, build_view
 from training.models.baselines import logistic
 from training.models.basket_lstm.examples import Staleness, targets, views
+from training.models.basket_lstm.retrieving import learn_retrieval
 from training.models.model import Progress, quiet
 from training.serving.baseline_scorers import BaselineScorer
 from training.serving.returns import Returns, gaps
@@ -85,7 +86,6 @@ class LightGbm:
         self._max_moments = max_moments
         self._threads = threads
         self._window = window
-        self._limits = Limits()
 
     def fit(
         self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
@@ -98,7 +98,8 @@ class LightGbm:
         import lightgbm
 
         staleness = Staleness(invoices, until)
-        learnt, held = self._collect(invoices, until, staleness, progress)
+        retrieval = learn_retrieval(invoices, staleness, until, self._window, np.random.default_rng(seed))
+        learnt, held = self._collect(invoices, until, staleness, retrieval, progress)
 
         def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:
             data = _dataset(parts)
@@ -122,7 +123,7 @@ class LightGbm:
             booster,
             staleness,
             until,
-            self._limits,
+            retrieval,
             calibration,
             Returns.fit(gaps(bought, until)),
         )
@@ -134,6 +135,7 @@ class LightGbm:
         invoices: Sequence[Invoice],
         until: int,
         staleness: Staleness,
+        retrieval: Retrieval,
         progress: Progress,
     ) -> tuple[list["Part"], list["Part"]]:
         """What is learnt from, and what is held out, oldest first."""
@@ -146,7 +148,7 @@ class LightGbm:
         cut = dates[int(len(dates) * (1 - HELD_SHARE))]
         learnt: list[Part] = []
         held: list[Part] = []
-        seen = views(invoices, staleness, dates[0], until, self._window, self._limits)
+        seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
         for number, (date, view, bought, _) in enumerate(seen):
             progress(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
@@ -215,7 +217,7 @@ class TreesScorer:
         booster: Any,
         staleness: Staleness,
         until: int,
-        limits: Limits,
+        retrieval: Retrieval,
         calibration: tuple[float, float],
         returns: Returns,
     ) -> None:
@@ -223,7 +225,7 @@ class TreesScorer:
         self._booster = booster
         self._staleness = staleness
         self._now = until
-        self._limits = limits
+        self._retrieval = retrieval
         self._bias, self._slope = calibration
         self._returns = returns
         self._by_demand = BaselineScorer("count_demand", self.version, returns=returns)
@@ -238,7 +240,7 @@ class TreesScorer:
         return [self._predict(history, items, now, k) for history in histories]
 
     def _predict(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
-        view = build_view([history], items, now, self._staleness.at(min(now, self._now)), self._limits)
+        view = build_view([history], items, now, self._staleness.at(min(now, self._now)), self._retrieval)
         rest = self._by_demand.predict([history], items, now, k)[0]
         if not view.length[0]:
             return rest

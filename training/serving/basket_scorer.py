@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from state.history import CustomerHistory
 from state.items import HALF_LIVES
-from training.features.candidates import Limits, because
+from training.features.candidates import because
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.knowledge import SPEAKING, Knowledge
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
+from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.text import load_text
 from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
 from training.features.weeks import Weeks
@@ -119,7 +120,7 @@ class BasketScorer:
         knowledge: Knowledge,
         calibration: Calibration,
         returns: ReturnCurve,
-        limits: Limits,
+        retrieval: Retrieval,
     ) -> None:
         """Put a scorer together from what was fitted; ``version`` is ``unpublished`` before it is a bundle."""
         self.version = version
@@ -127,7 +128,7 @@ class BasketScorer:
         self.knowledge = knowledge
         self.calibration = calibration
         self.returns = returns
-        self.limits = limits
+        self.retrieval = retrieval
         self._strangers = BaselineScorer("count_demand", version)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
@@ -143,7 +144,7 @@ class BasketScorer:
 
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         knowledge = self.knowledge_at(now)
-        view = build_view(histories, items, now, knowledge, self.limits)
+        view = build_view(histories, items, now, knowledge, self.retrieval)
         places = self.knowledge.bind(items).place_of_row  # of what was known when the network was fitted
         place = np.concatenate([places, np.full(len(view.unknown), len(self.knowledge.codes))])[view.row]
         ranked = rank(view, self.network.logits(view, place))
@@ -176,8 +177,9 @@ class BasketScorer:
     def save(self, folder: Path) -> None:
         """Write what ``load`` reads into an empty folder."""
         write_vocabulary(folder, self.knowledge.codes)
-        inputs = _inputs()
-        (folder / SETTINGS).write_bytes(msgspec.json.encode(_Settings(self.calibration, self.limits._asdict(), inputs)))
+        weights = dict(zip(RETRIEVAL_INPUTS, self.retrieval.weights, strict=True))
+        settings = _Settings(self.calibration, weights, self.retrieval.own, self.retrieval.new, _inputs())
+        (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
         arrays: dict[str, NDArray[np.generic]] = {
             "habits": self.knowledge.habits,
@@ -192,10 +194,16 @@ class BasketScorer:
 
 
 class _Settings(msgspec.Struct, frozen=True):
-    """What ``basket_lstm.json`` holds; ``inputs`` are the names of the inputs the network was trained on."""
+    """What ``basket_lstm.json`` holds.
+
+    ``retrieval``: weights by name, and at most how many candidates are a customer's ``own`` and ``new`` ones;
+    ``inputs``: the names of the inputs the network was trained on.
+    """
 
     calibration: Calibration
-    limits: dict[str, int]
+    retrieval: dict[str, float]
+    own: int
+    new: int
     inputs: dict[str, list[str]]
 
 
@@ -237,19 +245,20 @@ def load(folder: Path, version: str) -> BasketScorer:
             load_text(folder),
         )
         network = NumpyNetwork(read_arrays(folder / NETWORK), input_sizes())
-        if len(network.arrays["item_bias"]) != len(knowledge.codes) + 1:
+        if network.arrays["item_bias"].shape[1] != len(knowledge.codes) + 1:
             raise ValueError(f"its network does not go with {len(knowledge.codes)} stock codes")
         returns = ReturnCurve(read_arrays(folder / RETURNS))
-        limits = Limits(**settings.limits)
-        if min(limits) < 0:
-            raise ValueError("a limit is below 0")
+        if list(settings.retrieval) != list(RETRIEVAL_INPUTS):
+            raise ValueError("its candidates were found by other inputs than this version computes")
+        if min(settings.own, settings.new) < 0 or not np.isfinite(list(settings.retrieval.values())).all():
+            raise ValueError("its candidates cannot be found: a number is below 0 or not finite")
         return BasketScorer(
             version,
             network=network,
             knowledge=knowledge,
             calibration=settings.calibration,
             returns=returns,
-            limits=limits,
+            retrieval=Retrieval(tuple(settings.retrieval.values()), settings.own, settings.new),
         )
 
 

@@ -12,13 +12,14 @@ from state.memory_store import MemoryStore
 from state.settings import load_settings
 from tests.unit.features.shop import START, history, shop_log
 from training.data.walk import walk
-from training.features.candidates import Limits, because
+from training.features.candidates import because
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.knowledge import HABITS, SPEAKING, Knowledge
 from training.features.own import OWN_INPUTS
 from training.features.past import STEPS, flatten
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
+from training.features.retrieval import Retrieval
 from training.features.text import TermVectors
 from training.features.view import CANDIDATE_INPUTS, View, build_view
 from training.features.weeks import Weeks
@@ -145,7 +146,7 @@ def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, knowledge: 
         values = getattr(view, array)
         assert np.isfinite(values).all(), array
         assert np.abs(values, dtype=np.float64).max(initial=0.0) < 100.0, array
-    assert len(view.row) <= sum(Limits()) + Limits().related + Limits().related_last
+    assert len(view.row) <= Retrieval().own + Retrieval().new
     assert len(set(view.row.tolist())) == len(view.row)
 
 

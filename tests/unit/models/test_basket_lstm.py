@@ -16,11 +16,12 @@ from training.errors import TooLittleData, UnknownModel
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
-from training.features.candidates import Limits
+from training.features.retrieval import Retrieval
 from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.examples import (
+    Example,
     Sampling,
     Staleness,
     batches,
@@ -30,14 +31,16 @@ from training.models.basket_lstm.examples import (
     targets,
     views,
 )
-from training.models.basket_lstm.fitting import learning_rate
+from training.models.basket_lstm.fitting import Schedule, fit_network, learning_rate
 from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.model import GROUPS, calibrate, left_out
-from training.models.basket_lstm.network import BasketNetwork
-from training.models.basket_lstm.prequential import PRIOR
+from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
+from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer
 from training.models.basket_lstm.stacking import fit_stack
 from training.models.keras_weights import WEIGHTS
 from training.models.lessons import learn
+from training.models.model import quiet
+from training.serving.basket_network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.basket_scorer import input_sizes, load
 from training.serving.scorer import HORIZONS
 
@@ -79,9 +82,11 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
 
 
 def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Replay) -> None:
-    view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.knowledge)
+    now = LOG[399].date  # for its customer an emission, for the others a visit
+    view = build_view(list(replay.histories.values()), replay.items, now, fitted.scorer.knowledge)
 
     assert len(set(view.length.tolist())) > 3
+    assert (view.person[:, DAYS_SINCE_LAST] > 0.0).sum() == len(view.person) - 1
     np.testing.assert_allclose(
         fitted.scorer.network.logits(view, view.place), keras_logits(fitted.network, view), atol=1e-4
     )
@@ -126,9 +131,20 @@ def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> No
 
 def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: Replay) -> None:
     """By hand: lists of 20 at the visit and after it, of which nothing but one item of each came."""
-    scorer, other = BasketLstm(epochs=1, whole=False).fit(LOG, until=UNTIL, seed=3).scorer, fitted.scorer
+    other = fitted.scorer
     assert other.predict([replay.histories["c1"]], replay.items, UNTIL, 30) == other.predict(
         [replay.histories["c1"]], replay.items, UNTIL, 30
+    )
+    staleness = Staleness(LOG, UNTIL)
+    scorer = PrequentialScorer(
+        "unpublished",
+        until=UNTIL,
+        staleness=staleness,
+        network=other.network,
+        knowledge=staleness.at(UNTIL),
+        calibration=other.calibration,
+        returns=other.returns,
+        retrieval=other.retrieval,
     )
     scorer.refit([], UNTIL)
     last = replay.histories["c1"].invoices[-1].date
@@ -167,18 +183,25 @@ def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, 
     np.testing.assert_array_equal(keras_logits(network, view), keras_logits(fitted.network, view))
 
 
-def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm) -> None:
+def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    short = BasketLstm(epochs=1, max_examples=200)
-    scorer = short.fit(
+    less = BasketLstm(epochs=2, max_examples=200, without="text+item", tensorboard=tmp_path).fit(
         LOG, until=UNTIL, seed=4, progress=lambda done, total, note="": told.append((done, total))
-    ).scorer
+    )
 
     assert told == sorted(told)
     assert told[-1] == (1000, 1000)
     assert len(told) < len(targets(LOG, UNTIL))
-    assert not np.array_equal(scorer.network.arrays["candidate_mean"], fitted.scorer.network.arrays["candidate_mean"])
-    assert not np.array_equal(scorer.network.arrays["score_kernel"], fitted.scorer.network.arrays["score_kernel"])
+    arrays, before = less.scorer.network.arrays, fitted.scorer.network.arrays
+    assert not np.array_equal(arrays["candidate_mean"], before["candidate_mean"])
+    assert not np.array_equal(arrays["score_kernel"], before["score_kernel"])
+    assert before["item_bias"].any()
+    assert not arrays["item_bias"].any()
+    columns = left_out("text+item")
+    assert (arrays["candidate_deviation"][columns["candidate"]] == np.float32(LEFT_OUT)).all()
+    assert [len(values) for values in less.curves.values()] == [2, 2]
+    for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):
+        assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
 
 
 def test_too_short_a_log_is_refused() -> None:
@@ -197,7 +220,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
 
 def test_a_sample_stands_for_all(replay: Replay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Limits())
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     for _, view, bought, _ in seen:
         example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
         if example is None:
@@ -210,7 +233,7 @@ def test_a_sample_stands_for_all(replay: Replay) -> None:
 
 
 def test_batches_hold_every_example_once_and_one_length_each() -> None:
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Limits())
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
     cut = batches(examples, 16, np.random.default_rng(1))
@@ -311,19 +334,29 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     assert kept.load(network.variables, generator) is None
 
 
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
+    return [example for example in drawn if example is not None]
+
+
 @pytest.mark.parametrize("group", GROUPS)
-def test_what_is_left_out_changes_nothing(group: str, replay: Replay) -> None:
-    less = BasketLstm(epochs=1, max_examples=200, whole=False, without=group).fit(LOG, until=UNTIL, seed=3)
-    view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, less.scorer.knowledge)
-    logits = less.scorer.network.logits(view, view.place)
-    changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
+def test_what_is_left_out_changes_nothing(
+    group: str, fitted: FittedBasketLstm, examples: list[Example], replay: Replay
+) -> None:
     columns = left_out(group)
+    less = BasketNetwork(input_sizes(), len(ITEMS), columns)
+    fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1), quiet)
+    network = NumpyNetwork(less.arrays(), input_sizes())
+    view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.knowledge)
+    changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
     for kind in changed.keys() & columns.keys():
         changed[kind][..., columns[kind]] *= 3.0  # an item that was not known stays so
-    assert not less.scorer.network.arrays["item_bias"][:, columns.get("item", [])].any()
+    assert network.arrays["item_bias"].any() == (group != "item")
 
     other = view._replace(candidate=changed["candidate"], steps=changed["step"], baskets=changed["basket"])
-    np.testing.assert_allclose(less.scorer.network.logits(other, other.place), logits, atol=1e-5)
+    np.testing.assert_allclose(network.logits(other, other.place), network.logits(view, view.place), atol=1e-5)
 
 
 def test_what_cannot_be_left_out_is_said() -> None:
@@ -331,20 +364,8 @@ def test_what_cannot_be_left_out_is_said() -> None:
         BasketLstm(without="luck")
 
 
-def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
-    fitted = BasketLstm(epochs=2, max_examples=200, tensorboard=tmp_path).fit(LOG, until=UNTIL, seed=3)
-
-    assert [len(values) for values in fitted.curves.values()] == [2, 2]
-    for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):
-        assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
-
-
-def test_what_the_network_overstates_is_taken_back(fitted: FittedBasketLstm) -> None:
+def test_what_the_network_overstates_is_taken_back(examples: list[Example]) -> None:
     """Logits that are three times too large are scaled down; beside noise the simple scores are what is trusted."""
-    staleness = Staleness(LOG, UNTIL)
-    seen = views(LOG, staleness, LOG[300].date, UNTIL, 100, Limits())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
-    examples = [example for example in drawn if example is not None]
     column = CANDIDATE_INPUTS.index("log_count_demand")
     right = [example.candidate[:, column].astype(np.float32) for example in examples]
     noise = [np.random.default_rng(5).normal(size=len(each)).astype(np.float32) for each in right]

@@ -14,8 +14,8 @@ from training.errors import TooLittleData, TrainingError
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
-from training.features.candidates import Limits
 from training.features.item_table import ItemTable
+from training.features.retrieval import Retrieval
 from training.models import installed, lightgbm_ranker, make_model
 from training.models.basket_lstm.examples import Staleness, views
 from training.models.lightgbm_ranker import FittedLightGbm, LightGbm, Part, calibrate, flat
@@ -68,7 +68,7 @@ def test_rankings_are_whole_and_probabilities_fall(fitted: FittedLightGbm) -> No
 
 
 def test_every_candidate_has_its_customer_beside_it() -> None:
-    _, view, bought, _ = next(iter(views(LOG, Staleness(LOG, UNTIL), LOG[200].date, UNTIL, 100, Limits())))
+    _, view, bought, _ = next(iter(views(LOG, Staleness(LOG, UNTIL), LOG[200].date, UNTIL, 100, Retrieval())))
     inputs = flat(view)
     width = view.candidate.shape[1]
     assert len(inputs) == len(bought)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,11 +17,11 @@ from tests.unit.features.shop import START, history, shop_log
 from tests.unit.features.test_view import HISTORIES
 from tests.unit.serving.test_return_curve import arrays as return_arrays
 from training.data.walk import Replay
-from training.features.candidates import Limits
 from training.features.item_table import ItemTable
+from training.features.retrieval import Retrieval
 from training.models.lessons import learn
 from training.registry import BundleRefused
-from training.serving.basket_network import ITEM_INPUTS, SHAPES, NumpyNetwork
+from training.serving.basket_network import HEADS, ITEM_INPUTS, OF_HEADS, SHAPES, NumpyNetwork
 from training.serving.basket_scorer import KNOWLEDGE, NETWORK, SETTINGS, BasketScorer, Calibration, input_sizes, load
 from training.serving.return_curve import ReturnCurve
 
@@ -39,6 +40,7 @@ def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
         "width": 6,
         "second": 5,
         "one": 1,
+        "heads": HEADS,
         "item": len(ITEM_INPUTS),
         "items": len(LEARNT.codes) + 1,
     }
@@ -58,7 +60,7 @@ def scorer() -> BasketScorer:
         knowledge=LEARNT,
         calibration=Calibration(-0.3, 0.9, 0.8),
         returns=ReturnCurve(return_arrays()),
-        limits=Limits(),
+        retrieval=Retrieval(),
     )
 
 
@@ -142,7 +144,7 @@ def _network(change: Callable[[dict[str, NDArray[np.float32]]], object]) -> Call
     return write
 
 
-def _settings(change: Callable[[dict[str, dict[str, object]]], object]) -> Callable[[Path], None]:
+def _settings(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         held = msgspec.json.decode((folder / SETTINGS).read_bytes())
         change(held)
@@ -169,8 +171,10 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a deviation of 0": _network(lambda made: made["steps_deviation"].fill(0.0)),
     "doubles": _network(lambda made: made.update(reader_bias=made["reader_bias"].astype(np.float64))),
     "other inputs": _settings(lambda held: held["inputs"].update(person=["age"])),
-    "another limit": _settings(lambda held: held["limits"].update(unknown=3)),
-    "a limit below 0": _settings(lambda held: held["limits"].update(own=-1)),
+    "a head too few": _network(lambda made: made.update({name: made[name][1:] for name in OF_HEADS})),
+    "another input of the retrieval": _settings(lambda held: held["retrieval"].update(unknown=3)),
+    "a weight that is no number": _settings(lambda held: held["retrieval"].update(text_like_history="much")),
+    "a number of candidates below 0": _settings(lambda held: held.update(new=-1)),
     "a falling calibration": _settings(lambda held: held["calibration"].update(slope=-1.0)),
 }
 
@@ -197,7 +201,7 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
 
 def test_a_network_of_other_items_is_refused(tmp_path: Path) -> None:
     scorer().save(tmp_path)
-    fewer = arrays() | {"item_bias": arrays()["item_bias"][:-1]}
+    fewer = arrays() | {"item_bias": arrays()["item_bias"][:, :-1]}
     np.savez(tmp_path / NETWORK, **fewer)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
 
     with pytest.raises(BundleRefused, match="its network does not go with"):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from state.dates import DAY
 from state.invoice import Invoice
 from training.data.walk import is_purchase, walk
-from training.features.candidates import Limits
 from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
+from training.features.retrieval import Retrieval
 from training.features.view import View, build_view
 from training.models.lessons import Lessons
 
@@ -111,7 +111,7 @@ class Staleness:
 
 
 def views(
-    invoices: Sequence[Invoice], staleness: Staleness, start: int, end: int, window: int, limits: Limits
+    invoices: Sequence[Invoice], staleness: Staleness, start: int, end: int, window: int, retrieval: Retrieval
 ) -> Iterator[Seen]:
     """Every moment, visits and emissions, with targets in a span.
 
@@ -121,7 +121,7 @@ def views(
     for moment in walk(invoices, moment="both", start=start, end=end, window=window):
         if moment.now < start - EMISSION_DAYS * DAY:
             continue
-        view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), limits)
+        view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), retrieval)
         rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
         yield Seen(moment.target.date, view, np.isin(view.row, rows), moment.items)
 

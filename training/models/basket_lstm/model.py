@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from state.invoice import Invoice
 from training.errors import TooLittleData, UnknownModel
-from training.features.candidates import RELATED_INPUTS, Limits
+from training.features.candidates import RELATED_INPUTS
 from training.features.own import OWN_INPUTS
 from training.features.person import BASKET_INPUTS
+from training.features.retrieval import Retrieval
 from training.features.shop import DEMAND_INPUTS
 from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
 from training.features.words import TEXT_INPUTS
@@ -25,6 +26,7 @@ from training.models.basket_lstm.fitting import Schedule, Watch, fit_network, lo
 from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
+from training.models.basket_lstm.retrieving import learn_retrieval
 from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.basket_lstm.stacking import Stack, fit_stack
 from training.models.keras_weights import save_weights
@@ -116,7 +118,6 @@ class BasketLstm:
         self._left_out = left_out(without)
         self._keep = keep
         self._tensorboard = tensorboard
-        self._limits = Limits()
         self._parts: list[Kept] = []
 
     def fit(
@@ -133,7 +134,8 @@ class BasketLstm:
         # One thread for BLAS: its matrices are small here, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             staleness = Staleness(invoices, until)
-            material = self._collect(invoices, until, staleness, generator, _part(progress, 0, 400))
+            retrieval = learn_retrieval(invoices, staleness, until, self._window, generator)
+            material = self._collect(invoices, until, staleness, retrieval, generator, _part(progress, 0, 400))
             whole = self._whole and bool(material.held)
             network, curves = self._train(
                 material.learnt,
@@ -167,7 +169,7 @@ class BasketLstm:
             knowledge=knowledge,
             calibration=calibration,
             returns=ReturnCurve(returning.arrays()),
-            limits=self._limits,
+            retrieval=retrieval,
         )
         for part in self._parts:
             part.drop()
@@ -202,6 +204,7 @@ class BasketLstm:
         invoices: Sequence[Invoice],
         until: int,
         staleness: Staleness,
+        retrieval: Retrieval,
         generator: np.random.Generator,
         progress: Progress,
     ) -> "_Material":
@@ -216,7 +219,7 @@ class BasketLstm:
         learnt: list[Example] = []
         held: list[Example] = []
         judged: list[tuple[View, NDArray[np.bool_]]] = []
-        seen = views(invoices, staleness, dates[0], until, self._window, self._limits)
+        seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
         rows: dict[str, int] = {}
         for number, (date, view, bought, items) in enumerate(seen):
             rows = items.rows

@@ -1,0 +1,93 @@
+"""Learning to retrieve: weights that find what customers buy for the first time, from the past only."""
+
+import numpy as np
+import pytest
+
+from state.dates import DAY
+from state.invoice import THOUSAND, Invoice, Line
+from training.data.walk import walk
+from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval
+from training.features.view import build_view
+from training.models.basket_lstm import retrieving
+from training.models.basket_lstm.examples import Staleness
+from training.models.basket_lstm.retrieving import learn_retrieval
+
+START = 1_300_000_000
+NUMBER = 200
+
+
+def fashion_log() -> list[Invoice]:
+    """Customers buy what first sold in the last two weeks, 200 items a year old beside them sell now and then."""
+    generator = np.random.default_rng(1)
+    log = [
+        Invoice(f"o{n:05d}", f"old{n}", START + n * 60, (Line(f"old{n}", 5 * THOUSAND, 1.0, f"OLD {n}"),))
+        for n in range(200)
+    ]
+    for n in range(NUMBER):
+        date = START + 300 * DAY + n * DAY // 5
+        fresh = n // 20
+        chosen = [f"new{fresh}-{k}" for k in generator.choice(12, 2, replace=False)]
+        chosen.append(f"old{generator.integers(200)}")
+        lines = tuple(Line(code, THOUSAND, 1.0, code.upper()) for code in chosen)
+        log.append(Invoice(f"n{n:05d}", f"c{generator.integers(20)}", date, lines))
+    return log
+
+
+LOG = fashion_log()
+UNTIL = LOG[-50].date
+
+
+STALENESS = Staleness(LOG, UNTIL)
+
+
+def found(retrieval: Retrieval) -> float:
+    """Share of the new items bought after ``UNTIL`` that are among ten candidates."""
+    hits = [0, 0]
+    for moment in walk(LOG, moment="visit", start=UNTIL, end=LOG[-1].date + 1, window=100):
+        knowledge = STALENESS.at(moment.now)
+        view = build_view([moment.history], moment.items, moment.now, knowledge, retrieval._replace(new=10))
+        rows = {moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines}
+        own = {moment.items.rows[line.stock_code] for invoice in moment.history.invoices for line in invoice.lines}
+        hits[0] += len((rows - own) & set(view.row.tolist()))
+        hits[1] += len(rows - own - {-1})
+    assert hits[1] > 50
+    return hits[0] / hits[1]
+
+
+def learnt() -> Retrieval:
+    return learn_retrieval(LOG, STALENESS, UNTIL, 100, np.random.default_rng(1))
+
+
+def test_it_finds_more_than_before_anything_was_learnt() -> None:
+    everything = learnt()
+    by_name = dict(zip(RETRIEVAL_INPUTS, everything.weights, strict=True))
+    by_demand = Retrieval(tuple(float(name == "demand_ever") for name in RETRIEVAL_INPUTS))
+
+    assert found(everything) > max(found(by_demand) + 0.3, found(Retrieval()) - 0.02)
+    assert by_name["log_age_days"] < 0.0
+
+
+def test_nothing_after_the_end_is_learnt_from() -> None:
+    past = [invoice for invoice in LOG if invoice.date < UNTIL]
+
+    assert learn_retrieval(past, Staleness(past, UNTIL), UNTIL, 100, np.random.default_rng(1)) == learnt()
+
+
+def test_without_anything_new_the_usual_weights_stay() -> None:
+    again = [
+        Invoice(f"{n:05d}", "ann", START + n * DAY, (Line("a", THOUSAND, 1.0), Line("b", THOUSAND, 1.0)))
+        for n in range(30)
+    ]
+
+    assert learn_retrieval(again, Staleness(again, UNTIL), UNTIL, 100, np.random.default_rng(1)) == Retrieval()
+    assert learn_retrieval([], Staleness([], UNTIL), UNTIL, 100, np.random.default_rng(1)) == Retrieval()
+
+
+def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = np.asarray(Retrieval().weights)
+
+    def moved(prior: float) -> float:
+        monkeypatch.setattr(retrieving, "PRIOR", prior)
+        return float(np.abs(np.asarray(learnt().weights) - usual).sum())
+
+    assert 0.0 < moved(1e9) < 0.1 < moved(1.0)
