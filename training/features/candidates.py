@@ -60,10 +60,13 @@ def gather(
     weights = np.asarray(retrieval.weights, np.float32)
     place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(knowledge.codes))])
     shelf = Shelf.of(shop, place_of_row, binding.vectors, weights)
+    alike = directions(own, len(past.n_baskets), binding.vectors) @ shelf.vectors.T
     rows, scores = [], []
-    for one in each_customer(past, own, place_of_row, binding.vectors, knowledge):
-        likely = shelf.scores(one.said[: len(RELATED_INPUTS)], one.direction, weights)
-        new = np.flatnonzero(~np.isin(shelf.row, one.own_row, assume_unique=True))
+    for one, words in zip(each_customer(past, own, place_of_row, knowledge), alike, strict=True):
+        likely = shelf.scores(one.said[: len(RELATED_INPUTS)], words, weights)
+        unknown = np.ones(shop.size, np.bool_)
+        unknown[one.own_row] = False
+        new = np.flatnonzero(unknown[shelf.row])
         new = shelf.row[new[largest(likely[new], retrieval.new)]]
         found = np.union1d(one.own_row[largest(one.own_faded, retrieval.own)], new)
         rows.append(found)
@@ -83,26 +86,33 @@ def gather(
 class One(NamedTuple):
     """What one customer says of all items.
 
-    ``said`` as ``speak`` gives it · ``direction`` float32 ``[width]``: the mean of the own items' descriptions, of
-    length 1 or 0 · ``own_row``, ``own_faded`` ``[own]``: the own items, by row, and how much each counts.
+    ``said`` as ``speak`` gives it · ``own_row``, ``own_faded`` ``[own]``: the own items, by row, and how much each
+    counts.
     """
 
     said: Floats
-    direction: Floats
     own_row: Ints
     own_faded: Floats
 
 
-def each_customer(
-    past: Past, own: OwnItems, place_of_row: Ints, vectors: Floats, knowledge: Knowledge
-) -> Iterator[One]:
+def directions(own: OwnItems, customers: int, vectors: Floats) -> Floats:
+    """Where each customer's descriptions point to: their mean, of length 1 or 0, float32 ``[customers, width]``.
+
+    ``vectors`` are those of the rows that are in the item table.
+    """
+    described = own.row < len(vectors)
+    points = np.zeros((customers, vectors.shape[1]), np.float32)
+    np.add.at(points, own.customer[described], own.faded[described, None] * vectors[own.row[described]])
+    return direction(points)
+
+
+def each_customer(past: Past, own: OwnItems, place_of_row: Ints, knowledge: Knowledge) -> Iterator[One]:
     """The customers of a batch, one after the other.
 
     Args:
         past: Their baskets.
         own: Their items.
         place_of_row: Place of each row in the vocabulary, of rows that are in no table too.
-        vectors: Text vectors of the rows that are in the item table.
         knowledge: What was learnt from everybody's baskets.
     """
     outside = len(knowledge.codes)
@@ -118,14 +128,8 @@ def each_customer(
         ago = entry_ago[entries]
         step = np.maximum(STEPS - 1 - ago, -1)
         mine = slice(own_ends[customer], own_ends[customer + 1])
-        row, faded = own.row[mine], own.faded[mine]
-        described = row < len(vectors)
-        yield One(
-            speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge),
-            direction(faded[described] @ vectors[row[described]]),
-            row,
-            faded,
-        )
+        said = speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge)
+        yield One(said, own.row[mine], own.faded[mine])
 
 
 def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:

@@ -68,21 +68,21 @@ class Shelf(NamedTuple):
             score, vectors = score[row], vectors[row]
         return cls(row, score, place_of_row[row], vectors)
 
-    def scores(self, said: Floats, direction: Floats, weights: NDArray[np.float32]) -> Floats:
+    def scores(self, said: Floats, alike: Floats, weights: NDArray[np.float32]) -> Floats:
         """Scores of all its items for one customer, float32 ``[items]``.
 
         Args:
             said: How the customer's history speaks, ``[ways of speaking, places + 1]``.
-            direction: Mean of the descriptions of the history, of length 1 or 0, ``[width]``.
+            alike: How like each description is to those of the history, the cosine ``[items]``.
             weights: Of ``RETRIEVAL_INPUTS``.
         """
         scores: Floats = self.score + (weights[:_SPOKEN] @ spoken(said))[self.place]
-        scores += self.vectors @ (weights[_SPOKEN] * direction)
+        scores += weights[_SPOKEN] * alike
         return scores
 
-    def inputs(self, shop: Shop, said: Floats, direction: Floats) -> Floats:
+    def inputs(self, shop: Shop, said: Floats, alike: Floats) -> Floats:
         """``RETRIEVAL_INPUTS`` of all its items for one customer, float32 ``[items, inputs]``."""
-        columns = [spoken(said)[:, self.place].T, (self.vectors @ direction)[:, None], shop.fixed[self.row]]
+        columns = [spoken(said)[:, self.place].T, alike[:, None], shop.fixed[self.row]]
         return np.concatenate(columns, axis=1, dtype=np.float32)
 
 

@@ -12,7 +12,7 @@ from state.history import CustomerHistory
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import Replay
 from training.features import retrieval as module
-from training.features.candidates import RELATED_INPUTS, each_customer
+from training.features.candidates import RELATED_INPUTS, directions, each_customer
 from training.features.own import own_items
 from training.features.past import flatten
 from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval, Shelf, largest
@@ -51,13 +51,15 @@ def test_a_score_is_the_inputs_by_their_weights(replay: Replay) -> None:
     binding = KNOWLEDGE.bind(replay.items)
     shelf = Shelf.of(shop, binding.place_of_row, binding.vectors, drawn)
 
-    customers = each_customer(past, own_items(past, NOW, shop.size), binding.place_of_row, binding.vectors, KNOWLEDGE)
+    own = own_items(past, NOW, shop.size)
+    alike = directions(own, 5, binding.vectors) @ shelf.vectors.T
+    assert (alike.max(axis=1) > 0.3).all()
     checked = 0
-    for one in customers:
+    for one, words in zip(each_customer(past, own, binding.place_of_row, KNOWLEDGE), alike, strict=True):
         said = one.said[: len(RELATED_INPUTS)]
-        inputs = shelf.inputs(shop, said, one.direction)
+        inputs = shelf.inputs(shop, said, words)
         assert inputs.shape == (len(replay.items), len(RETRIEVAL_INPUTS))
-        np.testing.assert_allclose(shelf.scores(said, one.direction, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(shelf.scores(said, words, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)
         assert all(inputs[:, column].any() for column in range(5))
         checked += 1
     assert checked == 5

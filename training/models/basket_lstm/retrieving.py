@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from state.dates import DAY
 from state.invoice import Invoice
 from training.data.walk import walk
-from training.features.candidates import RELATED_INPUTS, each_customer
+from training.features.candidates import RELATED_INPUTS, directions, each_customer
 from training.features.own import own_items
 from training.features.past import Floats, flatten
 from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval, Shelf
@@ -98,7 +98,8 @@ def _moments(
         binding = knowledge.bind(items)
         shelf = Shelf.of(shop, binding.place_of_row, binding.vectors, nothing)
         place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(knowledge.codes))])
-        one = next(each_customer(past, own, place_of_row, binding.vectors, knowledge))
+        one = next(each_customer(past, own, place_of_row, knowledge))
+        alike = directions(own, 1, binding.vectors)[0] @ shelf.vectors.T
         rows = [items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
         bought = np.isin(shelf.row, rows)
         new = ~np.isin(shelf.row, one.own_row)
@@ -106,5 +107,5 @@ def _moments(
         if not len(hits) or not len(others):
             continue
         drawn = generator.choice(others, min(OTHERS, len(others)), replace=False)
-        inputs = shelf.inputs(shop, one.said[: len(RELATED_INPUTS)], one.direction)[np.concatenate([hits, drawn])]
+        inputs = shelf.inputs(shop, one.said[: len(RELATED_INPUTS)], alike)[np.concatenate([hits, drawn])]
         yield _Moment(inputs, len(hits), float(np.log(len(others) / len(drawn))))
