@@ -98,7 +98,9 @@ class LightGbm:
         import lightgbm
 
         staleness = Staleness(invoices, until)
-        retrieval = learn_retrieval(invoices, staleness, until, self._window, np.random.default_rng(seed))
+        retrieval = learn_retrieval(
+            invoices, staleness, until, self._window, np.random.default_rng(seed), max(self._max_moments // 2, 1)
+        )
         learnt, held = self._collect(invoices, until, staleness, retrieval, progress)
 
         def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:

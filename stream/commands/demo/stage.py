@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RIVAL = "gp_topfreq"
 MODEL = "basket_lstm"
 
-QUICK = {"max_examples": 2_500, "epochs": 4, "whole": False}
+QUICK = {"max_examples": 1_500, "epochs": 4, "whole": False}
 """Options of the model: a training short enough that the first recommendation comes within 90 seconds on two cores."""
 
 _LOAD = 1_000

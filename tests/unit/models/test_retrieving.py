@@ -9,11 +9,12 @@ from training.data.walk import walk
 from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.view import build_view
 from training.models.basket_lstm import retrieving
-from training.models.basket_lstm.examples import Staleness
+from training.models.basket_lstm.examples import Staleness, targets
 from training.models.basket_lstm.retrieving import learn_retrieval
 
 START = 1_300_000_000
 NUMBER = 200
+MOST = 10_000
 
 
 def fashion_log() -> list[Invoice]:
@@ -55,7 +56,7 @@ def found(retrieval: Retrieval) -> float:
 
 
 def learnt() -> Retrieval:
-    return learn_retrieval(LOG, STALENESS, UNTIL, 100, np.random.default_rng(1))
+    return learn_retrieval(LOG, STALENESS, UNTIL, 100, np.random.default_rng(1), MOST)
 
 
 def test_it_finds_more_than_before_anything_was_learnt() -> None:
@@ -70,7 +71,7 @@ def test_it_finds_more_than_before_anything_was_learnt() -> None:
 def test_nothing_after_the_end_is_learnt_from() -> None:
     past = [invoice for invoice in LOG if invoice.date < UNTIL]
 
-    assert learn_retrieval(past, Staleness(past, UNTIL), UNTIL, 100, np.random.default_rng(1)) == learnt()
+    assert learn_retrieval(past, Staleness(past, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == learnt()
 
 
 def test_without_anything_new_the_usual_weights_stay() -> None:
@@ -79,8 +80,8 @@ def test_without_anything_new_the_usual_weights_stay() -> None:
         for n in range(30)
     ]
 
-    assert learn_retrieval(again, Staleness(again, UNTIL), UNTIL, 100, np.random.default_rng(1)) == Retrieval()
-    assert learn_retrieval([], Staleness([], UNTIL), UNTIL, 100, np.random.default_rng(1)) == Retrieval()
+    assert learn_retrieval(again, Staleness(again, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
+    assert learn_retrieval([], Staleness([], UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
 
 
 def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,3 +92,14 @@ def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -
         return float(np.abs(np.asarray(learnt().weights) - usual).sum())
 
     assert 0.0 < moved(1e9) < 0.1 < moved(1.0)
+
+
+def test_only_the_newest_invoices_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    staleness = Staleness(LOG, UNTIL)
+    monkeypatch.setattr(staleness, "at", lambda now: asked.append(now) or STALENESS.at(now))
+    learn_retrieval(LOG, staleness, UNTIL, 100, np.random.default_rng(1), 10)
+
+    visits = [now for now in asked if now >= targets(LOG, UNTIL)[-10]]
+    assert len(asked) <= 20
+    assert len(visits) >= 8

@@ -134,7 +134,8 @@ class BasketLstm:
         # One thread for BLAS: its matrices are small here, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             staleness = Staleness(invoices, until)
-            retrieval = learn_retrieval(invoices, staleness, until, self._window, generator)
+            most = max(self._max_examples // 2, 1)
+            retrieval = learn_retrieval(invoices, staleness, until, self._window, generator, most)
             material = self._collect(invoices, until, staleness, retrieval, generator, _part(progress, 0, 400))
             whole = self._whole and bool(material.held)
             network, curves = self._train(

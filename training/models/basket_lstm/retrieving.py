@@ -40,7 +40,12 @@ class _Moment(NamedTuple):
 
 
 def learn_retrieval(
-    invoices: Sequence[Invoice], staleness: Staleness, until: int, window: int, generator: np.random.Generator
+    invoices: Sequence[Invoice],
+    staleness: Staleness,
+    until: int,
+    window: int,
+    generator: np.random.Generator,
+    most: int,
 ) -> Retrieval:
     """Weights under which what customers bought for the first time is likeliest among all that is new to them.
 
@@ -52,8 +57,12 @@ def learn_retrieval(
         until: Only what is dated before it is learnt from, seconds since 1970.
         window: Number of invoices that a history holds.
         generator: Draws the items that were not bought.
+        most: Of the invoices that can be learnt from only so many are, the newest.
     """
-    seen = list(_moments(invoices, staleness, until, window, generator))
+    dates = targets(invoices, until)[-most:]
+    start = max(until - DAYS * DAY, dates[0] if dates else until)
+    spacing = -(-2 * sum(date >= start for date in dates) // MOMENTS)
+    seen = list(_moments(invoices, staleness, start, until, window, spacing, generator))
     usual = Retrieval()
     if not seen:
         return usual
@@ -83,10 +92,14 @@ def learn_retrieval(
 
 
 def _moments(
-    invoices: Sequence[Invoice], staleness: Staleness, until: int, window: int, generator: np.random.Generator
+    invoices: Sequence[Invoice],
+    staleness: Staleness,
+    start: int,
+    until: int,
+    window: int,
+    spacing: int,
+    generator: np.random.Generator,
 ) -> Iterator[_Moment]:
-    start = until - DAYS * DAY
-    spacing = -(-2 * sum(date >= start for date in targets(invoices, until)) // MOMENTS)
     nothing = np.zeros(len(RETRIEVAL_INPUTS), np.float32)
     for number, moment in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
         if number % spacing or moment.now < start - EMISSION_DAYS * DAY:
