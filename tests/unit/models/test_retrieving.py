@@ -6,6 +6,7 @@ import pytest
 from state.dates import DAY
 from state.invoice import THOUSAND, Invoice, Line
 from training.data.walk import walk
+from training.features.knowledge import Knowledge
 from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.view import build_view
 from training.models.basket_lstm import retrieving
@@ -96,8 +97,13 @@ def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -
 
 def test_only_the_newest_invoices_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
+
+    def at(now: int) -> Knowledge:
+        asked.append(now)
+        return STALENESS.at(now)
+
     staleness = Staleness(LOG, UNTIL)
-    monkeypatch.setattr(staleness, "at", lambda now: asked.append(now) or STALENESS.at(now))
+    monkeypatch.setattr(staleness, "at", at)
     learn_retrieval(LOG, staleness, UNTIL, 100, np.random.default_rng(1), 10)
 
     visits = [now for now in asked if now >= targets(LOG, UNTIL)[-10]]
