@@ -39,7 +39,7 @@ RIVAL = "gp_topfreq"
 MODEL = "basket_lstm"
 
 QUICK = {"max_examples": 1_500, "epochs": 4, "whole": False}
-"""Options of the model: a training short enough that the first recommendation comes within 90 seconds on two cores."""
+"""Options of the model: a short training, so that the first recommendation need not be waited for long."""
 
 _LOAD = 1_000
 """Invoices of the past applied at once."""

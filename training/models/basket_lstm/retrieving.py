@@ -61,7 +61,7 @@ def learn_retrieval(
     """
     dates = targets(invoices, until)[-most:]
     start = max(until - DAYS * DAY, dates[0] if dates else until)
-    spacing = -(-2 * sum(date >= start for date in dates) // MOMENTS)
+    spacing = max(-(-2 * sum(date >= start for date in dates) // MOMENTS), 1)
     seen = list(_moments(invoices, staleness, start, until, window, spacing, generator))
     usual = Retrieval()
     if not seen:
