@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from state.attributes import Attributes
 from state.dates import DAY
-from state.history import CustomerHistory
+from state.history import CustomerHistory, HeldInvoice, baskets
 from state.invoice import THOUSAND
 from training.features.item_table import ItemTable
 
@@ -47,23 +47,26 @@ class Customer(NamedTuple):
 
 
 def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
-    """What is read of one customer as of ``now``: of the invoices of the window, gross of returns.
+    """What is read of one customer as of ``now``: of the invoices of the window.
 
-    A customer without purchases has an empty bag and zeros; items that the table does not know are passed over.
+    A purchase counts whether or not a part of it went back; an item of which nothing is left counts for nothing, as
+    with the baselines. A customer without purchases, or with nothing left, has an empty bag and zeros; items that the
+    table does not know are passed over.
     """
+    invoices = tuple(invoice for invoice in history.invoices if invoice.date <= now)
+    gone = _gone(invoices)
     weight: dict[int, float] = {}
     newest: dict[int, int] = {}
     spent, purchases, last = 0.0, 0, None
     fade = 1.0
     distinct: set[str] = set()
-    for invoice in reversed(history.invoices):
-        if invoice.date > now:
+    for invoice in reversed(invoices):
+        lines = [line for line in invoice.lines if line.quantity > 0 and line.stock_code not in gone]
+        if not lines:
             continue
-        bought = {line.stock_code for line in invoice.lines if line.quantity > 0}
-        if not bought:
-            continue
+        bought = {line.stock_code for line in lines}
         last = invoice.date if last is None else last
-        spent += sum(line.quantity * line.unit_price for line in invoice.lines if line.quantity > 0) / THOUSAND
+        spent += sum(line.quantity * line.unit_price for line in lines) / THOUSAND
         purchases += 1
         distinct |= bought
         for code in bought:
@@ -82,6 +85,14 @@ def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
     rfmv = np.log1p(np.asarray([days, purchases, spent, len(distinct)])).astype(np.float32)
     attributes = history.attributes
     return Customer(np.asarray(kept, np.int64), weights, known, rfmv, age(attributes.get(BIRTH_DATE), now), attributes)
+
+
+def _gone(invoices: tuple[HeldInvoice, ...]) -> set[str]:
+    """Stock codes that were bought and of which nothing is left."""
+    back = {line.stock_code for invoice in invoices for line in invoice.lines if line.quantity < 0}
+    if not back:
+        return back
+    return back - {code for basket in baskets(CustomerHistory("", invoices)) for code in basket.items}
 
 
 def age(birth_date: str | None, now: int) -> float:

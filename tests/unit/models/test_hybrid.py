@@ -1,5 +1,6 @@
 """The hybrid model: Keras against numpy, its three modes, what it answers, bundles, and odd input."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,9 @@ def test_every_choice_trains_the_same_from_the_same_seed(options: dict[str, Any]
     assert first.curves == again.curves
 
 
-def test_a_batch_ranks_what_was_drawn_and_what_was_bought() -> None:
+def test_a_batch_ranks_what_was_drawn_and_what_was_bought(fitted: dict[str, FittedHybrid]) -> None:
     examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
-    encoding = Hybrid("content", epochs=1, width=4).fit(LOG, until=UNTIL, seed=1).scorer.encoding
+    encoding = fitted["content"].scorer.encoding
     assembler = Assembler(examples, encoding, Schedule(negatives=10))
     chosen = next(batches(examples, 16, np.random.default_rng(1)))
     batch = assembler.batch(chosen, np.random.default_rng(2))
@@ -104,6 +105,36 @@ def test_a_batch_ranks_what_was_drawn_and_what_was_bought() -> None:
     assert batch.scale.tolist() == pytest.approx([size / 10] * len(chosen))
     assert not batch.allowed[batch.bought[:, 0], batch.bought[:, 1]].any()
     assert batch.allowed.sum(axis=1).max() <= 10
+
+
+def test_a_balanced_loss_weighs_a_purchase_by_how_rare_its_item_is(fitted: dict[str, FittedHybrid]) -> None:
+    examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
+    encoding = fitted["content"].scorer.encoding
+    chosen = next(batches(examples, 16, np.random.default_rng(1)))
+    bought_at, _ = examples.bought.of(chosen)
+    times = Counter(examples.bought.row.tolist())
+    rare = [1.0 / times[row] for row in examples.bought.row[bought_at].tolist()]
+    assert len(set(rare)) > 3
+    for balanced, weight in ((True, rare), (False, [1.0] * len(rare))):
+        batch = Assembler(examples, encoding, Schedule(balanced=balanced)).batch(chosen, np.random.default_rng(2))
+        assert batch.weight.tolist() == pytest.approx(weight)
+
+
+def test_a_large_catalogue_is_drawn_from_and_has_fewer_snapshots(
+    fitted: dict[str, FittedHybrid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
+    monkeypatch.setattr("training.models.two_tower.examples.SNAPSHOT_ROWS", 1_000)
+    fewer = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
+    assert sum(each.size for each in fewer.snapshots) <= 1_000 + len(ITEMS)
+    assert 1 < len(fewer.snapshots) < len(examples.snapshots)
+    encoding = fitted["content"].scorer.encoding
+    monkeypatch.setattr("training.models.two_tower.fitting.MOST_RANKED", 12)
+    chosen = next(batches(examples, 16, np.random.default_rng(1)))
+    size = examples.snapshots[int(examples.snapshot[chosen[0]])].size
+    for negatives, drawn in ((0, 12), (30, 12), (10, 10)):
+        batch = Assembler(examples, encoding, Schedule(negatives=negatives)).batch(chosen, np.random.default_rng(2))
+        assert batch.scale.tolist() == pytest.approx([size / drawn] * len(chosen))
 
 
 def test_nothing_bought_at_a_moment_is_in_its_snapshot() -> None:
@@ -193,6 +224,17 @@ def test_an_item_and_a_customer_never_seen_are_known_by_their_attributes() -> No
     born = CustomerHistory("born", dated={"birth_date": (now, "1980-01-01")})
     nobody = CustomerHistory("nobody")
     assert scorer.predict([born], items, now, 10) != scorer.predict([nobody], items, now, 10)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_took_everything_back_is_a_customer_without_purchases(
+    mode: str, fitted: dict[str, FittedHybrid], replay: Replay
+) -> None:
+    took_back = history((UNTIL - DAY, {ITEMS[0]: 2}), (UNTIL, {ITEMS[0]: -2}))
+    (one,), (nobody,) = (
+        fitted[mode].scorer.predict([each], replay.items, UNTIL, 10) for each in (took_back, CustomerHistory("nobody"))
+    )
+    assert [each.stock_code for each in one.candidates] == [each.stock_code for each in nobody.candidates]
 
 
 def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybrid], replay: Replay) -> None:

@@ -55,6 +55,18 @@ def test_a_customer_worked_by_hand() -> None:
     assert read.rfmv.tolist() == pytest.approx(list(expected.values()))
 
 
+def test_what_went_back_altogether_counts_for_nothing_and_a_part_changes_nothing() -> None:
+    bought, later = (80 * DAY, {"a": 2, "b": 3}), (85 * DAY, {"b": 1})
+    read = customer(history(bought, later, (90 * DAY, {"a": -2, "b": -1}), price=2.0), table(), NOW)
+    assert read.rows.tolist() == [1]
+    assert read.rfmv.tolist() == pytest.approx(np.log1p([15, 2, 8, 1]).tolist())
+    before = customer(history(bought, later, (NOW + DAY, {"a": -2, "b": -1}), price=2.0), table(), NOW)
+    assert before.rows.tolist() == [1, 0]
+    nothing = customer(history(bought, (90 * DAY, {"a": -2, "b": -3})), table(), NOW)
+    assert len(nothing.rows) == 0
+    assert nothing.rfmv.tolist() == [0.0] * 4
+
+
 def test_a_customer_without_purchases_is_all_zeros() -> None:
     inputs = encoding().customers([customer(CustomerHistory("nobody"), table(), NOW)])
     assert len(inputs.row) == len(inputs.owner) == 0

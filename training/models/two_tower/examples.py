@@ -2,7 +2,7 @@
 
 The items' changing inputs are not kept for every moment: consecutive moments share a *snapshot* of them, taken at the
 first of these moments, so that memory grows with the moments and not with moments × items, and nothing bought at a
-moment is in its snapshot.
+moment is in its snapshot. Of a large catalogue snapshots are fewer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,8 @@ from training.serving.hybrid_customer import KNOWN, RFMV, Customer, Floats, Ints
 
 SNAPSHOTS = 512
 """Snapshots of the items at most; a moment is at most this part of the log behind its snapshot."""
+SNAPSHOT_ROWS = 10_000_000
+"""Rows of all snapshots together, about: 280 MB."""
 
 _NO_ROWS = np.zeros(0, np.int64)
 _NO_WEIGHTS = np.zeros(0, np.float32)
@@ -88,7 +90,7 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
         window: Number of invoices that a history holds.
         expected: How many moments there will be, about: spaces the snapshots.
     """
-    every = max(1, -(-expected // SNAPSHOTS))
+    due = 0
     snapshot: list[int] = []
     bags: list[NDArray[np.int32]] = []
     weights: list[NDArray[np.float16]] = []
@@ -103,9 +105,10 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
     moments = walk(invoices, moment="both", start=start, end=until, window=window, first=True)
     for number, moment in enumerate(moments):
         table = moment.items
-        if number % every == 0:
+        if number == due:
             shop = Shop.at(table, moment.now, 0)
             snapshots.append(Snapshot(shop.size, shop.fixed.astype(np.float16)))
+            due += max(1, -(-expected // SNAPSHOTS), -(-expected * shop.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size
         wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
         rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
