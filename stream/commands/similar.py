@@ -41,9 +41,14 @@ def similar(
             found = similar_items(stock_code, store, towers, most)
         else:
             found = similar_customers(customers or "", store, towers, most)
+    asked = f"item {stock_code!r}" if stock_code is not None else f"customer {customers!r}"
     if found is None:
-        asked = f"item {stock_code!r}" if stock_code is not None else f"customer {customers!r}"
         raise Failure(f"No {asked} is known here; the worker learns of them from invoices.")
+    if found and not any(like.cosine for like in found):
+        raise Failure(
+            f"{towers.name} {towers.version} was trained without {asked} and has nothing to compare by: "
+            "name the version of a model that reads features, hybrid or content."
+        )
     if as_json:
         import msgspec
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from state.redis_store import RedisStore
@@ -114,3 +115,8 @@ def test_who_and_what_is_new_is_served_by_attributes(
         suits, suits_not = (f"2-{number}-Flagship store" for number in ((2, 1) if kind == "Women" else (1, 2)))
         assert ranked.index(suits) < ranked.index(suits_not)
     store.close()
+
+    like_women = msgspec.json.decode(nextbasket(environment, "similar", "2-2-Flagship store", "--most", "3", "--json"))
+    assert sum("Women" in like["description"] for like in like_women) >= 2
+    like_her = msgspec.json.decode(nextbasket(environment, "similar", "--customers", "101", "--most", "9", "--json"))
+    assert sum(int(like["name"]) % 2 for like in like_her) >= 7

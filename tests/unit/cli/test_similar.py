@@ -1,11 +1,76 @@
-"""``nextbasket similar`` where there is nothing to answer with: it says what to do."""
+"""``nextbasket similar``: which model is asked, what it answers, and what to do where there is no answer."""
 
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
+from state.invoice import THOUSAND, Invoice, Line
+from state.memory_store import MemoryStore
+from state.settings import Settings
 from stream.cli import main
 from stream.exit_codes import ExitCode
+from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
+from tests.unit.serving import test_hybrid_inputs
+from training.registry import Registry
+from training.serving.baseline_scorers import BaselineScorer
+from training.serving.hybrid_customer import KNOWN
+from training.serving.hybrid_network import NumpyTowers
+from training.serving.hybrid_scorer import HybridScorer
+from training.serving.returns import Returns
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Empty; beside it a shop in which ann bought a and b, bob a and dan something that came after every training."""
+    store = MemoryStore(Settings())
+    bought = {"ann": ("a", "b"), "bob": ("a",), "dan": ("new",)}
+    store.apply(
+        [
+            Invoice(name, name, 1_300_000_000, tuple(Line(code, THOUSAND, 1.0, f"ITEM {code}") for code in codes))
+            for name, codes in bought.items()
+        ],
+        clock_ms=1,
+    )
+    monkeypatch.setenv("NEXTBASKET_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.setattr("state.redis_store.RedisStore", lambda settings: store)
+    return Registry(str(tmp_path / "registry"))
+
+
+def publish(registry: Registry, folder: Path, angle: float | None, day: int) -> str:
+    """Publish identities of a and b at an angle, or a baseline; returns the version."""
+    folder /= str(day)
+    folder.mkdir()
+    if angle is None:
+        BaselineScorer("count_demand", "unpublished").save(folder)
+    else:
+        vectors = np.asarray([[1.0, 0.0], [np.cos(angle), np.sin(angle)], [0.0, 0.0]], np.float32)
+        towers = {"read": vectors, "offered": vectors, "identity_bias": vectors[:, 0], "known": np.zeros(len(KNOWN))}
+        HybridScorer(
+            "collaborative",
+            "unpublished",
+            encoding=test_hybrid_inputs.encoding(),
+            towers=NumpyTowers({name: array.astype(np.float32) for name, array in towers.items()}),
+            calibration=None,
+            returns=Returns.usual(),
+        ).save(folder)
+    return registry.publish(
+        folder,
+        name="count_demand" if angle is None else "collaborative",
+        data_from=DATA_FROM,
+        data_until=DATA_UNTIL,
+        metrics={},
+        created=CLOCK + timedelta(days=day),
+    )
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, float]:
+    """Who is alike, and how much."""
+    capsys.readouterr()
+    assert main(["similar", *arguments, "--json"]) == ExitCode.OK
+    return {like["name"]: round(like["cosine"], 3) for like in msgspec.json.decode(capsys.readouterr().out)}
 
 
 @pytest.mark.parametrize("arguments", [[], ["22613", "--customers", "12680"]])
@@ -20,3 +85,31 @@ def test_without_a_hybrid_model_it_says_how_to_get_one(
     monkeypatch.setenv("NEXTBASKET_REGISTRY", str(tmp_path))
     assert main(["similar", "22613"]) == ExitCode.NEGATIVE
     assert "nextbasket train --model hybrid" in capsys.readouterr().err
+
+
+def test_the_model_that_serves_is_asked_else_the_newest_with_towers(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _, baseline = (publish(registry, tmp_path, angle, day) for day, angle in enumerate((0.1, 1.0, None)))
+    registry.promote(baseline, at=CLOCK)
+    assert answer(capsys, "a") == {"b": round(np.cos(1.0), 3), "new": 0.0}
+    registry.promote(first, at=CLOCK)
+    assert answer(capsys, "a", "--most", "1") == {"b": round(np.cos(0.1), 3)}
+    assert answer(capsys, "--customers", "ann") == {"bob": round(np.cos(0.05), 3), "dan": 0.0}
+    assert main(["similar", "a", "--version", baseline]) == ExitCode.NEGATIVE
+    assert "has no towers to compare by" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "asked"), [(["new"], "item 'new'"), (["--customers", "dan"], "customer 'dan'")])
+def test_what_the_model_knows_nothing_of_is_like_nothing(
+    arguments: list[str], asked: str, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(registry, tmp_path, 0.1, 1)
+    assert main(["similar", *arguments]) == ExitCode.NEGATIVE
+    assert f"was trained without {asked} and has nothing to compare by" in capsys.readouterr().err
+
+
+def test_a_stranger_is_told_so(registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(registry, tmp_path, 0.1, 1)
+    assert main(["similar", "nothing"]) == ExitCode.NEGATIVE
+    assert "No item 'nothing' is known here" in capsys.readouterr().err
