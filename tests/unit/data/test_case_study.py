@@ -192,6 +192,20 @@ def test_a_birth_date_that_cannot_be_is_passed_over_and_counted(tmp_path: Path) 
     )
 
 
+def test_rows_of_zeros_are_values_like_others_no_birth_date_and_no_sale(tmp_path: Path) -> None:
+    sales = [*SALES, "102,4,21-03-2014,0,0,0,0,0,0,0", "103,4,21-03-2014,0,0,1,5,1,1,MBR"]
+    table = load(write(tmp_path, sales, [*CUSTOMERS, "4,0,0,0"], [*PRODUCTS, "0,0,0,0"]))
+
+    assert table.attributes is not None
+    assert table.attributes.of_customers()["4"] == {"gender": "0", "city": "0"}
+    assert table.attributes.of_items()["0-0-MBR"] == {"category": "0", "subcategory": "0", "store": "MBR"}
+    assert table.notes[0].startswith("DOB of 1 customers is no date")
+    cleaned = clean(table, Settings())
+    steps = {step.name: step.rows_in - step.rows_out for step in cleaned.ledger.steps}
+    assert steps["zero_quantity"] == 1
+    assert [invoice.invoice_no for invoice in invoices(cleaned) if invoice.customer_id == "4"] == ["103"]
+
+
 def test_customers_and_products_may_be_unknown_altogether(tmp_path: Path) -> None:
     table = load(write(tmp_path, SALES, CUSTOMERS[:1], PRODUCTS[:1]))
 
