@@ -47,12 +47,13 @@ def publish(registry: Registry, folder: Path, angle: float | None, day: int) -> 
         BaselineScorer("count_demand", "unpublished").save(folder)
     else:
         vectors = np.asarray([[1.0, 0.0], [np.cos(angle), np.sin(angle)], [0.0, 0.0]], np.float32)
-        towers = {"read": vectors, "offered": vectors, "identity_bias": vectors[:, 0], "known": np.zeros(len(KNOWN))}
+        known = np.zeros(len(KNOWN), np.float32)
+        towers = {"read": vectors, "offered": vectors, "identity_bias": vectors[:, 0], "known": known}
         HybridScorer(
             "collaborative",
             "unpublished",
             encoding=test_hybrid_inputs.encoding(),
-            towers=NumpyTowers({name: array.astype(np.float32) for name, array in towers.items()}),
+            towers=NumpyTowers(towers),
             calibration=None,
             returns=Returns.usual(),
         ).save(folder)
