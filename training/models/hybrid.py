@@ -86,7 +86,7 @@ class Hybrid:
             mode: One of ``MODES``; the name unless given.
             representation: From features to vectors: ``linear``, ``relu`` (one hidden layer) or ``deep`` (two).
             loss: ``wmrb``, or ``balanced_wmrb``, where what is bought often counts less.
-            negatives: Items drawn a batch, whose rank stands for that of all; 0 takes all, up to 20,000.
+            negatives: Items drawn a batch, whose rank stands for that of all; 0 takes all, where memory allows.
             width: Numbers of a vector.
             dropout: Share of the identities that a step of training does without.
             epochs: Passes over the moments.

@@ -17,15 +17,15 @@ from training.serving.hybrid_inputs import Encoding
 
 logger = logging.getLogger(__name__)
 
-MOST_RANKED = 20_000
-"""Negatives of a batch at most: a batch holds scores of so many items for each of its purchases."""
+MOST_MARGINS = 32_000_000
+"""Pairs of a bought item and a negative in a batch, about: 128 MB a copy. For more pairs, fewer negatives are drawn."""
 
 
 class Schedule(NamedTuple):
     """How the weights are found.
 
-    ``negatives``: items drawn a batch, shared by its customers; 0 for all, up to ``MOST_RANKED``. ``balanced``: whether
-    what is bought often counts less.
+    ``negatives``: items drawn a batch, shared by its customers; 0 for all; fewer beyond ``MOST_MARGINS``. ``balanced``:
+    whether what is bought often counts less.
     """
 
     epochs: int = 4
@@ -85,7 +85,7 @@ class Assembler:
         bag_row = examples.history.row[at].astype(np.int64)
         bought_at, bought_owner = examples.bought.of(chosen)
         bought_row = examples.bought.row[bought_at].astype(np.int64)
-        wanted = min(schedule.negatives or MOST_RANKED, MOST_RANKED)
+        wanted = min(schedule.negatives or snapshot.size, max(1, MOST_MARGINS // len(bought_row)))
         if wanted < snapshot.size:
             drawn = generator.choice(snapshot.size, wanted, replace=False)
             row = np.unique(np.concatenate([drawn, bought_row]))
