@@ -58,9 +58,10 @@ def similar(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("stock code" if stock_code is not None else "customer", "cosine", "description", box=None)
+    columns = ("stock code", "cosine", "description") if stock_code is not None else ("customer", "cosine")
+    table = Table(*columns, box=None)
     for like in found:
-        table.add_row(escape(like.name), f"{like.cosine:.3f}", escape(like.description or ""))
+        table.add_row(*(escape(like.name), f"{like.cosine:.3f}", escape(like.description or ""))[: len(columns)])
     Console(highlight=False).print(table)
 
 

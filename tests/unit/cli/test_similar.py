@@ -101,6 +101,19 @@ def test_the_model_that_serves_is_asked_else_the_newest_with_towers(
     assert "has no towers to compare by" in capsys.readouterr().err
 
 
+def test_a_table_shows_items_with_their_descriptions_and_customers_without(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(registry, tmp_path, 0.0, 1)
+    assert main(["similar", "a", "--most", "1"]) == ExitCode.OK
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["stock", "code", "cosine", "description"],
+        ["b", "1.000", "ITEM", "b"],
+    ]
+    assert main(["similar", "--customers", "ann", "--most", "1"]) == ExitCode.OK
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["customer", "cosine"], ["bob", "1.000"]]
+
+
 @pytest.mark.parametrize(("arguments", "asked"), [(["new"], "item 'new'"), (["--customers", "dan"], "customer 'dan'")])
 def test_what_the_model_knows_nothing_of_is_like_nothing(
     arguments: list[str], asked: str, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
