@@ -118,7 +118,9 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             self.each(first, visit)
         self.built = True
 
-    def call(self, inputs: Mapping[str, keras.KerasTensor], visit: bool, training: bool = False) -> keras.KerasTensor:
+    def call(
+        self, inputs: Mapping[str, keras.KerasTensor], visit: bool = True, training: bool = False
+    ) -> keras.KerasTensor:
         """Logits ``[candidates]``: of each candidate the mean over the heads of the moment."""
         return ops.mean(self.each(inputs, visit, training), axis=-1)
 
@@ -128,7 +130,10 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def weights_of(self, visit: bool) -> list[keras.Variable]:
         """What is learnt from visits, or from emissions: the LSTM and the heads of that moment."""
-        return [*self.reader.trainable_variables, *(w for head in self.heads_of(visit) for w in head.trainable_variables)]
+        return [
+            *self.reader.trainable_variables,
+            *(w for head in self.heads_of(visit) for w in head.trainable_variables),
+        ]
 
     def each(self, inputs: Mapping[str, keras.KerasTensor], visit: bool, training: bool = False) -> keras.KerasTensor:
         """What each head of a moment says, ``[candidates, HEADS / 2]``.
@@ -148,9 +153,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
         seen = ops.concatenate([candidate, state], axis=-1)
         known = ops.cast(inputs["candidate"][:, KNOWN : KNOWN + 1] > 0.0, "float32")
-        said = [
-            head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads_of(visit)
-        ]
+        said = [head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads_of(visit)]
         return ops.concatenate(said, axis=-1)
 
     def weigh(self, scale: float, added: Mapping[int, float]) -> None:
