@@ -24,10 +24,13 @@ def eda(
 ) -> None:
     """Show what a table holds: sales, best sellers, baskets, customers, returns, and what is wrong with it.
 
-    Writes one HTML file that needs nothing beside it, and its pictures as files. The same table gives the same bytes.
+    Writes one HTML file that needs nothing beside it, and its pictures as files. The same table gives the same bytes;
+    only what is dated ahead of the clock is left out until its day.
 
     Example: nextbasket eda --data online_retail.xlsx --output retail.html
     """
+    import time
+
     from state.settings import load_settings
     from stream.logs import configure_logging
 
@@ -48,7 +51,7 @@ def eda(
     with Bars() as bars:
         bars("reading")
         table = datasets.load(path, timezone=settings.timezone)
-        page = explore(table, settings, name=path.resolve().name, progress=bars("exploring"))
+        page = explore(table, settings, name=path.resolve().name, clock=int(time.time()), progress=bars("exploring"))
     html = render(page).encode()
     output.write_bytes(html)
     saved = save_pictures(page, folder)

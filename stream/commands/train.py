@@ -85,7 +85,14 @@ def train(
         refit=refit,
     )
     if pause is None:
-        if _round(settings, data, before, plan).promoted is None:
+        try:
+            outcome = _round(settings, data, before, plan)
+        except KeyboardInterrupt:
+            kept = options.get("keep")
+            goes_on = kept is not None and any(kept.glob("*.npz"))
+            again = "; epochs that are done are kept, and the same command goes on from them" if goes_on else ""
+            raise Failure(f"Interrupted{again}.", ExitCode.INTERRUPTED) from None
+        if outcome.promoted is None:
             raise typer.Exit(ExitCode.NEGATIVE)
     else:
         _repeat(settings, data, before, plan, pause)

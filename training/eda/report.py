@@ -33,7 +33,12 @@ SALES_SECTIONS: tuple[Callable[[Sales], Section], ...] = (
 
 
 def explore(
-    table: Table, settings: Settings, *, name: str, progress: Callable[[int, int], None] = lambda done, total: None
+    table: Table,
+    settings: Settings,
+    *,
+    name: str,
+    clock: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Page:
     """Explore a table.
 
@@ -41,10 +46,12 @@ def explore(
         table: As read.
         settings: Bounds and dialect of the cleaning.
         name: What the table is called on the page.
+        clock: As in ``clean``.
         progress: Told how many sections are done, and of how many.
 
     Returns:
-        A page with every section; one that the table holds nothing for says so. The same table gives the same page.
+        A page with every section; one that the table holds nothing for says so. The same table and clock give the same
+        page.
 
     Raises:
         NoTable: The table has no rows.
@@ -55,7 +62,7 @@ def explore(
     if table.attributes is not None:
         drawn.append(partial(attributes_section, attributes=table.attributes))
     total = 2 + len(drawn)
-    cleaned = clean(table, settings)
+    cleaned = clean(table, settings, clock=clock)
     sections = [quality_section(table, dialect_of(table, settings))]
     progress(1, total)
     sections.append(cleaning_section(cleaned.ledger))

@@ -224,12 +224,12 @@ def _ablations(report: Mapping[str, Any]) -> list[Section]:
     ]
     worst = min(names, key=lambda name: ablations[DECISIVE][name]["mean"])
     lost = difference(ablations[DECISIVE][worst])
-    sentence = f"At the {when} {worst} is lowest against its model by {DECISIVE}: {lost}."
-    title = "What a variant gains or loses against its model"
+    sentence = f"At the {when} {worst} is lowest against its base by {DECISIVE}: {lost}."
+    title = "What a variant gains or loses against its base"
     return [
         Section(
             "Ablations",
-            "Left of zero: worse than the model with everything in it; a hollow mark may be zero.",
+            "A base is the same model with fewer options. Left of zero: worse than it; a hollow mark may be zero.",
             [
                 _intervals("ablations", title, names, panels, sentence, differences=True),
                 *(_table(tables.ablations(report, each)) for each in moments),

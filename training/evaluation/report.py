@@ -14,7 +14,7 @@ from training.evaluation.measure import Figures, difference, figures, resampling
 from training.evaluation.metrics import reliability
 from training.evaluation.prequential import Run
 from training.evaluation.split import day
-from training.evaluation.variants import Variant
+from training.evaluation.variants import Variant, base
 
 DECISIVE = "ndcg@10"
 """The best model is the best by this."""
@@ -50,7 +50,8 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     - ``models``: by name ``n``, ``mean`` and ``interval`` (95 %, over customers); ``by_length``: the same by the number
       of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with ``said``, ``came`` and ``n``;
     - ``best`` by ndcg@10, and ``gains``: by metric and name, how far it is above each other one, with the interval;
-    - ``ablations``: by metric and name, how far a variant (``basket_lstm:without=text``) is above its model.
+    - ``ablations``: by metric and name, how far a variant (``basket_lstm:without=text``) is above what it
+      is one of (``variants.base``).
     """
     some = next(iter(comparison.moments.values()))
     wanted = [case.new if comparison.task == "discover" else case.wanted for case in some.cases]
@@ -82,11 +83,11 @@ def _judged(judged: Judged, variants: Mapping[str, Variant]) -> dict[str, Any]:
         for name, measured in judged.measured.items()
         if name != best
     }
-    plain = {name: variant.model for name, variant in variants.items() if variant.options}
+    bases = {name: base(variant, list(variants.values())) for name, variant in variants.items()}
     ablated = {
-        name: difference(judged.measured[name], judged.measured[model], draws)
-        for name, model in plain.items()
-        if model in judged.measured
+        name: difference(judged.measured[name], judged.measured[str(other)], draws)
+        for name, other in bases.items()
+        if other is not None
     }
     return {
         "best": best,

@@ -78,9 +78,9 @@ def lengths(report: Mapping[str, Any], when: str) -> Cells:
 
 
 def ablations(report: Mapping[str, Any], when: str) -> Cells:
-    """How far every variant is above its model."""
+    """How far every variant is above what it is one of (``variants.base``)."""
     differences = report["moments"][when]["ablations"]
-    return _differences(f"At the {when} a variant is above its model by (95 % interval)", ABLATED, differences)
+    return _differences(f"At the {when} a variant is above its base by (95 % interval)", ABLATED, differences)
 
 
 def _differences(caption: str, metrics: Sequence[str], by_metric: Mapping[str, Any]) -> Cells:

@@ -1,5 +1,6 @@
 """What is compared: models, and variants of them, written as ``basket_lstm`` and ``basket_lstm:without=text``."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -35,6 +36,15 @@ def parse(text: str) -> list[Variant]:
     """
     found = [parse_one(part.strip()) for part in text.split(",") if part.strip()]
     return list(dict.fromkeys(found)) or [Variant(name) for name in installed()]
+
+
+def base(variant: Variant, others: Sequence[Variant]) -> Variant | None:
+    """What a variant is one of: of others of its model the one with most of its options, and no option besides.
+
+    Of ``a:b=1:c=2`` that is ``a:b=1`` where it is among the others, else ``a``, else None.
+    """
+    wider = [each for each in others if each.model == variant.model and set(each.options) < set(variant.options)]
+    return max(wider, key=lambda each: len(each.options), default=None)
 
 
 def make(variant: Variant, *, epochs: int | None = None) -> Model:

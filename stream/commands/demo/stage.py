@@ -129,7 +129,7 @@ def _read(show: Show, say: Callable[[str], None]) -> tuple[list[Invoice], str]:
     source = sources.find(settings, show.data, progress=True)
     for sentence in (source.sentence, *source.table.notes):
         say(sentence)
-    cleaned = clean(source.table, settings)
+    cleaned = clean(source.table, settings, clock=int(time.time()))
     log = invoices(cleaned)
     say(
         f"{cleaned.ledger.purchase_lines:,} purchase lines of {cleaned.ledger.customers:,} customers and "

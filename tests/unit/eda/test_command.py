@@ -1,6 +1,7 @@
 """``nextbasket eda`` from end to end on a small table."""
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +51,22 @@ def test_report_and_pictures_are_written_and_replaced(
     again = {path.name: path.read_bytes() for path in pictures.iterdir()}
     assert again.pop("mine.txt") == b"kept"
     assert again == written
+
+
+@pytest.mark.parametrize("command", ["eda", "evaluate"])
+def test_rows_dated_ahead_of_the_clock_are_left_out(
+    command: str, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.read_parquet(shop)
+    ahead = rows[rows["CustomerID"].notna()].iloc[:1].assign(InvoiceNo="999999", InvoiceDate=pd.Timestamp("2200-01-01"))
+    path = tmp_path / "ahead.parquet"
+    pd.concat([rows, ahead]).to_parquet(path)
+    span = ["--from", "2011-01-10", "--to", "2011-01-30", "--models", "count_demand"]
+    assert main([command, "--data", str(path), *(span if command == "evaluate" else [])]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert "2200" not in said.out
+    if command == "evaluate":
+        assert re.search(r"not ahead of the clock .*\(−1\)", said.out)
 
 
 def test_without_data_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,7 +104,7 @@ def test_sentences_say_what_the_numbers_are(made: Page) -> None:
         "At the visit, among the first 20: of repeat items good finds most (1.0000), of new items good finds most "
         "(1.0000), of rare items good finds most (1.0000)."
     )
-    assert "good:without=b is lowest against its model by ndcg@10: -.1533 [-.3066, +.0000]" in (
+    assert "good:without=b is lowest against its base by ndcg@10: -.1533 [-.3066, +.0000]" in (
         figure(made, "ablations").sentence
     )
     assert figure(made, "curves-good").sentence == (

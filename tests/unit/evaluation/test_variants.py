@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import UnknownModel
-from training.evaluation.variants import Variant, keywords, make, parse, parse_one
+from training.evaluation.variants import Variant, base, keywords, make, parse, parse_one
 from training.models import installed
 
 
@@ -21,6 +21,22 @@ def test_options_stand_behind_colons_and_numbers_are_numbers() -> None:
     (found,) = parse("basket-LSTM:epochs=3:share=.5:without=text")
     assert found == Variant("basket_lstm", (("epochs", 3), ("share", 0.5), ("without", "text")))
     assert str(found) == "basket_lstm:epochs=3:share=0.5:without=text"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ease:window=3:calibrate=false", "ease:window=3"),
+        ("ease:window=3", "ease"),
+        ("ease:window=4:calibrate=false", "ease"),
+        ("ease", None),
+        ("tifu_knn:window=3", None),
+    ],
+)
+def test_a_variant_is_one_of_the_nearest_with_fewer_options(text: str, expected: str | None) -> None:
+    others = parse("count_demand,ease,ease:calibrate=true,ease:window=3")
+    found = base(parse_one(text), others)
+    assert (None if found is None else str(found)) == expected
 
 
 @pytest.mark.parametrize("text", ["ease:", "ease:window", "ease:window=", "ease:=3"])

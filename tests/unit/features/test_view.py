@@ -127,6 +127,8 @@ HISTORIES = {
     "stranger": CustomerHistory("stranger"),
     "everything taken back": history((START, {"00001": 2}), (START + 1, {"00001": -2})),
     "returns only": history((START, {"00001": -2})),
+    "one basket": history((START, {"00001": 2, "00002": 1})),
+    "200 baskets": history(*((START + number * DAY, {f"{number % 60:05d}": 1}) for number in range(200))),
     "never trained on": history((START, {"new": 1, "newer": 5})),
     "1900": history((-2_208_988_800, {"00001": 1}), (START, {"00002": 1})),
     "2100": history((START, {"00001": 1}), (4_102_444_800, {"00002": 1})),

@@ -48,6 +48,8 @@ from training.serving.scorer import HORIZONS
 LOG = shop_log(500)
 UNTIL = LOG[400].date
 EPOCHS = 4
+PARTS = ("network", "knowledge", "calibration", "returns", "retrieval")
+"""What a scorer was fitted to."""
 END = LOG[-1].date + 1
 
 
@@ -113,6 +115,39 @@ def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) 
         np.testing.assert_array_equal(array, again.network.arrays[name])
     assert fitted.scorer.calibration == again.calibration
     assert fitted.scorer.knowledge.codes == again.knowledge.codes
+
+
+def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) -> None:
+    """Judged as if the trainer ran every day, at both moments, on two logs that part in the middle of the span."""
+    cut = LOG[450].date
+    later = [invoice for invoice in LOG if invoice.date >= cut]
+    baskets = [later[place].lines for place in np.random.default_rng(1).permutation(len(later))]
+    scrambled = [invoice for invoice in LOG if invoice.date < cut]
+    scrambled += [
+        Invoice(each.invoice_no, each.customer_id, each.date, lines) for each, lines in zip(later, baskets, strict=True)
+    ]
+    parts = {name: getattr(fitted.scorer, name) for name in PARTS}
+    before, after = (
+        run(
+            log,
+            {"basket_lstm": PrequentialScorer("judged", until=UNTIL, staleness=Staleness(log, UNTIL), **parts)},
+            Span(UNTIL, END),
+            moment="both",
+            depth=20,
+            refit=True,
+        )
+        for log in (LOG, scrambled)
+    )
+    numbers = {invoice.invoice_no for invoice in LOG if invoice.date < cut}
+    for when, one in before.items():
+        rankings = [
+            {case.invoice_no: ranking for case, ranking in zip(each.cases, each.rankings["basket_lstm"], strict=True)}
+            for each in (one, after[when])
+        ]
+        known = [number for number in rankings[0] if number in numbers]
+        assert len(known) > 20
+        assert all(rankings[0][number] == rankings[1][number] for number in known)
+        assert any(rankings[0][number] != rankings[1].get(number) for number in rankings[0].keys() - numbers)
 
 
 def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> None:
@@ -308,6 +343,7 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, 
     again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=remember)
 
     assert not any(note.startswith(("epoch 1/", "epoch 2/")) and "held out" in note for note in notes)
+    assert "goes on after epoch 2" in notes
     assert any(note.startswith("epoch 3/") and "held out" in note for note in notes)
     for name, array in fitted.network.arrays().items():
         np.testing.assert_array_equal(array, again.network.arrays()[name], err_msg=name)

@@ -88,8 +88,7 @@ def fit_network(
     variables = [*network.variables, *optimizer.variables]
     if kept is not None and (before := kept.load(variables, generator)) is not None:
         run = before
-        logger.info("goes on after epoch %d", run.epochs)
-    note = ""
+    note = f"goes on after epoch {run.epochs}" if run.epochs else ""
     for epoch in range(run.epochs + 1, schedule.epochs + 1):
         losses = []
         for positions in batches(learnt, schedule.batch, generator):
