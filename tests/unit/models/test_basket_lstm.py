@@ -1,6 +1,5 @@
 """The flagship: training, Keras against numpy, calibration, and bundles."""
 
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -67,13 +66,10 @@ def replay() -> Replay:
 
 
 def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
-    """Keras's own forward pass, which takes customers of one moment with as many baskets: one call for each."""
+    """Keras's own forward pass, which takes customers with as many baskets only: one call a length."""
     logits = np.full(len(view.row), np.nan, np.float32)
-    visits = view.person[:, DAYS_SINCE_LAST] > 0.0
-    for length, visit in product(np.unique(view.length[view.length > 0]), (True, False)):
-        whose = np.flatnonzero((view.length == length) & (visits == visit))
-        if not len(whose):
-            continue
+    for length in np.unique(view.length[view.length > 0]):
+        whose = np.flatnonzero(view.length == length)
         rows = np.flatnonzero(np.isin(view.customer, whose))
         inputs = {
             "candidate": view.candidate[rows],
@@ -83,7 +79,7 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
             "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
             "item": view.place[rows].astype(np.int32),
         }
-        logits[rows] = np.asarray(network(inputs, visit=visit))
+        logits[rows] = np.asarray(network(inputs, training=False))
     return logits
 
 
@@ -271,7 +267,7 @@ def test_a_sample_stands_for_all(replay: Replay) -> None:
         assert len(example.steps[0]) == len(example.baskets) == view.length[0]
 
 
-def test_batches_hold_every_example_once_and_one_moment_and_length_each() -> None:
+def test_batches_hold_every_example_once_and_one_length_each() -> None:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
@@ -280,7 +276,6 @@ def test_batches_hold_every_example_once_and_one_moment_and_length_each() -> Non
     assert sorted(position for batch in cut for position in batch) == list(range(len(examples)))
     for positions in cut:
         batch = collate([examples[position] for position in positions])
-        assert {examples[position].visit for position in positions} == {batch.visit}
         assert batch.customer.max() == len(positions) - 1
         assert len(batch.steps) == len(batch.bought) == len(batch.candidate)
 

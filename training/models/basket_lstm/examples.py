@@ -16,7 +16,6 @@ from training.features.knowledge import Knowledge
 from training.features.retrieval import Retrieval
 from training.features.view import View, build_view
 from training.models.lessons import Lessons
-from training.serving.basket_network import DAYS_SINCE_LAST
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +51,6 @@ class Example(NamedTuple):
     person: Half
     steps: Half
     baskets: Half
-
-    @property
-    def visit(self) -> bool:
-        """Whether it is a visit; else it is an emission, right after a basket."""
-        return bool(self.person[DAYS_SINCE_LAST] > 0.0)
 
 
 class Seen(NamedTuple):
@@ -170,9 +164,8 @@ def fingerprint(examples: Sequence[Example]) -> str:
 
 
 class Batch(NamedTuple):
-    """Examples of one moment and length, flat: ``customer`` leads from a row to its example."""
+    """Examples of one length, flat: ``customer`` leads from a row to its example."""
 
-    visit: bool
     bought: NDArray[np.float32]
     correction: NDArray[np.float32]
     customer: NDArray[np.int32]
@@ -184,10 +177,9 @@ class Batch(NamedTuple):
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Puts examples of the same moment and length together."""
+    """Puts examples of the same length together."""
     sizes = [len(example.bought) for example in examples]
     return Batch(
-        visit=examples[0].visit,
         bought=np.concatenate([example.bought for example in examples]).astype(np.float32),
         correction=np.concatenate([example.correction for example in examples]),
         customer=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),
@@ -200,12 +192,13 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 
 def batches(examples: Sequence[Example], size: int, generator: np.random.Generator | None) -> list[list[int]]:
-    """Positions of examples in batches of one moment and length, shuffled where there is a generator."""
-    kinds = np.asarray([2 * len(example.baskets) + example.visit for example in examples])
+    """Positions of examples in batches of equal length, shuffled where there is a generator."""
+    lengths = np.asarray([len(example.baskets) for example in examples])
     order = np.arange(len(examples)) if generator is None else generator.permutation(len(examples))
+    order = order[np.argsort(lengths[order], kind="stable")]
     found: list[list[int]] = []
-    for kind in np.unique(kinds):
-        same = order[kinds[order] == kind]
+    for length in np.unique(lengths):
+        same = order[lengths[order] == length]
         found.extend(same[at : at + size].tolist() for at in range(0, len(same), size))
     if generator is not None:
         generator.shuffle(found)

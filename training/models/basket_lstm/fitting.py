@@ -81,7 +81,7 @@ def fit_network(
     _scale(network, learnt, generator)
     optimizer = keras.optimizers.AdamW(schedule.peak, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
     optimizer.build(network.trainable_variables)
-    steps = {visit: _steps(network, optimizer, learnt[0], visit) for visit in (True, False)}
+    step, judge = _steps(network, optimizer, learnt[0])
     total = len(batches(learnt, schedule.batch, None)) * schedule.epochs
     curves: dict[str, list[float]] = {"learnt": [], "held out": []} if held else {"learnt": []}
     run = Run(0, 0, math.inf, [], curves)
@@ -94,14 +94,14 @@ def fit_network(
         for positions in batches(learnt, schedule.batch, generator):
             optimizer.learning_rate.assign(learning_rate(run.steps, total, schedule.peak))
             batch = collate([learnt[position] for position in positions])
-            losses.append(steps[batch.visit].learn(_inputs(batch), batch.bought, batch.correction))
+            losses.append(step(_inputs(batch), batch.bought, batch.correction))
             run.steps += 1
             progress(run.steps, total, note)
         run.epochs = epoch
         run.curves["learnt"].append(float(np.mean([float(each) for each in losses])))
         now = -float(epoch)
         if held:
-            now = _judged(steps, held, 4 * schedule.batch)
+            now = _judged(judge, held, 4 * schedule.batch)
             run.curves["held out"].append(now)
         if now < run.best:
             run.best, run.weights = now, network.get_weights()
@@ -121,7 +121,7 @@ def logits(network: BasketNetwork, examples: Sequence[Example]) -> list[NDArray[
     found: dict[int, NDArray[np.float32]] = {}
     for positions in batches(examples, 256, None):
         batch = collate([examples[position] for position in positions])
-        said = np.asarray(network(_inputs(batch), visit=batch.visit))
+        said = np.asarray(network(_inputs(batch), training=False))
         ends = np.cumsum([len(examples[position].bought) for position in positions])
         found.update(zip(positions, np.split(said, ends[:-1]), strict=True))
     return [found[position] for position in range(len(examples))]
@@ -139,15 +139,8 @@ def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.ra
     )
 
 
-class _Steps(NamedTuple):
-    """A step of training and one of judging; each says the loss of a batch."""
-
-    learn: Judge
-    judge: Judge
-
-
-def _steps(network: BasketNetwork, optimizer: Any, example: Example, visit: bool) -> _Steps:
-    """The steps of one moment, each compiled once for batches of any size and length."""
+def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Judge, Judge]:
+    """A step of training and one of judging, each compiled once for batches of any size and length."""
     signature = [
         {
             "candidate": tf.TensorSpec([None, example.candidate.shape[1]], tf.float32),
@@ -161,20 +154,20 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example, visit: bool
         tf.TensorSpec([None], tf.float32),
     ]
 
-    weights = network.weights_of(visit)
-
-    def learn(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
+    def step(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = tf.reduce_mean(losses(network.each(inputs, visit, training=True), bought, correction, inputs))
-        optimizer.apply(tape.gradient(value, weights), weights)
+            each = losses(network.each(inputs, training=True), bought, correction, inputs)
+            value = tf.reduce_mean(tf.reduce_sum(network.share(inputs) * each, axis=-1))
+        weights = network.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
         return value
 
     def judge(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
-        return tf.reduce_mean(losses(network(inputs, visit=visit)[:, None], bought, correction, inputs))
+        return tf.reduce_mean(losses(network(inputs, training=False)[:, None], bought, correction, inputs))
 
     # No autograph: the steps have no Python control flow, and its rewriting costs seconds.
-    return _Steps(
-        tf.function(learn, input_signature=signature, autograph=False),
+    return (
+        tf.function(step, input_signature=signature, autograph=False),
         tf.function(judge, input_signature=signature, autograph=False),
     )
 
@@ -199,11 +192,11 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
     return each + ALL_BOUGHT * together
 
 
-def _judged(steps: Mapping[bool, _Steps], held: Sequence[Example], size: int) -> float:
+def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:
     total = 0.0
     for positions in batches(held, size, None):
         batch = collate([held[position] for position in positions])
-        total += float(steps[batch.visit].judge(_inputs(batch), batch.bought, batch.correction)) * len(positions)
+        total += float(judge(_inputs(batch), batch.bought, batch.correction)) * len(positions)
     return total / len(held)
 
 

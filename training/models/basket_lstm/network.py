@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.serving.basket_network import BOUND, HEADS, ITEM_INPUTS, KNOWN
+from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS, ITEM_INPUTS, KNOWN
 
 CELLS = 32
 WIDTH = 64
@@ -113,36 +113,25 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.heads = [Head(items, self._left_out.get("item", ()), f"head_{place}") for place in range(HEADS)]
         one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
         nobody = np.zeros(1, np.int32)
-        first = {**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody, "item": nobody}
-        for visit in (True, False):
-            self.each(first, visit)
-        self.built = True
+        self({**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody, "item": nobody})
 
-    def call(
-        self, inputs: Mapping[str, keras.KerasTensor], visit: bool = True, training: bool = False
-    ) -> keras.KerasTensor:
-        """Logits ``[candidates]``: of each candidate the mean over the heads of the moment."""
-        return ops.mean(self.each(inputs, visit, training), axis=-1)
+    def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
+        """Logits ``[candidates]``: of each candidate the mean over the heads of its moment."""
+        share = ops.take(self.share(inputs), inputs["customer"], axis=0)
+        return ops.sum(share * self.each(inputs, training), axis=-1)
 
-    def heads_of(self, visit: bool) -> list[Head]:
-        """The heads for visits, or those for emissions."""
-        return self.heads[: HEADS // 2] if visit else self.heads[HEADS // 2 :]
+    def share(self, inputs: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
+        """How much each head counts for each customer, ``[customers, HEADS]``; each row sums up to 1."""
+        visit = ops.cast(inputs["person"][:, DAYS_SINCE_LAST : DAYS_SINCE_LAST + 1] > 0.0, "float32")
+        return ops.repeat(ops.concatenate([visit, 1.0 - visit], axis=-1), HEADS // 2, axis=-1) / (HEADS // 2)
 
-    def weights_of(self, visit: bool) -> list[keras.Variable]:
-        """What is learnt from visits, or from emissions: the LSTM and the heads of that moment."""
-        return [
-            *self.reader.trainable_variables,
-            *(w for head in self.heads_of(visit) for w in head.trainable_variables),
-        ]
-
-    def each(self, inputs: Mapping[str, keras.KerasTensor], visit: bool, training: bool = False) -> keras.KerasTensor:
-        """What each head of a moment says, ``[candidates, HEADS / 2]``.
+    def each(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
+        """What each head says, ``[candidates, HEADS]``.
 
         Args:
             inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
                 there are (all customers have as many); ``customer`` leads from a candidate to its customer, ``item`` to
                 its row of the item table (``items``: to none).
-            visit: Whether all of it is at visits; else it is at emissions.
             training: Whether to drop out.
         """
         customer = inputs["customer"]
@@ -153,7 +142,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
         seen = ops.concatenate([candidate, state], axis=-1)
         known = ops.cast(inputs["candidate"][:, KNOWN : KNOWN + 1] > 0.0, "float32")
-        said = [head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads_of(visit)]
+        said = [head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads]
         return ops.concatenate(said, axis=-1)
 
     def weigh(self, scale: float, added: Mapping[int, float]) -> None:
