@@ -1,5 +1,6 @@
 """``nextbasket eda``: look at a table before anything is fitted to it."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,6 @@ def eda(
 
     Example: nextbasket eda --data online_retail.xlsx --output retail.html
     """
-    import time
-
     from state.settings import load_settings
     from stream.logs import configure_logging
 

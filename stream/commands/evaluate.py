@@ -1,5 +1,6 @@
 """``nextbasket evaluate``: models side by side on a span of days, as in production."""
 
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -168,8 +169,6 @@ def _writable(path: Path | None) -> None:
 
 def _read(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoice], Ledger]":
     """The table's log and the cleaning's ledger, which is printed."""
-    import time
-
     from training.log import read_table
 
     path = settings.data if data is None else data

@@ -1,6 +1,7 @@
 """``nextbasket train``: fit, judge, publish and promote, once or again and again."""
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -85,11 +86,12 @@ def train(
         refit=refit,
     )
     if pause is None:
+        began = time.time()
         try:
             outcome = _round(settings, data, before, plan)
         except KeyboardInterrupt:
             kept = options.get("keep")
-            goes_on = kept is not None and any(kept.glob("*.npz"))
+            goes_on = kept is not None and any(file.stat().st_mtime >= began - 1.0 for file in kept.glob("*.npz"))
             again = "; epochs that are done are kept, and the same command goes on from them" if goes_on else ""
             raise Failure(f"Interrupted{again}.", ExitCode.INTERRUPTED) from None
         if outcome.promoted is None:
@@ -118,7 +120,6 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
     """Rounds that begin ``pause`` seconds apart until SIGTERM or SIGINT; after one that fails the next is tried."""
     import logging
     import signal
-    import time
 
     from stream.cli import explain
 
@@ -153,7 +154,6 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
 
 
 def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Plan") -> "Outcome":
-    import time
     from datetime import UTC
 
     from stream.bars import Bars

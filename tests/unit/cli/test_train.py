@@ -98,6 +98,29 @@ def test_there_must_be_data(empty: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "holds no rows below its column names" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_an_interrupted_training_says_whether_anything_is_kept(
+    epochs: int, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C before and after the first epoch; what an earlier training left does not count."""
+    kept = tmp_path / "cache" / "training"
+    kept.mkdir(parents=True)
+    (kept / "earlier.npz").touch()
+    os.utime(kept / "earlier.npz", (1.0, 1.0))
+    monkeypatch.setenv("NEXTBASKET_CACHE", str(tmp_path / "cache"))
+
+    def interrupted(*_: object) -> None:
+        if epochs:
+            (kept / "now.npz").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stream.commands.train._round", interrupted)
+    assert main(["train", "--data", str(table), "--model", "basket_lstm"]) == ExitCode.INTERRUPTED
+    said = capsys.readouterr().err
+    assert ("the same command goes on from them" in said) is bool(epochs)
+    assert "Interrupted" in said
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("30m", 1800), ("6h", 21600), ("1d", 86400), ("1.5H", 5400)]
 )
