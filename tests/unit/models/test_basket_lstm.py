@@ -329,13 +329,17 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, 
         if note.startswith("epoch 2/"):
             raise BrokenOff
 
-    def remember(done: int, total: int, note: str = "") -> None:
+    def break_off_later(done: int, total: int, note: str = "") -> None:
         notes.append(note)
+        if done >= 900:  # all examples are learnt from by then
+            raise BrokenOff
 
     with pytest.raises(BrokenOff):
         BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=break_off)
     assert len(list(tmp_path.iterdir())) == 1
-    again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=remember)
+    with pytest.raises(BrokenOff):
+        BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=break_off_later)
+    again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
 
     assert not any(note.startswith(("epoch 1/", "epoch 2/")) and "held out" in note for note in notes)
     assert "goes on after epoch 2" in notes
