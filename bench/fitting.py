@@ -1,0 +1,54 @@
+"""Print what it costs to fit a model on a whole table, features included.
+
+    python -m bench.fitting PATH [MODEL ...]
+
+Each model is fitted on everything before the newest date, in a process of its own with one thread for numpy and
+TensorFlow. ``times`` compares its processor time with the first one's.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.growth import ONE_THREAD
+from state.settings import load_settings
+from stream.bars import Bars
+from training.log import read_table
+from training.models import make_model
+
+MODELS = ("ease_count_demand", "hybrid", "basket_lstm")
+
+
+def one(path: Path, name: str) -> None:
+    """Fit one model and print processor seconds of reading and fitting, and the peak in MB."""
+    log, _ = read_table(path, load_settings())
+    read = time.process_time()
+    with Bars() as stage:
+        make_model(name).fit(log, until=log[-1].date + 1, seed=7, progress=stage(f"fitting {name}"))
+    fitted = time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{read:.1f} {fitted - read:.1f} {peak:.0f}")
+
+
+def main(path: str, names: list[str]) -> None:
+    """Print a row a model."""
+    first = None
+    print(f"{'model':<20} {'reading, CPU s':>15} {'fitting, CPU s':>15} {'times':>7} {'peak MB':>8}", flush=True)
+    for name in names or MODELS:
+        command = [sys.executable, "-m", "bench.fitting", "--one", path, name]
+        said = subprocess.run(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
+        read, fitted, peak = map(float, said.stdout.split()[-3:])
+        first = first or fitted
+        print(f"{name:<20} {read:>15.1f} {fitted:>15.1f} {fitted / first:>7.1f} {peak:>8,.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        one(Path(sys.argv[2]), sys.argv[3])
+    elif len(sys.argv) < 2:
+        sys.exit(__doc__)
+    else:
+        main(sys.argv[1], sys.argv[2:])
