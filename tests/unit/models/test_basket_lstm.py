@@ -31,7 +31,7 @@ from training.models.basket_lstm.examples import (
     targets,
     views,
 )
-from training.models.basket_lstm.fitting import Schedule, fit_network, learning_rate, scale
+from training.models.basket_lstm.fitting import Schedule, fit_network, learning_rate
 from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.model import GROUPS, calibrate, left_out
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
@@ -367,7 +367,7 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     network = BasketNetwork(input_sizes(), 5)
     kept = Kept(tmp_path, ["a training"])
     generator = np.random.default_rng(1)
-    kept.save(Run([[variable.numpy() for variable in network.variables]], {"learnt": [1.0]}), generator)
+    kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:100])
 
@@ -387,7 +387,6 @@ def test_what_is_left_out_changes_nothing(
 ) -> None:
     columns = left_out(group)
     less = BasketNetwork(input_sizes(), len(ITEMS), columns)
-    scale(less, examples, np.random.default_rng(1))
     fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1), quiet)
     network = NumpyNetwork(less.arrays(), input_sizes())
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.knowledge)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.models.basket_lstm.examples import Batch, Example, batches, collate
-from training.models.basket_lstm.keeping import Kept, Run, State
+from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.model import Progress
 
@@ -60,71 +60,60 @@ def fit_network(
     generator: np.random.Generator,
     progress: Progress,
     *,
-    begun: Sequence[State] = (),
-    last: int | None = None,
     watch: Watch | None = None,
     kept: Kept | None = None,
-) -> Run:
+) -> dict[str, list[float]]:
     """Fit in place, and end with the weights of the epoch that was best on the examples held out.
 
     Args:
-        network: With the scales of its inputs, see ``scale``.
+        network: Built, not fitted.
         learnt: Examples to learn from, at least one.
         held: Newer examples; where there are none, the last epoch counts.
         schedule: How.
         generator: Draws the order of the batches.
         progress: Told after every step.
-        begun: How things stood at the beginning and after each of the epochs that are behind: a run that goes on from
-            the last of them. Without, it begins with the network as it is.
-        last: The epoch to end with, of those of the schedule.
         watch: Told after every epoch.
         kept: Where the work is kept after every epoch; a run that was broken off goes on from there.
 
     Returns:
-        How things stood at the beginning and after each epoch, and the mean losses.
+        Mean loss after each epoch, by ``learnt`` and, where there are any, ``held out``.
     """
+    _scale(network, learnt, generator)
     optimizer = keras.optimizers.AdamW(schedule.peak, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
     optimizer.build(network.trainable_variables)
     step, judge = _steps(network, optimizer, learnt[0])
-    an_epoch = len(batches(learnt, schedule.batch, None))
-    last = last or schedule.epochs
+    total = len(batches(learnt, schedule.batch, None)) * schedule.epochs
+    curves: dict[str, list[float]] = {"learnt": [], "held out": []} if held else {"learnt": []}
+    run = Run(0, 0, math.inf, [], curves)
     variables = [*network.variables, *optimizer.variables]
-    run = Run(list(begun) or [_values(variables)], {"learnt": [], "held out": []} if held else {"learnt": []})
-    behind = len(run.states) - 1
-    note = ""
     if kept is not None and (before := kept.load(variables, generator)) is not None:
         run = before
-        note = f"goes on after epoch {len(run.states) - 1}"
-    _put(run.states[-1], variables)
-    for epoch in range(len(run.states), last + 1):
+    note = f"goes on after epoch {run.epochs}" if run.epochs else ""
+    for epoch in range(run.epochs + 1, schedule.epochs + 1):
         losses = []
-        for number, positions in enumerate(batches(learnt, schedule.batch, generator)):
-            done = (epoch - 1) * an_epoch + number
-            optimizer.learning_rate.assign(learning_rate(done, schedule.epochs * an_epoch, schedule.peak))
+        for positions in batches(learnt, schedule.batch, generator):
+            optimizer.learning_rate.assign(learning_rate(run.steps, total, schedule.peak))
             batch = collate([learnt[position] for position in positions])
             losses.append(step(_inputs(batch), batch.bought, batch.correction))
-            progress(done + 1 - behind * an_epoch, (last - behind) * an_epoch, note)
-        run.states.append(_values(variables))
+            run.steps += 1
+            progress(run.steps, total, note)
+        run.epochs = epoch
         run.curves["learnt"].append(float(np.mean([float(each) for each in losses])))
+        now = -float(epoch)
         if held:
-            run.curves["held out"].append(_judged(judge, held, 4 * schedule.batch))
-        note = f"epoch {epoch}/{last}, " + ", ".join(f"{x} {y[-1]:.3f}" for x, y in run.curves.items())
+            now = _judged(judge, held, 4 * schedule.batch)
+            run.curves["held out"].append(now)
+        if now < run.best:
+            run.best, run.weights = now, network.get_weights()
+        note = f"epoch {epoch}/{schedule.epochs}, " + ", ".join(f"{x} {y[-1]:.3f}" for x, y in run.curves.items())
         logger.info(note)
         if watch is not None:
             watch(epoch, {name: values[-1] for name, values in run.curves.items()})
         if kept is not None:
-            kept.save(run, generator)
-    _put(run.states[run.best], variables)
-    return run
-
-
-def _values(variables: Sequence[Any]) -> State:
-    return [variable.numpy() for variable in variables]
-
-
-def _put(state: State, variables: Sequence[Any]) -> None:
-    for variable, value in zip(variables, state, strict=True):
-        variable.assign(value)
+            kept.save(run, variables, generator)
+    if run.weights:
+        network.set_weights(run.weights)
+    return run.curves
 
 
 def logits(network: BasketNetwork, examples: Sequence[Example]) -> list[NDArray[np.float32]]:
@@ -138,8 +127,7 @@ def logits(network: BasketNetwork, examples: Sequence[Example]) -> list[NDArray[
     return [found[position] for position in range(len(examples))]
 
 
-def scale(network: BasketNetwork, examples: Sequence[Example], generator: np.random.Generator) -> None:
-    """Give a network the scales of its inputs, from examples that are drawn."""
+def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.random.Generator) -> None:
     drawn = generator.choice(len(examples), min(len(examples), _SCALED_ON), replace=False)
     chosen = [examples[position] for position in drawn]
     width = chosen[0].steps.shape[-1]

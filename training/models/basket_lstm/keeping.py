@@ -1,12 +1,13 @@
-"""Keeping a training that may be broken off: its variables after every epoch, and its draws."""
+"""Keeping a training that may be broken off: its variables, its draws and its best weights, after every epoch."""
 
 import hashlib
 import json
 import logging
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +15,15 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 
-State = list[NDArray[Any]]
-"""Values of all variables, of the network and of its optimizer."""
+@dataclass
+class Run:
+    """How far a training is: epochs and steps done, the best loss and its weights, and the losses of every epoch."""
 
-
-class Run(NamedTuple):
-    """How far a training is: how things stood at its beginning and after each epoch, and the losses of the epochs.
-
-    ``curves``: by ``learnt`` and, where anything was, ``held out``.
-    """
-
-    states: list[State]
+    epochs: int
+    steps: int
+    best: float
+    weights: list[NDArray[np.float32]] = field(repr=False)
     curves: dict[str, list[float]]
-
-    @property
-    def best(self) -> int:
-        """The epoch that was best on what was held out, from 1 on; where nothing was, the last."""
-        held = self.curves.get("held out")
-        return 1 + int(np.argmin(held)) if held else len(self.states) - 1
 
 
 class Kept:
@@ -42,42 +34,35 @@ class Kept:
         name = hashlib.sha256("\n".join(map(str, what)).encode()).hexdigest()[:32]
         self._path = folder / f"{name}.npz"
 
-    def save(self, run: Run, generator: np.random.Generator) -> None:
+    def save(self, run: Run, variables: Sequence[Any], generator: np.random.Generator) -> None:
         """Keep what ``load`` goes on from."""
-        arrays = {
-            f"{place}_{number}": value for place, state in enumerate(run.states) for number, value in enumerate(state)
-        }
-        told = {"states": len(run.states), "curves": run.curves, "generator": generator.bit_generator.state}
+        arrays = {f"variable_{number}": np.asarray(each) for number, each in enumerate(variables)}
+        arrays |= {f"best_{number}": each for number, each in enumerate(run.weights)}
+        state = asdict(run) | {"weights": len(run.weights), "generator": generator.bit_generator.state}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         aside = self._path.with_suffix(".part")
         with aside.open("wb") as file:
-            np.savez(file, told=np.frombuffer(json.dumps(told).encode(), np.uint8), **arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+            np.savez(file, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
         aside.replace(self._path)
 
     def load(self, variables: Sequence[Any], generator: np.random.Generator) -> Run | None:
-        """What was kept of a run with such variables, and the draws put back to where they were.
-
-        None, and nothing changed, where nothing usable is kept.
-        """
+        """Put variables and draws back to where they were; None, and nothing changed, where nothing usable is kept."""
         try:
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                told = json.loads(arrays["told"].tobytes())
-                states = [
-                    [arrays[f"{place}_{number}"] for number in range(len(variables))] for place in range(told["states"])
-                ]
+                state = json.loads(arrays["state"].tobytes())
+                values = [arrays[f"variable_{number}"] for number in range(len(variables))]
+                weights = [arrays[f"best_{number}"] for number in range(state.pop("weights"))]
         except FileNotFoundError:
             return None
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             logger.warning("what was kept of a broken-off training cannot be read and is passed over: %s", error)
             return None
-        if any(
-            value.shape != tuple(variable.shape)
-            for state in states
-            for value, variable in zip(state, variables, strict=True)
-        ):
+        if any(value.shape != tuple(variable.shape) for value, variable in zip(values, variables, strict=True)):
             return None
-        generator.bit_generator.state = told["generator"]
-        return Run(states, told["curves"])
+        generator.bit_generator.state = state.pop("generator")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return Run(**state, weights=weights)
 
     def drop(self) -> None:
         """The training is done: nothing is to be gone on from."""

@@ -22,8 +22,8 @@ from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS,
 from training.features.words import TEXT_INPUTS
 from training.models.baselines import logistic
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
-from training.models.basket_lstm.fitting import Schedule, Watch, fit_network, logits, scale
-from training.models.basket_lstm.keeping import Kept, Run
+from training.models.basket_lstm.fitting import Schedule, Watch, fit_network, logits
+from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
 from training.models.basket_lstm.retrieving import learn_retrieval
@@ -100,8 +100,8 @@ class BasketLstm:
             epochs: Passes over the examples.
             max_examples: Learn from the newest moments only, at most so many; each invoice gives two.
             window: Number of invoices that a history holds, as in the stream.
-            whole: Once it is known what the network is worth without the newest examples, go back to the middle of its
-                training, and on from there with them. Takes half as long again.
+            whole: Fit once more, on the newest examples too, for as many epochs as were best without them. Takes twice
+                as long.
             without: Leave inputs out, to see what they are worth: names of ``GROUPS`` with + between.
             keep: Folder in which a training that is broken off is kept, and from which the next one goes on.
             tensorboard: Folder for the loss of every epoch.
@@ -125,9 +125,9 @@ class BasketLstm:
     ) -> FittedBasketLstm:
         """Learn from what is dated before ``until``; see ``Model``.
 
-        A network that has not seen the newest tenth of the examples tells which epoch is best, how far the simple
-        scores are to be trusted beside it, and what a score is worth as a probability. The one that serves learns from
-        all of them in the later half of its epochs.
+        A first network, which has not seen the newest tenth of the examples, tells the number of epochs, how far the
+        simple scores are to be trusted beside it, and what a score is worth as a probability. The network that serves
+        is fitted on all of them.
         """
         tf.config.experimental.enable_op_determinism()
         generator = np.random.default_rng(seed)
@@ -138,11 +138,13 @@ class BasketLstm:
             retrieval = learn_retrieval(invoices, staleness, until, self._window, generator, most)
             material = self._collect(invoices, until, staleness, retrieval, generator, _part(progress, 0, 400))
             whole = self._whole and bool(material.held)
-            keras.utils.set_random_seed(seed)
-            network = BasketNetwork(input_sizes(), len(material.rows), self._left_out)
-            scale(network, material.learnt, np.random.default_rng(seed))
-            run = self._train(
-                network, material.learnt, material.held, seed, _part(progress, 400, 800 if whole else 990)
+            network, curves = self._train(
+                material.learnt,
+                material.held,
+                len(material.rows),
+                self._schedule,
+                seed,
+                _part(progress, 400, 700 if whole else 990),
             )
             stack = Stack(1.0, {})
             if material.held:
@@ -150,7 +152,10 @@ class BasketLstm:
                 network.weigh(*stack)
             calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
             if whole:
-                self._train(network, material.learnt + material.held, [], seed, _part(progress, 800, 990), run)
+                best = 1 + int(np.argmin(curves["held out"]))
+                schedule = self._schedule._replace(epochs=best)
+                both = material.learnt + material.held
+                network, _ = self._train(both, [], len(material.rows), schedule, seed, _part(progress, 700, 990))
                 network.weigh(*stack)
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
@@ -170,39 +175,30 @@ class BasketLstm:
         for part in self._parts:
             part.drop()
         progress(1000, 1000, "calibrated")
-        return FittedBasketLstm(scorer, network, run.curves)
+        return FittedBasketLstm(scorer, network, curves)
 
     def _train(
         self,
-        network: BasketNetwork,
         learnt: Sequence[Example],
         held: Sequence[Example],
+        items: int,
+        schedule: Schedule,
         seed: int,
         progress: Progress,
-        before: Run | None = None,
-    ) -> Run:
-        """Fit in place, going on from the middle of a run up to its best epoch; what was broken off goes on too."""
+    ) -> tuple[BasketNetwork, Curves]:
+        """A network fitted from its beginning, which goes on where the same training was broken off."""
         keras.utils.set_random_seed(seed)
-        last = self._schedule.epochs if before is None else before.best
-        begun = [] if before is None else before.states[: last // 2 + 1]
+        network = BasketNetwork(input_sizes(), items, self._left_out)
         kept = None
         if self._keep is not None:
             content = fingerprint([*learnt, *held])
-            told = (*CANDIDATE_INPUTS, self._without, self._schedule, seed, len(learnt), len(begun), last, content)
-            kept = Kept(self._keep, told)
+            kept = Kept(self._keep, (*CANDIDATE_INPUTS, self._without, schedule, seed, len(learnt), content))
             self._parts.append(kept)
-        return fit_network(
-            network,
-            learnt,
-            held,
-            self._schedule,
-            np.random.default_rng(seed),
-            progress,
-            begun=begun,
-            last=last,
-            watch=None if self._tensorboard is None else board(self._tensorboard / ("choosing" if held else "whole")),
-            kept=kept,
+        watch = None if self._tensorboard is None else board(self._tensorboard / ("choosing" if held else "whole"))
+        curves = fit_network(
+            network, learnt, held, schedule, np.random.default_rng(seed), progress, watch=watch, kept=kept
         )
+        return network, curves
 
     def _collect(
         self,

@@ -59,6 +59,7 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self._left_out = left_out
         self.hidden = keras.layers.Dense(WIDTH, name="hidden")
         self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
+        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
         self.second = keras.layers.Dense(WIDTH, activation="relu", name="second")
         self.score = keras.layers.Dense(1, use_bias=False, name="score")
         self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")
@@ -71,16 +72,11 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         customer: keras.KerasTensor,
         item: keras.KerasTensor,
         known: keras.KerasTensor,
-        kept: keras.KerasTensor | None,
+        training: bool = False,
     ) -> keras.KerasTensor:
-        """Logits ``[candidates, 1]`` of what is ``seen`` of candidates, whose customers are rows of ``person``.
-
-        ``kept`` ``[candidates, WIDTH]`` is multiplied with the first hidden layer.
-        """
+        """Logits ``[candidates, 1]`` of what is ``seen`` of candidates, whose customers are rows of ``person``."""
         hidden = ops.relu(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0))
-        if kept is not None:
-            hidden *= kept
-        logits = self.score(self.second(hidden)) + self.linear(seen)
+        logits = self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
         bias = self.item(item)
         for column, share in enumerate((1.0, known)):
             # Where it is left out nothing is learnt, and its numbers stay 0.
@@ -114,7 +110,6 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
         self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
         self.reader = keras.layers.LSTM(CELLS, name="reader")
-        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
         self.heads = [Head(items, self._left_out.get("item", ()), f"head_{place}") for place in range(HEADS)]
         one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
         nobody = np.zeros(1, np.int32)
@@ -147,9 +142,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
         seen = ops.concatenate([candidate, state], axis=-1)
         known = ops.cast(inputs["candidate"][:, KNOWN : KNOWN + 1] > 0.0, "float32")
-        # One draw for all heads: drawing for each of them takes a seventh of the time of a step.
-        kept = self.dropout(ops.ones_like(state[:, :1]) * ops.ones((1, WIDTH)), training=True) if training else None
-        said = [head(seen, person, customer, inputs["item"], known, kept) for head in self.heads]
+        said = [head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads]
         return ops.concatenate(said, axis=-1)
 
     def weigh(self, scale: float, added: Mapping[int, float]) -> None:
