@@ -48,7 +48,7 @@ def main(path: str, names: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         one(Path(sys.argv[2]), sys.argv[3])
-    elif len(sys.argv) < 2:
-        sys.exit(__doc__)
+    elif len(sys.argv) < 2 or not Path(sys.argv[1]).exists():
+        sys.exit(f"{__doc__}\nPATH is a table that nextbasket train can read, such as online_retail.parquet.")
     else:
         main(sys.argv[1], sys.argv[2:])
