@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Group:
-    """Reads a consumer group's committed offsets and a topic's ends, without joining the group.
+    """Reads a topic's partitions and a consumer group's committed offsets, without joining the group.
 
     While Kafka does not answer, there is nothing to report; the clients are then made anew, because librdkafka's may
     wait for ever for the coordinator that they knew before the broker was restarted.
@@ -69,11 +69,6 @@ class Group:
             return sum(max(0, place.offset) for place in self._consumer.committed(places, timeout=5))
 
         return self._ask(ask, 0)
-
-    def ends(self) -> int:
-        """Events in the topic."""
-        places = [TopicPartition(self._topic, partition) for partition in self.partitions()]
-        return sum(self._consumer.get_watermark_offsets(place, timeout=30)[1] for place in places)
 
 
 def wait_until(
