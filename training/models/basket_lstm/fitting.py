@@ -157,7 +157,7 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
     def step(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
             each = losses(network.each(inputs, training=True), bought, correction, inputs)
-            value = tf.reduce_mean(tf.reduce_sum(network.share(inputs) * each, axis=-1))
+            value = tf.reduce_mean(each)
         weights = network.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
         return value

@@ -117,16 +117,10 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
         """Logits ``[candidates]``: of each candidate the mean over the heads of its moment."""
-        share = ops.take(self.share(inputs), inputs["customer"], axis=0)
-        return ops.sum(share * self.each(inputs, training), axis=-1)
-
-    def share(self, inputs: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
-        """How much each head counts for each customer, ``[customers, HEADS]``; each row sums up to 1."""
-        visit = ops.cast(inputs["person"][:, DAYS_SINCE_LAST : DAYS_SINCE_LAST + 1] > 0.0, "float32")
-        return ops.repeat(ops.concatenate([visit, 1.0 - visit], axis=-1), HEADS // 2, axis=-1) / (HEADS // 2)
+        return ops.mean(self.each(inputs, training), axis=-1)
 
     def each(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
-        """What each head says, ``[candidates, HEADS]``.
+        """What each head of its moment says of each candidate, ``[candidates, HEADS / 2]``.
 
         Args:
             inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
@@ -140,10 +134,16 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         steps = self.standardise_steps(inputs["steps"])
         baskets = ops.take(self.standardise_baskets(inputs["baskets"]), customer, axis=0)
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
-        seen = ops.concatenate([candidate, state], axis=-1)
-        known = ops.cast(inputs["candidate"][:, KNOWN : KNOWN + 1] > 0.0, "float32")
-        said = [head(seen, person, customer, inputs["item"], known, training=training) for head in self.heads]
-        return ops.concatenate(said, axis=-1)
+        known = ops.cast(inputs["candidate"][:, KNOWN] > 0.0, "float32")
+        of_candidates = (ops.concatenate([candidate, state], axis=-1), customer, inputs["item"], known[:, None])
+        visit = ops.take(inputs["person"][:, DAYS_SINCE_LAST] > 0.0, customer, axis=0)
+        said, places = [], []
+        for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
+            (rows,) = ops.nonzero(chosen)
+            seen, whose, item, knows = (ops.take(values, rows, axis=0) for values in of_candidates)
+            said.append(ops.concatenate([head(seen, person, whose, item, knows, training=training) for head in heads], axis=-1))
+            places.append(rows)
+        return ops.take(ops.concatenate(said), ops.argsort(ops.concatenate(places)), axis=0)
 
     def weigh(self, scale: float, added: Mapping[int, float]) -> None:
         """Multiply every logit by ``scale`` and add, by column of the candidates' inputs, so much of each input."""
