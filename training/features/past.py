@@ -60,7 +60,7 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> Past:
             sizes.append(len(bought))
             codes.extend(bought)
             quantities.extend(bought.values())
-            prices.extend(paid[code] for code in bought)
+            prices.extend(map(paid.__getitem__, bought))
 
     unknown: dict[str, int] = {}
     rows = _rows(codes, items, unknown)
@@ -101,17 +101,18 @@ def _kept(history: CustomerHistory, back: set[str]) -> list[tuple[int, dict[str,
         }
     kept = []
     for invoice in history.invoices:
-        bought: dict[str, int] = {}
-        prices: dict[str, float] = {}
-        for line in invoice.lines:
-            code = line.stock_code
-            if code not in back:
-                bought[code] = bought.get(code, 0) + line.quantity
+        bought = {line.stock_code: line.quantity for line in invoice.lines}
+        prices = {line.stock_code: line.unit_price for line in invoice.lines}
+        if len(bought) < len(invoice.lines) or not back.isdisjoint(bought):
+            bought = {}
+            for line in invoice.lines:
+                code = line.stock_code
+                if code not in back:
+                    bought[code] = bought.get(code, 0) + line.quantity
+                elif line.quantity < 0:
+                    continue
                 prices[code] = line.unit_price
-            elif line.quantity > 0:
-                prices[code] = line.unit_price
-        if back and invoice.invoice_no in netted:
-            bought |= netted[invoice.invoice_no]
+            bought |= netted.get(invoice.invoice_no, {})
         if bought:
             kept.append((invoice.date, bought, prices))
     return kept

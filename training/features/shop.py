@@ -25,6 +25,12 @@ DEMAND_INPUTS = (
 SHOP_INPUTS = (*DEMAND_INPUTS, "log_price", "log_price_over_norm")
 """Inputs of a candidate that do not depend on what the customer bought, but for the price against the usual one."""
 
+_NAMES = (*HALF_LIVES, *(f"share_{days:g}" for days in SHARE_HALF_LIVES), "sold", "age", "idle", "price")
+_ROWS = {name: row for row, name in enumerate(_NAMES)}
+"""What is read of every item, as logs."""
+_BEHIND = [*(_ROWS[days] for days in DEMAND_DAYS), *range(len(HALF_LIVES), _ROWS["sold"] + 1)]
+_NEWER, _OLDER = [_ROWS[3.0], _ROWS[7.0]], [_ROWS[14.0], _ROWS[30.0]]
+
 _SMALLEST = 0.02
 """Demand is read as log(this + demand), so that none at all is far from little, yet finite."""
 
@@ -54,26 +60,19 @@ class Shop(NamedTuple):
         size = known + unknown
         demand = np.zeros((size, len(HALF_LIVES)), np.float32)
         demand[:known] = items.demand(now)
-        sold = np.zeros(size)
-        age = np.zeros(size)
-        idle = np.zeros(size)
-        log_price = np.zeros(size, np.float32)
-        sold[:known] = items.sold
-        age[:known] = np.maximum(now - items.first, 0) / DAY
-        idle[:known] = np.maximum(now - items.last, 0) / DAY
-        log_price[:known] = np.log(np.maximum(items.price, 1e-4))
-        logs = log_demand(demand)
-        column = {half_life: logs[:, number] for number, half_life in enumerate(HALF_LIVES)}
-        ever = np.log1p(sold)
-        columns = [column[days] - (column[days].max() if size else 0.0) for days in DEMAND_DAYS]
-        shares = np.zeros((size, len(SHARE_HALF_LIVES)), np.float32)
-        shares[:known] = items.shares(now)
-        log_shares = log_demand(shares)
-        columns += list((log_shares - log_shares.max(axis=0)).T) if size else list(log_shares.T)
-        columns += [ever - (ever.max() if size else 0.0)]
-        columns += [column[3.0] - column[14.0], column[7.0] - column[30.0]]
-        columns += [np.log1p(age), np.log1p(idle), log_price]
-        return cls(size, demand, log_price, np.stack(columns, axis=1).astype(np.float32))
+        read = np.ones((len(_ROWS), size), np.float32)
+        read[: _ROWS["sold"]] = _SMALLEST
+        read[: len(HALF_LIVES)] += demand.T
+        read[len(HALF_LIVES) : _ROWS["sold"], :known] += items.shares(now).T
+        read[_ROWS["sold"], :known] += items.sold
+        read[_ROWS["age"], :known] += np.maximum(now - items.first, 0) / DAY
+        read[_ROWS["idle"], :known] += np.maximum(now - items.last, 0) / DAY
+        read[_ROWS["price"], :known] = np.maximum(items.price, 1e-4)
+        logs = np.log(read)
+        behind = logs - logs.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
+        trends = logs[_NEWER] - logs[_OLDER]
+        fixed = np.concatenate([behind[_BEHIND], trends, logs[_ROWS["age"] :]]).T
+        return cls(size, demand, logs[_ROWS["price"]], np.ascontiguousarray(fixed))
 
 
 def shop_inputs(shop: Shop, row: Ints, log_price_norm: Floats) -> Floats:

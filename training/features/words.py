@@ -44,15 +44,13 @@ def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors:
     ends = np.searchsorted(customer, every)
     own_ends = np.searchsorted(own.customer, every)
     entry_ends = np.searchsorted(past.basket_customer[past.entry_basket], every)
-    described = np.zeros((int(max(row.max(initial=-1), own.row.max(initial=-1))) + 1, vectors.shape[1]), np.float32)
-    described[: len(vectors)] = vectors[: len(described)]
     for (start, end), (first, last), (entry, stop) in zip(
         pairwise(ends.tolist()), pairwise(own_ends.tolist()), pairwise(entry_ends.tolist()), strict=True
     ):
         if start == end or first == last:
             continue
         mine = slice(first, last)
-        seen, held = described[row[start:end]], described[own.row[mine]]
+        seen, held = _vectors(row[start:end], vectors), _vectors(own.row[mine], vectors)
         inputs[start:end, 0] = seen @ direction(own.faded[mine] @ held)
         inputs[start:end, 1] = seen @ direction((own.last_ago[mine] == 0).astype(np.float32) @ held)
         inputs[start:end, 2] = _nearest(seen, row[start:end], held, own.row[mine], own.last_ago[mine])
@@ -62,6 +60,13 @@ def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors:
         baskets[STEPS - 1 - ago[recent], own.of_entry[entry:stop][recent] - first] = 1.0
         steps[start:end] = seen @ direction(baskets @ held).T
     return Words(inputs, steps)
+
+
+def _vectors(row: Ints, vectors: Floats) -> Floats:
+    """Those of some rows; 0 for a row that is in no table."""
+    found = vectors[np.minimum(row, len(vectors) - 1)] if len(vectors) else np.zeros((len(row), 0), np.float32)
+    found[row >= len(vectors)] = 0.0
+    return found
 
 
 def _nearest(seen: Floats, row: Ints, held: Floats, own_row: Ints, last_ago: Ints) -> Floats:

@@ -141,7 +141,9 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
             (rows,) = ops.nonzero(chosen)
             seen, whose, item, knows = (ops.take(values, rows, axis=0) for values in of_candidates)
-            said.append(ops.concatenate([head(seen, person, whose, item, knows, training=training) for head in heads], axis=-1))
+            said.append(
+                ops.concatenate([head(seen, person, whose, item, knows, training=training) for head in heads], axis=-1)
+            )
             places.append(rows)
         return ops.take(ops.concatenate(said), ops.argsort(ops.concatenate(places)), axis=0)
 
