@@ -64,8 +64,9 @@ def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors:
 
 def _vectors(row: Ints, vectors: Floats) -> Floats:
     """Those of some rows; 0 for a row that is in no table."""
-    found = vectors[np.minimum(row, len(vectors) - 1)] if len(vectors) else np.zeros((len(row), 0), np.float32)
-    found[row >= len(vectors)] = 0.0
+    found = np.zeros((len(row), vectors.shape[1]), np.float32)
+    described = row < len(vectors)
+    found[described] = vectors[row[described]]
     return found
 
 

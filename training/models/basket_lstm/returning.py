@@ -226,7 +226,8 @@ def _fit_one(seen: Purchases, until: int, progress: Progress) -> ReturnNetwork:
     rate = keras.optimizers.schedules.CosineDecay(PEAK / 10, 0.8 * steps, warmup_target=PEAK, warmup_steps=0.2 * steps)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY, clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    network.compile(optimizer=optimizer, loss=negative_log_likelihood)
+    # So small a network spends most of its time between the steps; several at a time end in the same weights.
+    network.compile(optimizer=optimizer, loss=negative_log_likelihood, steps_per_execution=16)
     told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, EPOCHS, "returns"))
     network.fit(
         seen.inputs,
