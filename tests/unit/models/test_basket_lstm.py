@@ -17,7 +17,7 @@ from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
 from training.features.retrieval import Retrieval
-from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, View, build_view
+from training.features.view import View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.examples import (
@@ -36,7 +36,6 @@ from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.model import GROUPS, calibrate, left_out
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer
-from training.models.basket_lstm.stacking import fit_stack
 from training.models.keras_weights import WEIGHTS
 from training.models.lessons import learn
 from training.models.model import quiet
@@ -402,35 +401,3 @@ def test_what_is_left_out_changes_nothing(
 def test_what_cannot_be_left_out_is_said() -> None:
     with pytest.raises(UnknownModel, match=r"nothing called 'luck' to leave out\. Choose from: lstm, history"):
         BasketLstm(without="luck")
-
-
-def test_what_the_network_overstates_is_taken_back(examples: list[Example]) -> None:
-    """Logits that are three times too large are scaled down; beside noise the simple scores are what is trusted."""
-    column = CANDIDATE_INPUTS.index("log_count_demand")
-    right = [example.candidate[:, column].astype(np.float32) for example in examples]
-    noise = [np.random.default_rng(5).normal(size=len(each)).astype(np.float32) for each in right]
-    everything = range(len(CANDIDATE_INPUTS))
-
-    alone = fit_stack(right, examples, everything)
-    assert alone.added == {}
-    assert fit_stack([3 * each for each in right], examples, everything).scale == pytest.approx(
-        alone.scale / 3, rel=0.05
-    )
-    beside = fit_stack(noise, examples, [])
-    assert beside.scale < 0.3
-    assert sum(beside.added[CANDIDATE_INPUTS.index(name)] for name in SIMPLE_INPUTS) > 0.3
-
-
-def test_weights_of_a_stack_go_into_the_network(fitted: FittedBasketLstm, replay: Replay) -> None:
-    view = build_view(list(replay.histories.values())[:5], replay.items, UNTIL, fitted.scorer.knowledge)
-    network = fitted.network.reordered(range(len(fitted.scorer.knowledge.codes)))
-    before = keras_logits(network, view)
-    column = CANDIDATE_INPUTS.index("known")
-    network.weigh(0.5, {column: 0.7})
-
-    after = keras_logits(network, view)
-    for customer in range(5):
-        own = view.customer == customer
-        expected = 0.5 * before[own] + 0.7 * view.candidate[own, column]
-        moved = after[own] - expected  # a constant that all candidates share falls out of the softmax
-        np.testing.assert_allclose(moved, np.full(own.sum(), moved[0]), atol=1e-4)

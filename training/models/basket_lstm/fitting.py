@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from training.models.basket_lstm.examples import Batch, Example, batches, collate
 from training.models.basket_lstm.keeping import Kept, Run
@@ -114,17 +113,6 @@ def fit_network(
     if run.weights:
         network.set_weights(run.weights)
     return run.curves
-
-
-def logits(network: BasketNetwork, examples: Sequence[Example]) -> list[NDArray[np.float32]]:
-    """What a network says of each example's candidates, in the order of the examples."""
-    found: dict[int, NDArray[np.float32]] = {}
-    for positions in batches(examples, 256, None):
-        batch = collate([examples[position] for position in positions])
-        said = np.asarray(network(_inputs(batch), training=False))
-        ends = np.cumsum([len(examples[position].bought) for position in positions])
-        found.update(zip(positions, np.split(said, ends[:-1]), strict=True))
-    return [found[position] for position in range(len(examples))]
 
 
 def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.random.Generator) -> None:

@@ -22,13 +22,12 @@ from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS,
 from training.features.words import TEXT_INPUTS
 from training.models.baselines import logistic
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
-from training.models.basket_lstm.fitting import Schedule, Watch, fit_network, logits
+from training.models.basket_lstm.fitting import Schedule, Watch, fit_network
 from training.models.basket_lstm.keeping import Kept
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
 from training.models.basket_lstm.retrieving import learn_retrieval
 from training.models.basket_lstm.returning import fit_returns, purchases
-from training.models.basket_lstm.stacking import Stack, fit_stack
 from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import ITEM_INPUTS, NumpyNetwork
@@ -125,9 +124,8 @@ class BasketLstm:
     ) -> FittedBasketLstm:
         """Learn from what is dated before ``until``; see ``Model``.
 
-        A first network, which has not seen the newest tenth of the examples, tells the number of epochs, how far the
-        simple scores are to be trusted beside it, and what a score is worth as a probability. The network that serves
-        is fitted on all of them.
+        A first network, which has not seen the newest tenth of the examples, tells the number of epochs, and what a
+        score is worth as a probability. The network that serves is fitted on all of them.
         """
         tf.config.experimental.enable_op_determinism()
         generator = np.random.default_rng(seed)
@@ -146,17 +144,12 @@ class BasketLstm:
                 seed,
                 _part(progress, 400, 700 if whole else 990),
             )
-            stack = Stack(1.0, {})
-            if material.held:
-                stack = fit_stack(logits(network, material.held), material.held, self._left_out.get("candidate", ()))
-                network.weigh(*stack)
             calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
             if whole:
                 best = 1 + int(np.argmin(curves["held out"]))
                 schedule = self._schedule._replace(epochs=best)
                 both = material.learnt + material.held
                 network, _ = self._train(both, [], len(material.rows), schedule, seed, _part(progress, 700, 990))
-                network.weigh(*stack)
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
             returning = fit_returns(seen, until)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS, ITEM_INPUTS, KNOWN
 
-CELLS = 32
+CELLS = 24
 WIDTH = 64
 DROPOUT = 0.1
 LEFT_OUT = 1e12
@@ -146,16 +146,6 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             )
             places.append(rows)
         return ops.take(ops.concatenate(said), ops.argsort(ops.concatenate(places)), axis=0)
-
-    def weigh(self, scale: float, added: Mapping[int, float]) -> None:
-        """Multiply every logit by ``scale`` and add, by column of the candidates' inputs, so much of each input."""
-        for head in self.heads:
-            for weights in (head.score.kernel, head.linear.kernel, head.item.embeddings):
-                weights.assign(weights * scale)
-            linear = head.linear.kernel.numpy()
-            for column, weight in added.items():
-                linear[column, 0] += weight * float(self.standardise_candidate.deviation[column])
-            head.linear.kernel.assign(linear)
 
     def reordered(self, rows: Sequence[int]) -> "BasketNetwork":
         """The same network, of other items: those of some rows, in that order; a negative row is one never seen."""
