@@ -75,7 +75,8 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         training: bool = False,
     ) -> keras.KerasTensor:
         """Logits ``[candidates, 1]`` of what is ``seen`` of candidates, whose customers are rows of ``person``."""
-        hidden = ops.relu(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0))
+        # No ops.relu: TensorFlow's graph optimizer fuses it with the sum wherever rows were picked, and fails, loudly.
+        hidden = ops.maximum(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0), 0.0)
         logits = self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
         bias = self.item(item)
         for column, share in enumerate((1.0, known)):
