@@ -49,7 +49,7 @@ def main(path: str) -> None:
     returns = ReturnCurve(returning.arrays())
     with threadpool_limits(1):
         knowledge = learn(log, now)
-        network = BasketNetwork(input_sizes(), len(knowledge.codes))
+        network = BasketNetwork(input_sizes())
         print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
         rows: dict[str, list[float]] = {}
         for size in BATCHES:
@@ -69,7 +69,7 @@ def main(path: str) -> None:
             compiled = tf.function(network, reduce_retracing=True)
             steps: dict[str, Callable[[int], object]] = {
                 "features": lambda n, b=batches: build_view(b[n], replay.items, now, knowledge, Retrieval()),  # type: ignore[misc]
-                "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n], v[n].place),  # type: ignore[misc]
+                "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n]),  # type: ignore[misc]
                 "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
                 "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]
                 "whole answer (numpy), top 10": lambda n, b=batches, s=scorer: s.predict(b[n], replay.items, now, 10),  # type: ignore[misc]
@@ -94,7 +94,6 @@ def _inputs(view: View) -> list[dict[str, Any]]:
                 "steps": tf.constant(view.steps[rows, -length:]),
                 "baskets": tf.constant(view.baskets[whose, -length:]),
                 "customer": tf.constant(np.searchsorted(whose, view.customer[rows]).astype(np.int32)),
-                "item": tf.constant(view.place[rows].astype(np.int32)),
             }
         )
     return groups

@@ -6,18 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features.person import PERSON_INPUTS
-from training.features.view import CANDIDATE_INPUTS, View
+from training.features.view import View
 
 Floats = NDArray[np.float32]
 
 BOUND = 8.0
 """Standardised inputs are cut off here: what no training example came near must not run away."""
 
-ITEM_INPUTS = ("item_bias", "item_bias_where_known")
-"""What is learnt of each item itself: how much likelier it is bought than all else says, by anyone, and by a customer
-who bought it before."""
-
-KNOWN = CANDIDATE_INPUTS.index("known")
 DAYS_SINCE_LAST = PERSON_INPUTS.index("log_days_since_last")
 """Above 0 at a visit; 0 at an emission, right after a basket."""
 
@@ -46,10 +41,8 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "second_bias": ("heads", "second"),
     "score_kernel": ("heads", "second", "one"),
     "linear_kernel": ("heads", "candidate+cells", "one"),
-    "item_bias": ("heads", "items", "item"),
 }
-"""Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o.
-The last of the ``items`` stands for one that training never saw."""
+"""Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
 OF_HEADS = [name for name, axes in SHAPES.items() if axes[0] == "heads"]
 
 
@@ -69,7 +62,7 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, 
     for name, array in arrays.items():
         if name not in SHAPES or array.ndim != len(SHAPES[name]):
             raise ValueError(f"the network's {name} has {array.ndim} axes")
-    known = dict(sizes) | {"one": 1, "heads": HEADS, "item": len(ITEM_INPUTS), "items": arrays["item_bias"].shape[1]}
+    known = dict(sizes) | {"one": 1, "heads": HEADS}
     known["cells"] = len(arrays["reader_recurrent"])
     known["gates"] = 4 * known["cells"]
     known["width"] = arrays["hidden_bias"].shape[1]
@@ -111,21 +104,17 @@ class NumpyNetwork:
             for place in (0, half_of_heads)
         ]
 
-    def logits(self, view: View, item: NDArray[np.integer]) -> Floats:
-        """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``.
-
-        ``item`` ``[candidates]`` leads to the row of ``item_bias``.
-        """
+    def logits(self, view: View) -> Floats:
+        """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``."""
         seen = np.concatenate([self._standardised("candidate", view.candidate), self._read(view)], axis=1)
         person = self._standardised("person", view.person)
-        known = view.candidate[:, KNOWN] > 0.0
         emission = ~(view.person[:, DAYS_SINCE_LAST] > 0.0)[view.customer]
         logits = np.empty(len(seen), np.float32)
         for heads, rows in zip(self._moments, (np.flatnonzero(~emission), np.flatnonzero(emission)), strict=True):
             if len(rows) == len(seen):
-                logits = heads.logits(seen, person, view.customer, item, known)
+                logits = heads.logits(seen, person, view.customer)
             elif len(rows):
-                logits[rows] = heads.logits(seen[rows], person, view.customer[rows], item[rows], known[rows])
+                logits[rows] = heads.logits(seen[rows], person, view.customer[rows])
         return logits
 
     def _standardised(self, name: str, values: Floats) -> Floats:
@@ -182,23 +171,13 @@ class _Heads:
             zip(arrays["second_kernel"], arrays["second_bias"], arrays["score_kernel"][:, :, 0] * share, strict=True)
         )
         self._linear = arrays["linear_kernel"].mean(axis=0)[:, 0]
-        self._item = arrays["item_bias"].mean(axis=0)
 
-    def logits(
-        self,
-        seen: Floats,
-        person: Floats,
-        customer: NDArray[np.int64],
-        item: NDArray[np.integer],
-        known: NDArray[np.bool_],
-    ) -> Floats:
+    def logits(self, seen: Floats, person: Floats, customer: NDArray[np.int64]) -> Floats:
         """``[candidates]`` of what is seen of them ``[candidates, candidate+cells]``; ``person`` ``[customers, …]``."""
         hidden: Floats = seen @ self._hidden
         hidden += (person @ self._hidden_person + self._hidden_bias)[customer]
         np.maximum(hidden, 0.0, out=hidden)
-        bias = self._item[item]
         logits: Floats = seen @ self._linear
-        logits += bias[:, 0] + bias[:, 1] * known
         parts = np.split(hidden, len(self._second), axis=1)
         for part, (kernel, added, score) in zip(parts, self._second, strict=True):
             second: Floats = part @ kernel

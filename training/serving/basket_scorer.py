@@ -43,14 +43,26 @@ _BASKETS = PERSON_INPUTS.index("log_baskets")
 _DAYS = PERSON_INPUTS.index("log_days_since_last")
 
 
+class Ranked(NamedTuple):
+    """One customer's candidates, best first: positions in the view and log softmax, both ``[candidates]``.
+
+    ``known_share``: how much of the softmax falls to items the customer kept before, 0 to 1.
+    """
+
+    position: NDArray[np.int64]
+    log_softmax: NDArray[np.float64]
+    known_share: float
+
+
 class Calibration(msgspec.Struct, frozen=True):
     """From a softmax over candidates to the probability that an item is in the next basket.
 
-    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets) + at_visit):
-    Platt's scaling, with the size of the customer's baskets, since a softmax shares out 1 however many items a basket
-    holds; with their number, since it knows most of those who came often; and with whether any time went by since the
-    last one, since today's demand tells more of today's basket than of a later one. ``slope`` is above 0, so the order
-    stays.
+    p = σ(bias + slope log softmax + per_size log(1 + mean basket size) + per_basket log(1 + baskets) + at_visit +
+    per_known share): Platt's scaling, with the size of the customer's baskets, since a softmax shares out 1 however
+    many items a basket holds; with their number, since it knows most of those who came often; with whether any time
+    went by since the last one, since today's demand tells more of today's basket than of a later one; and with the
+    share of the softmax that falls to items the customer kept before, since who comes for known ones takes more of the
+    first of them. ``slope`` is above 0, so the order stays.
     """
 
     bias: float = 0.0
@@ -58,6 +70,7 @@ class Calibration(msgspec.Struct, frozen=True):
     per_size: float = 0.5
     per_basket: float = 0.0
     at_visit: float = 0.0
+    per_known: float = 0.0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self._weights).all() or self.slope <= 0.0:
@@ -65,28 +78,21 @@ class Calibration(msgspec.Struct, frozen=True):
 
     @property
     def _weights(self) -> NDArray[np.float64]:
-        return np.asarray([self.bias, self.slope, self.per_size, self.per_basket, self.at_visit])
+        return np.asarray([self.bias, self.slope, self.per_size, self.per_basket, self.at_visit, self.per_known])
 
     @staticmethod
-    def inputs(log_softmax: NDArray[np.float64], person: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The columns that the five weights belong to, ``[n, 5]``; ``person`` is the customer's row of the view."""
-        columns = np.ones((len(log_softmax), 5))
-        columns[:, 1] = log_softmax
-        columns[:, 2], columns[:, 3], columns[:, 4] = person[_MEAN_SIZE], person[_BASKETS], person[_DAYS] > 0.0
+    def inputs(ranked: Ranked, person: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The columns that the weights belong to, ``[candidates, 6]``; ``person`` is the customer's row of the view."""
+        columns = np.ones((len(ranked.log_softmax), 6))
+        columns[:, 1] = ranked.log_softmax
+        columns[:, 2:] = person[_MEAN_SIZE], person[_BASKETS], person[_DAYS] > 0.0, ranked.known_share
         return columns
 
-    def probabilities(self, log_softmax: NDArray[np.float64], person: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probability of each item, in the order of the softmax ``[n]``."""
-        logit = self.inputs(log_softmax, person) @ self._weights
+    def probabilities(self, ranked: Ranked, person: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probability of each candidate, best first ``[candidates]``."""
+        logit = self.inputs(ranked, person) @ self._weights
         p: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0)))
         return p
-
-
-class Ranked(NamedTuple):
-    """One customer's candidates, best first: positions in the view and log softmax, both ``[candidates]``."""
-
-    position: NDArray[np.int64]
-    log_softmax: NDArray[np.float64]
 
 
 def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
@@ -99,7 +105,7 @@ def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
             own -= own.max()
             own -= np.log(np.exp(own).sum())
         order = np.argsort(-own, kind="stable")
-        ranked.append(Ranked(start + order, own[order]))
+        ranked.append(Ranked(start + order, own[order], float(np.exp(own[view.known[start:end]]).sum())))
     return ranked
 
 
@@ -145,9 +151,7 @@ class BasketScorer:
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         knowledge = self.knowledge_at(now)
         view = build_view(histories, items, now, knowledge, self.retrieval)
-        places = self.knowledge.bind(items).place_of_row  # of what was known when the network was fitted
-        place = np.concatenate([places, np.full(len(view.unknown), len(self.knowledge.codes))])[view.row]
-        ranked = rank(view, self.network.logits(view, place))
+        ranked = rank(view, self.network.logits(view))
         curves = [tuple(curve) for curve in self.returns.curve(histories, now).tolist()]
         own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
         predictions = []
@@ -158,7 +162,7 @@ class BasketScorer:
                 continue
             best = ranked[customer]
             position = best.position[:k]
-            chances = self.calibration.probabilities(best.log_softmax, view.person[customer])
+            chances = self.calibration.probabilities(best, view.person[customer])
             mine = slice(own_ends[customer], own_ends[customer + 1])
             said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], knowledge)
             own_rows = view.own.row[mine]
@@ -245,8 +249,6 @@ def load(folder: Path, version: str) -> BasketScorer:
             load_text(folder),
         )
         network = NumpyNetwork(read_arrays(folder / NETWORK), input_sizes())
-        if network.arrays["item_bias"].shape[1] != len(knowledge.codes) + 1:
-            raise ValueError(f"its network does not go with {len(knowledge.codes)} stock codes")
         returns = ReturnCurve(read_arrays(folder / RETURNS))
         if list(settings.retrieval) != list(RETRIEVAL_INPUTS):
             raise ValueError("its candidates were found by other inputs than this version computes")

@@ -76,7 +76,6 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
             "steps": view.steps[rows, -length:],
             "baskets": view.baskets[whose, -length:],
             "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
-            "item": view.place[rows].astype(np.int32),
         }
         logits[rows] = np.asarray(network(inputs, training=False))
     return logits
@@ -88,9 +87,7 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Repl
 
     assert len(set(view.length.tolist())) > 3
     assert (view.person[:, DAYS_SINCE_LAST] > 0.0).sum() == len(view.person) - 1
-    np.testing.assert_allclose(
-        fitted.scorer.network.logits(view, view.place), keras_logits(fitted.network, view), atol=1e-4
-    )
+    np.testing.assert_allclose(fitted.scorer.network.logits(view), keras_logits(fitted.network, view), atol=1e-4)
 
 
 def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
@@ -211,7 +208,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay
 def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.knowledge)
-    network = BasketNetwork(input_sizes(), len(fitted.scorer.knowledge.codes))
+    network = BasketNetwork(input_sizes())
     network.load_weights(tmp_path / WEIGHTS)
 
     np.testing.assert_array_equal(keras_logits(network, view), keras_logits(fitted.network, view))
@@ -219,7 +216,7 @@ def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, 
 
 def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    less = BasketLstm(epochs=2, max_examples=200, without="text+item", tensorboard=tmp_path).fit(
+    less = BasketLstm(epochs=2, max_examples=200, without="text+simple", tensorboard=tmp_path).fit(
         LOG, until=UNTIL, seed=4, progress=lambda done, total, note="": told.append((done, total))
     )
 
@@ -229,9 +226,7 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
     arrays, before = less.scorer.network.arrays, fitted.scorer.network.arrays
     assert not np.array_equal(arrays["candidate_mean"], before["candidate_mean"])
     assert not np.array_equal(arrays["score_kernel"], before["score_kernel"])
-    assert before["item_bias"].any()
-    assert not arrays["item_bias"].any()
-    columns = left_out("text+item")
+    columns = left_out("text+simple")
     assert (arrays["candidate_deviation"][columns["candidate"]] == np.float32(LEFT_OUT)).all()
     assert [len(values) for values in less.curves.values()] == [2, 2]
     for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):
@@ -255,7 +250,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
 def test_a_sample_stands_for_all(replay: Replay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
-    for _, view, bought, _ in seen:
+    for _, view, bought in seen:
         example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
         if example is None:
             assert not bought.any()
@@ -268,7 +263,7 @@ def test_a_sample_stands_for_all(replay: Replay) -> None:
 
 def test_batches_hold_every_example_once_and_one_length_each() -> None:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought in seen)
     examples = [example for example in drawn if example is not None]
     cut = batches(examples, 16, np.random.default_rng(1))
 
@@ -363,7 +358,7 @@ def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
 
 
 def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
-    network = BasketNetwork(input_sizes(), 5)
+    network = BasketNetwork(input_sizes())
     kept = Kept(tmp_path, ["a training"])
     generator = np.random.default_rng(1)
     kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
@@ -376,7 +371,7 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought in seen)
     return [example for example in drawn if example is not None]
 
 
@@ -385,17 +380,16 @@ def test_what_is_left_out_changes_nothing(
     group: str, fitted: FittedBasketLstm, examples: list[Example], replay: Replay
 ) -> None:
     columns = left_out(group)
-    less = BasketNetwork(input_sizes(), len(ITEMS), columns)
+    less = BasketNetwork(input_sizes(), columns)
     fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1), quiet)
     network = NumpyNetwork(less.arrays(), input_sizes())
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.knowledge)
     changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
     for kind in changed.keys() & columns.keys():
         changed[kind][..., columns[kind]] *= 3.0  # an item that was not known stays so
-    assert network.arrays["item_bias"].any() == (group != "item")
 
     other = view._replace(candidate=changed["candidate"], steps=changed["step"], baskets=changed["basket"])
-    np.testing.assert_allclose(network.logits(other, other.place), network.logits(view, view.place), atol=1e-5)
+    np.testing.assert_allclose(network.logits(other), network.logits(view), atol=1e-5)
 
 
 def test_what_cannot_be_left_out_is_said() -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from state.dates import DAY
 from state.invoice import Invoice
 from training.data.walk import is_purchase, walk
-from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
 from training.features.retrieval import Retrieval
 from training.features.view import View, build_view
@@ -39,14 +38,12 @@ class Sampling(NamedTuple):
 class Example(NamedTuple):
     """One moment: all bought candidates and a sample of the others.
 
-    ``bought`` ``[rows]``; ``correction`` ``[rows]``: log(n / sampled), which stands for those left out; ``item``
-    ``[rows]``: row in the item table; the inputs as in ``View``, steps and baskets without the places before the first
-    basket.
+    ``bought`` ``[rows]``; ``correction`` ``[rows]``: log(n / sampled), which stands for those left out; the inputs as
+    in ``View``, steps and baskets without the places before the first basket.
     """
 
     bought: NDArray[np.bool_]
     correction: NDArray[np.float32]
-    item: NDArray[np.int32]
     candidate: Half
     person: Half
     steps: Half
@@ -54,12 +51,11 @@ class Example(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A moment as it is learnt from: date of its target, view, bought candidates ``[candidates]``, the live items."""
+    """A moment as it is learnt from: date of its target, view, and which candidates were bought ``[candidates]``."""
 
     date: int
     view: View
     bought: NDArray[np.bool_]
-    items: ItemTable
 
 
 def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
@@ -123,7 +119,7 @@ def views(
             continue
         view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), retrieval)
         rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
-        yield Seen(moment.target.date, view, np.isin(view.row, rows), moment.items)
+        yield Seen(moment.target.date, view, np.isin(view.row, rows))
 
 
 def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:
@@ -146,7 +142,6 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
     return Example(
         bought=bought[rows],
         correction=np.concatenate(corrections),
-        item=view.row[rows].astype(np.int32),
         candidate=view.candidate[rows].astype(np.float16),
         person=view.person[0].astype(np.float16),
         steps=view.steps[rows, -length:].astype(np.float16),
@@ -169,7 +164,6 @@ class Batch(NamedTuple):
     bought: NDArray[np.float32]
     correction: NDArray[np.float32]
     customer: NDArray[np.int32]
-    item: NDArray[np.int32]
     candidate: NDArray[np.float32]
     person: NDArray[np.float32]
     steps: NDArray[np.float32]
@@ -183,7 +177,6 @@ def collate(examples: Sequence[Example]) -> Batch:
         bought=np.concatenate([example.bought for example in examples]).astype(np.float32),
         correction=np.concatenate([example.correction for example in examples]),
         customer=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),
-        item=np.concatenate([example.item for example in examples]),
         candidate=np.concatenate([example.candidate for example in examples]).astype(np.float32),
         person=np.stack([example.person for example in examples]).astype(np.float32),
         steps=np.concatenate([example.steps for example in examples]).astype(np.float32),

@@ -136,7 +136,6 @@ def _steps(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Ju
             "steps": tf.TensorSpec([None, None, example.steps.shape[2]], tf.float32),
             "baskets": tf.TensorSpec([None, None, example.baskets.shape[1]], tf.float32),
             "customer": tf.TensorSpec([None], tf.int32),
-            "item": tf.TensorSpec([None], tf.int32),
         },
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([None], tf.float32),
@@ -189,4 +188,4 @@ def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:
-    return {name: getattr(batch, name) for name in ("candidate", "person", "steps", "baskets", "customer", "item")}
+    return {name: getattr(batch, name) for name in ("candidate", "person", "steps", "baskets", "customer")}

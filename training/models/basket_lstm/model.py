@@ -30,7 +30,7 @@ from training.models.basket_lstm.retrieving import learn_retrieval
 from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
-from training.serving.basket_network import ITEM_INPUTS, NumpyNetwork
+from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import Calibration, input_sizes, rank
 from training.serving.return_curve import ReturnCurve
 
@@ -46,10 +46,9 @@ GROUPS: dict[str, dict[str, Sequence[str]]] = {
     "demand": {"candidate": DEMAND_INPUTS, "step": ("demand_then",)},
     "related": {"candidate": RELATED_INPUTS, "step": ("basket_speaks",)},
     "simple": {"candidate": SIMPLE_INPUTS},
-    "item": {"item": ITEM_INPUTS},
 }
 """Inputs that can be left out together: all the LSTM reads, hand-made history, descriptions, demand and age of items,
-item-to-item weights, the simple scores, what is learnt of each item itself."""
+item-to-item weights, the simple scores."""
 
 HELD_SHARE = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
@@ -139,7 +138,6 @@ class BasketLstm:
             network, curves = self._train(
                 material.learnt,
                 material.held,
-                len(material.rows),
                 self._schedule,
                 seed,
                 _part(progress, 400, 700 if whole else 990),
@@ -149,12 +147,11 @@ class BasketLstm:
                 best = 1 + int(np.argmin(curves["held out"]))
                 schedule = self._schedule._replace(epochs=best)
                 both = material.learnt + material.held
-                network, _ = self._train(both, [], len(material.rows), schedule, seed, _part(progress, 700, 990))
+                network, _ = self._train(both, [], schedule, seed, _part(progress, 700, 990))
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
             returning = fit_returns(seen, until)
             knowledge = staleness.at(until)
-            network = network.reordered([material.rows.get(code, -1) for code in knowledge.codes])
         scorer = PrequentialScorer(
             "unpublished",
             until=until,
@@ -174,14 +171,13 @@ class BasketLstm:
         self,
         learnt: Sequence[Example],
         held: Sequence[Example],
-        items: int,
         schedule: Schedule,
         seed: int,
         progress: Progress,
     ) -> tuple[BasketNetwork, Curves]:
         """A network fitted from its beginning, which goes on where the same training was broken off."""
         keras.utils.set_random_seed(seed)
-        network = BasketNetwork(input_sizes(), items, self._left_out)
+        network = BasketNetwork(input_sizes(), self._left_out)
         kept = None
         if self._keep is not None:
             content = fingerprint([*learnt, *held])
@@ -214,9 +210,7 @@ class BasketLstm:
         held: list[Example] = []
         judged: list[tuple[View, NDArray[np.bool_]]] = []
         seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
-        rows: dict[str, int] = {}
-        for number, (date, view, bought, items) in enumerate(seen):
-            rows = items.rows
+        for number, (date, view, bought) in enumerate(seen):
             example = sample(view, bought, Sampling(), generator)
             if example is not None:
                 (held if date >= cut else learnt).append(example)
@@ -228,16 +222,15 @@ class BasketLstm:
                 f"Only {len(learnt)} of {len(dates)} invoices hold an item that could have been foreseen; at least "
                 f"{LEAST_EXAMPLES} are needed to train {self.name}. Give it a longer history."
             )
-        return _Material(learnt, held, judged, rows)
+        return _Material(learnt, held, judged)
 
 
 class _Material(NamedTuple):
-    """Examples to learn from, newer ones held out, whole views of those with what was bought, and the items' rows."""
+    """Examples to learn from, newer ones held out, whole views of those with what was bought."""
 
     learnt: list[Example]
     held: list[Example]
     judged: list[tuple[View, NDArray[np.bool_]]]
-    rows: dict[str, int]
 
 
 def left_out(without: str) -> dict[str, list[int]]:
@@ -247,7 +240,7 @@ def left_out(without: str) -> dict[str, list[int]]:
         UnknownModel: There is no such group.
     """
     columns: dict[str, list[int]] = {}
-    names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS, "item": ITEM_INPUTS}
+    names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS}
     for group in without.split("+") if without else []:
         if group not in GROUPS:
             raise UnknownModel(f"There is nothing called {group!r} to leave out. Choose from: {', '.join(GROUPS)}.")
@@ -276,11 +269,11 @@ def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.boo
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
-    inputs, came = [np.zeros((0, 5))], [np.zeros(0)]
+    inputs: list[NDArray[np.float64]] = []
+    came = [np.zeros(0)]
     for view, bought in judged:
-        best = rank(view, network.logits(view, view.row))[0]
-        log_softmax = best.log_softmax[:CALIBRATED_DEPTH]
-        inputs.append(Calibration.inputs(log_softmax, view.person[0]))
+        best = rank(view, network.logits(view))[0]
+        inputs.append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
         came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
     outcome = np.concatenate(came)
     if not outcome.any() or outcome.all():

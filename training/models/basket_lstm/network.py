@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS, ITEM_INPUTS, KNOWN
+from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS
 
 CELLS = 24
 WIDTH = 64
@@ -49,40 +49,29 @@ class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
 class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """An MLP with two hidden layers over what is seen of a candidate and of its customer, beside a linear path.
 
-    Of the item itself it knows two numbers (``ITEM_INPUTS``), 0 for one that training never saw: so nothing else is
-    unknown in a new item or customer.
+    It knows no item and no customer by name: so nothing is unknown in a new one.
     """
 
-    def __init__(self, items: int, left_out: Sequence[int], name: str) -> None:
-        """``items``: rows of the item table that training saw; ``left_out``: columns of ``ITEM_INPUTS``."""
+    def __init__(self, name: str) -> None:
         super().__init__(name=name)
-        self._left_out = left_out
         self.hidden = keras.layers.Dense(WIDTH, name="hidden")
         self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
         self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
         self.second = keras.layers.Dense(WIDTH, activation="relu", name="second")
         self.score = keras.layers.Dense(1, use_bias=False, name="score")
         self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")
-        self.item = keras.layers.Embedding(items + 1, len(ITEM_INPUTS), embeddings_initializer="zeros", name="item")
 
     def call(
         self,
         seen: keras.KerasTensor,
         person: keras.KerasTensor,
         customer: keras.KerasTensor,
-        item: keras.KerasTensor,
-        known: keras.KerasTensor,
         training: bool = False,
     ) -> keras.KerasTensor:
         """Logits ``[candidates, 1]`` of what is ``seen`` of candidates, whose customers are rows of ``person``."""
         # No ops.relu: TensorFlow's graph optimizer fuses it with the sum wherever rows were picked, and fails, loudly.
         hidden = ops.maximum(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0), 0.0)
-        logits = self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
-        bias = self.item(item)
-        for column, share in enumerate((1.0, known)):
-            # Where it is left out nothing is learnt, and its numbers stay 0.
-            logits += bias[:, column : column + 1] * share * float(column not in self._left_out)
-        return logits
+        return self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
 
 
 class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
@@ -95,26 +84,22 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     and Babenko, "TabM", ICLR 2025).
     """
 
-    def __init__(
-        self, sizes: Mapping[str, int], items: int, left_out: Mapping[str, Sequence[int]] | None = None
-    ) -> None:
+    def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
         """Build for inputs of the given widths: ``candidate``, ``person``, ``step`` and ``basket``.
 
-        ``items``: rows of the item table that training saw. ``left_out``: of any of the inputs, or of ``item``, columns
-        that the network does not see.
+        ``left_out``: columns of any of them that the network does not see.
         """
         super().__init__(name="basket_lstm")
-        self._sizes = dict(sizes)
         self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
         self.standardise_person = Standardise(sizes["person"], "standardise_person")
         self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
         self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
         self.reader = keras.layers.LSTM(CELLS, name="reader")
-        self.heads = [Head(items, self._left_out.get("item", ()), f"head_{place}") for place in range(HEADS)]
+        self.heads = [Head(f"head_{place}") for place in range(HEADS)]
         one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
         nobody = np.zeros(1, np.int32)
-        self({**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody, "item": nobody})
+        self({**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody})
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
         """Logits ``[candidates]``: of each candidate the mean over the heads of its moment."""
@@ -125,8 +110,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
         Args:
             inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
-                there are (all customers have as many); ``customer`` leads from a candidate to its customer, ``item`` to
-                its row of the item table (``items``: to none).
+                there are (all customers have as many); ``customer`` leads from a candidate to its customer.
             training: Whether to drop out.
         """
         customer = inputs["customer"]
@@ -135,30 +119,15 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         steps = self.standardise_steps(inputs["steps"])
         baskets = ops.take(self.standardise_baskets(inputs["baskets"]), customer, axis=0)
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
-        known = ops.cast(inputs["candidate"][:, KNOWN] > 0.0, "float32")
-        of_candidates = (ops.concatenate([candidate, state], axis=-1), customer, inputs["item"], known[:, None])
+        of_candidates = (ops.concatenate([candidate, state], axis=-1), customer)
         visit = ops.take(inputs["person"][:, DAYS_SINCE_LAST] > 0.0, customer, axis=0)
         said, places = [], []
         for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
             (rows,) = ops.nonzero(chosen)
-            seen, whose, item, knows = (ops.take(values, rows, axis=0) for values in of_candidates)
-            said.append(
-                ops.concatenate([head(seen, person, whose, item, knows, training=training) for head in heads], axis=-1)
-            )
+            seen, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
+            said.append(ops.concatenate([head(seen, person, whose, training=training) for head in heads], axis=-1))
             places.append(rows)
         return ops.take(ops.concatenate(said), ops.argsort(ops.concatenate(places)), axis=0)
-
-    def reordered(self, rows: Sequence[int]) -> "BasketNetwork":
-        """The same network, of other items: those of some rows, in that order; a negative row is one never seen."""
-        other = BasketNetwork(self._sizes, len(rows), self._left_out)
-        known = np.append(np.asarray(rows, np.int64), -1)
-        for theirs, ours in zip(other.weights, self.weights, strict=True):
-            if theirs.shape == ours.shape:
-                theirs.assign(ours)
-        for theirs, ours in zip(other.heads, self.heads, strict=True):
-            learnt = ours.item.embeddings.numpy()[np.maximum(known, 0)]
-            theirs.item.embeddings.assign(np.where((known >= 0)[:, None], learnt, np.float32(0.0)))
-        return other
 
     def standardise(self, **values: NDArray[np.floating]) -> None:
         """Fit the scales of ``candidate``, ``person``, ``step`` and ``basket`` inputs ``[..., width]``."""
@@ -190,5 +159,4 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             arrays[f"{name}_kernel"] = np.stack([layer.kernel.numpy() for layer in layers])
             if layers[0].use_bias:
                 arrays[f"{name}_bias"] = np.stack([layer.bias.numpy() for layer in layers])
-        arrays["item_bias"] = np.stack([head.item.embeddings.numpy() for head in self.heads])
         return {name: array.astype(np.float32) for name, array in arrays.items()}
