@@ -31,7 +31,7 @@ from training.models.basket_lstm.examples import (
     targets,
     views,
 )
-from training.models.basket_lstm.fitting import Schedule, fit_network, learning_rate
+from training.models.basket_lstm.fitting import ANY_FIRST, Schedule, fit_network, learning_rate, losses
 from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.model import GROUPS, calibrate, left_out
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
@@ -238,6 +238,23 @@ def test_too_short_a_log_is_refused() -> None:
         BasketLstm().fit(LOG[:20], until=END)
     with pytest.raises(TooLittleData, match="Give it a longer history"):
         BasketLstm().fit([], until=END)
+
+
+def test_the_loss_of_each_head_by_hand() -> None:
+    """Two customers; of the first one's three candidates two were bought, and the third stands for four."""
+    logits = np.asarray([[1.0, 0.5], [0.0, 0.25], [-1.0, 2.0], [0.5, 0.0], [0.0, 1.0]], np.float32)
+    bought = np.asarray([1.0, 1.0, 0.0, 0.0, 1.0], np.float32)
+    correction = np.log(np.asarray([1.0, 1.0, 4.0, 1.0, 1.0], np.float32))
+    inputs = {"customer": np.asarray([0, 0, 0, 1, 1], np.int32), "person": np.zeros((2, 1), np.float32)}
+    found = losses(logits, bought, correction, inputs).numpy()
+
+    def by_hand(rows: slice, head: int) -> float:
+        share = np.exp(logits[rows, head]) / (np.exp(logits[rows, head] + correction[rows])).sum()
+        mine = share[bought[rows] > 0]
+        return float(-np.log(mine).sum() / np.sqrt(len(mine)) - ANY_FIRST[head] * np.log(mine.sum()))
+
+    expected = [[by_hand(rows, head) for head in (0, 1)] for rows in (slice(0, 3), slice(3, 5))]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_targets_are_invoices_with_an_earlier_one() -> None:

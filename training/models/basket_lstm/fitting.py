@@ -25,8 +25,8 @@ _SCALED_ON = 4_000
 """Means and deviations of the inputs are those of so many examples."""
 
 
-ALL_BOUGHT = 0.5
-"""Weight of the second part of the loss: that the candidates which were bought share out the whole softmax."""
+ANY_FIRST = (0.0, 3.0)
+"""Weight of the second part of the loss, that any bought item comes first, for each of a moment's two heads."""
 
 
 class Schedule(NamedTuple):
@@ -164,7 +164,8 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
 
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
     by log(n / drawn). The first part wants each bought item found, the second any of them first. Each column of
-    ``logits`` ``[candidates, heads]`` has its own.
+    ``logits`` ``[candidates, heads]`` has its own, with its weight of the second part (``ANY_FIRST``): two heads that
+    want different things know more together than two that want the same. A single column is judged with either weight.
     """
     customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
     bought = bought[:, None]
@@ -176,7 +177,7 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
     number = tf.math.unsorted_segment_sum(bought, customer, n)
     each = -tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number)
     together = tf.math.log(total) - tf.math.log(tf.math.unsorted_segment_sum(share * bought, customer, n) + 1e-12)
-    return each + ALL_BOUGHT * together
+    return each + together * tf.constant(ANY_FIRST)
 
 
 def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:
