@@ -17,7 +17,7 @@ from training.serving.scorer import Prediction
 
 DEPTH = 20
 """The first items of each list tell what probabilities are worth, as in the calibration."""
-PRIOR = 300.0
+PRIOR = 100.0
 """Rates of what came are shrunk to 1 as if so many purchases had been expected and had come."""
 
 
