@@ -79,9 +79,9 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     The LSTM sees of each basket what it says of the candidate (``View.steps``) and what it was like (``View.baskets``);
     heads read its state and the candidate's and the customer's inputs. Half of them are for visits, the others for
-    emissions, since the same inputs do not mean the same at both. Each learns by itself to be right, and the network
-    says the mean of those of the moment: several networks that share the part that costs most (Gorishniy, Kotelnikov
-    and Babenko, "TabM", ICLR 2025).
+    emissions, since the same inputs do not mean the same at both. Each learns by itself, the two of a moment with other
+    aims (``fitting.ANY_FIRST``), and the network says their mean: several networks that share the part that costs most
+    (Gorishniy, Kotelnikov and Babenko, "TabM", ICLR 2025).
     """
 
     def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
