@@ -11,6 +11,7 @@ import pytest
 from state.dates import DAY
 from state.history import CustomerHistory, add
 from state.invoice import Invoice
+from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import Replay
 from training.errors import TooLittleData, UnknownModel
@@ -226,7 +227,8 @@ def test_a_bundle_answers_as_what_was_fitted(name: str, tmp_path: Path) -> None:
     assert (loaded.name, loaded.version) == (name, "v1")
     replay = replayed(LOG)
     histories = list(replay.histories.values())
-    assert loaded.predict(histories, replay.items, NOW, 10) == fitted.scorer.predict(histories, replay.items, NOW, 10)
+    found, expected = (each.predict(histories, replay.items, NOW, 10) for each in (loaded, fitted.scorer))
+    assert_same_answers(found, expected)
 
 
 @pytest.mark.parametrize(

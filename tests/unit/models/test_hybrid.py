@@ -14,6 +14,7 @@ from state.invoice import THOUSAND, Invoice, Line
 from state.memory_store import MemoryStore
 from state.settings import Settings
 from stream.models import warm_up
+from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, history, shop_log
 from training.data.walk import Replay
 from training.errors import TooLittleData, UnknownModel
@@ -256,11 +257,7 @@ def test_a_bundle_comes_back_as_it_was(
     assert (again.name, again.version) == (mode, "v1")
     histories = list(replay.histories.values())
     before, after = (scorer.predict(histories, replay.items, UNTIL, 20) for scorer in (fitted[mode].scorer, again))
-    for one, other in zip(before, after, strict=True):
-        assert [each.stock_code for each in one.candidates] == [each.stock_code for each in other.candidates]
-        assert [each.probability for each in other.candidates] == pytest.approx(
-            [each.probability for each in one.candidates], rel=1e-5
-        )
+    assert_same_answers(after, before)
     assert (tmp_path / WEIGHTS).is_file()
 
 

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from state.history import CustomerHistory
+from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import START, history, shop_log
 from tests.unit.features.test_view import HISTORIES
 from tests.unit.serving.test_return_curve import arrays as return_arrays
@@ -151,7 +152,8 @@ def test_what_was_saved_comes_back(items: ItemTable, tmp_path: Path) -> None:
     scorer().save(tmp_path)
 
     several = [CustomerHistory("stranger"), HISTORIES["1900"]]
-    assert load(tmp_path, "v1").predict(several, items, NOW, 30) == scorer().predict(several, items, NOW, 30)
+    found, expected = (each.predict(several, items, NOW, 30) for each in (load(tmp_path, "v1"), scorer()))
+    assert_same_answers(found, expected)
 
 
 def _lacks(name: str) -> Callable[[Path], None]:
