@@ -54,13 +54,16 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, 
         sizes: Width of ``candidate``, ``person``, ``step`` and ``basket``.
 
     Raises:
-        ValueError: One is missing, of another shape, or holds something else than finite float32.
+        ValueError: One is missing, unknown, of another shape, or holds something else than finite float32.
     """
     missing = SHAPES.keys() - arrays.keys()
     if missing:
         raise ValueError(f"the network has no {', '.join(sorted(missing))}")
+    unknown = arrays.keys() - SHAPES.keys()
+    if unknown:
+        raise ValueError(f"the network has {', '.join(sorted(unknown))}, unknown to this version: train it anew")
     for name, array in arrays.items():
-        if name not in SHAPES or array.ndim != len(SHAPES[name]):
+        if array.ndim != len(SHAPES[name]):
             raise ValueError(f"the network's {name} has {array.ndim} axes")
     known = dict(sizes) | {"one": 1, "heads": HEADS}
     known["cells"] = len(arrays["reader_recurrent"])

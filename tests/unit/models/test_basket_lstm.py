@@ -404,7 +404,7 @@ def test_what_is_left_out_changes_nothing(
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.knowledge)
     changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
     for kind in changed.keys() & columns.keys():
-        changed[kind][..., columns[kind]] *= 3.0  # an item that was not known stays so
+        changed[kind][..., columns[kind]] *= 3.0
 
     other = view._replace(candidate=changed["candidate"], steps=changed["step"], baskets=changed["basket"])
     np.testing.assert_allclose(network.logits(other), network.logits(view), atol=1e-5)

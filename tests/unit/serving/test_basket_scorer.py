@@ -221,6 +221,14 @@ def test_what_does_not_fit_is_refused(damage: str, tmp_path: Path) -> None:
         load(tmp_path, "v1")
 
 
+def test_a_network_of_another_version_is_to_be_trained_anew(tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+    _network(lambda made: made.update(item_bias=np.zeros((4, 3, 2), np.float32)))(tmp_path)
+
+    with pytest.raises(BundleRefused, match="has item_bias, unknown to this version: train it anew"):
+        load(tmp_path, "v1")
+
+
 def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
     scorer().save(tmp_path)
     other = tmp_path / "other"
