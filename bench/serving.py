@@ -21,12 +21,13 @@ from training.data.datasets import load
 from training.data.invoices import invoices
 from training.data.walk import Replay
 from training.features.retrieval import Retrieval
-from training.features.view import View, build_view
+from training.features.view import CANDIDATE_INPUTS, View, build_view
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.returning import NETWORKS, WIDTH, ReturnNetwork
 from training.models.lessons import learn
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
+from training.serving.correction import Correction
 from training.serving.return_curve import ReturnCurve
 from training.serving.return_inputs import RETURN_INPUTS
 
@@ -61,6 +62,7 @@ def main(path: str) -> None:
             scorer = BasketScorer(
                 "bench",
                 network=ours,
+                correction=Correction(len(CANDIDATE_INPUTS)),
                 knowledge=knowledge,
                 calibration=Calibration(),
                 returns=returns,

@@ -151,7 +151,7 @@ class LightGbm:
         learnt: list[Part] = []
         held: list[Part] = []
         seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
-        for number, (date, view, bought) in enumerate(seen):
+        for number, (date, view, bought, _) in enumerate(seen):
             progress(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
                 continue

@@ -120,6 +120,10 @@ class NumpyNetwork:
                 logits[rows] = heads.logits(seen[rows], person, view.customer[rows])
         return logits
 
+    def candidate_inputs(self, view: View) -> Floats:
+        """Inputs of the candidates as the network sees them, float32 ``[candidates, inputs]``."""
+        return self._standardised("candidate", view.candidate)
+
     def _standardised(self, name: str, values: Floats) -> Floats:
         scaled: Floats = (values - self.arrays[f"{name}_mean"]) / self.arrays[f"{name}_deviation"]
         return np.clip(scaled, -BOUND, BOUND, out=scaled)

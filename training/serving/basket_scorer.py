@@ -15,6 +15,7 @@ from training.features.candidates import because
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.knowledge import SPEAKING, Knowledge
+from training.features.past import Floats
 from training.features.person import BASKET_INPUTS, PERSON_INPUTS
 from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.text import load_text
@@ -22,7 +23,8 @@ from training.features.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_vi
 from training.features.weeks import Weeks
 from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baseline_scorers import BaselineScorer
-from training.serving.basket_network import NumpyNetwork
+from training.serving.basket_network import DAYS_SINCE_LAST, NumpyNetwork
+from training.serving.correction import Correction, Said
 from training.serving.return_curve import ReturnCurve
 from training.serving.saved import read_arrays, refusing
 from training.serving.scorer import Candidate, Prediction
@@ -33,6 +35,7 @@ SETTINGS = "basket_lstm.json"
 NETWORK = "network.npz"
 KNOWLEDGE = "item_to_item.npz"
 RETURNS = "return_network.npz"
+CORRECTION = "correction.npz"
 
 AT_ONCE = 64
 """Customers seen in one view: bounds the memory of a large batch."""
@@ -40,7 +43,6 @@ AT_ONCE = 64
 _WEEK = HALF_LIVES.index(7.0)
 _MEAN_SIZE = PERSON_INPUTS.index("log_mean_size")
 _BASKETS = PERSON_INPUTS.index("log_baskets")
-_DAYS = PERSON_INPUTS.index("log_days_since_last")
 
 
 class Ranked(NamedTuple):
@@ -85,7 +87,7 @@ class Calibration(msgspec.Struct, frozen=True):
         """The columns that the weights belong to, ``[candidates, 6]``; ``person`` is the customer's row of the view."""
         columns = np.ones((len(ranked.log_softmax), 6))
         columns[:, 1] = ranked.log_softmax
-        columns[:, 2:] = person[_MEAN_SIZE], person[_BASKETS], person[_DAYS] > 0.0, ranked.known_share
+        columns[:, 2:] = person[_MEAN_SIZE], person[_BASKETS], person[DAYS_SINCE_LAST] > 0.0, ranked.known_share
         return columns
 
     def probabilities(self, ranked: Ranked, person: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -123,6 +125,7 @@ class BasketScorer:
         version: str,
         *,
         network: NumpyNetwork,
+        correction: Correction,
         knowledge: Knowledge,
         calibration: Calibration,
         returns: ReturnCurve,
@@ -131,6 +134,7 @@ class BasketScorer:
         """Put a scorer together from what was fitted; ``version`` is ``unpublished`` before it is a bundle."""
         self.version = version
         self.network = network
+        self.correction = correction
         self.knowledge = knowledge
         self.calibration = calibration
         self.returns = returns
@@ -148,10 +152,14 @@ class BasketScorer:
         """What everybody's baskets taught, as a prediction at ``now`` may use it: in service the newest there is."""
         return self.knowledge
 
+    def corrected(self, said: Sequence[Said], histories: Sequence[CustomerHistory], now: int) -> Floats:
+        """The logits that rank, of what the network says of each history's candidates, float32 ``[candidates]``."""
+        return np.concatenate([self.correction.corrected(each) for each in said])
+
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         knowledge = self.knowledge_at(now)
         view = build_view(histories, items, now, knowledge, self.retrieval)
-        ranked = rank(view, self.network.logits(view))
+        ranked = rank(view, self.corrected(tell(view, candidate_codes(view, items), self.network), histories, now))
         curves = [tuple(curve) for curve in self.returns.curve(histories, now).tolist()]
         own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
         predictions = []
@@ -185,6 +193,8 @@ class BasketScorer:
         settings = _Settings(self.calibration, weights, self.retrieval.own, self.retrieval.new, _inputs())
         (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+        learnt = {"item": self.correction.item(self.knowledge.codes), "linear": self.correction.linear}
+        np.savez(folder / CORRECTION, **learnt)  # type: ignore[arg-type]  # as above
         arrays: dict[str, NDArray[np.generic]] = {
             "habits": self.knowledge.habits,
             "weeks_first": np.asarray(self.knowledge.weeks.first),
@@ -249,6 +259,8 @@ def load(folder: Path, version: str) -> BasketScorer:
             load_text(folder),
         )
         network = NumpyNetwork(read_arrays(folder / NETWORK), input_sizes())
+        corrected = read_arrays(folder / CORRECTION)
+        correction = Correction(len(CANDIDATE_INPUTS), knowledge.codes, corrected["item"], corrected["linear"])
         returns = ReturnCurve(read_arrays(folder / RETURNS))
         if list(settings.retrieval) != list(RETRIEVAL_INPUTS):
             raise ValueError("its candidates were found by other inputs than this version computes")
@@ -257,11 +269,28 @@ def load(folder: Path, version: str) -> BasketScorer:
         return BasketScorer(
             version,
             network=network,
+            correction=correction,
             knowledge=knowledge,
             calibration=settings.calibration,
             returns=returns,
             retrieval=Retrieval(tuple(settings.retrieval.values()), settings.own, settings.new),
         )
+
+
+def candidate_codes(view: View, items: ItemTable) -> list[str]:
+    """The stock code of each candidate."""
+    return [_code(row, view, items) for row in view.row.tolist()]
+
+
+def tell(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[Said]:
+    """What a network says of each customer's candidates, whose stock codes are ``codes``."""
+    inputs, logits = network.candidate_inputs(view), network.logits(view)
+    visits = (view.person[:, DAYS_SINCE_LAST] > 0.0).tolist()
+    ends = np.searchsorted(view.customer, np.arange(len(visits) + 1)).tolist()
+    return [
+        Said(visit, codes[start:end], inputs[start:end], logits[start:end])
+        for visit, (start, end) in zip(visits, pairwise(ends), strict=True)
+    ]
 
 
 def _code(row: int, view: View, items: ItemTable) -> str:

@@ -18,7 +18,7 @@ from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
 from training.features.retrieval import Retrieval
-from training.features.view import View, build_view
+from training.features.view import CANDIDATE_INPUTS, View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.examples import (
@@ -34,20 +34,28 @@ from training.models.basket_lstm.examples import (
 )
 from training.models.basket_lstm.fitting import ANY_FIRST, Schedule, fit_network, learning_rate, losses
 from training.models.basket_lstm.keeping import Kept, Run
-from training.models.basket_lstm.model import GROUPS, calibrate, left_out
+from training.models.basket_lstm.model import GROUPS, Judged, left_out, look_back
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer
 from training.models.keras_weights import WEIGHTS
 from training.models.lessons import learn
 from training.models.model import quiet
 from training.serving.basket_network import DAYS_SINCE_LAST, NumpyNetwork
-from training.serving.basket_scorer import input_sizes, load
+from training.serving.basket_scorer import (
+    BasketScorer,
+    Calibration,
+    candidate_codes,
+    input_sizes,
+    load,
+    tell,
+)
+from training.serving.correction import Correction
 from training.serving.scorer import HORIZONS
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date
 EPOCHS = 4
-PARTS = ("network", "knowledge", "calibration", "returns", "retrieval")
+PARTS = ("network", "correction", "knowledge", "calibration", "returns", "retrieval")
 """What a scorer was fitted to."""
 END = LOG[-1].date + 1
 
@@ -162,7 +170,10 @@ def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> No
 
 
 def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: Replay) -> None:
-    """By hand: lists of 20 at the visit and after it, of which nothing but one item of each came."""
+    """By hand: lists of 20 at the visit and after it, of which nothing but one item of each came.
+
+    The list after it was made before the weights were fitted, when there was nothing to correct.
+    """
     other = fitted.scorer
     once, twice = (other.predict([replay.histories["c1"]], replay.items, UNTIL, 30) for _ in range(2))
     assert_same_answers(once, twice)
@@ -172,6 +183,7 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
         until=UNTIL,
         staleness=staleness,
         network=other.network,
+        correction=Correction(len(CANDIDATE_INPUTS)),
         knowledge=staleness.at(UNTIL),
         calibration=other.calibration,
         returns=other.returns,
@@ -186,14 +198,23 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
     again, later = (scorer.predict([replay.histories["c1"]], replay.items, now, 30)[0] for now in (UNTIL, last))
 
     bought = {each.stock_code for each in line}
+    correction = Correction(len(CANDIDATE_INPUTS))
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, scorer.knowledge, other.retrieval)
+    (said,) = tell(view, candidate_codes(view, replay.items), other.network)
+    correction.learn(said, np.isin(said.codes, list(bought)))
+    parts = {name: getattr(scorer, name) for name in PARTS} | {"correction": correction}
+    (corrected,) = BasketScorer("by hand", **parts).predict([replay.histories["c1"]], replay.items, UNTIL, 30)
+    assert [each.probability for each in corrected.candidates] != [each.probability for each in plain.candidates]
     for before, after in ((plain, again), (emitted, later)):
         promised = before.candidates[:20]
         hits = sum(each.stock_code in bought for each in promised)
         rate = (PRIOR + hits) / (PRIOR + sum(each.probability for each in promised))
         assert rate != pytest.approx(1.0, abs=1e-4)
-        assert [each.stock_code for each in after.candidates] == [each.stock_code for each in before.candidates]
-        expected = [min(rate * each.probability, 1.0) for each in before.candidates]
-        assert [each.probability for each in after.candidates] == pytest.approx(expected)
+        correct = before is plain
+        expected = corrected if correct else before
+        assert [each.stock_code for each in after.candidates] == [each.stock_code for each in expected.candidates]
+        chances = [min(rate * each.probability, 1.0) for each in expected.candidates]
+        assert [each.probability for each in after.candidates] == pytest.approx(chances, rel=1e-3)
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
@@ -268,7 +289,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
 def test_a_sample_stands_for_all(replay: Replay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
-    for _, view, bought in seen:
+    for _, view, bought, _ in seen:
         example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
         if example is None:
             assert not bought.any()
@@ -281,7 +302,7 @@ def test_a_sample_stands_for_all(replay: Replay) -> None:
 
 def test_batches_hold_every_example_once_and_one_length_each() -> None:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought in seen)
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
     cut = batches(examples, 16, np.random.default_rng(1))
 
@@ -304,8 +325,11 @@ def test_the_cycle_rises_and_falls() -> None:
 def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedBasketLstm, replay: Replay) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
 
-    assert calibrate(fitted.scorer.network, []).slope > 0.0
-    assert calibrate(fitted.scorer.network, [(view, np.zeros(len(view.row), np.bool_))]).slope > 0.0
+    nothing = Judged(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
+    for judged in ([], [nothing]):
+        calibration, correction = look_back(fitted.scorer.network, judged)
+        assert calibration == Calibration()
+        assert not correction.linear.any()
 
 
 def test_predictions_are_whole(fitted: FittedBasketLstm, replay: Replay) -> None:
@@ -389,7 +413,7 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought in seen)
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     return [example for example in drawn if example is not None]
 
 

@@ -68,7 +68,7 @@ def test_rankings_are_whole_and_probabilities_fall(fitted: FittedLightGbm) -> No
 
 
 def test_every_candidate_has_its_customer_beside_it() -> None:
-    _, view, bought = next(iter(views(LOG, Staleness(LOG, UNTIL), LOG[200].date, UNTIL, 100, Retrieval())))
+    _, view, bought, _ = next(iter(views(LOG, Staleness(LOG, UNTIL), LOG[200].date, UNTIL, 100, Retrieval())))
     inputs = flat(view)
     width = view.candidate.shape[1]
     assert len(inputs) == len(bought)

@@ -21,11 +21,12 @@ from training.data.walk import Replay
 from training.features.item_table import ItemTable
 from training.features.person import PERSON_INPUTS
 from training.features.retrieval import Retrieval
-from training.features.view import build_view
+from training.features.view import CANDIDATE_INPUTS, build_view
 from training.models.lessons import learn
 from training.registry import BundleRefused
 from training.serving.basket_network import HEADS, OF_HEADS, SHAPES, NumpyNetwork
 from training.serving.basket_scorer import (
+    CORRECTION,
     KNOWLEDGE,
     NETWORK,
     SETTINGS,
@@ -36,6 +37,7 @@ from training.serving.basket_scorer import (
     load,
     rank,
 )
+from training.serving.correction import Correction
 from training.serving.return_curve import ReturnCurve
 
 LOG = shop_log(200)
@@ -64,10 +66,18 @@ def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
     return made
 
 
+def correction() -> Correction:
+    generator = np.random.default_rng(5)
+    shapes = (2, len(LEARNT.codes)), (2, len(CANDIDATE_INPUTS))
+    item, linear = (generator.normal(size=shape).astype(np.float32) * 0.1 for shape in shapes)
+    return Correction(len(CANDIDATE_INPUTS), LEARNT.codes, item, linear)
+
+
 def scorer() -> BasketScorer:
     return BasketScorer(
         "v1",
         network=NumpyNetwork(arrays(), SIZES),
+        correction=correction(),
         knowledge=LEARNT,
         calibration=Calibration(-0.3, 0.9, 0.8),
         returns=ReturnCurve(return_arrays()),
@@ -177,6 +187,16 @@ def _network(change: Callable[[dict[str, NDArray[np.float32]]], object]) -> Call
     return write
 
 
+def _correction(change: Callable[[dict[str, NDArray[np.float32]]], object]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        with np.load(folder / CORRECTION) as held:
+            made = dict(held)
+        change(made)
+        np.savez(folder / CORRECTION, **made)
+
+    return write
+
+
 def _settings(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         held = msgspec.json.decode((folder / SETTINGS).read_bytes())
@@ -194,6 +214,10 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "no network": _lacks(NETWORK),
     "no settings": _lacks(SETTINGS),
     "no vocabulary": _lacks("vocabulary.json"),
+    "no correction": _lacks(CORRECTION),
+    "half a correction": _cut(CORRECTION),
+    "a correction of other inputs": _correction(lambda made: made.update(linear=np.zeros((2, 3), np.float32))),
+    "a correction that is no number": _correction(lambda made: made["item"].fill(np.inf)),
     "half a network": _cut(NETWORK),
     "half a vocabulary": _cut("vocabulary.json"),
     "a pickle": _pickled,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from state.dates import DAY
 from state.invoice import Invoice
 from training.data.walk import is_purchase, walk
+from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
 from training.features.retrieval import Retrieval
 from training.features.view import View, build_view
@@ -51,11 +52,16 @@ class Example(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A moment as it is learnt from: date of its target, view, and which candidates were bought ``[candidates]``."""
+    """A moment as it is learnt from.
+
+    ``date`` of its target · which candidates were ``bought`` ``[candidates]`` · ``items`` is live: it is valid only
+    until the next moment.
+    """
 
     date: int
     view: View
     bought: NDArray[np.bool_]
+    items: ItemTable
 
 
 def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
@@ -119,7 +125,7 @@ def views(
             continue
         view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), retrieval)
         rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
-        yield Seen(moment.target.date, view, np.isin(view.row, rows))
+        yield Seen(moment.target.date, view, np.isin(view.row, rows), moment.items)
 
 
 def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:

@@ -31,7 +31,8 @@ from training.models.basket_lstm.returning import fit_returns, purchases
 from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import NumpyNetwork
-from training.serving.basket_scorer import Calibration, input_sizes, rank
+from training.serving.basket_scorer import Calibration, candidate_codes, input_sizes, rank, tell
+from training.serving.correction import Correction
 from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ HELD_SHARE = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
 CALIBRATED_ON = 1_500
 """Moments, evenly spaced, of the span held out."""
+LEFT_TO_CORRECT = 0.5
+"""Share of the correction that is kept where the network that serves has learnt from the newest examples itself."""
 CALIBRATED_DEPTH = 20
 """Probabilities are fitted to the first items of each ranking: those are what is shown."""
 MAX_EXAMPLES = 60_000
@@ -142,12 +145,13 @@ class BasketLstm:
                 seed,
                 _part(progress, 400, 700 if whole else 990),
             )
-            calibration = calibrate(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
+            calibration, correction = look_back(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
             if whole:
                 best = 1 + int(np.argmin(curves["held out"]))
                 schedule = self._schedule._replace(epochs=best)
                 both = material.learnt + material.held
                 network, _ = self._train(both, [], schedule, seed, _part(progress, 700, 990))
+                correction = correction.scaled(LEFT_TO_CORRECT)
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
             returning = fit_returns(seen, until)
@@ -157,6 +161,7 @@ class BasketLstm:
             until=until,
             staleness=staleness,
             network=NumpyNetwork(network.arrays(), input_sizes()),
+            correction=correction,
             knowledge=knowledge,
             calibration=calibration,
             returns=ReturnCurve(returning.arrays()),
@@ -208,14 +213,14 @@ class BasketLstm:
         spacing = -(-2 * sum(date >= cut for date in dates) // CALIBRATED_ON)
         learnt: list[Example] = []
         held: list[Example] = []
-        judged: list[tuple[View, NDArray[np.bool_]]] = []
+        judged: list[Judged] = []
         seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
-        for number, (date, view, bought) in enumerate(seen):
+        for number, (date, view, bought, items) in enumerate(seen):
             example = sample(view, bought, Sampling(), generator)
             if example is not None:
                 (held if date >= cut else learnt).append(example)
             if date >= cut and number % spacing == 0 and view.length[0]:
-                judged.append((view, bought))
+                judged.append(Judged(date, view, candidate_codes(view, items), bought))
             progress(number + 1, 2 * len(dates), "reading histories")
         if len(learnt) < LEAST_EXAMPLES:
             raise TooLittleData(
@@ -226,11 +231,11 @@ class BasketLstm:
 
 
 class _Material(NamedTuple):
-    """Examples to learn from, newer ones held out, whole views of those with what was bought."""
+    """Examples to learn from, newer ones held out, and some of those as they are judged."""
 
     learnt: list[Example]
     held: list[Example]
-    judged: list[tuple[View, NDArray[np.bool_]]]
+    judged: "list[Judged]"
 
 
 def left_out(without: str) -> dict[str, list[int]]:
@@ -264,25 +269,39 @@ def board(folder: Path) -> Watch:
     return watch
 
 
-def calibrate(network: NumpyNetwork, judged: Sequence[tuple[View, NDArray[np.bool_]]]) -> Calibration:
-    """Platt's scaling by what was bought, on the first items of each ranking; without outcomes of both kinds a default.
+class Judged(NamedTuple):
+    """The whole view of one customer, its candidates' codes and whether they were bought; ``date`` of the target."""
 
-    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    date: int
+    view: View
+    codes: list[str]
+    bought: NDArray[np.bool_]
+
+
+def look_back(network: NumpyNetwork, judged: Sequence[Judged]) -> tuple[Calibration, Correction]:
+    """What outcomes say of a network that did not learn from them, one after the other as they came.
+
+    The calibration is Platt's scaling by what was bought, on the first items of each ranking, corrected as it would
+    have been then; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
+    machines", 1999.
     """
+    correction = Correction(len(CANDIDATE_INPUTS))
     inputs: list[NDArray[np.float64]] = []
     came = [np.zeros(0)]
-    for view, bought in judged:
-        best = rank(view, network.logits(view))[0]
+    for _, view, codes, bought in sorted(judged, key=lambda each: each.date):
+        (said,) = tell(view, codes, network)
+        best = rank(view, correction.corrected(said))[0]
         inputs.append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
         came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
+        correction.learn(said, bought)
     outcome = np.concatenate(came)
     if not outcome.any() or outcome.all():
-        return Calibration()
+        return Calibration(), correction
     weights = logistic(np.concatenate(inputs), outcome)
     if weights[1] <= 1e-3:
         logger.warning("the network's scores say nothing of the newest purchases; probabilities are rough")
-        return Calibration()
-    return Calibration(*weights)
+        return Calibration(), correction
+    return Calibration(*weights), correction
 
 
 def _part(progress: Progress, start: int, end: int) -> Progress:

@@ -4,15 +4,18 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
-from state.history import CustomerHistory
+from state.history import CustomerHistory, baskets
 from state.invoice import Invoice
 from training.data.walk import is_purchase
 from training.features.item_table import ItemTable
 from training.features.knowledge import Knowledge
+from training.features.past import Floats
 from training.models.basket_lstm.examples import Staleness
 from training.serving.basket_scorer import BasketScorer
+from training.serving.correction import Said
 from training.serving.scorer import Prediction
 
 DEPTH = 20
@@ -29,12 +32,16 @@ class _Rate:
 
 
 class _Promised(NamedTuple):
-    """A list whose outcome is not known yet: made when, at the visit or the emission, of what."""
+    """A list whose outcome is not known yet: made when, of what, and how many of its first were expected to come.
+
+    ``said``: what the network said of the candidates; None for a customer with nothing left to go by.
+    """
 
     now: int
     visit: bool
     codes: list[str]
     expected: float
+    said: Said | None
 
 
 class PrequentialScorer(BasketScorer):
@@ -44,8 +51,8 @@ class PrequentialScorer(BasketScorer):
     very baskets they then read say too much of them, which neither training nor service ever sees.
 
     With ``refit`` it stands for a shop whose trainer runs every day, but for the network itself, which stays as it is:
-    item-to-item weights are at most ``REFIT_DAYS`` old, and probabilities follow the rate at which those promised
-    before came true, visits and emissions apart.
+    item-to-item weights are at most ``REFIT_DAYS`` old, the correction learns from what came, and probabilities follow
+    the rate at which those promised before came true, visits and emissions apart.
     """
 
     def __init__(self, version: str, *, until: int, staleness: Staleness, **fitted: Any) -> None:
@@ -54,6 +61,7 @@ class PrequentialScorer(BasketScorer):
         self._staleness = staleness
         self._rates = {True: _Rate(), False: _Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
+        self._said: list[Said] = []
         self._read = until
 
     def refit(self, invoices: Sequence[Invoice], until: int) -> None:
@@ -61,6 +69,7 @@ class PrequentialScorer(BasketScorer):
         self._staleness.follow(invoices, until)
         if self._promised is None:
             self._promised = {}
+            self.correction = self.correction.scaled(1.0)
         self._now = max(until, self._until)
         position = bisect_left(invoices, self._read, key=lambda invoice: invoice.date)
         while position < len(invoices) and invoices[position].date < until:
@@ -74,16 +83,26 @@ class PrequentialScorer(BasketScorer):
             return self.knowledge
         return self._staleness.at(min(now, self._now))
 
+    def corrected(self, said: Sequence[Said], histories: Sequence[CustomerHistory], now: int) -> Floats:
+        """As it would have been at ``now``; before the weights were fitted there was nothing to correct."""
+        self._said.extend(said)
+        if now < self._until:
+            return np.concatenate([each.logits for each in said])
+        return super().corrected(said, histories, now)
+
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        self._said = []
         found = super().predict(histories, items, now, k)
         if self._promised is None:
             return found
-        for number, (history, prediction) in enumerate(zip(histories, found, strict=True)):
+        for number, (history, said, prediction) in enumerate(zip(histories, self._said, found, strict=True)):
             first = prediction.candidates[:DEPTH]
             visit = bool(history.invoices) and history.invoices[-1].date < now
             expected = sum(each.probability for each in first)
-            promised = _Promised(now, visit, [each.stock_code for each in first], expected)
+            # Half the digits are enough to learn from, and thousands of emissions wait for their outcome.
+            kept = said._replace(inputs=said.inputs.astype(np.float16)) if baskets(history) else None
+            promised = _Promised(now, visit, [each.stock_code for each in first], expected, kept)
             self._promised.setdefault(history.customer_id, []).append(promised)
             rate = self._rates[visit].came / self._rates[visit].expected
             candidates = [
@@ -104,6 +123,9 @@ class PrequentialScorer(BasketScorer):
                 rate = self._rates[each.visit]
                 rate.expected += each.expected
                 rate.came += sum(code in bought for code in each.codes)
+                if each.said is not None:
+                    came = np.fromiter((code in bought for code in each.said.codes), np.bool_, len(each.said.codes))
+                    self.correction.learn(each.said, came)
             else:  # made right after this invoice
                 still.append(each)
         promised[customer] = still

@@ -1,0 +1,106 @@
+"""Correction: what outcomes teach of single items and of inputs, beside a network that stays as it was fitted.
+
+The network knows no item by name. What everybody suddenly buys more than its inputs say, and what of its inputs counts
+more or less than it did, shows in what comes: so each outcome moves a number of every item that was ranked, and a
+weight of every input, a little. It is one more layer, linear, that goes on learning by stochastic gradient descent.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+ITEM_RATE = 0.1
+"""How far an outcome moves the numbers of items (docs/evaluation.md, "What was tried")."""
+INPUT_RATE = 0.0003
+"""How far it moves the weights of inputs."""
+KEPT = 0.9995
+"""What is left of a correction after the next outcome of its moment: half of it after 1,400."""
+FOUND = 0.5
+"""Weight of the part of the loss that wants each bought item found, against that which wants any of them first."""
+
+
+class Said(NamedTuple):
+    """What the network alone said of one customer's candidates.
+
+    ``visit``: at the visit, not at the emission · ``codes`` ``[candidates]`` · ``inputs`` as the network sees them
+    ``[candidates, inputs]`` · ``logits`` ``[candidates]``.
+    """
+
+    visit: bool
+    codes: Sequence[str]
+    inputs: NDArray[np.floating]
+    logits: Floats
+
+
+class Correction:
+    """A number of every item and a weight of every input, for visits and for emissions; all 0 before any outcome."""
+
+    def __init__(
+        self, inputs: int, codes: Sequence[str] = (), item: Floats | None = None, linear: Floats | None = None
+    ) -> None:
+        """Begin with nothing, or take over what was learnt.
+
+        Args:
+            inputs: Number of inputs of a candidate.
+            codes: Stock codes that ``item`` belongs to.
+            item: float32 ``[2, codes]``, visits first.
+            linear: float32 ``[2, inputs]``, likewise.
+
+        Raises:
+            ValueError: The parts do not fit together, or hold no finite numbers.
+        """
+        self._place = {code: place for place, code in enumerate(codes)}
+        self._item = np.zeros((2, len(codes)), np.float32) if item is None else item
+        self.linear = np.zeros((2, inputs), np.float32) if linear is None else linear
+        for array, shape in ((self._item, (2, len(self._place))), (self.linear, (2, inputs))):
+            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"The correction is no finite float32 of shape {shape}.")
+
+    def item(self, codes: Sequence[str]) -> Floats:
+        """The numbers of some items, float32 ``[2, codes]``; 0 where nothing was learnt."""
+        if not self._place:
+            return np.zeros((2, len(codes)), np.float32)
+        place = np.fromiter((self._place.get(code, -1) for code in codes), np.int64, len(codes))
+        item: Floats = self._item[:, place] * (place >= 0)
+        return item
+
+    def corrected(self, said: Said) -> Floats:
+        """The logits with the correction of their moment, float32 ``[candidates]``."""
+        moment = _moment(said)
+        logits: Floats = said.logits + self.item(said.codes)[moment] + said.inputs @ self.linear[moment]
+        return logits
+
+    def learn(self, said: Said, bought: NDArray[np.bool_]) -> None:
+        """One step down the gradient of a loss like that of the network; nothing where nothing was bought.
+
+        It is ``FOUND`` × −Σ log p of the bought / √(number bought) − log Σ p of them, p a softmax over the candidates.
+        """
+        number = int(bought.sum())
+        if not number:
+            return
+        logits = self.corrected(said).astype(np.float64)
+        share = np.exp(logits - logits.max())
+        share /= share.sum()
+        mine = share * bought
+        down = FOUND * (bought / np.sqrt(number) - share * np.sqrt(number)) + mine / max(mine.sum(), 1e-12) - share
+        unseen = [code for code in said.codes if code not in self._place]
+        self._place |= {code: len(self._place) + place for place, code in enumerate(unseen)}
+        self._item = np.concatenate([self._item, np.zeros((2, len(unseen)), np.float32)], axis=1)
+        moment = _moment(said)
+        self._item[moment] *= KEPT
+        self._item[moment, [self._place[code] for code in said.codes]] += ITEM_RATE * down
+        self.linear[moment] *= KEPT
+        self.linear[moment] += INPUT_RATE * (down @ said.inputs)
+
+    def scaled(self, share: float) -> Self:
+        """A copy that says ``share`` of what this one says."""
+        scale = np.float32(share)
+        return type(self)(self.linear.shape[1], list(self._place), self._item * scale, self.linear * scale)
+
+
+def _moment(said: Said) -> int:
+    return 0 if said.visit else 1
