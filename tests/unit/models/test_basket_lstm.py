@@ -217,6 +217,29 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
         assert [each.probability for each in after.candidates] == pytest.approx(chances, rel=1e-3)
 
 
+def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay) -> None:
+    """In training, and while it is judged: what came then changes probabilities, and no order."""
+    history = replay.histories["c1"]
+    view = build_view([history], replay.items, UNTIL, fitted.scorer.knowledge)
+    came = Judged(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
+    assert look_back(fitted.scorer.network, [came])[1].linear.any()
+    parts = {name: getattr(fitted.scorer, name) for name in PARTS}
+    parts["correction"] = look_back(fitted.scorer.network, [came], correct=False)[1]
+    assert not parts["correction"].linear.any()
+
+    staleness = Staleness(LOG, UNTIL)
+    parts["knowledge"] = staleness.at(UNTIL)
+    scorer = PrequentialScorer("judged", until=UNTIL, staleness=staleness, correct=False, **parts)
+    scorer.refit([], UNTIL)
+    (before,) = scorer.predict([history], replay.items, UNTIL, 30)
+    bought = tuple(Line(each.stock_code, THOUSAND, 1.0) for each in before.candidates[5:9])
+    scorer.refit([Invoice("x", "c1", UNTIL, bought)], UNTIL + 1)
+    (after,) = scorer.predict([history], replay.items, UNTIL, 30)
+    assert [each.stock_code for each in after.candidates] == [each.stock_code for each in before.candidates]
+    assert [each.probability for each in after.candidates] != [each.probability for each in before.candidates]
+    assert not scorer.correction.linear.any()
+
+
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     loaded = load(tmp_path, "v1")

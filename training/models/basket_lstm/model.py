@@ -50,6 +50,8 @@ GROUPS: dict[str, dict[str, Sequence[str]]] = {
 }
 """Inputs that can be left out together: all the LSTM reads, hand-made history, descriptions, demand and age of items,
 item-to-item weights, the simple scores."""
+CORRECTION = "correction"
+"""What else can be left out: all that outcomes teach beside the network."""
 
 HELD_SHARE = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
@@ -103,12 +105,13 @@ class BasketLstm:
             window: Number of invoices that a history holds, as in the stream.
             whole: Fit once more, on the newest examples too, for as many epochs as were best without them. Takes twice
                 as long.
-            without: Leave inputs out, to see what they are worth: names of ``GROUPS`` with + between.
+            without: Leave inputs out, to see what they are worth: names of ``GROUPS`` with + between; ``correction``
+                among them keeps the network as it was fitted, whatever comes.
             keep: Folder in which a training that is broken off is kept, and from which the next one goes on.
             tensorboard: Folder for the loss of every epoch.
 
         Raises:
-            UnknownModel: ``without`` names no group of inputs.
+            UnknownModel: ``without`` names nothing that can be left out.
         """
         self.name = name
         self._schedule = Schedule(epochs=epochs)
@@ -117,6 +120,7 @@ class BasketLstm:
         self._whole = whole
         self._without = without
         self._left_out = left_out(without)
+        self._corrected = CORRECTION not in without.split("+")
         self._keep = keep
         self._tensorboard = tensorboard
         self._parts: list[Kept] = []
@@ -145,7 +149,9 @@ class BasketLstm:
                 seed,
                 _part(progress, 400, 700 if whole else 990),
             )
-            calibration, correction = look_back(NumpyNetwork(network.arrays(), input_sizes()), material.judged)
+            calibration, correction = look_back(
+                NumpyNetwork(network.arrays(), input_sizes()), material.judged, correct=self._corrected
+            )
             if whole:
                 best = 1 + int(np.argmin(curves["held out"]))
                 schedule = self._schedule._replace(epochs=best)
@@ -160,6 +166,7 @@ class BasketLstm:
             "unpublished",
             until=until,
             staleness=staleness,
+            correct=self._corrected,
             network=NumpyNetwork(network.arrays(), input_sizes()),
             correction=correction,
             knowledge=knowledge,
@@ -247,8 +254,12 @@ def left_out(without: str) -> dict[str, list[int]]:
     columns: dict[str, list[int]] = {}
     names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS}
     for group in without.split("+") if without else []:
+        if group == CORRECTION:
+            continue
         if group not in GROUPS:
-            raise UnknownModel(f"There is nothing called {group!r} to leave out. Choose from: {', '.join(GROUPS)}.")
+            raise UnknownModel(
+                f"There is nothing called {group!r} to leave out. Choose from: {', '.join((*GROUPS, CORRECTION))}."
+            )
         for kind, inputs in GROUPS[group].items():
             columns.setdefault(kind, []).extend(names[kind].index(each) for each in inputs)
     return columns
@@ -278,8 +289,12 @@ class Judged(NamedTuple):
     bought: NDArray[np.bool_]
 
 
-def look_back(network: NumpyNetwork, judged: Sequence[Judged]) -> tuple[Calibration, Correction]:
+def look_back(
+    network: NumpyNetwork, judged: Sequence[Judged], *, correct: bool = True
+) -> tuple[Calibration, Correction]:
     """What outcomes say of a network that did not learn from them, one after the other as they came.
+
+    Unless they are to ``correct`` it, the correction says nothing.
 
     The calibration is Platt's scaling by what was bought, on the first items of each ranking, corrected as it would
     have been then; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
@@ -293,7 +308,8 @@ def look_back(network: NumpyNetwork, judged: Sequence[Judged]) -> tuple[Calibrat
         best = rank(view, correction.corrected(said))[0]
         inputs.append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
         came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
-        correction.learn(said, bought)
+        if correct:
+            correction.learn(said, bought)
     outcome = np.concatenate(came)
     if not outcome.any() or outcome.all():
         return Calibration(), correction

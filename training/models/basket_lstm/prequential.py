@@ -55,10 +55,12 @@ class PrequentialScorer(BasketScorer):
     the rate at which those promised before came true, visits and emissions apart.
     """
 
-    def __init__(self, version: str, *, until: int, staleness: Staleness, **fitted: Any) -> None:
+    def __init__(self, version: str, *, until: int, staleness: Staleness, correct: bool = True, **fitted: Any) -> None:
+        """Unless outcomes ``correct`` the network, the correction stays as it is."""
         super().__init__(version, **fitted)
         self._until = self._now = until
         self._staleness = staleness
+        self._correct = correct
         self._rates = {True: _Rate(), False: _Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
         self._said: list[Said] = []
@@ -101,7 +103,7 @@ class PrequentialScorer(BasketScorer):
             visit = bool(history.invoices) and history.invoices[-1].date < now
             expected = sum(each.probability for each in first)
             # Half the digits are enough to learn from, and thousands of emissions wait for their outcome.
-            kept = said._replace(inputs=said.inputs.astype(np.float16)) if baskets(history) else None
+            kept = said._replace(inputs=said.inputs.astype(np.float16)) if self._correct and baskets(history) else None
             promised = _Promised(now, visit, [each.stock_code for each in first], expected, kept)
             self._promised.setdefault(history.customer_id, []).append(promised)
             rate = self._rates[visit].came / self._rates[visit].expected
