@@ -87,7 +87,8 @@ class PrequentialScorer(BasketScorer):
 
     def corrected(self, said: Sequence[Said], histories: Sequence[CustomerHistory], now: int) -> Floats:
         """As it would have been at ``now``; before the weights were fitted there was nothing to correct."""
-        self._said.extend(said)
+        if self._promised is not None:
+            self._said.extend(said)
         if now < self._until:
             return np.concatenate([each.logits for each in said])
         return super().corrected(said, histories, now)
