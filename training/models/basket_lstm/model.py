@@ -237,12 +237,21 @@ class BasketLstm:
         return _Material(learnt, held, judged)
 
 
+class Judged(NamedTuple):
+    """The whole view of one customer, its candidates' codes and whether they were bought; ``date`` of the target."""
+
+    date: int
+    view: View
+    codes: list[str]
+    bought: NDArray[np.bool_]
+
+
 class _Material(NamedTuple):
     """Examples to learn from, newer ones held out, and some of those as they are judged."""
 
     learnt: list[Example]
     held: list[Example]
-    judged: "list[Judged]"
+    judged: list[Judged]
 
 
 def left_out(without: str) -> dict[str, list[int]]:
@@ -280,15 +289,6 @@ def board(folder: Path) -> Watch:
     return watch
 
 
-class Judged(NamedTuple):
-    """The whole view of one customer, its candidates' codes and whether they were bought; ``date`` of the target."""
-
-    date: int
-    view: View
-    codes: list[str]
-    bought: NDArray[np.bool_]
-
-
 def look_back(
     network: NumpyNetwork, judged: Sequence[Judged], *, correct: bool = True
 ) -> tuple[Calibration, Correction]:
@@ -296,8 +296,8 @@ def look_back(
 
     Unless they are to ``correct`` it, the correction says nothing.
 
-    The calibration is Platt's scaling by what was bought, on the first items of each ranking, corrected as it would
-    have been then; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
+    The calibration is Platt's scaling by what was bought, on the first items of each ranking, corrected by what had
+    come before; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
     machines", 1999.
     """
     correction = Correction(len(CANDIDATE_INPUTS))

@@ -34,7 +34,8 @@ class _Rate:
 class _Promised(NamedTuple):
     """A list whose outcome is not known yet: made when, of what, and how many of its first were expected to come.
 
-    ``said``: what the network said of the candidates; None for a customer with nothing left to go by.
+    ``said``: what the network said of the candidates; None where there is nothing to learn from it: the customer has
+    nothing left to go by, or nothing is to be corrected.
     """
 
     now: int
