@@ -259,6 +259,8 @@ def load(folder: Path, version: str) -> BasketScorer:
             load_text(folder),
         )
         network = NumpyNetwork(read_arrays(folder / NETWORK), input_sizes())
+        if not (folder / CORRECTION).exists():
+            raise ValueError(f"it has no {CORRECTION}, which this version needs: train it anew")
         corrected = read_arrays(folder / CORRECTION)
         correction = Correction(len(CANDIDATE_INPUTS), knowledge.codes, corrected["item"], corrected["linear"])
         returns = ReturnCurve(read_arrays(folder / RETURNS))

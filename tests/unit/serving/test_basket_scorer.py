@@ -253,6 +253,14 @@ def test_a_network_of_another_version_is_to_be_trained_anew(tmp_path: Path) -> N
         load(tmp_path, "v1")
 
 
+def test_a_bundle_from_before_the_correction_is_to_be_trained_anew(tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+    (tmp_path / CORRECTION).unlink()
+
+    with pytest.raises(BundleRefused, match=r"has no correction\.npz, which this version needs: train it anew"):
+        load(tmp_path, "v1")
+
+
 def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
     scorer().save(tmp_path)
     other = tmp_path / "other"

@@ -1,0 +1,123 @@
+"""What the flagship learns from, the loss, and how a training is kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.features.shop import shop_log
+from training.data.walk import Replay
+from training.features.retrieval import Retrieval
+from training.features.view import build_view
+from training.models.basket_lstm.examples import (
+    Sampling,
+    Staleness,
+    batches,
+    collate,
+    fingerprint,
+    sample,
+    targets,
+    views,
+)
+from training.models.basket_lstm.fitting import ANY_FIRST, learning_rate, losses
+from training.models.basket_lstm.keeping import Kept, Run
+from training.models.basket_lstm.network import BasketNetwork
+from training.models.lessons import learn
+from training.serving.basket_scorer import (
+    input_sizes,
+)
+
+LOG = shop_log(500)
+UNTIL = LOG[400].date
+
+
+@pytest.fixture(scope="module")
+def replay() -> Replay:
+    replay = Replay(window=100)
+    for invoice in LOG[:400]:
+        replay.apply(invoice)
+    return replay
+
+
+def test_the_loss_of_each_head_by_hand() -> None:
+    """Two customers; of the first one's three candidates two were bought, and the third stands for four."""
+    logits = np.asarray([[1.0, 0.5], [0.0, 0.25], [-1.0, 2.0], [0.5, 0.0], [0.0, 1.0]], np.float32)
+    bought = np.asarray([1.0, 1.0, 0.0, 0.0, 1.0], np.float32)
+    correction = np.log(np.asarray([1.0, 1.0, 4.0, 1.0, 1.0], np.float32))
+    inputs = {"customer": np.asarray([0, 0, 0, 1, 1], np.int32), "person": np.zeros((2, 1), np.float32)}
+    found = losses(logits, bought, correction, inputs).numpy()
+
+    def by_hand(rows: slice, head: int) -> float:
+        share = np.exp(logits[rows, head]) / (np.exp(logits[rows, head] + correction[rows])).sum()
+        mine = share[bought[rows] > 0]
+        return float(-np.log(mine).sum() / np.sqrt(len(mine)) - ANY_FIRST[head] * np.log(mine.sum()))
+
+    expected = [[by_hand(rows, head) for head in (0, 1)] for rows in (slice(0, 3), slice(3, 5))]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_targets_are_invoices_with_an_earlier_one() -> None:
+    dates = targets(LOG, UNTIL)
+
+    assert dates == sorted(dates)
+    assert 300 < len(dates) < 370  # 30 customers have a first one, and one in nine is a return
+
+
+def test_a_sample_stands_for_all(replay: Replay) -> None:
+    """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
+    for _, view, bought, _ in seen:
+        example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
+        if example is None:
+            assert not bought.any()
+            continue
+        assert example.bought.sum() == bought.sum()
+        assert (example.correction[example.bought] == 0.0).all()
+        assert np.exp(example.correction).sum() == pytest.approx(len(bought), rel=1e-5)
+        assert len(example.steps[0]) == len(example.baskets) == view.length[0]
+
+
+def test_batches_hold_every_example_once_and_one_length_each() -> None:
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
+    examples = [example for example in drawn if example is not None]
+    cut = batches(examples, 16, np.random.default_rng(1))
+
+    assert sorted(position for batch in cut for position in batch) == list(range(len(examples)))
+    for positions in cut:
+        batch = collate([examples[position] for position in positions])
+        assert batch.customer.max() == len(positions) - 1
+        assert len(batch.steps) == len(batch.bought) == len(batch.candidate)
+
+
+def test_the_cycle_rises_and_falls() -> None:
+    rates = [learning_rate(step, 100, 1.0) for step in range(101)]
+
+    assert (rates[0], rates[30]) == pytest.approx((1 / 25, 1.0))
+    assert rates[:31] == sorted(rates[:31])
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-4)
+
+
+def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
+    history = max(replay.histories.values(), key=lambda each: len(each.invoices))
+    view = build_view([history], replay.items, UNTIL, learn(LOG, UNTIL))
+    bought = np.arange(len(view.row)) < 3
+    one, again = (sample(view, bought, Sampling(), np.random.default_rng(1)) for _ in range(2))
+    assert one is not None
+    assert again is not None
+    assert fingerprint([one]) == fingerprint([again])
+
+    again.candidate[0, 0] += 1.0
+    assert fingerprint([one]) != fingerprint([again])
+
+
+def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
+    network = BasketNetwork(input_sizes())
+    kept = Kept(tmp_path, ["a training"])
+    generator = np.random.default_rng(1)
+    kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+
+    assert kept.load(network.variables, generator) is None
