@@ -16,7 +16,7 @@ BOUND = 8.0
 DAYS_SINCE_LAST = PERSON_INPUTS.index("log_days_since_last")
 """Above 0 at a visit; 0 at an emission, right after a basket."""
 
-HEADS = 4
+HEADS = 8
 """The first half of them is for visits, the others for emissions."""
 
 _ROWS = 1_024

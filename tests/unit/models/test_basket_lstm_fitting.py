@@ -41,7 +41,9 @@ def replay() -> Replay:
 
 def test_the_loss_of_each_head_by_hand() -> None:
     """Two customers; of the first one's three candidates two were bought, and the third stands for four."""
+    heads = range(len(ANY_FIRST))
     logits = np.asarray([[1.0, 0.5], [0.0, 0.25], [-1.0, 2.0], [0.5, 0.0], [0.0, 1.0]], np.float32)
+    logits = np.stack([logits[:, head % 2] * (1 + head // 2) for head in heads], axis=1)
     bought = np.asarray([1.0, 1.0, 0.0, 0.0, 1.0], np.float32)
     correction = np.log(np.asarray([1.0, 1.0, 4.0, 1.0, 1.0], np.float32))
     inputs = {"customer": np.asarray([0, 0, 0, 1, 1], np.int32), "person": np.zeros((2, 1), np.float32)}
@@ -52,7 +54,7 @@ def test_the_loss_of_each_head_by_hand() -> None:
         mine = share[bought[rows] > 0]
         return float(-np.log(mine).sum() / np.sqrt(len(mine)) - ANY_FIRST[head] * np.log(mine.sum()))
 
-    expected = [[by_hand(rows, head) for head in (0, 1)] for rows in (slice(0, 3), slice(3, 5))]
+    expected = [[by_hand(rows, head) for head in heads] for rows in (slice(0, 3), slice(3, 5))]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

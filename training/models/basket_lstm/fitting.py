@@ -25,8 +25,8 @@ _SCALED_ON = 4_000
 """Means and deviations of the inputs are those of so many examples."""
 
 
-ANY_FIRST = (0.0, 3.0)
-"""Weight of the second part of the loss, that any bought item comes first, for each of a moment's two heads."""
+ANY_FIRST = (0.0, 3.0, 0.0, 3.0)
+"""Weight of the second part of the loss, that any bought item comes first, for each of a moment's heads."""
 
 
 class Schedule(NamedTuple):
@@ -165,7 +165,7 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
     by log(n / drawn). The first part wants each bought item found, the second any of them first. Each column of
     ``logits`` ``[candidates, heads]`` has its own, with its weight of the second part (``ANY_FIRST``): two heads that
-    want different things know more together than two that want the same. A single column is judged with either weight.
+    want different things know more together than two that want the same. A single column is judged with every weight.
     """
     customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
     bought = bought[:, None]

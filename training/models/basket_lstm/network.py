@@ -16,6 +16,8 @@ from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS
 CELLS = 24
 WIDTH = 64
 DROPOUT = 0.1
+BARE = HEADS // 4
+"""So many of a moment's heads, the last ones, do not read the LSTM."""
 LEFT_OUT = 1e12
 """Deviation of an input that is left out."""
 
@@ -79,9 +81,10 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     The LSTM sees of each basket what it says of the candidate (``View.steps``) and what it was like (``View.baskets``);
     heads read its state and the candidate's and the customer's inputs. Half of them are for visits, the others for
-    emissions, since the same inputs do not mean the same at both. Each learns by itself, the two of a moment with other
-    aims (``fitting.ANY_FIRST``), and the network says their mean: several networks that share the part that costs most
-    (Gorishniy, Kotelnikov and Babenko, "TabM", ICLR 2025).
+    emissions, since the same inputs do not mean the same at both. Each learns by itself, with one of two aims
+    (``fitting.ANY_FIRST``), and half of a moment's heads do without the LSTM: what differs errs differently. The
+    network says their mean: several networks that share the part that costs most (Gorishniy, Kotelnikov and Babenko,
+    "TabM", ICLR 2025).
     """
 
     def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
@@ -119,13 +122,16 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         steps = self.standardise_steps(inputs["steps"])
         baskets = ops.take(self.standardise_baskets(inputs["baskets"]), customer, axis=0)
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
-        of_candidates = (ops.concatenate([candidate, state], axis=-1), customer)
+        of_candidates = (ops.concatenate([candidate, state], axis=-1), candidate, customer)
         visit = ops.take(inputs["person"][:, DAYS_SINCE_LAST] > 0.0, customer, axis=0)
         said, places = [], []
         for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
             (rows,) = ops.nonzero(chosen)
-            seen, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
-            said.append(ops.concatenate([head(seen, person, whose, training=training) for head in heads], axis=-1))
+            read, bare, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
+            of_heads = zip(heads, [read] * (len(heads) - BARE) + [bare] * BARE, strict=True)
+            said.append(
+                ops.concatenate([head(seen, person, whose, training=training) for head, seen in of_heads], axis=-1)
+            )
             places.append(rows)
         return ops.take(ops.concatenate(said), ops.argsort(ops.concatenate(places)), axis=0)
 
@@ -156,7 +162,9 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         arrays = {name: value.numpy() for name, value in found.items()}
         for name in ("hidden", "hidden_person", "second", "score", "linear"):
             layers = [getattr(head, name) for head in self.heads]
-            arrays[f"{name}_kernel"] = np.stack([layer.kernel.numpy() for layer in layers])
+            kernels = [layer.kernel.numpy() for layer in layers]
+            rows = max(len(kernel) for kernel in kernels)  # where a head does not read the LSTM, its state counts 0
+            arrays[f"{name}_kernel"] = np.stack([np.pad(each, ((0, rows - len(each)), (0, 0))) for each in kernels])
             if layers[0].use_bias:
                 arrays[f"{name}_bias"] = np.stack([layer.bias.numpy() for layer in layers])
         return {name: array.astype(np.float32) for name, array in arrays.items()}
