@@ -1,8 +1,10 @@
-"""Judge the chance of a return: ``python -m bench.returns PATH 2011-06-01 2011-08-01 [--plot FILE]``.
+"""Judge the chance of a return: ``python -m bench.returns PATH 2011-06-01 2011-08-01 [--every 7] [--plot FILE]``.
 
-Every model is fitted on what was known when the window began. LightGBM reads the network's inputs, one model a horizon,
-and learns only from purchases whose horizon had passed. ``--since`` drops what is older, as if the log began there;
-``--models`` names the models that are wanted, with commas between; the network's figures are means of ``--seeds``.
+Every model is fitted on what was known when the window began; with ``--every 7`` it is fitted anew after each 7 days of
+it, as by a trainer that runs weekly, and the newest fit says what it thinks of a purchase. LightGBM reads the network's
+inputs, one model a horizon, and learns only from purchases whose horizon had passed. ``--since`` drops what is older,
+as if the log began there; ``--models`` names the models that are wanted, with commas between; the network's figures
+are means of ``--seeds``.
 """
 
 import argparse
@@ -111,21 +113,33 @@ MODELS: dict[str, Callable[[Known, Emissions, int], Floats]] = {
 }
 
 
-def main(path: str, judged: Span, since: int | None, models: Sequence[str], seeds: int, plot: Path | None) -> None:
+def main(
+    path: str, judged: Span, since: int | None, every: int | None, models: Sequence[str], seeds: int, plot: Path | None
+) -> None:
     """Print a table of the invoices of a span, and draw the reliability if asked."""
     log = invoices(clean(load(Path(path)), load_settings()))
     if since is not None:
         log = [each for each in log if each.date >= since]
-    known = Known(log, judged.start, purchases(log, judged.start, WINDOW))
     seen = emissions(log, judged, WINDOW)
+    length = judged.end - judged.start if every is None else every * DAY
+    rounds = []
+    for start in range(judged.start, judged.end, length):
+        first, last = np.searchsorted(seen.date, [start, start + length])
+        asked = Emissions(seen.histories[first:last], seen.date[first:last], seen.following[first:last], seen.end)
+        if last > first:
+            rounds.append((Known(log, start, purchases(log, start, WINDOW)), asked))
+
+    def run(name: str, seed: int) -> dict[int, Foreseen]:
+        return foreseen(np.concatenate([MODELS[name](known, asked, seed) for known, asked in rounds]), seen)
+
     print(f"{len(seen.date)} purchases, at {' / '.join(map(str, HORIZONS))} days")
     print(f"{'model':<10} {'Brier score':<29} {'expected calibration error':<29} {'AUC':<29}")
     found = {}
     for name in models:
-        runs = [foreseen(MODELS[name](known, seen, SEED + run), seen) for run in range(seeds if name in CHANCE else 1)]
+        runs = [run(name, SEED + number) for number in range(seeds if name in CHANCE else 1)]
         found[name] = runs[0]
         brier, ece, auc = (
-            " ".join(f"{np.mean([getattr(run[horizon], figure) for run in runs]):.3f}" for horizon in HORIZONS)
+            " ".join(f"{np.mean([getattr(each[horizon], figure) for each in runs]):.3f}" for horizon in HORIZONS)
             for figure in ("brier", "ece", "auc")
         )
         print(f"{name:<10} {brier:<29} {ece:<29} {auc:<29}", flush=True)
@@ -167,15 +181,19 @@ if __name__ == "__main__":
     parser.add_argument("path")
     parser.add_argument("start")
     parser.add_argument("end")
-    parser.add_argument("--since")
-    parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--since", help="drop what is older, as if the log began on this day")
+    parser.add_argument("--every", type=int, help="fit anew after so many days of the window")
+    parser.add_argument("--models", default=",".join(MODELS), help="those that are wanted, with commas between")
+    parser.add_argument("--seeds", type=int, default=1, help="of which the network's figures are means")
+    parser.add_argument("--plot", type=Path, help="a picture of the reliability by horizon")
     arguments = parser.parse_args()
+    if arguments.every is not None and arguments.every < 1:
+        parser.error("--every takes a number of days, at least 1")
     main(
         arguments.path,
         span(arguments.start, arguments.end),
         None if arguments.since is None else moment(arguments.since),
+        arguments.every,
         arguments.models.split(","),
         arguments.seeds,
         arguments.plot,

@@ -30,7 +30,7 @@ from training.models.basket_lstm.examples import (
     views,
 )
 from training.models.basket_lstm.fitting import Schedule, fit_network
-from training.models.basket_lstm.model import GROUPS, Judged, left_out, look_back
+from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, left_out, look_back
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer
 from training.models.keras_weights import WEIGHTS
@@ -93,6 +93,27 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Repl
     assert len(set(view.length.tolist())) > 3
     assert (view.person[:, DAYS_SINCE_LAST] > 0.0).sum() == len(view.person) - 1
     np.testing.assert_allclose(fitted.scorer.network.logits(view), keras_logits(fitted.network, view), atol=1e-4)
+
+
+@pytest.mark.parametrize("moment", [0.0, 3.0])
+def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBasketLstm, replay: Replay) -> None:
+    view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.knowledge)
+    length = int(np.bincount(view.length)[2:].argmax()) + 2
+    whose = np.flatnonzero(view.length == length)
+    rows = np.flatnonzero(np.isin(view.customer, whose))
+    person = view.person[whose].copy()
+    person[:, DAYS_SINCE_LAST] = moment
+    inputs = {
+        "candidate": view.candidate[rows],
+        "person": person,
+        "steps": view.steps[rows, -length:],
+        "baskets": view.baskets[whose, -length:],
+        "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
+    }
+    said = np.asarray(fitted.network.each(inputs))
+    otherwise = np.asarray(fitted.network.each(inputs | {"steps": inputs["steps"][:, ::-1]}))
+
+    assert np.abs(said - otherwise).max(axis=0).astype(bool).tolist() == [True, True, False, False]
 
 
 def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
@@ -276,6 +297,15 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
     assert [len(values) for values in less.curves.values()] == [2, 2]
     for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):
         assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
+
+
+def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_them() -> None:
+    once, twice = (
+        BasketLstm(epochs=1, max_examples=200, whole=whole).fit(LOG, until=UNTIL, seed=4).scorer
+        for whole in (False, True)
+    )
+    assert once.correction.linear.any()
+    np.testing.assert_allclose(twice.correction.linear, LEFT_TO_CORRECT * once.correction.linear)
 
 
 def test_too_short_a_log_is_refused() -> None:
