@@ -32,7 +32,7 @@ from training.models.basket_lstm.examples import (
 from training.models.basket_lstm.fitting import Schedule, fit_network
 from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, left_out, look_back
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
-from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer
+from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, _Rate
 from training.models.keras_weights import WEIGHTS
 from training.models.lessons import learn
 from training.models.model import quiet
@@ -232,6 +232,17 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
         assert [each.stock_code for each in after.candidates] == [each.stock_code for each in expected.candidates]
         chances = [min(rate * each.probability, 1.0) for each in expected.candidates]
         assert [each.probability for each in after.candidates] == pytest.approx(chances, rel=1e-3)
+
+
+def test_a_rate_follows_what_came_of_late() -> None:
+    rate = _Rate()
+    assert rate.value == 1.0
+    for _ in range(500):
+        rate.learn(10.0, 20)
+    assert 1.9 < rate.value < 2.0
+    for _ in range(500):
+        rate.learn(10.0, 10)
+    assert 1.2 < rate.value < 1.3  # with all counted alike it would be 1.5
 
 
 def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay) -> None:

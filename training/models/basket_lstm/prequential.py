@@ -22,13 +22,25 @@ DEPTH = 20
 """The first items of each list tell what probabilities are worth, as in the calibration."""
 PRIOR = 100.0
 """Rates of what came are shrunk to 1 as if so many purchases had been expected and had come."""
+KEPT = 0.998
+"""What is left of a rate after the next outcome of its moment: half of it after 350."""
 
 
 class _Rate:
-    """How often what was promised came: purchases that came over purchases expected."""
+    """How often what was promised came of late: purchases that came over purchases expected."""
 
     def __init__(self) -> None:
-        self.expected = self.came = PRIOR
+        self._expected = self._came = 0.0
+
+    def learn(self, expected: float, came: int) -> None:
+        """Take an outcome in."""
+        self._expected = KEPT * self._expected + expected
+        self._came = KEPT * self._came + came
+
+    @property
+    def value(self) -> float:
+        """1 where as many came as were expected."""
+        return (PRIOR + self._came) / (PRIOR + self._expected)
 
 
 class _Promised(NamedTuple):
@@ -108,7 +120,7 @@ class PrequentialScorer(BasketScorer):
             kept = said._replace(inputs=said.inputs.astype(np.float16)) if self._correct and baskets(history) else None
             promised = _Promised(now, visit, [each.stock_code for each in first], expected, kept)
             self._promised.setdefault(history.customer_id, []).append(promised)
-            rate = self._rates[visit].came / self._rates[visit].expected
+            rate = self._rates[visit].value
             candidates = [
                 replace(each, probability=min(rate * each.probability, 1.0)) for each in prediction.candidates
             ]
@@ -124,9 +136,7 @@ class PrequentialScorer(BasketScorer):
         still = []
         for each in promised[customer]:
             if each.now < invoice.date or (each.visit and each.now == invoice.date):
-                rate = self._rates[each.visit]
-                rate.expected += each.expected
-                rate.came += sum(code in bought for code in each.codes)
+                self._rates[each.visit].learn(each.expected, sum(code in bought for code in each.codes))
                 if each.said is not None:
                     came = np.fromiter((code in bought for code in each.said.codes), np.bool_, len(each.said.codes))
                     self.correction.learn(each.said, came)
