@@ -65,6 +65,8 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, 
     for name, array in arrays.items():
         if array.ndim != len(SHAPES[name]):
             raise ValueError(f"the network's {name} has {array.ndim} axes")
+    if len(arrays["hidden_bias"]) != HEADS:
+        raise ValueError(f"the network has {len(arrays['hidden_bias'])} heads, not {HEADS}: train it anew")
     known = dict(sizes) | {"one": 1, "heads": HEADS}
     known["cells"] = len(arrays["reader_recurrent"])
     known["gates"] = 4 * known["cells"]

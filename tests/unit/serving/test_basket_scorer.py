@@ -228,7 +228,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a deviation of 0": _network(lambda made: made["steps_deviation"].fill(0.0)),
     "doubles": _network(lambda made: made.update(reader_bias=made["reader_bias"].astype(np.float64))),
     "other inputs": _settings(lambda held: held["inputs"].update(person=["age"])),
-    "a head too few": _network(lambda made: made.update({name: made[name][1:] for name in OF_HEADS})),
+    "a head's layer too few": _network(lambda made: made.update(score_kernel=made["score_kernel"][1:])),
     "another input of the retrieval": _settings(lambda held: held["retrieval"].update(unknown=3)),
     "a weight that is no number": _settings(lambda held: held["retrieval"].update(text_like_history="much")),
     "a number of candidates below 0": _settings(lambda held: held.update(new=-1)),
@@ -250,6 +250,14 @@ def test_a_network_of_another_version_is_to_be_trained_anew(tmp_path: Path) -> N
     _network(lambda made: made.update(item_bias=np.zeros((4, 3, 2), np.float32)))(tmp_path)
 
     with pytest.raises(BundleRefused, match="has item_bias, unknown to this version: train it anew"):
+        load(tmp_path, "v1")
+
+
+def test_a_network_with_fewer_heads_is_to_be_trained_anew(tmp_path: Path) -> None:
+    scorer().save(tmp_path)
+    _network(lambda made: made.update({name: made[name][: HEADS // 2] for name in OF_HEADS}))(tmp_path)
+
+    with pytest.raises(BundleRefused, match=f"has {HEADS // 2} heads, not {HEADS}: train it anew"):
         load(tmp_path, "v1")
 
 
