@@ -32,7 +32,7 @@ from training.models.basket_lstm.examples import (
 from training.models.basket_lstm.fitting import Schedule, fit_network
 from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, left_out, look_back
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
-from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, _Rate
+from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, Rate
 from training.models.keras_weights import WEIGHTS
 from training.models.lessons import learn
 from training.models.model import quiet
@@ -235,7 +235,7 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
 
 
 def test_a_rate_follows_what_came_of_late() -> None:
-    rate = _Rate()
+    rate = Rate()
     assert rate.value == 1.0
     for _ in range(500):
         rate.learn(10.0, 20)

@@ -26,7 +26,7 @@ KEPT = 0.998
 """What is left of a rate after the next outcome of its moment: half of it after 350."""
 
 
-class _Rate:
+class Rate:
     """How often what was promised came of late: purchases that came over purchases expected."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class PrequentialScorer(BasketScorer):
         self._until = self._now = until
         self._staleness = staleness
         self._correct = correct
-        self._rates = {True: _Rate(), False: _Rate()}
+        self._rates = {True: Rate(), False: Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
         self._said: list[Said] = []
         self._read = until
