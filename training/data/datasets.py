@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from state.dialect import dialect_named
 from state.text import mended
 from training.data import case_study, columns
 from training.data.dates import read_dates
@@ -22,6 +23,9 @@ from training.data.files import SUFFIXES, Raw, in_batches, read, require
 
 logger = logging.getLogger(__name__)
 
+_UCI_PRODUCTS = 0.9
+"""Where fewer of the rows have a product's code, it is another shop's table in UCI's columns; there nearly all have."""
+_ROWS_THAT_TELL = 100
 _NO_ROWS = "{} holds no rows below its column names. Give a table with purchases."
 
 
@@ -36,7 +40,8 @@ class Table:
     - ``quantity`` (units), ``unit_price``: float64, NaN where there is no number;
     - ``invoice_date``: UTC to the second, missing where there is no date.
 
-    ``uci`` tells a table with the columns of UCI Online Retail (I or II) as published: it is in that dialect.
+    ``uci`` tells a table with the columns of UCI Online Retail (I or II) as published, and with stock codes as there:
+    it is in that dialect.
     ``timezone`` is the zone in which dates without one were read. ``notes`` are sentences about what reading took for
     granted; ``retyped`` counts the rows with a cell that the file holds in another type. ``attributes`` is what the
     retail case study says of customers and items, None for other tables.
@@ -97,7 +102,7 @@ def stream(path: Path, *, timezone: str = "UTC") -> Stream:
     rows, batches = found
     if not rows:
         raise NothingLeft(_NO_ROWS.format(path))
-    return Stream(rows, (_table(raw, timezone, None) for raw in batches))
+    return Stream(rows, _tables(batches, timezone))
 
 
 def from_frame(raw: pd.DataFrame, *, timezone: str = "UTC") -> Table:
@@ -126,10 +131,19 @@ def _find(path: Path) -> Path:
     return tables[0]
 
 
-def _table(raw: Raw, timezone: str, attributes: case_study.Attributes | None) -> Table:
+def _tables(batches: Iterator[Raw], timezone: str) -> Iterator[Table]:
+    """Stretches of one table, all of the dialect of the first."""
+    uci = None
+    for raw in batches:
+        table = _table(raw, timezone, None, uci)
+        uci = table.uci
+        yield table
+
+
+def _table(raw: Raw, timezone: str, attributes: case_study.Attributes | None, uci: bool | None = None) -> Table:
+    """A table as read; ``uci`` where it is known already whether it is in that dialect."""
     published = [str(name) for name in raw.frame.columns]
     held = require(published)
-    uci = set(columns.UCI) <= set(published) or set(columns.UCI_II) <= set(published)
     notes = [*raw.notes]
     if others := [f"{name} from {theirs}" for name, theirs in held.items() if not columns.is_proper(theirs)]:
         notes.append(f"Columns of other names are read: {', '.join(others)}.")
@@ -153,7 +167,23 @@ def _table(raw: Raw, timezone: str, attributes: case_study.Attributes | None) ->
             frame[name], parsed = _texts(column)
             retyped |= parsed
     notes += _assume(frame, held, timezone)
+    if uci is None:
+        uci = set(columns.UCI) <= set(published) or set(columns.UCI_II) <= set(published)
+        if uci and (share := _products(frame[columns.STOCK_CODE])) < _UCI_PRODUCTS:
+            uci = False
+            notes.append(
+                f"The columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those "
+                "of products do there: nothing is taken as peculiar to UCI. NEXTBASKET_DIALECT=uci overrules it."
+            )
     return Table(frame, uci, timezone, tuple(notes), int(retyped.sum()), attributes)
+
+
+def _products(codes: pd.Series) -> float:
+    """Which share of the rows with a stock code has one of a product in UCI's way; 1 where too few have one to tell."""
+    given = codes.dropna()
+    dialect = dialect_named("uci")
+    product = mapped(given, lambda text: dialect.is_product(text.strip()) or None).notna()
+    return float(product.mean()) if len(given) >= _ROWS_THAT_TELL else 1.0
 
 
 def _assume(frame: pd.DataFrame, held: dict[str, str], timezone: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.data.tables import LINE, SECONDS, frame, table
 from tests.unit.data.workbook import write_workbook
 from training.data import columns
-from training.data.datasets import Table, from_frame, load
+from training.data.datasets import Table, from_frame, load, stream
 from training.data.errors import DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
 
 
@@ -128,6 +128,38 @@ def test_a_table_with_the_names_of_the_wire_is_of_no_dialect() -> None:
     assert not read.uci
     assert values(read) == values(table({}))
     assert read.frame[columns.LINE_ID].tolist() == ["7"]
+
+
+def coded(codes: list[str]) -> pd.DataFrame:
+    return pd.concat([frame({}).assign(StockCode=code, InvoiceNo=str(place)) for place, code in enumerate(codes)])
+
+
+def test_another_shops_codes_in_columns_of_uci_are_of_no_dialect() -> None:
+    read = from_frame(coded(["85123A"] * 60 + ["4011", "KIWI"] * 30))
+
+    assert not read.uci
+    assert read.notes == (
+        "The columns are named as UCI's, but 50% of the stock codes begin with five digits as those of products do "
+        "there: nothing is taken as peculiar to UCI. NEXTBASKET_DIALECT=uci overrules it.",
+    )
+
+
+def test_postage_among_codes_of_uci_changes_no_dialect() -> None:
+    read = from_frame(coded(["85123A"] * 114 + ["POST"] * 6))
+
+    assert read.uci
+    assert read.notes == ()
+
+
+def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.files.BATCH", 150)
+    codes = ["85123A"] * 150 + ["4011"] * 150
+    dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
+    dated.to_parquet(tmp_path / "retail.parquet")
+
+    parts = list(stream(tmp_path / "retail.parquet").tables)
+
+    assert [(part.uci, part.notes) for part in parts] == [(True, ())] * 2
 
 
 def test_what_is_optional_may_be_missing() -> None:
