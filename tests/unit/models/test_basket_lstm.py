@@ -45,7 +45,7 @@ from training.serving.basket_scorer import (
     load,
     tell,
 )
-from training.serving.correction import Correction
+from training.serving.correction import PACES, Correction
 from training.serving.scorer import HORIZONS
 
 LOG = shop_log(500)
@@ -252,12 +252,12 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay
     came = Judged(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
     assert look_back(fitted.scorer.network, [came])[1].linear.any()
     parts = {name: getattr(fitted.scorer, name) for name in PARTS}
-    parts["correction"] = look_back(fitted.scorer.network, [came], correct=False)[1]
+    parts["correction"] = look_back(fitted.scorer.network, [came], paces=[0.0])[1]
     assert not parts["correction"].linear.any()
 
     staleness = Staleness(LOG, UNTIL)
     parts["knowledge"] = staleness.at(UNTIL)
-    scorer = PrequentialScorer("judged", until=UNTIL, staleness=staleness, correct=False, **parts)
+    scorer = PrequentialScorer("judged", until=UNTIL, staleness=staleness, **parts)
     scorer.refit([], UNTIL)
     (before,) = scorer.predict([history], replay.items, UNTIL, 30)
     bought = tuple(Line(each.stock_code, THOUSAND, 1.0) for each in before.candidates[5:9])
@@ -268,17 +268,40 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay
     assert not scorer.correction.linear.any()
 
 
+def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: Replay) -> None:
+    """An item that always comes is worth a step at once; where what comes is drawn from what was said, none is."""
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
+    codes = candidate_codes(view, replay.items)
+    (said,) = tell(view, codes, fitted.scorer.network)
+    share = np.exp(said.logits.astype(np.float64))
+    always = [int(share.argmin())] * 100
+    drawn = np.random.default_rng(1).choice(len(codes), 100, p=share / share.sum())
+
+    for came, pace in ((always, PACES[0]), (drawn, PACES[-1])):
+        judged = [Judged(UNTIL + day, view, codes, np.arange(len(codes)) == item) for day, item in enumerate(came)]
+        _, correction = look_back(fitted.scorer.network, judged)
+        assert correction.pace == correction.scaled(0.5).pace == pace
+        assert correction.linear.any() == (pace > 0)
+
+
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
-    fitted.save(tmp_path)
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
+    (said,) = tell(view, candidate_codes(view, replay.items), fitted.scorer.network)
+    correction = Correction(len(CANDIDATE_INPUTS))
+    for visit in (True, False):
+        correction.learn(said._replace(visit=visit), np.arange(len(said.codes)) < 2)
+    parts = {name: getattr(fitted.scorer, name) for name in PARTS} | {"correction": correction}
+    scorer = BasketScorer("unpublished", **parts)
+    scorer.save(tmp_path)
     loaded = load(tmp_path, "v1")
     known = fitted.scorer.knowledge.codes
-    assert np.abs(fitted.scorer.correction.item(known)).max(axis=1).min() > 0.0  # training began it, for both moments
-    np.testing.assert_array_equal(loaded.correction.item(known), fitted.scorer.correction.item(known))
-    np.testing.assert_array_equal(loaded.correction.linear, fitted.scorer.correction.linear)
+    assert np.abs(correction.item(known)).max(axis=1).min() > 0.0  # for both moments
+    np.testing.assert_array_equal(loaded.correction.item(known), correction.item(known))
+    np.testing.assert_array_equal(loaded.correction.linear, correction.linear)
     several = [*replay.histories.values(), CustomerHistory("stranger")]
 
     assert loaded.version == "v1"
-    found, expected = (each.predict(several, replay.items, UNTIL, 20) for each in (loaded, fitted.scorer))
+    found, expected = (each.predict(several, replay.items, UNTIL, 20) for each in (loaded, scorer))
     assert_same_answers(found, expected)
 
 
@@ -310,7 +333,10 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
         assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
 
 
-def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_them() -> None:
+def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.models.basket_lstm.model.PACES", PACES[:1])
     once, twice = (
         BasketLstm(epochs=1, max_examples=200, whole=whole).fit(LOG, until=UNTIL, seed=4).scorer
         for whole in (False, True)

@@ -42,6 +42,17 @@ def test_a_step_goes_down_the_loss() -> None:
     assert loss(correction.corrected(VISIT).astype(np.float64), BOUGHT) < loss(LOGITS.astype(np.float64), BOUGHT)
 
 
+def test_a_slower_pace_takes_shorter_steps_down_the_same_loss() -> None:
+    full, slow, still = (Correction(2, pace=pace) for pace in (1.0, 0.5, 0.0))
+    for correction in (full, slow, still):
+        assert correction.learn(VISIT, BOUGHT) == pytest.approx(loss(LOGITS.astype(np.float64), BOUGHT), rel=1e-6)
+
+    np.testing.assert_allclose(slow.item(CODES), 0.5 * full.item(CODES), rtol=1e-6)
+    np.testing.assert_allclose(slow.linear, 0.5 * full.linear, rtol=1e-6)
+    np.testing.assert_array_equal(still.corrected(VISIT), LOGITS)
+    assert full.learn(VISIT, BOUGHT) < slow.learn(VISIT, BOUGHT) < still.learn(VISIT, BOUGHT)
+
+
 def test_visits_and_emissions_learn_apart() -> None:
     correction = Correction(2)
     correction.learn(VISIT, BOUGHT)

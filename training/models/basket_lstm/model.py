@@ -32,7 +32,7 @@ from training.models.keras_weights import save_weights
 from training.models.model import Curves, Progress, quiet
 from training.serving.basket_network import NumpyNetwork
 from training.serving.basket_scorer import Calibration, candidate_codes, input_sizes, rank, tell
-from training.serving.correction import Correction
+from training.serving.correction import PACES, Correction
 from training.serving.return_curve import ReturnCurve
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class BasketLstm:
         self._whole = whole
         self._without = without
         self._left_out = left_out(without)
-        self._corrected = CORRECTION not in without.split("+")
+        self._paces = (0.0,) if CORRECTION in without.split("+") else PACES
         self._keep = keep
         self._tensorboard = tensorboard
         self._parts: list[Kept] = []
@@ -150,7 +150,7 @@ class BasketLstm:
                 _part(progress, 400, 700 if whole else 990),
             )
             calibration, correction = look_back(
-                NumpyNetwork(network.arrays(), input_sizes()), material.judged, correct=self._corrected
+                NumpyNetwork(network.arrays(), input_sizes()), material.judged, paces=self._paces
             )
             if whole:
                 best = 1 + int(np.argmin(curves["held out"]))
@@ -166,7 +166,6 @@ class BasketLstm:
             "unpublished",
             until=until,
             staleness=staleness,
-            correct=self._corrected,
             network=NumpyNetwork(network.arrays(), input_sizes()),
             correction=correction,
             knowledge=knowledge,
@@ -290,30 +289,37 @@ def board(folder: Path) -> Watch:
 
 
 def look_back(
-    network: NumpyNetwork, judged: Sequence[Judged], *, correct: bool = True
+    network: NumpyNetwork, judged: Sequence[Judged], *, paces: Sequence[float] = PACES
 ) -> tuple[Calibration, Correction]:
     """What outcomes say of a network that did not learn from them, one after the other as they came.
 
-    Unless they are to ``correct`` it, the correction says nothing.
+    The correction is that of the pace whose lists, each made before its outcome was known, had the least loss: the
+    first of ``paces`` where there is nothing to tell by.
 
     The calibration is Platt's scaling by what was bought, on the first items of each ranking, corrected by what had
     come before; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
     machines", 1999.
     """
-    correction = Correction(len(CANDIDATE_INPUTS))
-    inputs: list[NDArray[np.float64]] = []
-    came = [np.zeros(0)]
+    tried = [Correction(len(CANDIDATE_INPUTS), pace=pace) for pace in paces]
+    losses = np.zeros(len(tried))
+    inputs: list[list[NDArray[np.float64]]] = [[] for _ in tried]
+    came = [[np.zeros(0)] for _ in tried]
     for _, view, codes, bought in sorted(judged, key=lambda each: each.date):
         (said,) = tell(view, codes, network)
-        best = rank(view, correction.corrected(said))[0]
-        inputs.append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
-        came.append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
-        if correct:
-            correction.learn(said, bought)
-    outcome = np.concatenate(came)
+        for place, correction in enumerate(tried):
+            best = rank(view, correction.corrected(said))[0]
+            inputs[place].append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
+            came[place].append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
+            losses[place] += correction.learn(said, bought)
+    least = int(np.argmin(losses))
+    correction = tried[least]
+    seen = max(sum(bool(each.bought.any()) for each in judged), 1)
+    of_each = ", ".join(f"{pace:g} {loss / seen:.4f}" for pace, loss in zip(paces, losses, strict=True))
+    logger.info("outcomes correct the network at %g of the full pace; mean loss by pace: %s", correction.pace, of_each)
+    outcome = np.concatenate(came[least])
     if not outcome.any() or outcome.all():
         return Calibration(), correction
-    weights = logistic(np.concatenate(inputs), outcome)
+    weights = logistic(np.concatenate(inputs[least]), outcome)
     if weights[1] <= 1e-3:
         logger.warning("the network's scores say nothing of the newest purchases; probabilities are rough")
         return Calibration(), correction

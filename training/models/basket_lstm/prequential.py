@@ -68,12 +68,11 @@ class PrequentialScorer(BasketScorer):
     the rate at which those promised before came true, visits and emissions apart.
     """
 
-    def __init__(self, version: str, *, until: int, staleness: Staleness, correct: bool = True, **fitted: Any) -> None:
-        """Unless outcomes ``correct`` the network, the correction stays as it is."""
+    def __init__(self, version: str, *, until: int, staleness: Staleness, **fitted: Any) -> None:
+        """Take over what was fitted; see ``BasketScorer``."""
         super().__init__(version, **fitted)
         self._until = self._now = until
         self._staleness = staleness
-        self._correct = correct
         self._rates = {True: Rate(), False: Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
         self._said: list[Said] = []
@@ -117,7 +116,8 @@ class PrequentialScorer(BasketScorer):
             visit = bool(history.invoices) and history.invoices[-1].date < now
             expected = sum(each.probability for each in first)
             # Half the digits are enough to learn from, and thousands of emissions wait for their outcome.
-            kept = said._replace(inputs=said.inputs.astype(np.float16)) if self._correct and baskets(history) else None
+            learns = self.correction.pace > 0 and baskets(history)
+            kept = said._replace(inputs=said.inputs.astype(np.float16)) if learns else None
             promised = _Promised(now, visit, [each.stock_code for each in first], expected, kept)
             self._promised.setdefault(history.customer_id, []).append(promised)
             rate = self._rates[visit].value
