@@ -34,6 +34,8 @@ LAST_BATCH_S = 8.0
 """After SIGTERM, how long the batch in hand may take to finish; after that the next worker does it again."""
 LEAVE_S = 5.0
 """After that, how long leaving the consumer group may take."""
+CLOSE_S = 3.0
+"""After that, how long everything else may take; then the process ends, whatever still hangs."""
 LAG_EVERY_S = 5.0
 _NOTICE_S = 0.2
 
@@ -76,11 +78,35 @@ def run_worker(settings: Settings) -> ExitCode:
         models.start()
         closes.callback(models.stop)
         code = asyncio.run(serve(lambda: create_app(settings, processor), stop, metrics))
-    if any(thread.name.startswith("processor") for thread in threading.enumerate()):
-        # It hangs in a call that no stop event reaches; the interpreter would wait for it.
-        logging.shutdown()
-        os._exit(code)
+    return finish(code)
+
+
+def finish(code: ExitCode) -> ExitCode:
+    """Return the exit code; where a thread is left that the interpreter would wait for, end the process with it.
+
+    That is the processor's in a call that no stop event reaches, or the one of Faust's consumer, which nobody ends when
+    the application is stopped in the middle of its start.
+    """
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        _exit(code)
     return code
+
+
+def _exit(code: ExitCode) -> None:
+    logging.shutdown()
+    os._exit(code)
+
+
+def _exit_within(seconds: float, code: ExitCode) -> None:
+    """End the process after that time, unless it ended by then; also where its event loop is blocked."""
+
+    def end() -> None:
+        logger.warning("Something does not end %.0f s after it was told to; ending without it", seconds)
+        _exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _serve_metrics(settings: Settings, metrics: Metrics) -> Callable[[], None]:
@@ -127,10 +153,13 @@ async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: 
     if not told:
         logger.critical("The consumer broke and the worker ends: %r", broken)
     end()
+    code = ExitCode.OK if told else ExitCode.UNREACHABLE
+    # Faust waits for its consumer's thread on the loop itself, where no timeout of the loop's can fire.
+    _exit_within(LAST_BATCH_S + LEAVE_S + CLOSE_S, code)
     watching.cancel()
     await _end_in_order(app, starting)
     logger.info("Worker ended")
-    return ExitCode.OK if told else ExitCode.UNREACHABLE
+    return code
 
 
 def _breakage(app: StreamApp, starting: "asyncio.Future[None]") -> BaseException | None:

@@ -280,7 +280,8 @@ def test_a_worker_waits_for_a_broker_that_comes_later(start: Any, environment: d
     host, _, broker_port = kafka.address.split(",")[0].rpartition(":")
     with Relay(port, host, int(broker_port)):
         wait_until(lambda: worker.says("Worker started"), "it starts", LIMIT_S, worker.alive)
-    assert worker.stop() == 0
+        # It may still be on its way into the group: the door stays open until it has ended.
+        assert worker.stop() == 0
 
 
 @pytest.mark.parametrize(
