@@ -5,7 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
@@ -34,9 +34,21 @@ def _make(target: str, name: str, **options: Any) -> Model:
     with _quiet_start():
         loaded = importlib.import_module(module)
         if tensorflow := sys.modules.get("tensorflow"):
+            _set_threads(tensorflow)
             tensorflow.config.list_physical_devices()  # it looks for GPUs once, and complains where there is none
     model: Model = getattr(loaded, factory)(name, **options)
     return model
+
+
+def _set_threads(tensorflow: Any) -> None:
+    """One thread an operation, unless TF_NUM_INTRAOP_THREADS says otherwise: the same training on any number of cores.
+
+    More of them sum in another order, and a training carries the last digit to the first. Networks as small as ours are
+    no faster with two (docs/evaluation.md).
+    """
+    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+        with suppress(RuntimeError):  # it computes already: whoever made it begin has chosen
+            tensorflow.config.threading.set_intra_op_parallelism_threads(1)
 
 
 @contextmanager
