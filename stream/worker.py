@@ -127,7 +127,10 @@ def _serve_metrics(settings: Settings, metrics: Metrics) -> Callable[[], None]:
 
 
 async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:
-    """Run the application that ``build`` makes until a signal or until it breaks; sets ``stop`` for the processor."""
+    """Run the application that ``build`` makes until a signal or until it breaks; sets ``stop`` for the processor.
+
+    The last thing a process does: what still runs some seconds after it was told to end is ended with the process.
+    """
     app = build()
     stopping = asyncio.Event()
 

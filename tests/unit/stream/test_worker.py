@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import asyncio, threading, time
+import asyncio, threading
 from types import SimpleNamespace
 from stream import worker
 
