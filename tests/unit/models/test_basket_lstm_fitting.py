@@ -15,12 +15,14 @@ from training.models.basket_lstm.examples import (
     batches,
     collate,
     fingerprint,
+    pack,
     sample,
     targets,
+    unpack,
     views,
 )
 from training.models.basket_lstm.fitting import ANY_FIRST, learning_rate, losses
-from training.models.basket_lstm.keeping import Kept, Run
+from training.models.basket_lstm.keeping import Kept, Run, name_of
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.lessons import learn
 from training.serving.basket_scorer import (
@@ -92,6 +94,22 @@ def test_batches_hold_every_example_once_and_one_length_each() -> None:
         assert len(batch.steps) == len(batch.bought) == len(batch.candidate)
 
 
+def test_examples_come_out_of_a_file_as_they_went_in(tmp_path: Path) -> None:
+    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
+    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
+    examples = [example for example in drawn if example is not None]
+    np.savez(tmp_path / "examples.npz", **pack(examples))  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+    with np.load(tmp_path / "examples.npz", allow_pickle=False) as arrays:
+        again = unpack(dict(arrays))
+
+    assert len({len(example.baskets) for example in examples}) > 1
+    assert len(again) == len(examples)
+    for one, other in zip(examples, again, strict=True):
+        for name, array in one._asdict().items():
+            assert getattr(other, name).dtype == array.dtype, name
+            np.testing.assert_array_equal(getattr(other, name), array, err_msg=name)
+
+
 def test_the_cycle_rises_and_falls() -> None:
     rates = [learning_rate(step, 100, 1.0) for step in range(101)]
 
@@ -116,7 +134,7 @@ def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
 
 def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     network = BasketNetwork(input_sizes())
-    kept = Kept(tmp_path, ["a training"])
+    kept = Kept(tmp_path / name_of(["a training"]))
     generator = np.random.default_rng(1)
     kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
     path = next(tmp_path.iterdir())

@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,6 +162,42 @@ def fingerprint(examples: Sequence[Example]) -> str:
         for array in example:
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def pack(examples: Sequence[Example]) -> dict[str, NDArray[Any]]:
+    """Examples, at least one, as a few large arrays, which a file can hold; ``unpack`` gives them back."""
+    width = examples[0].steps.shape[-1]
+    return {
+        "rows": np.asarray([len(example.bought) for example in examples]),
+        "lengths": np.asarray([len(example.baskets) for example in examples]),
+        "bought": np.concatenate([example.bought for example in examples]),
+        "correction": np.concatenate([example.correction for example in examples]),
+        "candidate": np.concatenate([example.candidate for example in examples]),
+        "person": np.stack([example.person for example in examples]),
+        "steps": np.concatenate([example.steps.reshape(-1, width) for example in examples]),
+        "baskets": np.concatenate([example.baskets for example in examples]),
+    }
+
+
+def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Example]:
+    """The examples that ``pack`` was given; they are parts of its arrays, not copies."""
+    rows, lengths = arrays["rows"], arrays["lengths"]
+
+    def parts(name: str, sizes: NDArray[np.intp]) -> list[NDArray[Any]]:
+        return np.split(arrays[name], np.cumsum(sizes)[:-1])
+
+    steps = zip(parts("steps", rows * lengths), rows, lengths, strict=True)
+    return list(
+        map(
+            Example,
+            parts("bought", rows),
+            parts("correction", rows),
+            parts("candidate", rows),
+            arrays["person"],
+            (each.reshape(n, length, -1) for each, n, length in steps),
+            parts("baskets", lengths),
+        )
+    )
 
 
 class Batch(NamedTuple):

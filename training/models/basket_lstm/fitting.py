@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -13,6 +14,7 @@ from training.models.basket_lstm.examples import Batch, Example, batches, collat
 from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.model import Progress
+from training.serving.basket_scorer import input_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,48 @@ class Schedule(NamedTuple):
     peak: float = 4e-3
     decay: float = 0.05
     clip: float = 1.0
+
+
+class Recipe(NamedTuple):
+    """All that a network comes of but its examples.
+
+    ``left_out``: columns it does not see (``BasketNetwork``) · ``kept``: file its training is kept in, and goes on
+    from where it was broken off; "" where it is not kept · ``board``: folder for TensorBoard, or "".
+    """
+
+    schedule: Schedule
+    seed: int
+    left_out: dict[str, list[int]]
+    kept: str = ""
+    board: str = ""
+
+
+def make_network(
+    recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example], progress: Progress
+) -> tuple[BasketNetwork, dict[str, list[float]]]:
+    """A network fitted from its beginning, and its losses; see ``fit_network``."""
+    keras.utils.set_random_seed(recipe.seed)
+    network = BasketNetwork(input_sizes(), recipe.left_out)
+    kept = Kept(Path(recipe.kept)) if recipe.kept else None
+    watch = _board(Path(recipe.board)) if recipe.board else None
+    generator = np.random.default_rng(recipe.seed)
+    curves = fit_network(network, learnt, held, recipe.schedule, generator, progress, watch=watch, kept=kept)
+    return network, curves
+
+
+def _board(folder: Path) -> Watch:
+    """Writes the losses of each epoch for TensorBoard, each curve under its own name."""
+    writers: dict[str, Any] = {}
+
+    def watch(epoch: int, losses: Mapping[str, float]) -> None:
+        for name, loss in losses.items():
+            if name not in writers:
+                writers[name] = tf.summary.create_file_writer(str(folder / name.replace(" ", "_")))
+            with writers[name].as_default():
+                tf.summary.scalar("loss", loss, step=epoch)
+            writers[name].flush()
+
+    return watch
 
 
 def learning_rate(step: int, total: int, peak: float) -> float:

@@ -26,13 +26,17 @@ class Run:
     curves: dict[str, list[float]]
 
 
+def name_of(what: Iterable[object]) -> str:
+    """The file of a training: the hash of all that its outcome depends on."""
+    return hashlib.sha256("\n".join(map(str, what)).encode()).hexdigest()[:32] + ".npz"
+
+
 class Kept:
     """One file, written anew after every epoch and renamed into place, so that a broken write leaves the one before."""
 
-    def __init__(self, folder: Path, what: Iterable[object]) -> None:
-        """Keep in a folder, under the hash of all that the outcome depends on."""
-        name = hashlib.sha256("\n".join(map(str, what)).encode()).hexdigest()[:32]
-        self._path = folder / f"{name}.npz"
+    def __init__(self, path: Path) -> None:
+        """Keep there; see ``name_of``."""
+        self._path = path
 
     def save(self, run: Run, variables: Sequence[Any], generator: np.random.Generator) -> None:
         """Keep what ``load`` goes on from."""

@@ -1,9 +1,9 @@
 """``basket_lstm`` as a model: examples along the walk, a network fitted on them, a calibration, and a bundle."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -21,9 +21,10 @@ from training.features.shop import DEMAND_INPUTS
 from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
 from training.features.words import TEXT_INPUTS
 from training.models.baselines import logistic
+from training.models.basket_lstm.beside import Beside
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
-from training.models.basket_lstm.fitting import Schedule, Watch, fit_network
-from training.models.basket_lstm.keeping import Kept
+from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
+from training.models.basket_lstm.keeping import Kept, name_of
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
 from training.models.basket_lstm.retrieving import learn_retrieval
@@ -104,7 +105,7 @@ class BasketLstm:
             max_examples: Learn from the newest moments only, at most so many; each invoice gives two.
             window: Number of invoices that a history holds, as in the stream.
             whole: Fit once more, on the newest examples too, for as many epochs as were best without them. Takes twice
-                as long.
+                the work; a second core does it at the same time.
             without: Leave inputs out, to see what they are worth: names of ``GROUPS`` with + between; ``correction``
                 among them keeps the network as it was fitted, whatever comes.
             keep: Folder in which a training that is broken off is kept, and from which the next one goes on.
@@ -141,23 +142,7 @@ class BasketLstm:
             most = max(self._max_examples // 2, 1)
             retrieval = learn_retrieval(invoices, staleness, until, self._window, generator, most)
             material = self._collect(invoices, until, staleness, retrieval, generator, _part(progress, 0, 400))
-            whole = self._whole and bool(material.held)
-            network, curves = self._train(
-                material.learnt,
-                material.held,
-                self._schedule,
-                seed,
-                _part(progress, 400, 700 if whole else 990),
-            )
-            calibration, correction = look_back(
-                NumpyNetwork(network.arrays(), input_sizes()), material.judged, paces=self._paces
-            )
-            if whole:
-                best = 1 + int(np.argmin(curves["held out"]))
-                schedule = self._schedule._replace(epochs=best)
-                both = material.learnt + material.held
-                network, _ = self._train(both, [], schedule, seed, _part(progress, 700, 990))
-                correction = correction.scaled(LEFT_TO_CORRECT)
+            learnt = self._learn(material, seed, _part(progress, 400, 990))
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
             returning = fit_returns(seen, until)
@@ -166,39 +151,51 @@ class BasketLstm:
             "unpublished",
             until=until,
             staleness=staleness,
-            network=NumpyNetwork(network.arrays(), input_sizes()),
-            correction=correction,
+            network=NumpyNetwork(learnt.network.arrays(), input_sizes()),
+            correction=learnt.correction,
             knowledge=knowledge,
-            calibration=calibration,
+            calibration=learnt.calibration,
             returns=ReturnCurve(returning.arrays()),
             retrieval=retrieval,
         )
         for part in self._parts:
             part.drop()
         progress(1000, 1000, "calibrated")
-        return FittedBasketLstm(scorer, network, curves)
+        return FittedBasketLstm(scorer, learnt.network, learnt.curves)
 
-    def _train(
-        self,
-        learnt: Sequence[Example],
-        held: Sequence[Example],
-        schedule: Schedule,
-        seed: int,
-        progress: Progress,
-    ) -> tuple[BasketNetwork, Curves]:
-        """A network fitted from its beginning, which goes on where the same training was broken off."""
-        keras.utils.set_random_seed(seed)
-        network = BasketNetwork(input_sizes(), self._left_out)
-        kept = None
+    def _learn(self, material: "_Material", seed: int, progress: Progress) -> "_Learnt":
+        """The network that serves, and what is fitted to the outcomes of one that had not seen them."""
+        learnt, held = material.learnt, material.held
+        choosing = self._recipe(self._schedule, seed, learnt, held)
+        if not (self._whole and held):
+            network, curves = make_network(choosing, learnt, held, progress)
+            return _Learnt(network, curves, *self._look_back(network, material))
+        both = learnt + held
+        # Begun before the first has told the number of epochs: seldom fewer than all of them are best.
+        whole = self._recipe(self._schedule, seed, both, [])
+        with Beside(whole, both) as beside:
+            turn = 850 if beside.begun else 500
+            network, curves = make_network(choosing, learnt, held, _part(progress, 0, turn))
+            calibration, correction = self._look_back(network, material)
+            best = 1 + int(np.argmin(curves["held out"]))
+            if best < self._schedule.epochs:
+                whole = self._recipe(self._schedule._replace(epochs=best), seed, both, [])
+            network = beside.network(whole, _part(progress, turn, 1000))
+        return _Learnt(network, curves, calibration, correction.scaled(LEFT_TO_CORRECT))
+
+    def _look_back(self, network: BasketNetwork, material: "_Material") -> tuple[Calibration, Correction]:
+        return look_back(NumpyNetwork(network.arrays(), input_sizes()), material.judged, paces=self._paces)
+
+    def _recipe(self, schedule: Schedule, seed: int, learnt: Sequence[Example], held: Sequence[Example]) -> Recipe:
+        kept = board = ""
         if self._keep is not None:
             content = fingerprint([*learnt, *held])
-            kept = Kept(self._keep, (*CANDIDATE_INPUTS, self._without, schedule, seed, len(learnt), content))
-            self._parts.append(kept)
-        watch = None if self._tensorboard is None else board(self._tensorboard / ("choosing" if held else "whole"))
-        curves = fit_network(
-            network, learnt, held, schedule, np.random.default_rng(seed), progress, watch=watch, kept=kept
-        )
-        return network, curves
+            what = (*CANDIDATE_INPUTS, self._without, schedule, seed, len(learnt), content)
+            kept = str(self._keep / name_of(what))
+            self._parts.append(Kept(Path(kept)))
+        if self._tensorboard is not None:
+            board = str(self._tensorboard / ("choosing" if held else "whole"))
+        return Recipe(schedule, seed, self._left_out, kept, board)
 
     def _collect(
         self,
@@ -253,6 +250,15 @@ class _Material(NamedTuple):
     judged: list[Judged]
 
 
+class _Learnt(NamedTuple):
+    """The network that serves, the losses of the one that chose for it, and what that one's outcomes taught."""
+
+    network: BasketNetwork
+    curves: Curves
+    calibration: Calibration
+    correction: Correction
+
+
 def left_out(without: str) -> dict[str, list[int]]:
     """Columns of each group of inputs that ``lstm+text``, say, leaves out.
 
@@ -271,21 +277,6 @@ def left_out(without: str) -> dict[str, list[int]]:
         for kind, inputs in GROUPS[group].items():
             columns.setdefault(kind, []).extend(names[kind].index(each) for each in inputs)
     return columns
-
-
-def board(folder: Path) -> Watch:
-    """Writes the losses of each epoch for TensorBoard, each curve under its own name."""
-    writers: dict[str, Any] = {}
-
-    def watch(epoch: int, losses: Mapping[str, float]) -> None:
-        for name, loss in losses.items():
-            if name not in writers:
-                writers[name] = tf.summary.create_file_writer(str(folder / name.replace(" ", "_")))
-            with writers[name].as_default():
-                tf.summary.scalar("loss", loss, step=epoch)
-            writers[name].flush()
-
-    return watch
 
 
 def look_back(
