@@ -1,5 +1,6 @@
 """What the flagship learns from, the loss, and how a training is kept."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from training.models.basket_lstm.examples import (
     batches,
     collate,
     fingerprint,
-    pack,
+    load_examples,
     sample,
+    save_examples,
     targets,
-    unpack,
     views,
 )
 from training.models.basket_lstm.fitting import ANY_FIRST, learning_rate, losses
@@ -98,9 +99,9 @@ def test_examples_come_out_of_a_file_as_they_went_in(tmp_path: Path) -> None:
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
-    np.savez(tmp_path / "examples.npz", **pack(examples))  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-    with np.load(tmp_path / "examples.npz", allow_pickle=False) as arrays:
-        again = unpack(dict(arrays))
+    save_examples(examples, tmp_path)
+    again = load_examples(tmp_path)
+    shutil.rmtree(tmp_path)
 
     assert len({len(example.baskets) for example in examples}) > 1
     assert len(again) == len(examples)

@@ -8,6 +8,7 @@ wanted any more, and by a pipe that nobody reads where this one is killed.
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.models.basket_lstm.examples import Example, pack, unpack
+from training.models.basket_lstm.examples import Example, load_examples, save_examples
 from training.models.basket_lstm.fitting import Recipe, make_network
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.model import Progress
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 FROM_EXAMPLES = 5_000
 """Of fewer a network is fitted before another process would have loaded TensorFlow and traced its graph, some 10 s."""
-_RECIPE, _EXAMPLES, _WEIGHTS, _ERRORS = "recipe.json", "examples.npz", "weights.npz", "errors.txt"
+_RECIPE, _EXAMPLES, _WEIGHTS, _ERRORS = "recipe.json", "examples", "weights.npz", "errors.txt"
 
 
 class Beside(AbstractContextManager["Beside"]):
@@ -83,7 +84,8 @@ class Beside(AbstractContextManager["Beside"]):
 
     def _begin(self) -> "subprocess.Popen[str]":
         (self._folder / _RECIPE).write_bytes(msgspec.json.encode(self._recipe))
-        np.savez(self._folder / _EXAMPLES, **pack(self._examples))  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+        (self._folder / _EXAMPLES).mkdir()
+        save_examples(self._examples, self._folder / _EXAMPLES)
         threads = tf.config.threading.get_intra_op_parallelism_threads()
         command = [sys.executable, "-P", "-m", "training.models.basket_lstm", str(self._folder), str(threads)]
         # It finds the modules that are found here, and no folder of the same name that somebody happens to be in.
@@ -117,9 +119,8 @@ def fit_here(folder: Path, threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.experimental.enable_op_determinism()
     recipe = msgspec.json.decode((folder / _RECIPE).read_bytes(), type=Recipe)
-    with np.load(folder / _EXAMPLES, allow_pickle=False) as arrays:
-        examples = unpack(dict(arrays))
-    (folder / _EXAMPLES).unlink()  # hundreds of megabytes, where /tmp may be memory
+    examples = load_examples(folder / _EXAMPLES)
+    shutil.rmtree(folder / _EXAMPLES)  # a gigabyte, perhaps, which would be left behind if both processes were killed
     said = -1
 
     def say(done: int, total: int, note: str = "") -> None:

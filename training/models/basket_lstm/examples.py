@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,28 +165,27 @@ def fingerprint(examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def pack(examples: Sequence[Example]) -> dict[str, NDArray[Any]]:
-    """Examples, at least one, as a few large arrays, which a file can hold; ``unpack`` gives them back."""
+def save_examples(examples: Sequence[Example], folder: Path) -> None:
+    """Write examples, at least one, into an empty folder, as a few large arrays, one after the other."""
     width = examples[0].steps.shape[-1]
-    return {
-        "rows": np.asarray([len(example.bought) for example in examples]),
-        "lengths": np.asarray([len(example.baskets) for example in examples]),
-        "bought": np.concatenate([example.bought for example in examples]),
-        "correction": np.concatenate([example.correction for example in examples]),
-        "candidate": np.concatenate([example.candidate for example in examples]),
-        "person": np.stack([example.person for example in examples]),
-        "steps": np.concatenate([example.steps.reshape(-1, width) for example in examples]),
-        "baskets": np.concatenate([example.baskets for example in examples]),
-    }
+    np.save(folder / "rows", np.asarray([len(example.bought) for example in examples]))
+    np.save(folder / "lengths", np.asarray([len(example.baskets) for example in examples]))
+    np.save(folder / "person", np.stack([example.person for example in examples]))
+    for name in ("bought", "correction", "candidate", "baskets"):
+        np.save(folder / name, np.concatenate([getattr(example, name) for example in examples]))
+    np.save(folder / "steps", np.concatenate([example.steps.reshape(-1, width) for example in examples]))
 
 
-def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Example]:
-    """The examples that ``pack`` was given; they are parts of its arrays, not copies."""
-    rows, lengths = arrays["rows"], arrays["lengths"]
+def load_examples(folder: Path) -> list[Example]:
+    """The examples that ``save_examples`` wrote, not copied but mapped: its files may be deleted all the same."""
+
+    def array(name: str) -> NDArray[Any]:
+        return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
     def parts(name: str, sizes: NDArray[np.intp]) -> list[NDArray[Any]]:
-        return np.split(arrays[name], np.cumsum(sizes)[:-1])
+        return np.split(array(name), np.cumsum(sizes)[:-1])
 
+    rows, lengths = array("rows"), array("lengths")
     steps = zip(parts("steps", rows * lengths), rows, lengths, strict=True)
     return list(
         map(
@@ -193,7 +193,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Example]:
             parts("bought", rows),
             parts("correction", rows),
             parts("candidate", rows),
-            arrays["person"],
+            array("person"),
             (each.reshape(n, length, -1) for each, n, length in steps),
             parts("baskets", lengths),
         )
