@@ -4,41 +4,39 @@
 
 Each model is fitted on everything before the newest date, in a process of its own with one thread for numpy and
 TensorFlow unless the environment says otherwise (``TF_NUM_INTRAOP_THREADS=2``). Processes that a model begins beside
-it count: their processor time is added, and their peak. ``times`` compares a model's processor time with the first
-one's.
+it count. ``times`` compares a model's processor time with the first one's.
 """
 
 import os
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from bench.growth import ONE_THREAD
+from bench.memory import peak_mb
 from state.settings import load_settings
 from stream.bars import Bars
 from training.log import read_table
 from training.models import make_model
 
 MODELS = ("ease_count_demand", "hybrid", "basket_lstm")
-ALL = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def processor_time() -> float:
     """Seconds of this process and those it began and waited for."""
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, ALL))
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def one(path: Path, name: str) -> None:
-    """Fit one model; print CPU seconds of reading and fitting, seconds of fitting by the clock, and the peak in MB."""
+    """Fit one model; print CPU seconds of reading and fitting, and seconds of fitting by the clock."""
     log, _ = read_table(path, load_settings())
     read, begun = processor_time(), time.monotonic()
     with Bars() as stage:
         make_model(name).fit(log, until=log[-1].date + 1, seed=7, progress=stage(f"fitting {name}"))
     fitted, clock = processor_time(), time.monotonic() - begun
-    peak = sum(resource.getrusage(who).ru_maxrss for who in ALL) / 1024
-    print(f"{read:.1f} {fitted - read:.1f} {clock:.1f} {peak:.0f}")
+    print(f"{read:.1f} {fitted - read:.1f} {clock:.1f}")
 
 
 def main(path: str, names: list[str]) -> None:
@@ -48,8 +46,13 @@ def main(path: str, names: list[str]) -> None:
     print(f"{'model':<20} {columns}", flush=True)
     for name in names or MODELS:
         command = [sys.executable, "-m", "bench.fitting", "--one", path, name]
-        said = subprocess.run(command, env=ONE_THREAD | os.environ, stdout=subprocess.PIPE, text=True, check=True)
-        read, fitted, clock, peak = map(float, said.stdout.split()[-4:])
+        with subprocess.Popen(command, env=ONE_THREAD | os.environ, stdout=subprocess.PIPE, text=True) as process:
+            peak = peak_mb(process)
+            assert process.stdout is not None
+            said = process.stdout.read().split()
+        if process.returncode:
+            sys.exit(process.returncode)
+        read, fitted, clock = map(float, said[-3:])
         first = first or fitted
         figures = f"{read:>15.1f} {fitted:>15.1f} {clock:>13.1f} {fitted / first:>7.1f} {peak:>8,.0f}"
         print(f"{name:<20} {figures}", flush=True)

@@ -61,6 +61,25 @@ def test_the_other_process_ends_with_the_same_weights(examples: list[Example], h
     assert any(note.startswith("epoch 1/2") for _, _, note in heard)
 
 
+def test_the_other_process_goes_on_where_a_training_was_broken_off(
+    examples: list[Example], here: BasketNetwork, tmp_path: Path
+) -> None:
+    recipe = RECIPE._replace(kept=str(tmp_path / "kept.npz"))
+    notes: list[str] = []
+
+    def break_off(done: int, total: int, note: str = "") -> None:
+        if note.startswith("epoch 1/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_network(recipe, examples, [], break_off)
+    with Beside(recipe, examples) as other:
+        network = other.network(recipe, lambda done, total, note="": notes.append(note))
+
+    assert notes[0] == "goes on after epoch 1"
+    assert_same(network, here)
+
+
 def test_a_model_is_the_same_with_and_without_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(name: str) -> BasketLstm:
         return BasketLstm(epochs=1, max_examples=200, keep=tmp_path / name, tensorboard=tmp_path / f"board_{name}")
