@@ -3,10 +3,13 @@
 Every model is fitted anew every so many days of the span, on everything before, and stands still in between, as a
 worker serves it; each list is made by the newest fit of its moment, those from before the span by the first. Without
 ``--every`` it is fitted once. ``nextbasket evaluate`` fits the network once too, but follows day by day what is fitted
-in moments; this says how far the one stands for the other.
+in moments; this says how far the one stands for the other. Emissions are shown by themselves too where they were made
+in the span, as a worker makes them, and where they are older than the model that is asked for them. ``promised`` is
+how many of a list's first twenty were expected to be bought, ``came`` how many were.
 """
 
 import argparse
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +20,15 @@ from state.settings import load_settings
 from stream.bars import Bars
 from training.data.walk import is_purchase
 from training.evaluation.measure import means, measure
-from training.evaluation.prequential import Case, Ranking, run
+from training.evaluation.prequential import Case, Ranking, Run, run
 from training.evaluation.split import Span, check, span
 from training.log import read_table
 from training.models import make_model
 
 METRICS = ("recall@10", "ndcg@10", "hit@1", "recall@20_new", "ece@20")
+COLUMNS = (*METRICS, "promised", "came")
+DEPTH = 20
+"""Length of the lists."""
 
 
 def moments(log: Sequence[Invoice]) -> dict[tuple[str, str], dict[str, int]]:
@@ -37,6 +43,19 @@ def moments(log: Sequence[Invoice]) -> dict[tuple[str, str], dict[str, int]]:
     return dates
 
 
+def figures(whole: Run, name: str) -> dict[str, float]:
+    """The figures of a row; none is a number where no list was made."""
+    if not whole.cases:
+        return dict.fromkeys(COLUMNS, math.nan)
+    lists = whole.rankings[name]
+    came = [len(case.wanted.intersection(said.stock_codes)) for case, said in zip(whole.cases, lists, strict=True)]
+    return {
+        **means({name: measure(whole, name)})[name],
+        "promised": sum(sum(said.probabilities) for said in lists) / len(lists),
+        "came": sum(came) / len(lists),
+    }
+
+
 def main(path: Path, judged: Span, every: int | None, models: Sequence[str]) -> None:
     """Print a row a moment and model."""
     settings = load_settings()
@@ -44,8 +63,8 @@ def main(path: Path, judged: Span, every: int | None, models: Sequence[str]) -> 
     check(log, judged)
     made = moments(log)
     starts = list(range(judged.start, judged.end, judged.end - judged.start if every is None else every * DAY))
-    print(f"{'moment':<10} {'model':<24} {'n':>6}" + "".join(f" {name:>14}" for name in METRICS))
-    rows: dict[str, list[str]] = {"visit": [], "emission": []}
+    print(f"{'moment':<10} {'model':<24} {'n':>6}" + "".join(f" {name:>14}" for name in COLUMNS))
+    rows: dict[str, list[str]] = {name: [] for name in ("visit", "emission", "made in it", "older")}
     for name in models:
         chosen: dict[str, list[tuple[Case, Ranking]]] = {when: [] for when in rows}
         for number, start in enumerate(starts):
@@ -53,19 +72,21 @@ def main(path: Path, judged: Span, every: int | None, models: Sequence[str]) -> 
                 fitting = stage(f"fitting {name}, {number + 1} of {len(starts)}")
                 scorer = make_model(name).fit(log, until=start, seed=settings.seed, progress=fitting).scorer
                 rest = Span(start, judged.end)
-                runs = run(log, {name: scorer}, rest, moment="both", depth=20, progress=stage("judging"))
+                runs = run(log, {name: scorer}, rest, moment="both", depth=DEPTH, progress=stage("judging"))
             for when, each in runs.items():
                 for case, ranking in zip(each.cases, each.rankings[name], strict=True):
                     date = made[case.invoice_no, case.customer_id][when]
                     if max(bisect_right(starts, date) - 1, 0) == number:
                         chosen[when].append((case, ranking))
-        for when, each in runs.items():
-            cases = [case for case, _ in chosen[when]]
-            whole = each._replace(cases=cases, rankings={name: [ranking for _, ranking in chosen[when]]})
-            figures = means({name: measure(whole, name)})[name]
-            shown = "".join(f" {figures[metric]:>14.4f}" for metric in METRICS)
-            rows[when].append(f"{when:<10} {name:<24} {len(cases):>6,}{shown}")
-    print("\n".join(rows["visit"] + rows["emission"]))
+                        if when == "emission":
+                            chosen["older" if date < judged.start else "made in it"].append((case, ranking))
+        for shown, cases in chosen.items():
+            each = runs["visit" if shown == "visit" else "emission"]
+            whole = each._replace(cases=[case for case, _ in cases], rankings={name: [said for _, said in cases]})
+            found = figures(whole, name)
+            row = "".join(f" {found[column]:>14.4f}" for column in COLUMNS)
+            rows[shown].append(f"{shown:<10} {name:<24} {len(cases):>6,}{row}")
+    print("\n".join(row for each in rows.values() for row in each))
 
 
 if __name__ == "__main__":
