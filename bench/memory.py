@@ -4,11 +4,11 @@ import subprocess
 
 import psutil
 
-PAUSE_S = 0.5
+PAUSE_S = 2.0
 
 
 def peak_mb(process: "subprocess.Popen[str]") -> float:
-    """Wait for the end of a process; the peak in MB, looked at every half second, of it and its descendants together.
+    """Wait for the end of a process; the peak in MB, looked at every two seconds, of it and its descendants together.
 
     What several of them share (mapped files, libraries) counts once: it is the proportional set size of Linux.
     """
