@@ -142,3 +142,13 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
     assert kept.load(network.variables, generator) is None
+
+
+def test_a_training_goes_on_where_it_cannot_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network = BasketNetwork(input_sizes())
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    kept = Kept(tmp_path / "cache" / "kept.npz")
+
+    kept.save(Run(1, 5, 0.5, [], {"learnt": [1.0]}), network.variables, np.random.default_rng(1))
+    kept.drop()
+    assert "cannot be kept" in caplog.text

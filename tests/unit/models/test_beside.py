@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 from tests.unit.features.shop import shop_log
 from training.features.retrieval import Retrieval
 from training.models import make_model
-from training.models.basket_lstm import BasketLstm, beside
+from training.models.basket_lstm import BasketLstm, FittedBasketLstm, beside
 from training.models.basket_lstm.beside import Beside
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, views
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.model import quiet
+from training.models.model import Progress, quiet
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date
@@ -56,13 +57,14 @@ def test_the_other_process_ends_with_the_same_weights(examples: list[Example], h
         network = other.network(RECIPE, lambda done, total, note="": heard.append((done, total, note)))
 
     assert_same(network, here)
-    assert [done for done, _, _ in heard] == sorted({done for done, _, _ in heard})
+    assert [done for done, _, _ in heard] == sorted(done for done, _, _ in heard)
     assert heard[-1][:2] == (100, 100)
+    assert heard[-1][2].startswith("epoch 2/2, learnt ")
     assert any(note.startswith("epoch 1/2") for _, _, note in heard)
 
 
 def test_the_other_process_goes_on_where_a_training_was_broken_off(
-    examples: list[Example], here: BasketNetwork, tmp_path: Path
+    examples: list[Example], here: BasketNetwork, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = RECIPE._replace(kept=str(tmp_path / "kept.npz"))
     notes: list[str] = []
@@ -76,39 +78,63 @@ def test_the_other_process_goes_on_where_a_training_was_broken_off(
     with Beside(recipe, examples) as other:
         network = other.network(recipe, lambda done, total, note="": notes.append(note))
 
+    assert "fitted here" not in caplog.text
     assert notes[0] == "goes on after epoch 1"
     assert_same(network, here)
 
 
-def test_a_model_is_the_same_with_and_without_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(name: str) -> BasketLstm:
-        return BasketLstm(epochs=1, max_examples=200, keep=tmp_path / name, tensorboard=tmp_path / f"board_{name}")
+@pytest.mark.parametrize("best", [2, 1])
+def test_a_model_is_the_same_with_and_without_another_process(
+    best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the first network finds that fewer epochs are best than the other process makes."""
+    begun: list[bool] = []
 
-    both = fit("beside").fit(LOG, until=UNTIL, seed=4)
+    def make(
+        recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example], progress: Progress
+    ) -> tuple[BasketNetwork, dict[str, list[float]]]:
+        network, curves = make_network(recipe, learnt, held, progress)
+        return network, curves | {"held out": [float(epoch != best) for epoch in (1, 2)]}
+
+    class Watched(Beside):
+        def network(self, recipe: Recipe, progress: Progress) -> BasketNetwork:
+            begun.append(self.begun)
+            return super().network(recipe, progress)
+
+    def fit(name: str) -> FittedBasketLstm:
+        model = BasketLstm(epochs=2, max_examples=200, keep=tmp_path / name, tensorboard=tmp_path / f"board_{name}")
+        return model.fit(LOG, until=UNTIL, seed=4)
+
+    monkeypatch.setattr("training.models.basket_lstm.model.make_network", make)
+    monkeypatch.setattr("training.models.basket_lstm.model.Beside", Watched)
+    both = fit("beside")
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
-    alone = fit("alone").fit(LOG, until=UNTIL, seed=4)
+    alone = fit("alone")
 
+    assert begun == [True, False]
+    assert "fitted here" not in caplog.text
     assert_same(both.network, alone.network)
     assert both.scorer.calibration == alone.scorer.calibration
     assert both.curves == alone.curves
+    whole = "whole" if best == 2 else "whole_1"
     for name in ("beside", "alone"):
         assert list((tmp_path / name).iterdir()) == []  # what is done needs no keeping
-        assert list((tmp_path / f"board_{name}" / "whole" / "learnt").glob("events.out.tfevents.*"))
+        assert len(list((tmp_path / f"board_{name}" / whole / "learnt").glob("events.out.tfevents.*"))) == 1
 
 
 def test_another_number_of_epochs_is_fitted_here(examples: list[Example]) -> None:
-    fewer = RECIPE._replace(schedule=Schedule(epochs=1))
-    with Beside(RECIPE, examples) as other:
-        network = other.network(fewer, quiet)
+    long, fewer = (RECIPE._replace(schedule=Schedule(epochs=epochs)) for epochs in (1_000, 1))
+    with Beside(long, examples) as other:
         process = other._process
         assert process is not None
-        assert process.poll() is None  # it goes on until it is known not to be wanted
+        network = other.network(fewer, quiet)
+        assert process.returncode < 0
+        assert not other.begun
 
-    assert process.returncode < 0
     assert_same(network, make_network(fewer, examples, [], quiet)[0])
 
 
-@pytest.mark.parametrize("wrong", ["it fails", "there is none"])
+@pytest.mark.parametrize("wrong", ["it fails", "it is killed", "there is none"])
 def test_where_the_other_process_fails_the_network_is_fitted_here(
     wrong: str,
     examples: list[Example],
@@ -118,15 +144,20 @@ def test_where_the_other_process_fails_the_network_is_fitted_here(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     program = tmp_path / "python"
-    if wrong == "it fails":
-        program.write_text("#!/bin/sh\necho 7 epoch\necho out of memory >&2\nexit 3\n")
+    end = {"it fails": "echo out of memory >&2; exit 3", "it is killed": "kill -9 $$"}.get(wrong)
+    if end is not None:
+        program.write_text(f"#!/bin/sh\necho a library says hello\necho 7 epoch\n{end}\n")
         program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     with caplog.at_level(logging.WARNING), Beside(RECIPE, examples) as other:
-        assert other.begun is (wrong == "it fails")
+        assert other.begun is (end is not None)
         network = other.network(RECIPE, quiet)
 
-    said = {"it fails": "ended with 3: out of memory", "there is none": "could not be begun"}
+    said = {
+        "it fails": "ended with 3: out of memory",
+        "it is killed": "was ended by a signal: Killed",
+        "there is none": "could not be begun",
+    }
     assert said[wrong] in caplog.text
     assert_same(network, here)
 
@@ -135,17 +166,18 @@ def test_what_is_broken_off_leaves_no_process_and_no_file(
     examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    other = Beside(RECIPE, examples)
+    begun: list[subprocess.Popen[str] | None] = []
 
     def interrupted() -> None:
-        with other:
+        with Beside(RECIPE, examples) as other:
+            begun.append(other._process)
             assert list(tmp_path.iterdir())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert other._process is not None
-    assert other._process.returncode < 0
+    assert begun[0] is not None
+    assert begun[0].returncode < 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,6 +193,7 @@ def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> 
             assert other._process.wait(120) > 0
         except subprocess.TimeoutExpired:
             pytest.fail("it goes on alone")
+        assert not other._folder.exists()  # it takes away what nobody else will
 
 
 def test_none_is_begun_where_it_gains_nothing(examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:

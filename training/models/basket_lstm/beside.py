@@ -9,6 +9,7 @@ wanted any more, and by a pipe that nobody reads where this one is killed.
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,25 +53,23 @@ class Beside(AbstractContextManager["Beside"]):
 
     @property
     def begun(self) -> bool:
-        """Whether there is another process."""
+        """Whether there is another process, which nobody has waited for yet."""
         return self._process is not None
 
     def __enter__(self) -> Self:
         few = len(self._examples) < FROM_EXAMPLES
         if few or joblib.cpu_count() < 2 or tf.config.list_physical_devices("GPU"):
             return self
-        self._folder = Path(self._ends.enter_context(TemporaryDirectory(prefix="nextbasket-")))
         try:
+            self._folder = Path(self._ends.enter_context(TemporaryDirectory(prefix="nextbasket-")))
             self._process = self._begin()
-        except OSError as error:  # no room for the files, or no right to begin a process
+        except (OSError, MemoryError) as error:  # no room for the files, or no right to begin a process
+            self._ends.close()
             _warn(f"could not be begun: {error}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.kill()  # it may: what is kept of its training is renamed into place
-            self._process.communicate()
-        self._ends.close()
+        self._end()
 
     def network(self, recipe: Recipe, progress: Progress) -> BasketNetwork:
         """The network of a recipe: of the other process where it was begun with that, else fitted here and now."""
@@ -80,7 +79,15 @@ class Beside(AbstractContextManager["Beside"]):
                 network = BasketNetwork(input_sizes(), recipe.left_out)
                 network.set_weights(weights)
                 return network
+        self._end()
         return make_network(recipe, self._examples, [], progress)[0]
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()  # it may: what is kept of its training is renamed into place
+            self._process.communicate()
+            self._process = None
+        self._ends.close()
 
     def _begin(self) -> "subprocess.Popen[str]":
         (self._folder / _RECIPE).write_bytes(msgspec.json.encode(self._recipe))
@@ -103,14 +110,24 @@ class Beside(AbstractContextManager["Beside"]):
     def _weights(self, process: "subprocess.Popen[str]", progress: Progress) -> list[NDArray[np.float32]] | None:
         """Wait for the weights, in the order of the network's; None, with a warning, where there will be none."""
         assert process.stdout is not None
+        last = ""
         for line in process.stdout:
             percent, _, note = line.rstrip("\n").partition(" ")
+            if not percent.isdigit():  # a library's word, not ours
+                continue
             progress(int(percent), 100, note)
-        if process.wait() == 0:
+            if note != last:
+                logger.info("beside: %s", note)
+                last = note
+        code = process.wait()
+        if code == 0:
             with np.load(self._folder / _WEIGHTS, allow_pickle=False) as arrays:
                 return [arrays[name] for name in arrays.files]
         said = (self._folder / _ERRORS).read_text(errors="replace").strip().splitlines()
-        _warn(f"ended with {process.returncode}: {said[-1] if said else 'it said nothing'}")
+        if code < 0:
+            _warn(f"was ended by a signal: {signal.strsignal(-code)}")
+        else:
+            _warn(f"ended with {code}: {said[-1] if said else 'it said nothing'}")
         return None
 
 
@@ -120,18 +137,26 @@ def fit_here(folder: Path, threads: int) -> None:
     tf.config.experimental.enable_op_determinism()
     recipe = msgspec.json.decode((folder / _RECIPE).read_bytes(), type=Recipe)
     examples = load_examples(folder / _EXAMPLES)
-    shutil.rmtree(folder / _EXAMPLES)  # a gigabyte, perhaps, which would be left behind if both processes were killed
+    shutil.rmtree(folder / _EXAMPLES, ignore_errors=True)  # mapped, they stay until this process ends, and no longer
     said = -1
+
+    def tell(percent: int, note: str) -> None:
+        sys.stdout.write(f"{percent} {note}\n")
+        sys.stdout.flush()
 
     def say(done: int, total: int, note: str = "") -> None:
         nonlocal said
         if (percent := 100 * done // max(total, 1)) > said:  # a pipe holds a hundred lines that nobody has read yet
             said = percent
-            sys.stdout.write(f"{percent} {note}\n")
-            sys.stdout.flush()
+            tell(percent, note)
 
-    network, _ = make_network(recipe, examples, [], say)
-    np.savez(folder / _WEIGHTS, *network.get_weights())
+    try:
+        network, curves = make_network(recipe, examples, [], say)
+        np.savez(folder / _WEIGHTS, *network.get_weights())
+        tell(100, f"epoch {recipe.schedule.epochs}/{recipe.schedule.epochs}, learnt {curves['learnt'][-1]:.3f}")
+    except BrokenPipeError:  # whoever waited for this was killed
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _warn(what: str) -> None:

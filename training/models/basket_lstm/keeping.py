@@ -5,6 +5,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,20 @@ class Kept:
     def __init__(self, path: Path) -> None:
         """Keep there; see ``name_of``."""
         self._path = path
+        self._aside = path.with_suffix(".part")
 
     def save(self, run: Run, variables: Sequence[Any], generator: np.random.Generator) -> None:
-        """Keep what ``load`` goes on from."""
+        """Keep what ``load`` goes on from; where it cannot be written, say so."""
         arrays = {f"variable_{number}": np.asarray(each) for number, each in enumerate(variables)}
         arrays |= {f"best_{number}": each for number, each in enumerate(run.weights)}
         state = asdict(run) | {"weights": len(run.weights), "generator": generator.bit_generator.state}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._path.with_suffix(".part")
-        with aside.open("wb") as file:
-            np.savez(file, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-        aside.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._aside.open("wb") as file:
+                np.savez(file, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+            self._aside.replace(self._path)
+        except OSError as error:  # a full disk is no reason to end what it was to be kept for
+            logger.warning("a training that is broken off now begins anew, since it cannot be kept: %s", error)
 
     def load(self, variables: Sequence[Any], generator: np.random.Generator) -> Run | None:
         """Put variables and draws back to where they were; None, and nothing changed, where nothing usable is kept."""
@@ -70,4 +74,6 @@ class Kept:
 
     def drop(self) -> None:
         """The training is done: nothing is to be gone on from."""
-        self._path.unlink(missing_ok=True)
+        for path in (self._path, self._aside):
+            with suppress(OSError):
+                path.unlink()

@@ -194,7 +194,9 @@ class BasketLstm:
             kept = str(self._keep / name_of(what))
             self._parts.append(Kept(Path(kept)))
         if self._tensorboard is not None:
-            board = str(self._tensorboard / ("choosing" if held else "whole"))
+            # Fewer epochs are another curve: all of them may have been begun with already.
+            whole = "whole" if schedule == self._schedule else f"whole_{schedule.epochs}"
+            board = str(self._tensorboard / ("choosing" if held else whole))
         return Recipe(schedule, seed, self._left_out, kept, board)
 
     def _collect(
