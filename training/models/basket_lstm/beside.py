@@ -160,4 +160,8 @@ def fit_here(folder: Path, threads: int) -> None:
 
 
 def _warn(what: str) -> None:
-    logger.warning("a network is fitted here and takes longer: the process that was to fit it %s", what)
+    logger.warning(
+        "a network is fitted here and takes longer: the process that was to fit it %s. Where memory is short, "
+        "LOKY_MAX_CPU_COUNT=1 does without that process.",
+        what,
+    )
