@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.growth import ONE_THREAD
 from bench.memory import peak_mb
 from state.settings import load_settings
-from stream.bars import Bars
-from training.log import read_table
+from stream.cli.progress import Bars
+from training.data.log import read_table
 from training.models import make_model
 
 MODELS = ("ease_count_demand", "hybrid", "basket_lstm")

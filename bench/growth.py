@@ -51,7 +51,7 @@ def measure(customers: int, options: list[str]) -> Size:
         write_parquet(folder / "shop.parquet", customers=customers)
         settings = {"NEXTBASKET_REGISTRY": str(folder / "registry"), "NEXTBASKET_CACHE": str(folder / "cache")}
         plain = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
-        command = [sys.executable, "-m", "stream.cli", "train", "--data", str(folder / "shop.parquet"), *options]
+        command = [sys.executable, "-m", "stream", "train", "--data", str(folder / "shop.parquet"), *options]
         before, begun = children_time(), time.monotonic()
         with Popen(command, env=plain | ONE_THREAD | settings, stdout=PIPE, text=True) as child:
             memory = peak_mb(child)

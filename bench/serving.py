@@ -16,20 +16,20 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from state.settings import load_settings
-from training.data.cleaning import clean
-from training.data.datasets import load
-from training.data.invoices import invoices
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.tables.datasets import load
 from training.data.walk import Replay
-from training.features.retrieval import Retrieval
-from training.features.view import CANDIDATE_INPUTS, View, build_view
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.basket_lstm.returning import NETWORKS, WIDTH, ReturnNetwork
-from training.models.lessons import learn
-from training.serving.basket_network import NumpyNetwork
-from training.serving.basket_scorer import BasketScorer, Calibration, input_sizes
-from training.serving.correction import Correction
-from training.serving.return_curve import ReturnCurve
-from training.serving.return_inputs import RETURN_INPUTS
+from training.models.global_statistics import learn
+from training.models.return_time.fitting import NETWORKS, WIDTH, ReturnNetwork
+from training.serving.basket_lstm.correction import Correction
+from training.serving.basket_lstm.network import NumpyNetwork
+from training.serving.basket_lstm.scorer import BasketScorer, Calibration, input_sizes
+from training.serving.return_time.inputs import RETURN_INPUTS
+from training.serving.return_time.network import ReturnCurve
 
 BATCHES = (1, 32, 256)
 SECONDS = 3.0

@@ -1,9 +1,6 @@
 """Who bought what: invoices in, histories and the state of items out, and what both sides need to know of them."""
 
-from state.dates import DAY, to_datetime, to_iso, to_seconds
-from state.dialect import Dialect, dialect_named, left_out
-from state.errors import InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
-from state.history import (
+from state.domain.history import (
     Basket,
     Count,
     CustomerHistory,
@@ -16,11 +13,14 @@ from state.history import (
     line_text,
     take,
 )
-from state.invoice import THOUSAND, Invoice, Line
-from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, observe, sell, shares_at
-from state.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, observe, sell, shares_at
+from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.errors import InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
+from state.events.dates import DAY, to_datetime, to_iso, to_seconds
+from state.events.dialect import Dialect, dialect_named, left_out
+from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings, Topics, load_settings
-from state.store import Applied, ItemChanges, Standing, Store, Touched
+from state.store.protocol import Applied, ItemChanges, Standing, Store, Touched
 
 __all__ = [
     "DAY",

@@ -13,18 +13,19 @@ from random import Random
 from prometheus_client import start_http_server
 
 from state.errors import SettingsError, StoreUnavailable
-from state.redis_store import RedisStore
 from state.settings import Settings
-from stream.app import StreamApp, create_app
-from stream.connection import broker_list
+from state.store.redis.store import RedisStore
+from stream.cli.exit_codes import ExitCode
 from stream.errors import BrokerUnavailable, Stopped
-from stream.exit_codes import ExitCode
-from stream.models import ModelWatch
+from stream.kafka.agent import create_app
+from stream.kafka.config import broker_list
+from stream.kafka.faust_app import StreamApp
+from stream.kafka.publisher import KafkaPublisher
+from stream.kafka.topics import ensure_topics
 from stream.monitoring import Metrics
-from stream.patience import Patience
-from stream.processor import Processor
-from stream.publisher import KafkaPublisher
-from stream.topics import ensure_topics
+from stream.pipeline.model_watcher import ModelWatch
+from stream.pipeline.processor import Processor
+from stream.pipeline.retry import Patience
 from training.registry import Registry
 from training.serving.load import fallback_scorer, load_scorer
 
@@ -75,9 +76,10 @@ def run_worker(settings: Settings) -> ExitCode:
             patience=patience,
             metrics=metrics,
         )
+
         models.start()
         closes.callback(models.stop)
-        code = asyncio.run(serve(lambda: create_app(settings, processor), stop, metrics))
+        code = asyncio.run(serve(lambda: create_app(settings, processor.process, die), stop, metrics))
     return finish(code)
 
 
@@ -90,6 +92,11 @@ def finish(code: ExitCode) -> ExitCode:
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         _exit(code)
     return code
+
+
+def die() -> None:
+    """End the process at once after an error that nobody expected: nothing is acknowledged after it."""
+    _exit(ExitCode.INTERNAL)
 
 
 def _exit(code: ExitCode) -> None:

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from state.dates import DAY, to_datetime, to_iso
-from state.invoice import Invoice
-from training.data.ledger import Ledger
+from state.events.dates import DAY, to_datetime, to_iso
+from state.events.invoice import Invoice
+from training.data.cleaning.ledger import Ledger
+from training.data.log import before
 from training.data.walk import When, is_purchase
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
 from training.evaluation.measure import CALIBRATION_DEPTH, means, measure
 from training.evaluation.prequential import cases, run
 from training.evaluation.split import Span, day, require_next_baskets
-from training.log import before
 from training.models import make_model
-from training.models.baselines import fit_all
-from training.models.model import Fitted
+from training.models.base import Fitted
+from training.models.baselines.model import fit_all
 from training.registry import DataWindow, Decision, Registry, RegistryError, decide, verify
 from training.registry.bundle import MANIFEST, describe
 from training.serving.scorer import Scorer

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 
 def eda(
@@ -31,7 +31,7 @@ def eda(
     Example: nextbasket eda --data online_retail.xlsx --output retail.html
     """
     from state.settings import load_settings
-    from stream.logs import configure_logging
+    from stream.cli.logging_setup import configure_logging
 
     settings = load_settings()
     if "log_level" in settings.model_fields_set:  # people read what is printed, not a log
@@ -42,8 +42,8 @@ def eda(
     folder = output.with_name(f"{output.stem}-pictures") if pictures is None else pictures
     _writable(output, folder)
 
-    from stream.bars import Bars
-    from training.data import datasets
+    from stream.cli.progress import Bars
+    from training.data.tables import datasets
     from training.eda import explore
     from training.report import render, save_pictures
 

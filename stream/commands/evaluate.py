@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from state.invoice import Invoice
+    from state.events.invoice import Invoice
     from state.settings import Settings
-    from training.data.ledger import Ledger
+    from training.data.cleaning.ledger import Ledger
     from training.evaluation.tables import Cells
 
 
@@ -64,7 +64,7 @@ def evaluate(
     Example: nextbasket evaluate --data retail.xlsx --from 2011-11-09 --to 2011-12-10 --models gp_topfreq,basket_lstm
     """
     from state.settings import load_settings
-    from stream.logs import configure_logging
+    from stream.cli.logging_setup import configure_logging
     from training.evaluation.compare import compare
     from training.evaluation.report import as_dict, write_rankings
     from training.evaluation.split import span
@@ -90,7 +90,7 @@ def evaluate(
         _writable(path)
     log, ledger = _read(settings, data)
 
-    from stream.bars import Bars, wide_console
+    from stream.cli.progress import Bars, wide_console
 
     with Bars() as bars:
         comparison = compare(
@@ -169,7 +169,7 @@ def _writable(path: Path | None) -> None:
 
 def _read(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoice], Ledger]":
     """The table's log and the cleaning's ledger, which is printed."""
-    from training.log import read_table
+    from training.data.log import read_table
 
     path = settings.data if data is None else data
     if path is None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from state.attributes import Dated
-    from state.store import Store
-    from stream.export import Entry
+    from state.domain.attributes import Dated
+    from state.store.protocol import Store
+    from stream.tools.export import Entry
 
 
 class What(StrEnum):
@@ -39,9 +39,9 @@ def export(
 
     Example: nextbasket export histories --output histories.jsonl
     """
-    from state.redis_store import RedisStore
     from state.settings import load_settings
-    from stream.export import in_order, whole_file
+    from state.store.redis.store import RedisStore
+    from stream.tools.export import in_order, whole_file
 
     count = 0
     with closing(RedisStore(load_settings())) as store:
@@ -55,7 +55,7 @@ def export(
 
 
 def _histories(store: "Store") -> "Iterator[Entry]":
-    from state.history import canonical
+    from state.domain.history import canonical
 
     for history in store.histories():
         if (line := canonical(history)) is not None:
@@ -85,7 +85,7 @@ def _known(of: dict[str, str], dated: "Dated") -> bytes:
     """A line that holds all that the state does, so that attributes can be set up again of it, or told apart."""
     import msgspec
 
-    from state.dates import to_iso
+    from state.events.dates import to_iso
 
     attributes = {key: {"value": value, "date": to_iso(date)} for key, (date, value) in dated.items()}
     return msgspec.json.encode({**of, "attributes": attributes})

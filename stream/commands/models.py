@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode
+from stream.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from training.registry import Registry
@@ -37,7 +37,7 @@ def list_models(
         return
     from rich.table import Table
 
-    from stream.bars import wide_console
+    from stream.cli.progress import wide_console
 
     table = Table(title=f"Models in {registry.url}", title_justify="left")
     for column in ("", "version", "model", "ndcg@10", "best baseline"):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 
 def redrive(
@@ -22,11 +22,11 @@ def redrive(
     from kafka import KafkaConsumer, KafkaProducer
 
     from state.settings import load_settings
-    from stream.connection import kafka_python_config
-    from stream.publisher import MAX_MESSAGE_BYTES
-    from stream.redrive import TooScattered
-    from stream.redrive import redrive as send_back
-    from stream.topics import existing_topics
+    from stream.kafka.config import kafka_python_config
+    from stream.kafka.publisher import MAX_MESSAGE_BYTES
+    from stream.kafka.topics import existing_topics
+    from stream.tools.redrive import TooScattered
+    from stream.tools.redrive import redrive as send_back
 
     settings = load_settings()
     if settings.topics.dead_letter not in existing_topics(settings):

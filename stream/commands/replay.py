@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
-from stream.replay import Progress, Sent, Shape
+from stream.cli.exit_codes import ExitCode, Failure
+from stream.tools.replay import Progress, Sent, Shape
 
 if TYPE_CHECKING:
     from state.settings import Settings
@@ -34,11 +34,11 @@ def replay(
     from tqdm import tqdm
 
     from state.settings import load_settings
-    from stream.connection import kafka_python_config
-    from stream.publisher import MAX_MESSAGE_BYTES
-    from stream.replay import events, identity, in_order, pace, send
-    from stream.topics import ensure_topics
-    from training.data import datasets
+    from stream.kafka.config import kafka_python_config
+    from stream.kafka.publisher import MAX_MESSAGE_BYTES
+    from stream.kafka.topics import ensure_topics
+    from stream.tools.replay import events, identity, in_order, pace, send
+    from training.data.tables import datasets
 
     settings = load_settings()
     bounds = _seconds(since, settings), _seconds(until, settings)
@@ -108,7 +108,7 @@ def _seconds(text: str | None, settings: "Settings") -> int | None:
     """A date, or a date with a time, of the command line as seconds since 1970, in the zone of the settings."""
     from zoneinfo import ZoneInfo
 
-    from state.dates import parse_date
+    from state.events.dates import parse_date
 
     if text is None:
         return None

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from state.recommendation import Item, NextPurchase
+    from state.domain.recommendation import Item, NextPurchase
     from state.settings import Settings
-    from stream.insight import Insight
+    from stream.tools.customer_report import Insight
     from training.serving.scorer import Scorer
 
 BASKETS_SHOWN = 8
@@ -34,9 +34,9 @@ def show(
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from state.redis_store import RedisStore
     from state.settings import load_settings
-    from stream.insight import look_at
+    from state.store.redis.store import RedisStore
+    from stream.tools.customer_report import look_at
 
     settings = load_settings()
     moment = _seconds(at, settings)
@@ -55,7 +55,7 @@ def show(
 def _seconds(at: str | None, settings: "Settings") -> int | None:
     from zoneinfo import ZoneInfo
 
-    from state.dates import parse_date
+    from state.events.dates import parse_date
 
     if at is None:
         return None

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
     from state.settings import Settings
-    from training.serving.hybrid_scorer import HybridScorer
+    from training.serving.two_tower.scorer import HybridScorer
 
 HYBRID = ("hybrid", "content", "collaborative")
 
@@ -28,9 +28,9 @@ def similar(
 
     Example: nextbasket similar 22613 --most 5
     """
-    from state.redis_store import RedisStore
     from state.settings import load_settings
-    from stream.likeness import similar_customers, similar_items
+    from state.store.redis.store import RedisStore
+    from stream.tools.similarity import similar_customers, similar_items
 
     if (stock_code is None) == (customers is None):
         raise Failure("Give either a stock code, or --customers with a customer.", ExitCode.USAGE)
@@ -73,8 +73,8 @@ def _towers(settings: "Settings", version: str | None) -> "HybridScorer":
         RegistryError: The registry or the bundle cannot be used.
     """
     from training.registry import Registry
-    from training.serving.hybrid_scorer import HybridScorer
     from training.serving.load import load_scorer
+    from training.serving.two_tower.scorer import HybridScorer
 
     registry = Registry(settings.registry_url, cache=settings.cache)
     if version is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 
 class KindOfShop(StrEnum):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.exit_codes import ExitCode, Failure
+from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
-    from state.invoice import Invoice
+    from state.events.invoice import Invoice
     from state.settings import Settings
-    from stream.bars import Bars
-    from training.data.ledger import Ledger
+    from stream.cli.progress import Bars
+    from training.data.cleaning.ledger import Ledger
     from training.trainer import Outcome, Plan
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -56,7 +56,7 @@ def train(
     Example: nextbasket train --data online_retail.xlsx --until 2011-11-09
     """
     from state.settings import load_settings
-    from stream.logs import configure_logging
+    from stream.cli.logging_setup import configure_logging
     from training.evaluation.split import moment
     from training.evaluation.variants import keywords, make, parse_one
     from training.models import options_of
@@ -121,7 +121,7 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
     import logging
     import signal
 
-    from stream.cli import explain
+    from stream.cli.main import explain
 
     logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
 def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Plan") -> "Outcome":
     from datetime import UTC
 
-    from stream.bars import Bars
+    from stream.cli.progress import Bars
     from training.registry import Registry
     from training.serving.load import load_scorer
     from training.trainer import train as one_round
@@ -193,7 +193,7 @@ def read_log(
         DataError: The table cannot be read, or nothing of it is left.
         KafkaError: Kafka does not answer.
     """
-    from training.log import merge, read_table
+    from training.data.log import merge, read_table
 
     path = settings.data if data is None else data
     if path is None and not settings.brokers:
@@ -210,7 +210,7 @@ def read_log(
         if ledger is not None:
             ledger.require_purchases()
         return table_log, ledger
-    from stream.topic_log import read_topic
+    from stream.kafka.topic_reader import read_topic
 
     topic = read_topic(settings, clock=clock, progress=bars("reading the topic"))
     typer.echo(
@@ -222,7 +222,7 @@ def read_log(
 def _print(outcome: "Outcome") -> None:
     from rich.table import Table
 
-    from stream.bars import wide_console
+    from stream.cli.progress import wide_console
     from training.evaluation.split import day
     from training.trainer import EMISSION
 

@@ -21,7 +21,7 @@ def worker() -> None:
     for name in THREADS:
         os.environ[name] = "1"
     from state.settings import load_settings
-    from stream.logs import configure_logging
+    from stream.cli.logging_setup import configure_logging
 
     settings = load_settings()
     configure_logging(settings)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from state import Settings, Store
-from state.memory_store import MemoryStore
-from state.redis_store import RedisStore
-from stream.embedded import embedded_redis
+from state.store.memory import MemoryStore
+from state.store.redis.store import RedisStore
+from stream.tools.embedded import embedded_redis
 from tests.contract import cluster
 from tests.services.choice import Service
 

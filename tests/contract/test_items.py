@@ -1,4 +1,4 @@
-"""The items' state in every store is that of ``state.items``."""
+"""The items' state in every store is that of ``state.domain.items``."""
 
 import math
 import random

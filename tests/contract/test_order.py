@@ -18,7 +18,7 @@ from state import (
     demand_at,
     shares_at,
 )
-from state.memory_store import MemoryStore
+from state.store.memory import MemoryStore
 from tests.contract.conftest import MakeStore
 from tests.contract.events import arrivals, batches, facts, one_date_each, recommendation
 

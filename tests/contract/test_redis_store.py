@@ -9,9 +9,9 @@ import pytest
 from redis import Redis
 
 from state import DAY, HALF_LIVES, Settings, StoreRefused, StoreUnavailable
-from state.memory_store import MemoryStore
-from state.redis_cluster import MARKER_SECONDS, ClusterWriter
-from state.redis_store import RedisStore
+from state.store.memory import MemoryStore
+from state.store.redis.cluster_writer import MARKER_SECONDS, ClusterWriter
+from state.store.redis.store import RedisStore
 from tests.contract.conftest import MakeStore, RedisStores
 from tests.contract.events import recommendation
 from tests.contract.test_order import same_items

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from state.settings import PREFIX, Settings, load_settings
-from stream.cli import COMMANDS, load_command
+from stream.cli.main import COMMANDS, load_command
 from tests.services import kafka as kafka_service
 from tests.services.process import free_port
 

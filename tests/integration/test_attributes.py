@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from state.redis_store import RedisStore
 from state.settings import Settings
-from stream.topic_log import read_topic
+from state.store.redis.store import RedisStore
+from stream.kafka.topic_reader import read_topic
 from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
-from training.data.cleaning import clean
-from training.data.datasets import load
-from training.data.invoices import invoices
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.log import merge
+from training.data.tables.datasets import load
 from training.data.walk import Replay
-from training.log import merge
 
 LIMIT_S = 90.0
 

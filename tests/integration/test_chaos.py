@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import pytest
 from confluent_kafka import Producer
 
+from state.domain.history import CustomerHistory, add, canonical
+from state.domain.items import HALF_LIVES, demand_at
 from state.errors import InvalidEvent
-from state.history import CustomerHistory, add, canonical
-from state.items import HALF_LIVES, demand_at
-from state.redis_store import RedisStore
+from state.events.wire import Decoder
 from state.settings import load_settings
-from state.wire import Decoder
+from state.store.redis.store import RedisStore
 from tests.integration import reference
 from tests.integration.shop import Event, Shop, garbage, open_shop, send_carelessly
 from tests.integration.topic import read_topic

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from state.redis_store import RedisStore
 from state.settings import Settings
-from stream.dead_letters import Incoming
+from state.store.redis.store import RedisStore
+from stream.kafka.publisher import KafkaPublisher
+from stream.kafka.topics import ensure_topics, existing_topics
+from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
-from stream.patience import Patience
-from stream.processor import Processor
-from stream.publisher import KafkaPublisher, Message
-from stream.topics import ensure_topics, existing_topics
+from stream.pipeline.processor import Processor
+from stream.pipeline.retry import Patience
 from tests.integration.topic import read_topic
 from tests.integration.workers import NEXTBASKET, clean_environment, nextbasket
 from tests.services.choice import Service

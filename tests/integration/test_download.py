@@ -13,12 +13,12 @@ import pytest
 
 from state.settings import Settings
 from tests.unit.data.workbook import Row, write_workbook
-from training.data import download as download_module
-from training.data.checksum import checksum
-from training.data.datasets import Table, load
-from training.data.download import cached_path, download
 from training.data.errors import DownloadFailed, WrongContent
-from training.data.sources import find
+from training.data.sources import download as download_module
+from training.data.sources.checksum import checksum
+from training.data.sources.download import cached_path, download
+from training.data.sources.find import find
+from training.data.tables.datasets import Table, load
 
 DATE = datetime(2010, 12, 1, 8, 26)  # noqa: DTZ001 - a workbook's dates have no zone
 HEADER: Row = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]

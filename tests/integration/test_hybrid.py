@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from state.redis_store import RedisStore
 from state.settings import Settings
+from state.store.redis.store import RedisStore
 from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
-from training.log import read_table
-from training.models.hybrid import Hybrid
+from training.data.log import read_table
+from training.models.two_tower.model import Hybrid
 from training.registry import Registry
 
 LIMIT_S = 90.0

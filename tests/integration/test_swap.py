@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from state.invoice import THOUSAND, Invoice, Line
+from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
 from tests.integration import reference
 from tests.integration.shop import Event, Shop, open_shop, send_carelessly
@@ -21,7 +21,7 @@ from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.services.process import free_port
-from training.models.baselines import Baseline
+from training.models.baselines.model import Baseline
 from training.registry import Registry
 
 LIMIT_S = 90.0

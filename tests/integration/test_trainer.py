@@ -9,17 +9,17 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from state.dates import to_iso
-from state.invoice import THOUSAND, Invoice
+from state.events.dates import to_iso
+from state.events.invoice import THOUSAND, Invoice
 from state.settings import Settings
-from stream.connection import confluent_config
-from stream.topic_log import read_topic
-from stream.topics import ensure_topics
-from training.data.cleaning import clean
-from training.data.datasets import from_frame
-from training.data.invoices import invoices
+from stream.kafka.config import confluent_config
+from stream.kafka.topic_reader import read_topic
+from stream.kafka.topics import ensure_topics
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.log import merge
 from training.data.simulator import simulate
-from training.log import merge
+from training.data.tables.datasets import from_frame
 
 pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 
@@ -126,8 +126,8 @@ def test_train_reads_the_topic(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from stream.cli import main
-    from stream.exit_codes import ExitCode
+    from stream.cli.exit_codes import ExitCode
+    from stream.cli.main import main
     from training.registry import Registry
 
     # The topic alone: a table in the environment would be read, too.

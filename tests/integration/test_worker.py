@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from state.settings import Settings
-from stream.embedded import embedded_redis
+from stream.tools.embedded import embedded_redis
 from tests.integration.topic import read_topic
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
@@ -43,7 +43,7 @@ class Process:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stream.cli", "worker"],
+                [sys.executable, "-m", "stream", "worker"],
                 env=environment | variables | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -14,10 +14,12 @@ import pytest
 from confluent_kafka import Producer
 
 from state.settings import Settings
-from stream.app import StreamApp, create_app
-from stream.dead_letters import Incoming
 from stream.errors import Stopped
-from stream.topics import ensure_topics
+from stream.kafka.agent import create_app
+from stream.kafka.faust_app import StreamApp
+from stream.kafka.topics import ensure_topics
+from stream.messages import Incoming
+from stream.worker import die
 from tests.integration.topic import read_topic
 from tests.services.choice import Service
 from tests.services.group import Group
@@ -49,7 +51,7 @@ class Notes:
 @asynccontextmanager
 async def worker(settings: Settings, notes: Notes) -> AsyncIterator[StreamApp]:
     """An application that runs until the context ends, and then goes in order."""
-    app = create_app(settings, notes)  # type: ignore[arg-type]
+    app = create_app(settings, notes.process, die)
     await app.start()
     try:
         yield app

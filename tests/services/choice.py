@@ -142,11 +142,11 @@ class Services:
             case "local", _:
                 return self._end.enter_context(redis.RedisServer(fsync="everysec")).url
             case _, "kafka":
-                from stream.embedded import embedded_kafka
+                from stream.tools.embedded import embedded_kafka
 
                 return str(self._end.enter_context(embedded_kafka()))
             case _:
-                from stream.embedded import embedded_redis
+                from stream.tools.embedded import embedded_redis
 
                 return str(self._end.enter_context(embedded_redis()))
 

@@ -1,7 +1,7 @@
 """The time-ordered walk over the log: what was known at every moment of prediction.
 
 One walk gives the training examples and the evaluation moments alike, and it keeps its state with the very functions
-the stream uses (``state.history.add``, ``ItemTable.sell``), so that nothing can be known here that would not be known
+the stream uses (``add``, ``ItemTable.sell``), so that nothing can be known here that would not be known
 in service.
 """
 
@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from state.attributes import merge
-from state.history import CustomerHistory, add
-from state.invoice import Invoice
-from training.data.histories import Histories
+from state.domain.attributes import merge
+from state.domain.history import CustomerHistory, add
+from state.events.invoice import Invoice
+from training.data.history_cache import Histories
 from training.features.item_table import ItemTable
 
 When = Literal["visit", "emission"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from training.data import columns
-from training.data.case_study import Attributes
+from training.data.tables.case_study import Attributes
 from training.eda import charts
 from training.eda.customers import UNKNOWN, by_group
 from training.eda.sales import MOMENT, REVENUE, Sales

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from state.dates import DAY
+from state.events.dates import DAY
 from training.data import columns
 from training.eda import charts
 from training.eda.sales import BASKET, MOMENT, ORDER, REVENUE, Sales

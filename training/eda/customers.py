@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from state.dates import DAY
+from state.events.dates import DAY
 from training.data import columns
 from training.data.clusters import CLUSTERS, elbow
 from training.eda import charts

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from state.dialect import Dialect
-from state.text import mended
+from state.events.dialect import Dialect
+from state.events.text import mended
 from training.data import columns
-from training.data.datasets import Table as RawTable
-from training.data.distinct import mapped
-from training.data.ledger import Ledger
+from training.data.cleaning.ledger import Ledger
+from training.data.tables.datasets import Table as RawTable
+from training.data.tables.distinct import mapped
 from training.eda.wording import clipped, count, listed, money, share
 from training.report import STRIP, WIDE, Figure, Section, Table, draw
 from training.report.style import bars

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 from state.settings import Settings
-from training.data.cleaning import Cleaned, clean, dialect_of
-from training.data.datasets import Table
+from training.data.cleaning.clean import Cleaned, clean, dialect_of
 from training.data.errors import NoTable
+from training.data.tables.datasets import Table
 from training.eda.attributes import attributes_section
 from training.eda.baskets import baskets_section, returning_section
 from training.eda.customers import countries_section, segments_section

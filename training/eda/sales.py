@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from state.invoice import THOUSAND
+from state.events.invoice import THOUSAND
 from training.data import columns
-from training.data.cleaning import ITEM, Cleaned
+from training.data.cleaning.clean import ITEM, Cleaned
 
 __all__ = ["BASKET", "ITEM", "MOMENT", "ORDER", "REVENUE", "UNITS", "Sales", "sales"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 from training.data.walk import When
 from training.errors import TooLittleData
 from training.evaluation.measure import Measured, average, measure
@@ -11,8 +11,8 @@ from training.evaluation.prequential import DEPTH, Case, Run, Task, run
 from training.evaluation.split import Span, check, day, require_next_baskets
 from training.evaluation.variants import Variant, make
 from training.models import BASELINES
-from training.models.baselines import fit_all
-from training.models.model import Curves, Fitted, FittedInEpochs, Model, Progress, quiet
+from training.models.base import Curves, Fitted, FittedInEpochs, Model, Progress, quiet
+from training.models.baselines.model import fit_all
 
 Stage = Callable[[str], Progress]
 """Announces a stage of the work by name and gives what to tell its progress to."""

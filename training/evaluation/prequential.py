@@ -7,11 +7,11 @@ code that serves. One pass serves any number of models.
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from state.dates import DAY
-from state.invoice import Invoice
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from training.data.walk import When, is_purchase, walk
 from training.evaluation.split import Span
-from training.models.model import Progress, quiet
+from training.models.base import Progress, quiet
 from training.serving.scorer import Scorer
 
 Task = Literal["next-basket", "discover"]

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from state.dates import parse_date
-from state.invoice import Invoice
+from state.events.dates import parse_date
+from state.events.invoice import Invoice
 from training.data.walk import is_purchase
 from training.errors import SplitError, TooLittleData
 

@@ -7,7 +7,7 @@ import msgspec
 
 from training.errors import UnknownModel
 from training.models import check_name, installed, make_model, options_of
-from training.models.model import Model
+from training.models.base import Model
 
 Value = int | float | str
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from state.attributes import NONE, NONE_DATED, Attributes, Dated, merge, values
-from state.dates import DAY
-from state.invoice import Line
-from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
+from state.domain.attributes import NONE_DATED, Dated, merge, values
+from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
+from state.events.attributes import NONE, Attributes
+from state.events.dates import DAY
+from state.events.invoice import Line
 
 _DEMAND = slice(0, len(HALF_LIVES))
 _SHARES = slice(len(HALF_LIVES), len(HALF_LIVES) + len(SHARE_HALF_LIVES))
@@ -102,7 +103,7 @@ class ItemTable:
     def sell(self, lines: Sequence[Line], date: int) -> None:
         """Count the purchase lines of one whole invoice: each stock code once, however many lines it has.
 
-        Returns (negative quantities) are passed over. Ends as ``state.items.sell`` once a stock code does, with share
+        Returns (negative quantities) are passed over. Ends as ``sell`` once a stock code does, with share
         1 / √(distinct stock codes purchased), but for float rounding: price (ties: the larger) and description (ties:
         the larger text) are those of the newest date, in whatever order invoices come.
         """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UnknownModel
-from training.models.model import Fitted, Model, Progress, quiet
+from training.models.base import Fitted, Model, Progress, quiet
 
 __all__ = [
     "BASELINES",
@@ -72,7 +72,7 @@ def _quiet_start() -> Iterator[None]:
         os.close(kept)
 
 
-_BASELINE = "training.models.baselines:Baseline"
+_BASELINE = "training.models.baselines.model:Baseline"
 
 BASELINES: tuple[str, ...] = (
     "g_topfreq",
@@ -89,16 +89,19 @@ BASELINES: tuple[str, ...] = (
 
 MODELS: dict[str, Callable[..., Model]] = {
     **{name: partial(_make, _BASELINE, name) for name in BASELINES},
-    "tifu_knn": partial(_make, "training.models.baselines:TifuKnnBaseline", "tifu_knn"),
-    "up_cf": partial(_make, "training.models.baselines:UpCfBaseline", "up_cf"),
+    "tifu_knn": partial(_make, "training.models.baselines.model:TifuKnnBaseline", "tifu_knn"),
+    "up_cf": partial(_make, "training.models.baselines.model:UpCfBaseline", "up_cf"),
     "random": partial(_make, _BASELINE, "random"),
     "popularity": partial(_make, _BASELINE, "popularity"),
-    "label_lstm": partial(_make, "training.models.label_lstm:LabelLstm", "label_lstm"),
-    "frequent_lstm": partial(_make, "training.models.frequent_lstm:FrequentLstm", "frequent_lstm"),
-    "text_lstm": partial(_make, "training.models.text_lstm:TextLstm", "text_lstm"),
+    "label_lstm": partial(_make, "training.models.item_lstm.label_lstm:LabelLstm", "label_lstm"),
+    "frequent_lstm": partial(_make, "training.models.item_lstm.frequent_lstm:FrequentLstm", "frequent_lstm"),
+    "text_lstm": partial(_make, "training.models.item_lstm.text_lstm:TextLstm", "text_lstm"),
     "basket_lstm": partial(_make, "training.models.basket_lstm:BasketLstm", "basket_lstm"),
-    **{name: partial(_make, "training.models.hybrid:Hybrid", name) for name in ("hybrid", "content", "collaborative")},
-    "lightgbm": partial(_make, "training.models.lightgbm_ranker:LightGbm", "lightgbm"),
+    **{
+        name: partial(_make, "training.models.two_tower.model:Hybrid", name)
+        for name in ("hybrid", "content", "collaborative")
+    },
+    "lightgbm": partial(_make, "training.models.lightgbm.ranker:LightGbm", "lightgbm"),
 }
 """Model by name; each value makes one, with the options of that model as keywords."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 from training.errors import TextEncoderUnavailable
 from training.features.text import MAX_TERMS, WIDTH, Floats, KnownVectors, TermVectors, TextEncoder, terms, trimmed
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from training.registry import BundleRefused, verify
 from training.serving.scorer import Scorer
 
-_BASELINE = "training.serving.baseline_scorers:load"
-_ITEM_LSTM = "training.serving.item_lstm:load"
-_HYBRID = "training.serving.hybrid_scorer:load"
+_BASELINE = "training.serving.baselines.scorer:load"
+_ITEM_LSTM = "training.serving.item_lstm.scorer:load"
+_HYBRID = "training.serving.two_tower.scorer:load"
 
 LOADERS: dict[str, str] = {
-    "basket_lstm": "training.serving.basket_scorer:load",
+    "basket_lstm": "training.serving.basket_lstm.scorer:load",
     "label_lstm": _ITEM_LSTM,
     "frequent_lstm": _ITEM_LSTM,
     "text_lstm": _ITEM_LSTM,
@@ -63,6 +63,6 @@ def load_scorer(folder: Path) -> Scorer:
 
 def fallback_scorer() -> Scorer:
     """Count × demand with the constants of a shop of which nothing is known."""
-    from training.serving.baseline_scorers import BaselineScorer
+    from training.serving.baselines.scorer import BaselineScorer
 
     return BaselineScorer(FALLBACK, "none")

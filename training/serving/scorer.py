@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from state.history import CustomerHistory
+from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
 
 HORIZONS = (7, 14, 30, 60, 90)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.cli import main
-from stream.exit_codes import ExitCode
+from stream.cli.exit_codes import ExitCode
+from stream.cli.main import main
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 CASE_STUDY = "transaction_id,cust_id,tran_date,prod_subcat_code,prod_cat_code,Qty,Rate,Tax,total_amt,Store_type"

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from state.errors import SettingsError, StoreUnavailable
-from stream.cli import COMMANDS, ERRORS, explain, main
+from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.main import COMMANDS, ERRORS, explain, main
 from stream.errors import BrokerUnavailable
-from stream.exit_codes import ExitCode, Failure
 
 
 def test_help_lists_every_command_and_imports_none_of_them() -> None:
     code = (
-        "import sys, stream.cli; stream.cli.main(['--help']); "
+        "import sys, stream.cli.main; stream.cli.main.main(['--help']); "
         "print('MODULES', *(m for m in sys.modules if m.startswith(('stream.commands.', 'training', 'state'))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

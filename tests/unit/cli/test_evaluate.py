@@ -10,8 +10,8 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from stream.cli import main
-from stream.exit_codes import ExitCode
+from stream.cli.exit_codes import ExitCode
+from stream.cli.main import main
 from training.evaluation.metrics import ndcg_at
 
 SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
@@ -20,10 +20,10 @@ SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
 def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What other code makes of ``--predictions-out`` is what the report says."""
     from state.settings import load_settings
-    from training.data.cleaning import clean
-    from training.data.datasets import load
-    from training.data.invoices import invoices
-    from training.data.ledger import Ledger
+    from training.data.cleaning.clean import clean
+    from training.data.cleaning.invoices import invoices
+    from training.data.cleaning.ledger import Ledger
+    from training.data.tables.datasets import load
 
     out, figures = tmp_path / "rankings.parquet", tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "GP-TopFreq,count_demand"]
@@ -100,7 +100,7 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
         ]
         arguments = ["--data", str(table), *SPAN, "--models", "ease,ease:calibrate=0,p_topfreq", *options]
         # Another process: a hash seed of its own must change nothing.
-        subprocess.run([sys.executable, "-m", "stream.cli", "evaluate", *arguments], check=True, timeout=120)
+        subprocess.run([sys.executable, "-m", "stream", "evaluate", *arguments], check=True, timeout=120)
         written.append([path.read_bytes() for path in files])
     assert written[0] == written[1]
 

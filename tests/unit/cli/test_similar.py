@@ -7,19 +7,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from state.invoice import THOUSAND, Invoice, Line
-from state.memory_store import MemoryStore
+from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
-from stream.cli import main
-from stream.exit_codes import ExitCode
+from state.store.memory import MemoryStore
+from stream.cli.exit_codes import ExitCode
+from stream.cli.main import main
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.serving import test_hybrid_inputs
 from training.registry import Registry
-from training.serving.baseline_scorers import BaselineScorer
-from training.serving.hybrid_customer import KNOWN
-from training.serving.hybrid_network import NumpyTowers
-from training.serving.hybrid_scorer import HybridScorer
-from training.serving.returns import Returns
+from training.serving.baselines.scorer import BaselineScorer
+from training.serving.return_time.gap_shares import Returns
+from training.serving.two_tower.customer import KNOWN
+from training.serving.two_tower.network import NumpyTowers
+from training.serving.two_tower.scorer import HybridScorer
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         clock_ms=1,
     )
     monkeypatch.setenv("NEXTBASKET_REGISTRY", str(tmp_path / "registry"))
-    monkeypatch.setattr("state.redis_store.RedisStore", lambda settings: store)
+    monkeypatch.setattr("state.store.redis.store.RedisStore", lambda settings: store)
     return Registry(str(tmp_path / "registry"))
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stream.cli import main
+from stream.cli.exit_codes import ExitCode
+from stream.cli.main import main
 from stream.commands.simulate import KindOfShop
-from stream.exit_codes import ExitCode
 from training.data.simulator import KINDS, simulate
 
 

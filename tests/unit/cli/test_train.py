@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.cli import main
+from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.main import main
 from stream.commands.train import duration
-from stream.exit_codes import ExitCode, Failure
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,18 @@ def test_repeated_training_goes_on_after_a_failure_and_ends_when_told(number: in
     path = tmp_path / "later.parquet"
     registry = tmp_path / "registry"
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream.cli", "train", "--data", str(path), "--model", "count_demand", "--every", "1s"],
+        [
+            sys.executable,
+            "-m",
+            "stream",
+            "train",
+            "--data",
+            str(path),
+            "--model",
+            "count_demand",
+            "--every",
+            "1s",
+        ],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

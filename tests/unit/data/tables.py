@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from training.data.columns import UCI
-from training.data.datasets import Table, from_frame
+from training.data.tables.datasets import Table, from_frame
 
 DATE = "2011-12-09T12:50:00Z"
 SECONDS = int(datetime(2011, 12, 9, 12, 50, tzinfo=UTC).timestamp())

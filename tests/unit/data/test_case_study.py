@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from state.settings import Settings
-from training.data.case_study import recognised
-from training.data.cleaning import clean
-from training.data.datasets import Table, load
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
 from training.data.errors import BrokenReference, DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
-from training.data.invoices import invoices
+from training.data.tables.case_study import recognised
+from training.data.tables.datasets import Table, load
 
 CUSTOMERS = ["customer_Id,DOB,Gender,city_code", "1,02-01-1970,M,4", "2,31-12-1991,,", "3,,F,8"]
 PRODUCTS = ["prod_cat_code,prod_cat,prod_sub_cat_code,prod_subcat", "1,Clothing,4,Mens", "3,Electronics,4,Mobiles"]

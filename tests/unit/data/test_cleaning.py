@@ -8,13 +8,13 @@ from hypothesis import settings as testing
 from hypothesis import strategies as st
 
 from state.errors import InvalidEvent
-from state.invoice import Line
+from state.events.invoice import Line
+from state.events.wire import Decoder
 from state.settings import Settings
-from state.wire import Decoder
 from tests.unit.data.tables import LINE, SECONDS, table
 from training.data import columns
-from training.data.cleaning import ITEM, Cleaned, clean
-from training.data.invoices import invoices
+from training.data.cleaning.clean import ITEM, Cleaned, clean
+from training.data.cleaning.invoices import invoices
 from training.features.item_table import ItemTable
 
 UCI = Settings(dialect="uci")

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.data.tables import LINE, SECONDS, frame, table
 from tests.unit.data.workbook import write_workbook
 from training.data import columns
-from training.data.datasets import Table, from_frame, load, stream
 from training.data.errors import DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
+from training.data.tables.datasets import Table, from_frame, load, stream
 
 
 def date(*parts: int) -> datetime:
@@ -152,7 +152,7 @@ def test_postage_among_codes_of_uci_changes_no_dialect() -> None:
 
 
 def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.files.BATCH", 150)
+    monkeypatch.setattr("training.data.tables.files.BATCH", 150)
     codes = ["85123A"] * 150 + ["4011"] * 150
     dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
     dated.to_parquet(tmp_path / "retail.parquet")

@@ -6,8 +6,8 @@ from typing import Literal
 import pandas as pd
 import pytest
 
-from training.data.dates import Dates, read_dates
 from training.data.errors import UnclearDates
+from training.data.tables.dates import Dates, read_dates
 
 
 def read(*texts: object, zone: str = "UTC", undecided: Literal["day", "month"] | None = None) -> Dates:

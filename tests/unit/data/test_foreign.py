@@ -11,10 +11,10 @@ import pytest
 from state.settings import Settings
 from tests.unit.data.tables import DATE, frame
 from training.data import columns
-from training.data.cleaning import clean
-from training.data.datasets import Table, from_frame, load
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
 from training.data.errors import UnclearDates, UnreadableTable
-from training.data.invoices import invoices
+from training.data.tables.datasets import Table, from_frame, load
 
 
 def rows(table: Table, *names: str) -> list[tuple[Any, ...]]:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.history import CustomerHistory, add
-from state.invoice import Invoice, Line
-from training.data.histories import Histories
+from state.domain.history import CustomerHistory, add
+from state.events.invoice import Invoice, Line
+from training.data.history_cache import Histories
 
 EVENTS = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 9), st.sampled_from("xyz")), max_size=30)
 

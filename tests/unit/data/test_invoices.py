@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import settings as testing
 from hypothesis import strategies as st
 
-from state.invoice import Invoice, Line
+from state.events.invoice import Invoice, Line
 from state.settings import Settings
 from tests.unit.data.tables import SECONDS, table
-from training.data.cleaning import clean
-from training.data.invoices import invoices
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
 
 UCI = Settings(dialect="uci")
 NAPKINS = "PACK OF 20 SPACEBOY NAPKINS"

@@ -11,18 +11,19 @@ from hypothesis import given
 from hypothesis import settings as testing
 from hypothesis import strategies as st
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 from state.settings import Settings
 from tests.unit.data.tables import frame
-from training.data import columns, files
-from training.data.cleaning import clean
-from training.data.datasets import Stream, from_frame, load, stream
+from training.data import columns
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.cleaning.ledger import Account, Ledger
 from training.data.errors import MissingColumns, NothingLeft, UnreadableTable
-from training.data.invoices import invoices
-from training.data.ledger import Account, Ledger
-from training.data.parts import by_customer
+from training.data.log import merge, read_table
 from training.data.simulator import simulate
-from training.log import merge, read_table
+from training.data.tables import files
+from training.data.tables.datasets import Stream, from_frame, load, stream
+from training.data.tables.parts import by_customer
 
 UCI = Settings(dialect="uci")
 

@@ -9,10 +9,10 @@ import pytest
 
 from state.settings import Settings
 from training.data import columns
-from training.data.cleaning import Cleaned, clean
-from training.data.datasets import from_frame, load
-from training.data.invoices import invoices
+from training.data.cleaning.clean import Cleaned, clean
+from training.data.cleaning.invoices import invoices
 from training.data.simulator import GROCERIES, SMALL, simulate, write_parquet
+from training.data.tables.datasets import from_frame, load
 from training.data.walk import walk
 
 

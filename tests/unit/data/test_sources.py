@@ -7,9 +7,9 @@ import pytest
 from state.settings import Settings
 from tests.unit.data.tables import table
 from tests.unit.data.test_datasets import UCI_ROWS, write_csv
-from training.data.download import cached_path, keep
 from training.data.errors import NoTable
-from training.data.sources import find
+from training.data.sources.download import cached_path, keep
+from training.data.sources.find import find
 
 NOWHERE = "http://nowhere.invalid/x.zip"
 

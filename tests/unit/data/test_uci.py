@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 from state.settings import Settings
-from training.data.checksum import UCI_ONLINE_RETAIL, checksum
-from training.data.cleaning import ITEM, Cleaned, clean
-from training.data.datasets import Table, load
-from training.data.invoices import invoices
+from training.data.cleaning.clean import ITEM, Cleaned, clean
+from training.data.cleaning.invoices import invoices
+from training.data.log import read_table
+from training.data.sources.checksum import UCI_ONLINE_RETAIL, checksum
+from training.data.tables.datasets import Table, load
 from training.data.walk import Replay, walk
-from training.log import read_table
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from state.history import CustomerHistory, take
-from state.invoice import Invoice, Line
+from state.domain.history import CustomerHistory, take
+from state.events.invoice import Invoice, Line
 from training.data.walk import Replay, is_purchase, walk
 
 DAY = 86_400

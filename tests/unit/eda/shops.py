@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from state.settings import load_settings
-from training.data.cleaning import Cleaned, clean
+from training.data.cleaning.clean import Cleaned, clean
 from training.data.columns import ALL
-from training.data.datasets import Table, from_frame
+from training.data.tables.datasets import Table, from_frame
 from training.eda.sales import Sales, sales
 
 MUG, TEA, CUP = ("mug", "red MUG", 5.0), ("tea", "Green tea", 1.0), ("cup", "red cup", 20.0)

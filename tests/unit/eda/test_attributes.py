@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from state.settings import load_settings
-from training.data.cleaning import clean
-from training.data.datasets import Table, load
+from training.data.cleaning.clean import clean
+from training.data.tables.datasets import Table, load
 from training.eda import explore
 from training.eda.attributes import (
     ages,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stream.cli import main
-from stream.exit_codes import ExitCode
+from stream.cli.exit_codes import ExitCode
+from stream.cli.main import main
 from training.data.simulator import simulate
 
 

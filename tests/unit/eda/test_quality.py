@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from state.dialect import dialect_named
+from state.events.dialect import dialect_named
 from state.settings import load_settings
 from tests.unit.data.tables import table
-from training.data.cleaning import clean
-from training.data.datasets import Table
+from training.data.cleaning.clean import clean
+from training.data.tables.datasets import Table
 from training.eda.quality import (
     checks,
     describe_checks,

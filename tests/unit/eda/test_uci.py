@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from state.settings import Settings
-from training.data.cleaning import clean, dialect_of
-from training.data.datasets import Table, load
+from training.data.cleaning.clean import clean, dialect_of
+from training.data.tables.datasets import Table, load
 from training.eda.items import best_sellers, items
 from training.eda.quality import checks, odd_code_table
 from training.eda.sales import sales

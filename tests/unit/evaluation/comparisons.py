@@ -6,7 +6,7 @@ from training.evaluation.measure import measure
 from training.evaluation.prequential import Case, Ranking, Run, Task
 from training.evaluation.split import span
 from training.evaluation.variants import Variant
-from training.models.model import Curves
+from training.models.base import Curves
 
 CASES = [
     Case("1", "ann", frozenset("ab"), frozenset("a"), frozenset("b"), frozenset(), frozenset("a"), 1),

@@ -1,7 +1,7 @@
 """Small logs of purchases for tests."""
 
-from state.dates import DAY
-from state.invoice import THOUSAND, Invoice, Line
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 
 START = 1_300_000_000
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import Invoice
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
 from training.errors import SplitError, TooLittleData, UnknownModel
 from training.evaluation.compare import compare
@@ -16,7 +16,7 @@ from training.evaluation.split import Span
 from training.evaluation.variants import parse
 from training.features.item_table import ItemTable
 from training.models import MODELS
-from training.models.model import Curves, FittedInEpochs, Progress, quiet
+from training.models.base import Curves, FittedInEpochs, Progress, quiet
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
 LOG = [

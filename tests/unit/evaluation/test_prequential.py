@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import Invoice
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import When
 from training.evaluation.prequential import Case, cases, run

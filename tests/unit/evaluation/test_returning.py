@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from state.dates import DAY
+from state.events.dates import DAY
 from tests.unit.evaluation.purchases import START, invoice
-from training.evaluation.returning import auc, emissions, foreseen
+from training.evaluation.return_time import auc, emissions, foreseen
 from training.evaluation.split import Span
 from training.serving.scorer import HORIZONS
 

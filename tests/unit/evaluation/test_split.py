@@ -2,7 +2,7 @@
 
 import pytest
 
-from state.invoice import Invoice, Line
+from state.events.invoice import Invoice, Line
 from training.errors import SplitError
 from training.evaluation.split import Span, check, day, moment, span
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from state.dates import DAY
-from state.history import CustomerHistory, HeldInvoice, HeldLine
-from state.invoice import THOUSAND, Invoice, Line
+from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 
 START = 1_300_000_000
 ITEMS = [f"{number:05d}" for number in range(60)]

@@ -1,4 +1,4 @@
-"""The item table against the one item that ``state.items`` knows."""
+"""The item table against the one item that ``state.domain.items`` knows."""
 
 import math
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.dates import DAY
-from state.invoice import Line
-from state.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, sell, shares_at
+from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, sell, shares_at
+from state.events.dates import DAY
+from state.events.invoice import Line
 from training.features.item_table import ItemTable
 
 Sale = tuple[str, int, float]

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.invoice import THOUSAND, Invoice, Line
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.features.shop import ITEMS, START, shop_log
+from training.features.basket_lstm.global_statistics import SPEAKING, Knowledge
+from training.features.basket_lstm.weekly_demand import Weeks
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import SPEAKING, Knowledge
 from training.features.text import TermVectors
-from training.features.weeks import Weeks
-from training.models.lessons import learn
+from training.models.global_statistics import learn
 
 LOG = shop_log(200)
 UNTIL = LOG[120].date

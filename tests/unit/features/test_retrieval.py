@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.dates import DAY
-from state.history import CustomerHistory
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import Replay
-from training.features import retrieval as module
-from training.features.candidates import RELATED_INPUTS, directions, each_customer
-from training.features.own import own_items
-from training.features.past import flatten
-from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval, Shelf, largest
-from training.features.shop import SHOP_INPUTS, Shop
-from training.features.view import View, build_view
-from training.models.lessons import learn
+from training.features.basket_lstm import retrieval as module
+from training.features.basket_lstm.candidates import RELATED_INPUTS, directions, each_customer
+from training.features.basket_lstm.customer_items import own_items
+from training.features.basket_lstm.flat_histories import flatten
+from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, Shelf, largest
+from training.features.basket_lstm.view import View, build_view
+from training.features.item_inputs import SHOP_INPUTS, Shop
+from training.models.global_statistics import learn
 
 LOG = shop_log(200)
 NOW = LOG[-1].date + DAY

@@ -10,7 +10,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from state.invoice import Invoice, Line
+from state.events.invoice import Invoice, Line
 from training.errors import TextEncoderUnavailable
 from training.features.text import (
     MAX_CHARS,

@@ -5,25 +5,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.dates import DAY
-from state.history import CustomerHistory, HeldInvoice, HeldLine, baskets
-from state.invoice import THOUSAND, Line
-from state.memory_store import MemoryStore
+from state.domain.history import CustomerHistory, HeldInvoice, HeldLine, baskets
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Line
 from state.settings import load_settings
+from state.store.memory import MemoryStore
 from tests.unit.features.shop import START, history, shop_log
 from training.data.walk import walk
-from training.features.candidates import because
+from training.features.basket_lstm.candidates import because
+from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, PERSON_INPUTS
+from training.features.basket_lstm.customer_item_inputs import OWN_INPUTS
+from training.features.basket_lstm.flat_histories import STEPS, flatten
+from training.features.basket_lstm.global_statistics import HABITS, SPEAKING, Knowledge
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
+from training.features.basket_lstm.weekly_demand import Weeks
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
-from training.features.knowledge import HABITS, SPEAKING, Knowledge
-from training.features.own import OWN_INPUTS
-from training.features.past import STEPS, flatten
-from training.features.person import BASKET_INPUTS, PERSON_INPUTS
-from training.features.retrieval import Retrieval
 from training.features.text import TermVectors
-from training.features.view import CANDIDATE_INPUTS, View, build_view
-from training.features.weeks import Weeks
-from training.models.lessons import learn
+from training.models.global_statistics import learn
 
 LOG = shop_log(240)
 UNTIL = LOG[160].date
@@ -161,7 +161,7 @@ held_lines = st.lists(
 
 @given(st.lists(held_lines, max_size=6))
 def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
-    """The short way over plain lines against ``state.history.baskets``, with returns of every kind."""
+    """The short way over plain lines against ``state.domain.history.baskets``, with returns of every kind."""
     held = tuple(HeldInvoice(str(n), START + n * DAY, tuple(lines)) for n, lines in enumerate(invoices))
     ann = CustomerHistory("ann", held)
     past = flatten([ann], ItemTable())

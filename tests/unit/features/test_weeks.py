@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from state.dates import DAY
+from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import Replay
-from training.features.past import STEPS, flatten
-from training.features.view import STEP_INPUTS, build_view
-from training.features.weeks import KEPT, WEEK, Weekly
-from training.models.lessons import learn
+from training.features.basket_lstm.flat_histories import STEPS, flatten
+from training.features.basket_lstm.view import STEP_INPUTS, build_view
+from training.features.basket_lstm.weekly_demand import KEPT, WEEK, Weekly
+from training.models.global_statistics import learn
 
 MONDAY = 2_000 * WEEK
 

@@ -3,18 +3,25 @@
 import numpy as np
 import pytest
 
-from state.invoice import THOUSAND
-from state.items import HALF_LIVES
+from state.domain.items import HALF_LIVES
+from state.events.invoice import THOUSAND
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
-from training.features.candidates import RELATED_INPUTS
+from training.features.basket_lstm.candidates import RELATED_INPUTS
+from training.features.basket_lstm.customer_items import FADE, FADE_A_BASKET
+from training.features.basket_lstm.flat_histories import STEPS
+from training.features.basket_lstm.global_statistics import CUSTOMERS
+from training.features.basket_lstm.text_similarity import TEXT_INPUTS
+from training.features.basket_lstm.view import (
+    CANDIDATE_INPUTS,
+    HABIT_INPUTS,
+    SIMPLE_INPUTS,
+    STEP_INPUTS,
+    View,
+    build_view,
+)
 from training.features.item_to_item import ease
-from training.features.knowledge import CUSTOMERS
-from training.features.own import FADE, FADE_A_BASKET
-from training.features.past import STEPS
-from training.features.view import CANDIDATE_INPUTS, HABIT_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View, build_view
-from training.features.words import TEXT_INPUTS
-from training.models.lessons import BASKETS_RIDGE, NEIGHBOURS, learn
+from training.models.global_statistics import BASKETS_RIDGE, NEIGHBOURS, learn
 
 LOG = shop_log(240)
 NOW = LOG[-1].date

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory, add
-from state.invoice import Invoice
+from state.domain.history import CustomerHistory, add
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import Replay
@@ -20,11 +20,11 @@ from training.evaluation.prequential import run
 from training.evaluation.split import span
 from training.features.item_table import ItemTable
 from training.models import BASELINES, MODELS, make_model
-from training.models.baselines import Baseline, fit_all, logistic, related_items
+from training.models.baselines.model import Baseline, fit_all, logistic, related_items
 from training.registry import BundleRefused
-from training.serving.baseline_formulas import purchases
-from training.serving.baseline_related import Related
-from training.serving.baseline_scorers import BaselineScorer, Calibration, load
+from training.serving.baselines.ease import Related
+from training.serving.baselines.formulas import purchases
+from training.serving.baselines.scorer import BaselineScorer, Calibration, load
 
 LOG = [
     invoice("1", "ann", 0, "a", "b"),
@@ -265,9 +265,9 @@ SHOWN = ("recall@10", "ndcg@10", "hit@1", "recall@20", "recall@20_repeat", "reca
 @pytest.fixture(scope="module")
 def retail() -> list[Invoice]:
     from state.settings import load_settings
-    from training.data.cleaning import clean
-    from training.data.datasets import load as read
-    from training.data.invoices import invoices
+    from training.data.cleaning.clean import clean
+    from training.data.cleaning.invoices import invoices
+    from training.data.tables.datasets import load as read
 
     return invoices(clean(read(Path(os.environ["NEXTBASKET_DATA"])), load_settings({})))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import THOUSAND, Invoice, Line
-from state.items import HALF_LIVES
+from state.domain.history import CustomerHistory
+from state.domain.items import HALF_LIVES
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, shop_log
 from training.data.walk import Replay
@@ -17,9 +17,10 @@ from training.errors import TooLittleData, UnknownModel
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
-from training.features.retrieval import Retrieval
-from training.features.view import CANDIDATE_INPUTS, View, build_view
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models import make_model
+from training.models.base import quiet
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.examples import (
     Example,
@@ -33,11 +34,11 @@ from training.models.basket_lstm.fitting import Schedule, fit_network
 from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, left_out, look_back
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, Rate
+from training.models.global_statistics import learn
 from training.models.keras_weights import WEIGHTS
-from training.models.lessons import learn
-from training.models.model import quiet
-from training.serving.basket_network import DAYS_SINCE_LAST, NumpyNetwork
-from training.serving.basket_scorer import (
+from training.serving.basket_lstm.correction import PACES, Correction
+from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
+from training.serving.basket_lstm.scorer import (
     BasketScorer,
     Calibration,
     candidate_codes,
@@ -45,7 +46,6 @@ from training.serving.basket_scorer import (
     load,
     tell,
 )
-from training.serving.correction import PACES, Correction
 from training.serving.scorer import HORIZONS
 
 LOG = shop_log(500)

@@ -8,8 +8,9 @@ import pytest
 
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
-from training.features.retrieval import Retrieval
-from training.features.view import build_view
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import build_view
+from training.models.basket_lstm.checkpoint import Kept, Run, name_of
 from training.models.basket_lstm.examples import (
     Sampling,
     Staleness,
@@ -23,10 +24,9 @@ from training.models.basket_lstm.examples import (
     views,
 )
 from training.models.basket_lstm.fitting import ANY_FIRST, learning_rate, losses
-from training.models.basket_lstm.keeping import Kept, Run, name_of
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.lessons import learn
-from training.serving.basket_scorer import (
+from training.models.global_statistics import learn
+from training.serving.basket_lstm.scorer import (
     input_sizes,
 )
 

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.invoice import THOUSAND, Invoice, Line
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.evaluation.purchases import START, invoice
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
-from training.evaluation.returning import emissions, foreseen
+from training.evaluation.return_time import emissions, foreseen
 from training.evaluation.split import Span
-from training.models.basket_lstm.returning import (
+from training.models.return_time.fitting import (
     Purchases,
     ReturnNetwork,
     fit_returns,
@@ -20,8 +20,8 @@ from training.models.basket_lstm.returning import (
     purchases,
     side_by_side,
 )
-from training.serving.return_curve import EDGES, ReturnCurve
-from training.serving.return_inputs import return_inputs
+from training.serving.return_time.inputs import return_inputs
+from training.serving.return_time.network import EDGES, ReturnCurve
 
 LOG = shop_log(400)
 UNTIL = LOG[300].date

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from tests.unit.features.shop import shop_log
-from training.features.retrieval import Retrieval
+from training.features.basket_lstm.retrieval import Retrieval
 from training.models import make_model
-from training.models.basket_lstm import BasketLstm, FittedBasketLstm, beside
-from training.models.basket_lstm.beside import Beside
+from training.models.base import Progress, quiet
+from training.models.basket_lstm import BasketLstm, FittedBasketLstm
+from training.models.basket_lstm import subprocess_fit as beside
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, views
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.model import Progress, quiet
+from training.models.basket_lstm.subprocess_fit import Beside
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date

@@ -2,7 +2,7 @@
 
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
-from training.serving.baseline_scorers import BaselineScorer
+from training.serving.baselines.scorer import BaselineScorer
 
 LOG = shop_log(80)
 

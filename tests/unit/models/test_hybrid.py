@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import THOUSAND, Invoice, Line
-from state.memory_store import MemoryStore
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
-from stream.models import warm_up
+from state.store.memory import MemoryStore
+from stream.pipeline.model_watcher import warm_up
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, history, shop_log
 from training.data.walk import Replay
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.models import MODELS, make_model
-from training.models.hybrid import FittedHybrid, Hybrid
 from training.models.keras_weights import WEIGHTS
 from training.models.two_tower.examples import batches, collect
 from training.models.two_tower.fitting import Assembler, Schedule, scores
+from training.models.two_tower.model import FittedHybrid, Hybrid
 from training.registry import BundleRefused
-from training.serving.hybrid_customer import customer
-from training.serving.hybrid_scorer import NETWORK, SCALES, SETTINGS, HybridScorer, load
 from training.serving.load import LOADERS
+from training.serving.two_tower.customer import customer
+from training.serving.two_tower.scorer import NETWORK, SCALES, SETTINGS, HybridScorer, load
 
 LOG = shop_log(300)
 UNTIL = LOG[240].date

@@ -5,26 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import THOUSAND, Invoice, Line
-from stream.models import warm_up
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
+from stream.pipeline.model_watcher import warm_up
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, history, shop_log
 from tests.unit.features.test_text import Sentences
 from training.data.walk import Replay
 from training.errors import TextEncoderUnavailable, TooLittleData
 from training.models import make_model
-from training.models.frequent_lstm import FrequentLstm
 from training.models.item_lstm import FittedItemLstm, ItemLstm
+from training.models.item_lstm.frequent_lstm import FrequentLstm
+from training.models.item_lstm.label_lstm import LabelLstm
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import NO_TARGET, Bought, most_bought, sequences, windows
+from training.models.item_lstm.text_lstm import TextLstm
 from training.models.keras_weights import WEIGHTS
-from training.models.label_lstm import LabelLstm
-from training.models.text_lstm import TextLstm
 from training.registry import BundleRefused
-from training.serving.item_lstm import STEPS, ItemLstmScorer, load
-from training.serving.item_lstm_network import NumpyItemNetwork
+from training.serving.item_lstm.network import NumpyItemNetwork
+from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer, load
 from training.serving.load import LOADERS
 from training.serving.scorer import HORIZONS
 
@@ -238,7 +238,7 @@ def test_a_bundle_answers_as_what_was_fitted(
     name: str, fitted: dict[str, FittedItemLstm], replay: Replay, tmp_path: Path
 ) -> None:
     fitted[name].save(tmp_path)
-    assert LOADERS[name] == "training.serving.item_lstm:load"
+    assert LOADERS[name] == "training.serving.item_lstm.scorer:load"
     loaded = load(tmp_path, "v1")
     assert (loaded.name, loaded.version) == (name, "v1")
     histories = list(replay.histories.values())

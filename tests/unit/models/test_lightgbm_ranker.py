@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add
 from tests.unit.evaluation.purchases import invoice
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
@@ -14,11 +14,12 @@ from training.errors import TooLittleData, TrainingError
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
 from training.evaluation.split import Span
+from training.features.basket_lstm.retrieval import Retrieval
 from training.features.item_table import ItemTable
-from training.features.retrieval import Retrieval
-from training.models import installed, lightgbm_ranker, make_model
+from training.models import installed, make_model
 from training.models.basket_lstm.examples import Staleness, views
-from training.models.lightgbm_ranker import FittedLightGbm, LightGbm, Part, calibrate, flat
+from training.models.lightgbm import ranker as lightgbm_ranker
+from training.models.lightgbm.ranker import FittedLightGbm, LightGbm, Part, calibrate, flat
 
 pytest.importorskip("lightgbm", reason="needs the dev extra")
 

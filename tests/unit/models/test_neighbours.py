@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory, add
-from state.invoice import Invoice
+from state.domain.history import CustomerHistory, add
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import Replay
@@ -16,11 +16,11 @@ from training.errors import UnknownModel
 from training.evaluation.prequential import Refits
 from training.features.item_table import ItemTable
 from training.models import make_model
-from training.models.baselines import fit_all
+from training.models.baselines.model import fit_all
 from training.registry import BundleRefused
-from training.serving import baseline_neighbours
-from training.serving.baseline_neighbours import Crowd, Method, TifuKnn, UpCf
-from training.serving.baseline_scorers import load
+from training.serving.baselines import neighbours as baseline_neighbours
+from training.serving.baselines.neighbours import Crowd, Method, TifuKnn, UpCf
+from training.serving.baselines.scorer import load
 
 Vector = dict[str, float]
 Baskets = list[list[str]]

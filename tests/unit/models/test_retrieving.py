@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.invoice import THOUSAND, Invoice, Line
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice, Line
 from training.data.walk import walk
-from training.features.knowledge import Knowledge
-from training.features.retrieval import RETRIEVAL_INPUTS, Retrieval
-from training.features.view import build_view
-from training.models.basket_lstm import retrieving
+from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval
+from training.features.basket_lstm.view import build_view
+from training.models.basket_lstm import retrieval as retrieving
 from training.models.basket_lstm.examples import Staleness, targets
-from training.models.basket_lstm.retrieving import learn_retrieval
+from training.models.basket_lstm.retrieval import learn_retrieval
 
 START = 1_300_000_000
 NUMBER = 200

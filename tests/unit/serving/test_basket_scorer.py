@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from state.history import CustomerHistory
+from state.domain.history import CustomerHistory
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import START, history, shop_log
 from tests.unit.features.test_view import HISTORIES
 from tests.unit.serving.test_return_curve import arrays as return_arrays
 from training.data.walk import Replay
+from training.features.basket_lstm.customer_inputs import PERSON_INPUTS
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, build_view
 from training.features.item_table import ItemTable
-from training.features.person import PERSON_INPUTS
-from training.features.retrieval import Retrieval
-from training.features.view import CANDIDATE_INPUTS, build_view
-from training.models.lessons import learn
+from training.models.global_statistics import learn
 from training.registry import BundleRefused
-from training.serving.basket_network import HEADS, OF_HEADS, SHAPES, NumpyNetwork
-from training.serving.basket_scorer import (
+from training.serving.basket_lstm.correction import Correction
+from training.serving.basket_lstm.network import HEADS, OF_HEADS, SHAPES, NumpyNetwork
+from training.serving.basket_lstm.scorer import (
     CORRECTION,
     KNOWLEDGE,
     NETWORK,
@@ -37,8 +38,7 @@ from training.serving.basket_scorer import (
     load,
     rank,
 )
-from training.serving.correction import Correction
-from training.serving.return_curve import ReturnCurve
+from training.serving.return_time.network import ReturnCurve
 
 LOG = shop_log(200)
 NOW = LOG[-1].date
@@ -282,7 +282,7 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
 
 def test_serving_brings_neither_tensorflow_nor_pandas() -> None:
     code = (
-        "import sys, training.serving.load, training.serving.basket_scorer, training.features; "
+        "import sys, training.serving.load, training.serving.basket_lstm.scorer, training.features; "
         "print({'tensorflow', 'keras', 'pandas'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

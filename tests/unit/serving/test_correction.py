@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.serving.correction import FOUND, INPUT_RATE, ITEM_RATE, KEPT, Correction, Said
+from training.serving.basket_lstm.correction import FOUND, INPUT_RATE, ITEM_RATE, KEPT, Correction, Said
 
 CODES = ["a", "b", "c"]
 INPUTS = np.asarray([[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]], np.float32)

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory
-from state.invoice import THOUSAND, Line
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Line
 from tests.unit.features.shop import history
 from training.features.item_table import ItemTable
 from training.features.text import TermVectors
-from training.serving.hybrid_customer import FADE, RFMV, age, customer
-from training.serving.hybrid_inputs import CHANGING, NUMBERS, Encoding, Scales, Vocabulary
-from training.serving.hybrid_network import NumpyTowers
+from training.serving.two_tower.customer import FADE, RFMV, age, customer
+from training.serving.two_tower.inputs import CHANGING, NUMBERS, Encoding, Scales, Vocabulary
+from training.serving.two_tower.network import NumpyTowers
 
 NOW = 100 * DAY
 COLOURS = Vocabulary(["colour"], [["red", "blue"]])

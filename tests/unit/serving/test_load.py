@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream.models import ModelWatch
 from stream.monitoring import Metrics
+from stream.pipeline.model_watcher import ModelWatch
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.serving import test_basket_scorer, test_hybrid_inputs
 from training.registry import BundleRefused, Registry
-from training.serving.baseline_scorers import BaselineScorer
-from training.serving.hybrid_customer import KNOWN
-from training.serving.hybrid_network import NumpyTowers
-from training.serving.hybrid_scorer import SETTINGS, HybridScorer
+from training.serving.baselines.scorer import BaselineScorer
 from training.serving.load import fallback_scorer, load_scorer
-from training.serving.returns import Returns
+from training.serving.return_time.gap_shares import Returns
+from training.serving.two_tower.customer import KNOWN
+from training.serving.two_tower.network import NumpyTowers
+from training.serving.two_tower.scorer import SETTINGS, HybridScorer
 
 
 def _hybrid(name: str) -> HybridScorer:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from state.dates import DAY
-from state.history import CustomerHistory
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
 from tests.unit.features.shop import history
-from training.serving.return_curve import EDGES, ReturnCurve
-from training.serving.return_inputs import RETURN_INPUTS
+from training.serving.return_time.inputs import RETURN_INPUTS
+from training.serving.return_time.network import EDGES, ReturnCurve
 from training.serving.scorer import HORIZONS
 
 WIDTH = 3

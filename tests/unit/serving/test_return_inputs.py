@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from state.dates import DAY
-from state.history import CustomerHistory
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
 from tests.unit.features.shop import history
-from training.serving.return_inputs import RETURN_INPUTS, newest_purchases, return_inputs
+from training.serving.return_time.inputs import RETURN_INPUTS, newest_purchases, return_inputs
 
 NOON = DAY // 2
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.dates import DAY
-from training.serving.returns import DAYS, GROUPS, STRENGTH, Returns, gaps
+from state.events.dates import DAY
+from training.serving.return_time.gap_shares import DAYS, GROUPS, STRENGTH, Returns, gaps
 from training.serving.scorer import HORIZONS
 
 FLAT = Returns(np.tile(np.minimum(np.arange(DAYS) / 100.0, 0.5), (len(GROUPS), 1)))

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state import CustomerHistory, Invoice, Line, Settings, observe, take
-from state.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS, NONE, Attributes, merge, together, values
-from state.history import HeldInvoice
-from state.wire import Decoder
+from state.domain.attributes import merge, values
+from state.domain.history import HeldInvoice
+from state.events.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS, NONE, Attributes, together
+from state.events.wire import Decoder
 
 NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
 

@@ -17,7 +17,7 @@ from redis.exceptions import (
 )
 
 from state import Settings, SettingsError, StoreRefused, StoreUnavailable
-from state.redis_client import connect, translated
+from state.store.redis.client import connect, translated
 from tests.services.process import free_port
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.text import mended
+from state.events.text import mended
 
 
 @pytest.mark.parametrize(

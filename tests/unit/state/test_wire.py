@@ -8,8 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from state import InvalidEvent, Invoice, Line, Settings
-from state.schema import event_schema, recommendation_schema
-from state.wire import Decoder
+from state.domain.recommendation import recommendation_schema
+from state.events.schema import event_schema
+from state.events.wire import Decoder
 
 NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
 DATE = "2011-12-09T12:50:00Z"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state import CustomerHistory, InvalidEvent, Settings, canonical, line_text, take
-from state.wire import Decoder
+from state.events.wire import Decoder
 
 NOW = 1_323_435_000
 DECODERS = [Decoder(Settings()), Decoder(Settings(dialect="uci", timezone="Australia/Lord_Howe"))]

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from state.history import CustomerHistory, baskets
-from state.memory_store import MemoryStore
+from state.domain.history import CustomerHistory, baskets
 from state.settings import Settings, load_settings
-from state.store import Store
-from stream.dead_letters import Incoming
+from state.store.memory import MemoryStore
+from state.store.protocol import Store
+from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
-from stream.patience import Patience
-from stream.processor import Processor
-from stream.publisher import MemoryPublisher, Message, Publisher
+from stream.pipeline.memory_publisher import MemoryPublisher
+from stream.pipeline.ports import Publisher
+from stream.pipeline.processor import Processor
+from stream.pipeline.retry import Patience
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate, Prediction
 

@@ -7,10 +7,10 @@ import pytest
 from faust.types import ConsumerMessage
 
 from state.settings import load_settings
-from stream.agents import MAX_BATCH_BYTES, run
-from stream.dead_letters import Incoming
 from stream.errors import Stopped
-from stream.intake import Intake
+from stream.kafka.agent import MAX_BATCH_BYTES, run
+from stream.kafka.fetch_buffer import Intake
+from stream.messages import Incoming
 
 
 class Consumer:

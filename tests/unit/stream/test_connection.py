@@ -3,7 +3,7 @@ import pytest
 
 from state.errors import SettingsError
 from state.settings import load_settings
-from stream.connection import confluent_config, faust_config, kafka_python_config
+from stream.kafka.config import confluent_config, faust_config, kafka_python_config
 
 BROKERS = {"NEXTBASKET_KAFKA_BROKERS": "one:9092, two:9093"}
 SASL = BROKERS | {

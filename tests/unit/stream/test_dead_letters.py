@@ -1,6 +1,7 @@
 import hashlib
 
-from stream.dead_letters import MAX_REASON_CHARS, Incoming, dead_letter, without_value
+from stream.messages import Incoming
+from stream.pipeline.dead_letters import MAX_REASON_CHARS, dead_letter, without_value
 
 
 def test_a_dead_letter_keeps_bytes_and_key_and_says_where_it_came_from() -> None:

@@ -3,14 +3,14 @@
 import pytest
 from rich.console import Console
 
-from state.invoice import Invoice, Line
-from state.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
-from stream.commands.demo.rival import Rival
-from stream.commands.demo.screen import PlainScreen, picture
-from stream.commands.demo.stage import _cut, _last_invoices
-from stream.commands.demo.tally import LATEST, Tally
-from stream.exit_codes import Failure
-from training.serving.baseline_scorers import BaselineScorer
+from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.events.invoice import Invoice, Line
+from stream.cli.exit_codes import Failure
+from stream.demo.baseline import Rival
+from stream.demo.run import _cut, _last_invoices
+from stream.demo.screen import PlainScreen, picture
+from stream.demo.tally import LATEST, Tally
+from training.serving.baselines.scorer import BaselineScorer
 
 
 def _recommendation(customer: str, invoice: str) -> Recommendation:

@@ -9,11 +9,11 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from redis import Redis
 
-from stream.embedded import embedded_kafka, embedded_redis
+from stream.tools.embedded import embedded_kafka, embedded_redis
 
 SCRIPT = """
 import time
-from stream.embedded import embedded_redis
+from stream.tools.embedded import embedded_redis
 with embedded_redis() as url:
     print(url, flush=True)
     time.sleep(600)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.export import in_order, whole_file
+from stream.tools.export import in_order, whole_file
 
 
 @given(

@@ -5,8 +5,8 @@ import pytest
 from confluent_kafka import Producer
 from faust.types import ConsumerMessage
 
-from stream.embedded import embedded_kafka
-from stream.intake import Intake, rewind
+from stream.kafka.fetch_buffer import Intake, rewind
+from stream.tools.embedded import embedded_kafka
 
 
 def message(offset: int, size: int = 10) -> ConsumerMessage:

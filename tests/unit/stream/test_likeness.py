@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from state.history import CustomerHistory
-from state.invoice import THOUSAND, Invoice, Line
-from state.memory_store import MemoryStore
+from state.domain.history import CustomerHistory
+from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
-from stream.likeness import Like, cosines, similar_customers, similar_items
+from state.store.memory import MemoryStore
+from stream.tools.similarity import Like, cosines, similar_customers, similar_items
 from training.features.item_table import ItemTable
 
 PLACES = {"a": (1.0, 0.0), "b": (2.0, 0.2), "c": (0.0, 3.0), "z": (0.0, 0.0)}
@@ -59,7 +59,7 @@ def test_customers_by_the_angle(store: MemoryStore, monkeypatch: pytest.MonkeyPa
     whole = similar_customers("bob", store, Plane(), 9)
     assert whole is not None
     assert [like.name for like in whole] == ["ann", "dan", "cy", "eve"]
-    monkeypatch.setattr("stream.likeness.AT_ONCE", 1)
+    monkeypatch.setattr("stream.tools.similarity.AT_ONCE", 1)
     assert similar_customers("bob", store, Plane(), 2) == whole[:2]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from jsonschema import Draft202012Validator
 
-from state.recommendation import Recommendation
-from stream.scores import Score, score_schema
+from state.domain.recommendation import Recommendation
+from stream.pipeline.scores import Score, score_schema
 from tests.unit.stream.bench import Workbench, invoice
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"

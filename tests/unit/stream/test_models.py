@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from state.history import CustomerHistory
-from stream.models import ModelWatch, warm_up
+from state.domain.history import CustomerHistory
 from stream.monitoring import Metrics
+from stream.pipeline.model_watcher import ModelWatch, warm_up
 from tests.unit.stream.bench import CountingScorer
 from training.features.item_table import ItemTable
 from training.registry.errors import BundleRefused, RegistryUnavailable

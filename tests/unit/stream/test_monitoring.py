@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from state.settings import load_settings
-from stream.logs import SaidBefore, configure_logging
+from stream.cli.logging_setup import SaidBefore, configure_logging
 from stream.monitoring import Metrics
 
 
@@ -71,5 +71,5 @@ def test_a_chatty_client_is_heard_once_in_a_while_and_everybody_else_always() ->
     assert not said.filter(record("aiokafka.consumer", "cannot connect to %s", 110))
     assert said.filter(record("aiokafka.consumer", "something else %s", 110))
     assert said.filter(record("aiokafka.consumer", "cannot connect to %s", 131))
-    assert said.filter(record("stream.processor", "cannot connect to %s", 131))
-    assert said.filter(record("stream.processor", "cannot connect to %s", 131))
+    assert said.filter(record("stream.pipeline.processor", "cannot connect to %s", 131))
+    assert said.filter(record("stream.pipeline.processor", "cannot connect to %s", 131))

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from stream.errors import Stopped
-from stream.patience import LONGEST_PAUSE_S, Patience
+from stream.pipeline.retry import LONGEST_PAUSE_S, Patience
 
 
 class Flaky:

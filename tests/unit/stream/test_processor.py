@@ -7,15 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused, StoreUnavailable
-from state.invoice import Invoice
-from state.memory_store import MemoryStore
-from state.recommendation import Recommendation
+from state.events.invoice import Invoice
 from state.settings import load_settings
-from state.store import Applied
-from stream.dead_letters import OMITTED_BYTES, OMITTED_SHA256
+from state.store.memory import MemoryStore
+from state.store.protocol import Applied
 from stream.errors import MessageTooLarge, PublisherUnavailable, Stopped
-from stream.publisher import MemoryPublisher, Message
+from stream.messages import Message
+from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256
+from stream.pipeline.memory_publisher import MemoryPublisher
 from tests.unit.stream.bench import CLOCK, CountingScorer, Workbench, invoice
 
 DAY = "2011-12-09T12:50:00Z"

@@ -7,9 +7,11 @@ import pytest
 
 from state.errors import SettingsError
 from state.settings import Settings, load_settings
-from stream.embedded import embedded_kafka
 from stream.errors import MessageTooLarge, PublisherUnavailable
-from stream.publisher import MAX_MESSAGE_BYTES, KafkaPublisher, MemoryPublisher, Message
+from stream.kafka.publisher import MAX_MESSAGE_BYTES, KafkaPublisher
+from stream.messages import Message
+from stream.pipeline.memory_publisher import MemoryPublisher
+from stream.tools.embedded import embedded_kafka
 from tests.integration.topic import read_topic
 from tests.services.process import free_port
 

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.dates import DAY, LAST, to_iso
-from state.history import CustomerHistory, HeldInvoice, HeldLine
-from state.items import sell
-from state.recommendation import Model, Trigger
-from state.store import Touched
-from stream.recommender import (
+from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
+from state.domain.items import sell
+from state.domain.recommendation import Model, Trigger
+from state.events.dates import DAY, LAST, to_iso
+from state.store.protocol import Touched
+from stream.pipeline.recommendations import (
     Moment,
     days_until,
     next_purchase,

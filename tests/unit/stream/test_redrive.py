@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.redrive import Position, advance, decode, encode
+from stream.tools.redrive import Position, advance, decode, encode
 
 
 def test_ranges_worked_by_hand() -> None:

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from state.errors import InvalidEvent
-from state.invoice import Invoice, Line
+from state.events.invoice import Invoice, Line
+from state.events.wire import Decoder
 from state.settings import load_settings
-from state.wire import Decoder
-from stream.replay import Outgoing, Progress, Shape, events, identity, pace, wire_event
-from training.data.datasets import from_frame
+from stream.tools.replay import Outgoing, Progress, Shape, events, identity, pace, wire_event
+from training.data.tables.datasets import from_frame
 
 COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 ROWS: list[tuple[Any, ...]] = [

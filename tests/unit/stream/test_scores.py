@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from state.history import CustomerHistory, HeldInvoice, HeldLine
-from state.store import Standing, Touched
-from stream.scores import ndcg, scores
+from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
+from state.store.protocol import Standing, Touched
+from stream.pipeline.scores import ndcg, scores
 
 
 def touched(standings: list[Standing], *lines: tuple[str, int]) -> Touched:

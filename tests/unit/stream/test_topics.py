@@ -3,9 +3,9 @@ from confluent_kafka.admin import AdminClient
 
 from state.errors import SettingsError
 from state.settings import load_settings
-from stream.embedded import embedded_kafka
 from stream.errors import BrokerUnavailable
-from stream.topics import ensure_topics, wanted_topics
+from stream.kafka.topics import ensure_topics, wanted_topics
+from stream.tools.embedded import embedded_kafka
 from tests.services.process import free_port
 
 DAY_MS = 86_400_000

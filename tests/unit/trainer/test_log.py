@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.history import CustomerHistory, canonical, take
-from state.invoice import Invoice, Line
-from training.log import before, merge
+from state.domain.history import CustomerHistory, canonical, take
+from state.events.invoice import Invoice, Line
+from training.data.log import before, merge
 
 
 def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str | None = None) -> Line:

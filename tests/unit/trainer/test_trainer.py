@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from state.dates import DAY
-from state.invoice import Invoice
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from state.settings import load_settings
 from tests.unit.evaluation.purchases import START, invoice
-from training.data.cleaning import clean
-from training.data.datasets import from_frame
-from training.data.invoices import invoices
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
 from training.data.simulator import simulate
+from training.data.tables.datasets import from_frame
 from training.errors import TooLittleData, UnknownModel
 from training.evaluation.split import Span
 from training.registry import Decision, Registry, verify

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from state.dates import DAY
-from state.invoice import Invoice
+from state.events.dates import DAY
+from state.events.invoice import Invoice
 from training.data.walk import is_purchase, walk
+from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
-from training.features.knowledge import Knowledge
-from training.features.retrieval import Retrieval
-from training.features.view import View, build_view
-from training.models.lessons import Lessons
+from training.models.global_statistics import Lessons
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.models.base import Progress
+from training.models.basket_lstm.checkpoint import Kept, Run
 from training.models.basket_lstm.examples import Batch, Example, batches, collate
-from training.models.basket_lstm.keeping import Kept, Run
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.model import Progress
-from training.serving.basket_scorer import input_sizes
+from training.serving.basket_lstm.scorer import input_sizes
 
 logger = logging.getLogger(__name__)
 

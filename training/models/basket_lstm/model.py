@@ -11,30 +11,30 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 from training.errors import TooLittleData, UnknownModel
-from training.features.candidates import RELATED_INPUTS
-from training.features.own import OWN_INPUTS
-from training.features.person import BASKET_INPUTS
-from training.features.retrieval import Retrieval
-from training.features.shop import DEMAND_INPUTS
-from training.features.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
-from training.features.words import TEXT_INPUTS
-from training.models.baselines import logistic
-from training.models.basket_lstm.beside import Beside
+from training.features.basket_lstm.candidates import RELATED_INPUTS
+from training.features.basket_lstm.customer_inputs import BASKET_INPUTS
+from training.features.basket_lstm.customer_item_inputs import OWN_INPUTS
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.text_similarity import TEXT_INPUTS
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
+from training.features.item_inputs import DEMAND_INPUTS
+from training.models.base import Curves, Progress, quiet
+from training.models.baselines.model import logistic
+from training.models.basket_lstm.checkpoint import Kept, name_of
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
-from training.models.basket_lstm.keeping import Kept, name_of
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
-from training.models.basket_lstm.retrieving import learn_retrieval
-from training.models.basket_lstm.returning import fit_returns, purchases
+from training.models.basket_lstm.retrieval import learn_retrieval
+from training.models.basket_lstm.subprocess_fit import Beside
 from training.models.keras_weights import save_weights
-from training.models.model import Curves, Progress, quiet
-from training.serving.basket_network import NumpyNetwork
-from training.serving.basket_scorer import Calibration, candidate_codes, input_sizes, rank, tell
-from training.serving.correction import PACES, Correction
-from training.serving.return_curve import ReturnCurve
+from training.models.return_time.fitting import fit_returns, purchases
+from training.serving.basket_lstm.correction import PACES, Correction
+from training.serving.basket_lstm.network import NumpyNetwork
+from training.serving.basket_lstm.scorer import Calibration, candidate_codes, input_sizes, rank, tell
+from training.serving.return_time.network import ReturnCurve
 
 logger = logging.getLogger(__name__)
 

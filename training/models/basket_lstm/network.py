@@ -1,7 +1,7 @@
 """The network in Keras: one small LSTM reads a customer's newest baskets once for each candidate.
 
-Source of the shape: docs/evaluation.md, "Candidate-view LSTM". ``training.serving.basket_network`` computes the same in
-numpy; a test holds the two together.
+Source of the shape: docs/evaluation.md, "Candidate-view LSTM". ``training.serving.basket_lstm.network`` computes the
+same in numpy; a test holds the two together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.serving.basket_network import BOUND, DAYS_SINCE_LAST, HEADS
+from training.serving.basket_lstm.network import BOUND, DAYS_SINCE_LAST, HEADS
 
 CELLS = 24
 WIDTH = 64
@@ -148,7 +148,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             layer.leave_out(self._left_out.get(group, ()))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """The weights under the names of ``training.serving.basket_network.SHAPES``."""
+        """The weights under the names of ``training.serving.basket_lstm.network.SHAPES``."""
         scales = {
             "candidate": self.standardise_candidate,
             "person": self.standardise_person,

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from state.history import CustomerHistory, baskets
-from state.invoice import Invoice
+from state.domain.history import CustomerHistory, baskets
+from state.events.invoice import Invoice
 from training.data.walk import is_purchase
+from training.features.basket_lstm.flat_histories import Floats
+from training.features.basket_lstm.global_statistics import Knowledge
 from training.features.item_table import ItemTable
-from training.features.knowledge import Knowledge
-from training.features.past import Floats
 from training.models.basket_lstm.examples import Staleness
-from training.serving.basket_scorer import BasketScorer
-from training.serving.correction import Said
+from training.serving.basket_lstm.correction import Said
+from training.serving.basket_lstm.scorer import BasketScorer
 from training.serving.scorer import Prediction
 
 DEPTH = 20

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.models.base import Progress
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import NO_TARGET, Windows
-from training.models.model import Progress
 
 logger = logging.getLogger(__name__)
 

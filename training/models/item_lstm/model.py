@@ -9,19 +9,19 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 from training.data.walk import is_purchase
 from training.errors import TooLittleData
 from training.features.text import TextEncoder
-from training.models.baselines import fit_calibrations
+from training.models.base import Curves, Progress, quiet
+from training.models.baselines.model import fit_calibrations
 from training.models.item_lstm.fitting import Schedule, fit_network
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import most_bought, sequences, windows
 from training.models.keras_weights import save_weights
-from training.models.model import Curves, Progress, quiet
-from training.serving.item_lstm import STEPS, ItemLstmScorer
-from training.serving.item_lstm_network import Floats, NumpyItemNetwork
-from training.serving.returns import Returns, gaps
+from training.serving.item_lstm.network import Floats, NumpyItemNetwork
+from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer
+from training.serving.return_time.gap_shares import Returns, gaps
 
 logger = logging.getLogger(__name__)
 

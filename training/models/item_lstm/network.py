@@ -1,11 +1,11 @@
-"""The network of the item LSTMs in Keras. ``training.serving.item_lstm_network`` computes the same in numpy."""
+"""The network of the item LSTMs in Keras. ``training.serving.item_lstm.network`` computes the same in numpy."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from training.serving.item_lstm import as_read
-from training.serving.item_lstm_network import Floats
+from training.serving.item_lstm.network import Floats
+from training.serving.item_lstm.scorer import as_read
 
 CELLS = 64
 DROPOUT = 0.2
@@ -44,7 +44,7 @@ class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         return self.output_vector(self.dropout_out(self.reader(vectors), training=training))
 
     def arrays(self) -> dict[str, Floats]:
-        """The weights under the names of ``training.serving.item_lstm_network.SHAPES``."""
+        """The weights under the names of ``training.serving.item_lstm.network.SHAPES``."""
         kernel, recurrent, bias = self.reader.weights
         found = {
             "read": self.read,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from state.invoice import Invoice
+from state.events.invoice import Invoice
 
 Places = NDArray[np.int32]
 

@@ -9,8 +9,8 @@ from training.data.clusters import CLUSTERS, kmeans, scale, spaced
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
 from training.models.two_tower.examples import Examples
-from training.serving.hybrid_customer import BIRTH_DATE
-from training.serving.hybrid_inputs import CHANGING, Encoding, Scales, Vocabulary
+from training.serving.two_tower.customer import BIRTH_DATE
+from training.serving.two_tower.inputs import CHANGING, Encoding, Scales, Vocabulary
 
 BANDS = 8
 """Price bands, of equally many items."""

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from state.attributes import Attributes
-from state.invoice import Invoice
+from state.events.attributes import Attributes
+from state.events.invoice import Invoice
 from training.data.walk import walk
+from training.features.item_inputs import Shop
 from training.features.item_table import ItemTable
-from training.features.shop import Shop
-from training.serving.hybrid_customer import KNOWN, RFMV, Customer, Floats, Ints, customer
+from training.serving.two_tower.customer import KNOWN, RFMV, Customer, Floats, Ints, customer
 
 SNAPSHOTS = 512
 """Snapshots of the items at most; a moment is at most this part of the log behind its snapshot."""

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.models.model import Progress
+from training.models.base import Progress
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
 from training.models.two_tower.network import Towers
-from training.serving.hybrid_customer import Floats, Ints
-from training.serving.hybrid_inputs import Encoding
+from training.serving.two_tower.customer import Floats, Ints
+from training.serving.two_tower.inputs import Encoding
 
 logger = logging.getLogger(__name__)
 

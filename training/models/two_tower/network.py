@@ -1,4 +1,4 @@
-"""The two towers in Keras. ``training.serving.hybrid_network`` computes the same in numpy, and says what they are."""
+"""The two towers in Keras; ``training.serving.two_tower.network`` describes them and computes the same in NumPy."""
 
 from typing import Any, NamedTuple
 
@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.serving.hybrid_customer import KNOWN, Floats, Ints
-from training.serving.hybrid_inputs import NUMBERS
-from training.serving.hybrid_network import TOWERS
+from training.serving.two_tower.customer import KNOWN, Floats, Ints
+from training.serving.two_tower.inputs import NUMBERS
+from training.serving.two_tower.network import TOWERS
 
 HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "relu": (4,), "deep": (4, 2)}
 """Hidden layers of a representation function, as multiples of the width; between layers there is a ReLU."""
@@ -150,7 +150,7 @@ class Towers(keras.Model):  # type: ignore[misc]  # Keras has no types
         return features
 
     def arrays(self) -> dict[str, Floats]:
-        """The weights under the names of ``training.serving.hybrid_network``."""
+        """The weights under the names of ``training.serving.two_tower.network``."""
         found: dict[str, Floats] = {"known": self.known.numpy()}
         if self.identities:
             for name in ("read", "offered", "identity_bias"):

@@ -1,0 +1,1 @@
+"""Measurements that the research log in ``docs/research`` refers to."""

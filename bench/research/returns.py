@@ -1,0 +1,202 @@
+"""Judge the chance of a return.
+
+    python -m bench.research.returns PATH 2011-06-01 2011-08-01 [--every 7] [--plot FILE]
+
+Every model is fitted on what was known when the window began; with ``--every 7`` it is fitted anew after each 7 days of
+it, as by a trainer that runs weekly, and the newest fit says what it thinks of a purchase. LightGBM reads the network's
+inputs, one model a horizon, and learns only from purchases whose horizon had passed. ``--since`` drops what is older,
+as if the log began there; ``--models`` names the models that are wanted, with commas between; the network's figures
+are means of ``--seeds``.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import Invoice
+from state.settings import load_settings
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.tables.datasets import load
+from training.data.walk import is_purchase
+from training.evaluation.bgnbd import BgNbd, Customers
+from training.evaluation.metrics import reliability
+from training.evaluation.return_time import Emissions, Foreseen, emissions, foreseen
+from training.evaluation.split import Span, moment, span
+from training.models.return_time.fitting import Purchases, fit_returns, purchases
+from training.serving.return_time.gap_shares import Returns, gaps
+from training.serving.return_time.inputs import return_inputs
+from training.serving.return_time.network import ReturnCurve
+from training.serving.scorer import HORIZONS
+
+WINDOW = 100
+BINS = 10
+SEED = 7
+CHANCE = ("network",)
+"""Models that chance has a part in."""
+
+Floats = NDArray[np.float64]
+
+
+class Known(NamedTuple):
+    """What a model is fitted on: the log before ``until``, and what came of its purchases by then."""
+
+    log: Sequence[Invoice]
+    until: int
+    seen: Purchases
+
+
+def base_rate(known: Known, judged: Emissions, seed: int) -> Floats:
+    """The share of the purchases whose horizon had passed that were followed by another within it."""
+    rates = []
+    for horizon in HORIZONS:
+        passed = (known.until - known.seen.date) / DAY >= horizon
+        rates.append((known.seen.returned & (known.seen.days <= horizon))[passed].mean())
+    return np.tile(rates, (len(judged.date), 1))
+
+
+def own_gaps(known: Known, judged: Emissions, seed: int) -> Floats:
+    """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
+    bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and is_purchase(each))
+    returns = Returns.fit(gaps(bought, known.until))
+    moments = zip(judged.histories, judged.date.tolist(), strict=True)
+    return np.asarray([returns.curve(_dates(history), now) for history, now in moments])
+
+
+def bg_nbd(known: Known, judged: Emissions, seed: int) -> Floats:
+    """BG/NBD, fitted on every customer as of the end of what is known."""
+    dates: dict[str, list[int]] = {}
+    for invoice in known.log:
+        if invoice.date < known.until and invoice.customer_id is not None and is_purchase(invoice):
+            dates.setdefault(invoice.customer_id, []).append(invoice.date)
+    model = BgNbd.fit(_customers(list(dates.values()), [known.until] * len(dates)))
+    now = _customers([_dates(history) for history in judged.histories], judged.date.tolist())
+    return model.chances(now, np.asarray(HORIZONS, np.float64))
+
+
+def light_gbm(known: Known, judged: Emissions, seed: int) -> Floats:
+    """Boosted trees on the network's inputs."""
+    import lightgbm
+
+    inputs = return_inputs(judged.histories, known.seen.since)
+    columns = []
+    for horizon in HORIZONS:
+        passed = (known.until - known.seen.date) / DAY >= horizon
+        came = known.seen.returned & (known.seen.days <= horizon)
+        model = lightgbm.LGBMClassifier(
+            n_estimators=100, learning_rate=0.05, num_leaves=7, min_child_samples=40, verbose=-1, n_jobs=1
+        )
+        model.fit(known.seen.inputs[passed], came[passed])
+        columns.append(np.asarray(model.predict_proba(inputs))[:, 1])
+    return np.stack(columns, axis=1)
+
+
+def network(known: Known, judged: Emissions, seed: int) -> Floats:
+    """The network, through the code that serves."""
+    keras.utils.set_random_seed(seed)
+    curve = ReturnCurve(fit_returns(known.seen, known.until).arrays())
+    moments = zip(judged.histories, judged.date.tolist(), strict=True)
+    return np.concatenate([curve.curve([history], now) for history, now in moments])
+
+
+MODELS: dict[str, Callable[[Known, Emissions, int], Floats]] = {
+    "base rate": base_rate,
+    "own gaps": own_gaps,
+    "BG/NBD": bg_nbd,
+    "LightGBM": light_gbm,
+    "network": network,
+}
+
+
+def main(
+    path: str, judged: Span, since: int | None, every: int | None, models: Sequence[str], seeds: int, plot: Path | None
+) -> None:
+    """Print a table of the invoices of a span, and draw the reliability if asked."""
+    log = invoices(clean(load(Path(path)), load_settings()))
+    if since is not None:
+        log = [each for each in log if each.date >= since]
+    seen = emissions(log, judged, WINDOW)
+    length = judged.end - judged.start if every is None else every * DAY
+    rounds = []
+    for start in range(judged.start, judged.end, length):
+        first, last = np.searchsorted(seen.date, [start, start + length])
+        asked = Emissions(seen.histories[first:last], seen.date[first:last], seen.following[first:last], seen.end)
+        if last > first:
+            rounds.append((Known(log, start, purchases(log, start, WINDOW)), asked))
+
+    def run(name: str, seed: int) -> dict[int, Foreseen]:
+        return foreseen(np.concatenate([MODELS[name](known, asked, seed) for known, asked in rounds]), seen)
+
+    print(f"{len(seen.date)} purchases, at {' / '.join(map(str, HORIZONS))} days")
+    print(f"{'model':<10} {'Brier score':<29} {'expected calibration error':<29} {'AUC':<29}")
+    found = {}
+    for name in models:
+        runs = [run(name, SEED + number) for number in range(seeds if name in CHANCE else 1)]
+        found[name] = runs[0]
+        brier, ece, auc = (
+            " ".join(f"{np.mean([getattr(each[horizon], figure) for each in runs]):.3f}" for horizon in HORIZONS)
+            for figure in ("brier", "ece", "auc")
+        )
+        print(f"{name:<10} {brier:<29} {ece:<29} {auc:<29}", flush=True)
+    if plot is not None:
+        draw(found, plot)
+
+
+def draw(found: dict[str, dict[int, Foreseen]], plot: Path) -> None:
+    """Draw what was promised against what came true, in bins of equal mass, one picture a horizon."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.2 * len(HORIZONS), 3.6), layout="constrained")
+    for axes, horizon in zip(figure.subplots(1, len(HORIZONS), sharey=True), HORIZONS, strict=True):
+        axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        for name, figures in found.items():
+            bins = reliability(figures[horizon].chances, figures[horizon].came, BINS)
+            axes.plot(
+                [said for said, _, _ in bins], [came for _, came, _ in bins], marker="o", markersize=3, label=name
+            )
+        axes.set(title=f"back within {horizon} days", xlabel="promised", xlim=(0, 1), ylim=(0, 1))
+    figure.axes[0].set_ylabel("came true")
+    figure.axes[0].legend()
+    figure.savefig(plot)
+
+
+def _customers(dates: Sequence[Sequence[int]], now: Sequence[int]) -> Customers:
+    first = np.asarray([own[0] for own in dates]) / DAY
+    newest = np.asarray([own[-1] for own in dates]) / DAY
+    repeats = np.asarray([len(own) - 1 for own in dates], np.float64)
+    return Customers(repeats, newest - first, np.asarray(now) / DAY - first)
+
+
+def _dates(history: CustomerHistory) -> list[int]:
+    return [invoice.date for invoice in history.invoices if any(line.quantity > 0 for line in invoice.lines)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path")
+    parser.add_argument("start")
+    parser.add_argument("end")
+    parser.add_argument("--since", help="drop what is older, as if the log began on this day")
+    parser.add_argument("--every", type=int, help="fit anew after so many days of the window")
+    parser.add_argument("--models", default=",".join(MODELS), help="those that are wanted, with commas between")
+    parser.add_argument("--seeds", type=int, default=1, help="of which the network's figures are means")
+    parser.add_argument("--plot", type=Path, help="a picture of the reliability by horizon")
+    arguments = parser.parse_args()
+    if arguments.every is not None and arguments.every < 1:
+        parser.error("--every takes a number of days, at least 1")
+    main(
+        arguments.path,
+        span(arguments.start, arguments.end),
+        None if arguments.since is None else moment(arguments.since),
+        arguments.every,
+        arguments.models.split(","),
+        arguments.seeds,
+        arguments.plot,
+    )

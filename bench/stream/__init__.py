@@ -1,0 +1,1 @@
+"""Events a second, CPU and latency of the worker, beside simpler workers."""

@@ -1,0 +1,74 @@
+"""What the benchmark sends: the invoices of ``NEXTBASKET_DATA``, else simulated ones, in both shapes."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from state.events.dates import to_iso
+from state.events.invoice import THOUSAND, Invoice
+from state.settings import Settings
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.simulator import simulate
+from training.data.tables.datasets import from_frame, load
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Invoices by time: ``past`` is in Redis before the clock starts, ``stream`` is sent; ``source`` says of what."""
+
+    source: str
+    dialect: str
+    past: Sequence[Invoice]
+    stream: Sequence[Invoice]
+
+
+def workload(settings: Settings, *, past: int, stream: int) -> Workload:
+    """The last ``stream`` invoices of a table, and the ``past`` before them."""
+    table = load(settings.data) if settings.data is not None else from_frame(simulate(seed=settings.seed))
+    log = invoices(clean(table, settings))
+    source = f"{settings.data or 'simulated'}: {len(log):,} invoices, the last {stream:,} sent"
+    cut = len(log) - stream
+    return Workload(source, "uci" if table.uci else "plain", log[max(0, cut - past) : cut], log[cut:])
+
+
+def line_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of flat lines, the shape of UCI; an extra field ``id`` numbers them."""
+    number = 0
+    for invoice in log:
+        for line in invoice.lines:
+            event = {
+                "InvoiceNo": invoice.invoice_no,
+                "StockCode": line.stock_code,
+                "Description": line.description,
+                "Quantity": line.quantity // THOUSAND,
+                "InvoiceDate": to_iso(invoice.date),
+                "UnitPrice": line.unit_price,
+                "CustomerID": invoice.customer_id,
+                "Country": invoice.attributes.get("country"),
+                "id": number,
+            }
+            yield (invoice.customer_id or "").encode(), json.dumps(event).encode()
+            number += 1
+
+
+def invoice_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of whole invoices; an extra field ``id`` numbers them."""
+    for number, invoice in enumerate(log):
+        event = {
+            "invoice_no": invoice.invoice_no,
+            "customer_id": invoice.customer_id,
+            "invoice_date": to_iso(invoice.date),
+            "country": invoice.attributes.get("country"),
+            "lines": [
+                {
+                    "stock_code": line.stock_code,
+                    "description": line.description,
+                    "quantity": line.quantity // THOUSAND,
+                    "unit_price": line.unit_price,
+                }
+                for line in invoice.lines
+            ],
+            "id": number,
+        }
+        yield (invoice.customer_id or "").encode(), json.dumps(event).encode()

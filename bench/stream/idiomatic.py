@@ -1,0 +1,49 @@
+"""(a) The Faust agent as its documentation writes it: records in, ``async for``, ``send``. No state, no model.
+
+Run as ``python -m bench.stream.idiomatic worker --without-web`` with BENCH_BROKERS and BENCH_NAMESPACE set.
+"""
+
+import os
+
+import faust
+
+BROKERS, NAMESPACE = os.environ["BENCH_BROKERS"], os.environ["BENCH_NAMESPACE"]
+
+
+class Line(faust.Record, serializer="json"):
+    """A flat line."""
+
+    InvoiceNo: str
+    StockCode: str
+    Description: str | None
+    Quantity: float
+    InvoiceDate: str
+    UnitPrice: float
+    CustomerID: str
+    Country: str | None
+    id: int
+
+
+class Answer(faust.Record, serializer="json"):
+    """What goes out: as long as a recommendation of ten items would be in its shortest form."""
+
+    customer_id: str
+    id: int
+    items: list[str]
+
+
+app = faust.App(f"{NAMESPACE}.idiomatic", broker=f"kafka://{BROKERS}", store="memory://")
+invoices = app.topic(f"{NAMESPACE}.invoices", value_type=Line)
+recommendations = app.topic(f"{NAMESPACE}.recommendations", value_type=Answer)
+
+
+@app.agent(invoices)
+async def recommend(lines: faust.StreamT[Line]) -> None:
+    """Answer each line by itself."""
+    async for line in lines:
+        answer = Answer(customer_id=line.CustomerID, id=line.id, items=[line.StockCode] * 10)
+        await recommendations.send(key=line.CustomerID, value=answer)
+
+
+if __name__ == "__main__":
+    app.main()

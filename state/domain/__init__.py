@@ -1,0 +1,1 @@
+"""The domain as plain values and pure functions: histories, items, attributes, recommendations."""

@@ -1,0 +1,67 @@
+"""The recommendation as it leaves: on the topic, in Redis and on the screen (schema on docs/events.md)."""
+
+from typing import Any
+
+import msgspec
+
+
+class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The event that caused a recommendation."""
+
+    invoice_no: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+class Model(msgspec.Struct, frozen=True):
+    """Which model said so."""
+
+    name: str
+    version: str
+
+
+class NextPurchase(msgspec.Struct, frozen=True):
+    """When the customer is due: chances by horizon in days, and the dates at which they pass 10, 50 and 90 %."""
+
+    within_days: dict[str, float]
+    earliest: str | None
+    median: str | None
+    latest: str | None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why an item is in the list; ``evidence`` are the facts behind the code."""
+
+    code: str
+    evidence: dict[str, int | float | str]
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One recommended item; ``probability`` is calibrated, given that the customer buys again."""
+
+    stock_code: str
+    description: str | None
+    probability: float
+    slot: str
+    reason: Reason
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """A prediction of one customer's next basket. Dates are ISO 8601 in UTC."""
+
+    rec_id: str
+    customer_id: str
+    revision: int
+    generated_at: str
+    valid_until: str
+    trigger: Trigger
+    model: Model
+    next_purchase: NextPurchase
+    items: list[Item]
+
+
+def recommendation_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a recommendation."""
+    schema = msgspec.json.schema(Recommendation)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Recommendation, version 1", **schema}

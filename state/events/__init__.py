@@ -1,0 +1,1 @@
+"""Invoice events: the wire format, dialects, dates, and how bytes become an ``Invoice``."""

@@ -1,0 +1,318 @@
+"""The wire contract: raw bytes of an event in, an ``Invoice`` or the reason why not out (docs/events.md).
+
+The fast path is one typed decode of the shape the bytes look like. Whatever it objects to is looked at again on the
+slow path, which knows the shape for sure and says in one sentence which field is wrong and what it may be.
+"""
+
+import re
+from datetime import UTC, tzinfo
+from functools import lru_cache, partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from state.errors import InvalidEvent
+from state.events.attribute_reader import ABSENT, AttributeReader
+from state.events.dates import DAY, parse_date, to_iso
+from state.events.dialect import dialect_named, left_out
+from state.events.invoice import THOUSAND, Invoice, Line
+from state.events.text import mended
+from state.settings import Settings
+
+EVENT_TYPE = "invoice"
+EVENT_VERSION = 1
+
+
+class _Line(msgspec.Struct):
+    stock_code: int | str | None = None
+    quantity: float | None = None
+    unit_price: float | None = None
+    description: str | None = None
+    line_id: int | str | None = None
+    attributes: msgspec.Raw = ABSENT
+
+
+class _Whole(msgspec.Struct):
+    """The shape of an invoice with its lines. Wrong types are msgspec's to find, what is missing is ours."""
+
+    invoice_no: int | str | None = None
+    customer_id: int | float | str | None = None
+    invoice_date: str | None = None
+    lines: list[_Line] | None = None
+    country: Any = None
+    type: str | None = None
+    version: int | float | None = None
+    customer: msgspec.Raw = ABSENT
+    attributes: msgspec.Raw = ABSENT
+
+
+class _Flat(msgspec.Struct):
+    """The shape of a single line, UCI's columns. An ``invoice_no`` would make it one of the other shape."""
+
+    InvoiceNo: int | str | None = None
+    StockCode: int | str | None = None
+    Description: str | None = None
+    Quantity: float | None = None
+    InvoiceDate: str | None = None
+    UnitPrice: float | None = None
+    CustomerID: int | float | str | None = None
+    Country: Any = None
+    line_id: int | str | None = None
+    type: str | None = None
+    version: int | float | None = None
+    customer: msgspec.Raw = ABSENT
+    attributes: msgspec.Raw = ABSENT
+    invoice_no: Any = msgspec.UNSET
+
+
+class _Probe(msgspec.Struct):
+    """What tells the two shapes apart."""
+
+    invoice_no: msgspec.Raw = msgspec.Raw()
+    lines: msgspec.Raw = msgspec.Raw()
+    InvoiceNo: msgspec.Raw = msgspec.Raw()
+
+
+class _Names(msgspec.Struct, frozen=True):
+    """How the fields of a shape are called in reasons; ``line``: what stands before those of line number {}."""
+
+    line: str
+    invoice: str
+    date: str
+    customer: str
+    stock_code: str
+    quantity: str
+    price: str
+    description: str
+
+
+_WHOLE_NAMES = _Names(
+    "lines[{}].",
+    "invoice_no",
+    "invoice_date",
+    "customer_id",
+    "stock_code",
+    "quantity",
+    "unit_price",
+    "description",
+)
+_FLAT_NAMES = _Names("", "InvoiceNo", "InvoiceDate", "CustomerID", "StockCode", "Quantity", "UnitPrice", "Description")
+
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
+
+
+class Decoder:
+    """Decodes events under one set of settings; cheap to keep, and not shared between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._dialect = dialect_named(settings.dialect)
+        zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
+        # The lines of an invoice come with the same date, one after the other, and products come again and again.
+        self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))
+        self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
+        self._mended = lru_cache(maxsize=16_384)(mended)
+        self._attributes = AttributeReader(longest_country=settings.max_code_chars)
+        self._max_number = settings.max_number
+        self._max_description_chars = settings.max_description_chars
+        self._whole = msgspec.json.Decoder(_Whole)
+        self._flat = msgspec.json.Decoder(_Flat)
+        self._probe = msgspec.json.Decoder(_Probe)
+        self._rules = _rules(settings)
+
+    def decode(self, raw: bytes | None, *, now: int) -> Invoice:
+        """The invoice, or the part of one, that an event carries.
+
+        ``now`` is the clock, seconds since 1970: it serves only to refuse dates too far ahead of it.
+
+        Raises:
+            InvalidEvent: the event breaks the contract; the message is one sentence for the dead letter.
+        """
+        if not raw:
+            raise InvalidEvent("The event is empty; it must be one JSON object in UTF-8.")
+        if len(raw) > self._settings.max_event_bytes:
+            raise InvalidEvent(
+                f"The event has {len(raw):,} bytes; it may have at most {self._settings.max_event_bytes:,}."
+            )
+        try:
+            raw.decode()  # msgspec passes over broken text in fields it does not know
+            return self._fast(raw, now)
+        except UnicodeDecodeError:
+            raise InvalidEvent("The event is not UTF-8; it must be one JSON object in UTF-8.") from None
+        except RecursionError:
+            raise InvalidEvent("The event is nested too deeply; an invoice needs four levels.") from None
+        except msgspec.DecodeError as error:
+            raise InvalidEvent(f"The event is not JSON ({error}); it must be one JSON object in UTF-8.") from None
+
+    def _fast(self, raw: bytes, now: int) -> Invoice:
+        """Decodes by the shape that the bytes look like; the slow path where that does not work out."""
+        try:
+            if b'"lines"' in raw:
+                event = self._whole.decode(raw)
+                if event.invoice_no is not None:
+                    return self._invoice(event, event.lines, _WHOLE_NAMES, now)
+            else:
+                line = self._flat.decode(raw)
+                if line.InvoiceNo is not None and line.invoice_no is msgspec.UNSET:
+                    return self._single(line, now)
+        except msgspec.ValidationError:
+            pass
+        return self._slow(raw, now)
+
+    def _slow(self, raw: bytes, now: int) -> Invoice:
+        """Decodes by the shape that the event has for sure, with a sentence about the first wrong field."""
+        try:
+            probe = self._probe.decode(raw)
+            if not bytes(probe.invoice_no) and bytes(probe.InvoiceNo):
+                return self._single(self._flat.decode(raw), now)
+            if not bytes(probe.invoice_no) and not bytes(probe.lines):
+                raise InvalidEvent("The event has neither invoice_no with lines nor InvoiceNo; it is no invoice.")
+            event = self._whole.decode(raw)
+            return self._invoice(event, event.lines, _WHOLE_NAMES, now)
+        except msgspec.ValidationError as error:
+            raise InvalidEvent(self._sentence(str(error))) from None
+
+    def _single(self, event: _Flat, now: int) -> Invoice:
+        whole = _Whole(
+            event.InvoiceNo,
+            event.CustomerID,
+            event.InvoiceDate,
+            None,
+            event.Country,
+            event.type,
+            event.version,
+            event.customer,
+        )
+        line = _Line(
+            event.StockCode, event.Quantity, event.UnitPrice, event.Description, event.line_id, event.attributes
+        )
+        return self._invoice(whole, [line], _FLAT_NAMES, now)
+
+    def _invoice(self, event: _Whole, lines: list[_Line] | None, names: _Names, now: int) -> Invoice:
+        settings = self._settings
+        if event.type is not None and event.type != EVENT_TYPE:
+            raise self._wrong("type")
+        if event.version is not None and event.version != EVENT_VERSION:
+            raise self._wrong("version")
+        invoice_no = self._code(event.invoice_no, names.invoice)
+        date = None if event.invoice_date is None else self._date(event.invoice_date)
+        if date is None:
+            raise self._wrong(names.date, missing=event.invoice_date is None)
+        if date > now + settings.max_days_ahead * DAY:
+            days = "1 day" if settings.max_days_ahead == 1 else f"{settings.max_days_ahead} days"
+            raise InvalidEvent(f"{names.date} {to_iso(date)} is ahead of the clock; it may be {days} ahead at most.")
+        customer_id = self._customer(event.customer_id, names.customer)
+        if not lines or len(lines) > settings.max_lines:
+            raise self._wrong("lines", missing=lines is None)
+        kept, others = self._lines(lines, names, self._dialect.is_return(invoice_no))
+        attributes = self._attributes.of_customer(event.country, event.customer, event.attributes)
+        return Invoice(invoice_no, customer_id, date, tuple(kept), attributes, others)
+
+    def _lines(self, lines: list[_Line], names: _Names, is_return: bool) -> tuple[list[Line], dict[str, int]]:
+        """The product sales and returns of an event, and how many other lines it has by reason."""
+        most, longest = self._max_number, self._max_description_chars
+        product, of_item = self._product, self._attributes.of_item
+        kept: list[Line] = []
+        others: dict[str, int] = {}
+        for place, line in enumerate(lines):
+            stock_code, quantity, price, description = line.stock_code, line.quantity, line.unit_price, line.description
+            code, is_product = product(stock_code)
+            if not code:
+                raise self._wrong(names.stock_code, names, place, missing=stock_code is None)
+            if quantity is None or not -most <= quantity <= most:
+                raise self._wrong(names.quantity, names, place, missing=quantity is None)
+            thousandths = round(quantity * THOUSAND)
+            # A quantity of three decimals is the double nearest to it, and so is this quotient.
+            if thousandths / THOUSAND != quantity:
+                raise self._wrong(names.quantity, names, place)
+            if price is None or not -most <= price <= most:
+                raise self._wrong(names.price, names, place, missing=price is None)
+            if description is not None and len(description) > longest:
+                raise self._wrong(names.description, names, place)
+            line_id = None
+            if line.line_id is not None and line.line_id != "":
+                line_id = self._code(line.line_id, "line_id", names, place)
+            reason = left_out(is_product, thousandths, price)
+            if reason is not None:
+                others[reason] = others.get(reason, 0) + 1
+                continue
+            if is_return:
+                thousandths = -abs(thousandths)
+            text = self._mended(description) or None if description else None
+            kept.append(Line(code, thousandths, price, text, line_id, of_item(line.attributes)))
+        return kept, others
+
+    def _read_product(self, value: int | str | None) -> tuple[str, bool]:
+        """A stock code as it is kept ("" where it cannot be taken), and whether it is a product."""
+        text = "" if value is None else str(value).strip()
+        if len(text) > self._settings.max_code_chars:
+            return "", False
+        code = self._dialect.stock_code(text)
+        return code, self._dialect.is_product(code)
+
+    def _code(self, value: int | str | None, name: str, names: _Names = _FLAT_NAMES, place: int = 0) -> str:
+        """An invoice number, stock code or line id as text."""
+        text = value.strip() if isinstance(value, str) else "" if value is None else str(value)
+        if not 0 < len(text) <= self._settings.max_code_chars:
+            raise self._wrong(name, names, place, missing=value is None)
+        return text
+
+    def _customer(self, value: int | float | str | None, name: str) -> str | None:
+        """A customer as text, ``12680.0`` as ``12680``; None for an anonymous sale."""
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        text = value.strip() if isinstance(value, str) else str(value)
+        if match := _WHOLE_NUMBER.fullmatch(text):
+            text = match[1]
+        if len(text) > self._settings.max_code_chars:
+            raise self._wrong(name)
+        return text or None
+
+    def _wrong(self, name: str, names: _Names = _FLAT_NAMES, place: int = 0, *, missing: bool = False) -> InvalidEvent:
+        within_line = names.line.format(place) if name not in ("type", "version") else ""
+        problem = "is missing" if missing else "cannot be taken"
+        return InvalidEvent(f"{within_line}{name} {problem}; it must be {self._rules[name]}.")
+
+    def _sentence(self, error: str) -> str:
+        """What msgspec objects to ("Expected `str`, got `int` - at `$.lines[0].description`"), as our sentence."""
+        _, found, path = error.partition(" - at `$.")
+        path = path.rstrip("`")
+        name = path.rpartition(".")[2]
+        if not found:
+            return "The event is no JSON object; it must be one JSON object in UTF-8."
+        if name.startswith("lines["):
+            return f"{path} cannot be taken; it must be an object."
+        return f"{path} cannot be taken; it must be {self._rules.get(name, 'left out')}."
+
+
+def _rules(settings: Settings) -> dict[str, str]:
+    """What each field may be, in words, by its name in either shape."""
+    code = f"a string of 1 to {settings.max_code_chars:,} characters or an integer"
+    customer = f"a string of up to {settings.max_code_chars:,} characters, a number, or null for an anonymous sale"
+    date = "a date with a time, such as 2011-12-09T12:50:00Z or 12/9/2011 12:50"
+    price = f"a number within ±{settings.max_number:,}"
+    quantity = f"{price} with at most three decimals"
+    description = f"a string of up to {settings.max_description_chars:,} characters or null"
+    return {
+        "invoice_no": code,
+        "InvoiceNo": code,
+        "stock_code": code,
+        "StockCode": code,
+        "line_id": f"{code}, or null",
+        "customer_id": customer,
+        "CustomerID": customer,
+        "invoice_date": date,
+        "InvoiceDate": date,
+        "quantity": quantity,
+        "Quantity": quantity,
+        "unit_price": price,
+        "UnitPrice": price,
+        "description": description,
+        "Description": description,
+        "lines": f"a list of 1 to {settings.max_lines:,} lines",
+        "type": f'"{EVENT_TYPE}", or be left out',
+        "version": f"{EVENT_VERSION}, or be left out",
+    }

@@ -1,0 +1,180 @@
+"""MemoryStore: the store in one process, for tests, simulation and for reading how a store behaves."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from state.domain.history import CustomerHistory, Taken, take
+from state.domain.items import ItemState, count, observe
+from state.domain.recommendation import Recommendation
+from state.events.invoice import Invoice
+from state.settings import Settings
+from state.store.protocol import Applied, ItemChanges, Standing, Touched, over_the_cap, standing_of
+
+
+class _Scored(msgspec.Struct):
+    """What a recommendation is scored against: the invoices whose first purchase line came while it stood.
+
+    ``newest``: the newest purchase (date, invoice number) before it; an older one is not scored.
+    """
+
+    standing: Standing | None = None
+    newest: tuple[int, str] | None = None
+    invoices: set[str] = set()
+
+
+class _Customer(msgspec.Struct):
+    history: CustomerHistory
+    revision: int = 0
+    published: int = 0
+    scored: _Scored = msgspec.field(default_factory=_Scored)
+    last: Recommendation | None = None
+
+
+class MemoryStore:
+    """Implements ``Store``; nothing outlives the process, and nothing is shared between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._window = settings.window
+        self._cap = settings.max_history_lines
+        self._customers: dict[str, _Customer] = {}
+        self._items: dict[str, ItemState] = {}
+        self._item_versions: dict[str, int] = {}
+        self._version = 0
+        self._now: int | None = None
+
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+        """See ``Store.apply``."""
+        counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
+        refused: list[tuple[int, str]] = []
+        changed: dict[str, bool] = {}
+        standings: dict[str, dict[str, Standing]] = {}
+        items: dict[str, ItemState] = {}
+        for place, invoice in enumerate(invoices):
+            if invoice.customer_id is None or not invoice.lines:
+                continue
+            customer = self._customers.get(invoice.customer_id) or _Customer(CustomerHistory(invoice.customer_id))
+            taken = take(customer.history, invoice, self._window)
+            if taken.new and _lines(taken.history) > self._cap:
+                refused.append((place, over_the_cap(invoice.customer_id, self._cap)))
+                continue
+            self._customers[invoice.customer_id] = customer
+            changes = taken.history is not customer.history
+            changed[invoice.customer_id] = changed.get(invoice.customer_id, False) or changes
+            counts["lines_new"] += len(taken.new)
+            counts["lines_known"] += taken.known
+            if taken.behind:
+                counts["lines_behind"] += len(invoice.lines)
+                customer.history = taken.history
+                continue
+            if any(line.quantity > 0 for line in invoice.lines):
+                standing = _note_scored(customer, invoice)
+                if standing is not None:
+                    standings.setdefault(invoice.customer_id, {})[invoice.invoice_no] = standing
+            customer.history = taken.history
+            customer.scored.invoices.intersection_update(held.invoice_no for held in taken.history.invoices)
+            self._now = invoice.date if self._now is None else max(self._now, invoice.date)
+            self._sell(invoice, taken, items)
+        self._keep(items)
+        touched = []
+        for customer_id, changes in changed.items():
+            customer = self._customers[customer_id]
+            if changes:
+                customer.revision = max(customer.revision + 1, clock_ms)
+            against = standings.get(customer_id, {})
+            touched.append(
+                Touched(
+                    history=customer.history,
+                    revision=customer.revision,
+                    published=customer.published,
+                    changed=changes,
+                    last=customer.last,
+                    standings=[against[number] for number in sorted(against)],
+                )
+            )
+        return Applied(touched, counts, refused)
+
+    def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
+        """See ``Store.confirm``."""
+        for recommendation in recommendations:
+            customer = self._customers.get(recommendation.customer_id)
+            if customer is not None and recommendation.revision >= customer.published:
+                customer.published = recommendation.revision
+                customer.last = recommendation
+        for customer_id, revision in unchanged:
+            customer = self._customers.get(customer_id)
+            if customer is not None:
+                customer.published = max(customer.published, revision)
+
+    def history(self, customer_id: str) -> CustomerHistory | None:
+        """See ``Store.history``."""
+        customer = self._customers.get(customer_id)
+        return customer.history if customer else None
+
+    def histories(self) -> Iterator[CustomerHistory]:
+        """See ``Store.histories``."""
+        for customer in list(self._customers.values()):
+            yield customer.history
+
+    def recommendation(self, customer_id: str) -> Recommendation | None:
+        """See ``Store.recommendation``."""
+        customer = self._customers.get(customer_id)
+        return customer.last if customer else None
+
+    def recommendations(self) -> Iterator[Recommendation]:
+        """See ``Store.recommendations``."""
+        for customer in list(self._customers.values()):
+            if customer.last is not None:
+                yield customer.last
+
+    def items(self, since: int = 0) -> ItemChanges:
+        """See ``Store.items``."""
+        since = since if since <= self._version else 0
+        states = {code: self._items[code] for code, version in self._item_versions.items() if version > since}
+        return ItemChanges(states, self._version, self._now)
+
+    def now(self) -> int | None:
+        """See ``Store.now``."""
+        return self._now
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _sell(self, invoice: Invoice, taken: Taken, items: dict[str, ItemState]) -> None:
+        for line in invoice.lines:
+            if line.quantity > 0:
+                state = items.get(line.stock_code) or self._items.get(line.stock_code)
+                items[line.stock_code] = observe(
+                    state, line.stock_code, invoice.date, line.unit_price, line.description, line.attributes
+                )
+        for code, date, times, share in taken.counts:
+            items[code] = count(items.get(code) or self._items[code], date, times, share)
+
+    def _keep(self, items: dict[str, ItemState]) -> None:
+        changed = {code: state for code, state in items.items() if state != self._items.get(code)}
+        if changed:
+            self._version += 1
+            self._items.update(changed)
+            self._item_versions.update(dict.fromkeys(changed, self._version))
+
+
+def _lines(history: CustomerHistory) -> int:
+    return sum(len(invoice.lines) for invoice in history.invoices)
+
+
+def _note_scored(customer: _Customer, invoice: Invoice) -> Standing | None:
+    """What stands against an invoice; keeps it, where the invoice is a purchase that appears for the first time."""
+    scored, number = customer.scored, invoice.invoice_no
+    if number not in scored.invoices:
+        held = {other.invoice_no: other for other in customer.history.invoices}
+        if number in held and any(line.quantity > 0 for line in held[number].lines):
+            return None
+        standing = standing_of(customer.last, "") if customer.last else None
+        if scored.standing != standing:
+            before = [(held[other].date, other) for other in scored.invoices]
+            scored = _Scored(standing, max([*before, scored.newest] if scored.newest else before, default=None))
+        if scored.newest is not None and (invoice.date, number) < scored.newest:
+            return None
+        scored.invoices.add(number)
+        customer.scored = scored
+    return msgspec.structs.replace(scored.standing, invoice_no=number) if scored.standing else None

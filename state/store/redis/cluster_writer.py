@@ -1,0 +1,106 @@
+"""Writing to a Redis Cluster, where no script can touch a customer's slot and the items' at once.
+
+Histories: one script call a customer, pipelined; each leaves what the items must learn in an outbox in the customer's
+own slot. Items: one script call takes what waits in the outboxes of the batch, each entry at most once by a marker in
+the items' slot. Then the outboxes are trimmed. A crash in between loses nothing (the events are delivered again, and
+with them the outbox is looked at again) and counts nothing twice (the marker stays until after the trim).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
+from state.store.redis.client import translated
+from state.store.redis.layout import Answer, Keys, pack, read_one_answer
+from state.store.redis.script import Script
+
+MARKER_SECONDS = 86_400
+"""How long a marker outlives the trim: a worker that read the outbox before the trim must have given up by then."""
+
+
+class ClusterWriter:
+    """See ``RedisStore``, which gives batches of a bounded size."""
+
+    def __init__(self, client: Any, keys: Keys, *, window: int, cap: int, ttl: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._bounds = (window, cap, ttl)
+        self._apply = Script("attributes", "history", "apply_one")
+        self._drain_items = Script("attributes", "history", "items", "drain")
+        self._confirm = Script("attributes", "history", "confirm")
+
+    def apply(self, customers: Sequence[tuple[str, list[tuple[Any, ...]]]], clock_ms: int) -> Answer:
+        """Takes the events of some customers in."""
+        keys = self._keys
+        calls = (
+            (
+                customer_id,
+                [keys.history(customer_id), keys.recommendation(customer_id), keys.outbox(customer_id)],
+                pack((*self._bounds, clock_ms, events)),
+            )
+            for customer_id, events in customers
+        )
+        answer = Answer([], [], 0, 0, 0)
+        waiting: list[tuple[str, list[bytes]]] = []
+        for customer_id, (packed, *outbox) in self._each(self._apply, list(calls)):
+            with translated():
+                one = read_one_answer(packed)
+            answer.customers.append(one.customer)
+            answer.refused.extend(one.refused)
+            answer.lines_new += one.lines_new
+            answer.lines_known += one.lines_known
+            answer.lines_behind += one.lines_behind
+            if outbox:
+                waiting.append((customer_id, outbox))
+        if waiting:
+            self._drain(waiting)
+        return answer
+
+    def confirm(self, entries: Sequence[tuple[str, Any]]) -> None:
+        """Keeps what was published: customer and (revision, JSON or False, standing)."""
+        keys = self._keys
+        calls = [
+            (
+                customer_id,
+                [keys.history(customer_id), keys.recommendation(customer_id)],
+                pack((self._bounds[2], [entry])),
+            )
+            for customer_id, entry in entries
+        ]
+        for _ in self._each(self._confirm, calls):
+            pass
+
+    def _drain(self, waiting: Sequence[tuple[str, list[bytes]]]) -> None:
+        """Takes outboxes, each as entries and their sequences in turn, over into the items."""
+        markers = [self._keys.done(customer_id) for customer_id, _ in waiting]
+        entries = [b"".join(outbox[::2]) for _, outbox in waiting]
+        with translated():
+            half_lives = pack((HALF_LIVES, SHARE_HALF_LIVES))
+            self._drain_items(self._client, [*self._keys.items, *markers], half_lives, *entries)
+            self._trim(waiting)
+            with self._client.pipeline() as expiries:
+                for marker in markers:
+                    expiries.expire(marker, MARKER_SECONDS)
+                expiries.execute()
+
+    def _trim(self, waiting: Sequence[tuple[str, list[bytes]]]) -> None:
+        with self._client.pipeline() as trims:
+            for customer_id, outbox in waiting:
+                trims.zremrangebyscore(self._keys.outbox(customer_id), "-inf", outbox[-1])
+            trims.execute()
+
+    def _each(self, script: Script, calls: Sequence[tuple[str, list[str], bytes]]) -> Iterator[tuple[str, Any]]:
+        """Runs a script once a customer, pipelined; answers customer and reply."""
+        with translated(), self._client.pipeline() as pipeline:
+            for _, keys, argument in calls:
+                pipeline.execute_command("EVALSHA", script.sha1, len(keys), *keys, argument)
+            replies = pipeline.execute(raise_on_error=False)
+        for (customer_id, keys, argument), reply in zip(calls, replies, strict=True):
+            with translated({1: f"customer {customer_id}"}):
+                if isinstance(reply, NoScriptError):  # a node that has not seen the script yet
+                    reply = script(self._client, keys, argument)
+                if isinstance(reply, Exception):
+                    raise reply
+            yield customer_id, reply

@@ -1,0 +1,213 @@
+"""How histories, items and recommendations lie in Redis: keys and encodings (docs/state.md)."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from state.domain.attributes import NONE_DATED, Dated
+from state.domain.history import CustomerHistory, HeldInvoice, HeldLine, line_text
+from state.domain.items import SHARE_HALF_LIVES, ItemState
+from state.domain.recommendation import Recommendation
+from state.errors import StoreRefused
+from state.events.invoice import Invoice
+from state.store.protocol import Standing, standing_of
+
+SCHEMA = 1
+"""Version of a history's hash; scripts/history.lua has the same."""
+
+LINE_BREAK = ",\n"
+"""What stands between the lines of an invoice: JSON writes a line break within a text as an escape."""
+
+
+class Keys:
+    """Names of keys. Braces mark what Redis Cluster hashes: one slot a customer, one for all items."""
+
+    def __init__(self, prefix: str) -> None:
+        self._history = f"{prefix}h:"
+        self._recommendation = f"{prefix}r:"
+        self._outbox = f"{prefix}o:"
+        self._done = f"{prefix}{{items}}:done:"
+        self.item_state = f"{prefix}{{items}}:state"
+        self.item_changed = f"{prefix}{{items}}:changed"
+        self.item_version = f"{prefix}{{items}}:version"
+        self.now = f"{prefix}{{items}}:now"
+        self.all_histories = f"{self._history}{{*"
+        self.all_recommendations = f"{self._recommendation}{{*"
+
+    @property
+    def items(self) -> list[str]:
+        """The keys of the items, in the order that the scripts expect."""
+        return [self.item_state, self.item_changed, self.item_version, self.now]
+
+    def history(self, customer_id: str) -> str:
+        """The customer's history, a hash."""
+        return f"{self._history}{{{_escape(customer_id)}}}"
+
+    def recommendation(self, customer_id: str) -> str:
+        """The recommendation last confirmed, JSON."""
+        return f"{self._recommendation}{{{_escape(customer_id)}}}"
+
+    def outbox(self, customer_id: str) -> str:
+        """What the items have not taken yet, a sorted set; only on a Cluster."""
+        return f"{self._outbox}{{{_escape(customer_id)}}}"
+
+    def done(self, customer_id: str) -> str:
+        """The last of the outbox that the items took; only on a Cluster."""
+        return f"{self._done}{_escape(customer_id)}"
+
+    def customer(self, history_key: bytes) -> str:
+        """The customer of a history's key."""
+        return unquote_to_bytes(history_key[len(self._history.encode()) + 1 : -1]).decode()
+
+
+def _escape(customer_id: str) -> str:
+    """A customer id without braces, which would end the hash tag early."""
+    return customer_id.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+
+
+class CustomerAnswer(msgspec.Struct, array_like=True):
+    """A customer as the scripts answer; Lua has no null, so false stands for what is not there."""
+
+    invoices: list[tuple[str, int, str]]
+    watermark: tuple[int, str] | bool
+    revision: int
+    published: int
+    changed: bool
+    recommendation: str | bool
+    standings: list[Standing]
+    attributes: dict[str, tuple[int, str]] | bool
+
+
+class Answer(msgspec.Struct, array_like=True):
+    """What ``apply.lua`` answers for a batch."""
+
+    customers: list[CustomerAnswer | bool]
+    refused: list[int]
+    lines_new: int
+    lines_known: int
+    lines_behind: int
+
+
+class OneAnswer(msgspec.Struct, array_like=True):
+    """What ``apply_one.lua`` answers for a customer."""
+
+    customer: CustomerAnswer | bool
+    refused: list[int]
+    lines_new: int
+    lines_known: int
+    lines_behind: int
+
+
+class _Item(msgspec.Struct, array_like=True):
+    touched: int
+    demand: tuple[float, ...]
+    sold: int
+    first: int
+    last: int
+    price: float
+    price_date: int
+    description: str
+    description_date: int
+    shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)  # missing in what was kept before there were shares
+    attributes: dict[str, tuple[int, str]] = {}
+
+
+pack = msgspec.msgpack.Encoder().encode
+read_answer = msgspec.msgpack.Decoder(Answer).decode
+read_one_answer = msgspec.msgpack.Decoder(OneAnswer).decode
+read_recommendation = msgspec.json.Decoder(Recommendation).decode
+write_recommendation = msgspec.json.Encoder().encode
+_NO_SALE = (False, False, False)
+_read_lines = msgspec.json.Decoder(tuple[HeldLine, ...]).decode
+read_codes = msgspec.msgpack.Decoder(list[str]).decode
+_read_item = msgspec.msgpack.Decoder(_Item).decode
+_read_index = msgspec.msgpack.Decoder(dict[str, int]).decode
+_read_attributes = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
+_read_watermark = msgspec.msgpack.Decoder(tuple[int, str]).decode
+
+
+def _json(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
+    """An invoice of a batch as the scripts take it in; purchases bring along what the items need."""
+    lines: list[tuple[Any, ...]] = []
+    for line in invoice.lines:
+        text = line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
+        sale = (line.stock_code, line.unit_price, line.description or "") if line.quantity > 0 else _NO_SALE
+        line_id = () if line.line_id is None else (_json(line.line_id),)
+        attributes = (line.attributes,) if line.attributes and line.quantity > 0 else ()
+        lines.append((text, *sale, *(line_id or (False,) if attributes else line_id), *attributes))
+    said = (invoice.attributes,) if invoice.attributes else ()
+    return place, invoice.invoice_no, invoice.date, lines, *said
+
+
+def confirmation(recommendation: Recommendation) -> tuple[int, str, tuple[str, str, list[str]]]:
+    """A recommendation as ``confirm.lua`` takes it: revision, JSON, and what will stand against the next invoice."""
+    standing = standing_of(recommendation, "")
+    json = write_recommendation(recommendation).decode()
+    return recommendation.revision, json, (standing.rec_id, standing.model, standing.stock_codes)
+
+
+def read_item(stock_code: str, packed: bytes) -> ItemState:
+    """An item's state from its packed form."""
+    item = _read_item(packed)
+    return ItemState(
+        stock_code=stock_code,
+        touched=item.touched,
+        demand=item.demand,
+        sold=item.sold,
+        first=item.first,
+        last=item.last,
+        price=item.price,
+        price_date=item.price_date,
+        description=item.description or None,
+        description_date=item.description_date,
+        shares=item.shares,
+        dated=_by_key(item.attributes),
+    )
+
+
+def make_history(
+    customer_id: str,
+    invoices: Iterable[tuple[str, int, str]],
+    watermark: tuple[int, str] | None,
+    attributes: Dated = NONE_DATED,
+) -> CustomerHistory:
+    """A history of its invoices (number, date, lines as kept), ordered as ``CustomerHistory`` wants them."""
+    held = []
+    for invoice_no, date, texts in sorted(invoices, key=lambda invoice: (invoice[1], invoice[0])):
+        in_order = ",".join(sorted(texts.split(LINE_BREAK)))
+        held.append(HeldInvoice(invoice_no, date, _read_lines(f"[{in_order}]")))
+    return CustomerHistory(customer_id, tuple(held), watermark, _by_key(attributes))
+
+
+def _by_key(attributes: Dated) -> Dated:
+    """Attributes ordered by key: Lua keeps no order."""
+    return {key: attributes[key] for key in sorted(attributes)} if attributes else NONE_DATED
+
+
+def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistory:
+    """A history from the fields of its hash.
+
+    Raises:
+        StoreRefused: a newer version of this program wrote it.
+    """
+    check_schema(customer_id, int(fields.get(b"v", b"1")))
+    index = _read_index(fields[b"x"])
+    invoices = [(number, date, fields[b"i" + number.encode()].decode()) for number, date in index.items()]
+    watermark = _read_watermark(fields[b"w"]) if b"w" in fields else None
+    attributes = _read_attributes(fields[b"a"]) if b"a" in fields else NONE_DATED
+    return make_history(customer_id, invoices, watermark, attributes)
+
+
+def check_schema(customer_id: str, schema: int) -> None:
+    """Refuses what a newer version wrote."""
+    if schema > SCHEMA:
+        raise StoreRefused(
+            f"The history of customer {customer_id} has schema {schema} and this version reads up to {SCHEMA}: "
+            "a newer version wrote it; run that one."
+        )

@@ -1,0 +1,24 @@
+"""The scripts that run inside Redis: put together from the files beside, called by hash, sent when Redis lacks them."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+
+class Script:
+    """A script made of several files, one after the other."""
+
+    def __init__(self, *names: str) -> None:
+        folder = files("state.store.redis").joinpath("scripts")
+        self.text = "\n".join(folder.joinpath(f"{name}.lua").read_text(encoding="utf-8") for name in names)
+        self.sha1 = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, client: Any, keys: Sequence[str], *arguments: bytes) -> Any:
+        """Runs the script; a Redis that does not know it (new, restarted, flushed) gets its text."""
+        try:
+            return client.evalsha(self.sha1, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return client.eval(self.text, len(keys), *keys, *arguments)

@@ -1,0 +1,111 @@
+-- The items' state: what state/domain/items.py's observe() and count() do, on the keys of docs/state.md.
+-- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date, shares by
+-- half-life, attributes where there are any}; `half_lives` are those of demand and those of shares.
+
+local DAY = 86400
+local VERSIONS_KEPT = 256
+
+local function zeros(size)
+  local values = {}
+  for i = 1, size do values[i] = 0 end
+  return values
+end
+
+-- Values some days later.
+local function fade(values, half_lives, days)
+  for i = 1, #values do values[i] = values[i] * 0.5 ^ (days / half_lives[i]) end
+end
+
+-- Adds an amount that is some days old.
+local function add(values, half_lives, days, amount)
+  if days == 0 then
+    for i = 1, #values do values[i] = values[i] + amount end
+  else
+    for i = 1, #values do values[i] = values[i] + amount * 0.5 ^ (days / half_lives[i]) end
+  end
+end
+
+-- Reads the items of the codes in `names`, none of which need exist; fails here, before any write, if a key is foreign.
+local function load_items(keys, half_lives, names)
+  redis.call('GET', keys.version)
+  redis.call('GET', keys.now)
+  redis.call('XLEN', keys.changed)
+  local codes, items = {}, {}
+  for code in pairs(names) do codes[#codes + 1] = code end
+  for i = 1, #codes, 1000 do
+    local upto = math.min(i + 999, #codes)
+    local values = redis.call('HMGET', keys.state, unpack(codes, i, upto))
+    for j = i, upto do
+      local packed = values[j - i + 1]
+      if packed then
+        local item = cmsgpack.unpack(packed)
+        item[10] = item[10] or zeros(#half_lives[2]) -- kept before there were shares
+        items[codes[j]] = item
+      end
+    end
+  end
+  return items
+end
+
+local function observe(items, half_lives, line)
+  local date, code, price, description = line[1], line[2], line[3], line[4]
+  local item = items[code]
+  if not item then
+    items[code] = {date, zeros(#half_lives[1]), 0, date, date, price, date, description,
+      description ~= '' and date or 0, zeros(#half_lives[2]), (merge(nil, line[5], date)), dirty = true}
+    return
+  end
+  if date > item[7] or (date == item[7] and price > item[6]) then
+    item[6], item[7], item.dirty = price, date, true
+  end
+  if description ~= '' and (item[8] == '' or date > item[9] or (date == item[9] and less(item[8], description))) then
+    item[8], item[9], item.dirty = description, date, true
+  end
+  if line[5] then
+    local changed
+    item[11], changed = merge(item[11], line[5], date)
+    item.dirty = item.dirty or changed
+  end
+  if date < item[4] then item[4], item.dirty = date, true end
+  if date > item[5] then
+    local days = (date - item[1]) / DAY
+    fade(item[2], half_lives[1], days)
+    fade(item[10], half_lives[2], days)
+    item[1], item[5], item.dirty = date, date, true
+  end
+end
+
+local function count(items, half_lives, change)
+  local date, times, share, item = change[2], change[3], change[4], items[change[1]]
+  if not item then return end -- lost with an older Redis; it comes back with its next sale
+  local days = (item[1] - date) / DAY
+  if times ~= 0 then add(item[2], half_lives[1], days, times) end
+  add(item[10], half_lives[2], days, share or 0) -- an outbox filled before there were shares has none
+  item[3] = item[3] + times
+  item.dirty = true
+end
+
+-- Writes what changed, under one new version, and the greatest date accepted so far. The log of changes names the codes of
+-- each of the last versions, so that a reader who knows one of them reads only what changed since.
+local function keep_items(keys, items, now)
+  local states, codes = {}, {}
+  for code, item in pairs(items) do
+    if item.dirty then
+      item.dirty = nil
+      codes[#codes + 1] = code
+      states[#states + 1] = code
+      states[#states + 1] = cmsgpack.pack(item)
+    end
+  end
+  if #codes > 0 then
+    local version = redis.call('INCR', keys.version)
+    redis.call('XADD', keys.changed, 'MAXLEN', VERSIONS_KEPT, string.format('%.0f-0', version), 'codes', cmsgpack.pack(codes))
+    for i = 1, #states, 1000 do
+      redis.call('HSET', keys.state, unpack(states, i, math.min(i + 999, #states)))
+    end
+  end
+  if now then
+    local held = redis.call('GET', keys.now)
+    if not held or tonumber(held) < now then redis.call('SET', keys.now, string.format('%.0f', now)) end
+  end
+end

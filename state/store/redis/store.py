@@ -1,0 +1,225 @@
+"""RedisStore: the store on a Redis, one server or a Cluster (key layout on docs/state.md)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from redis.cluster import RedisCluster
+
+from state.domain.attributes import NONE_DATED
+from state.domain.history import CustomerHistory
+from state.domain.recommendation import Recommendation
+from state.events.dates import DAY
+from state.events.invoice import Invoice
+from state.settings import Settings
+from state.store.protocol import Applied, ItemChanges, Touched, over_the_cap, together
+from state.store.redis.client import connect, translated
+from state.store.redis.cluster_writer import ClusterWriter
+from state.store.redis.layout import (
+    Answer,
+    CustomerAnswer,
+    Keys,
+    confirmation,
+    event,
+    make_history,
+    read_codes,
+    read_history,
+    read_item,
+    read_recommendation,
+)
+from state.store.redis.single_writer import SingleWriter
+
+LINES_A_CALL = 10_000
+"""A script call takes about so many lines at most (an event is never cut), so that Redis answers others in between."""
+CUSTOMERS_A_CALL = 1_000
+READ_AT_ONCE = 500
+
+_Group = tuple[str, list[tuple[Any, ...]]]
+
+
+class RedisStore:
+    """Implements ``Store``; one for each thread that uses it.
+
+    Args:
+        settings: where Redis is, the namespace, and the bounds of a history.
+        client: a client to use instead of one for the settings' URL (no ``decode_responses``); ``close`` closes it.
+
+    Raises:
+        SettingsError: no URL is set, or it cannot be read.
+    """
+
+    def __init__(self, settings: Settings, client: Any = None) -> None:
+        self._client: Any = connect(settings) if client is None else client
+        self._keys = Keys(settings.key_prefix)
+        self._cap = settings.max_history_lines
+        writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
+        self._writer: ClusterWriter | SingleWriter = writer(
+            self._client,
+            self._keys,
+            window=settings.window,
+            cap=self._cap,
+            ttl=settings.history_ttl_days * DAY,
+        )
+
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+        """See ``Store.apply``."""
+        counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
+        refused: list[tuple[int, str]] = []
+        touched: dict[str, Touched] = {}
+        for groups in _calls(invoices):
+            answer = self._writer.apply(groups, clock_ms)
+            counts["lines_new"] += answer.lines_new
+            counts["lines_known"] += answer.lines_known
+            counts["lines_behind"] += answer.lines_behind
+            refused.extend(
+                (place, over_the_cap(str(invoices[place].customer_id), self._cap)) for place in answer.refused
+            )
+            with translated():
+                for customer_id, one in _answered(groups, answer):
+                    touched[customer_id] = together(touched.get(customer_id), _touched(customer_id, one))
+        return Applied(list(touched.values()), counts, sorted(refused))
+
+    def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
+        """See ``Store.confirm``."""
+        entries: Iterator[tuple[str, Any]] = iter(
+            [
+                *((one.customer_id, confirmation(one)) for one in recommendations),
+                *((customer_id, (revision, False, False)) for customer_id, revision in unchanged),
+            ]
+        )
+        while chunk := list(islice(entries, CUSTOMERS_A_CALL)):
+            self._writer.confirm(chunk)
+
+    def history(self, customer_id: str) -> CustomerHistory | None:
+        """See ``Store.history``."""
+        with translated():
+            fields = self._client.hgetall(self._keys.history(customer_id))
+            return read_history(customer_id, fields) if fields else None
+
+    def histories(self) -> Iterator[CustomerHistory]:
+        """See ``Store.histories``. Holds the keys seen, because Redis may name one twice."""
+        for keys in self._scan(self._keys.all_histories):
+            for key, fields in zip(keys, self._read("hgetall", keys), strict=True):
+                if fields:  # else it went meanwhile
+                    with translated():
+                        history = read_history(self._keys.customer(key), fields)
+                    yield history
+
+    def recommendation(self, customer_id: str) -> Recommendation | None:
+        """See ``Store.recommendation``."""
+        with translated():
+            json = self._client.get(self._keys.recommendation(customer_id))
+            return read_recommendation(json) if json else None
+
+    def recommendations(self) -> Iterator[Recommendation]:
+        """See ``Store.recommendations``."""
+        for keys in self._scan(self._keys.all_recommendations):
+            for json in self._read("get", keys):
+                if json:
+                    with translated():
+                        recommendation = read_recommendation(json)
+                    yield recommendation
+
+    def items(self, since: int = 0) -> ItemChanges:
+        """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""
+        keys = self._keys
+        with translated():
+            with self._client.pipeline(transaction=False) as pipeline:
+                # The version first: what changes from here on has a higher one, and is found again next time.
+                pipeline.get(keys.item_version)
+                pipeline.get(keys.now)
+                pipeline.xrange(keys.item_changed, min=f"({since}-0")
+                held, date, log = pipeline.execute()
+            version, now = int(held or 0), None if date is None else int(date)
+            if version == since:
+                return ItemChanges({}, version, now)
+            if 0 < since < version and len(log) >= version - since:
+                found = self._items_of(list({code for _, fields in log for code in read_codes(fields[b"codes"])}))
+            else:  # the log reaches back only so far
+                found = self._all_items()
+            states = {code: read_item(code, packed) for code, packed in found}
+        return ItemChanges(states, version, now)
+
+    def _all_items(self) -> Iterator[tuple[str, bytes]]:
+        for code, packed in self._client.hscan_iter(self._keys.item_state, count=READ_AT_ONCE):
+            yield code.decode(), packed
+
+    def _items_of(self, codes: list[str]) -> Iterator[tuple[str, bytes]]:
+        for start in range(0, len(codes), READ_AT_ONCE):
+            chunk = codes[start : start + READ_AT_ONCE]
+            for code, packed in zip(chunk, self._client.hmget(self._keys.item_state, chunk), strict=True):
+                if packed is not None:
+                    yield code, packed
+
+    def now(self) -> int | None:
+        """See ``Store.now``."""
+        with translated():
+            now = self._client.get(self._keys.now)
+        return None if now is None else int(now)
+
+    def close(self) -> None:
+        """See ``Store.close``."""
+        self._client.close()
+
+    def _scan(self, pattern: str) -> Iterator[list[bytes]]:
+        seen: set[bytes] = set()
+        found = iter(self._client.scan_iter(match=pattern, count=1000))
+        while True:
+            with translated():
+                chunk = list(islice(found, READ_AT_ONCE))
+            if not chunk:
+                return
+            new = [key for key in dict.fromkeys(chunk) if key not in seen]
+            seen.update(new)
+            if new:
+                yield new
+
+    def _read(self, command: str, keys: Sequence[bytes]) -> list[Any]:
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                getattr(pipeline, command)(key)
+            replies: list[Any] = pipeline.execute()
+        return replies
+
+
+def _calls(invoices: Iterable[Invoice]) -> Iterator[list[_Group]]:
+    """Invoices by customer, in order of first appearance, in portions of a bounded size."""
+    by_customer: dict[str, list[tuple[Any, ...]]] = {}
+    for place, invoice in enumerate(invoices):
+        if invoice.customer_id is not None and invoice.lines:
+            by_customer.setdefault(invoice.customer_id, []).append(event(place, invoice))
+    portion: list[_Group] = []
+    lines = 0
+    for customer_id, events in by_customer.items():
+        mine: list[tuple[Any, ...]] = []
+        for one in events:
+            if lines and lines + len(one[3]) > LINES_A_CALL:
+                yield [*portion, (customer_id, mine)] if mine else portion
+                portion, mine, lines = [], [], 0
+            mine.append(one)
+            lines += len(one[3])
+        portion.append((customer_id, mine))
+        if len(portion) == CUSTOMERS_A_CALL:
+            yield portion
+            portion, lines = [], 0
+    if portion:
+        yield portion
+
+
+def _answered(groups: Sequence[_Group], answer: Answer) -> Iterator[tuple[str, CustomerAnswer]]:
+    for (customer_id, _), one in zip(groups, answer.customers, strict=True):
+        if isinstance(one, CustomerAnswer):
+            yield customer_id, one
+
+
+def _touched(customer_id: str, one: CustomerAnswer) -> Touched:
+    watermark = one.watermark if isinstance(one.watermark, tuple) else None
+    attributes = one.attributes if isinstance(one.attributes, dict) else NONE_DATED
+    return Touched(
+        history=make_history(customer_id, one.invoices, watermark, attributes),
+        revision=one.revision,
+        published=one.published,
+        changed=one.changed,
+        last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
+        standings=sorted(one.standings, key=lambda standing: standing.invoice_no),
+    )

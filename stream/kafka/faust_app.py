@@ -1,0 +1,91 @@
+"""The Faust application: membership of the consumer group and commits; everything else is the processor's."""
+
+import asyncio
+from typing import Any, cast
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types.transports import ConsumerT
+
+from state.settings import Settings
+from stream.kafka.config import faust_config
+from stream.kafka.fetch_buffer import Intake, IntakeConsumer, IntakeTransport
+
+DAY_S = 86_400.0
+
+
+class Boot(BootStrategy):
+    """Starts neither Faust's producer (the publisher is our own) nor its web server."""
+
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class StreamApp(faust.App):
+    """A Faust application that reads through an ``Intake`` and leaves no folder behind.
+
+    ``at_rest`` is set while no batch is, or will be, in the processor's hands.
+    """
+
+    BootStrategy = Boot
+
+    def __init__(self, *args: Any, fetch_wait_ms: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fetch_wait_ms = fetch_wait_ms
+        self.intake = Intake()
+        self.at_rest = asyncio.Event()
+        self.at_rest.set()
+
+    def _new_transport(self) -> IntakeTransport:
+        return IntakeTransport(self.conf.broker_consumer, self)
+
+    @property
+    def intake_consumer(self) -> IntakeConsumer:
+        """The consumer, as what it is."""
+        return cast(IntakeConsumer, self.consumer)
+
+    def _new_consumer(self) -> ConsumerT:
+        consumer = super()._new_consumer()
+        cast(IntakeConsumer, consumer).intake = self.intake
+        cast(IntakeConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
+        return consumer
+
+    def _create_directories(self) -> None:
+        """Nothing: there are no tables, and a folder per worker in the working directory helps nobody."""
+
+
+def new_app(settings: Settings) -> StreamApp:
+    """Build the application without its agent; call it on the event loop it will run on.
+
+    Raises:
+        SettingsError: No broker is set, or a certificate cannot be read.
+    """
+    return StreamApp(
+        settings.group,
+        fetch_wait_ms=settings.fetch_wait_ms,
+        **faust_config(settings),
+        broker_client_id="nextbasket-worker",
+        # A crashed worker's partitions move on after this long; a live one sends heartbeats from a thread of its own.
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
+        broker_rebalance_timeout=30.0,
+        # While Redis or Kafka is away the batch in hand is retried and nothing is fetched: that must not cost the
+        # membership, however long it lasts. (Kafka takes at most 2^31 ms.)
+        broker_max_poll_interval=20 * DAY_S,
+        broker_max_poll_records=2_000,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        # A rebalance does not wait for the batch in hand: its effects are idempotent, and the next owner redoes it.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=16_384,
+        cython_optimizations=True,
+        # No internal topics: nothing is kept in Faust's tables, and the topics we need are made by stream.kafka.topics.
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+        key_serializer="raw",
+        value_serializer="raw",
+    )

@@ -1,0 +1,119 @@
+"""The ``invoices`` topic as a log: everything in it up to its end as of now, for training."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from state.errors import InvalidEvent
+from state.events.invoice import Invoice
+from state.events.wire import Decoder
+from state.settings import Settings
+from stream.kafka.config import kafka_python_config
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+"""Told of the events read, of how many, and of the topic."""
+
+PATIENCE_S = 60.0
+"""A topic that gives nothing for so long, though its end is not reached, counts as unreachable."""
+
+BOOTSTRAP_MS = 10_000
+"""Brokers that do not answer for so long are unreachable; kafka-python would try for 30 seconds."""
+
+
+class TopicLog(NamedTuple):
+    """What a topic held: invoices in no particular order, the number of events, and how many of them were invalid."""
+
+    invoices: list[Invoice]
+    events: int = 0
+    invalid: int = 0
+
+
+def read_topic(settings: Settings, *, clock: int, progress: Progress | None = None) -> TopicLog:
+    """Read the topic from its beginning to where it ends at the call.
+
+    A topic that is not there is empty; reading does not create it. What breaks the wire contract is skipped and
+    counted, as the worker dead-letters it. No consumer group is joined and nothing is committed.
+
+    Args:
+        settings: Where the brokers are, the namespace, the dialect, the bounds.
+        clock: Seconds since 1970; dates too far ahead of it are refused.
+        progress: Told after every batch.
+
+    Raises:
+        SettingsError: No broker is set.
+        KafkaError: Kafka does not answer.
+    """
+    from kafka import KafkaConsumer
+
+    consumer = KafkaConsumer(
+        **kafka_python_config(
+            settings,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            isolation_level="read_committed",
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
+            check_crcs=False,  # computed byte by byte in Python, most of the time of reading; the broker has checked
+        )
+    )
+    try:
+        return _read(consumer, settings, clock, progress)
+    finally:
+        consumer.close()
+
+
+def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: Progress | None) -> TopicLog:
+    from kafka import TopicPartition
+    from kafka.errors import KafkaTimeoutError
+
+    topic = settings.topics.invoices
+    if topic not in consumer.topics():
+        logger.info("the topic %s is not there and counts as empty", topic)
+        return TopicLog([])
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    ends = consumer.end_offsets(partitions)
+    starts = consumer.beginning_offsets(partitions)
+    open_ = {partition for partition in partitions if starts[partition] < ends[partition]}
+    total = sum(ends[partition] - starts[partition] for partition in open_)
+    if not open_:
+        return TopicLog([])
+    decoder = Decoder(settings)
+    consumer.assign(sorted(open_))
+    consumer.seek_to_beginning()
+    invoices: list[Invoice] = []
+    events = invalid = 0
+    heard = time.monotonic()
+    while open_:
+        batch = consumer.poll(timeout_ms=500, max_records=5_000)
+        for partition, records in batch.items():
+            for record in records:
+                if record.offset >= ends[partition]:
+                    continue
+                events += 1
+                try:
+                    invoice = decoder.decode(record.value, now=clock)
+                except InvalidEvent as error:
+                    invalid += 1
+                    logger.debug("offset %d of partition %d: %s", record.offset, partition.partition, error)
+                else:
+                    if invoice.customer_id is not None and invoice.lines:
+                        invoices.append(invoice)
+        # By position, not by record: a transaction's end marker takes an offset and is never handed out.
+        done = {partition for partition in open_ if consumer.position(partition) >= ends[partition]}
+        if done:
+            consumer.pause(*done)
+            open_ -= done
+        if batch or done:
+            heard = time.monotonic()
+            if progress is not None:
+                progress(events, total, topic)
+        elif time.monotonic() - heard > PATIENCE_S:
+            raise KafkaTimeoutError(f"The topic {topic} gave nothing for {PATIENCE_S:.0f} seconds before its end")
+    return TopicLog(invoices, events, invalid)

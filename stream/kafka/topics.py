@@ -1,0 +1,123 @@
+"""The topics a worker needs, created where they are missing."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from state.settings import Settings
+from stream.errors import BrokerUnavailable
+from stream.kafka.config import confluent_config
+from stream.kafka.publisher import MAX_MESSAGE_BYTES
+
+logger = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+DEAD_LETTER_DAYS = 365
+"""Dead letters wait for somebody to look into their cause, so they are kept at least this long."""
+
+EVENT_OVERHEAD_BYTES = 48_588
+"""What a record adds to an event at most; with the default of 1,000,000 bytes an event this is Kafka's own default."""
+
+
+_AROUND = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state .*\)$")
+"""What librdkafka puts around the reason for a failed connection."""
+
+
+def wanted_topics(settings: Settings) -> list[NewTopic]:
+    """The topics with their partitions, retention, compaction and sizes."""
+    topics = settings.topics
+    configs: dict[str, dict[str, Any]] = {
+        topics.invoices: {
+            "cleanup.policy": "delete",
+            "retention.ms": _retention(settings.retention_days),
+            "max.message.bytes": settings.max_event_bytes + EVENT_OVERHEAD_BYTES,
+        },
+        topics.dead_letter: {
+            "cleanup.policy": "delete",
+            "retention.ms": _retention(settings.retention_days and max(settings.retention_days, DEAD_LETTER_DAYS)),
+            # Whatever invoices take, dead letters must: the original and its headers.
+            "max.message.bytes": MAX_MESSAGE_BYTES,
+        },
+        topics.scores: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
+        topics.recommendations: {"cleanup.policy": "compact", "max.message.bytes": 1 << 20},
+    }
+    return [
+        NewTopic(
+            name,
+            num_partitions=settings.partitions,
+            replication_factor=settings.replication,
+            config={key: str(value) for key, value in config.items()},
+        )
+        for name, config in configs.items()
+    ]
+
+
+def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
+    """Create the topics that are missing; returns their names. Topics that are there stay as they are.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer, or refuses.
+        SettingsError: No broker is set.
+    """
+    with _admin(settings) as admin:
+        cluster = admin.list_topics(timeout=timeout_s)
+        missing = [topic for topic in wanted_topics(settings) if topic.topic not in cluster.topics]
+        if not missing:
+            return []
+        if str(cluster.cluster_id).startswith("mockCluster"):
+            # The embedded broker knows no CreateTopics; it makes a topic of four partitions when first asked about it.
+            for topic in missing:
+                admin.list_topics(topic.topic, timeout=timeout_s)
+            return [topic.topic for topic in missing]
+        return _create(admin, missing, timeout_s)
+
+
+def existing_topics(settings: Settings, *, timeout_s: float = 10.0) -> set[str]:
+    """The names of all topics that are there; asking creates none.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer, or refuses.
+        SettingsError: No broker is set.
+    """
+    with _admin(settings) as admin:
+        return set(admin.list_topics(timeout=timeout_s).topics)
+
+
+def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> list[str]:
+    created = []
+    for name, future in admin.create_topics(missing, operation_timeout=timeout_s, request_timeout=timeout_s).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker was faster
+                raise
+        else:
+            created.append(name)
+    if created:
+        logger.info("Created topics %s", ", ".join(sorted(created)))
+    return created
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[AdminClient]:
+    """A client whose failures say why, for example that the password is wrong, and not only that nothing came back."""
+    causes: list[KafkaError] = []
+    admin = AdminClient(confluent_config(settings, error_cb=causes.append, log_level=0))
+    try:
+        yield admin
+    except KafkaException as error:
+        admin.poll(0)
+        reasons = [one.str() for one in causes if one.code() != KafkaError._ALL_BROKERS_DOWN]
+        said = _AROUND.sub("", reasons[0] if reasons else error.args[0].str())
+        raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {said}") from error
+
+
+def _retention(days: int) -> int:
+    """Milliseconds for ``retention.ms``; 0 days: for ever."""
+    return days * DAY_MS if days else -1

@@ -1,0 +1,1 @@
+"""From a batch of raw events to confirmed recommendations; no Faust, no Kafka client."""

@@ -1,0 +1,1 @@
+"""From the file of an invoice table to rows with typed columns."""

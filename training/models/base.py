@@ -1,0 +1,74 @@
+"""Model and Fitted: what the trainer, the evaluation and the gate need of a model, and nothing about its inside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from state.events.invoice import Invoice
+from training.serving.scorer import Scorer
+
+
+class Progress(Protocol):
+    """Told how far a long piece of work is: for a progress bar, or for nothing at all (``quiet``)."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """``done`` of ``total`` steps are finished; ``note`` is shown behind the bar (a loss, a model's name)."""
+        ...
+
+
+def quiet(done: int, total: int, note: str = "") -> None:
+    """A ``Progress`` that shows nothing."""
+
+
+class Fitted(Protocol):
+    """A trained model: it answers through the very scorer that serves, and can be written down as a bundle."""
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer that ``training.serving.load`` gives back for what ``save`` wrote."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write all a bundle needs but its manifest (``vocabulary.json``, arrays, weights) into an empty folder."""
+        ...
+
+
+Curves = Mapping[str, Sequence[float]]
+"""How a training went: by name of the examples (``learnt``, ``held out``) the mean loss after each epoch, first one
+first. Lower is better; all are of one length and one unit."""
+
+
+@runtime_checkable
+class FittedInEpochs(Protocol):
+    """What a ``Fitted`` may have besides, where it was learnt epoch by epoch; the evaluation draws it."""
+
+    @property
+    def curves(self) -> Curves:
+        """One value an epoch that was run, also where an earlier epoch's weights were kept."""
+        ...
+
+
+class Model(Protocol):
+    """A way to learn a scorer from the log of purchases.
+
+    ``name`` is what the command line, the registry's manifest and the evaluation call it. ``seeded`` says whether a
+    seed changes anything, so that ``evaluate --seeds`` need not repeat what always ends the same.
+    """
+
+    name: str
+    seeded: bool
+
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int, progress: Progress = quiet) -> Fitted:
+        """Learn from what is dated before ``until``.
+
+        Args:
+            invoices: The log, sorted by (date, invoice number), sales and returns; what lies at or after ``until``
+                is not looked at.
+            until: First second, since 1970, that must stay unknown.
+            seed: Makes the same data end in the same model.
+            progress: Told of every step.
+
+        Raises:
+            TrainingError: The log is too small to learn from; the message says what is missing.
+        """
+        ...

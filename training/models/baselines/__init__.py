@@ -1,0 +1,1 @@
+"""Baselines: how the simple models are fitted."""

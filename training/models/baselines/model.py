@@ -1,0 +1,297 @@
+"""Baselines as models: what there is to fit is a calibration, chances of a return, and what some learn beforehand.
+
+EASE learns item-to-item weights, TIFU-KNN and UP-CF the vectors of all customers.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory
+from state.events.dates import DAY
+from state.events.invoice import Invoice
+from training.data.walk import Replay, is_purchase, walk
+from training.errors import TooLittleData, UnknownModel
+from training.features.item_table import ItemTable
+from training.features.item_to_item import cooccurrence, ease
+from training.models.base import Progress, quiet
+from training.models.baselines.neighbours import NeighboursScorer
+from training.serving.baselines.ease import Related
+from training.serving.baselines.formulas import FORMULAS
+from training.serving.baselines.neighbours import Crowd, Method, TifuKnn, UpCf
+from training.serving.baselines.scorer import BaselineScorer, Calibration, Learnt
+from training.serving.return_time.gap_shares import Returns, gaps
+
+logger = logging.getLogger(__name__)
+
+RIDGE = 300.0
+"""EASE's λ, as on docs/evaluation.md."""
+MAX_ITEMS = 6_000
+"""The fit inverts a matrix over the items: beyond this many, the least sold are left out."""
+
+CALIBRATION_DAYS = 28
+"""Probabilities are fitted to what happened in the last days before the end of the data."""
+CALIBRATION_DEPTH = 20
+CALIBRATION_LEAST = 50
+"""With fewer predictions to learn from, the calibration of an unknown shop is kept."""
+CALIBRATION_MOST = 1_000
+LEAST_SLOPE = 1e-3
+
+EASE = frozenset({"ease", "ease_count_demand"})
+METHODS: dict[str, Method] = {"tifu_knn": TifuKnn(), "up_cf": UpCf()}
+"""The models of neighbours with their settings unless told otherwise."""
+
+
+class FittedBaseline:
+    """A baseline that can be judged, served and saved."""
+
+    def __init__(self, scorer: BaselineScorer) -> None:
+        self.scorer = scorer
+
+    def save(self, folder: Path) -> None:
+        """Write everything a bundle needs but its manifest into an empty folder."""
+        self.scorer.save(folder)
+
+
+class Baseline:
+    """One of the simple models of ``training.serving.baselines.formulas``; nothing in it is left to chance."""
+
+    seeded = False
+
+    def __init__(self, name: str, *, window: int = 100, calibrate: bool = True) -> None:
+        """Choose a baseline.
+
+        Args:
+            name: Which formula.
+            window: Number of invoices that a history holds, as in the stream.
+            calibrate: Whether probabilities are fitted; without it they are those of an unknown shop, and the fit is
+                quicker by one walk over the log.
+
+        Raises:
+            UnknownModel: No baseline is called that.
+        """
+        if name not in FORMULAS:
+            raise UnknownModel(f"There is no baseline {name!r}; there are {', '.join(FORMULAS)}.")
+        self.name = name
+        self._window = window
+        self._calibrate = calibrate
+        self._method = METHODS.get(name)
+
+    def fit(
+        self, invoices: Sequence[Invoice], *, until: int, seed: int = 0, progress: Progress = quiet
+    ) -> FittedBaseline:
+        """Learn from what is dated before ``until``; ``seed`` changes nothing. See ``Model``."""
+        methods = {} if self._method is None else {self.name: self._method}
+        fitted = fit_all(
+            [self.name], invoices, until=until, window=self._window, calibrate=self._calibrate, methods=methods
+        )
+        progress(1, 1, self.name)
+        return fitted[self.name]
+
+
+class TifuKnnBaseline(Baseline):
+    """TIFU-KNN with settings of one's own; see ``training.serving.baselines.neighbours``."""
+
+    def __init__(
+        self,
+        name: str = "tifu_knn",
+        *,
+        neighbours: int = TifuKnn().neighbours,
+        groups: int = TifuKnn().groups,
+        within_decay: float = TifuKnn().within_decay,
+        group_decay: float = TifuKnn().group_decay,
+        own_share: float = TifuKnn().own_share,
+        window: int = 100,
+        calibrate: bool = True,
+    ) -> None:
+        """Choose the settings; ``window`` and ``calibrate`` as for every baseline.
+
+        Raises:
+            UnknownModel: No customer can be judged with such settings.
+        """
+        super().__init__(name, window=window, calibrate=calibrate)
+        self._method = _checked(lambda: TifuKnn(neighbours, groups, within_decay, group_decay, own_share))
+
+
+class UpCfBaseline(Baseline):
+    """UP-CF with settings of one's own; see ``training.serving.baselines.neighbours``."""
+
+    def __init__(
+        self,
+        name: str = "up_cf",
+        *,
+        newest: int = UpCf().newest,
+        asymmetry: float = UpCf().asymmetry,
+        locality: float = UpCf().locality,
+        neighbours: int = UpCf().neighbours,
+        window: int = 100,
+        calibrate: bool = True,
+    ) -> None:
+        """Choose the settings; ``window`` and ``calibrate`` as for every baseline.
+
+        Raises:
+            UnknownModel: No customer can be judged with such settings.
+        """
+        super().__init__(name, window=window, calibrate=calibrate)
+        self._method = _checked(lambda: UpCf(newest, asymmetry, locality, neighbours))
+
+
+def _checked(make: Callable[[], Method]) -> Method:
+    try:
+        return make()
+    except ValueError as error:
+        raise UnknownModel(str(error)) from None
+
+
+def fit_all(
+    names: Sequence[str],
+    invoices: Sequence[Invoice],
+    *,
+    until: int,
+    window: int = 100,
+    calibrate: bool = True,
+    methods: Mapping[str, Method] = METHODS,
+) -> dict[str, FittedBaseline]:
+    """Fit several baselines for little more than one costs: they share the walk, the weights of EASE and the curves.
+
+    Args:
+        names: Which.
+        invoices: The log, sorted by (date, invoice number).
+        until: First second that must stay unknown.
+        window: Number of invoices that a history holds, as in the stream.
+        calibrate: Whether probabilities are fitted.
+        methods: Settings of the models of neighbours among them, by name.
+
+    Raises:
+        TooLittleData: Nothing was bought before ``until``.
+    """
+    bought = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i)]
+    if not bought or bought[0][1] >= until:
+        raise TooLittleData("Nothing was bought before the given date: there is nothing to learn from.")
+    start = until - CALIBRATION_DAYS * DAY
+    calibrations: dict[str, Calibration | None] = dict.fromkeys(names)
+    if calibrate:
+        # What is judged must not have been learnt from: the calibration has weights of its own.
+        earlier = _learn(names, invoices, start, window, methods)
+        scorers = {name: BaselineScorer(name, "unpublished", learnt=earlier.get(name)) for name in names}
+        calibrations = fit_calibrations(scorers, invoices, start, until, window)
+    learnt = _learn(names, invoices, until, window, methods)
+    returns = Returns.fit(gaps(bought, until))
+
+    def scorer(name: str) -> BaselineScorer:
+        make = partial(NeighboursScorer, method=methods[name], window=window) if name in METHODS else BaselineScorer
+        return make(name, "unpublished", calibration=calibrations[name], returns=returns, learnt=learnt.get(name))
+
+    return {name: FittedBaseline(scorer(name)) for name in names}
+
+
+def _learn(
+    names: Sequence[str], invoices: Sequence[Invoice], until: int, window: int, methods: Mapping[str, Method]
+) -> dict[str, Learnt]:
+    """What those of some models that learn beforehand learn from what is dated before ``until``."""
+    learnt: dict[str, Learnt] = {}
+    if any(name in EASE for name in names):
+        related = related_items(invoices, until)
+        learnt.update((name, related) for name in names if name in EASE)
+    if any(name in METHODS for name in names):
+        replay = Replay(window)
+        for invoice in invoices:
+            if invoice.date >= until:
+                break
+            replay.apply(invoice)
+        learnt.update(
+            (name, Crowd.fit(methods[name], replay.histories.values(), replay.items))
+            for name in names
+            if name in METHODS
+        )
+    return learnt
+
+
+def related_items(invoices: Sequence[Invoice], until: int) -> Related:
+    """EASE over the baskets dated before ``until``."""
+    number: dict[str, int] = {}
+    baskets: list[NDArray[np.int32]] = []
+    for invoice in invoices:
+        if invoice.date >= until:
+            break
+        if invoice.customer_id is not None:
+            bought = dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0)
+            baskets.append(np.asarray([number.setdefault(code, len(number)) for code in bought], np.int32))
+    sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number))
+    codes = sorted(number, key=lambda code: (-sold[number[code]], code))[:MAX_ITEMS]
+    place = np.full(len(number), -1, np.int32)
+    place[[number[code] for code in codes]] = np.arange(len(codes))
+    rows = [place[basket] for basket in baskets]
+    return Related(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
+
+
+class Ranks(Protocol):
+    """What is needed of a scorer to fit its calibration."""
+
+    def rank(
+        self, history: CustomerHistory, items: ItemTable, now: int, k: int
+    ) -> tuple[list[str], NDArray[np.float64], int]:
+        """Stock codes, best first, their scores, and the number of baskets."""
+        ...
+
+
+def fit_calibrations(
+    scorers: Mapping[str, Ranks], invoices: Sequence[Invoice], start: int, end: int, window: int
+) -> dict[str, Calibration | None]:
+    """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999; the number of baskets is a second input.
+    None where too few predictions lie in the span, or all came out alike; of many, evenly spaced ones are taken.
+    """
+    seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
+    spacing = -(-_targets(invoices, start, end) * 2 // CALIBRATION_MOST)
+    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
+        if number % spacing:
+            continue
+        wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
+        for name, scorer in scorers.items():
+            codes, scores, n_baskets = scorer.rank(moment.history, moment.items, moment.now, CALIBRATION_DEPTH)
+            seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
+    return {name: _calibration(cases) if len(cases) >= CALIBRATION_LEAST else None for name, cases in seen.items()}
+
+
+def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
+    return sum(start <= invoice.date < end and is_purchase(invoice) for invoice in invoices)
+
+
+def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> Calibration | None:
+    came = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
+    if came.min() == came.max():
+        return None
+    epsilon = Calibration().epsilon
+    score = np.log(np.maximum(np.concatenate([scores for scores, _, _ in cases]), 0.0) + epsilon)
+    size = np.concatenate([np.full(len(scores), np.log1p(n_baskets)) for scores, n_baskets, _ in cases])
+    bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), came)
+    if slope < LEAST_SLOPE:  # the scores say nothing: only the base rate is left, and the order must stay
+        bias, slope, per_basket = float(np.log(came.mean() / (1.0 - came.mean()))), LEAST_SLOPE, 0.0
+    return Calibration(bias, slope, per_basket, epsilon)
+
+
+def logistic(inputs: NDArray[np.float64], came: NDArray[np.float64], *, ridge: float = 1.0) -> tuple[float, ...]:
+    """Weights of a logistic regression by Newton's method, with a penalty of ½ ``ridge`` ‖w‖².
+
+    Args:
+        inputs: ``[n, inputs]``, a column of ones for the bias among them.
+        came: 0 or 1 ``[n]``.
+        ridge: Keeps the weights finite where the outcome can be told for sure.
+    """
+    weights = np.zeros(inputs.shape[1])
+    penalty = ridge * np.eye(len(weights))
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(inputs @ weights, -30.0, 30.0)))
+        slope = inputs.T @ (came - p) - ridge * weights
+        step = np.linalg.solve((inputs * (p * (1.0 - p))[:, None]).T @ inputs + penalty, slope)
+        weights += step
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    return tuple(float(weight) for weight in weights)

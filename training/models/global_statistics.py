@@ -1,0 +1,198 @@
+"""Lessons: what everybody's baskets teach, gathered once along the log and summed up as ``Knowledge`` at any date.
+
+Items speak for others in three ways, each a sparse product of rows with themselves and one dense inverse (EASE, see
+``item_to_item``). The rows are ``baskets``, all alike; ``recent``, the recent ones above all; ``customers``, with all
+they ever bought. Needs scipy and scikit-learn, so only training imports it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND, Invoice
+from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, Knowledge
+from training.features.basket_lstm.weekly_demand import Weekly
+from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
+from training.features.text import TextEncoder, trimmed
+from training.models.text_encoders import fit_offline
+
+NEIGHBOURS = 100
+MIN_BASKETS = 3
+"""An item in fewer baskets has no neighbours: there is nothing to learn from."""
+MAX_ITEMS = 6_000
+"""The fit inverts a matrix over the items: beyond this many (150 MB a matrix), the least sold have no neighbours."""
+MAX_BASKETS = 200_000
+"""The newest baskets speak: about 50 MB."""
+
+BASKETS_RIDGE = 300.0
+RECENT_RIDGE = 100.0
+RECENT_HALF_LIFE_DAYS = 60.0
+
+TEXT_GROWTH = 1.25
+"""The text encoder is fitted anew once there are so many times as many descriptions."""
+
+REBUY_PRIOR = 20.0
+BUYERS_PRIOR = 1.0
+"""How many chances, and how many baskets, what is usual stands for beside what was seen of an item."""
+LATELY_HALF_LIFE_DAYS = 60.0
+"""What counts as lately for an item's habits."""
+
+Ints = NDArray[np.int32]
+
+
+class Lessons:
+    """The log as far as it was read: baskets, histories before each of them, and chances of rebuying."""
+
+    def __init__(self, invoices: Sequence[Invoice]) -> None:
+        """Begin before the first invoice of a log sorted by date; returns and anonymous sales are passed over."""
+        self._invoices = invoices
+        self._position = 0
+        self.date: int | None = None
+        self._item_of: dict[str, int] = {}
+        self._owned: dict[str, Ints] = {}
+        self._times: dict[str, int] = {}
+        self._dates: list[int] = []
+        self._baskets: list[Ints] = []
+        self._in_baskets = np.zeros(64)
+        self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (ever, lately as of the reference)
+        self._buyers = np.zeros((64, 4))  # item × (baskets, sums of the logs of size, units and baskets before), lately
+        self._reference = 0
+        self._weekly = Weekly()
+        self._texts: set[str] = set()
+        self._text: TextEncoder | None = None
+        self._text_from = 0
+
+    def until(self, date: int) -> Knowledge:
+        """What the purchases dated before ``date`` (seconds since 1970) teach; asked for in rising order.
+
+        Raises:
+            ValueError: A later date was asked for before.
+        """
+        if self.date is not None and date < self.date:
+            raise ValueError("Lessons go forward only.")
+        self.date = date
+        while self._position < len(self._invoices) and self._invoices[self._position].date < date:
+            self._read(self._invoices[self._position])
+            self._position += 1
+        names = list(self._item_of)
+        counts = self._in_baskets[: len(names)]
+        frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
+        chosen = np.asarray(frequent[:MAX_ITEMS], np.int64)
+        codes = [names[item] for item in chosen]
+        return Knowledge(
+            codes,
+            self._speak(chosen, date),
+            self._habits(chosen, date),
+            self._weekly.until(date, chosen),
+            self._read_texts(date),
+        )
+
+    def _read_texts(self, date: int) -> TextEncoder:
+        """The encoder of the descriptions seen so far: fitted anew once they have grown by ``TEXT_GROWTH``."""
+        if self._text is None or len(self._texts) > TEXT_GROWTH * self._text_from:
+            self._text, self._text_from = fit_offline(self._texts), len(self._texts)
+        return self._text
+
+    def _read(self, invoice: Invoice) -> None:
+        customer = invoice.customer_id
+        if customer is None:
+            return
+        units: dict[str, float] = {}
+        for line in invoice.lines:
+            if line.quantity > 0:
+                units[line.stock_code] = units.get(line.stock_code, 0.0) + line.quantity / THOUSAND
+        if not units:
+            return
+        self._texts.update(text for line in invoice.lines if (text := trimmed(line.description)))
+        basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in units], np.int32)
+        self._grow()
+        self._weekly.sell(basket, invoice.date)
+        lately = self._lately(invoice.date)
+        times = self._times.get(customer, 0)
+        self._times[customer] = times + 1
+        said = np.ones((len(basket), 4))
+        said[:, 1], said[:, 2], said[:, 3] = len(basket), list(units.values()), times
+        said[:, 1:] = np.log1p(said[:, 1:])
+        self._buyers[basket] += lately * said
+        basket.sort()
+        self._in_baskets[basket] += 1.0
+        before = self._owned.get(customer)
+        if before is not None:
+            weight = np.asarray([1.0, lately])
+            self._rebuys[before, 0] += weight
+            self._rebuys[np.intersect1d(basket, before, assume_unique=True), 1] += weight
+        self._dates.append(invoice.date)
+        self._baskets.append(basket[:MAX_BASKET])
+        if len(self._dates) > 2 * MAX_BASKETS:
+            del self._dates[:MAX_BASKETS], self._baskets[:MAX_BASKETS]
+        self._owned[customer] = basket if before is None else np.union1d(before, basket)
+
+    def _grow(self) -> None:
+        while len(self._in_baskets) < len(self._item_of):
+            self._in_baskets = np.concatenate([self._in_baskets, np.zeros_like(self._in_baskets)])
+            self._rebuys = np.concatenate([self._rebuys, np.zeros_like(self._rebuys)])
+            self._buyers = np.concatenate([self._buyers, np.zeros_like(self._buyers)])
+
+    def _lately(self, date: int) -> float:
+        """What a basket of this date counts in sums of what was lately, as of their reference date."""
+        halvings = (date - self._reference) / (DAY * LATELY_HALF_LIFE_DAYS)
+        if abs(halvings) > 500.0:  # long before a float64 overflows
+            faded = np.exp2(-np.clip(halvings, -1000.0, 1000.0))
+            self._rebuys[:, :, 1] *= faded
+            self._buyers *= faded
+            self._reference, halvings = date, 0.0
+        return float(np.exp2(halvings))
+
+    def _habits(self, chosen: NDArray[np.int64], date: int) -> Float:
+        """``Knowledge.habits``, each shrunk to the usual one.
+
+        As if that had been seen at ``REBUY_PRIOR`` chances to buy again, or in ``BUYERS_PRIOR`` baskets.
+        """
+        faded = np.exp2(np.clip((self._reference - date) / (DAY * LATELY_HALF_LIFE_DAYS), -1000.0, 0.0))
+        counted = np.concatenate([self._rebuys[chosen], np.zeros((1, 2, 2))])
+        counted[:, :, 1] *= faded
+        chances, times = counted[:, 0], counted[:, 1]
+        usual = (times.sum(axis=0) + 1.0) / (chances.sum(axis=0) + REBUY_PRIOR)
+        rates = np.log((times + REBUY_PRIOR * usual) / (chances + REBUY_PRIOR))
+        summed = np.concatenate([self._buyers[chosen], np.zeros((1, 4))]) * faded
+        total = summed.sum(axis=0)
+        mean = total[1:] / max(total[0], 1e-9)
+        buyers = (summed[:, 1:] + BUYERS_PRIOR * mean) / (summed[:, :1] + BUYERS_PRIOR)
+        habits: Float = np.concatenate([rates, buyers], axis=1).astype(np.float32)
+        return habits
+
+    def _speak(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
+        place = np.full(max(len(self._item_of), 1), -1, np.int64)
+        place[chosen] = np.arange(len(chosen))
+        ages = (date - np.asarray(self._dates[-MAX_BASKETS:], np.float64)) / DAY
+        baskets = _matrix(self._baskets[-MAX_BASKETS:], place, len(chosen))
+        owned = _matrix([items[-MAX_BASKET:] for items in self._owned.values()], place, len(chosen))
+        lately = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
+        return {
+            BASKETS: strongest(ease(_gram(baskets, None), BASKETS_RIDGE), NEIGHBOURS),
+            RECENT: strongest(ease(_gram(baskets, lately), RECENT_RIDGE), NEIGHBOURS),
+            CUSTOMERS: strongest(ease(_gram(owned, None), BASKETS_RIDGE), NEIGHBOURS),
+        }
+
+
+def _matrix(rows: Sequence[Ints], place: NDArray[np.int64], size: int) -> sparse.csr_array:
+    """Rows × places, float32, 1 where a row holds the item; items outside the vocabulary are left out."""
+    item = place[np.concatenate(rows)] if len(rows) else np.zeros(0, np.int64)
+    row = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+    kept = item >= 0
+    return sparse.csr_array((np.ones(kept.sum(), np.float32), (row[kept], item[kept])), shape=(len(rows), size))
+
+
+def _gram(rows: sparse.csr_array, weights: NDArray[np.floating] | None) -> Float:
+    """Weighted number of rows that hold both items, float32 ``[places, places]``."""
+    weighted = rows if weights is None else sparse.diags_array(weights.astype(np.float32)) @ rows
+    gram: Float = (rows.T @ weighted).toarray().astype(np.float32, copy=False)
+    return gram
+
+
+def learn(invoices: Sequence[Invoice], until: int) -> Knowledge:
+    """What a log teaches up to a date; who asks for several dates keeps the ``Lessons``."""
+    return Lessons(invoices).until(until)

@@ -1,0 +1,1 @@
+"""The LightGBM re-ranker, for comparison only."""

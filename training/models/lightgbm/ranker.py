@@ -1,0 +1,276 @@
+"""``lightgbm``: boosted trees over the inputs of ``basket_lstm``, a yardstick for what the network itself is worth.
+
+LambdaRank (Burges, "From RankNet to LambdaRank to LambdaMART", 2010) by LightGBM, which is in the ``dev`` extra only:
+this model is fitted and judged like any other, but it is no part of the service and cannot be published.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory
+from state.events.invoice import Invoice
+from training.data.walk import is_purchase
+from training.errors import TooLittleData, TrainingError
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import View, build_view
+from training.features.item_table import ItemTable
+from training.models.base import Progress, quiet
+from training.models.baselines.model import logistic
+from training.models.basket_lstm.examples import Staleness, targets, views
+from training.models.basket_lstm.retrieval import learn_retrieval
+from training.serving.baselines.scorer import BaselineScorer
+from training.serving.return_time.gap_shares import Returns, gaps
+from training.serving.scorer import Candidate, Prediction
+
+NAME = "lightgbm"
+
+NEWEST_STEPS = 3
+"""Trees see the customer's inputs of so many of the newest baskets, side by side; they cannot read a sequence."""
+
+LEAST_TARGETS = 30
+HELD_SHARE = 0.1
+"""The newest of what there is to learn from tells the number of rounds, and fits the calibration."""
+PATIENCE = 30
+CALIBRATED_DEPTH = 20
+
+PARAMETERS: dict[str, Any] = {
+    "objective": "lambdarank",
+    "metric": "ndcg",
+    "eval_at": [10],
+    "lambdarank_truncation_level": 30,
+    "learning_rate": 0.06,
+    "num_leaves": 31,
+    "min_data_in_leaf": 60,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "max_bin": 127,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+class LightGbm:
+    """The trees as a model."""
+
+    seeded = True
+
+    def __init__(
+        self, name: str = NAME, *, rounds: int = 300, max_moments: int = 60_000, threads: int = 1, window: int = 100
+    ) -> None:
+        """Choose how much to learn.
+
+        Args:
+            name: What the model is called.
+            rounds: Trees at most; boosting stops where those held out gain no more.
+            max_moments: Learn from the newest moments only, at most so many; each invoice gives two, of about 100 kB.
+            threads: Of LightGBM.
+            window: Number of invoices that a history holds, as in the stream.
+
+        Raises:
+            TrainingError: LightGBM is not installed.
+        """
+        if find_spec("lightgbm") is None:
+            raise TrainingError(
+                "LightGBM is not installed: it is a yardstick for development, not a part of the service. "
+                "Install it with pip install 'nextbasket[dev]', or leave the model lightgbm out."
+            )
+        self.name = name
+        self._rounds = rounds
+        self._max_moments = max_moments
+        self._threads = threads
+        self._window = window
+
+    def fit(
+        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
+    ) -> "FittedLightGbm":
+        """Learn from what is dated before ``until``; see ``Model``.
+
+        Raises:
+            TooLittleData: Too few customers bought again.
+        """
+        import lightgbm
+
+        staleness = Staleness(invoices, until)
+        retrieval = learn_retrieval(
+            invoices, staleness, until, self._window, np.random.default_rng(seed), max(self._max_moments // 2, 1)
+        )
+        learnt, held = self._collect(invoices, until, staleness, retrieval, progress)
+
+        def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:
+            data = _dataset(parts)
+            callbacks = [lambda each: progress(1000 + each.iteration, 1000 + self._rounds, note)]
+            if judged:
+                callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
+            return lightgbm.train(
+                PARAMETERS | {"seed": seed, "num_threads": self._threads},
+                data,
+                num_boost_round=rounds,
+                valid_sets=[_dataset(judged, reference=data)] if judged else [],
+                callbacks=callbacks,
+            )
+
+        booster = boost(learnt, self._rounds, "boosting", held)
+        calibration = calibrate([np.asarray(booster.predict(part.inputs)) for part in held], held)
+        # The trees that rank have learnt from the newest weeks too, as many rounds as were best without them.
+        booster = boost([*learnt, *held], booster.best_iteration, "boosting with the newest weeks")
+        bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
+        scorer = TreesScorer(
+            booster,
+            staleness,
+            until,
+            retrieval,
+            calibration,
+            Returns.fit(gaps(bought, until)),
+        )
+        progress(1000 + self._rounds, 1000 + self._rounds, "calibrated")
+        return FittedLightGbm(scorer)
+
+    def _collect(
+        self,
+        invoices: Sequence[Invoice],
+        until: int,
+        staleness: Staleness,
+        retrieval: Retrieval,
+        progress: Progress,
+    ) -> tuple[list["Part"], list["Part"]]:
+        """What is learnt from, and what is held out, oldest first."""
+        dates = targets(invoices, until)[-max(self._max_moments // 2, 1) :]
+        if len(dates) < LEAST_TARGETS:
+            raise TooLittleData(
+                f"Only {len(dates)} invoices have an earlier one of the same customer; at least {LEAST_TARGETS} are "
+                f"needed to train {self.name}. Give it a longer history."
+            )
+        cut = dates[int(len(dates) * (1 - HELD_SHARE))]
+        learnt: list[Part] = []
+        held: list[Part] = []
+        seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
+        for number, (date, view, bought, _) in enumerate(seen):
+            progress(500 * number // len(dates), 1000 + self._rounds, "reading histories")
+            if not bought.any():
+                continue
+            # All candidates: a sample cannot be corrected for here, and drew known and new items together.
+            (held if date >= cut else learnt).append(Part(flat(view), bought))
+        if not learnt or not held:
+            raise TooLittleData(
+                f"Too few of {len(dates)} invoices hold an item that could have been foreseen to train {self.name}. "
+                "Give it a longer history."
+            )
+        return learnt, held
+
+
+class Part(NamedTuple):
+    """Candidates of one moment: ``inputs`` float32 ``[candidates, inputs]``, ``bought`` bool ``[candidates]``."""
+
+    inputs: NDArray[np.float32]
+    bought: NDArray[np.bool_]
+
+
+def _dataset(parts: Sequence[Part], reference: Any = None) -> Any:
+    """The moments as LightGBM reads them, one by one: put together they would lie in memory twice."""
+    import lightgbm
+
+    return lightgbm.Dataset(
+        [part.inputs for part in parts],
+        np.concatenate([part.bought for part in parts]),
+        group=[len(part.bought) for part in parts],
+        reference=reference,
+        free_raw_data=True,
+    )
+
+
+def flat(view: View) -> NDArray[np.float32]:
+    """The inputs of every candidate side by side, ``[candidates, inputs]``: its own, the customer's, newest baskets."""
+    steps = view.steps[:, -NEWEST_STEPS:]
+    return np.concatenate(
+        [view.candidate, view.person[view.customer], steps.reshape(len(steps), -1)], axis=1, dtype=np.float32
+    )
+
+
+def calibrate(scores: Sequence[NDArray[np.float64]], held: Sequence[Part]) -> tuple[float, float]:
+    """Platt's scaling of scores by what was bought, on the first items of each ranking: bias and slope, above 0.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+    firsts, came = [], []
+    for score, part in zip(scores, held, strict=True):
+        best = np.argsort(-score, kind="stable")[:CALIBRATED_DEPTH]
+        firsts.append(score[best])
+        came.append(part.bought[best])
+    first = np.concatenate(firsts)
+    bias, slope = logistic(np.stack([np.ones_like(first), first], axis=1), np.concatenate(came).astype(np.float64))
+    return bias, max(slope, 1e-3)
+
+
+class TreesScorer:
+    """The trees as a ``Scorer``, for judging: a customer without a basket, and the end of a list, are by demand."""
+
+    name = NAME
+    version = "unpublished"
+
+    def __init__(
+        self,
+        booster: Any,
+        staleness: Staleness,
+        until: int,
+        retrieval: Retrieval,
+        calibration: tuple[float, float],
+        returns: Returns,
+    ) -> None:
+        """Put a scorer together; at a moment before ``until`` it knows only what was known then, as in training."""
+        self._booster = booster
+        self._staleness = staleness
+        self._now = until
+        self._retrieval = retrieval
+        self._bias, self._slope = calibration
+        self._returns = returns
+        self._by_demand = BaselineScorer("count_demand", self.version, returns=returns)
+
+    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Take what everybody's baskets taught before ``until``; see ``PrequentialScorer.refit``."""
+        self._staleness.follow(invoices, until)
+        self._now = until
+
+    def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
+        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        return [self._predict(history, items, now, k) for history in histories]
+
+    def _predict(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
+        view = build_view([history], items, now, self._staleness.at(min(now, self._now)), self._retrieval)
+        rest = self._by_demand.predict([history], items, now, k)[0]
+        if not view.length[0]:
+            return rest
+        scores = np.asarray(self._booster.predict(flat(view), num_threads=1))
+        best = np.argsort(-scores, kind="stable")[:k]
+        chances = 1.0 / (1.0 + np.exp(-np.clip(self._bias + self._slope * scores[best], -30.0, 30.0)))
+        codes = [items.codes[row] if row < len(items) else view.unknown[row - len(items)] for row in view.row[best]]
+        found = [Candidate(code, chance) for code, chance in zip(codes, chances.tolist(), strict=True)]
+        taken, least = set(codes), float(chances[-1])
+        found += [
+            Candidate(c.stock_code, min(c.probability, least)) for c in rest.candidates if c.stock_code not in taken
+        ]
+        return Prediction(found[:k], rest.return_curve)
+
+
+class FittedLightGbm:
+    """Trees that can be judged, but not published."""
+
+    def __init__(self, scorer: TreesScorer) -> None:
+        self.scorer = scorer
+
+    def save(self, folder: Path) -> NoReturn:
+        """Refuse: no worker has LightGBM.
+
+        Raises:
+            TrainingError: Always.
+        """
+        raise TrainingError(
+            f"The model {NAME} is a yardstick for evaluate and cannot be published, since no worker has LightGBM. "
+            "Train basket_lstm instead."
+        )

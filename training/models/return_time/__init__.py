@@ -1,0 +1,1 @@
+"""When a customer returns: fitting the hazard network."""

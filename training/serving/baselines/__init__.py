@@ -1,0 +1,1 @@
+"""The baselines as they serve: formulas, EASE, nearest neighbours. NumPy only."""

@@ -1,0 +1,1 @@
+"""``basket_lstm`` as it serves: network, online correction, calibration. NumPy only."""

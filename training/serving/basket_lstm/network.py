@@ -1,0 +1,196 @@
+"""The network of ``basket_lstm`` in plain numpy: the same numbers as Keras's own forward pass, without TensorFlow."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.features.basket_lstm.customer_inputs import PERSON_INPUTS
+from training.features.basket_lstm.view import View
+
+Floats = NDArray[np.float32]
+
+BOUND = 8.0
+"""Standardised inputs are cut off here: what no training example came near must not run away."""
+
+DAYS_SINCE_LAST = PERSON_INPUTS.index("log_days_since_last")
+"""Above 0 at a visit; 0 at an emission, right after a basket."""
+
+HEADS = 8
+"""The first half of them is for visits, the others for emissions."""
+
+_ROWS = 1_024
+"""Candidates read at once: their gates stay in the cache."""
+
+SHAPES: dict[str, tuple[str, ...]] = {
+    "candidate_mean": ("candidate",),
+    "candidate_deviation": ("candidate",),
+    "person_mean": ("person",),
+    "person_deviation": ("person",),
+    "steps_mean": ("step",),
+    "steps_deviation": ("step",),
+    "baskets_mean": ("basket",),
+    "baskets_deviation": ("basket",),
+    "reader_kernel": ("step+basket", "gates"),
+    "reader_recurrent": ("cells", "gates"),
+    "reader_bias": ("gates",),
+    "hidden_kernel": ("heads", "candidate+cells", "width"),
+    "hidden_bias": ("heads", "width"),
+    "hidden_person_kernel": ("heads", "person", "width"),
+    "second_kernel": ("heads", "width", "second"),
+    "second_bias": ("heads", "second"),
+    "score_kernel": ("heads", "second", "one"),
+    "linear_kernel": ("heads", "candidate+cells", "one"),
+}
+"""Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
+OF_HEADS = [name for name, axes in SHAPES.items() if axes[0] == "heads"]
+
+
+def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, int]) -> None:
+    """See to it that arrays are those of a network with the given input widths.
+
+    Args:
+        arrays: By name.
+        sizes: Width of ``candidate``, ``person``, ``step`` and ``basket``.
+
+    Raises:
+        ValueError: One is missing, unknown, of another shape, or holds something else than finite float32.
+    """
+    missing = SHAPES.keys() - arrays.keys()
+    if missing:
+        raise ValueError(f"the network has no {', '.join(sorted(missing))}")
+    unknown = arrays.keys() - SHAPES.keys()
+    if unknown:
+        raise ValueError(f"the network has {', '.join(sorted(unknown))}, unknown to this version: train it anew")
+    for name, array in arrays.items():
+        if array.ndim != len(SHAPES[name]):
+            raise ValueError(f"the network's {name} has {array.ndim} axes")
+    if len(arrays["hidden_bias"]) != HEADS:
+        raise ValueError(f"the network has {len(arrays['hidden_bias'])} heads, not {HEADS}: train it anew")
+    known = dict(sizes) | {"one": 1, "heads": HEADS}
+    known["cells"] = len(arrays["reader_recurrent"])
+    known["gates"] = 4 * known["cells"]
+    known["width"] = arrays["hidden_bias"].shape[1]
+    known["second"] = arrays["second_bias"].shape[1]
+    for name, axes in SHAPES.items():
+        array = arrays[name]
+        shape = tuple(sum(known[part] for part in axis.split("+")) for axis in axes)
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"the network's {name} is no finite float32 of shape {shape}")
+        if name.endswith("deviation") and not (array > 0.0).all():
+            raise ValueError(f"the network's {name} is not above 0")
+
+
+class NumpyNetwork:
+    """The forward pass over a view.
+
+    All gates take one ``tanh``: σ(x) = ½ tanh(½ x) + ½, with the inner halves in the weights.
+    """
+
+    def __init__(self, arrays: Mapping[str, Floats], sizes: Mapping[str, int]) -> None:
+        """Take the arrays of ``SHAPES`` over.
+
+        Raises:
+            ValueError: They do not fit (see ``check_arrays``).
+        """
+        check_arrays(arrays, sizes)
+        self.arrays = dict(arrays)
+        self._cells = len(arrays["reader_recurrent"])
+        half = np.full(4 * self._cells, 0.5, np.float32)
+        half[2 * self._cells : 3 * self._cells] = 1.0
+        kernel: Floats = arrays["reader_kernel"] * half
+        step = sizes["step"]
+        self._recurrent = np.ascontiguousarray(np.concatenate([arrays["reader_recurrent"] * half, kernel[:step]]))
+        self._basket_kernel = np.ascontiguousarray(kernel[step:])
+        self._bias = arrays["reader_bias"] * half
+        half_of_heads = HEADS // 2
+        self._moments = [
+            _Heads({name: arrays[name][place : place + half_of_heads] for name in OF_HEADS})
+            for place in (0, half_of_heads)
+        ]
+
+    def logits(self, view: View) -> Floats:
+        """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``."""
+        seen = np.concatenate([self._standardised("candidate", view.candidate), self._read(view)], axis=1)
+        person = self._standardised("person", view.person)
+        emission = ~(view.person[:, DAYS_SINCE_LAST] > 0.0)[view.customer]
+        logits = np.empty(len(seen), np.float32)
+        for heads, rows in zip(self._moments, (np.flatnonzero(~emission), np.flatnonzero(emission)), strict=True):
+            if len(rows) == len(seen):
+                logits = heads.logits(seen, person, view.customer)
+            elif len(rows):
+                logits[rows] = heads.logits(seen[rows], person, view.customer[rows])
+        return logits
+
+    def candidate_inputs(self, view: View) -> Floats:
+        """Inputs of the candidates as the network sees them, float32 ``[candidates, inputs]``."""
+        return self._standardised("candidate", view.candidate)
+
+    def _standardised(self, name: str, values: Floats) -> Floats:
+        scaled: Floats = (values - self.arrays[f"{name}_mean"]) / self.arrays[f"{name}_deviation"]
+        return np.clip(scaled, -BOUND, BOUND, out=scaled)
+
+    def _read(self, view: View) -> Floats:
+        """State of the LSTM after the newest basket, float32 ``[candidates, cells]``; zeros without any basket.
+
+        Nothing is padded: longest histories first, so those that have begun at a step are the first rows.
+        """
+        length = view.length[view.customer]
+        order = np.argsort(-length, kind="stable")
+        steps = self._standardised("steps", view.steps)
+        baskets: Floats = self._standardised("baskets", view.baskets) @ self._basket_kernel + self._bias
+        state = np.zeros((len(order), self._cells), np.float32)
+        for start in range(0, len(order), _ROWS):
+            rows = order[start : start + _ROWS]
+            state[rows] = self._run(steps[rows], baskets, view.customer[rows], length[rows])
+        return state
+
+    def _run(self, steps: Floats, baskets: Floats, customer: NDArray[np.int64], length: NDArray[np.int64]) -> Floats:
+        cells = self._cells
+        total = steps.shape[1]
+        seen = np.zeros((len(steps), cells + steps.shape[2]), np.float32)
+        memory = np.zeros((len(steps), cells), np.float32)
+        for step in range(total - int(length.max(initial=0)), total):
+            active = int(np.searchsorted(-length, step - total, side="right"))
+            seen[:active, cells:] = steps[:active, step]
+            gates = seen[:active] @ self._recurrent
+            gates += baskets[customer[:active], step]
+            np.tanh(gates, out=gates)
+            new = gates[:, 2 * cells : 3 * cells].copy()
+            gates *= 0.5
+            gates += 0.5
+            held = memory[:active]
+            held *= gates[:, cells : 2 * cells]
+            new *= gates[:, :cells]
+            held += new
+            np.multiply(gates[:, 3 * cells :], np.tanh(held), out=seen[:active, :cells])
+        return seen[:, :cells]
+
+
+class _Heads:
+    """The heads of one moment: the mean of what they say."""
+
+    def __init__(self, arrays: Mapping[str, Floats]) -> None:
+        share = np.float32(1.0 / len(arrays["hidden_bias"]))
+        # The first layers side by side are one product.
+        self._hidden = np.concatenate(arrays["hidden_kernel"], axis=1)
+        self._hidden_person = np.concatenate(arrays["hidden_person_kernel"], axis=1)
+        self._hidden_bias = arrays["hidden_bias"].ravel()
+        self._second = list(
+            zip(arrays["second_kernel"], arrays["second_bias"], arrays["score_kernel"][:, :, 0] * share, strict=True)
+        )
+        self._linear = arrays["linear_kernel"].mean(axis=0)[:, 0]
+
+    def logits(self, seen: Floats, person: Floats, customer: NDArray[np.int64]) -> Floats:
+        """``[candidates]`` of what is seen of them ``[candidates, candidate+cells]``; ``person`` ``[customers, …]``."""
+        hidden: Floats = seen @ self._hidden
+        hidden += (person @ self._hidden_person + self._hidden_bias)[customer]
+        np.maximum(hidden, 0.0, out=hidden)
+        logits: Floats = seen @ self._linear
+        parts = np.split(hidden, len(self._second), axis=1)
+        for part, (kernel, added, score) in zip(parts, self._second, strict=True):
+            second: Floats = part @ kernel
+            second += added
+            np.maximum(second, 0.0, out=second)
+            logits += second @ score
+        return logits

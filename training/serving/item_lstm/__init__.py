@@ -1,0 +1,1 @@
+"""The item LSTMs as they serve. NumPy only."""

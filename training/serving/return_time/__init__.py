@@ -1,0 +1,1 @@
+"""When a customer returns: the hazard network and the baseline from gaps. NumPy only."""

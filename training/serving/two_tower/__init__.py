@@ -1,0 +1,1 @@
+"""The two-tower models as they serve. NumPy only."""

@@ -1,0 +1,105 @@
+"""One customer as the two towers read the history: a bag of items, what is said of each, four numbers. Numpy only."""
+
+import math
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory, HeldInvoice, baskets
+from state.events.attributes import Attributes
+from state.events.dates import DAY
+from state.events.invoice import THOUSAND
+from training.features.item_table import ItemTable
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+BIRTH_DATE = "birth_date"
+"""Attribute of a customer that is read as an age: ``1980-05-17``."""
+YEAR = 365.25 * DAY
+
+FADE = 0.95
+"""What a basket counts in the bag against the one after it."""
+MOST_IN_BAG = 256
+"""Items of a bag; of more, those that count most."""
+
+RFMV = ("recency", "frequency", "monetary", "variety")
+"""log(1 + days since the last purchase), (1 + purchases), (1 + money spent), (1 + distinct items)."""
+KNOWN = ("bought_before", "log_times", "log_days_since")
+"""Numbers of an item that the customer has: 1, log of the faded number of purchases, log(1 + days since the last)."""
+
+
+class Customer(NamedTuple):
+    """One customer: the bag of the history, numbers and attributes.
+
+    ``rows`` int64 ``[entries]`` of the item table · ``weights`` float32 ``[entries]``, together of length 1 ·
+    ``known`` float32 ``[entries, KNOWN]`` · ``rfmv`` float32 ``[4]`` · ``age`` in years, NaN where it is not known.
+    """
+
+    rows: Ints
+    weights: Floats
+    known: Floats
+    rfmv: Floats
+    age: float
+    attributes: Attributes
+
+
+def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
+    """What is read of one customer as of ``now``: of the invoices of the window.
+
+    A purchase counts whether or not a part of it went back; an item of which nothing is left counts for nothing, as
+    with the baselines. A customer without purchases, or with nothing left, has an empty bag and zeros; items that the
+    table does not know are passed over.
+    """
+    invoices = tuple(invoice for invoice in history.invoices if invoice.date <= now)
+    gone = _gone(invoices)
+    weight: dict[int, float] = {}
+    newest: dict[int, int] = {}
+    spent, purchases, last = 0.0, 0, None
+    fade = 1.0
+    distinct: set[str] = set()
+    for invoice in reversed(invoices):
+        lines = [line for line in invoice.lines if line.quantity > 0 and line.stock_code not in gone]
+        if not lines:
+            continue
+        bought = {line.stock_code for line in lines}
+        last = invoice.date if last is None else last
+        spent += sum(line.quantity * line.unit_price for line in lines) / THOUSAND
+        purchases += 1
+        distinct |= bought
+        for code in bought:
+            row = items.rows.get(code)
+            if row is not None:
+                weight[row] = weight.get(row, 0.0) + fade
+                newest.setdefault(row, invoice.date)
+        fade *= FADE
+    kept = sorted(weight, key=lambda row: (-weight[row], row))[:MOST_IN_BAG]
+    weights = np.asarray([weight[row] for row in kept], np.float32)
+    idle = np.asarray([(now - newest[row]) / DAY for row in kept], np.float32)
+    known = np.stack([np.ones_like(weights), np.log(weights), np.log1p(idle)], axis=1)
+    if len(kept):
+        weights /= np.float32(np.linalg.norm(weights))
+    days = 0.0 if last is None else (now - last) / DAY
+    rfmv = np.log1p(np.asarray([days, purchases, spent, len(distinct)])).astype(np.float32)
+    attributes = history.attributes
+    return Customer(np.asarray(kept, np.int64), weights, known, rfmv, age(attributes.get(BIRTH_DATE), now), attributes)
+
+
+def _gone(invoices: tuple[HeldInvoice, ...]) -> set[str]:
+    """Stock codes that were bought and of which nothing is left."""
+    back = {line.stock_code for invoice in invoices for line in invoice.lines if line.quantity < 0}
+    if not back:
+        return back
+    return back - {code for basket in baskets(CustomerHistory("", invoices)) for code in basket.items}
+
+
+def age(birth_date: str | None, now: int) -> float:
+    """Years since a birth date (``YYYY-MM-DD``, the rest is not read); NaN for none, no date, or 0 to 120 exceeded."""
+    try:
+        born = (date.fromisoformat((birth_date or "")[:10]) - date(1970, 1, 1)).days * DAY
+    except ValueError:
+        return math.nan
+    years = (now - born) / YEAR
+    return years if 0.0 <= years <= 120.0 else math.nan

@@ -1,0 +1,163 @@
+"""The two towers in plain numpy: the same numbers as Keras's own forward pass, without TensorFlow.
+
+A tower gives a vector: that of the identities plus a representation of the features. The score of an item for a
+customer is the dot product of their vectors, plus the item's bias, plus what it says that the customer has it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from training.serving.two_tower.customer import KNOWN, Floats
+from training.serving.two_tower.inputs import CustomerInputs, ItemInputs
+
+TOWERS = ("customer", "item")
+
+IDENTITIES: dict[str, tuple[str, ...]] = {
+    "read": ("identities", "width"),
+    "offered": ("identities", "width"),
+    "identity_bias": ("identities",),
+}
+"""Vectors with which items are read in a history and offered, and biases; the last row, of unknown ones, is 0."""
+FEATURES: dict[str, tuple[str, ...]] = {
+    "read_tags": ("item_tags", "tag_width"),
+    "item_tags": ("item_tags", "tag_width"),
+    "customer_tags": ("customer_tags", "tag_width"),
+    "feature_bias": ("item_features",),
+}
+"""Vectors of tags (row 0, the unknown one, is 0), and how much each feature of an item counts for everybody.
+
+Beside them there is ``{tower}_kernel_{layer}`` ``[in, out]`` and ``{tower}_bias_{layer}`` ``[out]`` of each layer.
+"""
+
+
+class NumpyTowers:
+    """The arrays of a hybrid model: with identities, features or both."""
+
+    def __init__(self, arrays: Mapping[str, Floats]) -> None:
+        """Take arrays over.
+
+        Raises:
+            ValueError: One is missing, of another shape, or holds something else than finite float32.
+        """
+        for name, array in arrays.items():
+            if array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"the network's {name} is no finite float32")
+        self.arrays = dict(arrays)
+        self.identities = "offered" in arrays
+        self.features = "feature_bias" in arrays
+        if not (self.identities or self.features):
+            raise ValueError("the network has neither identities nor features")
+        sizes: dict[str, int] = {}
+        parts = (IDENTITIES if self.identities else {}) | (FEATURES if self.features else {})
+        for name, axes in {**parts, "known": ("known",)}.items():
+            array = self._array(name)
+            if array.ndim != len(axes) or any(
+                sizes.setdefault(axis, size) != size for axis, size in zip(axes, array.shape, strict=True)
+            ):
+                raise ValueError(f"the network's {name} has the shape {array.shape}")
+        if sizes["known"] != len(KNOWN):
+            raise ValueError(f"the network reads {sizes['known']} numbers of a known item, not {len(KNOWN)}")
+        self._layers = {tower: self._chain(tower, sizes) for tower in TOWERS} if self.features else {}
+        if self.features and sizes["item_features"] != len(self._layers["item"][0][0]):
+            raise ValueError("the biases of the features do not go with the item tower")
+        self.width = sizes["width"]
+
+    def _array(self, name: str) -> Floats:
+        if name not in self.arrays:
+            raise ValueError(f"the network lacks {name}")
+        return self.arrays[name]
+
+    def _chain(self, tower: str, sizes: dict[str, int]) -> list[tuple[Floats, Floats]]:
+        count = sum(name.startswith(f"{tower}_kernel_") for name in self.arrays)
+        layers = [(self._array(f"{tower}_kernel_{n}"), self._array(f"{tower}_bias_{n}")) for n in range(count)]
+        if not layers:
+            raise ValueError(f"the network lacks {tower}_kernel_0")
+        wide = layers[0][0].shape[0] if layers[0][0].ndim else 0
+        for kernel, bias in layers:
+            if kernel.ndim != 2 or len(kernel) != wide or bias.shape != kernel.shape[1:]:
+                raise ValueError(f"the layers of the {tower} tower do not fit together")
+            wide = len(bias)
+        if sizes.setdefault("width", wide) != wide:
+            raise ValueError(f"the {tower} tower gives {wide} numbers, not {sizes['width']}")
+        return layers
+
+    def check(self, *, codes: int, text: int, numbers: int, changing: int, customer_tags: int, item_tags: int) -> None:
+        """See to it that the towers read inputs of these sizes.
+
+        Raises:
+            ValueError: They read others.
+        """
+        if self.identities and len(self.arrays["offered"]) != codes + 1:
+            raise ValueError(f"{codes} stock codes do not go with {len(self.arrays['offered'])} vectors")
+        if not self.features:
+            return
+        tag_width = self.arrays["item_tags"].shape[1]
+        wanted = {
+            "item": (text + tag_width + changing, item_tags),
+            "customer": (text + 2 * tag_width + numbers, customer_tags),
+        }
+        for tower, (wide, tags) in wanted.items():
+            if len(self._layers[tower][0][0]) != wide or len(self.arrays[f"{tower}_tags"]) != tags:
+                raise ValueError(f"the {tower} tower reads other inputs than the encoding gives")
+
+    def items(self, inputs: ItemInputs) -> tuple[Floats, Floats]:
+        """Vectors float32 ``[rows, width]`` and biases float32 ``[rows]`` of all items."""
+        vectors = np.zeros((len(inputs.place), self.width), np.float32)
+        biases = np.zeros(len(inputs.place), np.float32)
+        if self.identities:
+            vectors += self.arrays["offered"][inputs.place]
+            biases += self.arrays["identity_bias"][inputs.place]
+        if self.features:
+            tags = self.arrays["item_tags"][inputs.tags].sum(axis=1)
+            features = np.concatenate([inputs.text, tags, inputs.changing], axis=1)
+            vectors += self._represent("item", features)
+            biases += features @ self.arrays["feature_bias"]
+        return vectors, biases
+
+    def customers(self, customers: CustomerInputs, items: ItemInputs) -> Floats:
+        """Vectors of customers, float32 ``[customers, width]``."""
+        size = len(customers.numbers)
+        vectors = np.zeros((size, self.width), np.float32)
+        if self.identities:
+            vectors += _bags(customers, self.arrays["read"][items.place[customers.row]], size)
+        if self.features:
+            tags = self.arrays["read_tags"][items.tags[customers.row]].sum(axis=1)
+            features = [
+                _bags(customers, items.text[customers.row], size),
+                _bags(customers, tags, size),
+                self.arrays["customer_tags"][customers.tags].sum(axis=1),
+                customers.numbers,
+            ]
+            vectors += self._represent("customer", np.concatenate(features, axis=1))
+        return vectors
+
+    def scores(
+        self, customers: CustomerInputs, inputs: ItemInputs, items: tuple[Floats, Floats] | None = None
+    ) -> Floats:
+        """Score of every item for every customer, float32 ``[customers, rows]``.
+
+        Args:
+            customers: Inputs of the customers.
+            inputs: Inputs of the items.
+            items: What ``items`` gave for them; computed unless given.
+        """
+        vectors, biases = self.items(inputs) if items is None else items
+        scores: Floats = self.customers(customers, inputs) @ vectors.T + biases
+        scores[customers.owner, customers.row] += customers.known @ self.arrays["known"]
+        return scores
+
+    def _represent(self, tower: str, features: Floats) -> Floats:
+        layers = self._layers[tower]
+        for number, (kernel, bias) in enumerate(layers):
+            features = features @ kernel + bias
+            if number + 1 < len(layers):
+                features = np.maximum(features, np.float32(0.0))
+        return features
+
+
+def _bags(customers: CustomerInputs, vectors: Floats, size: int) -> Floats:
+    """Weighted sums of the vectors of each bag's items, float32 ``[customers, width]``."""
+    sums = np.zeros((size, vectors.shape[1]), np.float32)
+    np.add.at(sums, customers.owner, vectors * customers.weight[:, None])
+    return sums

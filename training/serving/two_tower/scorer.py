@@ -1,0 +1,210 @@
+"""The hybrid model as it answers in the stream: two towers in numpy, a calibration, chances of a return."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory
+from training.features.item_table import ItemTable
+from training.features.text import TextEncoder, load_text
+from training.registry import read_vocabulary, write_vocabulary
+from training.serving.baselines.scorer import BaselineScorer, Calibration
+from training.serving.bundle_files import read_arrays, refusing
+from training.serving.return_time.gap_shares import Returns
+from training.serving.scorer import Candidate, Prediction
+from training.serving.two_tower.customer import Customer, Floats, Ints, customer
+from training.serving.two_tower.inputs import CHANGING, NUMBERS, Encoding, ItemInputs, Scales, Vocabulary
+from training.serving.two_tower.network import NumpyTowers
+
+SETTINGS = "hybrid.json"
+NETWORK = "network.npz"
+SCALES = "scales.npz"
+CURVES = "returns.npz"
+
+AT_ONCE = 64
+"""Customers scored in one go: bounds the memory of a large batch."""
+
+UNKNOWN_SHOP = Calibration(bias=2.5, slope=1.0, per_basket=0.0)
+"""A softmax shares out 1 among all items, a basket holds a dozen: what is assumed where nothing can be fitted."""
+
+
+class HybridScorer:
+    """Two towers as a ``Scorer``.
+
+    A customer of whom nothing is known, neither a purchase nor an attribute, gets what is in demand.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        *,
+        encoding: Encoding,
+        towers: NumpyTowers,
+        calibration: Calibration | None,
+        returns: Returns,
+    ) -> None:
+        """Put a scorer together from what was fitted.
+
+        Args:
+            name: ``hybrid``, ``content`` or ``collaborative``.
+            version: Of the bundle; ``unpublished`` before it is one.
+            encoding: From customers and items to inputs.
+            towers: From inputs to scores.
+            calibration: From a softmax over all items to probabilities; a guess where it is None.
+            returns: Chances of a return.
+
+        Raises:
+            ValueError: The towers do not read what the encoding gives.
+        """
+        towers.check(
+            codes=len(encoding.codes),
+            text=encoding.text.width,
+            numbers=len(NUMBERS),
+            changing=len(CHANGING),
+            customer_tags=encoding.customer_tag_count,
+            item_tags=encoding.item_tag_count,
+        )
+        self.name = name
+        self.version = version
+        self.encoding = encoding
+        self.towers = towers
+        self.calibration = calibration or UNKNOWN_SHOP
+        self.returns = returns
+        self._strangers = BaselineScorer("count_demand", version, returns=returns)
+
+    def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
+        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        if not len(items):
+            return self._strangers.predict(histories, items, now, k)
+        inputs = self.encoding.items(items, now)
+        vectors, biases = self.towers.items(inputs)
+        predictions: list[Prediction] = []
+        for start in range(0, len(histories), AT_ONCE):
+            some = histories[start : start + AT_ONCE]
+            read = [customer(history, items, now) for history in some]
+            encoded = self.encoding.customers(read)
+            scores = self.towers.scores(encoded, inputs, items=(vectors, biases))
+            tagged = encoded.tags[:, :-1].max(axis=1, initial=0)
+            for number, each in enumerate(read):
+                told = tagged[number] or np.isfinite(each.age)
+                if len(each.rows) or (self.towers.features and told):
+                    predictions.append(
+                        self._prediction(some[number], each, scores[number], inputs, vectors, items, now, k)
+                    )
+                else:
+                    predictions.extend(self._strangers.predict([some[number]], items, now, k))
+        return predictions
+
+    def rank(
+        self, history: CustomerHistory, items: ItemTable, now: int, k: int
+    ) -> tuple[list[str], NDArray[np.float64], int]:
+        """Stock codes, best first, their shares of the softmax, and the number of baskets: for a calibration."""
+        inputs = self.encoding.items(items, now)
+        each = customer(history, items, now)
+        scores = self.towers.scores(self.encoding.customers([each]), inputs)[0]
+        order, shares = _best(scores, k)
+        return [items.codes[row] for row in order], shares, _purchases(each)
+
+    def item_vectors(self, items: ItemTable, now: int) -> Floats:
+        """What each item is, whatever its demand, float32 ``[rows, width]``: what changes is taken as usual."""
+        inputs = self.encoding.items(items, now)
+        return self.towers.items(inputs._replace(changing=np.zeros_like(inputs.changing)))[0]
+
+    def customer_vectors(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> Floats:
+        """Vectors of customers, float32 ``[customers, width]``."""
+        inputs = self.encoding.items(items, now)
+        read = [customer(history, items, now) for history in histories]
+        return self.towers.customers(self.encoding.customers(read), inputs)
+
+    def _prediction(
+        self,
+        history: CustomerHistory,
+        each: Customer,
+        scores: Floats,
+        inputs: ItemInputs,
+        vectors: Floats,
+        items: ItemTable,
+        now: int,
+        k: int,
+    ) -> Prediction:
+        order, shares = _best(scores, k)
+        chances = self.calibration.probabilities(shares, _purchases(each))
+        because = self._because(each, inputs, vectors[order])
+        candidates = [
+            Candidate(items.codes[row], chance, None if by < 0 else items.codes[by])
+            for row, chance, by in zip(order.tolist(), chances.tolist(), because.tolist(), strict=True)
+        ]
+        dates = [held.date for held in history.invoices if any(line.quantity > 0 for line in held.lines)]
+        return Prediction(candidates, self.returns.curve(dates, now))
+
+    def _because(self, each: Customer, inputs: ItemInputs, offered: Floats) -> Ints:
+        """Row of the item of the history whose identity speaks most for each offered vector; -1 where none does."""
+        if not self.towers.identities or not len(each.rows):
+            return np.full(len(offered), -1, np.int64)
+        read = self.towers.arrays["read"][inputs.place[each.rows]] * each.weights[:, None]
+        speaks = offered @ read.T
+        best = speaks.argmax(axis=1)
+        return np.where(speaks[np.arange(len(best)), best] > 0.0, each.rows[best], -1)
+
+    def save(self, folder: Path) -> None:
+        """Write what ``load`` reads into an empty folder."""
+        write_vocabulary(folder, self.encoding.codes)
+        saved = _Saved(self.name, self.calibration, self.encoding.customer_tags, self.encoding.item_tags)
+        (folder / SETTINGS).write_bytes(msgspec.json.encode(saved))
+        np.savez(folder / NETWORK, **self.towers.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+        np.savez(folder / SCALES, **self.encoding.scales._asdict())
+        np.savez_compressed(folder / CURVES, curves=self.returns.curves)
+        self.encoding.text.save(folder)
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    """What ``hybrid.json`` holds."""
+
+    name: str
+    calibration: Calibration
+    customer_tags: Vocabulary
+    item_tags: Vocabulary
+
+
+def load(folder: Path, version: str) -> HybridScorer:
+    """Read what ``HybridScorer.save`` wrote; the manifest of a published bundle is not looked at.
+
+    Raises:
+        BundleRefused: A file is missing, damaged, or holds something else.
+    """
+    with refusing(folder):
+        saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Saved)
+        text: TextEncoder = load_text(folder)
+        encoding = Encoding(
+            read_vocabulary(folder),
+            saved.customer_tags,
+            saved.item_tags,
+            Scales(**read_arrays(folder / SCALES)),
+            text,
+        )
+        return HybridScorer(
+            saved.name,
+            version,
+            encoding=encoding,
+            towers=NumpyTowers(read_arrays(folder / NETWORK)),
+            calibration=saved.calibration,
+            returns=Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
+        )
+
+
+def _best(scores: Floats, k: int) -> tuple[Ints, NDArray[np.float64]]:
+    """The ``k`` best rows, best first (ties by row), and their shares of the softmax over all."""
+    softmax = np.exp((scores - scores.max()).astype(np.float64))
+    softmax /= softmax.sum()
+    k = min(k, len(scores))
+    best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
+    best = best[np.lexsort((best, -scores[best]))]
+    return best, softmax[best]
+
+
+def _purchases(each: Customer) -> int:
+    return round(float(np.expm1(each.rfmv[1])))
