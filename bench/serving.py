@@ -49,28 +49,28 @@ def main(path: str) -> None:
     returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
     returns = ReturnCurve(returning.arrays())
     with threadpool_limits(1):
-        knowledge = learn(log, now)
+        statistics = learn(log, now)
         network = BasketNetwork(input_sizes())
         print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
         rows: dict[str, list[float]] = {}
         for size in BATCHES:
             drawn = generator.choice(len(buyers), (16, size))
             batches = [[replay.histories[buyers[place]] for place in places] for places in drawn]
-            seen = [build_view(each, replay.items, now, knowledge, Retrieval()) for each in batches]
+            seen = [build_view(each, replay.items, now, statistics, Retrieval()) for each in batches]
             keras_inputs = [_inputs(view) for view in seen]
             ours = NumpyNetwork(network.arrays(), input_sizes())
             scorer = BasketScorer(
                 "bench",
                 network=ours,
                 correction=Correction(len(CANDIDATE_INPUTS)),
-                knowledge=knowledge,
+                statistics=statistics,
                 calibration=Calibration(),
                 returns=returns,
                 retrieval=Retrieval(),
             )
             compiled = tf.function(network, reduce_retracing=True)
             steps: dict[str, Callable[[int], object]] = {
-                "features": lambda n, b=batches: build_view(b[n], replay.items, now, knowledge, Retrieval()),  # type: ignore[misc]
+                "features": lambda n, b=batches: build_view(b[n], replay.items, now, statistics, Retrieval()),  # type: ignore[misc]
                 "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n]),  # type: ignore[misc]
                 "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
                 "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]

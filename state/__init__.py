@@ -20,17 +20,18 @@ from state.events.dates import DAY, to_datetime, to_iso, to_seconds
 from state.events.dialect import Dialect, dialect_named, left_out
 from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings, Topics, load_settings
-from state.store.protocol import Applied, ItemChanges, Standing, Store, Touched
+from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, PriorRecommendation, Store
 
 __all__ = [
     "DAY",
     "HALF_LIVES",
     "SHARE_HALF_LIVES",
     "THOUSAND",
-    "Applied",
+    "ApplyResult",
     "Basket",
     "Count",
     "CustomerHistory",
+    "CustomerUpdate",
     "Dialect",
     "HeldInvoice",
     "HeldLine",
@@ -42,18 +43,17 @@ __all__ = [
     "Line",
     "Model",
     "NextPurchase",
+    "PriorRecommendation",
     "Reason",
     "Recommendation",
     "Settings",
     "SettingsError",
-    "Standing",
     "StateError",
     "Store",
     "StoreRefused",
     "StoreUnavailable",
     "Taken",
     "Topics",
-    "Touched",
     "Trigger",
     "add",
     "baskets",

@@ -23,9 +23,9 @@ from stream.kafka.faust_app import StreamApp
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.monitoring import Metrics
-from stream.pipeline.model_watcher import ModelWatch
+from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.processor import Processor
-from stream.pipeline.retry import Patience
+from stream.pipeline.retry import RetryPolicy
 from training.registry import Registry
 from training.serving.load import fallback_scorer, load_scorer
 
@@ -53,27 +53,27 @@ def run_worker(settings: Settings) -> ExitCode:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     metrics = Metrics()
-    patience = Patience(stop, Random(), metrics.outage)
+    retry = RetryPolicy(stop, Random(), metrics.outage)
     with ExitStack() as closes:
         if settings.metrics_port:
             closes.callback(_serve_metrics(settings, metrics))
         try:
-            store = patience.keep_trying("Redis", lambda: RedisStore(settings), StoreUnavailable)
+            store = retry.call("Redis", lambda: RedisStore(settings), StoreUnavailable)
             closes.enter_context(closing(store))
-            patience.keep_trying("Redis", store.now, StoreUnavailable)
-            patience.keep_trying("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
+            retry.call("Redis", store.now, StoreUnavailable)
+            retry.call("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
         registry = Registry(settings.registry_url, cache=settings.cache)
-        models = ModelWatch(registry, load_scorer, fallback_scorer(), metrics, poll_s=settings.registry_poll_seconds)
+        models = ModelWatcher(registry, load_scorer, fallback_scorer(), metrics, poll_s=settings.registry_poll_seconds)
         processor = Processor(
             settings=settings,
             store=store,
             publisher=publisher,
             scorer=lambda: models.scorer,
             fallback=fallback_scorer(),
-            patience=patience,
+            retry=retry,
             metrics=metrics,
         )
 
@@ -143,7 +143,7 @@ async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: 
 
     def end() -> None:
         stop.set()
-        app.intake.close()
+        app.fetch_buffer.close()
         stopping.set()
 
     loop = asyncio.get_running_loop()
@@ -179,7 +179,7 @@ def _breakage(app: StreamApp, starting: "asyncio.Future[None]") -> BaseException
     if app.crashed:
         return app.crash_reason or RuntimeError("a service of the application crashed")
     try:
-        app.intake_consumer.check()
+        app.buffered_consumer.check()
     except Exception as error:  # a KafkaError, or whatever ended the task
         return error
     return None
@@ -209,5 +209,5 @@ async def _report_lag(app: StreamApp, metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(LAG_EVERY_S)
         with suppress(Exception):  # between two assignments there is nothing to measure
-            for tp, events in app.intake_consumer.lag().items():
+            for tp, events in app.buffered_consumer.lag().items():
                 metrics.lag(tp.partition, events)

@@ -15,9 +15,6 @@ EXPORTS = {
         Trigger add baskets canonical count demand_at dialect_named left_out line_text load_settings observe
         sell shares_at take to_datetime to_iso to_seconds
     """,
-    "stream.commands.demo": """
-        demo
-    """,
     "training.data.simulator": """
         GIFTS GROCERIES KINDS SMALL Kind simulate simulate_blocks write_parquet
     """,

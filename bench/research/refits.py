@@ -19,7 +19,7 @@ from pathlib import Path
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import load_settings
-from stream.cli.progress import Bars
+from stream.cli.progress import StageProgress
 from training.data.log import read_table
 from training.data.walk import is_purchase
 from training.evaluation.measure import means, measure
@@ -70,7 +70,7 @@ def main(path: Path, judged: Span, every: int | None, models: Sequence[str]) -> 
     for name in models:
         chosen: dict[str, list[tuple[Case, Ranking]]] = {when: [] for when in rows}
         for number, start in enumerate(starts):
-            with Bars() as stage:
+            with StageProgress() as stage:
                 fitting = stage(f"fitting {name}, {number + 1} of {len(starts)}")
                 scorer = make_model(name).fit(log, until=start, seed=settings.seed, progress=fitting).scorer
                 rest = Span(start, judged.end)

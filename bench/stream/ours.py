@@ -25,7 +25,7 @@ from stream.kafka.topics import ensure_topics
 from stream.messages import Incoming
 from stream.monitoring import Metrics
 from stream.pipeline.processor import Processor
-from stream.pipeline.retry import Patience
+from stream.pipeline.retry import RetryPolicy
 from stream.worker import die, serve
 
 
@@ -42,7 +42,7 @@ def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event
             publisher=publisher,
             scorer=lambda: scorer,
             fallback=scorer,
-            patience=Patience(stop, Random(1)),
+            retry=RetryPolicy(stop, Random(1)),
             metrics=metrics,
         )
         server, thread = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)

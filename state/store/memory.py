@@ -9,16 +9,23 @@ from state.domain.items import ItemState, count, observe
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
 from state.settings import Settings
-from state.store.protocol import Applied, ItemChanges, Standing, Touched, over_the_cap, standing_of
+from state.store.protocol import (
+    ApplyResult,
+    CustomerUpdate,
+    ItemChanges,
+    PriorRecommendation,
+    cap_exceeded,
+    prior_recommendation,
+)
 
 
-class _Scored(msgspec.Struct):
+class _PriorState(msgspec.Struct):
     """What a recommendation is scored against: the invoices whose first purchase line came while it stood.
 
     ``newest``: the newest purchase (date, invoice number) before it; an older one is not scored.
     """
 
-    standing: Standing | None = None
+    standing: PriorRecommendation | None = None
     newest: tuple[int, str] | None = None
     invoices: set[str] = set()
 
@@ -27,7 +34,7 @@ class _Customer(msgspec.Struct):
     history: CustomerHistory
     revision: int = 0
     published: int = 0
-    scored: _Scored = msgspec.field(default_factory=_Scored)
+    scored: _PriorState = msgspec.field(default_factory=_PriorState)
     last: Recommendation | None = None
 
 
@@ -43,12 +50,12 @@ class MemoryStore:
         self._version = 0
         self._now: int | None = None
 
-    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
         counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
         refused: list[tuple[int, str]] = []
         changed: dict[str, bool] = {}
-        standings: dict[str, dict[str, Standing]] = {}
+        priors: dict[str, dict[str, PriorRecommendation]] = {}
         items: dict[str, ItemState] = {}
         for place, invoice in enumerate(invoices):
             if invoice.customer_id is None or not invoice.lines:
@@ -56,7 +63,7 @@ class MemoryStore:
             customer = self._customers.get(invoice.customer_id) or _Customer(CustomerHistory(invoice.customer_id))
             taken = take(customer.history, invoice, self._window)
             if taken.new and _lines(taken.history) > self._cap:
-                refused.append((place, over_the_cap(invoice.customer_id, self._cap)))
+                refused.append((place, cap_exceeded(invoice.customer_id, self._cap)))
                 continue
             self._customers[invoice.customer_id] = customer
             changes = taken.history is not customer.history
@@ -68,9 +75,9 @@ class MemoryStore:
                 customer.history = taken.history
                 continue
             if any(line.quantity > 0 for line in invoice.lines):
-                standing = _note_scored(customer, invoice)
+                standing = _note_prior(customer, invoice)
                 if standing is not None:
-                    standings.setdefault(invoice.customer_id, {})[invoice.invoice_no] = standing
+                    priors.setdefault(invoice.customer_id, {})[invoice.invoice_no] = standing
             customer.history = taken.history
             customer.scored.invoices.intersection_update(held.invoice_no for held in taken.history.invoices)
             self._now = invoice.date if self._now is None else max(self._now, invoice.date)
@@ -81,18 +88,18 @@ class MemoryStore:
             customer = self._customers[customer_id]
             if changes:
                 customer.revision = max(customer.revision + 1, clock_ms)
-            against = standings.get(customer_id, {})
+            against = priors.get(customer_id, {})
             touched.append(
-                Touched(
+                CustomerUpdate(
                     history=customer.history,
                     revision=customer.revision,
                     published=customer.published,
                     changed=changes,
                     last=customer.last,
-                    standings=[against[number] for number in sorted(against)],
+                    priors=[against[number] for number in sorted(against)],
                 )
             )
-        return Applied(touched, counts, refused)
+        return ApplyResult(touched, counts, refused)
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
         """See ``Store.confirm``."""
@@ -162,17 +169,17 @@ def _lines(history: CustomerHistory) -> int:
     return sum(len(invoice.lines) for invoice in history.invoices)
 
 
-def _note_scored(customer: _Customer, invoice: Invoice) -> Standing | None:
+def _note_prior(customer: _Customer, invoice: Invoice) -> PriorRecommendation | None:
     """What stands against an invoice; keeps it, where the invoice is a purchase that appears for the first time."""
     scored, number = customer.scored, invoice.invoice_no
     if number not in scored.invoices:
         held = {other.invoice_no: other for other in customer.history.invoices}
         if number in held and any(line.quantity > 0 for line in held[number].lines):
             return None
-        standing = standing_of(customer.last, "") if customer.last else None
+        standing = prior_recommendation(customer.last, "") if customer.last else None
         if scored.standing != standing:
             before = [(held[other].date, other) for other in scored.invoices]
-            scored = _Scored(standing, max([*before, scored.newest] if scored.newest else before, default=None))
+            scored = _PriorState(standing, max([*before, scored.newest] if scored.newest else before, default=None))
         if scored.newest is not None and (invoice.date, number) < scored.newest:
             return None
         scored.invoices.add(number)

@@ -14,7 +14,7 @@ from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
 
 
-class Standing(msgspec.Struct, frozen=True, array_like=True):
+class PriorRecommendation(msgspec.Struct, frozen=True, array_like=True):
     """What was recommended before the first line of a purchase invoice arrived.
 
     ``model`` is its name and version with a slash between.
@@ -26,12 +26,12 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
     stock_codes: list[str]
 
 
-class Touched(msgspec.Struct):
+class CustomerUpdate(msgspec.Struct):
     """One customer after a call of ``apply``: everything the next step needs, in one answer.
 
     ``revision`` is that of the history as it stands now, ``published`` the one last confirmed (0: never), so a
     recommendation is owed while the two differ. ``changed``: this call changed the history. ``last``: the
-    recommendation last confirmed. ``standings``, by invoice number: what to score the invoices against of which this
+    recommendation last confirmed. ``priors``, by invoice number: what to score the invoices against of which this
     call brought purchase lines, new or delivered before. An invoice is scored until one appears that another
     recommendation stood before; one older than what the customer had bought by then is not scored.
     """
@@ -41,10 +41,10 @@ class Touched(msgspec.Struct):
     published: int
     changed: bool
     last: Recommendation | None
-    standings: list[Standing]
+    priors: list[PriorRecommendation]
 
 
-class Applied(msgspec.Struct):
+class ApplyResult(msgspec.Struct):
     """The effect of one ``apply``: the touched customers in order of first appearance, and counts by name.
 
     Counts: ``lines_new``, ``lines_known`` (delivered before), ``lines_behind`` (of invoices behind the watermark).
@@ -52,7 +52,7 @@ class Applied(msgspec.Struct):
     dead letters.
     """
 
-    touched: list[Touched]
+    touched: list[CustomerUpdate]
     counts: dict[str, int]
     refused: list[tuple[int, str]] = []
 
@@ -68,19 +68,19 @@ class ItemChanges(msgspec.Struct):
     now: int | None
 
 
-def together(earlier: Touched | None, later: Touched) -> Touched:
+def together(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:
     """One customer after two calls of ``apply`` that followed each other."""
     if earlier is None:
         return later
-    standings = {standing.invoice_no: standing for standing in (*earlier.standings, *later.standings)}
+    priors = {standing.invoice_no: standing for standing in (*earlier.priors, *later.priors)}
     return msgspec.structs.replace(
         later,
         changed=earlier.changed or later.changed,
-        standings=[standings[number] for number in sorted(standings)],
+        priors=[priors[number] for number in sorted(priors)],
     )
 
 
-def over_the_cap(customer_id: str, cap: int) -> str:
+def cap_exceeded(customer_id: str, cap: int) -> str:
     """Why an invoice is refused whose lines would make a history too long."""
     return (
         f"The history of customer {customer_id} would hold more than {cap:,} lines; "
@@ -88,10 +88,10 @@ def over_the_cap(customer_id: str, cap: int) -> str:
     )
 
 
-def standing_of(last: Recommendation, invoice_no: str) -> Standing:
+def prior_recommendation(last: Recommendation, invoice_no: str) -> PriorRecommendation:
     """A recommendation as what stands against an invoice."""
     model = f"{last.model.name}/{last.model.version}"
-    return Standing(invoice_no, last.rec_id, model, [item.stock_code for item in last.items])
+    return PriorRecommendation(invoice_no, last.rec_id, model, [item.stock_code for item in last.items])
 
 
 class Store(Protocol):
@@ -100,7 +100,7 @@ class Store(Protocol):
     Every method raises ``StoreUnavailable`` when the store cannot answer now and ``StoreRefused`` when it never will.
     """
 
-    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """Take facts in, idempotently: each customer's history atomically, each new purchase counted once in the items.
 
         Anonymous invoices and invoices without lines are passed over. An invoice that would push a history over the

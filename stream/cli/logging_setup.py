@@ -41,10 +41,10 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in FOREIGN:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
-    handler.addFilter(SaidBefore())
+    handler.addFilter(RepeatFilter())
 
 
-class SaidBefore(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets a message of a chatty client through once in a while, and everything else always."""
 
     def __init__(self, quiet_s: float = 30.0) -> None:

@@ -14,8 +14,8 @@ def wide_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=200)
 
 
-class Bars:
-    """A bar a stage; ``with Bars() as stage: model.fit(…, progress=stage("fitting"))``.
+class StageProgress:
+    """A bar a stage; ``with StageProgress() as stage: model.fit(…, progress=stage("fitting"))``.
 
     Called with a stage's name it ends the bar before and gives the function that moves the new one. Without a terminal
     on standard error a stage is one line, so that a log stays readable.
@@ -25,7 +25,7 @@ class Bars:
         self._bar: tqdm[Never] | None = None
         self._shown = sys.stderr.isatty()
 
-    def __call__(self, stage: str) -> "Bar":
+    def __call__(self, stage: str) -> "StageBar":
         """Begin a stage."""
         self._end()
         if self._shown:
@@ -33,7 +33,7 @@ class Bars:
             self._bar = bar
         else:
             typer.echo(f"{stage} …", err=True)
-        return Bar(self._bar)
+        return StageBar(self._bar)
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +47,7 @@ class Bars:
             self._bar = None
 
 
-class Bar:
+class StageBar:
     """Moves one bar, or nothing; it is what models and evaluation tell their progress to."""
 
     def __init__(self, bar: "tqdm[Never] | None") -> None:

@@ -25,6 +25,3 @@ def demo(
     from stream.demo.run import Show, run_demo
 
     run_demo(Show(data=data, events=events, rate=rate, picture=picture))
-
-
-__all__ = ["demo"]

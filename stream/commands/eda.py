@@ -42,12 +42,12 @@ def eda(
     folder = output.with_name(f"{output.stem}-pictures") if pictures is None else pictures
     _writable(output, folder)
 
-    from stream.cli.progress import Bars
+    from stream.cli.progress import StageProgress
     from training.data.tables import datasets
     from training.eda import explore
     from training.report import render, save_pictures
 
-    with Bars() as bars:
+    with StageProgress() as bars:
         bars("reading")
         table = datasets.load(path, timezone=settings.timezone)
         page = explore(table, settings, name=path.resolve().name, clock=int(time.time()), progress=bars("exploring"))

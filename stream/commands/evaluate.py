@@ -90,9 +90,9 @@ def evaluate(
         _writable(path)
     log, ledger = _read(settings, data)
 
-    from stream.cli.progress import Bars, wide_console
+    from stream.cli.progress import StageProgress, wide_console
 
-    with Bars() as bars:
+    with StageProgress() as bars:
         comparison = compare(
             log,
             variants,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from state.domain.recommendation import Item, NextPurchase
     from state.settings import Settings
-    from stream.tools.customer_report import Insight
+    from stream.tools.customer_report import CustomerReport
     from training.serving.scorer import Scorer
 
 BASKETS_SHOWN = 8
@@ -36,20 +36,20 @@ def show(
         os.environ.setdefault(name, "1")
     from state.settings import load_settings
     from state.store.redis.store import RedisStore
-    from stream.tools.customer_report import look_at
+    from stream.tools.customer_report import build_report
 
     settings = load_settings()
     moment = _seconds(at, settings)
     with closing(RedisStore(settings)) as store:
-        insight = look_at(customer, store, _scorer(settings), settings, moment)
-    if insight is None:
+        report = build_report(customer, store, _scorer(settings), settings, moment)
+    if report is None:
         raise Failure(f"No customer {customer!r} is known here; nextbasket export histories writes those who are.")
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.format(msgspec.json.encode(insight), indent=2))
+        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
     else:
-        _print(insight)
+        _print(report)
 
 
 def _seconds(at: str | None, settings: "Settings") -> int | None:
@@ -79,31 +79,31 @@ def _scorer(settings: "Settings") -> "Scorer":
     return fallback_scorer() if version is None else load_scorer(registry.open(version))
 
 
-def _print(insight: "Insight") -> None:
+def _print(report: "CustomerReport") -> None:
     import json
 
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    baskets = json.loads(bytes(insight.history))["baskets"]
-    console.print(f"Customer {insight.customer_id}: {len(baskets)} baskets with something kept", markup=False)
-    if insight.attributes:
-        known = ", ".join(f"{key} {value}" for key, value in insight.attributes.items())
+    baskets = json.loads(bytes(report.history))["baskets"]
+    console.print(f"Customer {report.customer_id}: {len(baskets)} baskets with something kept", markup=False)
+    if report.attributes:
+        known = ", ".join(f"{key} {value}" for key, value in report.attributes.items())
         console.print(f"Known: {known}", markup=False)
     if baskets:
         console.print(_history(baskets, Table("date", "invoice", "items", box=None)))
-    if insight.visit is None:
+    if report.visit is None:
         console.print("Nothing was ever sold here, so there is nothing to recommend.")
         return
-    visit = insight.visit
+    visit = report.visit
     console.print(f"\nAt {visit.at}, {visit.model.name} {visit.model.version} expects:", markup=False)
     console.print(_offers(visit.items, Table("", "stock code", "description", "chance", "slot", "why", box=None)))
     console.print(_due(visit.next_purchase))
-    if insight.sent is not None:
-        codes = ", ".join(item.stock_code for item in insight.sent.items)
+    if report.sent is not None:
+        codes = ", ".join(item.stock_code for item in report.sent.items)
         console.print(
-            f"\nLast sent {insight.sent.generated_at} (revision {insight.sent.revision}): {codes}", markup=False
+            f"\nLast sent {report.sent.generated_at} (revision {report.sent.revision}): {codes}", markup=False
         )
 
 

@@ -14,7 +14,7 @@ from stream.cli.exit_codes import ExitCode, Failure
 if TYPE_CHECKING:
     from state.events.invoice import Invoice
     from state.settings import Settings
-    from stream.cli.progress import Bars
+    from stream.cli.progress import StageProgress
     from training.data.cleaning.ledger import Ledger
     from training.trainer import Outcome, Plan
 
@@ -156,12 +156,12 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
 def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Plan") -> "Outcome":
     from datetime import UTC
 
-    from stream.cli.progress import Bars
+    from stream.cli.progress import StageProgress
     from training.registry import Registry
     from training.serving.load import load_scorer
     from training.trainer import train as one_round
 
-    with Bars() as bars:
+    with StageProgress() as bars:
         clock = int(time.time())
         log, ledger = read_log(settings, data, clock, bars)
         if not log:
@@ -184,7 +184,7 @@ def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Pl
 
 
 def read_log(
-    settings: "Settings", data: Path | None, clock: int, bars: "Bars"
+    settings: "Settings", data: Path | None, clock: int, bars: "StageProgress"
 ) -> tuple[Sequence["Invoice"], "Ledger | None"]:
     """The log of the table and, where brokers are set, of the topic; and the cleaning's ledger, which is printed.
 

@@ -9,7 +9,7 @@ from training.serving.scorer import Scorer
 AT = 10
 
 
-class Rival:
+class BaselineRanker:
     """Ranks a customer right after each of the customer's invoices, as the worker does, with another scorer.
 
     It keeps histories and demand of its own (``Replay``), so that nothing the worker does can help or hinder it.

@@ -22,10 +22,10 @@ from state.events.invoice import Invoice
 from state.settings import PREFIX, Settings, load_settings
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode, Failure
-from stream.demo.baseline import Rival
+from stream.demo.baseline import BaselineRanker
 from stream.demo.screen import LiveScreen, PlainScreen, Screen, figures, picture
 from stream.demo.tally import Summary, Tally
-from stream.demo.topic_watcher import Watch
+from stream.demo.topic_watcher import TopicWatcher
 from stream.kafka.config import kafka_python_config
 from stream.kafka.topics import ensure_topics
 from stream.tools.embedded import API_VERSION, embedded_kafka, embedded_redis
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from training.serving.scorer import Scorer
 
-RIVAL = "gp_topfreq"
+BASELINE = "gp_topfreq"
 MODEL = "basket_lstm"
 
 QUICK = {"max_examples": 1_500, "epochs": 4, "whole": False}
@@ -98,24 +98,24 @@ def run_demo(show: Show) -> None:
         ensure_topics(settings, timeout_s=10.0)
         worker = stack.enter_context(_worker(settings, folder))
         producer = stack.enter_context(closing(KafkaProducer(**kafka_python_config(settings, linger_ms=1))))
-        watch = stack.enter_context(closing(Watch(settings)))
+        watch = stack.enter_context(closing(TopicWatcher(settings)))
         say(
             f"Redis has the customers' past. The worker gets the last invoice of each of {len(last):,} customers again."
         )
 
-        rival = Rival(_rival_scorer(past), settings.window)
-        learning = threading.Thread(target=rival.learn, args=(past,), daemon=True)
+        baseline = BaselineRanker(_rival_scorer(past), settings.window)
+        learning = threading.Thread(target=baseline.learn, args=(past,), daemon=True)
         learning.start()
         tally = Tally(len(following))
         _prepare(last, settings, producer, watch, tally, worker, console)
         say("First recommendations are out.")
         learning.join()
-        rival.rank({invoice.customer_id for invoice in following if invoice.customer_id})
+        baseline.rank({invoice.customer_id for invoice in following if invoice.customer_id})
 
         tally.answered = 0
         screen = LiveScreen(console) if console.is_terminal else PlainScreen(console)
         with screen:
-            _replay(following, show.rate, settings, producer, watch, tally, rival, worker, screen)
+            _replay(following, show.rate, settings, producer, watch, tally, baseline, worker, screen)
         _end(tally, show, console)
 
 
@@ -200,7 +200,7 @@ def _train(log: Sequence[Invoice], until: int, settings: Settings, folder: Path,
 def _rival_scorer(past: Sequence[Invoice]) -> "Scorer":
     from training.models import make_model
 
-    return make_model(RIVAL).fit(past, until=past[-1].date + 1, seed=0).scorer
+    return make_model(BASELINE).fit(past, until=past[-1].date + 1, seed=0).scorer
 
 
 def _last_invoices(past: Sequence[Invoice]) -> list[Invoice]:
@@ -219,7 +219,7 @@ def _prepare(
     invoices: Sequence[Invoice],
     settings: Settings,
     producer: "KafkaProducer",
-    watch: Watch,
+    watch: TopicWatcher,
     tally: Tally,
     worker: "subprocess.Popen[bytes]",
     console: Console,
@@ -244,9 +244,9 @@ def _replay(
     rate: float,
     settings: Settings,
     producer: "KafkaProducer",
-    watch: Watch,
+    watch: TopicWatcher,
     tally: Tally,
-    rival: Rival,
+    baseline: BaselineRanker,
     worker: "subprocess.Popen[bytes]",
     screen: Screen,
 ) -> None:
@@ -260,7 +260,7 @@ def _replay(
         for invoice in following[sent:due]:
             tally.invoice_sent(invoice.invoice_no, time.monotonic())
             _send(producer, settings, invoice)
-            if scores := rival.meet(invoice):
+            if scores := baseline.meet(invoice):
                 tally.baseline_scored(invoice.invoice_no, *scores)
         if watch.read(tally, 0.01) or due > sent:
             heard = time.monotonic()

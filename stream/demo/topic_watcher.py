@@ -15,7 +15,7 @@ _MOST = 500
 """Messages taken at once."""
 
 
-class Watch:
+class TopicWatcher:
     """Reads the three output topics from their beginning into a tally."""
 
     def __init__(self, settings: Settings) -> None:

@@ -68,7 +68,7 @@ async def run(app: StreamApp, settings: Settings, process: Process, die: Callabl
 
 async def _one_batch(app: StreamApp, settings: Settings, process: Process, thread: ThreadPoolExecutor) -> bool:
     """Take a batch, have it processed, acknowledge it; False when there is nothing more to do."""
-    messages = await app.intake.take(
+    messages = await app.fetch_buffer.take(
         settings.batch_max, within_s=settings.batch_wait_ms / 1000, max_bytes=MAX_BATCH_BYTES
     )
     batch = [Incoming(m.value, m.key, m.topic, m.partition, m.offset, m.timestamp) for m in messages]
@@ -78,5 +78,5 @@ async def _one_batch(app: StreamApp, settings: Settings, process: Process, threa
         except Stopped:
             logger.info("Stopping: a batch of %d is left to the next worker", len(batch))
             return False
-        app.intake_consumer.finished(messages)
+        app.buffered_consumer.finished(messages)
     return bool(batch)

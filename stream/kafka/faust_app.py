@@ -9,7 +9,7 @@ from faust.types.transports import ConsumerT
 
 from state.settings import Settings
 from stream.kafka.config import faust_config
-from stream.kafka.fetch_buffer import Intake, IntakeConsumer, IntakeTransport
+from stream.kafka.fetch_buffer import BufferedConsumer, BufferedTransport, FetchBuffer
 
 DAY_S = 86_400.0
 
@@ -22,7 +22,7 @@ class Boot(BootStrategy):
 
 
 class StreamApp(faust.App):
-    """A Faust application that reads through an ``Intake`` and leaves no folder behind.
+    """A Faust application that reads through an ``FetchBuffer`` and leaves no folder behind.
 
     ``at_rest`` is set while no batch is, or will be, in the processor's hands.
     """
@@ -32,22 +32,22 @@ class StreamApp(faust.App):
     def __init__(self, *args: Any, fetch_wait_ms: int, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fetch_wait_ms = fetch_wait_ms
-        self.intake = Intake()
+        self.fetch_buffer = FetchBuffer()
         self.at_rest = asyncio.Event()
         self.at_rest.set()
 
-    def _new_transport(self) -> IntakeTransport:
-        return IntakeTransport(self.conf.broker_consumer, self)
+    def _new_transport(self) -> BufferedTransport:
+        return BufferedTransport(self.conf.broker_consumer, self)
 
     @property
-    def intake_consumer(self) -> IntakeConsumer:
+    def buffered_consumer(self) -> BufferedConsumer:
         """The consumer, as what it is."""
-        return cast(IntakeConsumer, self.consumer)
+        return cast(BufferedConsumer, self.consumer)
 
     def _new_consumer(self) -> ConsumerT:
         consumer = super()._new_consumer()
-        cast(IntakeConsumer, consumer).intake = self.intake
-        cast(IntakeConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
+        cast(BufferedConsumer, consumer).fetch_buffer = self.fetch_buffer
+        cast(BufferedConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
         return consumer
 
     def _create_directories(self) -> None:

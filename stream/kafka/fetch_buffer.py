@@ -27,7 +27,7 @@ COMMIT_ON_REVOKE_S = 5.0
 """How long handing over partitions waits for the commit of what is finished; without it the next owner redoes it."""
 
 
-class Intake:
+class FetchBuffer:
     """What was fetched and not yet taken, bounded in messages and in bytes. Lives on one event loop."""
 
     def __init__(self, *, max_messages: int = 16_384, max_bytes: int = 32 << 20) -> None:
@@ -126,7 +126,7 @@ async def rewind(consumer: Any) -> Mapping[TP, int | None]:
     return committed
 
 
-class IntakeThread(driver.AIOKafkaConsumerThread):
+class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer, with ``fetch_wait_ms`` instead of 1,500 ms for an empty fetch."""
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -137,14 +137,14 @@ class IntakeThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it. A real broker answers at once when something comes; librdkafka's mock does not.
-        consumer._fetch_max_wait_ms = cast(IntakeConsumer, self.consumer).fetch_wait_ms
+        consumer._fetch_max_wait_ms = cast(BufferedConsumer, self.consumer).fetch_wait_ms
         return consumer
 
 
-class IntakeConsumer(driver.Consumer):
-    """Faust's consumer, which fills an ``Intake`` and commits what ``finished`` was told."""
+class BufferedConsumer(driver.Consumer):
+    """Faust's consumer, which fills an ``FetchBuffer`` and commits what ``finished`` was told."""
 
-    intake: Intake
+    fetch_buffer: FetchBuffer
     fetch_wait_ms: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -152,7 +152,7 @@ class IntakeConsumer(driver.Consumer):
         self._finished: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
-        return IntakeThread(self, loop=self.loop, beacon=self.beacon)
+        return BufferedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def finished(self, messages: Sequence[ConsumerMessage]) -> None:
         """Note that everything up to these messages is done, so that the next commit moves past them.
@@ -208,7 +208,7 @@ class IntakeConsumer(driver.Consumer):
                 await self.commit()
         except TimeoutError:
             logger.warning("Handing partitions over without a commit: Kafka does not answer")
-        self.intake.clear()
+        self.fetch_buffer.clear()
         self._finished.clear()
         await super().on_partitions_revoked(revoked)
 
@@ -227,12 +227,12 @@ class IntakeConsumer(driver.Consumer):
                 if self.should_stop:
                     break
                 for partition, fetched in (records or {}).items():
-                    await self.intake.wait_for_room()
+                    await self.fetch_buffer.wait_for_room()
                     if not self.flow_active or app.consumer_generation_id != generation:
                         await self._seek_back()
                         break
                     tp = ensure_TP(partition)
-                    self.intake.put([self._to_message(tp, record) for record in fetched])
+                    self.fetch_buffer.put([self._to_message(tp, record) for record in fetched])
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
@@ -245,7 +245,7 @@ class IntakeConsumer(driver.Consumer):
             logger.warning("Could not seek to the committed offsets: %s", error)
 
 
-class IntakeTransport(driver.Transport):
+class BufferedTransport(driver.Transport):
     """Faust's Kafka transport with that consumer."""
 
-    Consumer = IntakeConsumer
+    Consumer = BufferedConsumer

@@ -9,7 +9,7 @@ from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.items import sell
 from state.events.invoice import THOUSAND
 from stream.monitoring import Metrics
-from stream.pipeline.ports import Versions
+from stream.pipeline.ports import ModelRegistry
 from training.features.item_table import ItemTable
 from training.registry.errors import RegistryError, RegistryUnavailable
 from training.serving.scorer import HORIZONS, Scorer
@@ -17,7 +17,7 @@ from training.serving.scorer import HORIZONS, Scorer
 logger = logging.getLogger(__name__)
 
 
-class ModelWatch:
+class ModelWatcher:
     """Watches the registry's ``current`` and keeps the newest scorer that could be loaded.
 
     ``scorer`` is read by the processor's thread between batches; everything slow happens in the watching thread. A
@@ -26,7 +26,13 @@ class ModelWatch:
     """
 
     def __init__(
-        self, registry: Versions, load: Callable[[Path], Scorer], fallback: Scorer, metrics: Metrics, *, poll_s: float
+        self,
+        registry: ModelRegistry,
+        load: Callable[[Path], Scorer],
+        fallback: Scorer,
+        metrics: Metrics,
+        *,
+        poll_s: float,
     ) -> None:
         self.scorer = fallback
         self._registry = registry

@@ -24,7 +24,7 @@ class Publisher(Protocol):
         ...
 
 
-class Versions(Protocol):
+class ModelRegistry(Protocol):
     """What is needed of a registry."""
 
     def current(self) -> str | None:

@@ -18,14 +18,14 @@ from state.events.dates import to_iso
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
-from state.store.protocol import Store, Touched, together
+from state.store.protocol import CustomerUpdate, Store, together
 from stream.errors import MessageTooLarge, PublisherUnavailable
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.dead_letters import dead_letter, without_value
 from stream.pipeline.ports import Publisher
-from stream.pipeline.recommendations import Moment, recommend, says_the_same
-from stream.pipeline.retry import Patience
+from stream.pipeline.recommendations import Moment, is_unchanged, recommend
+from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.scores import scores
 from training.features.item_table import ItemTable
 from training.serving.scorer import Prediction, Scorer
@@ -79,7 +79,7 @@ class Processor:
         publisher: Publisher,
         scorer: Callable[[], Scorer],
         fallback: Scorer,
-        patience: Patience,
+        retry: RetryPolicy,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -89,7 +89,7 @@ class Processor:
         self._publisher = publisher
         self._scorer = scorer
         self._fallback = fallback
-        self._patience = patience
+        self._patience = retry
         self._metrics = metrics
         self._clock = clock
         self._decoder = Decoder(settings)
@@ -145,7 +145,7 @@ class Processor:
             self._metrics.anonymous(anonymous)
         return events, refusals
 
-    def _apply(self, events: Sequence[Event], refusals: list[Refusal], clock_ms: int) -> list[Touched]:
+    def _apply(self, events: Sequence[Event], refusals: list[Refusal], clock_ms: int) -> list[CustomerUpdate]:
         """Apply the events; adds to ``refusals`` those that the store refuses, and only those."""
         if not events:
             return []
@@ -155,7 +155,7 @@ class Processor:
             # Something in this batch, or the store as a whole? A store that refuses to be read ends the process.
             self._read_items()
             logger.warning("Redis refuses a batch of %d (%s); applying it event by event", len(events), error)
-        merged: dict[str, Touched] = {}
+        merged: dict[str, CustomerUpdate] = {}
         for event in events:
             try:
                 for touched in self._apply_together([event], refusals, clock_ms):
@@ -165,7 +165,7 @@ class Processor:
                 refusals.append(Refusal(event.incoming, "refused", str(error)))
         return list(merged.values())
 
-    def _apply_together(self, events: Sequence[Event], refusals: list[Refusal], clock_ms: int) -> list[Touched]:
+    def _apply_together(self, events: Sequence[Event], refusals: list[Refusal], clock_ms: int) -> list[CustomerUpdate]:
         invoices = [event.invoice for event in events]
         applied = self._redis(lambda: self._store.apply(invoices, clock_ms=clock_ms))
         for fate, count in applied.counts.items():
@@ -173,7 +173,7 @@ class Processor:
         refusals += [Refusal(events[place].incoming, "refused", reason) for place, reason in applied.refused]
         return applied.touched
 
-    def _answer(self, touched: Sequence[Touched], events: Sequence[Event], generated_at: str) -> Answers:
+    def _answer(self, touched: Sequence[CustomerUpdate], events: Sequence[Event], generated_at: str) -> Answers:
         """One model call for all customers whose published answer is behind their history."""
         owed = [one for one in touched if one.revision != one.published]
         if not owed:
@@ -198,13 +198,13 @@ class Processor:
             at = event.incoming
             trigger = Trigger(event.invoice.invoice_no, at.topic, at.partition, at.offset)
             answer = recommend(one, prediction, trigger, moment._replace(model=model))
-            if answer is None or says_the_same(answer, one.last, now):
+            if answer is None or is_unchanged(answer, one.last, now):
                 answers.unchanged.append((customer_id, one.revision))
             else:
                 answers.recommendations.append(answer)
         return answers
 
-    def _predict(self, scorer: Scorer, owed: Sequence[Touched], now: int) -> list[tuple[Prediction, Model]]:
+    def _predict(self, scorer: Scorer, owed: Sequence[CustomerUpdate], now: int) -> list[tuple[Prediction, Model]]:
         """A prediction for each, and which model made it: where the scorer fails for a customer, the fallback."""
         histories = [one.history for one in owed]
         most = self._settings.top_k
@@ -254,7 +254,7 @@ class Processor:
         topic = self._topics.dead_letter
         return [dead_letter(refusal.incoming, refusal.reason, topic=topic, when=when) for refusal in refusals]
 
-    def _scores(self, touched: Sequence[Touched], when: str) -> list[Message]:
+    def _scores(self, touched: Sequence[CustomerUpdate], when: str) -> list[Message]:
         messages = []
         for one in touched:
             for scored in scores(one, scored_at=when):
@@ -276,7 +276,7 @@ class Processor:
 
         while pending:
             try:
-                self._patience.keep_trying("Kafka", attempt, PublisherUnavailable)
+                self._patience.call("Kafka", attempt, PublisherUnavailable)
             except MessageTooLarge as error:
                 logger.error("%s", error)
                 pending = [smaller for message in error.messages if (smaller := self._smaller(message))]
@@ -323,4 +323,4 @@ class Processor:
                 metrics.latency(done - incoming.timestamp)
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._patience.keep_trying("Redis", operation, StoreUnavailable)
+        return self._patience.call("Redis", operation, StoreUnavailable)

@@ -11,7 +11,7 @@ from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
 from state.events.dates import DAY, LAST, to_iso
-from state.store.protocol import Touched
+from state.store.protocol import CustomerUpdate
 from training.features.item_table import ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
@@ -48,7 +48,9 @@ class Moment(NamedTuple):
     most: int
 
 
-def recommend(touched: Touched, prediction: Prediction, trigger: Trigger, moment: Moment) -> Recommendation | None:
+def recommend(
+    touched: CustomerUpdate, prediction: Prediction, trigger: Trigger, moment: Moment
+) -> Recommendation | None:
     """The recommendation for one customer, or None where there is nothing to recommend (no item was ever sold)."""
     candidates = prediction.candidates[: moment.most]
     if not candidates:
@@ -108,7 +110,7 @@ def days_until(curve: Sequence[float], chance: float) -> float | None:
     return None
 
 
-def says_the_same(new: Recommendation, last: Recommendation | None, now: int) -> bool:
+def is_unchanged(new: Recommendation, last: Recommendation | None, now: int) -> bool:
     """Whether the last answer still stands: same items in the same order, same due dates, same model, still valid."""
     return (
         last is not None

@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 5.0
-SAY_AGAIN_S = 30.0
+MAX_PAUSE_S = 5.0
+RELOG_INTERVAL_S = 30.0
 """While an outage lasts it is logged this often; at its start and its end too."""
 
 
-class Patience:
+class RetryPolicy:
     """Tries operations again while they fail with the given errors.
 
     ``stop`` ends every wait at once; ``rng`` gives the jitter that keeps many workers from coming back in step.
@@ -37,10 +37,10 @@ class Patience:
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after the ``attempt``-th failure (from 1): doubling, half of it at random."""
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 32))
+        longest = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 32))
         return longest * self._rng.uniform(0.5, 1.0)
 
-    def keep_trying(self, what: str, operation: Callable[[], T], *errors: type[Exception]) -> T:
+    def call(self, what: str, operation: Callable[[], T], *errors: type[Exception]) -> T:
         """The operation's result, once it succeeds. ``what`` names what is waited for in the log.
 
         Raises:
@@ -55,7 +55,7 @@ class Patience:
         def say(state: tenacity.RetryCallState) -> None:
             nonlocal said
             now = time.monotonic()
-            if now - said > SAY_AGAIN_S:
+            if now - said > RELOG_INTERVAL_S:
                 said = now
                 failure = state.outcome.exception() if state.outcome else None
                 logger.warning("Waiting for %s for %.0f s now: %s", what, now - since, failure)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from state.domain.history import HeldInvoice
-from state.store.protocol import Standing, Touched
+from state.store.protocol import CustomerUpdate, PriorRecommendation
 
 AT = 10
 """The length at which scores are taken."""
@@ -42,16 +42,16 @@ def score_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Score, version 1", **schema}
 
 
-def scores(touched: Touched, *, scored_at: str) -> list[Score]:
+def scores(touched: CustomerUpdate, *, scored_at: str) -> list[Score]:
     """The scores of the customer's invoices that a recommendation stands against.
 
     What was bought counts, returned later or not.
     """
-    found = (_score(touched, standing, scored_at) for standing in touched.standings)
+    found = (_score(touched, standing, scored_at) for standing in touched.priors)
     return [score for score in found if score is not None]
 
 
-def _score(touched: Touched, standing: Standing, scored_at: str) -> Score | None:
+def _score(touched: CustomerUpdate, standing: PriorRecommendation, scored_at: str) -> Score | None:
     bought = _bought(touched.history.invoices, standing.invoice_no)
     if not bought:
         return None

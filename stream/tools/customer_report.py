@@ -7,7 +7,7 @@ from state.domain.recommendation import Item, Model, NextPurchase, Recommendatio
 from state.events.attributes import Attributes
 from state.events.dates import to_iso
 from state.settings import Settings
-from state.store.protocol import Store, Touched
+from state.store.protocol import CustomerUpdate, Store
 from stream.pipeline.recommendations import Moment, recommend
 from training.features.item_table import ItemTable
 from training.serving.scorer import Scorer
@@ -22,7 +22,7 @@ class Visit(msgspec.Struct, frozen=True):
     items: list[Item]
 
 
-class Insight(msgspec.Struct, frozen=True):
+class CustomerReport(msgspec.Struct, frozen=True):
     """One customer: history in its canonical form, attributes, the answer last sent, and the one for a visit now."""
 
     customer_id: str
@@ -32,9 +32,9 @@ class Insight(msgspec.Struct, frozen=True):
     visit: Visit | None
 
 
-def look_at(
+def build_report(
     customer_id: str, store: Store, scorer: Scorer, settings: Settings, at: int | None = None
-) -> Insight | None:
+) -> CustomerReport | None:
     """What is known of a customer, None of a stranger. ``at``: seconds since 1970, the newest event's unless given.
 
     Raises:
@@ -55,10 +55,10 @@ def look_at(
         most=settings.top_k,
     )
     prediction = scorer.predict([history], items, now, settings.top_k)[0]
-    asked = Touched(history=history, revision=0, published=0, changed=False, last=None, standings=[])
+    asked = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
     answer = recommend(asked, prediction, Trigger(), moment)
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
-    return Insight(
+    return CustomerReport(
         customer_id=customer_id,
         history=msgspec.Raw(canonical(history) or empty),
         attributes=history.attributes,

@@ -19,7 +19,7 @@ AT_ONCE = 256
 """Histories read at a time: bounds the memory whatever the number of customers."""
 
 
-class Like(msgspec.Struct, frozen=True):
+class Similar(msgspec.Struct, frozen=True):
     """A stock code or a customer id, the cosine of its vector with the one asked for, and an item's description."""
 
     name: str
@@ -39,7 +39,7 @@ class Towers(Protocol):
         ...
 
 
-def similar_items(stock_code: str, store: Store, towers: Towers, most: int) -> list[Like] | None:
+def similar_items(stock_code: str, store: Store, towers: Towers, most: int) -> list[Similar] | None:
     """Items like one, most alike first; None for an item that was never sold.
 
     Raises:
@@ -53,10 +53,10 @@ def similar_items(stock_code: str, store: Store, towers: Towers, most: int) -> l
     near = cosines(towers.item_vectors(items, store.now() or 0), row)
     near[row] = -np.inf
     best = np.argsort(-near, kind="stable")[: min(most, len(items) - 1)]
-    return [Like(items.codes[other], float(near[other]), items.description(items.codes[other])) for other in best]
+    return [Similar(items.codes[other], float(near[other]), items.description(items.codes[other])) for other in best]
 
 
-def similar_customers(customer_id: str, store: Store, towers: Towers, most: int) -> list[Like] | None:
+def similar_customers(customer_id: str, store: Store, towers: Towers, most: int) -> list[Similar] | None:
     """Customers like one, most alike first; None for a stranger.
 
     Raises:
@@ -77,7 +77,7 @@ def similar_customers(customer_id: str, store: Store, towers: Towers, most: int)
             if history.customer_id != customer_id
         ]
         best = heapq.nsmallest(most, {*best, *found}, key=lambda each: (-each[0], each[1]))
-    return [Like(name, cosine) for cosine, name in best]
+    return [Similar(name, cosine) for cosine, name in best]
 
 
 def cosines(vectors: Floats, row: int) -> Floats:

@@ -8,7 +8,7 @@ from state import (
     HeldLine,
     Invoice,
     Line,
-    Standing,
+    PriorRecommendation,
     Store,
     canonical,
     sell,
@@ -45,7 +45,7 @@ def test_apply_tells_what_it_did(store: Store) -> None:
     held = (HeldLine("A", 1_000, 2.0), HeldLine("B", -2_000, 2.0))
     assert touched.history == CustomerHistory("c", (HeldInvoice("1", 100, held),))
     assert (touched.revision, touched.published, touched.changed) == (CLOCK, 0, True)
-    assert (touched.last, touched.standings) == (None, [])
+    assert (touched.last, touched.priors) == (None, [])
     assert store.history("c") == touched.history
     assert list(store.histories()) == [touched.history]
     assert store.now() == 100
@@ -222,20 +222,20 @@ def test_a_stranger_is_not_made_by_confirming(store: Store) -> None:
 def test_what_stands_against_an_invoice_is_what_stood_before_its_first_line(store: Store) -> None:
     store.apply([invoice("1", 100)], clock_ms=CLOCK)
     store.confirm([recommendation("c", CLOCK, "A", "B")])
-    first = Standing("2", f"c-{CLOCK}", "basket_lstm/2011-12-09T13-00-00Z", ["A", "B"])
-    assert store.apply([invoice("2", 200, line("A"))], clock_ms=CLOCK + 1).touched[0].standings == [first]
+    first = PriorRecommendation("2", f"c-{CLOCK}", "basket_lstm/2011-12-09T13-00-00Z", ["A", "B"])
+    assert store.apply([invoice("2", 200, line("A"))], clock_ms=CLOCK + 1).touched[0].priors == [first]
     store.confirm([recommendation("c", CLOCK + 1, "C")])
     # Later lines, repeated lines and an earlier date of the same invoice are scored against the same.
-    assert store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).touched[0].standings == [first]
-    assert store.apply([invoice("2", 150, line("A"))], clock_ms=CLOCK + 3).touched[0].standings == [first]
+    assert store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).touched[0].priors == [first]
+    assert store.apply([invoice("2", 150, line("A"))], clock_ms=CLOCK + 3).touched[0].priors == [first]
     # A return and an older invoice bring no line of it, and leave it standing.
-    assert store.apply([invoice("C3", 300, line("A", -1_000))], clock_ms=CLOCK + 4).touched[0].standings == []
-    assert store.apply([invoice("0", 120, line("E"))], clock_ms=CLOCK + 5).touched[0].standings == []
-    assert store.apply([invoice("1", 100, line("F"))], clock_ms=CLOCK + 6).touched[0].standings == []
-    assert store.apply([invoice("2", 200, line("G"))], clock_ms=CLOCK + 7).touched[0].standings == [first]
+    assert store.apply([invoice("C3", 300, line("A", -1_000))], clock_ms=CLOCK + 4).touched[0].priors == []
+    assert store.apply([invoice("0", 120, line("E"))], clock_ms=CLOCK + 5).touched[0].priors == []
+    assert store.apply([invoice("1", 100, line("F"))], clock_ms=CLOCK + 6).touched[0].priors == []
+    assert store.apply([invoice("2", 200, line("G"))], clock_ms=CLOCK + 7).touched[0].priors == [first]
     # The next one is scored against what was confirmed last.
-    newest = store.apply([invoice("4", 400), invoice("2", 200, line("H"))], clock_ms=CLOCK + 8).touched[0].standings
-    assert newest == [Standing("4", f"c-{CLOCK + 1}", "basket_lstm/2011-12-09T13-00-00Z", ["C"])]
+    newest = store.apply([invoice("4", 400), invoice("2", 200, line("H"))], clock_ms=CLOCK + 8).touched[0].priors
+    assert newest == [PriorRecommendation("4", f"c-{CLOCK + 1}", "basket_lstm/2011-12-09T13-00-00Z", ["C"])]
 
 
 def test_every_invoice_of_a_batch_is_scored_against_what_stood_before_it(store: Store) -> None:
@@ -243,8 +243,8 @@ def test_every_invoice_of_a_batch_is_scored_against_what_stood_before_it(store: 
     store.confirm([recommendation("c", CLOCK, "A")])
 
     def against(*invoices: Invoice) -> list[tuple[str, str]]:
-        standings = store.apply(list(invoices), clock_ms=CLOCK + 1).touched[0].standings
-        return [(standing.invoice_no, standing.rec_id) for standing in standings]
+        priors = store.apply(list(invoices), clock_ms=CLOCK + 1).touched[0].priors
+        return [(standing.invoice_no, standing.rec_id) for standing in priors]
 
     before = f"c-{CLOCK}"
     batch = [invoice("3", 300), invoice("2", 200), invoice("0", 50), invoice("C4", 400, line("A", -1_000))]
@@ -267,7 +267,7 @@ def test_invoices_that_are_scored_may_leave_the_window(make_store: MakeStore) ->
     for number in range(2, 8):
         store.apply([invoice(str(number), 100 * number)], clock_ms=CLOCK + number)
     touched = store.apply([invoice("2", 200), invoice("7", 700)], clock_ms=CLOCK + 9).touched[0]
-    assert [standing.invoice_no for standing in touched.standings] == ["7"]
+    assert [standing.invoice_no for standing in touched.priors] == ["7"]
 
 
 def test_the_newest_invoice_may_turn_out_to_be_older(store: Store) -> None:
@@ -277,25 +277,25 @@ def test_the_newest_invoice_may_turn_out_to_be_older(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK + 1, "B")])
     store.apply([invoice("2", 90, line("B"))], clock_ms=CLOCK + 2)
     # "1" is the later of the two now, but it appeared long ago, with nothing to stand against it.
-    assert store.apply([invoice("1", 100, line("C"))], clock_ms=CLOCK + 3).touched[0].standings == []
-    standing = store.apply([invoice("2", 90, line("C"))], clock_ms=CLOCK + 4).touched[0].standings[0]
+    assert store.apply([invoice("1", 100, line("C"))], clock_ms=CLOCK + 3).touched[0].priors == []
+    standing = store.apply([invoice("2", 90, line("C"))], clock_ms=CLOCK + 4).touched[0].priors[0]
     assert standing.stock_codes == ["A"]
-    standing = store.apply([invoice("3", 150)], clock_ms=CLOCK + 5).touched[0].standings[0]
+    standing = store.apply([invoice("3", 150)], clock_ms=CLOCK + 5).touched[0].priors[0]
     assert (standing.invoice_no, standing.stock_codes) == ("3", ["B"])
 
 
 def test_the_first_invoice_has_nothing_to_stand_against_it_even_later(store: Store) -> None:
-    assert store.apply([invoice("1", 100)], clock_ms=CLOCK).touched[0].standings == []
+    assert store.apply([invoice("1", 100)], clock_ms=CLOCK).touched[0].priors == []
     store.confirm([recommendation("c", CLOCK)])
-    assert store.apply([invoice("1", 100, line("B"))], clock_ms=CLOCK).touched[0].standings == []
+    assert store.apply([invoice("1", 100, line("B"))], clock_ms=CLOCK).touched[0].priors == []
 
 
 def test_an_invoice_begun_by_a_return_appears_with_its_first_purchase(store: Store) -> None:
     store.apply([invoice("1", 100)], clock_ms=CLOCK)
     store.confirm([recommendation("c", CLOCK, "A")])
-    assert store.apply([invoice("2", 200, line("A", -1_000))], clock_ms=CLOCK + 1).touched[0].standings == []
+    assert store.apply([invoice("2", 200, line("A", -1_000))], clock_ms=CLOCK + 1).touched[0].priors == []
     store.confirm([recommendation("c", CLOCK + 1, "B")])
-    standing = store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).touched[0].standings[0]
+    standing = store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).touched[0].priors[0]
     assert standing.stock_codes == ["B"]
 
 

@@ -18,7 +18,7 @@ from stream.kafka.topics import ensure_topics, existing_topics
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.processor import Processor
-from stream.pipeline.retry import Patience
+from stream.pipeline.retry import RetryPolicy
 from tests.integration.topic import read_topic
 from tests.integration.workers import NEXTBASKET, clean_environment, nextbasket
 from tests.services.choice import Service
@@ -45,7 +45,7 @@ class Shop:
             publisher=self.publisher,
             scorer=fallback_scorer,
             fallback=fallback_scorer(),
-            patience=Patience(stop, Random(1)),
+            retry=RetryPolicy(stop, Random(1)),
             metrics=Metrics(),
         )
         self._offset = 0
@@ -128,15 +128,15 @@ def test_a_customer_is_shown_with_history_visit_and_reasons(environment: dict[st
     assert "2.5 × 22613" in shown
     assert "bought before" in shown
     assert "Next purchase:" in shown
-    insight = json.loads(nextbasket(environment, "show", "b", "--json"))
-    assert [basket["invoice_no"] for basket in insight["history"]["baskets"]] == ["1", "3"]
-    assert insight["visit"]["at"] == "2011-12-05T10:00:00Z"
-    assert insight["visit"]["items"][0]["stock_code"] == "22613"
-    assert insight["visit"]["items"][0]["slot"] == "replenish"
-    assert insight["sent"]["customer_id"] == "b"
+    report = json.loads(nextbasket(environment, "show", "b", "--json"))
+    assert [basket["invoice_no"] for basket in report["history"]["baskets"]] == ["1", "3"]
+    assert report["visit"]["at"] == "2011-12-05T10:00:00Z"
+    assert report["visit"]["items"][0]["stock_code"] == "22613"
+    assert report["visit"]["items"][0]["slot"] == "replenish"
+    assert report["sent"]["customer_id"] == "b"
     later = json.loads(nextbasket(environment, "show", "b", "--json", "--at", "2012-03-01"))
     assert later["visit"]["at"] == "2012-03-01T00:00:00Z"
-    assert later["visit"]["next_purchase"] != insight["visit"]["next_purchase"]
+    assert later["visit"]["next_purchase"] != report["visit"]["next_purchase"]
 
 
 def test_a_stranger_is_told_so(environment: dict[str, str], shop: Shop) -> None:

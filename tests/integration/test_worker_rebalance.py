@@ -57,7 +57,7 @@ async def worker(settings: Settings, notes: Notes) -> AsyncIterator[StreamApp]:
         yield app
     finally:
         notes.stop.set()
-        app.intake.close()
+        app.fetch_buffer.close()
         await asyncio.wait_for(app.at_rest.wait(), LIMIT_S)
         await app.stop()
 
@@ -130,7 +130,7 @@ async def test_a_batch_abandoned_at_the_stop_is_left_to_the_next_worker(
     produce(kafka.address, small_batches, 200)
     stuck = Notes(done, pause_s=600.0)
     async with worker(small_batches, stuck) as app:
-        await until(lambda: not app.at_rest.is_set() and len(app.intake) < 200, [app])
+        await until(lambda: not app.at_rest.is_set() and len(app.fetch_buffer) < 200, [app])
     assert not done
     assert group.done() == 0
     async with worker(small_batches, Notes(done)) as app:

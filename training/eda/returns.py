@@ -99,9 +99,12 @@ def returns_section(sales: Sales) -> Section:
         "Returns of customers who are known, as they are after cleaning.",
         [
             Figure(
-                "returns-by-month", monthly, "Bar chart: returned revenue by month.", describe_months(sales, months)
+                "returns-by-month",
+                monthly,
+                "StageBar chart: returned revenue by month.",
+                describe_months(sales, months),
             ),
-            Figure("returned-items", ranked, "Bar chart: most returned items.", describe_items(table)),
+            Figure("returned-items", ranked, "StageBar chart: most returned items.", describe_items(table)),
         ],
     )
 

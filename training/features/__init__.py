@@ -1,8 +1,8 @@
 """THE feature code: what a model sees of customers and items, for training and serving alike. Numpy only."""
 
-from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
 
-__all__ = ["ItemTable", "Knowledge", "Retrieval", "View", "build_view"]
+__all__ = ["GlobalStatistics", "ItemTable", "Retrieval", "View", "build_view"]

@@ -22,7 +22,7 @@ DEMAND_INPUTS = (
     "log_days_since_sold",
 )
 """Inputs from how an item sells."""
-SHOP_INPUTS = (*DEMAND_INPUTS, "log_price", "log_price_over_norm")
+ITEM_STATE_INPUTS = (*DEMAND_INPUTS, "log_price", "log_price_over_norm")
 """Inputs of a candidate that do not depend on what the customer bought, but for the price against the usual one."""
 
 _NAMES = (*HALF_LIVES, *(f"share_{days:g}" for days in SHARE_HALF_LIVES), "sold", "age", "idle", "price")
@@ -41,11 +41,11 @@ def log_demand(demand: NDArray[np.floating]) -> Floats:
     return logs
 
 
-class Shop(NamedTuple):
+class ItemSnapshot(NamedTuple):
     """The items at one moment: the table's rows, then ``unknown`` ones of which nothing is known.
 
     ``size``: rows in all · ``demand`` float32 ``[rows, HALF_LIVES]`` · ``log_price`` float32 ``[rows]`` ·
-    ``fixed`` float32 ``[rows, SHOP_INPUTS − 1]``: the inputs that are the same for every customer.
+    ``fixed`` float32 ``[rows, ITEM_STATE_INPUTS − 1]``: the inputs that are the same for every customer.
     """
 
     size: int
@@ -75,7 +75,7 @@ class Shop(NamedTuple):
         return cls(size, demand, logs[_ROWS["price"]], np.ascontiguousarray(fixed))
 
 
-def shop_inputs(shop: Shop, row: Ints, log_price_norm: Floats) -> Floats:
-    """``SHOP_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
+def item_state_inputs(shop: ItemSnapshot, row: Ints, log_price_norm: Floats) -> Floats:
+    """``ITEM_STATE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
     over = shop.log_price[row] - log_price_norm
     return np.concatenate([shop.fixed[row], over[:, None]], axis=1)

@@ -1,4 +1,4 @@
-"""Lessons: what everybody's baskets teach, gathered once along the log and summed up as ``Knowledge`` at any date.
+"""Builds ``GlobalStatistics``: reads the log once, and gives the statistics as of any date.
 
 Items speak for others in three ways, each a sparse product of rows with themselves and one dense inverse (EASE, see
 ``item_to_item``). The rows are ``baskets``, all alike; ``recent``, the recent ones above all; ``customers``, with all
@@ -13,8 +13,8 @@ from scipy import sparse
 
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice
-from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, Knowledge
-from training.features.basket_lstm.weekly_demand import Weekly
+from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, GlobalStatistics
+from training.features.basket_lstm.weekly_demand import WeeklyDemandBuilder
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
 from training.features.text import TextEncoder, trimmed
 from training.models.text_encoders import fit_offline
@@ -43,7 +43,7 @@ LATELY_HALF_LIFE_DAYS = 60.0
 Ints = NDArray[np.int32]
 
 
-class Lessons:
+class GlobalStatisticsBuilder:
     """The log as far as it was read: baskets, histories before each of them, and chances of rebuying."""
 
     def __init__(self, invoices: Sequence[Invoice]) -> None:
@@ -60,19 +60,19 @@ class Lessons:
         self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (ever, lately as of the reference)
         self._buyers = np.zeros((64, 4))  # item × (baskets, sums of the logs of size, units and baskets before), lately
         self._reference = 0
-        self._weekly = Weekly()
+        self._weekly = WeeklyDemandBuilder()
         self._texts: set[str] = set()
         self._text: TextEncoder | None = None
         self._text_from = 0
 
-    def until(self, date: int) -> Knowledge:
+    def until(self, date: int) -> GlobalStatistics:
         """What the purchases dated before ``date`` (seconds since 1970) teach; asked for in rising order.
 
         Raises:
             ValueError: A later date was asked for before.
         """
         if self.date is not None and date < self.date:
-            raise ValueError("Lessons go forward only.")
+            raise ValueError("GlobalStatisticsBuilder go forward only.")
         self.date = date
         while self._position < len(self._invoices) and self._invoices[self._position].date < date:
             self._read(self._invoices[self._position])
@@ -82,9 +82,9 @@ class Lessons:
         frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
         chosen = np.asarray(frequent[:MAX_ITEMS], np.int64)
         codes = [names[item] for item in chosen]
-        return Knowledge(
+        return GlobalStatistics(
             codes,
-            self._speak(chosen, date),
+            self._fit_i2i(chosen, date),
             self._habits(chosen, date),
             self._weekly.until(date, chosen),
             self._read_texts(date),
@@ -147,7 +147,7 @@ class Lessons:
         return float(np.exp2(halvings))
 
     def _habits(self, chosen: NDArray[np.int64], date: int) -> Float:
-        """``Knowledge.habits``, each shrunk to the usual one.
+        """``GlobalStatistics.item_statistics``, each shrunk to the usual one.
 
         As if that had been seen at ``REBUY_PRIOR`` chances to buy again, or in ``BUYERS_PRIOR`` baskets.
         """
@@ -161,10 +161,10 @@ class Lessons:
         total = summed.sum(axis=0)
         mean = total[1:] / max(total[0], 1e-9)
         buyers = (summed[:, 1:] + BUYERS_PRIOR * mean) / (summed[:, :1] + BUYERS_PRIOR)
-        habits: Float = np.concatenate([rates, buyers], axis=1).astype(np.float32)
-        return habits
+        item_statistics: Float = np.concatenate([rates, buyers], axis=1).astype(np.float32)
+        return item_statistics
 
-    def _speak(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
+    def _fit_i2i(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
         place = np.full(max(len(self._item_of), 1), -1, np.int64)
         place[chosen] = np.arange(len(chosen))
         ages = (date - np.asarray(self._dates[-MAX_BASKETS:], np.float64)) / DAY
@@ -193,6 +193,6 @@ def _gram(rows: sparse.csr_array, weights: NDArray[np.floating] | None) -> Float
     return gram
 
 
-def learn(invoices: Sequence[Invoice], until: int) -> Knowledge:
-    """What a log teaches up to a date; who asks for several dates keeps the ``Lessons``."""
-    return Lessons(invoices).until(until)
+def learn(invoices: Sequence[Invoice], until: int) -> GlobalStatistics:
+    """What a log teaches up to a date; who asks for several dates keeps the ``GlobalStatisticsBuilder``."""
+    return GlobalStatisticsBuilder(invoices).until(until)

@@ -12,7 +12,7 @@ from state.domain.items import SHARE_HALF_LIVES, ItemState
 from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused
 from state.events.invoice import Invoice
-from state.store.protocol import Standing, standing_of
+from state.store.protocol import PriorRecommendation, prior_recommendation
 
 SCHEMA = 1
 """Version of a history's hash; scripts/history.lua has the same."""
@@ -76,7 +76,7 @@ class CustomerAnswer(msgspec.Struct, array_like=True):
     published: int
     changed: bool
     recommendation: str | bool
-    standings: list[Standing]
+    priors: list[PriorRecommendation]
     attributes: dict[str, tuple[int, str]] | bool
 
 
@@ -147,7 +147,7 @@ def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
 
 def confirmation(recommendation: Recommendation) -> tuple[int, str, tuple[str, str, list[str]]]:
     """A recommendation as ``confirm.lua`` takes it: revision, JSON, and what will stand against the next invoice."""
-    standing = standing_of(recommendation, "")
+    standing = prior_recommendation(recommendation, "")
     json = write_recommendation(recommendation).decode()
     return recommendation.revision, json, (standing.rec_id, standing.model, standing.stock_codes)
 

@@ -12,7 +12,7 @@ from state.domain.recommendation import Recommendation
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import Settings
-from state.store.protocol import Applied, ItemChanges, Touched, over_the_cap, together
+from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, together
 from state.store.redis.client import connect, translated
 from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.layout import (
@@ -61,23 +61,23 @@ class RedisStore:
             ttl=settings.history_ttl_days * DAY,
         )
 
-    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
         counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
         refused: list[tuple[int, str]] = []
-        touched: dict[str, Touched] = {}
+        touched: dict[str, CustomerUpdate] = {}
         for groups in _calls(invoices):
             answer = self._writer.apply(groups, clock_ms)
             counts["lines_new"] += answer.lines_new
             counts["lines_known"] += answer.lines_known
             counts["lines_behind"] += answer.lines_behind
             refused.extend(
-                (place, over_the_cap(str(invoices[place].customer_id), self._cap)) for place in answer.refused
+                (place, cap_exceeded(str(invoices[place].customer_id), self._cap)) for place in answer.refused
             )
             with translated():
                 for customer_id, one in _answered(groups, answer):
                     touched[customer_id] = together(touched.get(customer_id), _touched(customer_id, one))
-        return Applied(list(touched.values()), counts, sorted(refused))
+        return ApplyResult(list(touched.values()), counts, sorted(refused))
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
         """See ``Store.confirm``."""
@@ -212,14 +212,14 @@ def _answered(groups: Sequence[_Group], answer: Answer) -> Iterator[tuple[str, C
             yield customer_id, one
 
 
-def _touched(customer_id: str, one: CustomerAnswer) -> Touched:
+def _touched(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
     watermark = one.watermark if isinstance(one.watermark, tuple) else None
     attributes = one.attributes if isinstance(one.attributes, dict) else NONE_DATED
-    return Touched(
+    return CustomerUpdate(
         history=make_history(customer_id, one.invoices, watermark, attributes),
         revision=one.revision,
         published=one.published,
         changed=one.changed,
         last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
-        standings=sorted(one.standings, key=lambda standing: standing.invoice_no),
+        priors=sorted(one.priors, key=lambda standing: standing.invoice_no),
     )

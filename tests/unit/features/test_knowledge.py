@@ -6,8 +6,8 @@ import pytest
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.features.shop import ITEMS, START, shop_log
-from training.features.basket_lstm.global_statistics import SPEAKING, Knowledge
-from training.features.basket_lstm.weekly_demand import Weeks
+from training.features.basket_lstm.global_statistics import I2I_VARIANTS, GlobalStatistics
+from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TermVectors
@@ -18,26 +18,26 @@ UNTIL = LOG[120].date
 
 
 def test_what_comes_later_changes_nothing() -> None:
-    whole, past = learn(LOG, UNTIL), learn(LOG[:120], UNTIL)
+    whole, flat = learn(LOG, UNTIL), learn(LOG[:120], UNTIL)
 
-    assert whole.codes == past.codes
+    assert whole.codes == flat.codes
     for name, one in whole.neighbours.items():
-        other = past.neighbours[name]
+        other = flat.neighbours[name]
         np.testing.assert_array_equal(one.neighbour, other.neighbour)
         np.testing.assert_array_equal(one.weight, other.weight)
-    np.testing.assert_array_equal(whole.habits, past.habits)
-    np.testing.assert_array_equal(whole.weeks.demand, past.weeks.demand)
+    np.testing.assert_array_equal(whole.item_statistics, flat.item_statistics)
+    np.testing.assert_array_equal(whole.weeks.demand, flat.weeks.demand)
 
 
 def test_items_that_go_together_speak_for_each_other() -> None:
-    knowledge = learn(LOG, LOG[-1].date)
-    first = knowledge.neighbours["baskets"]
+    statistics = learn(LOG, LOG[-1].date)
+    first = statistics.neighbours["baskets"]
     partners = 0
-    for place, code in enumerate(knowledge.codes):
-        strongest = knowledge.codes[int(first.neighbour[place, first.weight[place].argmax()])]
+    for place, code in enumerate(statistics.codes):
+        strongest = statistics.codes[int(first.neighbour[place, first.weight[place].argmax()])]
         partners += strongest == ITEMS[ITEMS.index(code) ^ 1]
 
-    assert partners > len(knowledge.codes) / 2
+    assert partners > len(statistics.codes) / 2
 
 
 def test_rates_of_rebuying_by_hand() -> None:
@@ -48,13 +48,13 @@ def test_rates_of_rebuying_by_hand() -> None:
     # in three baskets to be known: another customer sees to that.
     log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
     log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
-    knowledge = learn(log, START + 9 * DAY)
-    rate = dict(zip(knowledge.codes, np.exp(knowledge.habits[:-1, 0]), strict=True))
+    statistics = learn(log, START + 9 * DAY)
+    rate = dict(zip(statistics.codes, np.exp(statistics.item_statistics[:-1, 0]), strict=True))
     usual = (3 + 1) / (6 + 20)
 
     assert rate["a"] == pytest.approx((3 + 20 * usual) / 23)
     assert rate["b"] == pytest.approx((0 + 20 * usual) / 23)
-    assert np.exp(knowledge.habits[-1, 0]) == pytest.approx(usual)
+    assert np.exp(statistics.item_statistics[-1, 0]) == pytest.approx(usual)
 
 
 def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
@@ -63,13 +63,13 @@ def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
         return Invoice(str(number), customer, START, lines)
 
     log = [bought(n, f"c{n}", a=3, b=1) for n in range(3)] + [bought(9, "c0", a=7)]
-    knowledge = learn(log, START + 1)
-    habits = dict(zip(knowledge.codes, knowledge.habits[:-1, 2:], strict=True))
+    statistics = learn(log, START + 1)
+    item_statistics = dict(zip(statistics.codes, statistics.item_statistics[:-1, 2:], strict=True))
     times, sums = 7.0, np.log1p([2, 3, 0]) * 3 + np.log1p([1, 7, 1]) + np.log1p([2, 1, 0]) * 3
     usual = sums / times
 
-    np.testing.assert_allclose(habits["b"], (np.log1p([2, 1, 0]) * 3 + usual) / 4, rtol=1e-4)
-    np.testing.assert_allclose(knowledge.habits[-1, 2:], usual, rtol=1e-4)
+    np.testing.assert_allclose(item_statistics["b"], (np.log1p([2, 1, 0]) * 3 + usual) / 4, rtol=1e-4)
+    np.testing.assert_allclose(statistics.item_statistics[-1, 2:], usual, rtol=1e-4)
 
 
 def test_nothing_is_known_before_the_first_invoice() -> None:
@@ -77,16 +77,16 @@ def test_nothing_is_known_before_the_first_invoice() -> None:
 
 
 def test_a_table_that_grows_is_followed() -> None:
-    knowledge = learn(LOG, UNTIL)
+    statistics = learn(LOG, UNTIL)
     items = ItemTable()
-    items.sell([Line("never seen", THOUSAND, 1.0), Line(knowledge.codes[3], THOUSAND, 1.0)], START)
-    assert knowledge.bind(items).place_of_row.tolist() == [len(knowledge.codes), 3]
+    items.sell([Line("never seen", THOUSAND, 1.0), Line(statistics.codes[3], THOUSAND, 1.0)], START)
+    assert statistics.bind(items).place_of_row.tolist() == [len(statistics.codes), 3]
 
-    for code in knowledge.codes:
+    for code in statistics.codes:
         items.sell([Line(code, THOUSAND, 1.0)], START)
-    binding = knowledge.bind(items)
+    binding = statistics.bind(items)
 
-    assert [items.codes[row] for row in binding.row_of_place[:-1]] == knowledge.codes
+    assert [items.codes[row] for row in binding.row_of_place[:-1]] == statistics.codes
     assert binding.row_of_place[-1] == -1
 
 
@@ -104,13 +104,13 @@ def test_a_table_that_grows_is_followed() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(
-    neighbour: np.ndarray, weight: np.ndarray, habits: np.ndarray, weeks: np.ndarray
+    neighbour: np.ndarray, weight: np.ndarray, item_statistics: np.ndarray, weeks: np.ndarray
 ) -> None:
     with pytest.raises(ValueError, match="do not go with 2 stock codes"):
-        Knowledge(
+        GlobalStatistics(
             ["a", "b"],
-            dict.fromkeys(SPEAKING, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))),
-            habits.astype(np.float32),
-            Weeks(0, weeks.astype(np.float32)),
+            dict.fromkeys(I2I_VARIANTS, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))),
+            item_statistics.astype(np.float32),
+            WeeklyDemand(0, weeks.astype(np.float32)),
             TermVectors.of_nothing(),
         )

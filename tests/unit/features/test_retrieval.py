@@ -13,11 +13,11 @@ from tests.unit.features.shop import history, shop_log
 from training.data.walk import Replay
 from training.features.basket_lstm import retrieval as module
 from training.features.basket_lstm.candidates import RELATED_INPUTS, directions, each_customer
-from training.features.basket_lstm.customer_items import own_items
+from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import flatten
-from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, Shelf, largest
+from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex, largest
 from training.features.basket_lstm.view import View, build_view
-from training.features.item_inputs import SHOP_INPUTS, Shop
+from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot
 from training.models.global_statistics import learn
 
 LOG = shop_log(200)
@@ -46,20 +46,20 @@ def codes(view: View, replay: Replay, *, known: bool) -> list[str]:
 def test_a_score_is_the_inputs_by_their_weights(replay: Replay) -> None:
     drawn = np.random.default_rng(1).normal(size=len(RETRIEVAL_INPUTS)).astype(np.float32)
     histories = list(replay.histories.values())[:5]
-    past = flatten(histories, replay.items)
-    shop = Shop.at(replay.items, NOW, 0)
+    flat = flatten(histories, replay.items)
+    shop = ItemSnapshot.at(replay.items, NOW, 0)
     binding = KNOWLEDGE.bind(replay.items)
-    shelf = Shelf.of(shop, binding.place_of_row, binding.vectors, drawn)
+    shelf = RetrievalIndex.of(shop, binding.place_of_row, binding.vectors, drawn)
 
-    own = own_items(past, NOW, shop.size)
+    own = customer_items(flat, NOW, shop.size)
     alike = directions(own, 5, binding.vectors) @ shelf.vectors.T
     assert (alike.max(axis=1) > 0.3).all()
     checked = 0
-    for one, words in zip(each_customer(past, own, binding.place_of_row, KNOWLEDGE), alike, strict=True):
+    for one, similarity in zip(each_customer(flat, own, binding.place_of_row, KNOWLEDGE), alike, strict=True):
         said = one.said[: len(RELATED_INPUTS)]
-        inputs = shelf.inputs(shop, said, words)
+        inputs = shelf.inputs(shop, said, similarity)
         assert inputs.shape == (len(replay.items), len(RETRIEVAL_INPUTS))
-        np.testing.assert_allclose(shelf.scores(said, words, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(shelf.scores(said, similarity, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)
         assert all(inputs[:, column].any() for column in range(5))
         checked += 1
     assert checked == 5
@@ -71,7 +71,7 @@ def test_candidates_are_the_own_items_and_the_best_new_ones(new: int, replay: Re
     retrieval = Retrieval(weights(demand_3=1.0), new=new)
     view = build_view([mine], replay.items, NOW, KNOWLEDGE, retrieval)
 
-    demand = Shop.at(replay.items, NOW, 0).fixed[:, SHOP_INPUTS.index("demand_3")]
+    demand = ItemSnapshot.at(replay.items, NOW, 0).fixed[:, ITEM_STATE_INPUTS.index("demand_3")]
     own = codes(view, replay, known=True)
     others = [row for row in np.argsort(-demand, kind="stable") if replay.items.codes[row] not in own]
     assert set(own) == {code for code in replay.items.codes if code in _kept(mine)}
@@ -123,7 +123,7 @@ def test_of_a_large_catalogue_what_sells_best_is_scored(replay: Replay, monkeypa
     mine = next(iter(replay.histories.values()))
     view = build_view([mine], replay.items, NOW, KNOWLEDGE, Retrieval(weights(demand_3=1.0, customers=50.0), own=0))
 
-    demand = Shop.at(replay.items, NOW, 0).fixed[:, SHOP_INPUTS.index("demand_3")]
+    demand = ItemSnapshot.at(replay.items, NOW, 0).fixed[:, ITEM_STATE_INPUTS.index("demand_3")]
     best = {replay.items.codes[row] for row in np.argsort(-demand, kind="stable")[:10]}
     assert set(codes(view, replay, known=False)) == best - _kept(mine)
 
@@ -138,5 +138,5 @@ def test_the_largest_are_no_smaller_than_the_rest(scores: list[int], n: int) -> 
 
 
 def test_the_usual_weights_are_those_of_inputs_there_are() -> None:
-    named: Mapping[str, float] = module.USUAL
+    named: Mapping[str, float] = module.DEFAULT_WEIGHTS
     assert named.keys() <= set(RETRIEVAL_INPUTS)

@@ -13,13 +13,13 @@ from state.store.memory import MemoryStore
 from tests.unit.features.shop import START, history, shop_log
 from training.data.walk import walk
 from training.features.basket_lstm.candidates import because
-from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, PERSON_INPUTS
-from training.features.basket_lstm.customer_item_inputs import OWN_INPUTS
+from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, CUSTOMER_INPUTS
+from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS
 from training.features.basket_lstm.flat_histories import STEPS, flatten
-from training.features.basket_lstm.global_statistics import HABITS, SPEAKING, Knowledge
+from training.features.basket_lstm.global_statistics import I2I_VARIANTS, ITEM_STATISTICS, GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
-from training.features.basket_lstm.weekly_demand import Weeks
+from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TermVectors
@@ -95,7 +95,7 @@ def test_a_small_history_by_hand() -> None:
     at = by_code(view, items)
     a = dict(zip(NAMES, view.candidate[at["a"]].tolist(), strict=True))
     b = dict(zip(NAMES, view.candidate[at["b"]].tolist(), strict=True))
-    person = dict(zip(PERSON_INPUTS, view.person[0].tolist(), strict=True))
+    person = dict(zip(CUSTOMER_INPUTS, view.person[0].tolist(), strict=True))
 
     assert view.known.tolist() == [code == "a" for code in at]
     assert a["log_count"] == pytest.approx(np.log(4))
@@ -105,7 +105,7 @@ def test_a_small_history_by_hand() -> None:
     assert a["days_since_last_over_gap"] == pytest.approx(np.log(11 / 16))
     assert a["price_now_over_last"] == pytest.approx(np.log(2.0))
     assert (a["taken_back"], b["taken_back"], b["known"]) == (0.0, 1.0, 0.0)
-    assert [b[name] for name in OWN_INPUTS[:-1]] == [0.0] * (len(OWN_INPUTS) - 1)
+    assert [b[name] for name in CUSTOMER_ITEM_INPUTS[:-1]] == [0.0] * (len(CUSTOMER_ITEM_INPUTS) - 1)
     assert person["log_baskets"] == pytest.approx(np.log(4))
     assert person["log_mean_gap"] == pytest.approx(np.log(16))
     assert person["log_taken_back"] == pytest.approx(np.log(2))
@@ -141,8 +141,8 @@ HISTORIES = {
 @pytest.mark.parametrize("name", HISTORIES)
 @pytest.mark.parametrize("items", [shop_at(200), ItemTable()], ids=["shop", "empty"])
 @pytest.mark.parametrize("knowledge", [KNOWLEDGE, learn([], 0)], ids=["learnt", "nothing"])
-def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, knowledge: Knowledge) -> None:
-    view = build_view([HISTORIES[name]], items, LOG[199].date, knowledge)
+def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, statistics: GlobalStatistics) -> None:
+    view = build_view([HISTORIES[name]], items, LOG[199].date, statistics)
 
     for array in ARRAYS:
         values = getattr(view, array)
@@ -164,13 +164,13 @@ def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
     """The short way over plain lines against ``state.domain.history.baskets``, with returns of every kind."""
     held = tuple(HeldInvoice(str(n), START + n * DAY, tuple(lines)) for n, lines in enumerate(invoices))
     ann = CustomerHistory("ann", held)
-    past = flatten([ann], ItemTable())
-    found: list[dict[str, float]] = [{} for _ in past.basket_date]
-    for basket, row, quantity in zip(past.entry_basket, past.entry_row, past.quantity, strict=True):
-        found[basket][past.unknown[row]] = quantity
+    flat = flatten([ann], ItemTable())
+    found: list[dict[str, float]] = [{} for _ in flat.basket_date]
+    for basket, row, quantity in zip(flat.entry_basket, flat.entry_row, flat.quantity, strict=True):
+        found[basket][flat.unknown[row]] = quantity
 
     expected = baskets(ann)
-    assert past.basket_date.tolist() == [basket.date for basket in expected]
+    assert flat.basket_date.tolist() == [basket.date for basket in expected]
     for items, basket in zip(found, expected, strict=True):
         assert items == pytest.approx({code: kept / THOUSAND for code, kept in basket.items.items()})
 
@@ -178,14 +178,14 @@ def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
 def test_the_item_that_speaks_most_is_named() -> None:
     # a speaks for c with .5, b with .4; b counts twice.
     neighbours = Neighbours(np.asarray([[2], [2], [0]], np.int32), np.asarray([[0.5], [0.4], [0.1]], np.float32))
-    knowledge = Knowledge(
+    statistics = GlobalStatistics(
         ["a", "b", "c"],
-        dict.fromkeys(SPEAKING, neighbours),
-        np.zeros((4, len(HABITS)), np.float32),
-        Weeks(0, np.zeros((1, 4), np.float32)),
+        dict.fromkeys(I2I_VARIANTS, neighbours),
+        np.zeros((4, len(ITEM_STATISTICS)), np.float32),
+        WeeklyDemand(0, np.zeros((1, 4), np.float32)),
         TermVectors.of_nothing(),
     )
     asked, own = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])
 
-    assert because(asked, own, np.asarray([1.0, 1.0, 9.0], np.float32), knowledge).tolist() == [0, -1, -1]
-    assert because(asked, own, np.asarray([1.0, 2.0, 9.0], np.float32), knowledge).tolist() == [1, -1, -1]
+    assert because(asked, own, np.asarray([1.0, 1.0, 9.0], np.float32), statistics).tolist() == [0, -1, -1]
+    assert because(asked, own, np.asarray([1.0, 2.0, 9.0], np.float32), statistics).tolist() == [1, -1, -1]

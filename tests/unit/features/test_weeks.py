@@ -8,14 +8,14 @@ from tests.unit.features.shop import history, shop_log
 from training.data.walk import Replay
 from training.features.basket_lstm.flat_histories import STEPS, flatten
 from training.features.basket_lstm.view import STEP_INPUTS, build_view
-from training.features.basket_lstm.weekly_demand import KEPT, WEEK, Weekly
+from training.features.basket_lstm.weekly_demand import KEPT, WEEK, WeeklyDemandBuilder
 from training.models.global_statistics import learn
 
 MONDAY = 2_000 * WEEK
 
 
 def test_demand_at_the_end_of_each_week_by_hand() -> None:
-    weekly = Weekly()
+    weekly = WeeklyDemandBuilder()
     weekly.sell(np.asarray([0, 1]), MONDAY)  # half of it is left when the week ends
     weekly.sell(np.asarray([0]), MONDAY + WEEK // 2)
     weekly.sell(np.asarray([2]), MONDAY + 2 * WEEK)  # the week between is empty
@@ -31,7 +31,7 @@ def test_demand_at_the_end_of_each_week_by_hand() -> None:
 
 
 def test_a_week_that_is_not_over_is_not_told() -> None:
-    weekly = Weekly()
+    weekly = WeeklyDemandBuilder()
     weekly.sell(np.asarray([0]), MONDAY)
     before = weekly.until(MONDAY + WEEK, [0, 1])
     weekly.sell(np.asarray([1]), MONDAY + WEEK + DAY)
@@ -43,7 +43,7 @@ def test_a_week_that_is_not_over_is_not_told() -> None:
 
 @pytest.mark.parametrize("pause", [1, KEPT - 1, KEPT + 5, 10_000])
 def test_only_the_newest_weeks_are_kept(pause: int) -> None:
-    weekly = Weekly()
+    weekly = WeeklyDemandBuilder()
     for week in range(KEPT):
         weekly.sell(np.asarray([week % 3]), MONDAY + week * WEEK)
     weeks = weekly.until(MONDAY + (KEPT + pause) * WEEK, [0, 1, 2])
@@ -54,23 +54,23 @@ def test_only_the_newest_weeks_are_kept(pause: int) -> None:
 
 
 def test_nothing_is_told_before_the_first_week() -> None:
-    weeks = Weekly().until(MONDAY, [])
+    weeks = WeeklyDemandBuilder().until(MONDAY, [])
     assert weeks.demand.tolist() == [[0.0]]
 
 
 def test_the_network_sees_the_demand_in_the_week_of_each_basket() -> None:
     log = shop_log(240)
-    knowledge = learn(log, log[200].date)
+    statistics = learn(log, log[200].date)
     replay = Replay(window=100)
     for invoice in log:
         replay.apply(invoice)
-    weeks, column = knowledge.weeks, STEP_INPUTS.index("demand_then")
+    weeks, column = statistics.weeks, STEP_INPUTS.index("demand_then")
     early = history((log[0].date - 90 * DAY, {"00001": 1}), (log[100].date, {"00002": 1}), (log[-1].date, {"00003": 1}))
     for each in [*replay.histories.values(), early]:
-        view = build_view([each], replay.items, log[-1].date + DAY, knowledge)
-        past = flatten([each], replay.items)
+        view = build_view([each], replay.items, log[-1].date + DAY, statistics)
+        flat = flatten([each], replay.items)
         expected = np.zeros(view.steps.shape[:2])
-        for date, ago in zip(past.basket_date, past.basket_ago, strict=True):
+        for date, ago in zip(flat.basket_date, flat.basket_ago, strict=True):
             if ago < STEPS:
                 row = min(max(date // WEEK - weeks.first, 0), len(weeks.demand) - 1)
                 expected[:, STEPS - 1 - ago] = weeks.demand[row, view.place]

@@ -14,7 +14,7 @@ from training.features.basket_lstm.global_statistics import CUSTOMERS
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import (
     CANDIDATE_INPUTS,
-    HABIT_INPUTS,
+    ITEM_STATISTIC_INPUTS,
     SIMPLE_INPUTS,
     STEP_INPUTS,
     View,
@@ -153,7 +153,7 @@ def test_an_items_buyers_are_compared_with_the_customer(replay: Replay) -> None:
             np.log1p(len(invoices)),
         ]
         for position, place in enumerate(view.place):
-            habits = KNOWLEDGE.habits[place]
-            over = habits[2:] - own
-            got = [column(view, name)[position] for name in HABIT_INPUTS]
-            assert got == pytest.approx([*habits[:2], *over, *np.abs(over)], abs=1e-5)
+            item_statistics = KNOWLEDGE.item_statistics[place]
+            over = item_statistics[2:] - own
+            got = [column(view, name)[position] for name in ITEM_STATISTIC_INPUTS]
+            assert got == pytest.approx([*item_statistics[:2], *over, *np.abs(over)], abs=1e-5)

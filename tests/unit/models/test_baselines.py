@@ -22,7 +22,7 @@ from training.features.item_table import ItemTable
 from training.models import BASELINES, MODELS, make_model
 from training.models.baselines.model import Baseline, fit_all, logistic, related_items
 from training.registry import BundleRefused
-from training.serving.baselines.ease import Related
+from training.serving.baselines.ease import ItemToItem
 from training.serving.baselines.formulas import purchases
 from training.serving.baselines.scorer import BaselineScorer, Calibration, load
 
@@ -112,7 +112,7 @@ def test_because_names_the_item_that_speaks_most() -> None:
     history = replayed(LOG).histories["ann"]
     weights = np.zeros((4, 4), np.float32)
     weights[0, 2], weights[1, 2], weights[0, 1] = 0.2, 0.5, -0.3  # a → c, b → c, a against b
-    scorer = BaselineScorer("ease", "0", learnt=Related(["a", "b", "c", "d"], weights))
+    scorer = BaselineScorer("ease", "0", learnt=ItemToItem(["a", "b", "c", "d"], weights))
     found = {each.stock_code: each.because for each in scorer.predict([history], items, NOW, 4)[0].candidates}
     assert found == {"c": "b", "a": None, "d": None, "b": None}
 

@@ -31,12 +31,12 @@ from training.models.basket_lstm.examples import (
     views,
 )
 from training.models.basket_lstm.fitting import Schedule, fit_network
-from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, left_out, look_back
+from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, calibrate_on_validation, left_out
 from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, Rate
 from training.models.global_statistics import learn
 from training.models.keras_weights import WEIGHTS
-from training.serving.basket_lstm.correction import PACES, Correction
+from training.serving.basket_lstm.correction import RATE_SCALES, Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.basket_lstm.scorer import (
     BasketScorer,
@@ -44,7 +44,7 @@ from training.serving.basket_lstm.scorer import (
     candidate_codes,
     input_sizes,
     load,
-    tell,
+    score_candidates,
 )
 from training.serving.scorer import HORIZONS
 
@@ -88,7 +88,7 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
 
 def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Replay) -> None:
     now = LOG[399].date  # for its customer an emission, for the others a visit
-    view = build_view(list(replay.histories.values()), replay.items, now, fitted.scorer.knowledge)
+    view = build_view(list(replay.histories.values()), replay.items, now, fitted.scorer.statistics)
 
     assert len(set(view.length.tolist())) > 3
     assert (view.person[:, DAYS_SINCE_LAST] > 0.0).sum() == len(view.person) - 1
@@ -97,7 +97,7 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Repl
 
 @pytest.mark.parametrize("moment", [0.0, 3.0])
 def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBasketLstm, replay: Replay) -> None:
-    view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.knowledge)
+    view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.statistics)
     length = int(np.bincount(view.length)[2:].argmax()) + 2
     whose = np.flatnonzero(view.length == length)
     rows = np.flatnonzero(np.isin(view.customer, whose))
@@ -132,7 +132,7 @@ def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) 
     for name, array in fitted.scorer.network.arrays.items():
         np.testing.assert_array_equal(array, again.network.arrays[name])
     assert fitted.scorer.calibration == again.calibration
-    assert fitted.scorer.knowledge.codes == again.knowledge.codes
+    assert fitted.scorer.statistics.codes == again.statistics.codes
 
 
 def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) -> None:
@@ -177,13 +177,13 @@ def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> No
             now = scorer.knowledge_at(UNTIL + days * DAY)
             then = learn([invoice for invoice in LOG if invoice.date < UNTIL + known * DAY], UNTIL + known * DAY)
             assert now.codes == then.codes
-            np.testing.assert_array_equal(now.habits, then.habits)
+            np.testing.assert_array_equal(now.item_statistics, then.item_statistics)
             for name, neighbours in then.neighbours.items():
                 np.testing.assert_array_equal(now.neighbours[name].weight, neighbours.weight)
-        assert not np.array_equal(scorer.knowledge_at(today).habits, scorer.knowledge.habits)
+        assert not np.array_equal(scorer.knowledge_at(today).item_statistics, scorer.statistics.item_statistics)
     finally:
         scorer.refit(LOG, UNTIL)
-    assert scorer.knowledge_at(today) is scorer.knowledge
+    assert scorer.knowledge_at(today) is scorer.statistics
 
 
 def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: Replay) -> None:
@@ -201,7 +201,7 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
         staleness=staleness,
         network=other.network,
         correction=Correction(len(CANDIDATE_INPUTS)),
-        knowledge=staleness.at(UNTIL),
+        statistics=staleness.at(UNTIL),
         calibration=other.calibration,
         returns=other.returns,
         retrieval=other.retrieval,
@@ -216,8 +216,8 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
 
     bought = {each.stock_code for each in line}
     correction = Correction(len(CANDIDATE_INPUTS))
-    view = build_view([replay.histories["c1"]], replay.items, UNTIL, scorer.knowledge, other.retrieval)
-    (said,) = tell(view, candidate_codes(view, replay.items), other.network)
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, scorer.statistics, other.retrieval)
+    (said,) = score_candidates(view, candidate_codes(view, replay.items), other.network)
     correction.learn(said, np.isin(said.codes, list(bought)))
     parts = {name: getattr(scorer, name) for name in PARTS} | {"correction": correction}
     (corrected,) = BasketScorer("by hand", **parts).predict([replay.histories["c1"]], replay.items, UNTIL, 30)
@@ -248,11 +248,11 @@ def test_a_rate_follows_what_came_of_late() -> None:
 def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay) -> None:
     """In training, and while it is judged: what came then changes probabilities, and no order."""
     history = replay.histories["c1"]
-    view = build_view([history], replay.items, UNTIL, fitted.scorer.knowledge)
+    view = build_view([history], replay.items, UNTIL, fitted.scorer.statistics)
     came = Judged(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
-    assert look_back(fitted.scorer.network, [came])[1].linear.any()
+    assert calibrate_on_validation(fitted.scorer.network, [came])[1].linear.any()
     parts = {name: getattr(fitted.scorer, name) for name in PARTS}
-    parts["correction"] = look_back(fitted.scorer.network, [came], paces=[0.0])[1]
+    parts["correction"] = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])[1]
     assert not parts["correction"].linear.any()
 
     staleness = Staleness(LOG, UNTIL)
@@ -270,23 +270,23 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay
 
 def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: Replay) -> None:
     """An item that always comes is worth a step at once; where what comes is drawn from what was said, none is."""
-    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     codes = candidate_codes(view, replay.items)
-    (said,) = tell(view, codes, fitted.scorer.network)
+    (said,) = score_candidates(view, codes, fitted.scorer.network)
     share = np.exp(said.logits.astype(np.float64))
     always = [int(share.argmin())] * 100
     drawn = np.random.default_rng(1).choice(len(codes), 100, p=share / share.sum())
 
-    for came, pace in ((always, PACES[0]), (drawn, PACES[-1])):
+    for came, rate_scale in ((always, RATE_SCALES[0]), (drawn, RATE_SCALES[-1])):
         judged = [Judged(UNTIL + day, view, codes, np.arange(len(codes)) == item) for day, item in enumerate(came)]
-        _, correction = look_back(fitted.scorer.network, judged)
-        assert correction.pace == correction.scaled(0.5).pace == pace
-        assert correction.linear.any() == (pace > 0)
+        _, correction = calibrate_on_validation(fitted.scorer.network, judged)
+        assert correction.rate_scale == correction.scaled(0.5).rate_scale == rate_scale
+        assert correction.linear.any() == (rate_scale > 0)
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
-    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
-    (said,) = tell(view, candidate_codes(view, replay.items), fitted.scorer.network)
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
+    (said,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
     correction = Correction(len(CANDIDATE_INPUTS))
     for visit in (True, False):
         correction.learn(said._replace(visit=visit), np.arange(len(said.codes)) < 2)
@@ -294,7 +294,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay
     scorer = BasketScorer("unpublished", **parts)
     scorer.save(tmp_path)
     loaded = load(tmp_path, "v1")
-    known = fitted.scorer.knowledge.codes
+    known = fitted.scorer.statistics.codes
     assert np.abs(correction.item(known)).max(axis=1).min() > 0.0  # for both moments
     np.testing.assert_array_equal(loaded.correction.item(known), correction.item(known))
     np.testing.assert_array_equal(loaded.correction.linear, correction.linear)
@@ -307,7 +307,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay
 
 def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.knowledge)
+    view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.statistics)
     network = BasketNetwork(input_sizes())
     network.load_weights(tmp_path / WEIGHTS)
 
@@ -336,12 +336,12 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
 def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.models.basket_lstm.model.PACES", PACES[:1])
+    monkeypatch.setattr("training.models.basket_lstm.model.RATE_SCALES", RATE_SCALES[:1])
     once, twice = (
         BasketLstm(epochs=1, max_examples=200, whole=whole).fit(LOG, until=UNTIL, seed=4).scorer
         for whole in (False, True)
     )
-    codes = once.knowledge.codes
+    codes = once.statistics.codes
     assert np.abs(once.correction.item(codes)).max(axis=1).min() > 0.0  # training began it, for both moments
     assert once.correction.linear.any(axis=1).all()
     np.testing.assert_allclose(twice.correction.linear, LEFT_TO_CORRECT * once.correction.linear)
@@ -355,11 +355,11 @@ def test_too_short_a_log_is_refused() -> None:
 
 
 def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedBasketLstm, replay: Replay) -> None:
-    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.knowledge)
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
 
     nothing = Judged(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
     for judged in ([], [nothing]):
-        calibration, correction = look_back(fitted.scorer.network, judged)
+        calibration, correction = calibrate_on_validation(fitted.scorer.network, judged)
         assert calibration == Calibration()
         assert not correction.linear.any()
 
@@ -433,7 +433,7 @@ def test_what_is_left_out_changes_nothing(
     less = BasketNetwork(input_sizes(), columns)
     fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1), quiet)
     network = NumpyNetwork(less.arrays(), input_sizes())
-    view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.knowledge)
+    view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.statistics)
     changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
     for kind in changed.keys() & columns.keys():
         changed[kind][..., columns[kind]] *= 3.0

@@ -10,7 +10,7 @@ from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import build_view
-from training.models.basket_lstm.checkpoint import Kept, Run, name_of
+from training.models.basket_lstm.checkpoint import Checkpoint, Run, name_of
 from training.models.basket_lstm.examples import (
     Sampling,
     Staleness,
@@ -23,7 +23,7 @@ from training.models.basket_lstm.examples import (
     targets,
     views,
 )
-from training.models.basket_lstm.fitting import ANY_FIRST, learning_rate, losses
+from training.models.basket_lstm.fitting import HIT_LOSS_WEIGHTS, learning_rate, losses
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.global_statistics import learn
 from training.serving.basket_lstm.scorer import (
@@ -44,7 +44,7 @@ def replay() -> Replay:
 
 def test_the_loss_of_each_head_by_hand() -> None:
     """Two customers; of the first one's three candidates two were bought, and the third stands for four."""
-    heads = range(len(ANY_FIRST))
+    heads = range(len(HIT_LOSS_WEIGHTS))
     logits = np.asarray([[1.0, 0.5], [0.0, 0.25], [-1.0, 2.0], [0.5, 0.0], [0.0, 1.0]], np.float32)
     logits = np.stack([logits[:, head % 2] * (1 + head // 2) for head in heads], axis=1)
     bought = np.asarray([1.0, 1.0, 0.0, 0.0, 1.0], np.float32)
@@ -55,7 +55,7 @@ def test_the_loss_of_each_head_by_hand() -> None:
     def by_hand(rows: slice, head: int) -> float:
         share = np.exp(logits[rows, head]) / (np.exp(logits[rows, head] + correction[rows])).sum()
         mine = share[bought[rows] > 0]
-        return float(-np.log(mine).sum() / np.sqrt(len(mine)) - ANY_FIRST[head] * np.log(mine.sum()))
+        return float(-np.log(mine).sum() / np.sqrt(len(mine)) - HIT_LOSS_WEIGHTS[head] * np.log(mine.sum()))
 
     expected = [[by_hand(rows, head) for head in heads] for rows in (slice(0, 3), slice(3, 5))]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -135,7 +135,7 @@ def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
 
 def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     network = BasketNetwork(input_sizes())
-    kept = Kept(tmp_path / name_of(["a training"]))
+    kept = Checkpoint(tmp_path / name_of(["a training"]))
     generator = np.random.default_rng(1)
     kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
     path = next(tmp_path.iterdir())
@@ -147,7 +147,7 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
 def test_a_training_goes_on_where_it_cannot_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     network = BasketNetwork(input_sizes())
     (tmp_path / "cache").write_text("a file where a folder should be")
-    kept = Kept(tmp_path / "cache" / "kept.npz")
+    kept = Checkpoint(tmp_path / "cache" / "kept.npz")
 
     kept.save(Run(1, 5, 0.5, [], {"learnt": [1.0]}), network.variables, np.random.default_rng(1))
     kept.drop()

@@ -18,7 +18,7 @@ from training.models.basket_lstm import subprocess_fit as beside
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, views
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.basket_lstm.subprocess_fit import Beside
+from training.models.basket_lstm.subprocess_fit import SubprocessFit
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date
@@ -53,7 +53,7 @@ def assert_same(one: BasketNetwork, other: BasketNetwork) -> None:
 def test_the_other_process_ends_with_the_same_weights(examples: list[Example], here: BasketNetwork) -> None:
     heard: list[tuple[int, int, str]] = []
 
-    with Beside(RECIPE, examples) as other:
+    with SubprocessFit(RECIPE, examples) as other:
         assert other.begun
         network = other.network(RECIPE, lambda done, total, note="": heard.append((done, total, note)))
 
@@ -76,7 +76,7 @@ def test_the_other_process_goes_on_where_a_training_was_broken_off(
 
     with pytest.raises(KeyboardInterrupt):
         make_network(recipe, examples, [], break_off)
-    with Beside(recipe, examples) as other:
+    with SubprocessFit(recipe, examples) as other:
         network = other.network(recipe, lambda done, total, note="": notes.append(note))
 
     assert "fitted here" not in caplog.text
@@ -97,7 +97,7 @@ def test_a_model_is_the_same_with_and_without_another_process(
         network, curves = make_network(recipe, learnt, held, progress)
         return network, curves | {"held out": [float(epoch != best) for epoch in (1, 2)]}
 
-    class Watched(Beside):
+    class Watched(SubprocessFit):
         def network(self, recipe: Recipe, progress: Progress) -> BasketNetwork:
             begun.append(self.begun)
             return super().network(recipe, progress)
@@ -107,7 +107,7 @@ def test_a_model_is_the_same_with_and_without_another_process(
         return model.fit(LOG, until=UNTIL, seed=4)
 
     monkeypatch.setattr("training.models.basket_lstm.model.make_network", make)
-    monkeypatch.setattr("training.models.basket_lstm.model.Beside", Watched)
+    monkeypatch.setattr("training.models.basket_lstm.model.SubprocessFit", Watched)
     both = fit("beside")
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     alone = fit("alone")
@@ -125,7 +125,7 @@ def test_a_model_is_the_same_with_and_without_another_process(
 
 def test_another_number_of_epochs_is_fitted_here(examples: list[Example]) -> None:
     long, fewer = (RECIPE._replace(schedule=Schedule(epochs=epochs)) for epochs in (1_000, 1))
-    with Beside(long, examples) as other:
+    with SubprocessFit(long, examples) as other:
         process = other._process
         assert process is not None
         network = other.network(fewer, quiet)
@@ -150,7 +150,7 @@ def test_where_the_other_process_fails_the_network_is_fitted_here(
         program.write_text(f"#!/bin/sh\necho a library says hello\necho 7 epoch\n{end}\n")
         program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with caplog.at_level(logging.WARNING), Beside(RECIPE, examples) as other:
+    with caplog.at_level(logging.WARNING), SubprocessFit(RECIPE, examples) as other:
         assert other.begun is (end is not None)
         network = other.network(RECIPE, quiet)
 
@@ -170,7 +170,7 @@ def test_what_is_broken_off_leaves_no_process_and_no_file(
     begun: list[subprocess.Popen[str] | None] = []
 
     def interrupted() -> None:
-        with Beside(RECIPE, examples) as other:
+        with SubprocessFit(RECIPE, examples) as other:
             begun.append(other._process)
             assert list(tmp_path.iterdir())
             raise KeyboardInterrupt
@@ -185,7 +185,7 @@ def test_what_is_broken_off_leaves_no_process_and_no_file(
 def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> None:
     """As when the process that began it was killed: its pipe has no reader then."""
     long = RECIPE._replace(schedule=Schedule(epochs=1_000))
-    with Beside(long, examples) as other:
+    with SubprocessFit(long, examples) as other:
         assert other._process is not None
         assert other._process.stdout is not None
         other._process.stdout.close()
@@ -198,8 +198,8 @@ def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> 
 
 
 def test_none_is_begun_where_it_gains_nothing(examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
-    with Beside(RECIPE, examples[:9]) as other:
+    with SubprocessFit(RECIPE, examples[:9]) as other:
         assert not other.begun
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
-    with Beside(RECIPE, examples) as other:
+    with SubprocessFit(RECIPE, examples) as other:
         assert not other.begun

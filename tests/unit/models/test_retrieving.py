@@ -6,12 +6,12 @@ import pytest
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice, Line
 from training.data.walk import walk
-from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.basket_lstm.view import build_view
 from training.models.basket_lstm import retrieval as retrieving
 from training.models.basket_lstm.examples import Staleness, targets
-from training.models.basket_lstm.retrieval import learn_retrieval
+from training.models.basket_lstm.retrieval import fit_retrieval
 
 START = 1_300_000_000
 NUMBER = 200
@@ -46,8 +46,8 @@ def found(retrieval: Retrieval) -> float:
     """Share of the new items bought after ``UNTIL`` that are among ten candidates."""
     hits = [0, 0]
     for moment in walk(LOG, moment="visit", start=UNTIL, end=LOG[-1].date + 1, window=100):
-        knowledge = STALENESS.at(moment.now)
-        view = build_view([moment.history], moment.items, moment.now, knowledge, retrieval._replace(new=10))
+        statistics = STALENESS.at(moment.now)
+        view = build_view([moment.history], moment.items, moment.now, statistics, retrieval._replace(new=10))
         rows = {moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines}
         own = {moment.items.rows[line.stock_code] for invoice in moment.history.invoices for line in invoice.lines}
         hits[0] += len((rows - own) & set(view.row.tolist()))
@@ -57,7 +57,7 @@ def found(retrieval: Retrieval) -> float:
 
 
 def learnt() -> Retrieval:
-    return learn_retrieval(LOG, STALENESS, UNTIL, 100, np.random.default_rng(1), MOST)
+    return fit_retrieval(LOG, STALENESS, UNTIL, 100, np.random.default_rng(1), MOST)
 
 
 def test_it_finds_more_than_before_anything_was_learnt() -> None:
@@ -72,7 +72,7 @@ def test_it_finds_more_than_before_anything_was_learnt() -> None:
 def test_nothing_after_the_end_is_learnt_from() -> None:
     past = [invoice for invoice in LOG if invoice.date < UNTIL]
 
-    assert learn_retrieval(past, Staleness(past, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == learnt()
+    assert fit_retrieval(past, Staleness(past, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == learnt()
 
 
 def test_without_anything_new_the_usual_weights_stay() -> None:
@@ -81,8 +81,8 @@ def test_without_anything_new_the_usual_weights_stay() -> None:
         for n in range(30)
     ]
 
-    assert learn_retrieval(again, Staleness(again, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
-    assert learn_retrieval([], Staleness([], UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
+    assert fit_retrieval(again, Staleness(again, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
+    assert fit_retrieval([], Staleness([], UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
 
 
 def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,13 +98,13 @@ def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -
 def test_only_the_newest_invoices_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def at(now: int) -> Knowledge:
+    def at(now: int) -> GlobalStatistics:
         asked.append(now)
         return STALENESS.at(now)
 
     staleness = Staleness(LOG, UNTIL)
     monkeypatch.setattr(staleness, "at", at)
-    learn_retrieval(LOG, staleness, UNTIL, 100, np.random.default_rng(1), 10)
+    fit_retrieval(LOG, staleness, UNTIL, 100, np.random.default_rng(1), 10)
 
     visits = [now for now in asked if now >= targets(LOG, UNTIL)[-10]]
     assert len(asked) <= 20

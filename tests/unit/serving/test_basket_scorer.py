@@ -18,7 +18,7 @@ from tests.unit.features.shop import START, history, shop_log
 from tests.unit.features.test_view import HISTORIES
 from tests.unit.serving.test_return_curve import arrays as return_arrays
 from training.data.walk import Replay
-from training.features.basket_lstm.customer_inputs import PERSON_INPUTS
+from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, build_view
 from training.features.item_table import ItemTable
@@ -42,7 +42,7 @@ from training.serving.return_time.network import ReturnCurve
 
 LOG = shop_log(200)
 NOW = LOG[-1].date
-LEARNT = learn(LOG, NOW)
+FITTED_SCORES = learn(LOG, NOW)
 SIZES = input_sizes()
 
 
@@ -68,9 +68,9 @@ def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
 
 def correction() -> Correction:
     generator = np.random.default_rng(5)
-    shapes = (2, len(LEARNT.codes)), (2, len(CANDIDATE_INPUTS))
+    shapes = (2, len(FITTED_SCORES.codes)), (2, len(CANDIDATE_INPUTS))
     item, linear = (generator.normal(size=shape).astype(np.float32) * 0.1 for shape in shapes)
-    return Correction(len(CANDIDATE_INPUTS), LEARNT.codes, item, linear)
+    return Correction(len(CANDIDATE_INPUTS), FITTED_SCORES.codes, item, linear)
 
 
 def scorer() -> BasketScorer:
@@ -78,7 +78,7 @@ def scorer() -> BasketScorer:
         "v1",
         network=NumpyNetwork(arrays(), SIZES),
         correction=correction(),
-        knowledge=LEARNT,
+        statistics=FITTED_SCORES,
         calibration=Calibration(-0.3, 0.9, 0.8),
         returns=ReturnCurve(return_arrays()),
         retrieval=Retrieval(),
@@ -139,9 +139,9 @@ def test_the_lstm_reads_baskets_in_their_order(items: ItemTable) -> None:
 
 def test_a_probability_by_hand_and_in_the_order_of_the_list(items: ItemTable) -> None:
     """A customer at a visit with two items, of which the known one has .8 of the softmax."""
-    person = np.zeros(len(PERSON_INPUTS), np.float32)
+    person = np.zeros(len(CUSTOMER_INPUTS), np.float32)
     for name, value in (("log_mean_size", 2.0), ("log_baskets", 1.0), ("log_days_since_last", 0.5)):
-        person[PERSON_INPUTS.index(name)] = value
+        person[CUSTOMER_INPUTS.index(name)] = value
     calibration = Calibration(-1.0, 0.5, 0.25, 0.125, 0.1, 2.0)
     first, second = calibration.probabilities(Ranked(np.asarray([1, 0]), np.log([0.8, 0.2]), 0.8), person)
 
@@ -149,7 +149,7 @@ def test_a_probability_by_hand_and_in_the_order_of_the_list(items: ItemTable) ->
     assert first == pytest.approx(1.0 / (1.0 + np.exp(-logit)), abs=1e-6)
     assert second == pytest.approx(1.0 / (1.0 + np.exp(-logit - 0.5 * np.log(0.25))), abs=1e-6)
 
-    view = build_view(list(HISTORIES.values()), items, NOW, LEARNT)
+    view = build_view(list(HISTORIES.values()), items, NOW, FITTED_SCORES)
     for customer, ranked in enumerate(rank(view, scorer().network.logits(view))):
         shares = np.exp(ranked.log_softmax)
         assert shares.sum() == pytest.approx(1.0)
@@ -207,7 +207,7 @@ def _settings(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], No
 
 
 def _pickled(folder: Path) -> None:
-    np.savez(folder / KNOWLEDGE, habits=np.asarray([object()]))
+    np.savez(folder / KNOWLEDGE, item_statistics=np.asarray([object()]))
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.serving.basket_lstm.correction import FOUND, INPUT_RATE, ITEM_RATE, KEPT, Correction, Said
+from training.serving.basket_lstm.correction import FOUND, INPUT_RATE, ITEM_RATE, KEPT, CandidateLogits, Correction
 
 CODES = ["a", "b", "c"]
 INPUTS = np.asarray([[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]], np.float32)
 LOGITS = np.asarray([1.0, 0.0, -1.0], np.float32)
 BOUGHT = np.asarray([False, True, True])
-VISIT, EMISSION = (Said(visit, CODES, INPUTS, LOGITS) for visit in (True, False))
+VISIT, EMISSION = (CandidateLogits(visit, CODES, INPUTS, LOGITS) for visit in (True, False))
 
 
 def loss(logits: NDArray[np.float64], bought: NDArray[np.bool_]) -> float:
@@ -43,7 +43,7 @@ def test_a_step_goes_down_the_loss() -> None:
 
 
 def test_a_slower_pace_takes_shorter_steps_down_the_same_loss() -> None:
-    full, slow, still = (Correction(2, pace=pace) for pace in (1.0, 0.5, 0.0))
+    full, slow, still = (Correction(2, rate_scale=rate_scale) for rate_scale in (1.0, 0.5, 0.0))
     for correction in (full, slow, still):
         assert correction.learn(VISIT, BOUGHT) == pytest.approx(loss(LOGITS.astype(np.float64), BOUGHT), rel=1e-6)
 
@@ -84,7 +84,9 @@ def test_what_was_learnt_fades_with_every_outcome() -> None:
     correction = Correction(2)
     correction.learn(VISIT, BOUGHT)
     before = correction.item(CODES)
-    correction.learn(Said(True, ["x", "y"], np.zeros((2, 2), np.float32), LOGITS[:2]), np.asarray([True, False]))
+    correction.learn(
+        CandidateLogits(True, ["x", "y"], np.zeros((2, 2), np.float32), LOGITS[:2]), np.asarray([True, False])
+    )
 
     np.testing.assert_allclose(correction.item(CODES), before * KEPT, rtol=1e-6)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stream.monitoring import Metrics
-from stream.pipeline.model_watcher import ModelWatch
+from stream.pipeline.model_watcher import ModelWatcher
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.serving import test_basket_scorer, test_hybrid_inputs
 from training.registry import BundleRefused, Registry
@@ -82,7 +82,7 @@ def test_files_of_another_model_are_refused_and_the_champion_serves_on(
     registry, metrics = Registry(str(tmp_path / "registry")), Metrics()
     champion = _published(registry, tmp_path, "content", "content")
     registry.promote(champion, at=CLOCK)
-    watch = ModelWatch(registry, load_scorer, fallback_scorer(), metrics, poll_s=1.0)
+    watch = ModelWatcher(registry, load_scorer, fallback_scorer(), metrics, poll_s=1.0)
     watch.look()
     wrong = _published(registry, tmp_path, manifest, files)
     registry.promote(wrong, at=CLOCK)
@@ -102,7 +102,7 @@ def test_files_of_another_model_are_refused_and_the_champion_serves_on(
 def test_without_a_champion_the_fallback_serves_on(tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     registry.promote(_published(registry, tmp_path, "basket_lstm", "hybrid"), at=CLOCK)
-    watch = ModelWatch(registry, load_scorer, fallback_scorer(), Metrics(), poll_s=1.0)
+    watch = ModelWatcher(registry, load_scorer, fallback_scorer(), Metrics(), poll_s=1.0)
     watch.look()
     assert watch.scorer.version == "none"
 

@@ -15,7 +15,7 @@ from stream.monitoring import Metrics
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.ports import Publisher
 from stream.pipeline.processor import Processor
-from stream.pipeline.retry import Patience
+from stream.pipeline.retry import RetryPolicy
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate, Prediction
 
@@ -78,7 +78,7 @@ class Workbench:
             publisher=publisher or self.published,
             scorer=lambda: self.scorer,
             fallback=fallback or CountingScorer("fallback"),
-            patience=Patience(self.stop, Random(1), self.metrics.outage),
+            retry=RetryPolicy(self.stop, Random(1), self.metrics.outage),
             metrics=self.metrics,
             clock=lambda: self.clock,
         )

@@ -9,7 +9,7 @@ from faust.types import ConsumerMessage
 from state.settings import load_settings
 from stream.errors import Stopped
 from stream.kafka.agent import MAX_BATCH_BYTES, run
-from stream.kafka.fetch_buffer import Intake
+from stream.kafka.fetch_buffer import FetchBuffer
 from stream.messages import Incoming
 
 
@@ -27,10 +27,10 @@ class App:
     """What an agent needs of an application."""
 
     def __init__(self) -> None:
-        self.intake = Intake()
+        self.fetch_buffer = FetchBuffer()
         self.at_rest = asyncio.Event()
         self.at_rest.set()
-        self.intake_consumer = Consumer()
+        self.buffered_consumer = Consumer()
 
 
 class Work:
@@ -55,12 +55,12 @@ def fail(error: BaseException) -> Callable[[], Any]:
 
 
 def put(app: App, *offsets: int, size: int = 3) -> None:
-    app.intake.put([ConsumerMessage("t", 2, offset, 5.5, 0, None, b"k", b"x" * size, None) for offset in offsets])
+    app.fetch_buffer.put([ConsumerMessage("t", 2, offset, 5.5, 0, None, b"k", b"x" * size, None) for offset in offsets])
 
 
 async def go(app: App, work: Work, died: list[bool], **settings: str) -> None:
     environment = {"NEXTBASKET_BATCH_WAIT_MS": "0"} | {f"NEXTBASKET_{k.upper()}": v for k, v in settings.items()}
-    await run(app, load_settings(environment), work, lambda: died.append(True))  # type: ignore[arg-type]
+    await run(app, load_settings(environment), work.process, lambda: died.append(True))  # type: ignore[arg-type]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -78,11 +78,11 @@ async def test_a_batch_is_acknowledged_when_it_is_done_and_not_before() -> None:
     # The loop is free while the processor's thread works.
     for _ in range(100):
         await asyncio.sleep(0)
-    assert app.intake_consumer.acknowledged == []
+    assert app.buffered_consumer.acknowledged == []
     assert not app.at_rest.is_set()
     done.set()
-    await until(lambda: app.intake_consumer.acknowledged == [4, 5, 6])
-    app.intake.close()
+    await until(lambda: app.buffered_consumer.acknowledged == [4, 5, 6])
+    app.fetch_buffer.close()
     await running
     assert app.at_rest.is_set()
     assert work.batches[0] == [Incoming(b"xxx", b"k", "t", 2, offset, 5.5) for offset in (4, 5)]
@@ -94,7 +94,7 @@ async def test_a_batch_abandoned_at_the_stop_is_not_acknowledged() -> None:
     app, died = App(), list[bool]()
     put(app, 1, 2)
     await go(app, Work(fail(Stopped("now"))), died)
-    assert app.intake_consumer.acknowledged == []
+    assert app.buffered_consumer.acknowledged == []
     assert app.at_rest.is_set()
     assert died == []
 
@@ -106,11 +106,11 @@ async def test_an_error_nobody_expected_ends_the_process_without_acknowledging(
     app, died = App(), list[bool]()
     put(app, 1)
     running = asyncio.ensure_future(go(app, Work(lambda: None, fail(error)), died))
-    await until(lambda: app.intake_consumer.acknowledged == [1])
+    await until(lambda: app.buffered_consumer.acknowledged == [1])
     put(app, 2)
     await running
     assert died == [True]
-    assert app.intake_consumer.acknowledged == [1]
+    assert app.buffered_consumer.acknowledged == [1]
     assert "ending without acknowledging" in caplog.text
 
 
@@ -119,10 +119,10 @@ async def test_batches_are_bounded_in_events_and_in_bytes() -> None:
     work = Work(*[lambda: None] * 5)
     put(app, *range(5))
     running = asyncio.ensure_future(go(app, work, died, batch_max="3"))
-    await until(lambda: len(app.intake_consumer.acknowledged) == 5)
+    await until(lambda: len(app.buffered_consumer.acknowledged) == 5)
     put(app, 5, 6, 7, size=MAX_BATCH_BYTES // 2)
-    await until(lambda: len(app.intake_consumer.acknowledged) == 8)
-    app.intake.close()
+    await until(lambda: len(app.buffered_consumer.acknowledged) == 8)
+    app.fetch_buffer.close()
     await running
     assert [len(batch) for batch in work.batches] == [3, 2, 2, 1]
 
@@ -137,5 +137,5 @@ async def test_cancelling_does_not_wait_for_a_call_that_hangs() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     release.set()
-    assert app.intake_consumer.acknowledged == []
+    assert app.buffered_consumer.acknowledged == []
     assert died == []

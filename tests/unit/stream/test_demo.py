@@ -6,7 +6,7 @@ from rich.console import Console
 from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
 from state.events.invoice import Invoice, Line
 from stream.cli.exit_codes import Failure
-from stream.demo.baseline import Rival
+from stream.demo.baseline import BaselineRanker
 from stream.demo.run import _cut, _last_invoices
 from stream.demo.screen import PlainScreen, picture
 from stream.demo.tally import LATEST, Tally
@@ -93,13 +93,15 @@ def _invoice(number: str, date: int, *codes: str, customer: str = "c") -> Invoic
 
 
 def test_the_rival_is_scored_on_what_stood_before_the_invoice() -> None:
-    rival = Rival(BaselineScorer("gp_topfreq", "none"), window=100)
-    rival.learn([_invoice("1", 100, "a", "b"), _invoice("2", 200, "z", customer="other")])
-    rival.rank(["c", "stranger"])
-    assert rival.meet(_invoice("3", 300, "a", "new")) == (1.0, 0.5)
-    assert rival.meet(_invoice("4", 400, "new")) == (1.0, 1.0), "what the third invoice brought is known to the fourth"
-    assert rival.meet(_invoice("5", 500, "a", customer="first time")) is None
-    assert rival.meet(Invoice("C6", "c", 600, (Line("a", -1000, 1.0),))) is None
+    baseline = BaselineRanker(BaselineScorer("gp_topfreq", "none"), window=100)
+    baseline.learn([_invoice("1", 100, "a", "b"), _invoice("2", 200, "z", customer="other")])
+    baseline.rank(["c", "stranger"])
+    assert baseline.meet(_invoice("3", 300, "a", "new")) == (1.0, 0.5)
+    assert baseline.meet(_invoice("4", 400, "new")) == (1.0, 1.0), (
+        "what the third invoice brought is known to the fourth"
+    )
+    assert baseline.meet(_invoice("5", 500, "a", customer="first time")) is None
+    assert baseline.meet(Invoice("C6", "c", 600, (Line("a", -1000, 1.0),))) is None
 
 
 def test_the_past_ends_between_two_moments_and_keeps_nine_tenths() -> None:

@@ -10,7 +10,7 @@ from state.domain.history import CustomerHistory
 from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
 from state.store.memory import MemoryStore
-from stream.tools.similarity import Like, cosines, similar_customers, similar_items
+from stream.tools.similarity import Similar, cosines, similar_customers, similar_items
 from training.features.item_table import ItemTable
 
 PLACES = {"a": (1.0, 0.0), "b": (2.0, 0.2), "c": (0.0, 3.0), "z": (0.0, 0.0)}
@@ -51,7 +51,7 @@ def test_items_by_the_angle_and_never_the_item_itself(store: MemoryStore) -> Non
     found = similar_items("a", store, Plane(), 9)
     assert found is not None
     assert [like.name for like in found] == ["b", "c", "z"]
-    assert found[0] == Like("b", pytest.approx(2.0 / np.hypot(2.0, 0.2)), "ITEM b")  # type: ignore[arg-type]
+    assert found[0] == Similar("b", pytest.approx(2.0 / np.hypot(2.0, 0.2)), "ITEM b")  # type: ignore[arg-type]
     assert similar_items("a", store, Plane(), 1) == found[:1]
 
 

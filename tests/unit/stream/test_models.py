@@ -8,14 +8,14 @@ import pytest
 
 from state.domain.history import CustomerHistory
 from stream.monitoring import Metrics
-from stream.pipeline.model_watcher import ModelWatch, warm_up
+from stream.pipeline.model_watcher import ModelWatcher, warm_up
 from tests.unit.stream.bench import CountingScorer
 from training.features.item_table import ItemTable
 from training.registry.errors import BundleRefused, RegistryUnavailable
 from training.serving.scorer import Candidate, Prediction
 
 
-class Shelf:
+class RetrievalIndex:
     """A registry of scorers by version; an exception in a scorer's place is raised when it is opened."""
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class BadScorer(CountingScorer):
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def shelf() -> RetrievalIndex:
+    return RetrievalIndex()
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def watch(shelf: Shelf, metrics: Metrics) -> ModelWatch:
-    return ModelWatch(shelf, shelf.load, CountingScorer("fallback"), metrics, poll_s=0.01)
+def watch(shelf: RetrievalIndex, metrics: Metrics) -> ModelWatcher:
+    return ModelWatcher(shelf, shelf.load, CountingScorer("fallback"), metrics, poll_s=0.01)
 
 
 def value(metrics: Metrics, metric: str, **labels: str) -> float | None:
@@ -69,7 +69,7 @@ def value(metrics: Metrics, metric: str, **labels: str) -> float | None:
 
 
 def test_without_a_model_the_fallback_serves_and_it_is_said_once(
-    watch: ModelWatch, metrics: Metrics, caplog: pytest.LogCaptureFixture
+    watch: ModelWatcher, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         watch.start()
@@ -83,7 +83,7 @@ def test_without_a_model_the_fallback_serves_and_it_is_said_once(
     assert value(metrics, "model_swaps_total") == 0
 
 
-def test_a_new_version_is_taken_over_once(watch: ModelWatch, shelf: Shelf, metrics: Metrics) -> None:
+def test_a_new_version_is_taken_over_once(watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics) -> None:
     shelf.versions, shelf.now = {"1": CountingScorer("1"), "2": CountingScorer("2")}, "1"
     watch.look()
     watch.look()
@@ -98,7 +98,7 @@ def test_a_new_version_is_taken_over_once(watch: ModelWatch, shelf: Shelf, metri
 
 
 def test_a_damaged_bundle_is_refused_once_and_the_old_one_serves_on(
-    watch: ModelWatch, shelf: Shelf, metrics: Metrics, caplog: pytest.LogCaptureFixture
+    watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf.versions, shelf.now = {"1": CountingScorer("1"), "2": BundleRefused("a hash differs")}, "1"
     watch.look()
@@ -112,7 +112,7 @@ def test_a_damaged_bundle_is_refused_once_and_the_old_one_serves_on(
     assert value(metrics, "models_refused_total") == 1
 
 
-def test_going_back_to_the_version_that_serves_loads_it_again(watch: ModelWatch, shelf: Shelf) -> None:
+def test_going_back_to_the_version_that_serves_loads_it_again(watch: ModelWatcher, shelf: RetrievalIndex) -> None:
     shelf.versions, shelf.now = {"1": CountingScorer("1"), "2": BundleRefused("no")}, "1"
     watch.look()
     shelf.now = "2"
@@ -134,7 +134,7 @@ def test_going_back_to_the_version_that_serves_loads_it_again(watch: ModelWatch,
     ids=["too few", "rising", "nan", "above 1", "short curve"],
 )
 def test_a_scorer_that_answers_nonsense_is_refused(
-    watch: ModelWatch, shelf: Shelf, metrics: Metrics, predictions: list[Prediction]
+    watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics, predictions: list[Prediction]
 ) -> None:
     shelf.versions, shelf.now = {"bad": BadScorer(*predictions)}, "bad"
     watch.look()
@@ -145,7 +145,7 @@ def test_a_scorer_that_answers_nonsense_is_refused(
 
 
 def test_a_registry_that_does_not_answer_is_asked_again(
-    watch: ModelWatch, shelf: Shelf, metrics: Metrics, caplog: pytest.LogCaptureFixture
+    watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf.versions = {"1": RegistryUnavailable("no network")}
     shelf.now = OSError("no network")
@@ -160,7 +160,7 @@ def test_a_registry_that_does_not_answer_is_asked_again(
     assert value(metrics, "models_refused_total") == 0
 
 
-def test_the_thread_takes_over_while_others_work(watch: ModelWatch, shelf: Shelf) -> None:
+def test_the_thread_takes_over_while_others_work(watch: ModelWatcher, shelf: RetrievalIndex) -> None:
     loaded = threading.Event()
 
     class Noted(CountingScorer):

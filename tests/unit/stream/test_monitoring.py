@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from state.settings import load_settings
-from stream.cli.logging_setup import SaidBefore, configure_logging
+from stream.cli.logging_setup import RepeatFilter, configure_logging
 from stream.monitoring import Metrics
 
 
@@ -66,7 +66,7 @@ def record(name: str, message: str, created: float) -> logging.LogRecord:
 
 
 def test_a_chatty_client_is_heard_once_in_a_while_and_everybody_else_always() -> None:
-    said = SaidBefore(quiet_s=30)
+    said = RepeatFilter(quiet_s=30)
     assert said.filter(record("aiokafka.consumer", "cannot connect to %s", 100))
     assert not said.filter(record("aiokafka.consumer", "cannot connect to %s", 110))
     assert said.filter(record("aiokafka.consumer", "something else %s", 110))

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from stream.errors import Stopped
-from stream.pipeline.retry import LONGEST_PAUSE_S, Patience
+from stream.pipeline.retry import MAX_PAUSE_S, RetryPolicy
 
 
 class Flaky:
@@ -24,25 +24,25 @@ class Flaky:
 
 
 def test_pauses_double_up_to_a_bound_and_half_of_each_is_chance() -> None:
-    patience = Patience(threading.Event(), Random(1))
-    for attempt, longest in [(1, 0.05), (2, 0.1), (4, 0.4), (50, LONGEST_PAUSE_S), (10_000, LONGEST_PAUSE_S)]:
-        pauses = [patience.pause(attempt) for _ in range(100)]
+    retry = RetryPolicy(threading.Event(), Random(1))
+    for attempt, longest in [(1, 0.05), (2, 0.1), (4, 0.4), (50, MAX_PAUSE_S), (10_000, MAX_PAUSE_S)]:
+        pauses = [retry.pause(attempt) for _ in range(100)]
         assert longest / 2 <= min(pauses)
         assert max(pauses) <= longest
         assert max(pauses) - min(pauses) > longest / 4
 
 
 def test_success_at_once_needs_no_patience(caplog: pytest.LogCaptureFixture) -> None:
-    assert Patience(threading.Event(), Random(1)).keep_trying("X", Flaky(0), TimeoutError) == "done"
+    assert RetryPolicy(threading.Event(), Random(1)).call("X", Flaky(0), TimeoutError) == "done"
     assert caplog.records == []
 
 
 def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
     waited: list[tuple[str, float]] = []
-    patience = Patience(threading.Event(), Random(1), lambda what, seconds: waited.append((what, seconds)))
+    retry = RetryPolicy(threading.Event(), Random(1), lambda what, seconds: waited.append((what, seconds)))
     flaky = Flaky(4)
     with caplog.at_level(logging.INFO):
-        assert patience.keep_trying("Redis", flaky, TimeoutError) == "done"
+        assert retry.call("Redis", flaky, TimeoutError) == "done"
     assert flaky.calls == 5
     first, last = (record.getMessage() for record in caplog.records)
     assert first == "Waiting for Redis: failure 1"
@@ -54,17 +54,17 @@ def test_an_outage_is_said_once_at_its_start_and_once_at_its_end(caplog: pytest.
 
 def test_other_errors_are_not_waited_out() -> None:
     with pytest.raises(TimeoutError):
-        Patience(threading.Event(), Random(1)).keep_trying("X", Flaky(1), ConnectionError)
+        RetryPolicy(threading.Event(), Random(1)).call("X", Flaky(1), ConnectionError)
 
 
 def test_stopping_ends_a_pause_at_once() -> None:
     stop = threading.Event()
-    patience = Patience(stop, Random(1))
+    retry = RetryPolicy(stop, Random(1))
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()
     with pytest.raises(Stopped):
-        patience.keep_trying("X", Flaky(10**9), TimeoutError)
-    assert time.monotonic() - began < LONGEST_PAUSE_S
+        retry.call("X", Flaky(10**9), TimeoutError)
+    assert time.monotonic() - began < MAX_PAUSE_S
 
 
 def test_when_stopping_already_one_failure_is_enough() -> None:
@@ -72,5 +72,5 @@ def test_when_stopping_already_one_failure_is_enough() -> None:
     stop.set()
     flaky = Flaky(1)
     with pytest.raises(Stopped):
-        Patience(stop, Random(1)).keep_trying("X", flaky, TimeoutError)
+        RetryPolicy(stop, Random(1)).call("X", flaky, TimeoutError)
     assert flaky.calls == 1

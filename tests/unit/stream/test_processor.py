@@ -12,7 +12,7 @@ from state.errors import StoreRefused, StoreUnavailable
 from state.events.invoice import Invoice
 from state.settings import load_settings
 from state.store.memory import MemoryStore
-from state.store.protocol import Applied
+from state.store.protocol import ApplyResult
 from stream.errors import MessageTooLarge, PublisherUnavailable, Stopped
 from stream.messages import Message
 from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256
@@ -30,7 +30,7 @@ class FlakyStore(MemoryStore):
         self.down = down
         self.lost = lost
 
-    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         if self.down:
             self.down -= 1
             raise StoreUnavailable("Redis does not answer: told so")
@@ -49,7 +49,7 @@ class PickyStore(MemoryStore):
         self.refused = refused
         self.everything = everything
 
-    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> Applied:
+    def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         if self.everything or any(one.customer_id == self.refused for one in invoices):
             raise StoreRefused("The keys of a customer hold something else")
         return super().apply(invoices, clock_ms=clock_ms)

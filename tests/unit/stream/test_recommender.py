@@ -7,14 +7,14 @@ from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.items import sell
 from state.domain.recommendation import Model, Trigger
 from state.events.dates import DAY, LAST, to_iso
-from state.store.protocol import Touched
+from state.store.protocol import CustomerUpdate
 from stream.pipeline.recommendations import (
     Moment,
     days_until,
+    is_unchanged,
     next_purchase,
     rec_id,
     recommend,
-    says_the_same,
 )
 from training.features.item_table import ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
@@ -27,8 +27,8 @@ def held(number: str, date: int, *codes: str, quantity: int = 1_000) -> HeldInvo
     return HeldInvoice(number, date, tuple(HeldLine(code, quantity, 1.0) for code in codes))
 
 
-def touched(*invoices: HeldInvoice, revision: int = 5) -> Touched:
-    return Touched(CustomerHistory("7", invoices), revision, 0, True, None, [])
+def touched(*invoices: HeldInvoice, revision: int = 5) -> CustomerUpdate:
+    return CustomerUpdate(CustomerHistory("7", invoices), revision, 0, True, None, [])
 
 
 def moment(*codes: str, most: int = 10, version: str = "v") -> Moment:
@@ -123,9 +123,9 @@ def test_only_what_a_customer_would_notice_makes_an_answer_new() -> None:
     assert last is not None
     later = recommend(touched(revision=6), prediction(("A", 0.6), ("B", 0.1)), Trigger("9"), moment("A", "B"))
     assert later is not None
-    assert says_the_same(later, last, NOW)
-    assert not says_the_same(later, None, NOW)
-    assert not says_the_same(later, last, NOW + 30 * DAY)
+    assert is_unchanged(later, last, NOW)
+    assert not is_unchanged(later, None, NOW)
+    assert not is_unchanged(later, last, NOW + 30 * DAY)
     for other in (
         recommend(touched(), prediction(("B", 0.5), ("A", 0.4)), Trigger(), moment("A", "B")),
         recommend(touched(), prediction(("A", 0.5)), Trigger(), moment("A", "B")),
@@ -133,7 +133,7 @@ def test_only_what_a_customer_would_notice_makes_an_answer_new() -> None:
         recommend(touched(), prediction(("A", 0.5), ("B", 0.4), curve=(0.2,) * 5), Trigger(), moment("A", "B")),
     ):
         assert other is not None
-        assert not says_the_same(other, last, NOW)
+        assert not is_unchanged(other, last, NOW)
 
 
 def test_the_message_has_the_fields_of_the_contract_in_its_order() -> None:

@@ -3,18 +3,18 @@ import math
 import pytest
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
-from state.store.protocol import Standing, Touched
+from state.store.protocol import CustomerUpdate, PriorRecommendation
 from stream.pipeline.scores import ndcg, scores
 
 
-def touched(standings: list[Standing], *lines: tuple[str, int]) -> Touched:
+def touched(priors: list[PriorRecommendation], *lines: tuple[str, int]) -> CustomerUpdate:
     invoice = HeldInvoice("2", 200, tuple(HeldLine(code, quantity, 1.0) for code, quantity in lines))
     earlier = HeldInvoice("1", 100, (HeldLine("Z", 1_000, 1.0),))
-    return Touched(CustomerHistory("7", (earlier, invoice)), 5, 4, True, None, standings)
+    return CustomerUpdate(CustomerHistory("7", (earlier, invoice)), 5, 4, True, None, priors)
 
 
-def standing(*codes: str) -> list[Standing]:
-    return [Standing("2", "r1", "m/1", list(codes))]
+def standing(*codes: str) -> list[PriorRecommendation]:
+    return [PriorRecommendation("2", "r1", "m/1", list(codes))]
 
 
 def test_a_score_worked_by_hand() -> None:
@@ -43,11 +43,13 @@ def test_a_hit_in_the_first_place() -> None:
 def test_no_score_without_a_recommendation_before_or_a_purchase_in_the_invoice() -> None:
     assert scores(touched([], ("A", 1_000)), scored_at="now") == []
     assert scores(touched(standing("A"), ("A", -1_000)), scored_at="now") == []
-    assert scores(touched([Standing("gone", "r1", "m/1", ["A"])], ("A", 1_000)), scored_at="now") == []
+    assert scores(touched([PriorRecommendation("gone", "r1", "m/1", ["A"])], ("A", 1_000)), scored_at="now") == []
 
 
 def test_each_invoice_has_a_score_of_its_own() -> None:
-    found = scores(touched([Standing("1", "r1", "m/1", ["Z"]), *standing("A")], ("B", 1_000)), scored_at="now")
+    found = scores(
+        touched([PriorRecommendation("1", "r1", "m/1", ["Z"]), *standing("A")], ("B", 1_000)), scored_at="now"
+    )
     assert [(one.invoice_no, one.hit_at_10) for one in found] == [("1", 1), ("2", 0)]
 
 

@@ -6,21 +6,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.basket_lstm.customer_items import FADE, OwnItems
-from training.features.basket_lstm.flat_histories import STEPS, Floats, Ints, Past
-from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, SPEAKING, Knowledge
-from training.features.basket_lstm.retrieval import Retrieval, Shelf, largest
+from training.features.basket_lstm.customer_items import FADE, CustomerItems
+from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints
+from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, I2I_VARIANTS, RECENT, GlobalStatistics
+from training.features.basket_lstm.retrieval import Retrieval, RetrievalIndex, largest
 from training.features.basket_lstm.text_similarity import direction
-from training.features.item_inputs import Shop
+from training.features.item_inputs import ItemSnapshot
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 
 RELATED_INPUTS = (
-    *(f"{name}_speak" for name in SPEAKING),
+    *(f"{name}_speak" for name in I2I_VARIANTS),
     *(f"{name}_speak_of_last" for name in (BASKETS, RECENT)),
 )
 """How much the whole history, in each way of speaking, and the last basket speak for a candidate."""
-MAX_SPEAKING = 2_000
+MAX_I2I_SOURCES = 2_000
 """At most this many of a customer's newest entries speak for other items: their cost is one neighbour list each."""
 
 
@@ -39,7 +39,7 @@ class Found(NamedTuple):
     place: Ints
 
 
-class Speakers(NamedTuple):
+class I2ISources(NamedTuple):
     """The entries of one customer that speak for other items, oldest first.
 
     ``place`` (in the vocabulary), ``step`` (0 to STEPS − 1, the newest basket last; −1 for an older one), ``ago``
@@ -53,17 +53,22 @@ class Speakers(NamedTuple):
 
 
 def gather(
-    past: Past, own: OwnItems, shop: Shop, knowledge: Knowledge, items: ItemTable, retrieval: Retrieval
+    flat: FlatHistories,
+    own: CustomerItems,
+    shop: ItemSnapshot,
+    statistics: GlobalStatistics,
+    items: ItemTable,
+    retrieval: Retrieval,
 ) -> Found:
     """Finds each customer's candidates, one customer after the other: the dense scores then stay in the cache."""
-    binding = knowledge.bind(items)
+    binding = statistics.bind(items)
     weights = np.asarray(retrieval.weights, np.float32)
-    place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(knowledge.codes))])
-    shelf = Shelf.of(shop, place_of_row, binding.vectors, weights)
-    alike = directions(own, len(past.n_baskets), binding.vectors) @ shelf.vectors.T
+    place_of_row = np.concatenate([binding.place_of_row, np.full(len(flat.unknown), len(statistics.codes))])
+    shelf = RetrievalIndex.of(shop, place_of_row, binding.vectors, weights)
+    alike = directions(own, len(flat.n_baskets), binding.vectors) @ shelf.vectors.T
     rows, scores = [], []
-    for one, words in zip(each_customer(past, own, place_of_row, knowledge), alike, strict=True):
-        likely = shelf.scores(one.said[: len(RELATED_INPUTS)], words, weights)
+    for one, similarity in zip(each_customer(flat, own, place_of_row, statistics), alike, strict=True):
+        likely = shelf.scores(one.said[: len(RELATED_INPUTS)], similarity, weights)
         unknown = np.ones(shop.size, np.bool_)
         unknown[one.own_row] = False
         new = np.flatnonzero(unknown[shelf.row])
@@ -86,7 +91,7 @@ def gather(
 class One(NamedTuple):
     """What one customer says of all items.
 
-    ``said`` as ``speak`` gives it · ``own_row``, ``own_faded`` ``[own]``: the own items, by row, and how much each
+    ``said`` as ``i2i_scores`` gives it · ``own_row``, ``own_faded`` ``[own]``: the own items, by row, and how much each
     counts.
     """
 
@@ -95,7 +100,7 @@ class One(NamedTuple):
     own_faded: Floats
 
 
-def directions(own: OwnItems, customers: int, vectors: Floats) -> Floats:
+def directions(own: CustomerItems, customers: int, vectors: Floats) -> Floats:
     """Where each customer's descriptions point to: their mean, of length 1 or 0, float32 ``[customers, width]``.
 
     ``vectors`` are those of the rows that are in the item table.
@@ -106,33 +111,35 @@ def directions(own: OwnItems, customers: int, vectors: Floats) -> Floats:
     return direction(points)
 
 
-def each_customer(past: Past, own: OwnItems, place_of_row: Ints, knowledge: Knowledge) -> Iterator[One]:
+def each_customer(
+    flat: FlatHistories, own: CustomerItems, place_of_row: Ints, statistics: GlobalStatistics
+) -> Iterator[One]:
     """The customers of a batch, one after the other.
 
     Args:
-        past: Their baskets.
+        flat: Their baskets.
         own: Their items.
         place_of_row: Place of each row in the vocabulary, of rows that are in no table too.
-        knowledge: What was learnt from everybody's baskets.
+        statistics: What was learnt from everybody's baskets.
     """
-    outside = len(knowledge.codes)
-    customers = np.arange(len(past.n_baskets) + 1)
-    entry_ends = np.searchsorted(past.basket_customer[past.entry_basket], customers)
+    outside = len(statistics.codes)
+    customers = np.arange(len(flat.n_baskets) + 1)
+    entry_ends = np.searchsorted(flat.basket_customer[flat.entry_basket], customers)
     own_ends = np.searchsorted(own.customer, customers)
-    entry_ago = past.basket_ago[past.entry_basket]
-    entry_place = place_of_row[past.entry_row]
-    entry_size = np.bincount(past.entry_basket, minlength=len(past.basket_date))[past.entry_basket]
-    for customer in range(len(past.n_baskets)):
+    entry_ago = flat.basket_ago[flat.entry_basket]
+    entry_place = place_of_row[flat.entry_row]
+    entry_size = np.bincount(flat.entry_basket, minlength=len(flat.basket_date))[flat.entry_basket]
+    for customer in range(len(flat.n_baskets)):
         entries = np.arange(entry_ends[customer], entry_ends[customer + 1])
-        entries = entries[entry_place[entries] != outside][-MAX_SPEAKING:]
+        entries = entries[entry_place[entries] != outside][-MAX_I2I_SOURCES:]
         ago = entry_ago[entries]
         step = np.maximum(STEPS - 1 - ago, -1)
         mine = slice(own_ends[customer], own_ends[customer + 1])
-        said = speak(Speakers(entry_place[entries], step, ago, entry_size[entries]), knowledge)
+        said = i2i_scores(I2ISources(entry_place[entries], step, ago, entry_size[entries]), statistics)
         yield One(said, own.row[mine], own.faded[mine])
 
 
-def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
+def i2i_scores(speakers: I2ISources, statistics: GlobalStatistics) -> Floats:
     """How much a customer's baskets speak for every item of the vocabulary.
 
     With h the sum of the baskets, each worth ``FADE`` of the one after it, the whole history speaks with h B / ‖h‖; by
@@ -144,7 +151,7 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
         ``BASKETS``. The last place is that of items outside the vocabulary, and 0.
     """
     related = len(RELATED_INPUTS)
-    width = len(knowledge.codes) + 1
+    width = len(statistics.codes) + 1
     said = np.zeros((related + STEPS, width), np.float32)
     if len(speakers.place) == 0:
         return said
@@ -161,7 +168,7 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     old = np.bincount(speakers.place[~recent], weights=faded[~recent], minlength=1)
     old_place = np.flatnonzero(old)
     lines = _spread(
-        knowledge.neighbours[BASKETS],
+        statistics.neighbours[BASKETS],
         place=np.concatenate([speakers.place[recent], old_place]),
         line=np.concatenate([speakers.step[recent], np.full(len(old_place), STEPS)]),
         amount=np.concatenate([share[recent], old[old_place]]),
@@ -172,7 +179,7 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     worth[STEPS] = 1.0
     said[0] = worth @ lines / norm
     both = _spread(
-        knowledge.neighbours[RECENT],
+        statistics.neighbours[RECENT],
         place=np.concatenate([distinct, speakers.place[newest]]),
         line=np.concatenate([np.zeros(len(distinct), np.int64), np.ones(newest.sum(), np.int64)]),
         amount=np.concatenate([amount / norm, share[newest]]),
@@ -180,7 +187,7 @@ def speak(speakers: Speakers, knowledge: Knowledge) -> Floats:
     )
     said[1] = both[0]
     said[2] = _spread(
-        knowledge.neighbours[CUSTOMERS],
+        statistics.neighbours[CUSTOMERS],
         place=distinct,
         line=np.zeros(len(distinct), np.int64),
         amount=np.full(len(distinct), 1.0 / np.sqrt(len(distinct))),
@@ -203,25 +210,25 @@ def _spread(
     return lines
 
 
-def because(places: Ints, own_places: Ints, own_faded: Floats, knowledge: Knowledge) -> Ints:
+def because(places: Ints, own_places: Ints, own_faded: Floats, statistics: GlobalStatistics) -> Ints:
     """Which of a customer's items speaks most for each of some items.
 
     Args:
         places: Places of the items asked for ``[n]``, each at most once.
         own_places: Places of the customer's items ``[own]``; those outside the vocabulary say nothing.
         own_faded: How much each counts.
-        knowledge: What was learnt from everybody's baskets.
+        statistics: What was learnt from everybody's baskets.
 
     Returns:
         Position among the customer's items, -1 where none speaks for the item, int64 ``[n]``.
     """
     best = np.full(len(places), -1, np.int64)
-    outside = len(knowledge.codes)
+    outside = len(statistics.codes)
     speaking = np.flatnonzero(own_places < outside)
     asked = np.full(outside + 1, -1, np.int64)
     asked[places] = np.arange(len(places))
     asked[outside] = -1
-    first = knowledge.neighbours[BASKETS]
+    first = statistics.neighbours[BASKETS]
     target = asked[first.neighbour[own_places[speaking]]]
     weight = first.weight[own_places[speaking]] * own_faded[speaking, None]
     speaker, column = np.nonzero((target >= 0) & (weight > 0.0))

@@ -3,11 +3,11 @@
 import numpy as np
 
 from state.events.dates import DAY
-from training.features.basket_lstm.customer_items import OwnItems
+from training.features.basket_lstm.customer_items import CustomerItems
 from training.features.basket_lstm.customer_norms import Norms, dates, ends
-from training.features.basket_lstm.flat_histories import STEPS, Floats, Past
+from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats
 
-PERSON_INPUTS = (
+CUSTOMER_INPUTS = (
     "log_baskets",
     "log_mean_size",
     "log_last_size",
@@ -30,27 +30,27 @@ BASKET_INPUTS = ("log_days_ago", "log_size", "log_gap_before", "log_units", "rep
 """Inputs of a basket."""
 
 
-def person_inputs(past: Past, own: OwnItems, norm: Norms, now: int) -> Floats:
-    """``PERSON_INPUTS`` of each customer, float32 ``[customers, inputs]``; zeros for one without baskets."""
-    n = len(past.n_baskets)
-    customer = past.basket_customer[past.entry_basket]
-    first, last = ends(past)
-    n_baskets = np.maximum(past.n_baskets, 1)
+def customer_inputs(flat: FlatHistories, own: CustomerItems, norm: Norms, now: int) -> Floats:
+    """``CUSTOMER_INPUTS`` of each customer, float32 ``[customers, inputs]``; zeros for one without baskets."""
+    n = len(flat.n_baskets)
+    customer = flat.basket_customer[flat.entry_basket]
+    first, last = ends(flat)
+    n_baskets = np.maximum(flat.n_baskets, 1)
     entries = np.bincount(customer, minlength=n)
-    sizes = np.bincount(past.entry_basket, minlength=len(past.basket_date))
-    ago = past.basket_ago
+    sizes = np.bincount(flat.entry_basket, minlength=len(flat.basket_date))
+    ago = flat.basket_ago
     recent = ago < 3
-    last_size = np.bincount(past.basket_customer[ago == 0], weights=sizes[ago == 0], minlength=n)
-    size_of_three = np.bincount(past.basket_customer[recent], weights=sizes[recent], minlength=n)
+    last_size = np.bincount(flat.basket_customer[ago == 0], weights=sizes[ago == 0], minlength=n)
+    size_of_three = np.bincount(flat.basket_customer[recent], weights=sizes[recent], minlength=n)
     distinct = np.bincount(own.customer, minlength=n)
-    repeats = _repeats(past, own)
-    newest = past.basket_ago[past.entry_basket] == 0
+    repeats = _repeats(flat, own)
+    newest = flat.basket_ago[flat.entry_basket] == 0
     repeats_of_last = np.bincount(customer[newest], weights=repeats[newest], minlength=n)
-    days = np.maximum(now - dates(past, last), 0) / DAY
-    days_first = np.maximum(now - dates(past, first), 0) / DAY
+    days = np.maximum(now - dates(flat, last), 0) / DAY
+    days_first = np.maximum(now - dates(flat, first), 0) / DAY
     inputs = np.stack(
         [
-            np.log1p(past.n_baskets),
+            np.log1p(flat.n_baskets),
             np.log1p(entries / n_baskets),
             np.log1p(last_size),
             np.log1p(size_of_three / np.minimum(n_baskets, 3)),
@@ -64,34 +64,34 @@ def person_inputs(past: Past, own: OwnItems, norm: Norms, now: int) -> Floats:
             repeats_of_last / np.maximum(last_size, 1),
             norm.log_quantity,
             norm.log_price,
-            np.log1p(np.bincount(past.taken_customer, minlength=n)),
+            np.log1p(np.bincount(flat.taken_customer, minlength=n)),
         ],
         axis=1,
     ).astype(np.float32)
-    inputs[past.n_baskets == 0] = 0.0
+    inputs[flat.n_baskets == 0] = 0.0
     return inputs
 
 
-def basket_inputs(past: Past, own: OwnItems, now: int) -> Floats:
+def basket_inputs(flat: FlatHistories, own: CustomerItems, now: int) -> Floats:
     """``BASKET_INPUTS`` of the newest baskets, float32 ``[customers, STEPS, inputs]``, newest last, else zeros."""
-    inputs = np.zeros((len(past.n_baskets), STEPS, len(BASKET_INPUTS)), np.float32)
-    size = len(past.basket_date)
+    inputs = np.zeros((len(flat.n_baskets), STEPS, len(BASKET_INPUTS)), np.float32)
+    size = len(flat.basket_date)
     if size == 0:
         return inputs
-    sizes = np.bincount(past.entry_basket, minlength=size)
-    before = np.concatenate([past.basket_date[:1], past.basket_date[:-1]])
-    oldest = np.concatenate([[True], past.basket_customer[1:] != past.basket_customer[:-1]])
-    gap = np.where(oldest, 0, np.maximum(past.basket_date - before, 0)) / DAY
-    units = np.bincount(past.entry_basket, weights=past.quantity, minlength=size)
-    repeats = np.bincount(past.entry_basket, weights=_repeats(past, own), minlength=size)
-    days = np.maximum(now - past.basket_date, 0) / DAY
-    use = past.basket_ago < STEPS
+    sizes = np.bincount(flat.entry_basket, minlength=size)
+    before = np.concatenate([flat.basket_date[:1], flat.basket_date[:-1]])
+    oldest = np.concatenate([[True], flat.basket_customer[1:] != flat.basket_customer[:-1]])
+    gap = np.where(oldest, 0, np.maximum(flat.basket_date - before, 0)) / DAY
+    units = np.bincount(flat.entry_basket, weights=flat.quantity, minlength=size)
+    repeats = np.bincount(flat.entry_basket, weights=_repeats(flat, own), minlength=size)
+    days = np.maximum(now - flat.basket_date, 0) / DAY
+    use = flat.basket_ago < STEPS
     columns = [np.log1p(days), np.log1p(sizes), np.log1p(gap), np.log1p(units), repeats / np.maximum(sizes, 1)]
-    inputs[past.basket_customer[use], STEPS - 1 - past.basket_ago[use]] = np.stack(columns, axis=1)[use]
+    inputs[flat.basket_customer[use], STEPS - 1 - flat.basket_ago[use]] = np.stack(columns, axis=1)[use]
     return inputs
 
 
-def _repeats(past: Past, own: OwnItems) -> Floats:
+def _repeats(flat: FlatHistories, own: CustomerItems) -> Floats:
     """1 for each entry whose item the customer kept in an earlier basket, else 0."""
-    ago = past.basket_ago[past.entry_basket]
+    ago = flat.basket_ago[flat.entry_basket]
     return (ago < own.first_ago[own.of_entry]).astype(np.float32)

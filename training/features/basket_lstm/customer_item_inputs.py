@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from training.features.basket_lstm.customer_items import OwnItems, most
+from training.features.basket_lstm.customer_items import CustomerItems, most
 from training.features.basket_lstm.customer_norms import Norms
-from training.features.basket_lstm.flat_histories import Floats, Ints, Past
+from training.features.basket_lstm.flat_histories import FlatHistories, Floats, Ints
 
-OWN_INPUTS = (
+CUSTOMER_ITEM_INPUTS = (
     "known",
     "log_count",
     "count_per_basket",
@@ -27,31 +27,31 @@ OWN_INPUTS = (
 """Inputs of a candidate from the customer's own purchases of it; all 0 for an item new to the customer but the last."""
 
 
-def own_inputs(
-    own: OwnItems,
+def customer_item_inputs(
+    own: CustomerItems,
     place: Ints,
     norm: Norms,
-    past: Past,
+    flat: FlatHistories,
     log_price: Floats,
     customer: Ints,
     row: Ints,
     n_items: int,
     now: int,
 ) -> Floats:
-    """``OWN_INPUTS`` of each candidate, float32 ``[candidates, inputs]``.
+    """``CUSTOMER_ITEM_INPUTS`` of each candidate, float32 ``[candidates, inputs]``.
 
     Args:
-        own: The customers' own items.
+        own: The items each customer kept.
         place: For each candidate its own item, -1 where it is new to the customer.
         norm: What is usual for each customer.
-        past: The flat history, for what was taken back.
+        flat: The flat history, for what was taken back.
         log_price: Log of each candidate's price now.
         customer: Each candidate's customer.
         row: Each candidate's row.
         n_items: Number of rows.
         now: The moment, seconds since 1970.
     """
-    inputs = np.zeros((len(place), len(OWN_INPUTS)), np.float32)
+    inputs = np.zeros((len(place), len(CUSTOMER_ITEM_INPUTS)), np.float32)
     at = np.flatnonzero(place >= 0)
     mine = place[at]
     if len(mine):
@@ -62,7 +62,7 @@ def own_inputs(
             [
                 np.ones(len(at)),
                 np.log1p(count),
-                count / past.n_baskets[whose],
+                count / flat.n_baskets[whose],
                 count / (own.first_ago[mine] + 1),
                 np.log1p(own.last_ago[mine]),
                 np.log1p(last_days),
@@ -73,12 +73,12 @@ def own_inputs(
                 own.mean_quantity[mine] - norm.log_quantity[whose],
                 own.last_quantity[mine] - norm.log_quantity[whose],
                 log_price[at] - np.log(np.maximum(own.last_price[mine], 1e-4)),
-                own.times[mine] / most(own.times, own, len(past.n_baskets))[whose],
-                own.faded[mine] / most(own.faded, own, len(past.n_baskets))[whose],
+                own.times[mine] / most(own.times, own, len(flat.n_baskets))[whose],
+                own.faded[mine] / most(own.faded, own, len(flat.n_baskets))[whose],
                 np.zeros(len(at)),
             ],
             axis=1,
         )
-    if len(past.taken_row):
-        inputs[:, -1] = np.isin(customer * n_items + row, past.taken_customer * n_items + past.taken_row)
+    if len(flat.taken_row):
+        inputs[:, -1] = np.isin(customer * n_items + row, flat.taken_customer * n_items + flat.taken_row)
     return inputs

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from state.events.dates import DAY
-from training.features.basket_lstm.flat_histories import Floats, Ints, Past
+from training.features.basket_lstm.flat_histories import FlatHistories, Floats, Ints
 
 FADE_A_BASKET = 0.85
 FADE = 0.95
@@ -13,7 +13,7 @@ FADE = 0.95
 FADE_HALF_LIFE = 45 * DAY
 
 
-class OwnItems(NamedTuple):
+class CustomerItems(NamedTuple):
     """The items each customer kept, one a (customer, row), sorted by ``key`` = customer × items + row.
 
     ``of_entry`` ``[entries]`` leads from an entry of the past to its own item; ``log_quantity`` ``[entries]`` is the
@@ -40,21 +40,21 @@ class OwnItems(NamedTuple):
     last_price: Floats
 
 
-def own_items(past: Past, now: int, n_items: int) -> OwnItems:
+def customer_items(flat: FlatHistories, now: int, n_items: int) -> CustomerItems:
     """Sums up the entries of each customer and item."""
-    customer = past.basket_customer[past.entry_basket]
-    key, of_entry = np.unique(customer * n_items + past.entry_row, return_inverse=True)
+    customer = flat.basket_customer[flat.entry_basket]
+    key, of_entry = np.unique(customer * n_items + flat.entry_row, return_inverse=True)
     size = len(key)
-    ago = past.basket_ago[past.entry_basket]
-    days = np.maximum(now - past.basket_date[past.entry_basket], 0) / DAY
-    log_quantity = np.log1p(past.quantity)
+    ago = flat.basket_ago[flat.entry_basket]
+    days = np.maximum(now - flat.basket_date[flat.entry_basket], 0) / DAY
+    log_quantity = np.log1p(flat.quantity)
     count = np.bincount(of_entry, minlength=size)
     # Entries are oldest first: of several assignments to one place the last one stays.
     last_entry = np.zeros(size, np.int64)
     last_entry[of_entry] = np.arange(len(of_entry))
     first_entry = np.zeros(size, np.int64)
     first_entry[of_entry[::-1]] = np.arange(len(of_entry))[::-1]
-    return OwnItems(
+    return CustomerItems(
         key=key,
         customer=key // n_items,
         row=key % n_items,
@@ -74,11 +74,11 @@ def own_items(past: Past, now: int, n_items: int) -> OwnItems:
             np.float32
         ),
         last_quantity=log_quantity[last_entry],
-        last_price=past.price[last_entry],
+        last_price=flat.price[last_entry],
     )
 
 
-def most(values: Floats, own: OwnItems, customers: int) -> Floats:
+def most(values: Floats, own: CustomerItems, customers: int) -> Floats:
     """The greatest value among each customer's items, float32 ``[customers]``; a little above 0 without any."""
     greatest = np.full(customers, 1e-6, np.float32)
     if len(own.key):

@@ -17,7 +17,7 @@ STEPS = 12
 """The newest baskets that are read one by one; older ones count in sums only."""
 
 
-class Past(NamedTuple):
+class FlatHistories(NamedTuple):
     """What a batch of customers kept, flat. Customers, baskets (oldest first) and entries are each in order.
 
     An *entry* is an item in a basket. Items are rows of the item table; codes it does not know (a table just rebuilt)
@@ -41,7 +41,7 @@ class Past(NamedTuple):
     unknown: list[str]
 
 
-def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> Past:
+def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHistories:
     """The kept baskets of the given customers as columns; a customer without any has ``n_baskets`` 0."""
     n_baskets: list[int] = []
     dates: list[int] = []
@@ -67,7 +67,7 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> Past:
     counts = np.asarray(n_baskets, np.int64)
     ends = np.cumsum(counts)
     basket_customer = np.repeat(np.arange(len(counts)), counts)
-    return Past(
+    return FlatHistories(
         n_baskets=counts,
         basket_customer=basket_customer,
         basket_date=np.asarray(dates, np.int64),

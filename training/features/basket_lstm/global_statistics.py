@@ -1,4 +1,4 @@
-"""Knowledge: what was learnt from all customers' baskets up to a date, and what every view is computed with."""
+"""Global statistics: what is known from the baskets of all customers up to a date; every view is computed with it."""
 
 from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.basket_lstm.weekly_demand import Weeks
+from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TextEncoder
@@ -15,21 +15,21 @@ BASKETS = "baskets"
 """The item-to-item weights that also say what a single basket means, and why an item is recommended."""
 RECENT = "recent"
 CUSTOMERS = "customers"
-SPEAKING = (BASKETS, RECENT, CUSTOMERS)
-"""Ways in which items speak for others; what each is, ``lessons`` says."""
+I2I_VARIANTS = (BASKETS, RECENT, CUSTOMERS)
+"""Variants of the item-to-item scores; ``training.models.global_statistics`` describes each."""
 
-HABITS = ("rebuy_ever", "rebuy_lately", "size", "quantity", "baskets")
+ITEM_STATISTICS = ("rebuy_ever", "rebuy_lately", "size", "quantity", "baskets")
 """How an item is bought. Log of the share of later baskets in which those who had it bought it again, ever and lately;
 and of those who bought it lately the mean logs of the basket's size, of the units, and of the baskets the customer had
 before (each log(1 + …))."""
 
 
-class Knowledge:
+class GlobalStatistics:
     """Item-to-item weights over a vocabulary of stock codes, one set of neighbours a way of speaking, and habits.
 
     The position in ``codes`` is an item's *place*. A place outside the vocabulary is ``len(codes)``, so that dense
-    scores of ``len(codes) + 1`` places can be read for any item. ``habits`` float32 ``[places + 1, HABITS]``: how each
-    item is bought; the last row is what is usual. ``weeks`` tell what was in demand when. ``text`` turns descriptions
+    scores of ``len(codes) + 1`` places can be read for any item. ``item_statistics`` float32
+    ``[places + 1, ITEM_STATISTICS]``: how each item is bought; the last row holds the defaults. ``weeks`` tell what was in demand when. ``text`` turns descriptions
     into vectors.
     """
 
@@ -37,8 +37,8 @@ class Knowledge:
         self,
         codes: Sequence[str],
         neighbours: Mapping[str, Neighbours],
-        habits: NDArray[np.float32],
-        weeks: Weeks,
+        item_statistics: NDArray[np.float32],
+        weeks: WeeklyDemand,
         text: TextEncoder,
     ) -> None:
         """Take what was learnt over.
@@ -47,19 +47,22 @@ class Knowledge:
             ValueError: The parts do not fit together, or hold no finite numbers.
         """
         self.codes = list(codes)
-        self.habits = habits
+        self.item_statistics = item_statistics
         self.weeks = weeks
         self.text = text
-        self.neighbours = {name: neighbours[name] for name in SPEAKING if name in neighbours}
+        self.neighbours = {name: neighbours[name] for name in I2I_VARIANTS if name in neighbours}
         self._place = {code: place for place, code in enumerate(self.codes)}
         self._bindings: WeakKeyDictionary[ItemTable, Binding] = WeakKeyDictionary()
         self._check()
 
     def _check(self) -> None:
         size = len(self.codes)
-        if self.neighbours.keys() != set(SPEAKING):
-            raise ValueError(f"Of the neighbours {', '.join(SPEAKING)} some are missing.")
-        if self.habits.shape != (size + 1, len(HABITS)) or not np.isfinite(self.habits).all():
+        if self.neighbours.keys() != set(I2I_VARIANTS):
+            raise ValueError(f"Of the neighbours {', '.join(I2I_VARIANTS)} some are missing.")
+        if (
+            self.item_statistics.shape != (size + 1, len(ITEM_STATISTICS))
+            or not np.isfinite(self.item_statistics).all()
+        ):
             raise ValueError(f"The habits do not go with {size} stock codes.")
         demand = self.weeks.demand
         if demand.ndim != 2 or not len(demand) or demand.shape[1] != size + 1 or not np.isfinite(demand).all():

@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features.basket_lstm.flat_histories import Floats, Ints
-from training.features.item_inputs import SHOP_INPUTS, Shop
+from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot
 
-SPOKEN_INPUTS = ("baskets", "recent", "customers", "baskets_of_last", "recent_of_last", "unspoken")
+I2I_INPUTS = ("baskets", "recent", "customers", "baskets_of_last", "recent_of_last", "unspoken")
 """How much the history and the last basket speak for an item, and whether none of these do."""
-ITEM_INPUTS = SHOP_INPUTS[:-1]
+ITEM_INPUTS = ITEM_STATE_INPUTS[:-1]
 """What is the same for every customer."""
-RETRIEVAL_INPUTS = (*SPOKEN_INPUTS, "text_like_history", *ITEM_INPUTS)
+RETRIEVAL_INPUTS = (*I2I_INPUTS, "text_like_history", *ITEM_INPUTS)
 """What a weight belongs to."""
 
-USUAL = {"recent": 4.0, "customers": 4.0, "text_like_history": 1.0, "demand_3": 0.5, "demand_30": 0.5}
+DEFAULT_WEIGHTS = {"recent": 4.0, "customers": 4.0, "text_like_history": 1.0, "demand_3": 0.5, "demand_30": 0.5}
 """Weights before anything was learnt: what sells, a little bent to what was bought."""
 MAX_SCORED = 10_000
 """Items scored for a customer: of a larger catalogue those that sell best, whatever the customer bought."""
 
-_SPOKEN = len(SPOKEN_INPUTS)
-_USUAL = tuple(USUAL.get(name, 0.0) for name in RETRIEVAL_INPUTS)
+_SPOKEN = len(I2I_INPUTS)
+_USUAL = tuple(DEFAULT_WEIGHTS.get(name, 0.0) for name in RETRIEVAL_INPUTS)
 
 
 class Retrieval(NamedTuple):
@@ -39,7 +39,7 @@ class Retrieval(NamedTuple):
     new: int = 120
 
 
-class Shelf(NamedTuple):
+class RetrievalIndex(NamedTuple):
     """The items that are scored for every customer of a batch: ``row`` int64 ``[items]`` and their base ``score``.
 
     ``place`` int64 ``[items]``: in the vocabulary · ``vectors`` float32 ``[items, width]``: of their descriptions.
@@ -51,7 +51,9 @@ class Shelf(NamedTuple):
     vectors: Floats
 
     @classmethod
-    def of(cls, shop: Shop, place_of_row: Ints, vectors: Floats, weights: NDArray[np.float32]) -> "Shelf":
+    def of(
+        cls, shop: ItemSnapshot, place_of_row: Ints, vectors: Floats, weights: NDArray[np.float32]
+    ) -> "RetrievalIndex":
         """Scores the items by what is the same for every customer.
 
         Args:
@@ -76,18 +78,18 @@ class Shelf(NamedTuple):
             alike: How like each description is to those of the history, the cosine ``[items]``.
             weights: Of ``RETRIEVAL_INPUTS``.
         """
-        scores: Floats = self.score + (weights[:_SPOKEN] @ spoken(said))[self.place]
+        scores: Floats = self.score + (weights[:_SPOKEN] @ i2i_inputs(said))[self.place]
         scores += weights[_SPOKEN] * alike
         return scores
 
-    def inputs(self, shop: Shop, said: Floats, alike: Floats) -> Floats:
+    def inputs(self, shop: ItemSnapshot, said: Floats, alike: Floats) -> Floats:
         """``RETRIEVAL_INPUTS`` of all its items for one customer, float32 ``[items, inputs]``."""
-        columns = [spoken(said)[:, self.place].T, alike[:, None], shop.fixed[self.row]]
+        columns = [i2i_inputs(said)[:, self.place].T, alike[:, None], shop.fixed[self.row]]
         return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
-def spoken(said: Floats) -> Floats:
-    """``SPOKEN_INPUTS`` of every place, float32 ``[inputs, places + 1]``.
+def i2i_inputs(said: Floats) -> Floats:
+    """``I2I_INPUTS`` of every place, float32 ``[inputs, places + 1]``.
 
     Of how much is said the root, with its sign: a few weights are large, most are small, and all tell something.
     """

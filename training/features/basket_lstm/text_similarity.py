@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.basket_lstm.customer_items import OwnItems
-from training.features.basket_lstm.flat_histories import STEPS, Floats, Ints, Past
+from training.features.basket_lstm.customer_items import CustomerItems
+from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints
 
 TEXT_INPUTS = ("text_like_history", "text_like_last", "text_like_nearest")
 """Cosine of a candidate's description with the mean of the history, with that of the last basket, and with the nearest
@@ -17,7 +17,7 @@ MAX_NEAR = 1_000
 """Among so many of a customer's items, those bought last, the nearest is looked for."""
 
 
-class Words(NamedTuple):
+class TextSimilarity(NamedTuple):
     """What the descriptions say; 0 where there is none.
 
     ``candidate`` float32 ``[candidates, TEXT_INPUTS]`` · ``steps`` float32 ``[candidates, STEPS]``: cosine with the
@@ -28,11 +28,13 @@ class Words(NamedTuple):
     steps: Floats
 
 
-def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors: Floats) -> Words:
+def text_similarity(
+    flat: FlatHistories, own: CustomerItems, customer: Ints, row: Ints, vectors: Floats
+) -> TextSimilarity:
     """Compares descriptions, one customer after the other: the vectors in question then stay in the cache.
 
     Args:
-        past: The customers' baskets.
+        flat: The customers' baskets.
         own: Their items.
         customer: Each candidate's customer, in order.
         row: Each candidate's row of the item table.
@@ -40,10 +42,10 @@ def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors:
     """
     inputs = np.zeros((len(row), len(TEXT_INPUTS)), np.float32)
     steps = np.zeros((len(row), STEPS), np.float32)
-    every = np.arange(len(past.n_baskets) + 1)
+    every = np.arange(len(flat.n_baskets) + 1)
     ends = np.searchsorted(customer, every)
     own_ends = np.searchsorted(own.customer, every)
-    entry_ends = np.searchsorted(past.basket_customer[past.entry_basket], every)
+    entry_ends = np.searchsorted(flat.basket_customer[flat.entry_basket], every)
     for (start, end), (first, last), (entry, stop) in zip(
         pairwise(ends.tolist()), pairwise(own_ends.tolist()), pairwise(entry_ends.tolist()), strict=True
     ):
@@ -54,12 +56,12 @@ def said_in_words(past: Past, own: OwnItems, customer: Ints, row: Ints, vectors:
         inputs[start:end, 0] = seen @ direction(own.faded[mine] @ held)
         inputs[start:end, 1] = seen @ direction((own.last_ago[mine] == 0).astype(np.float32) @ held)
         inputs[start:end, 2] = _nearest(seen, row[start:end], held, own.row[mine], own.last_ago[mine])
-        ago = past.basket_ago[past.entry_basket[entry:stop]]
+        ago = flat.basket_ago[flat.entry_basket[entry:stop]]
         recent = ago < STEPS
         baskets = np.zeros((STEPS, last - first), np.float32)
         baskets[STEPS - 1 - ago[recent], own.of_entry[entry:stop][recent] - first] = 1.0
         steps[start:end] = seen @ direction(baskets @ held).T
-    return Words(inputs, steps)
+    return TextSimilarity(inputs, steps)
 
 
 def _vectors(row: Ints, vectors: Floats) -> Floats:

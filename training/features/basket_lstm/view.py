@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from training.features.basket_lstm.candidates import RELATED_INPUTS, Found, gather
-from training.features.basket_lstm.customer_inputs import PERSON_INPUTS, basket_inputs, person_inputs
-from training.features.basket_lstm.customer_item_inputs import OWN_INPUTS, own_inputs
-from training.features.basket_lstm.customer_items import OwnItems, most, own_items
+from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS, basket_inputs, customer_inputs
+from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS, customer_item_inputs
+from training.features.basket_lstm.customer_items import CustomerItems, customer_items, most
 from training.features.basket_lstm.customer_norms import Norms, norms
-from training.features.basket_lstm.flat_histories import STEPS, Floats, Ints, Past, flatten
-from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints, flatten
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
-from training.features.basket_lstm.text_similarity import TEXT_INPUTS, said_in_words
-from training.features.item_inputs import SHOP_INPUTS, Shop, shop_inputs
+from training.features.basket_lstm.text_similarity import TEXT_INPUTS, text_similarity
+from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot, item_state_inputs
 from training.features.item_table import ItemTable
 
-HABIT_INPUTS = (
+ITEM_STATISTIC_INPUTS = (
     "rebuy_ever",
     "rebuy_lately",
     "buyers_size_over_own",
@@ -34,7 +34,14 @@ HABIT_INPUTS = (
 the sign and without: wholesalers and small shops do not buy the same things."""
 SIMPLE_INPUTS = ("log_count_demand", "log_ease_count_demand")
 """Inputs from the two best simple scores (docs/evaluation.md): a base that the network need not find anew."""
-CANDIDATE_INPUTS = (*OWN_INPUTS, *HABIT_INPUTS, *RELATED_INPUTS, *TEXT_INPUTS, *SIMPLE_INPUTS, *SHOP_INPUTS)
+CANDIDATE_INPUTS = (
+    *CUSTOMER_ITEM_INPUTS,
+    *ITEM_STATISTIC_INPUTS,
+    *RELATED_INPUTS,
+    *TEXT_INPUTS,
+    *SIMPLE_INPUTS,
+    *ITEM_STATE_INPUTS,
+)
 """Columns of ``View.candidate``."""
 STEP_INPUTS = (
     "in_basket",
@@ -46,8 +53,8 @@ STEP_INPUTS = (
 )
 """Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
 
-_OWN = [PERSON_INPUTS.index(name) for name in ("log_mean_size", "log_quantity", "log_baskets")]
-"""What a customer has where ``HABITS`` has what is usual for an item."""
+_OWN = [CUSTOMER_INPUTS.index(name) for name in ("log_mean_size", "log_quantity", "log_baskets")]
+"""What a customer has where ``ITEM_STATISTICS`` has what is usual for an item."""
 
 
 class View(NamedTuple):
@@ -78,7 +85,7 @@ class View(NamedTuple):
     length: Ints
     unknown: list[str]
     place: Ints
-    own: OwnItems
+    own: CustomerItems
     own_place: Ints
 
 
@@ -86,7 +93,7 @@ def build_view(
     histories: Sequence[CustomerHistory],
     items: ItemTable,
     now: int,
-    knowledge: Knowledge,
+    statistics: GlobalStatistics,
     retrieval: Retrieval | None = None,
 ) -> View:
     """The network's inputs for some customers at one moment.
@@ -95,17 +102,17 @@ def build_view(
         histories: Of any size, without baskets too: such a customer has the candidates of a stranger.
         items: What is known of the items at the moment.
         now: The moment, seconds since 1970; dates after it count as of it.
-        knowledge: What was learnt from everybody's baskets, before the moment.
+        statistics: What was learnt from everybody's baskets, before the moment.
         retrieval: How candidates are found, and how many.
 
     Returns:
         A view with finite numbers only, whatever the dates, prices and quantities.
     """
-    past = flatten(histories, items)
-    shop = Shop.at(items, now, len(past.unknown))
-    own = own_items(past, now, shop.size)
-    found = gather(past, own, shop, knowledge, items, retrieval or Retrieval())
-    norm = norms(past, own)
+    flat = flatten(histories, items)
+    shop = ItemSnapshot.at(items, now, len(flat.unknown))
+    own = customer_items(flat, now, shop.size)
+    found = gather(flat, own, shop, statistics, items, retrieval or Retrieval())
+    norm = norms(flat, own)
     # Candidates and own items are both sorted by (customer, row), so each candidate's own item is found by bisection.
     key = found.customer * shop.size + found.row
     place = np.searchsorted(own.key, key)
@@ -113,16 +120,16 @@ def build_view(
     known = own.key[place] == key if len(own.key) else np.zeros(len(key), np.bool_)
     place[~known] = -1
     log_price = shop.log_price[found.row]
-    words = said_in_words(past, own, found.customer, found.row, knowledge.bind(items).vectors)
-    person = person_inputs(past, own, norm, now)
+    similarity = text_similarity(flat, own, found.customer, found.row, statistics.bind(items).vectors)
+    person = customer_inputs(flat, own, norm, now)
     candidate = np.concatenate(
         [
-            own_inputs(own, place, norm, past, log_price, found.customer, found.row, shop.size, now),
-            _habits(knowledge.habits[found.place], person[found.customer]),
+            customer_item_inputs(own, place, norm, flat, log_price, found.customer, found.row, shop.size, now),
+            _habits(statistics.item_statistics[found.place], person[found.customer]),
             found.related,
-            words.candidate,
-            _simple(own, place, found, shop, len(past.n_baskets)),
-            shop_inputs(shop, found.row, norm.log_price[found.customer]),
+            similarity.candidate,
+            _simple(own, place, found, shop, len(flat.n_baskets)),
+            item_state_inputs(shop, found.row, norm.log_price[found.customer]),
         ],
         axis=1,
         dtype=np.float32,
@@ -134,33 +141,33 @@ def build_view(
         candidate=candidate,
         person=person,
         steps=_steps(
-            past,
+            flat,
             own,
             norm,
             place,
             found.steps,
-            words.steps,
-            knowledge.weeks.then(past, found.customer, found.place),
+            similarity.steps,
+            statistics.weeks.then(flat, found.customer, found.place),
             log_price,
         ),
-        baskets=basket_inputs(past, own, now),
-        length=np.minimum(past.n_baskets, STEPS),
-        unknown=past.unknown,
+        baskets=basket_inputs(flat, own, now),
+        length=np.minimum(flat.n_baskets, STEPS),
+        unknown=flat.unknown,
         place=found.place,
         own=own,
         own_place=np.concatenate(
-            [knowledge.bind(items).place_of_row, np.full(len(past.unknown), len(knowledge.codes))]
+            [statistics.bind(items).place_of_row, np.full(len(flat.unknown), len(statistics.codes))]
         )[own.row],
     )
 
 
-def _habits(habits: Floats, person: Floats) -> Floats:
-    """``HABIT_INPUTS`` of each candidate, float32 ``[candidates, inputs]``, of its habits and its customer's inputs."""
-    over = habits[:, 2:] - person[:, _OWN]
-    return np.concatenate([habits[:, :2], over, np.abs(over)], axis=1)
+def _habits(item_statistics: Floats, person: Floats) -> Floats:
+    """``ITEM_STATISTIC_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
+    over = item_statistics[:, 2:] - person[:, _OWN]
+    return np.concatenate([item_statistics[:, :2], over, np.abs(over)], axis=1)
 
 
-def _simple(own: OwnItems, place: Ints, found: Found, shop: Shop, customers: int) -> Floats:
+def _simple(own: CustomerItems, place: Ints, found: Found, shop: ItemSnapshot, customers: int) -> Floats:
     """``SIMPLE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
     week = np.log1p(shop.demand[:, HALF_LIVES.index(7.0)])
     in_demand = (week / max(float(week.max(initial=0.0)), 1e-6))[found.row]
@@ -180,29 +187,29 @@ def _simple(own: OwnItems, place: Ints, found: Found, shop: Shop, customers: int
 
 
 def _steps(
-    past: Past,
-    own: OwnItems,
+    flat: FlatHistories,
+    own: CustomerItems,
     norm: Norms,
     place: Ints,
     speaks: Floats,
-    words: Floats,
+    similarity: Floats,
     demand_then: Floats,
     log_price: Floats,
 ) -> Floats:
     """``View.steps``: what each of the newest baskets says of each candidate."""
     steps = np.zeros((len(place), STEPS, len(STEP_INPUTS)), np.float32)
     steps[:, :, 1] = speaks
-    steps[:, :, 4] = words
+    steps[:, :, 4] = similarity
     steps[:, :, 5] = demand_then
     if len(own.key) == 0:
         return steps
     candidate_of_own = np.full(len(own.key), -1, np.int64)
     candidate_of_own[place[place >= 0]] = np.flatnonzero(place >= 0)
-    ago = past.basket_ago[past.entry_basket]
+    ago = flat.basket_ago[flat.entry_basket]
     at = candidate_of_own[own.of_entry]
     use = (at >= 0) & (ago < STEPS)
     at, step = at[use], STEPS - 1 - ago[use]
     steps[at, step, 0] = 1.0
-    steps[at, step, 2] = own.log_quantity[use] - norm.log_quantity[past.basket_customer[past.entry_basket[use]]]
-    steps[at, step, 3] = log_price[at] - np.log(np.maximum(past.price[use], 1e-4))
+    steps[at, step, 2] = own.log_quantity[use] - norm.log_quantity[flat.basket_customer[flat.entry_basket[use]]]
+    steps[at, step, 3] = log_price[at] - np.log(np.maximum(flat.price[use], 1e-4))
     return steps

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.events.dates import DAY
-from training.features.basket_lstm.flat_histories import STEPS, Floats, Ints, Past
+from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints
 from training.features.item_inputs import log_demand
 
 WEEK = 7 * DAY
@@ -19,38 +19,39 @@ KEPT = 60
 """Weeks that are remembered."""
 
 
-class Weeks(NamedTuple):
+class WeeklyDemand(NamedTuple):
     """Demand at a half-life of a week as of the end of each of the newest weeks that are over.
 
     ``first``: number of the first of them since 1970 · ``demand`` float32 ``[weeks, places + 1]``: log of the demand
-    less the greatest of its week, as in ``Shop``; at least one week; the last place is that of an item never sold.
+    less the greatest of its week, as in ``ItemSnapshot``; at least one week; the last place is that of an item
+    never sold.
     """
 
     first: int
     demand: Floats
 
-    def then(self, past: Past, customer: Ints, place: Ints) -> Floats:
+    def then(self, flat: FlatHistories, customer: Ints, place: Ints) -> Floats:
         """Demand of each candidate in the week of each of the newest baskets, or in the nearest week there is.
 
         Args:
-            past: The customers' baskets.
+            flat: The customers' baskets.
             customer: Each candidate's customer.
             place: Each candidate's place in the vocabulary.
 
         Returns:
             float32 ``[candidates, STEPS]``, the newest basket in the last column, 0 where there is none.
         """
-        recent = past.basket_ago < STEPS
-        week = np.zeros((len(past.n_baskets), STEPS), np.int64)
-        held = np.zeros((len(past.n_baskets), STEPS), np.float32)
-        at = past.basket_customer[recent], STEPS - 1 - past.basket_ago[recent]
-        week[at] = np.clip(past.basket_date[recent] // WEEK - self.first, 0, len(self.demand) - 1)
+        recent = flat.basket_ago < STEPS
+        week = np.zeros((len(flat.n_baskets), STEPS), np.int64)
+        held = np.zeros((len(flat.n_baskets), STEPS), np.float32)
+        at = flat.basket_customer[recent], STEPS - 1 - flat.basket_ago[recent]
+        week[at] = np.clip(flat.basket_date[recent] // WEEK - self.first, 0, len(self.demand) - 1)
         held[at] = 1.0
         demand: Floats = self.demand[week[customer], place[:, None]] * held[customer]
         return demand
 
 
-class Weekly:
+class WeeklyDemandBuilder:
     """Demand as it is read along the log, week after week, of items numbered in order of first sight."""
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class Weekly:
             self._demand = np.concatenate([self._demand, np.zeros_like(self._demand)])
         self._demand[items] += np.exp2(date % WEEK / WEEK - 1.0)
 
-    def until(self, date: int, chosen: Sequence[int] | NDArray[np.integer]) -> Weeks:
+    def until(self, date: int, chosen: Sequence[int] | NDArray[np.integer]) -> WeeklyDemand:
         """The weeks that were over at a date, of the chosen items only."""
         self._turn(date // WEEK)
         demand = np.zeros((max(len(self._over), 1), len(chosen) + 1), np.float32)
@@ -74,7 +75,7 @@ class Weekly:
             known = np.asarray(chosen) < len(seen)
             row[:-1][known] = seen[np.asarray(chosen)[known]]
         logs = log_demand(demand)
-        return Weeks(date // WEEK - len(demand), logs - logs.max(axis=1, keepdims=True))
+        return WeeklyDemand(date // WEEK - len(demand), logs - logs.max(axis=1, keepdims=True))
 
     def _turn(self, week: int) -> None:
         """Write the weeks before ``week`` down."""

@@ -21,10 +21,10 @@ from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
 from training.models.base import Progress, quiet
 from training.models.baselines.neighbours import NeighboursScorer
-from training.serving.baselines.ease import Related
+from training.serving.baselines.ease import ItemToItem
 from training.serving.baselines.formulas import FORMULAS
-from training.serving.baselines.neighbours import Crowd, Method, TifuKnn, UpCf
-from training.serving.baselines.scorer import BaselineScorer, Calibration, Learnt
+from training.serving.baselines.neighbours import Method, Neighbourhood, TifuKnn, UpCf
+from training.serving.baselines.scorer import BaselineScorer, Calibration, FittedScores
 from training.serving.return_time.gap_shares import Returns, gaps
 
 logger = logging.getLogger(__name__)
@@ -192,9 +192,9 @@ def fit_all(
 
 def _learn(
     names: Sequence[str], invoices: Sequence[Invoice], until: int, window: int, methods: Mapping[str, Method]
-) -> dict[str, Learnt]:
+) -> dict[str, FittedScores]:
     """What those of some models that learn beforehand learn from what is dated before ``until``."""
-    learnt: dict[str, Learnt] = {}
+    learnt: dict[str, FittedScores] = {}
     if any(name in EASE for name in names):
         related = related_items(invoices, until)
         learnt.update((name, related) for name in names if name in EASE)
@@ -205,14 +205,14 @@ def _learn(
                 break
             replay.apply(invoice)
         learnt.update(
-            (name, Crowd.fit(methods[name], replay.histories.values(), replay.items))
+            (name, Neighbourhood.fit(methods[name], replay.histories.values(), replay.items))
             for name in names
             if name in METHODS
         )
     return learnt
 
 
-def related_items(invoices: Sequence[Invoice], until: int) -> Related:
+def related_items(invoices: Sequence[Invoice], until: int) -> ItemToItem:
     """EASE over the baskets dated before ``until``."""
     number: dict[str, int] = {}
     baskets: list[NDArray[np.int32]] = []
@@ -227,7 +227,7 @@ def related_items(invoices: Sequence[Invoice], until: int) -> Related:
     place = np.full(len(number), -1, np.int32)
     place[[number[code] for code in codes]] = np.arange(len(codes))
     rows = [place[basket] for basket in baskets]
-    return Related(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
+    return ItemToItem(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
 
 
 class Ranks(Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 
 from state.events.invoice import Invoice
 from training.data.walk import Replay
-from training.serving.baselines.neighbours import Crowd, Method, Vectors
+from training.serving.baselines.neighbours import Method, Neighbourhood, Vectors
 from training.serving.baselines.scorer import BaselineScorer
 
 
@@ -33,4 +33,6 @@ class NeighboursScorer(BaselineScorer):
         while self._position < len(invoices) and invoices[self._position].date < until:
             self._replay.apply(invoices[self._position])
             self._position += 1
-        self.learnt = Crowd.fit(self._method, self._replay.histories.values(), self._replay.items, self._vectors)
+        self.learnt = Neighbourhood.fit(
+            self._method, self._replay.histories.values(), self._replay.items, self._vectors
+        )

@@ -32,7 +32,7 @@ def name_of(what: Iterable[object]) -> str:
     return hashlib.sha256("\n".join(map(str, what)).encode()).hexdigest()[:32] + ".npz"
 
 
-class Kept:
+class Checkpoint:
     """One file, written anew after every epoch and renamed into place, so that a broken write leaves the one before."""
 
     def __init__(self, path: Path) -> None:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.walk import is_purchase, walk
-from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
-from training.models.global_statistics import Lessons
+from training.models.global_statistics import GlobalStatisticsBuilder
 
 logger = logging.getLogger(__name__)
 
@@ -90,22 +90,22 @@ class Staleness:
         """Nothing dated from ``until`` on is learnt from before ``follow`` says so."""
         self._invoices = invoices
         self._origin = self._until = until
-        self._lessons = Lessons(invoices)
-        self._fitted: dict[int, Knowledge] = {}
+        self._lessons = GlobalStatisticsBuilder(invoices)
+        self._fitted: dict[int, GlobalStatistics] = {}
 
     def follow(self, invoices: Sequence[Invoice], until: int) -> None:
         """Learn from what is dated before ``until`` too, of the same log or one that goes on from it."""
         self._until = max(until, self._origin)
         if invoices is not self._invoices:
-            self._invoices, self._lessons = invoices, Lessons(invoices)
+            self._invoices, self._lessons = invoices, GlobalStatisticsBuilder(invoices)
 
-    def at(self, now: int) -> Knowledge:
+    def at(self, now: int) -> GlobalStatistics:
         """The newest knowledge fitted at or before ``now``."""
         period = REFIT_DAYS * DAY
         date = self._origin + (min(now, self._until) - self._origin) // period * period
         if date not in self._fitted:
             if self._lessons.date is not None and date < self._lessons.date:
-                self._lessons = Lessons(self._invoices)
+                self._lessons = GlobalStatisticsBuilder(self._invoices)
             if len(self._fitted) == _FITTED_KEPT:
                 del self._fitted[min(self._fitted)]
             self._fitted[date] = self._lessons.until(date)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.models.base import Progress
-from training.models.basket_lstm.checkpoint import Kept, Run
+from training.models.basket_lstm.checkpoint import Checkpoint, Run
 from training.models.basket_lstm.examples import Batch, Example, batches, collate
 from training.models.basket_lstm.network import BasketNetwork
 from training.serving.basket_lstm.scorer import input_sizes
@@ -27,7 +27,7 @@ _SCALED_ON = 4_000
 """Means and deviations of the inputs are those of so many examples."""
 
 
-ANY_FIRST = (0.0, 3.0, 0.0, 3.0)
+HIT_LOSS_WEIGHTS = (0.0, 3.0, 0.0, 3.0)
 """Weight of the second part of the loss, that any bought item comes first, for each of a moment's heads."""
 
 
@@ -61,7 +61,7 @@ def make_network(
     """A network fitted from its beginning, and its losses; see ``fit_network``."""
     keras.utils.set_random_seed(recipe.seed)
     network = BasketNetwork(input_sizes(), recipe.left_out)
-    kept = Kept(Path(recipe.kept)) if recipe.kept else None
+    kept = Checkpoint(Path(recipe.kept)) if recipe.kept else None
     watch = _board(Path(recipe.board)) if recipe.board else None
     generator = np.random.default_rng(recipe.seed)
     curves = fit_network(network, learnt, held, recipe.schedule, generator, progress, watch=watch, kept=kept)
@@ -104,7 +104,7 @@ def fit_network(
     progress: Progress,
     *,
     watch: Watch | None = None,
-    kept: Kept | None = None,
+    kept: Checkpoint | None = None,
 ) -> dict[str, list[float]]:
     """Fit in place, and end with the weights of the epoch that was best on the examples held out.
 
@@ -208,8 +208,8 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
 
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
     by log(n / drawn). The first part wants each bought item found, the second any of them first. Each column of
-    ``logits`` ``[candidates, heads]`` has its own, with its weight of the second part (``ANY_FIRST``): two heads that
-    want different things know more together than two that want the same. A single column is judged with every weight.
+    ``logits`` ``[candidates, heads]`` has its own, with its weight of the second part (``HIT_LOSS_WEIGHTS``): two heads
+    that want different things know more together than two that want the same. A single column is judged with every weight.
     """
     customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
     bought = bought[:, None]
@@ -221,7 +221,7 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
     number = tf.math.unsorted_segment_sum(bought, customer, n)
     each = -tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number)
     together = tf.math.log(total) - tf.math.log(tf.math.unsorted_segment_sum(share * bought, customer, n) + 1e-12)
-    return each + together * tf.constant(ANY_FIRST)
+    return each + together * tf.constant(HIT_LOSS_WEIGHTS)
 
 
 def _judged(judge: Judge, held: Sequence[Example], size: int) -> float:

@@ -15,25 +15,25 @@ from state.events.invoice import Invoice
 from training.errors import TooLittleData, UnknownModel
 from training.features.basket_lstm.candidates import RELATED_INPUTS
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS
-from training.features.basket_lstm.customer_item_inputs import OWN_INPUTS
+from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
 from training.features.item_inputs import DEMAND_INPUTS
 from training.models.base import Curves, Progress, quiet
 from training.models.baselines.model import logistic
-from training.models.basket_lstm.checkpoint import Kept, name_of
+from training.models.basket_lstm.checkpoint import Checkpoint, name_of
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
-from training.models.basket_lstm.retrieval import learn_retrieval
-from training.models.basket_lstm.subprocess_fit import Beside
+from training.models.basket_lstm.retrieval import fit_retrieval
+from training.models.basket_lstm.subprocess_fit import SubprocessFit
 from training.models.keras_weights import save_weights
 from training.models.return_time.fitting import fit_returns, purchases
-from training.serving.basket_lstm.correction import PACES, Correction
+from training.serving.basket_lstm.correction import RATE_SCALES, Correction
 from training.serving.basket_lstm.network import NumpyNetwork
-from training.serving.basket_lstm.scorer import Calibration, candidate_codes, input_sizes, rank, tell
+from training.serving.basket_lstm.scorer import Calibration, candidate_codes, input_sizes, rank, score_candidates
 from training.serving.return_time.network import ReturnCurve
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ LEAST_TARGETS = 30
 LEAST_EXAMPLES = 10
 GROUPS: dict[str, dict[str, Sequence[str]]] = {
     "lstm": {"step": STEP_INPUTS, "basket": BASKET_INPUTS},
-    "history": {"candidate": OWN_INPUTS},
+    "history": {"candidate": CUSTOMER_ITEM_INPUTS},
     "text": {"candidate": TEXT_INPUTS, "step": ("text_like_basket",)},
     "demand": {"candidate": DEMAND_INPUTS, "step": ("demand_then",)},
     "related": {"candidate": RELATED_INPUTS, "step": ("basket_speaks",)},
@@ -54,7 +54,7 @@ item-to-item weights, the simple scores."""
 CORRECTION = "correction"
 """What else can be left out: all that outcomes teach beside the network."""
 
-HELD_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
 CALIBRATED_ON = 1_500
 """Moments, evenly spaced, of the span held out."""
@@ -121,10 +121,10 @@ class BasketLstm:
         self._whole = whole
         self._without = without
         self._left_out = left_out(without)
-        self._paces = (0.0,) if CORRECTION in without.split("+") else PACES
+        self._paces = (0.0,) if CORRECTION in without.split("+") else RATE_SCALES
         self._keep = keep
         self._tensorboard = tensorboard
-        self._parts: list[Kept] = []
+        self._parts: list[Checkpoint] = []
 
     def fit(
         self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
@@ -140,20 +140,20 @@ class BasketLstm:
         with threadpool_limits(1):
             staleness = Staleness(invoices, until)
             most = max(self._max_examples // 2, 1)
-            retrieval = learn_retrieval(invoices, staleness, until, self._window, generator, most)
+            retrieval = fit_retrieval(invoices, staleness, until, self._window, generator, most)
             material = self._collect(invoices, until, staleness, retrieval, generator, _part(progress, 0, 400))
             learnt = self._learn(material, seed, _part(progress, 400, 990))
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
             returning = fit_returns(seen, until)
-            knowledge = staleness.at(until)
+            statistics = staleness.at(until)
         scorer = PrequentialScorer(
             "unpublished",
             until=until,
             staleness=staleness,
             network=NumpyNetwork(learnt.network.arrays(), input_sizes()),
             correction=learnt.correction,
-            knowledge=knowledge,
+            statistics=statistics,
             calibration=learnt.calibration,
             returns=ReturnCurve(returning.arrays()),
             retrieval=retrieval,
@@ -173,7 +173,7 @@ class BasketLstm:
         both = learnt + held
         # Begun before the first has told the number of epochs: seldom fewer than all of them are best.
         whole = self._recipe(self._schedule, seed, both, [])
-        with Beside(whole, both) as beside:
+        with SubprocessFit(whole, both) as beside:
             turn = 850 if beside.begun else 500
             network, curves = make_network(choosing, learnt, held, _part(progress, 0, turn))
             calibration, correction = self._look_back(network, material)
@@ -184,7 +184,9 @@ class BasketLstm:
         return _Learnt(network, curves, calibration, correction.scaled(LEFT_TO_CORRECT))
 
     def _look_back(self, network: BasketNetwork, material: "_Material") -> tuple[Calibration, Correction]:
-        return look_back(NumpyNetwork(network.arrays(), input_sizes()), material.judged, paces=self._paces)
+        return calibrate_on_validation(
+            NumpyNetwork(network.arrays(), input_sizes()), material.judged, rate_scales=self._paces
+        )
 
     def _recipe(self, schedule: Schedule, seed: int, learnt: Sequence[Example], held: Sequence[Example]) -> Recipe:
         kept = board = ""
@@ -192,7 +194,7 @@ class BasketLstm:
             content = fingerprint([*learnt, *held])
             what = (*CANDIDATE_INPUTS, self._without, schedule, seed, len(learnt), content)
             kept = str(self._keep / name_of(what))
-            self._parts.append(Kept(Path(kept)))
+            self._parts.append(Checkpoint(Path(kept)))
         if self._tensorboard is not None:
             # Fewer epochs are another curve: all of them may have been begun with already.
             whole = "whole" if schedule == self._schedule else f"whole_{schedule.epochs}"
@@ -214,7 +216,7 @@ class BasketLstm:
                 f"Only {len(dates)} invoices have an earlier one of the same customer; at least {LEAST_TARGETS} are "
                 f"needed to train {self.name}. Give it a longer history."
             )
-        cut = dates[int(len(dates) * (1 - HELD_SHARE))]
+        cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))]
         spacing = -(-2 * sum(date >= cut for date in dates) // CALIBRATED_ON)
         learnt: list[Example] = []
         held: list[Example] = []
@@ -281,24 +283,24 @@ def left_out(without: str) -> dict[str, list[int]]:
     return columns
 
 
-def look_back(
-    network: NumpyNetwork, judged: Sequence[Judged], *, paces: Sequence[float] = PACES
+def calibrate_on_validation(
+    network: NumpyNetwork, judged: Sequence[Judged], *, rate_scales: Sequence[float] = RATE_SCALES
 ) -> tuple[Calibration, Correction]:
     """What outcomes say of a network that did not learn from them, one after the other as they came.
 
     The correction is that of the pace whose lists, each made before its outcome was known, had the least loss: the
-    first of ``paces`` where there is nothing to tell by.
+    first of ``rate_scales`` where there is nothing to tell by.
 
     The calibration is Platt's scaling by what was bought, on the first items of each ranking, corrected by what had
     come before; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
     machines", 1999.
     """
-    tried = [Correction(len(CANDIDATE_INPUTS), pace=pace) for pace in paces]
+    tried = [Correction(len(CANDIDATE_INPUTS), rate_scale=rate_scale) for rate_scale in rate_scales]
     losses = np.zeros(len(tried))
     inputs: list[list[NDArray[np.float64]]] = [[] for _ in tried]
     came = [[np.zeros(0)] for _ in tried]
     for _, view, codes, bought in sorted(judged, key=lambda each: each.date):
-        (said,) = tell(view, codes, network)
+        (said,) = score_candidates(view, codes, network)
         for place, correction in enumerate(tried):
             best = rank(view, correction.corrected(said))[0]
             inputs[place].append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
@@ -307,8 +309,10 @@ def look_back(
     least = int(np.argmin(losses))
     correction = tried[least]
     seen = max(sum(bool(each.bought.any()) for each in judged), 1)
-    of_each = ", ".join(f"{pace:g} {loss / seen:.4f}" for pace, loss in zip(paces, losses, strict=True))
-    logger.info("outcomes correct the network at %g of the full pace; mean loss by pace: %s", correction.pace, of_each)
+    of_each = ", ".join(f"{scale:g} {loss / seen:.4f}" for scale, loss in zip(rate_scales, losses, strict=True))
+    logger.info(
+        "outcomes correct the network at %g of the full pace; mean loss by pace: %s", correction.rate_scale, of_each
+    )
     outcome = np.concatenate(came[least])
     if not outcome.any() or outcome.all():
         return Calibration(), correction

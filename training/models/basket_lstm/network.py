@@ -16,7 +16,7 @@ from training.serving.basket_lstm.network import BOUND, DAYS_SINCE_LAST, HEADS
 CELLS = 24
 WIDTH = 64
 DROPOUT = 0.1
-BARE = HEADS // 4
+LSTM_FREE_HEADS = HEADS // 4
 """So many of a moment's heads, the last ones, do not read the LSTM."""
 LEFT_OUT = 1e12
 """Deviation of an input that is left out."""
@@ -82,7 +82,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     The LSTM sees of each basket what it says of the candidate (``View.steps``) and what it was like (``View.baskets``);
     heads read its state and the candidate's and the customer's inputs. Half of them are for visits, the others for
     emissions, since the same inputs do not mean the same at both. Each learns by itself, with one of two aims
-    (``fitting.ANY_FIRST``), and half of a moment's heads do without the LSTM: what differs errs differently. The
+    (``fitting.HIT_LOSS_WEIGHTS``), and half of a moment's heads do without the LSTM: what differs errs differently. The
     network says their mean: several networks that share the part that costs most (Gorishniy, Kotelnikov and Babenko,
     "TabM", ICLR 2025).
     """
@@ -128,7 +128,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
             (rows,) = ops.nonzero(chosen)
             read, bare, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
-            of_heads = zip(heads, [read] * (len(heads) - BARE) + [bare] * BARE, strict=True)
+            of_heads = zip(heads, [read] * (len(heads) - LSTM_FREE_HEADS) + [bare] * LSTM_FREE_HEADS, strict=True)
             said.append(
                 ops.concatenate([head(seen, person, whose, training=training) for head, seen in of_heads], axis=-1)
             )

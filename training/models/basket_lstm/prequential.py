@@ -11,10 +11,10 @@ from state.domain.history import CustomerHistory, baskets
 from state.events.invoice import Invoice
 from training.data.walk import is_purchase
 from training.features.basket_lstm.flat_histories import Floats
-from training.features.basket_lstm.global_statistics import Knowledge
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.item_table import ItemTable
 from training.models.basket_lstm.examples import Staleness
-from training.serving.basket_lstm.correction import Said
+from training.serving.basket_lstm.correction import CandidateLogits
 from training.serving.basket_lstm.scorer import BasketScorer
 from training.serving.scorer import Prediction
 
@@ -54,7 +54,7 @@ class _Promised(NamedTuple):
     visit: bool
     codes: list[str]
     expected: float
-    said: Said | None
+    said: CandidateLogits | None
 
 
 class PrequentialScorer(BasketScorer):
@@ -75,7 +75,7 @@ class PrequentialScorer(BasketScorer):
         self._staleness = staleness
         self._rates = {True: Rate(), False: Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
-        self._said: list[Said] = []
+        self._said: list[CandidateLogits] = []
         self._read = until
 
     def refit(self, invoices: Sequence[Invoice], until: int) -> None:
@@ -91,13 +91,13 @@ class PrequentialScorer(BasketScorer):
             position += 1
         self._read = max(until, self._until)
 
-    def knowledge_at(self, now: int) -> Knowledge:
+    def knowledge_at(self, now: int) -> GlobalStatistics:
         """The knowledge fitted at or before ``now``, as in training."""
         if now >= self._until and self._now == self._until:
-            return self.knowledge
+            return self.statistics
         return self._staleness.at(min(now, self._now))
 
-    def corrected(self, said: Sequence[Said], histories: Sequence[CustomerHistory], now: int) -> Floats:
+    def corrected(self, said: Sequence[CandidateLogits], histories: Sequence[CustomerHistory], now: int) -> Floats:
         """As it would have been at ``now``; before the weights were fitted there was nothing to correct."""
         if self._promised is not None:
             self._said.extend(said)
@@ -116,7 +116,7 @@ class PrequentialScorer(BasketScorer):
             visit = bool(history.invoices) and history.invoices[-1].date < now
             expected = sum(each.probability for each in first)
             # Half the digits are enough to learn from, and thousands of emissions wait for their outcome.
-            learns = self.correction.pace > 0 and baskets(history)
+            learns = self.correction.rate_scale > 0 and baskets(history)
             kept = said._replace(inputs=said.inputs.astype(np.float16)) if learns else None
             promised = _Promised(now, visit, [each.stock_code for each in first], expected, kept)
             self._promised.setdefault(history.customer_id, []).append(promised)

@@ -11,10 +11,10 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.walk import walk
 from training.features.basket_lstm.candidates import RELATED_INPUTS, directions, each_customer
-from training.features.basket_lstm.customer_items import own_items
+from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import Floats, flatten
-from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, Shelf
-from training.features.item_inputs import Shop
+from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex
+from training.features.item_inputs import ItemSnapshot
 from training.models.basket_lstm.examples import EMISSION_DAYS, Staleness, targets
 
 DAYS = 60
@@ -39,7 +39,7 @@ class _Moment(NamedTuple):
     correction: float
 
 
-def learn_retrieval(
+def fit_retrieval(
     invoices: Sequence[Invoice],
     staleness: Staleness,
     until: int,
@@ -104,14 +104,14 @@ def _moments(
     for number, moment in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
         if number % spacing or moment.now < start - EMISSION_DAYS * DAY:
             continue
-        items, knowledge = moment.items, staleness.at(moment.now)
+        items, statistics = moment.items, staleness.at(moment.now)
         past = flatten([moment.history], items)
-        shop = Shop.at(items, moment.now, len(past.unknown))
-        own = own_items(past, moment.now, shop.size)
-        binding = knowledge.bind(items)
-        shelf = Shelf.of(shop, binding.place_of_row, binding.vectors, nothing)
-        place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(knowledge.codes))])
-        one = next(each_customer(past, own, place_of_row, knowledge))
+        shop = ItemSnapshot.at(items, moment.now, len(past.unknown))
+        own = customer_items(past, moment.now, shop.size)
+        binding = statistics.bind(items)
+        shelf = RetrievalIndex.of(shop, binding.place_of_row, binding.vectors, nothing)
+        place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(statistics.codes))])
+        one = next(each_customer(past, own, place_of_row, statistics))
         alike = directions(own, 1, binding.vectors)[0] @ shelf.vectors.T
         rows = [items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
         bought = np.isin(shelf.row, rows)

@@ -37,7 +37,7 @@ FROM_EXAMPLES = 5_000
 _RECIPE, _EXAMPLES, _WEIGHTS, _ERRORS = "recipe.json", "examples", "weights.npz", "errors.txt"
 
 
-class Beside(AbstractContextManager["Beside"]):
+class SubprocessFit(AbstractContextManager["SubprocessFit"]):
     """A network with nothing held out, fitted from ``__enter__`` on in another process, which ``__exit__`` ends.
 
     No process is begun where it would not be sooner done: for few examples, on one core, or on a GPU, whose memory

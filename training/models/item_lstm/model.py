@@ -31,7 +31,7 @@ MAX_ITEMS = 20_000
 """Of a larger catalogue the least bought items are dropped: the network's size grows with the items."""
 MAX_BOUGHT = 2_000_000
 """Of a longer log only the newest purchases are learnt from."""
-HELD_SHARE = 0.05
+VALIDATION_FRACTION = 0.05
 """The newest of the purchases: they pick the epoch, and tell what a score is worth as a probability."""
 LEAST_TARGETS = 100
 """With fewer items to foresee there is nothing to learn."""
@@ -89,7 +89,7 @@ class ItemLstm:
         generator = np.random.default_rng(seed)
         bought = sequences(invoices, until)
         dates = sorted(item.date for sequence in bought.values() for item in sequence)[-MAX_BOUGHT:]
-        start, cut = (dates[0], dates[int(len(dates) * (1 - HELD_SHARE))]) if dates else (until, until)
+        start, cut = (dates[0], dates[int(len(dates) * (1 - VALIDATION_FRACTION))]) if dates else (until, until)
         earlier = [[item for item in sequence if start <= item.date < cut] for sequence in bought.values()]
         count = most_bought(earlier, self._items)
         codes = list(count)

@@ -22,7 +22,7 @@ from training.features.item_table import ItemTable
 from training.models.base import Progress, quiet
 from training.models.baselines.model import logistic
 from training.models.basket_lstm.examples import Staleness, targets, views
-from training.models.basket_lstm.retrieval import learn_retrieval
+from training.models.basket_lstm.retrieval import fit_retrieval
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.return_time.gap_shares import Returns, gaps
 from training.serving.scorer import Candidate, Prediction
@@ -33,7 +33,7 @@ NEWEST_STEPS = 3
 """Trees see the customer's inputs of so many of the newest baskets, side by side; they cannot read a sequence."""
 
 LEAST_TARGETS = 30
-HELD_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
 """The newest of what there is to learn from tells the number of rounds, and fits the calibration."""
 PATIENCE = 30
 CALIBRATED_DEPTH = 20
@@ -98,7 +98,7 @@ class LightGbm:
         import lightgbm
 
         staleness = Staleness(invoices, until)
-        retrieval = learn_retrieval(
+        retrieval = fit_retrieval(
             invoices, staleness, until, self._window, np.random.default_rng(seed), max(self._max_moments // 2, 1)
         )
         learnt, held = self._collect(invoices, until, staleness, retrieval, progress)
@@ -147,7 +147,7 @@ class LightGbm:
                 f"Only {len(dates)} invoices have an earlier one of the same customer; at least {LEAST_TARGETS} are "
                 f"needed to train {self.name}. Give it a longer history."
             )
-        cut = dates[int(len(dates) * (1 - HELD_SHARE))]
+        cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))]
         learnt: list[Part] = []
         held: list[Part] = []
         seen = views(invoices, staleness, dates[0], until, self._window, retrieval)

@@ -35,7 +35,7 @@ DECAY = 0.02
 HALF_LIFE = 60.0
 """Days after which an example counts half: histories that the beginning of the log cuts short mislead."""
 
-USUAL_HAZARD = 1.0 / 200.0
+DEFAULT_HAZARD = 1.0 / 200.0
 """Returns a day in an interval of which nothing is known; it counts as half a customer."""
 
 AT_ONCE = 512
@@ -242,8 +242,8 @@ def _fit_one(seen: Purchases, until: int, progress: Progress) -> ReturnNetwork:
 
 
 def _usual(outcome: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Log odds of a return in each interval over all customers, steadied by ``USUAL_HAZARD``."""
+    """Log odds of a return in each interval over all customers, steadied by ``DEFAULT_HAZARD``."""
     passed, came = np.split(outcome.sum(axis=0, dtype=np.float64), 2)
-    hazard = (came + 0.5 * -np.expm1(-USUAL_HAZARD * np.diff(EDGES))) / (passed + came + 0.5)
+    hazard = (came + 0.5 * -np.expm1(-DEFAULT_HAZARD * np.diff(EDGES))) / (passed + came + 0.5)
     usual: NDArray[np.float64] = np.log(hazard) - np.log1p(-hazard)
     return usual

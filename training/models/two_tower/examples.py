@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from state.events.attributes import Attributes
 from state.events.invoice import Invoice
 from training.data.walk import walk
-from training.features.item_inputs import Shop
+from training.features.item_inputs import ItemSnapshot
 from training.features.item_table import ItemTable
 from training.serving.two_tower.customer import KNOWN, RFMV, Customer, Floats, Ints, customer
 
@@ -106,7 +106,7 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
     for number, moment in enumerate(moments):
         table = moment.items
         if number == due:
-            shop = Shop.at(table, moment.now, 0)
+            shop = ItemSnapshot.at(table, moment.now, 0)
             snapshots.append(Snapshot(shop.size, shop.fixed.astype(np.float16)))
             due += max(1, -(-expected // SNAPSHOTS), -(-expected * shop.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size

@@ -40,7 +40,7 @@ MAX_ITEMS = 50_000
 """Of a larger catalogue the least bought items have no identity, only features."""
 MAX_EXAMPLES = 400_000
 """Of a longer log only the newest moments are learnt from: a kilobyte each where histories are long."""
-HELD_SHARE = 0.05
+VALIDATION_FRACTION = 0.05
 """The newest of the purchases tell what a score is worth as a probability."""
 LEAST_EXAMPLES = 100
 """With fewer moments there is nothing to learn."""
@@ -134,7 +134,7 @@ class Hybrid:
             if invoice.customer_id is not None and is_purchase(invoice)
         ]
         dates = [date for _, date in purchases]
-        cut = dates[int(len(dates) * (1 - HELD_SHARE))] if dates else until
+        cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))] if dates else until
         learnt = [date for date in dates if date < cut][-self._most // 2 :]
         examples = collect(
             invoices,

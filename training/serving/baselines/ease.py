@@ -16,7 +16,7 @@ from training.serving.bundle_files import read_arrays
 ARRAYS = "ease.npz"
 
 
-class Related:
+class ItemToItem:
     """EASE's weights over a vocabulary, read for the rows of any item table.
 
     All weights are kept, for and against: the figures of the protocol are those of the whole matrix.

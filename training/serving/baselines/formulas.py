@@ -52,7 +52,7 @@ class Bought(NamedTuple):
     unknown: list[str]
 
 
-class Sight(NamedTuple):
+class FormulaInputs(NamedTuple):
     """What a formula may look at: the customer's purchases, and of the items demand, q and number of baskets ever.
 
     ``demand`` float64 ``[rows, half-lives]``, the others ``[rows]``; ``learnt`` is what was
@@ -99,13 +99,13 @@ def share(values: Floats) -> Floats:
     return values / greatest if greatest > 0.0 else np.zeros_like(values)
 
 
-def _chance(see: Sight) -> Floats:
+def _chance(see: FormulaInputs) -> Floats:
     """Numbers between 0 and 1 that change with customer and basket, the same whenever they are asked for."""
     said = f"{see.bought.customer_id} {len(see.bought.dates)}".encode()
     return np.random.default_rng(zlib.crc32(said)).random(len(see.sold))
 
 
-FORMULAS: dict[str, Callable[[Sight], Floats]] = {
+FORMULAS: dict[str, Callable[[FormulaInputs], Floats]] = {
     "random": _chance,
     "popularity": lambda see: see.sold,
     "g_topfreq": lambda see: see.sold,

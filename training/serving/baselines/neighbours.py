@@ -66,7 +66,7 @@ class TifuKnn(msgspec.Struct, frozen=True, tag_field="method", tag="tifu_knn"):
         weights: Floats = self.group_decay**group * self.within_decay ** (ago % size) / members
         return weights / max(1, -(-n_baskets // size))
 
-    def nearest(self, crowd: "Crowd", own: "Own") -> tuple[Ints, Floats]:
+    def nearest(self, crowd: "Neighbourhood", own: "Own") -> tuple[Ints, Floats]:
         """The nearest customers, and what each counts."""
         distances = crowd.squares - 2.0 * crowd.products(own.places, own.values)
         distances[crowd.named(own.customer_id)] = np.inf
@@ -103,7 +103,7 @@ class UpCf(msgspec.Struct, frozen=True, tag_field="method", tag="up_cf"):
         weights[-self.newest :] = 1.0 / max(1, min(n_baskets, self.newest))
         return weights
 
-    def nearest(self, crowd: "Crowd", own: "Own") -> tuple[Ints, Floats]:
+    def nearest(self, crowd: "Neighbourhood", own: "Own") -> tuple[Ints, Floats]:
         """The most similar customers who share an item, and what each counts."""
         shared = crowd.shared(own.places)
         shared[crowd.named(own.customer_id)] = 0.0
@@ -150,7 +150,7 @@ Vectors = dict[str, Computed]
 """Vectors by customer id."""
 
 
-class Crowd:
+class Neighbourhood:
     """The vectors of all customers when the model was fitted, compressed by customer and by item.
 
     Customer ``n`` has ``places[starts[n] : starts[n + 1]]``, one entry an item ever bought, with ``values`` 0 where

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
 from training.registry import write_vocabulary
-from training.serving.baselines.ease import Related
+from training.serving.baselines.ease import ItemToItem
 from training.serving.baselines.formulas import (
     FORMULAS,
     OWN_ONLY,
     WEEK,
     Bought,
     Floats,
-    Sight,
+    FormulaInputs,
     purchases,
     share,
 )
-from training.serving.baselines.neighbours import Crowd
+from training.serving.baselines.neighbours import Neighbourhood
 from training.serving.baselines.vocabulary import Ints
 from training.serving.bundle_files import read_arrays, refusing
 from training.serving.return_time.gap_shares import Returns
@@ -58,7 +58,7 @@ class Calibration(msgspec.Struct, frozen=True):
         return p
 
 
-class Learnt(Protocol):
+class FittedScores(Protocol):
     """What a simple model learns beforehand, read for the rows of any item table."""
 
     @property
@@ -79,11 +79,11 @@ class Learnt(Protocol):
         ...
 
 
-LEARNT: dict[str, Callable[[Path], Learnt]] = {
-    "ease": Related.load,
-    "ease_count_demand": Related.load,
-    "tifu_knn": Crowd.load,
-    "up_cf": Crowd.load,
+FITTED_SCORES: dict[str, Callable[[Path], FittedScores]] = {
+    "ease": ItemToItem.load,
+    "ease_count_demand": ItemToItem.load,
+    "tifu_knn": Neighbourhood.load,
+    "up_cf": Neighbourhood.load,
 }
 """For the models that learn something beforehand, how it is read from a bundle's folder."""
 
@@ -98,7 +98,7 @@ class BaselineScorer:
         *,
         calibration: Calibration | None = None,
         returns: Returns | None = None,
-        learnt: Learnt | None = None,
+        learnt: FittedScores | None = None,
     ) -> None:
         """Put a scorer together.
 
@@ -107,12 +107,12 @@ class BaselineScorer:
             version: Of the bundle; ``unpublished`` before it is one.
             calibration: From scores to probabilities; that of an unknown shop unless given.
             returns: Chances of a return; those of an unknown shop unless given.
-            learnt: What the model learnt beforehand, for those of ``LEARNT``.
+            learnt: What the model learnt beforehand, for those of ``FITTED_SCORES``.
 
         Raises:
             ValueError: No such formula, or one that needs something learnt without it.
         """
-        if name not in FORMULAS or (name in LEARNT and learnt is None):
+        if name not in FORMULAS or (name in FITTED_SCORES and learnt is None):
             raise ValueError(f"{name!r} is no baseline, or one that must have learnt something.")
         self.name = name
         self.version = version
@@ -151,7 +151,9 @@ class BaselineScorer:
         learnt = np.zeros(size) if self.learnt is None else self.learnt.scores(bought, items)
         formula = FORMULAS[self.name if bought.dates or self.name not in OWN_ONLY else "count_demand"]
         # What sold most ever breaks ties, and leads where nothing has any demand left.
-        scores = formula(Sight(bought, demand, share(np.log1p(demand[:, WEEK])), sold, learnt)) + _TIE * share(sold)
+        scores = formula(FormulaInputs(bought, demand, share(np.log1p(demand[:, WEEK])), sold, learnt)) + _TIE * share(
+            sold
+        )
         k = min(k, size)
         best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
         best = best[np.lexsort((best, -scores[best]))]
@@ -191,7 +193,7 @@ def load(folder: Path, version: str) -> BaselineScorer:
     with refusing(folder):
         saved = msgspec.json.decode((folder / BASELINE).read_bytes(), type=_Saved)
         returns = Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64))
-        learnt = LEARNT[saved.name](folder) if saved.name in LEARNT else None
+        learnt = FITTED_SCORES[saved.name](folder) if saved.name in FITTED_SCORES else None
         return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, learnt=learnt)
 
 

@@ -19,13 +19,13 @@ INPUT_RATE = 0.0003
 """How far it moves the weights of inputs."""
 KEPT = 0.9995
 """What is left of a correction after the next outcome of its moment: half of it after 1,400."""
-PACES = (1.0, 0.3, 0.0)
+RATE_SCALES = (1.0, 0.3, 0.0)
 """Shares of these rates that a training chooses from: where nothing turns, all that can be learnt is chance."""
 FOUND = 0.5
 """Weight of the part of the loss that wants each bought item found, against that which wants any of them first."""
 
 
-class Said(NamedTuple):
+class CandidateLogits(NamedTuple):
     """What the network alone said of one customer's candidates.
 
     ``visit``: at the visit, not at the emission · ``codes`` ``[candidates]`` · ``inputs`` as the network sees them
@@ -48,7 +48,7 @@ class Correction:
         item: Floats | None = None,
         linear: Floats | None = None,
         *,
-        pace: float = 1.0,
+        rate_scale: float = 1.0,
     ) -> None:
         """Begin with nothing, or take over what was learnt.
 
@@ -57,12 +57,12 @@ class Correction:
             codes: Stock codes that ``item`` belongs to.
             item: float32 ``[2, codes]``, visits first.
             linear: float32 ``[2, inputs]``, likewise.
-            pace: Share of ``ITEM_RATE`` and ``INPUT_RATE`` to learn with; at 0 nothing is learnt.
+            rate_scale: Share of ``ITEM_RATE`` and ``INPUT_RATE`` to learn with; at 0 nothing is learnt.
 
         Raises:
             ValueError: The parts do not fit together, or hold no finite numbers.
         """
-        self.pace = pace
+        self.rate_scale = rate_scale
         self._place = {code: place for place, code in enumerate(codes)}
         self._item = np.zeros((2, len(codes)), np.float32) if item is None else item
         self.linear = np.zeros((2, inputs), np.float32) if linear is None else linear
@@ -78,13 +78,13 @@ class Correction:
         item: Floats = self._item[:, place] * (place >= 0)
         return item
 
-    def corrected(self, said: Said) -> Floats:
+    def corrected(self, said: CandidateLogits) -> Floats:
         """The logits with the correction of their moment, float32 ``[candidates]``."""
         moment = _moment(said)
         logits: Floats = said.logits + self.item(said.codes)[moment] + said.inputs @ self.linear[moment]
         return logits
 
-    def learn(self, said: Said, bought: NDArray[np.bool_]) -> float:
+    def learn(self, said: CandidateLogits, bought: NDArray[np.bool_]) -> float:
         """One step down the gradient of a loss like that of the network; nothing where nothing was bought.
 
         It is ``FOUND`` × −Σ log p of the bought / √(number bought) − log Σ p of them, p a softmax over the candidates.
@@ -101,7 +101,7 @@ class Correction:
         mine = share * bought
         loss = -FOUND * np.log(np.maximum(share[bought], 1e-12)).sum() / np.sqrt(number)
         loss -= np.log(max(mine.sum(), 1e-12))
-        if not self.pace:
+        if not self.rate_scale:
             return float(loss)
         down = FOUND * (bought / np.sqrt(number) - share * np.sqrt(number)) + mine / max(mine.sum(), 1e-12) - share
         unseen = [code for code in said.codes if code not in self._place]
@@ -109,17 +109,17 @@ class Correction:
         self._item = np.concatenate([self._item, np.zeros((2, len(unseen)), np.float32)], axis=1)
         moment = _moment(said)
         self._item[moment] *= KEPT
-        self._item[moment, [self._place[code] for code in said.codes]] += self.pace * ITEM_RATE * down
+        self._item[moment, [self._place[code] for code in said.codes]] += self.rate_scale * ITEM_RATE * down
         self.linear[moment] *= KEPT
-        self.linear[moment] += self.pace * INPUT_RATE * (down @ said.inputs)
+        self.linear[moment] += self.rate_scale * INPUT_RATE * (down @ said.inputs)
         return float(loss)
 
     def scaled(self, share: float) -> Self:
         """A copy that says ``share`` of what this one says."""
         scale = np.float32(share)
         size, codes = self.linear.shape[1], list(self._place)
-        return type(self)(size, codes, self._item * scale, self.linear * scale, pace=self.pace)
+        return type(self)(size, codes, self._item * scale, self.linear * scale, rate_scale=self.rate_scale)
 
 
-def _moment(said: Said) -> int:
+def _moment(said: CandidateLogits) -> int:
     return 0 if said.visit else 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.basket_lstm.customer_inputs import PERSON_INPUTS
+from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS
 from training.features.basket_lstm.view import View
 
 Floats = NDArray[np.float32]
@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 BOUND = 8.0
 """Standardised inputs are cut off here: what no training example came near must not run away."""
 
-DAYS_SINCE_LAST = PERSON_INPUTS.index("log_days_since_last")
+DAYS_SINCE_LAST = CUSTOMER_INPUTS.index("log_days_since_last")
 """Above 0 at a visit; 0 at an emission, right after a basket."""
 
 HEADS = 8

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from training.features.basket_lstm.candidates import because
-from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, PERSON_INPUTS
+from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, CUSTOMER_INPUTS
 from training.features.basket_lstm.flat_histories import Floats
-from training.features.basket_lstm.global_statistics import SPEAKING, Knowledge
+from training.features.basket_lstm.global_statistics import I2I_VARIANTS, GlobalStatistics
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
-from training.features.basket_lstm.weekly_demand import Weeks
+from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import load_text
 from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baselines.scorer import BaselineScorer
-from training.serving.basket_lstm.correction import Correction, Said
+from training.serving.basket_lstm.correction import CandidateLogits, Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.bundle_files import read_arrays, refusing
 from training.serving.return_time.network import ReturnCurve
@@ -41,8 +41,8 @@ AT_ONCE = 64
 """Customers seen in one view: bounds the memory of a large batch."""
 
 _WEEK = HALF_LIVES.index(7.0)
-_MEAN_SIZE = PERSON_INPUTS.index("log_mean_size")
-_BASKETS = PERSON_INPUTS.index("log_baskets")
+_MEAN_SIZE = CUSTOMER_INPUTS.index("log_mean_size")
+_BASKETS = CUSTOMER_INPUTS.index("log_baskets")
 
 
 class Ranked(NamedTuple):
@@ -126,7 +126,7 @@ class BasketScorer:
         *,
         network: NumpyNetwork,
         correction: Correction,
-        knowledge: Knowledge,
+        statistics: GlobalStatistics,
         calibration: Calibration,
         returns: ReturnCurve,
         retrieval: Retrieval,
@@ -135,7 +135,7 @@ class BasketScorer:
         self.version = version
         self.network = network
         self.correction = correction
-        self.knowledge = knowledge
+        self.statistics = statistics
         self.calibration = calibration
         self.returns = returns
         self.retrieval = retrieval
@@ -148,18 +148,20 @@ class BasketScorer:
             predictions.extend(self._predict(histories[start : start + AT_ONCE], items, now, k))
         return predictions
 
-    def knowledge_at(self, now: int) -> Knowledge:
+    def knowledge_at(self, now: int) -> GlobalStatistics:
         """What everybody's baskets taught, as a prediction at ``now`` may use it: in service the newest there is."""
-        return self.knowledge
+        return self.statistics
 
-    def corrected(self, said: Sequence[Said], histories: Sequence[CustomerHistory], now: int) -> Floats:
+    def corrected(self, said: Sequence[CandidateLogits], histories: Sequence[CustomerHistory], now: int) -> Floats:
         """The logits that rank, of what the network says of each history's candidates, float32 ``[candidates]``."""
         return np.concatenate([self.correction.corrected(each) for each in said])
 
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        knowledge = self.knowledge_at(now)
-        view = build_view(histories, items, now, knowledge, self.retrieval)
-        ranked = rank(view, self.corrected(tell(view, candidate_codes(view, items), self.network), histories, now))
+        statistics = self.knowledge_at(now)
+        view = build_view(histories, items, now, statistics, self.retrieval)
+        ranked = rank(
+            view, self.corrected(score_candidates(view, candidate_codes(view, items), self.network), histories, now)
+        )
         curves = [tuple(curve) for curve in self.returns.curve(histories, now).tolist()]
         own_ends = np.searchsorted(view.own.customer, np.arange(len(histories) + 1))
         predictions = []
@@ -172,7 +174,7 @@ class BasketScorer:
             position = best.position[:k]
             chances = self.calibration.probabilities(best, view.person[customer])
             mine = slice(own_ends[customer], own_ends[customer + 1])
-            said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], knowledge)
+            said_by = because(view.place[position], view.own_place[mine], view.own.faded[mine], statistics)
             own_rows = view.own.row[mine]
             candidates = [
                 Candidate(_code(row, view, items), chance, None if by < 0 else _code(int(own_rows[by]), view, items))
@@ -188,21 +190,21 @@ class BasketScorer:
 
     def save(self, folder: Path) -> None:
         """Write what ``load`` reads into an empty folder."""
-        write_vocabulary(folder, self.knowledge.codes)
+        write_vocabulary(folder, self.statistics.codes)
         weights = dict(zip(RETRIEVAL_INPUTS, self.retrieval.weights, strict=True))
         settings = _Settings(self.calibration, weights, self.retrieval.own, self.retrieval.new, _inputs())
         (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-        learnt = {"item": self.correction.item(self.knowledge.codes), "linear": self.correction.linear}
+        learnt = {"item": self.correction.item(self.statistics.codes), "linear": self.correction.linear}
         np.savez(folder / CORRECTION, **learnt)  # type: ignore[arg-type]  # as above
         arrays: dict[str, NDArray[np.generic]] = {
-            "habits": self.knowledge.habits,
-            "weeks_first": np.asarray(self.knowledge.weeks.first),
-            "weeks_demand": self.knowledge.weeks.demand,
+            "habits": self.statistics.item_statistics,
+            "weeks_first": np.asarray(self.statistics.weeks.first),
+            "weeks_demand": self.statistics.weeks.demand,
         }
-        for name, neighbours in self.knowledge.neighbours.items():
+        for name, neighbours in self.statistics.neighbours.items():
             arrays[f"{name}_neighbour"], arrays[f"{name}_weight"] = neighbours
-        self.knowledge.text.save(folder)
+        self.statistics.text.save(folder)
         np.savez_compressed(folder / KNOWLEDGE, **arrays)  # type: ignore[arg-type]  # as above
         np.savez(folder / RETURNS, **self.returns.arrays)  # type: ignore[arg-type]  # as above
 
@@ -224,7 +226,7 @@ class _Settings(msgspec.Struct, frozen=True):
 def _inputs() -> dict[str, list[str]]:
     return {
         "candidate": list(CANDIDATE_INPUTS),
-        "person": list(PERSON_INPUTS),
+        "person": list(CUSTOMER_INPUTS),
         "step": list(STEP_INPUTS),
         "basket": list(BASKET_INPUTS),
     }
@@ -249,20 +251,20 @@ def load(folder: Path, version: str) -> BasketScorer:
         learnt = read_arrays(folder / KNOWLEDGE)
         neighbours = {
             name: Neighbours(learnt[f"{name}_neighbour"].astype(np.int32), learnt[f"{name}_weight"].astype(np.float32))
-            for name in SPEAKING
+            for name in I2I_VARIANTS
         }
-        knowledge = Knowledge(
+        statistics = GlobalStatistics(
             read_vocabulary(folder),
             neighbours,
             learnt["habits"].astype(np.float32),
-            Weeks(int(learnt["weeks_first"]), learnt["weeks_demand"].astype(np.float32)),
+            WeeklyDemand(int(learnt["weeks_first"]), learnt["weeks_demand"].astype(np.float32)),
             load_text(folder),
         )
         network = NumpyNetwork(read_arrays(folder / NETWORK), input_sizes())
         if not (folder / CORRECTION).exists():
             raise ValueError(f"it has no {CORRECTION}, which this version needs: train it anew")
         corrected = read_arrays(folder / CORRECTION)
-        correction = Correction(len(CANDIDATE_INPUTS), knowledge.codes, corrected["item"], corrected["linear"])
+        correction = Correction(len(CANDIDATE_INPUTS), statistics.codes, corrected["item"], corrected["linear"])
         returns = ReturnCurve(read_arrays(folder / RETURNS))
         if list(settings.retrieval) != list(RETRIEVAL_INPUTS):
             raise ValueError("its candidates were found by other inputs than this version computes")
@@ -272,7 +274,7 @@ def load(folder: Path, version: str) -> BasketScorer:
             version,
             network=network,
             correction=correction,
-            knowledge=knowledge,
+            statistics=statistics,
             calibration=settings.calibration,
             returns=returns,
             retrieval=Retrieval(tuple(settings.retrieval.values()), settings.own, settings.new),
@@ -284,13 +286,13 @@ def candidate_codes(view: View, items: ItemTable) -> list[str]:
     return [_code(row, view, items) for row in view.row.tolist()]
 
 
-def tell(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[Said]:
+def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[CandidateLogits]:
     """What a network says of each customer's candidates, whose stock codes are ``codes``."""
     inputs, logits = network.candidate_inputs(view), network.logits(view)
     visits = (view.person[:, DAYS_SINCE_LAST] > 0.0).tolist()
     ends = np.searchsorted(view.customer, np.arange(len(visits) + 1)).tolist()
     return [
-        Said(visit, codes[start:end], inputs[start:end], logits[start:end])
+        CandidateLogits(visit, codes[start:end], inputs[start:end], logits[start:end])
         for visit, (start, end) in zip(visits, pairwise(ends), strict=True)
     ]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from state.events.attributes import NONE, Attributes
 from training.features.basket_lstm.global_statistics import Binding
-from training.features.item_inputs import DEMAND_INPUTS, Shop
+from training.features.item_inputs import DEMAND_INPUTS, ItemSnapshot
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
 from training.serving.two_tower.customer import KNOWN, RFMV, Customer, Floats, Ints
@@ -165,7 +165,7 @@ class Encoding:
             self._tagged: list[Attributes] = []
         self._binding.extend(items, self._place)
         self._follow_attributes(items)
-        shop = Shop.at(items, now, 0)
+        shop = ItemSnapshot.at(items, now, 0)
         return ItemInputs(
             place=self._binding.place_of_row,
             text=self._binding.vectors,
