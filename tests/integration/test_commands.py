@@ -23,7 +23,7 @@ from tests.integration.topic import read_topic
 from tests.integration.workers import NEXTBASKET, clean_environment, nextbasket
 from tests.services.choice import Service
 from tests.services.process import free_port
-from tests.unit.stream.bench import invoice
+from tests.unit.stream.harness import invoice
 from training.serving.load import fallback_scorer
 
 LIMIT_S = 90.0

@@ -25,7 +25,7 @@ from tests.integration.topic import read_topic
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.services.process import free_port
-from tests.unit.stream.bench import invoice
+from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
 CUSTOMERS = 40

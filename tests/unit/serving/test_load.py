@@ -10,7 +10,8 @@ import pytest
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
-from tests.unit.serving import test_basket_scorer, test_hybrid_inputs
+from tests.unit.serving import test_basket_scorer
+from tests.unit.serving import test_two_tower_inputs as test_hybrid_inputs
 from training.registry import BundleRefused, Registry
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.load import fallback_scorer, load_scorer

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from state.domain.recommendation import Recommendation
 from stream.pipeline.scores import Score, score_schema
-from tests.unit.stream.bench import Workbench, invoice
+from tests.unit.stream.harness import Workbench, invoice
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 

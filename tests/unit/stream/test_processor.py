@@ -17,7 +17,7 @@ from stream.errors import MessageTooLarge, PublisherUnavailable, Stopped
 from stream.messages import Message
 from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256
 from stream.pipeline.memory_publisher import MemoryPublisher
-from tests.unit.stream.bench import CLOCK, CountingScorer, Workbench, invoice
+from tests.unit.stream.harness import CLOCK, CountingScorer, Workbench, invoice
 
 DAY = "2011-12-09T12:50:00Z"
 

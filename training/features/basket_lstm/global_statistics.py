@@ -25,12 +25,12 @@ before (each log(1 + …))."""
 
 
 class GlobalStatistics:
-    """Item-to-item weights over a vocabulary of stock codes, one set of neighbours a way of speaking, and habits.
+    """What all customers' baskets before a date say about items.
 
-    The position in ``codes`` is an item's *place*. A place outside the vocabulary is ``len(codes)``, so that dense
-    scores of ``len(codes) + 1`` places can be read for any item. ``item_statistics`` float32
-    ``[places + 1, ITEM_STATISTICS]``: how each item is bought; the last row holds the defaults. ``weeks`` tell what was in demand when. ``text`` turns descriptions
-    into vectors.
+    ``codes`` is the vocabulary: the position of a stock code is the item's index, and ``len(codes)`` is the index of
+    every item outside it, so dense scores have ``len(codes) + 1`` entries. ``neighbours``: item-to-item weights by
+    variant. ``item_statistics`` float32 ``[len(codes) + 1, ITEM_STATISTICS]``: how each item is bought; the last row
+    holds the defaults. ``weeks``: demand by week. ``text`` encodes descriptions as vectors.
     """
 
     def __init__(

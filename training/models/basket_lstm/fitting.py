@@ -209,7 +209,8 @@ def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) ->
     p is a softmax over the example's candidates, in which one that was drawn to stand for others has its logit raised
     by log(n / drawn). The first part wants each bought item found, the second any of them first. Each column of
     ``logits`` ``[candidates, heads]`` has its own, with its weight of the second part (``HIT_LOSS_WEIGHTS``): two heads
-    that want different things know more together than two that want the same. A single column is judged with every weight.
+    that want different things know more together than two that want the same. A single column is judged with every
+    weight.
     """
     customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
     bought = bought[:, None]

@@ -24,7 +24,7 @@ def test_a_model_is_trained_with_one_thread_unless_the_environment_says_otherwis
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=environment | chosen,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -13,7 +13,7 @@ from state.store.memory import MemoryStore
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
-from tests.unit.serving import test_hybrid_inputs
+from tests.unit.serving import test_two_tower_inputs as test_hybrid_inputs
 from training.registry import Registry
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.return_time.gap_shares import Returns

@@ -9,7 +9,7 @@ import pytest
 from state.domain.history import CustomerHistory
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher, warm_up
-from tests.unit.stream.bench import CountingScorer
+from tests.unit.stream.harness import CountingScorer
 from training.features.item_table import ItemTable
 from training.registry.errors import BundleRefused, RegistryUnavailable
 from training.serving.scorer import Candidate, Prediction
