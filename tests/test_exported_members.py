@@ -9,9 +9,9 @@ ROOT = Path(__file__).parents[1]
 
 EXPORTS = {
     "state": """
-        DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND Applied Basket Count CustomerHistory Dialect HeldInvoice HeldLine
+        DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND ApplyResult Basket Count CustomerHistory Dialect HeldInvoice HeldLine
         InvalidEvent Invoice Item ItemChanges ItemState Line Model NextPurchase Reason Recommendation
-        Settings SettingsError Standing StateError Store StoreRefused StoreUnavailable Taken Topics Touched
+        Settings SettingsError PriorRecommendation StateError Store StoreRefused StoreUnavailable Taken Topics CustomerUpdate
         Trigger add baskets canonical count demand_at dialect_named left_out line_text load_settings observe
         sell shares_at take to_datetime to_iso to_seconds
     """,
@@ -22,7 +22,7 @@ EXPORTS = {
         explore
     """,
     "training.features": """
-        ItemTable Knowledge Retrieval View build_view
+        GlobalStatistics ItemTable Retrieval View build_view
     """,
     "training.models": """
         BASELINES MODELS Fitted Model Progress check_name installed make_model options_of quiet

@@ -51,7 +51,7 @@ from training.serving.scorer import HORIZONS
 LOG = shop_log(500)
 UNTIL = LOG[400].date
 EPOCHS = 4
-PARTS = ("network", "correction", "knowledge", "calibration", "returns", "retrieval")
+PARTS = ("network", "correction", "statistics", "calibration", "returns", "retrieval")
 """What a scorer was fitted to."""
 END = LOG[-1].date + 1
 
@@ -256,7 +256,7 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay
     assert not parts["correction"].linear.any()
 
     staleness = Staleness(LOG, UNTIL)
-    parts["knowledge"] = staleness.at(UNTIL)
+    parts["statistics"] = staleness.at(UNTIL)
     scorer = PrequentialScorer("judged", until=UNTIL, staleness=staleness, **parts)
     scorer.refit([], UNTIL)
     (before,) = scorer.predict([history], replay.items, UNTIL, 30)

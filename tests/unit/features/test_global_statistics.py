@@ -91,7 +91,7 @@ def test_a_table_that_grows_is_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("neighbour", "weight", "habits", "weeks"),
+    ("neighbour", "weight", "item_statistics", "weeks"),
     [
         (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.zeros((1, 3))),  # no such place
         (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 5)), np.zeros((1, 3))),

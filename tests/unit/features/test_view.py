@@ -140,7 +140,7 @@ HISTORIES = {
 
 @pytest.mark.parametrize("name", HISTORIES)
 @pytest.mark.parametrize("items", [shop_at(200), ItemTable()], ids=["shop", "empty"])
-@pytest.mark.parametrize("knowledge", [KNOWLEDGE, learn([], 0)], ids=["learnt", "nothing"])
+@pytest.mark.parametrize("statistics", [KNOWLEDGE, learn([], 0)], ids=["learnt", "nothing"])
 def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, statistics: GlobalStatistics) -> None:
     view = build_view([HISTORIES[name]], items, LOG[199].date, statistics)
 

@@ -3,9 +3,9 @@
 import state
 
 PUBLIC = """
-DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND Applied Basket Count CustomerHistory Dialect HeldInvoice HeldLine InvalidEvent
-Invoice Item ItemChanges ItemState Line Model NextPurchase Reason Recommendation Settings SettingsError Standing
-StateError Store StoreRefused StoreUnavailable Taken Topics Touched Trigger add baskets canonical count demand_at
+DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND ApplyResult Basket Count CustomerHistory Dialect HeldInvoice HeldLine InvalidEvent
+Invoice Item ItemChanges ItemState Line Model NextPurchase Reason Recommendation Settings SettingsError PriorRecommendation
+StateError Store StoreRefused StoreUnavailable Taken Topics CustomerUpdate Trigger add baskets canonical count demand_at
 dialect_named left_out line_text load_settings observe sell shares_at take to_datetime to_iso to_seconds
 """
 

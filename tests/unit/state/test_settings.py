@@ -77,7 +77,7 @@ def test_no_shop_lies_where_a_registry_has_something_else(tmp_path: Path) -> Non
     registry = Registry(str(tmp_path / "registry"))
     registry.promote(publish(registry, model_files(tmp_path / "model")), at=CLOCK)
     assert sorted(path.name for path in (tmp_path / "registry").iterdir()) == list(REGISTRY_NAMES)
-    for name in (*REGISTRY_NAMES, "ModelRegistry"):
+    for name in (*REGISTRY_NAMES, "Versions"):
         assert "choose another" in sentence(NEXTBASKET_NAMESPACE=name)
     assert load_settings({"NEXTBASKET_NAMESPACE": "versions1"}).namespace == "versions1"
 

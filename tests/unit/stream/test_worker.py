@@ -17,8 +17,8 @@ forever = threading.Event()
 
 class App:
     conf = SimpleNamespace(id="group")
-    intake = SimpleNamespace(close=lambda: None)
-    intake_consumer = SimpleNamespace(check=lambda: None, lag=dict)
+    fetch_buffer = SimpleNamespace(close=lambda: None)
+    buffered_consumer = SimpleNamespace(check=lambda: None, lag=dict)
     crashed = {crashed}
     crash_reason = None
 
