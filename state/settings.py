@@ -1,6 +1,6 @@
 """Settings, and the names of topics and keys: typed, frozen, from ``NEXTBASKET_*`` in the environment.
 
-``load_settings`` is the way in; the table on docs/settings.md is the reference.
+``load_settings`` is the way in; the table on docs/reference/settings.md is the reference.
 """
 
 import difflib
@@ -213,7 +213,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.8)
-            hint = f"did you mean {' or '.join(near)}?" if near else "the settings are listed on docs/settings.md."
+            hint = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else "the settings are listed on docs/reference/settings.md."
+            )
             raise SettingsError(f"{name} is no setting; {hint}")
         if value.strip():
             values[known[name]] = value if name.endswith("_PASSWORD") else value.strip()

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus (docs/operations.md); an entry point serves them over HTTP where a port is set."""
+"""Metrics for Prometheus (docs/reference/metrics.md); an entry point serves them over HTTP where a port is set."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

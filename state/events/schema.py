@@ -1,4 +1,4 @@
-"""JSON Schema of an invoice event, for storefronts to validate against (docs/events.md)."""
+"""JSON Schema of an invoice event, for storefronts to validate against (docs/reference/events.md)."""
 
 from typing import Any
 

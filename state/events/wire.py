@@ -1,4 +1,4 @@
-"""The wire contract: raw bytes of an event in, an ``Invoice`` or the reason why not out (docs/events.md).
+"""The wire contract: raw bytes of an event in, an ``Invoice`` or the reason why not out (docs/reference/events.md).
 
 The fast path is one typed decode of the shape the bytes look like. Whatever it objects to is looked at again on the
 slow path, which knows the shape for sure and says in one sentence which field is wrong and what it may be.

@@ -1,4 +1,4 @@
-"""Exit codes of ``nextbasket``: the one place that says what a script can rely on (table in docs/commands.md)."""
+"""Exit codes of ``nextbasket``, on which scripts can rely (the table is on docs/reference/commands.md)."""
 
 from enum import IntEnum
 

@@ -110,7 +110,8 @@ app = typer.Typer(
 def _root() -> None:
     """Invoices in over Kafka, explained and calibrated next baskets out.
 
-    Settings come from NEXTBASKET_* environment variables (docs/settings.md); exit codes are in docs/commands.md.
+    Settings come from NEXTBASKET_* environment variables (docs/reference/settings.md).
+    Exit codes are on docs/reference/commands.md.
     """
 
 

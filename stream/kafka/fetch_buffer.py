@@ -2,8 +2,8 @@
 
 Faust 0.15 hands over event by event: four asyncio tasks, a queue, an iterator, sensors and an acknowledgement for each,
 130 to 170 µs of CPU. Here a fetch goes into one bounded buffer, the agent takes a batch out of it, and a finished batch
-moves one number a partition; 7 µs an event (docs/decisions/0007). Membership, rebalances, seeking, pausing and
-committing stay Faust's.
+moves one number a partition: 7 µs an event (docs/explanation/decisions, 0007). Membership, rebalances, seeking, pausing
+and committing stay Faust's.
 
 Two rules keep it safe. What is committed is the position after the last batch the processor finished, nothing else.
 And a fetch is dropped, with a seek back to what is committed (to the beginning where nothing is), unless the group's

@@ -1,4 +1,4 @@
-"""Scores: how the recommendation that stood before an invoice fared with it (docs/events.md).
+"""Scores: how the recommendation that stood before an invoice fared with it (docs/reference/events.md).
 
 A score is a figure of the moment of emission: the recommendation was made right after the customer's previous invoice.
 """

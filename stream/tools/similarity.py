@@ -83,7 +83,7 @@ def similar_customers(customer_id: str, store: Store, towers: Towers, most: int)
 def cosines(vectors: Floats, row: int) -> Floats:
     """Cosine of every vector with that of a row, float32 ``[rows]``; 0 where one of the two is 0.
 
-    A plain product: for one question at a time it beats building an index (docs/evaluation.md has the times).
+    A plain product: for one question at a time it beats building an index (docs/models/two_tower.md has the times).
     """
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) * np.linalg.norm(vectors[row])
     near: Floats = np.divide(vectors @ vectors[row], lengths, out=np.zeros_like(lengths), where=lengths > 0.0)

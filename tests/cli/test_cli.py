@@ -135,7 +135,7 @@ def test_a_failing_command_prints_no_traceback_unless_asked(
 
 
 def test_the_page_of_commands_lists_every_command_and_exit_code() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text()
     for name in COMMANDS:
         assert f"| `nextbasket {name}" in page
     for code in ExitCode:

@@ -274,7 +274,7 @@ def retail() -> list[Invoice]:
 
 @needs_data
 def test_the_figures_of_the_protocol(retail: list[Invoice]) -> None:
-    """The table of docs/evaluation.md, autumn, within .002."""
+    """The table of docs/models/baselines.md, autumn, within .002."""
     log = retail
     judged = span("2011-11-09", "2011-12-10")
     expected = {
@@ -318,7 +318,7 @@ def test_the_figures_of_neighbours(
     expected: dict[str, tuple[float, ...]],
     retail: list[Invoice],
 ) -> None:
-    """Those of docs/evaluation.md, with neighbours as they stood when each day began."""
+    """Those of docs/models/baselines.md, with neighbours as they stood when each day began."""
     judged = span(*days)
     scorers = {
         name: make_model(name, calibrate=False, **options).fit(retail, until=judged.start, seed=1).scorer

@@ -1,4 +1,4 @@
-"""docs/settings.md names every setting with its default, and nothing else."""
+"""docs/reference/settings.md names every setting with its default, and nothing else."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from state.settings import PREFIX, Settings
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 ROW = re.compile(r"^\| `NEXTBASKET_(\w+)` \| (.*?) \|", re.MULTILINE)
 
 
@@ -22,5 +22,5 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
     listed = dict(ROW.findall(PAGE.read_text(encoding="utf-8")))
     assert listed.pop("CACHE") == "the platform's cache folder"
     assert listed == {field.upper(): _shown(field) for field in Settings.model_fields if field != "cache"}, (
-        f"change docs/settings.md so that its rows are the fields of Settings (prefix {PREFIX})"
+        f"change docs/reference/settings.md so that its rows are the fields of Settings (prefix {PREFIX})"
     )

@@ -89,7 +89,7 @@ def _differences(caption: str, metrics: Sequence[str], by_metric: Mapping[str, A
 
 
 def written(value: float | None) -> str:
-    """A figure between 0 and 1 as in docs/evaluation.md: four digits, no nought before the point."""
+    """A figure between 0 and 1 as in docs/explanation/evaluation.md: four digits, no nought before the point."""
     return "–" if value is None else f"{value:.4f}".replace("0.", ".", 1)
 
 

@@ -44,7 +44,7 @@ def _set_threads(tensorflow: Any) -> None:
     """One thread an operation, unless TF_NUM_INTRAOP_THREADS says otherwise: the same training on any number of cores.
 
     More of them sum in another order, and a training carries the last digit to the first. Networks as small as ours are
-    no faster with two (docs/evaluation.md).
+    no faster with two (docs/models/basket_lstm.md).
     """
     if "TF_NUM_INTRAOP_THREADS" not in os.environ:
         with suppress(RuntimeError):  # it computes already: whoever made it begin has chosen

@@ -1,4 +1,4 @@
-"""Bundle: a model as a folder of plain files, with a manifest that vouches for each of them (docs/bundle.md)."""
+"""Bundle: a model as a folder of plain files, with a manifest that has the hash of each (docs/reference/bundle.md)."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Registry: immutable versions of bundles, and one pointer to the version that serves (docs/bundle.md).
+"""Registry: immutable versions of bundles, and one pointer to the version that serves (docs/reference/bundle.md).
 
     claims/<version>             taken before anything is written: two publishers never write one version
     versions/<version>/          the bundle; its manifest.json is written last, and a version without one is invisible

@@ -1,1 +1,1 @@
-"""The store on Redis, one server or a Cluster (docs/state.md)."""
+"""The store on Redis, one server or a Cluster (docs/reference/state.md)."""

@@ -1,4 +1,4 @@
-"""How histories, items and recommendations lie in Redis: keys and encodings (docs/state.md)."""
+"""How histories, items and recommendations lie in Redis: keys and encodings (docs/reference/state.md)."""
 
 from collections.abc import Iterable
 from typing import Any

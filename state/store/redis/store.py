@@ -1,4 +1,4 @@
-"""RedisStore: the store on a Redis, one server or a Cluster (key layout on docs/state.md)."""
+"""RedisStore: the store on a Redis, one server or a Cluster (key layout on docs/reference/state.md)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice

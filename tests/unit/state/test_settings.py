@@ -47,7 +47,7 @@ def test_the_environment_does_not_reach_settings_made_by_hand(monkeypatch: pytes
 
 def test_an_unknown_variable_is_refused_with_its_neighbours() -> None:
     assert sentence(NEXTBASKET_WINDOWS="7") == "NEXTBASKET_WINDOWS is no setting; did you mean NEXTBASKET_WINDOW?"
-    assert sentence(NEXTBASKET_XYZZY_FROBNICATE="7").endswith("the settings are listed on docs/settings.md.")
+    assert sentence(NEXTBASKET_XYZZY_FROBNICATE="7").endswith("the settings are listed on docs/reference/settings.md.")
 
 
 @pytest.mark.parametrize(

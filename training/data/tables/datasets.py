@@ -1,7 +1,7 @@
 """Datasets: a raw invoice table from a file, as published, without judging its rows (that is ``cleaning``).
 
 Read are UCI Online Retail and Online Retail II, the retail case study, any table with the wire's columns, and tables of
-others, whose missing columns get a default that a sentence tells (docs/data.md).
+others, whose missing columns get a default that a sentence tells (docs/reference/data.md).
 """
 
 import logging

@@ -33,7 +33,7 @@ ITEM_STATISTIC_INPUTS = (
 """Inputs from how an item is bought: how often again, and how far those who buy it lately are from this customer, with
 the sign and without: wholesalers and small shops do not buy the same things."""
 SIMPLE_INPUTS = ("log_count_demand", "log_ease_count_demand")
-"""Inputs from the two best simple scores (docs/evaluation.md): a base that the network need not find anew."""
+"""Inputs from the two best simple scores (docs/models/baselines.md): a base that the network need not find anew."""
 CANDIDATE_INPUTS = (
     *CUSTOMER_ITEM_INPUTS,
     *ITEM_STATISTIC_INPUTS,

@@ -30,7 +30,7 @@ from training.serving.return_time.gap_shares import Returns, gaps
 logger = logging.getLogger(__name__)
 
 RIDGE = 300.0
-"""EASE's λ, as on docs/evaluation.md."""
+"""EASE's λ, as on docs/models/baselines.md."""
 MAX_ITEMS = 6_000
 """The fit inverts a matrix over the items: beyond this many, the least sold are left out."""
 

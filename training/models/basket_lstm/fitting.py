@@ -32,7 +32,7 @@ HIT_LOSS_WEIGHTS = (0.0, 3.0, 0.0, 3.0)
 
 
 class Schedule(NamedTuple):
-    """How the weights are found; the defaults are those of docs/evaluation.md."""
+    """How the weights are found; the defaults are those of docs/models/basket_lstm.md."""
 
     epochs: int = 6
     batch: int = 64

@@ -81,7 +81,7 @@ class FittedBasketLstm:
 
 
 class BasketLstm:
-    """The candidate-view LSTM of docs/evaluation.md, trained on both moments."""
+    """The candidate-view LSTM of docs/models/basket_lstm.md, trained on both moments."""
 
     seeded = True
 

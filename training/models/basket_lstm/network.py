@@ -1,6 +1,6 @@
 """The network in Keras: one small LSTM reads a customer's newest baskets once for each candidate.
 
-Source of the shape: docs/evaluation.md, "Candidate-view LSTM". ``training.serving.basket_lstm.network`` computes the
+Source of the shape: docs/models/basket_lstm.md. ``training.serving.basket_lstm.network`` computes the
 same in numpy; a test holds the two together.
 """
 

@@ -2,7 +2,7 @@
 
 c is the number of the customer's invoices that hold the item; d(H) the demand, each purchase counting
 0.5^(days ago / H); q = log(1 + d(7)) / log(1 + max d(7));
-h = Σ .95^(baskets ago), and z = h B / ‖h‖ with EASE's weights B (docs/evaluation.md).
+h = Σ .95^(baskets ago), and z = h B / ‖h‖ with EASE's weights B (docs/models/baselines.md).
 
     g_topfreq          number of baskets ever              recent_g_topfreq   d(7)
     p_topfreq          c, ties by the last purchase        gp_topfreq         c + .001 d(21) / max d(21)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 ITEM_RATE = 0.1
-"""How far an outcome moves the numbers of items (docs/evaluation.md, "What was tried")."""
+"""How far an outcome moves the numbers of items (docs/research/log.md, "What was tried")."""
 INPUT_RATE = 0.0003
 """How far it moves the weights of inputs."""
 KEPT = 0.9995

@@ -1,4 +1,4 @@
--- One customer's history: what state/domain/history.py's take() does, on the hash of docs/state.md.
+-- One customer's history: what state/domain/history.py's take() does, on the hash of docs/reference/state.md.
 -- Nothing here writes but keep(), so that whatever goes wrong before leaves Redis as it was.
 
 local SCHEMA = 1
