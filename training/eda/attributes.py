@@ -84,7 +84,7 @@ def attributes_section(sales: Sales, attributes: Attributes) -> Section:
             lambda figure: charts.columns(figure, names, held, about="years, at the end", emphasis=emphasis),
             size=HALF,
         )
-        blocks.append(Figure("customers-by-age", picture, "StageBar chart: customers by age.", describe_ages(years)))
+        blocks.append(Figure("customers-by-age", picture, "Bar chart: customers by age.", describe_ages(years)))
     genders = by_group(sales, of_customers(sales, attributes, "gender"))
     return Section("Attributes of customers and items", describe_genders(genders), blocks)
 

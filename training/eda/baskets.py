@@ -149,7 +149,7 @@ def returning_section(sales: Sales) -> Section:
         lambda figure: charts.columns(figure, list(shown.index), list(shown[CUSTOMERS]), about="baskets"),
         size=HALF,
     )
-    alt = "StageBar chart: customers by how many baskets they have."
+    alt = "Bar chart: customers by how many baskets they have."
     blocks = [Figure("customers-by-baskets", picture, alt, describe_customers(table))]
     title = "Coming back"
     days = gaps(sales)

@@ -225,7 +225,7 @@ def segments_section(sales: Sales) -> Section:
         size=HALF,
     )
     figures = [
-        Figure("segments", bar, "StageBar chart: customers by segment.", describe_segments(found)),
+        Figure("segments", bar, "Bar chart: customers by segment.", describe_segments(found)),
         Figure("recency-and-frequency", grid, "Matrix: customers by their scores.", describe_matrix(table)),
     ]
     left = clusters(sales, table)

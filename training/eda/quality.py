@@ -220,7 +220,7 @@ def quality_section(table: RawTable, dialect: Dialect) -> Section:
             ),
             size=_size(len(shown)),
         )
-        blocks.append(Figure("data-quality", picture, "StageBar chart: rows that each check finds.", sentence))
+        blocks.append(Figure("data-quality", picture, "Bar chart: rows that each check finds.", sentence))
     cells = [[check.name, f"{number:,}", share(number, rows)] for check, number in zip(found, numbers, strict=True)]
     blocks.append(Table("Checks of the rows as published; a row may fail several", ["check", "rows", "share"], cells))
     odd, varying = odd_code_table(table, dialect), descriptions_by_code(table, dialect)
@@ -285,7 +285,7 @@ def cleaning_section(ledger: Ledger) -> Section:
             ),
             size=_size(len(steps)),
         )
-        blocks.append(Figure("cleaning", picture, "StageBar chart: rows that each cleaning rule leaves out.", sentence))
+        blocks.append(Figure("cleaning", picture, "Bar chart: rows that each cleaning rule leaves out.", sentence))
     cells = [
         [step.rule, f"{step.rows_in:,}", f"{step.rows_in - step.rows_out:,}", f"{step.changed:,}", f"{step.rows_out:,}"]
         for step in ledger.steps

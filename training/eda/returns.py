@@ -101,10 +101,10 @@ def returns_section(sales: Sales) -> Section:
             Figure(
                 "returns-by-month",
                 monthly,
-                "StageBar chart: returned revenue by month.",
+                "Bar chart: returned revenue by month.",
                 describe_months(sales, months),
             ),
-            Figure("returned-items", ranked, "StageBar chart: most returned items.", describe_items(table)),
+            Figure("returned-items", ranked, "Bar chart: most returned items.", describe_items(table)),
         ],
     )
 

@@ -102,7 +102,7 @@ def times_section(sales: Sales) -> Section:
     if len(weeks) > 1:
         picture = draw("Revenue by week", lambda figure: charts.weekly(figure, weeks, whole))
         sentence = describe_weeks(weeks, whole)
-        blocks.append(Figure("sales-by-week", picture, "StageBar chart: revenue of each week.", sentence))
+        blocks.append(Figure("sales-by-week", picture, "Bar chart: revenue of each week.", sentence))
     text = "" if len(days) > 1 else describe_days(days)
     if bool((sales.lines[MOMENT] == sales.lines[MOMENT].dt.floor("D")).all()):
         text = f"{text} Every sale is dated at midnight, so the table says nothing about hours.".strip()
@@ -116,7 +116,7 @@ def times_section(sales: Sales) -> Section:
             size=HALF,
         )
         sentence = describe_hours(hours)
-        blocks.append(Figure("sales-by-hour", picture, "StageBar chart: revenue by hour of the day.", sentence))
+        blocks.append(Figure("sales-by-hour", picture, "Bar chart: revenue by hour of the day.", sentence))
     if len(days) > 1:
         picture = draw(
             "Revenue by day of the week",
@@ -130,5 +130,5 @@ def times_section(sales: Sales) -> Section:
             size=HALF,
         )
         sentence = describe_weekdays(weekdays)
-        blocks.append(Figure("sales-by-weekday", picture, "StageBar chart: revenue by day of the week.", sentence))
+        blocks.append(Figure("sales-by-weekday", picture, "Bar chart: revenue by day of the week.", sentence))
     return Section("Sales over time", text, blocks)
