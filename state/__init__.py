@@ -1,23 +1,31 @@
 """Who bought what: invoices in, histories and the state of items out, and what both sides need to know of them."""
 
 from state.domain.history import (
+    AddedInvoice,
     Basket,
-    Count,
     CustomerHistory,
+    DemandChange,
     HeldInvoice,
     HeldLine,
-    Taken,
-    add,
+    add_invoice,
     baskets,
-    canonical,
+    canonical_json,
     line_text,
-    take,
 )
-from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, observe, sell, shares_at
+from state.domain.items import (
+    HALF_LIVES,
+    SHARE_HALF_LIVES,
+    ItemState,
+    count_sale,
+    demand_at,
+    observe_sale,
+    record_sale,
+    shares_at,
+)
 from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
 from state.errors import InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
 from state.events.dates import DAY, to_datetime, to_iso, to_seconds
-from state.events.dialect import Dialect, dialect_named, left_out
+from state.events.dialect import Dialect, dialect_named, exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings, Topics, load_settings
 from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, PriorRecommendation, Store
@@ -27,11 +35,12 @@ __all__ = [
     "HALF_LIVES",
     "SHARE_HALF_LIVES",
     "THOUSAND",
+    "AddedInvoice",
     "ApplyResult",
     "Basket",
-    "Count",
     "CustomerHistory",
     "CustomerUpdate",
+    "DemandChange",
     "Dialect",
     "HeldInvoice",
     "HeldLine",
@@ -52,22 +61,20 @@ __all__ = [
     "Store",
     "StoreRefused",
     "StoreUnavailable",
-    "Taken",
     "Topics",
     "Trigger",
-    "add",
+    "add_invoice",
     "baskets",
-    "canonical",
-    "count",
+    "canonical_json",
+    "count_sale",
     "demand_at",
     "dialect_named",
-    "left_out",
+    "exclusion_reason",
     "line_text",
     "load_settings",
-    "observe",
-    "sell",
+    "observe_sale",
+    "record_sale",
     "shares_at",
-    "take",
     "to_datetime",
     "to_iso",
     "to_seconds",

@@ -14,7 +14,7 @@ from state.events.dates import DAY, to_datetime, to_iso
 from state.events.invoice import Invoice
 from training.data.cleaning.ledger import Ledger
 from training.data.log import before
-from training.data.walk import When, is_purchase
+from training.data.walk import When
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
 from training.evaluation.measure import CALIBRATION_DEPTH, means, measure
@@ -159,7 +159,7 @@ def judged_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, in
     Raises:
         TooLittleData: There is one customer only, nobody bought twice, or too little to fit and to judge on.
     """
-    since = next((each.date for each in log if each.customer_id is not None and is_purchase(each)), None)
+    since = next((each.date for each in log if each.customer_id is not None and each.is_purchase), None)
     if since is None:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
     require_next_baskets(log)

@@ -21,7 +21,6 @@ from state.events.invoice import Invoice
 from state.settings import load_settings
 from stream.cli.progress import StageProgress
 from training.data.log import read_table
-from training.data.walk import is_purchase
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import Case, Ranking, Run, run
 from training.evaluation.split import Span, check, span
@@ -38,7 +37,7 @@ def moments(log: Sequence[Invoice]) -> dict[tuple[str, str], dict[str, int]]:
     last: dict[str, int] = {}
     dates: dict[tuple[str, str], dict[str, int]] = {}
     for invoice in log:
-        if invoice.customer_id is not None and is_purchase(invoice):
+        if invoice.customer_id is not None and invoice.is_purchase:
             before = last.get(invoice.customer_id, invoice.date)
             dates[invoice.invoice_no, invoice.customer_id] = {"visit": invoice.date, "emission": before}
             last[invoice.customer_id] = invoice.date

@@ -18,14 +18,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.tables.datasets import load
-from training.data.walk import is_purchase
 from training.evaluation.bgnbd import BgNbd, Customers
 from training.evaluation.metrics import reliability
 from training.evaluation.return_time import Emissions, Foreseen, emissions, foreseen
@@ -64,20 +62,20 @@ def base_rate(known: Known, judged: Emissions, seed: int) -> Floats:
 
 def own_gaps(known: Known, judged: Emissions, seed: int) -> Floats:
     """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
-    bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and is_purchase(each))
+    bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and each.is_purchase)
     returns = Returns.fit(gaps(bought, known.until))
     moments = zip(judged.histories, judged.date.tolist(), strict=True)
-    return np.asarray([returns.curve(_dates(history), now) for history, now in moments])
+    return np.asarray([returns.curve(history.purchase_dates, now) for history, now in moments])
 
 
 def bg_nbd(known: Known, judged: Emissions, seed: int) -> Floats:
     """BG/NBD, fitted on every customer as of the end of what is known."""
     dates: dict[str, list[int]] = {}
     for invoice in known.log:
-        if invoice.date < known.until and invoice.customer_id is not None and is_purchase(invoice):
+        if invoice.date < known.until and invoice.customer_id is not None and invoice.is_purchase:
             dates.setdefault(invoice.customer_id, []).append(invoice.date)
     model = BgNbd.fit(_customers(list(dates.values()), [known.until] * len(dates)))
-    now = _customers([_dates(history) for history in judged.histories], judged.date.tolist())
+    now = _customers([history.purchase_dates for history in judged.histories], judged.date.tolist())
     return model.chances(now, np.asarray(HORIZONS, np.float64))
 
 
@@ -172,10 +170,6 @@ def _customers(dates: Sequence[Sequence[int]], now: Sequence[int]) -> Customers:
     newest = np.asarray([own[-1] for own in dates]) / DAY
     repeats = np.asarray([len(own) - 1 for own in dates], np.float64)
     return Customers(repeats, newest - first, np.asarray(now) / DAY - first)
-
-
-def _dates(history: CustomerHistory) -> list[int]:
-    return [invoice.date for invoice in history.invoices if any(line.quantity > 0 for line in invoice.lines)]
 
 
 if __name__ == "__main__":

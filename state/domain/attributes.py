@@ -1,26 +1,26 @@
 """Attributes as state: by key, the value of the greatest (date, value) holds.
 
 Of all keys the first ``MOST_KEYS`` in alphabetical order are kept, so neither the order nor the repetition of events
-matters. ``scripts/attributes.lua`` does the same in Redis as ``merge`` does here; the contract suite compares the two.
+matters. ``scripts/attributes.lua`` is the same rule as a Redis script; the contract suite compares the two.
 """
 
 from collections.abc import Mapping
 
-from state.events.attributes import MOST_KEYS, NONE, Attributes
+from state.events.attributes import MOST_KEYS, NO_ATTRIBUTES, Attributes
 
-Dated = Mapping[str, tuple[int, str]]
+DatedAttributes = Mapping[str, tuple[int, str]]
 """Key to the greatest (date, value), dates in seconds since 1970, ordered by key; not to be changed."""
 
-NONE_DATED: dict[str, tuple[int, str]] = {}
+NO_DATED_ATTRIBUTES: dict[str, tuple[int, str]] = {}
 
 
-def none_dated() -> Dated:
+def no_dated_attributes() -> DatedAttributes:
     """The one empty mapping of dated attributes."""
-    return NONE_DATED
+    return NO_DATED_ATTRIBUTES
 
 
-def merge(dated: Dated, attributes: Attributes, date: int) -> Dated:
-    """What holds once an event of a date has said ``attributes``; ``dated`` itself where that changes nothing."""
+def merge_attributes(dated: DatedAttributes, attributes: Attributes, date: int) -> DatedAttributes:
+    """The dated attributes after an event of ``date`` with ``attributes``; the same object where nothing changes."""
     newer = {
         key: (date, value)
         for key, value in attributes.items()
@@ -34,6 +34,6 @@ def merge(dated: Dated, attributes: Attributes, date: int) -> Dated:
     return dated if merged == dated else merged
 
 
-def values(dated: Dated) -> Attributes:
+def attribute_values(dated: DatedAttributes) -> Attributes:
     """Key to value as they hold, ordered by key."""
-    return {key: value for key, (_, value) in dated.items()} if dated else NONE
+    return {key: value for key, (_, value) in dated.items()} if dated else NO_ATTRIBUTES

@@ -2,7 +2,7 @@
 
 A history holds facts: the invoices of the window, each with the earliest date seen and its distinct lines. Baskets are
 derived from them, never stored, so any order and any repetition of the same events ends in the same history.
-``scripts/history.lua`` does to a history in Redis what ``take`` does here; the contract suite holds the two together.
+``scripts/history.lua`` does in Redis what ``add_invoice`` does here; the contract suite compares the two.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from state.domain.attributes import Dated, merge, none_dated, values
+from state.domain.attributes import DatedAttributes, attribute_values, merge_attributes, no_dated_attributes
 from state.events.attributes import Attributes
 from state.events.dates import to_iso
 from state.events.invoice import THOUSAND, Invoice, Line
@@ -33,24 +33,39 @@ class HeldInvoice(msgspec.Struct, frozen=True):
     date: int
     lines: tuple[HeldLine, ...]
 
+    @property
+    def is_purchase(self) -> bool:
+        """Whether at least one line is a purchase."""
+        return any(line.quantity > 0 for line in self.lines)
+
+    @property
+    def purchased_codes(self) -> frozenset[str]:
+        """The stock codes of the purchase lines."""
+        return frozenset(line.stock_code for line in self.lines if line.quantity > 0)
+
 
 class CustomerHistory(msgspec.Struct, frozen=True):
     """The facts known of one customer.
 
     ``invoices`` are ordered by (date, invoice number as text), returns included. ``watermark`` is the greatest
-    (date, invoice number) that fell out of the window, None as long as nothing did. ``dated`` is what is known of the
-    customer beside the purchases, by the rule of ``state.domain.attributes``, whatever the window.
+    (date, invoice number) that fell out of the window, None as long as nothing did. ``dated_attributes`` are
+    the customer's attributes with their dates (see ``state.domain.attributes``); the window does not limit them.
     """
 
     customer_id: str
     invoices: tuple[HeldInvoice, ...] = ()
     watermark: tuple[int, str] | None = None
-    dated: Dated = msgspec.field(default_factory=none_dated)
+    dated_attributes: DatedAttributes = msgspec.field(default_factory=no_dated_attributes)
 
     @property
     def attributes(self) -> Attributes:
         """The customer's attributes as they hold now, ordered by key."""
-        return values(self.dated)
+        return attribute_values(self.dated_attributes)
+
+    @property
+    def purchase_dates(self) -> list[int]:
+        """The dates of the invoices with a purchase, oldest first, in seconds since 1970."""
+        return [invoice.date for invoice in self.invoices if invoice.is_purchase]
 
 
 class Basket(msgspec.Struct, frozen=True):
@@ -61,7 +76,7 @@ class Basket(msgspec.Struct, frozen=True):
     items: dict[str, int]
 
 
-class Count(NamedTuple):
+class DemandChange(NamedTuple):
     """A change of demand at a date: the item counts once more (``times`` 1), once less (-1) or as often as before (0).
 
     ``share`` is what its shares gain: 1 / √k where its invoice now has k purchased stock codes, less 1 / √k of before.
@@ -73,19 +88,19 @@ class Count(NamedTuple):
     share: float
 
 
-class Taken(NamedTuple):
-    """What ``take`` did with an invoice.
+class AddedInvoice(NamedTuple):
+    """The history after ``add_invoice``, and what the invoice changed.
 
-    ``new`` are the lines not held before, ``known`` counts the others. ``behind``: the invoice lies behind the
-    watermark and changed no more than attributes. ``counts`` keeps demand and shares in step: each stock code counts
-    once an invoice, at the invoice's date.
+    ``new_lines`` are the lines that the history did not have, ``known_lines`` counts the others. ``behind_watermark``:
+    the invoice lies at or before the watermark and changed attributes at most. ``demand_changes`` update the items:
+    each purchased stock code counts once an invoice, at the invoice's date.
     """
 
     history: CustomerHistory
-    new: list[Line]
-    known: int
-    behind: bool
-    counts: list[Count]
+    new_lines: list[Line]
+    known_lines: int
+    behind_watermark: bool
+    demand_changes: list[DemandChange]
 
 
 def line_text(stock_code: str, quantity: int, unit_price: float, line_id: str | None = None) -> str:
@@ -94,7 +109,7 @@ def line_text(stock_code: str, quantity: int, unit_price: float, line_id: str | 
     return msgspec.json.encode(content if line_id is None else (*content, line_id)).decode()
 
 
-def take(history: CustomerHistory, invoice: Invoice, window: int) -> Taken:
+def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> AddedInvoice:
     """Adds an invoice, or a part of one, to a history of at most ``window`` invoices.
 
     A line is known by its ``line_id``, else by its content. Where two contents claim one ``line_id``, the smaller
@@ -102,36 +117,32 @@ def take(history: CustomerHistory, invoice: Invoice, window: int) -> Taken:
     attributes of any other are taken, also of one behind the watermark.
     """
     if not invoice.lines:
-        return Taken(history, [], 0, False, [])
-    dated = merge(history.dated, invoice.attributes, invoice.date) if invoice.attributes else history.dated
+        return AddedInvoice(history, [], 0, False, [])
+    dated = history.dated_attributes
+    if invoice.attributes:
+        dated = merge_attributes(dated, invoice.attributes, invoice.date)
     held = next((other for other in history.invoices if other.invoice_no == invoice.invoice_no), None)
     if held is None and history.watermark is not None and (invoice.date, invoice.invoice_no) <= history.watermark:
-        if dated is not history.dated:
-            history = msgspec.structs.replace(history, dated=dated)
-        return Taken(history, [], 0, True, [])
+        if dated is not history.dated_attributes:
+            history = msgspec.structs.replace(history, dated_attributes=dated)
+        return AddedInvoice(history, [], 0, True, [])
     lines, new = _merge(held.lines if held else (), invoice.lines)
     date = invoice.date if held is None else min(held.date, invoice.date)
-    if held is not None and date == held.date and lines is held.lines and dated is history.dated:
-        return Taken(history, [], len(invoice.lines), False, [])
-    counts = _recount(held, lines, date)
+    if held is not None and date == held.date and lines is held.lines and dated is history.dated_attributes:
+        return AddedInvoice(history, [], len(invoice.lines), False, [])
+    updated = HeldInvoice(invoice.invoice_no, date, lines)
     others = [other for other in history.invoices if other is not held]
-    invoices = sorted([*others, HeldInvoice(invoice.invoice_no, date, lines)], key=_place)
+    invoices = sorted([*others, updated], key=_position)
     watermark = history.watermark
     if len(invoices) > window:
-        fallen = _place(invoices[-window - 1])
+        fallen = _position(invoices[-window - 1])
         watermark = fallen if watermark is None else max(watermark, fallen)
         invoices = invoices[-window:]
     changed = CustomerHistory(history.customer_id, tuple(invoices), watermark, dated)
-    return Taken(changed, new, len(invoice.lines) - len(new), False, counts)
+    return AddedInvoice(changed, new, len(invoice.lines) - len(new), False, _demand_changes(held, updated))
 
 
-def add(history: CustomerHistory, invoice: Invoice, window: int) -> tuple[CustomerHistory, list[Line], bool]:
-    """``take`` for those who need no more than the history, the new lines and whether the invoice was behind."""
-    taken = take(history, invoice, window)
-    return taken.history, taken.new, taken.behind
-
-
-def _place(invoice: HeldInvoice) -> tuple[int, str]:
+def _position(invoice: HeldInvoice) -> tuple[int, str]:
     return invoice.date, invoice.invoice_no
 
 
@@ -161,24 +172,22 @@ def _text(line: HeldLine) -> str:
     return line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
 
 
-def _recount(held: HeldInvoice | None, lines: tuple[HeldLine, ...], date: int) -> list[Count]:
+def _demand_changes(before: HeldInvoice | None, after: HeldInvoice) -> list[DemandChange]:
     """The changes that keep demand at "each purchased stock code once an invoice, at the invoice's date".
 
-    Shares follow: each of an invoice's k purchased stock codes has 1 / √k, so one code more or less changes them all.
+    Each of an invoice's k purchased stock codes has a share of 1 / √k, so one code more or less changes all shares.
     """
-    before = _purchased(held.lines) if held else set()
-    after = _purchased(lines)
-    had, has = (1.0 / math.sqrt(len(codes)) if codes else 0.0 for codes in (before, after))
-    gone, stay, come = before - after, before & after, after - before
-    if held is not None and held.date != date:
-        gone, stay, come = before, set(), after
-    counts = [Count(code, held.date, -1, -had) for code in sorted(gone)] if held else []
-    counts += [Count(code, date, 1, has) for code in sorted(come)]
-    return counts + [Count(code, date, 0, has - had) for code in sorted(stay) if has != had]
-
-
-def _purchased(lines: Iterable[HeldLine]) -> set[str]:
-    return {line.stock_code for line in lines if line.quantity > 0}
+    old = before.purchased_codes if before else frozenset()
+    new = after.purchased_codes
+    old_share, new_share = (1.0 / math.sqrt(len(codes)) if codes else 0.0 for codes in (old, new))
+    removed, remaining, added = old - new, old & new, new - old
+    if before is not None and before.date != after.date:
+        removed, remaining, added = old, frozenset(), new
+    changes = [DemandChange(code, before.date, -1, -old_share) for code in sorted(removed)] if before else []
+    changes += [DemandChange(code, after.date, 1, new_share) for code in sorted(added)]
+    if new_share != old_share:
+        changes += [DemandChange(code, after.date, 0, new_share - old_share) for code in sorted(remaining)]
+    return changes
 
 
 def baskets(history: CustomerHistory) -> list[Basket]:
@@ -219,7 +228,7 @@ def baskets(history: CustomerHistory) -> list[Basket]:
     return result
 
 
-def canonical(history: CustomerHistory) -> bytes | None:
+def canonical_json(history: CustomerHistory) -> bytes | None:
     """The history's canonical form: one line of compact JSON in UTF-8 without a newline, None where no basket is left.
 
     Two histories are the same when these bytes are the same (the design page's ``export histories``).

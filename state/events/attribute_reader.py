@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from state.events.attributes import COUNTRY, NONE, Attributes, bounded, together
+from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes, clean_attributes, combine_attributes
 
 ABSENT = msgspec.Raw()
 """What stands in a shape for a field that the event does not have."""
@@ -43,22 +43,22 @@ class AttributeReader:
 
         Of a key that several of them say, ``country`` counts before ``customer``, and that before ``attributes``.
         """
-        said = self._country(country) if isinstance(country, str) and len(country) <= _LONGEST_KEPT else NONE
+        said = self._country(country) if isinstance(country, str) and len(country) <= _LONGEST_KEPT else NO_ATTRIBUTES
         if customer is not ABSENT:
             with suppress(msgspec.ValidationError):  # no object says nothing
-                said = together(self.of_item(_read_customer(customer).attributes), said)
-        return said if attributes is ABSENT else together(self.of_item(attributes), said)
+                said = combine_attributes(self.of_item(_read_customer(customer).attributes), said)
+        return said if attributes is ABSENT else combine_attributes(self.of_item(attributes), said)
 
     def of_item(self, raw: msgspec.Raw) -> Attributes:
         """The attributes that a field says, none where it is not there or no object."""
         if raw is ABSENT:
-            return NONE
+            return NO_ATTRIBUTES
         json = bytes(raw)
         return self._known(json) if len(json) <= _LONGEST_KEPT else read(json)
 
     def _read_country(self, written: str) -> Attributes:
         text = written.strip()
-        return bounded([(COUNTRY, text)]) if len(text) <= self._longest_country else NONE
+        return clean_attributes([(COUNTRY, text)]) if len(text) <= self._longest_country else NO_ATTRIBUTES
 
 
 def read(json: bytes) -> Attributes:
@@ -66,8 +66,8 @@ def read(json: bytes) -> Attributes:
     try:
         members = _read_members(json)
     except msgspec.ValidationError:
-        return NONE
-    return bounded((key, _value(member)) for key, member in members.items())
+        return NO_ATTRIBUTES
+    return clean_attributes((key, _value(member)) for key, member in members.items())
 
 
 def _value(member: msgspec.Raw) -> object:

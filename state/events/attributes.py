@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from state.events.text import mended
+from state.events.text import clean_text
 
 Attributes = Mapping[str, str]
 """Key to value; not to be changed, since many objects share one."""
@@ -21,15 +21,15 @@ LONGEST_KEY = 64
 LONGEST_VALUE = 256
 """Characters of a key and of a value; longer ones are ignored."""
 
-NONE: dict[str, str] = {}
+NO_ATTRIBUTES: dict[str, str] = {}
 
 
 def no_attributes() -> Attributes:
     """The one empty mapping, so that an object without attributes costs no memory for them."""
-    return NONE
+    return NO_ATTRIBUTES
 
 
-def bounded(said: Iterable[tuple[str, object]]) -> Attributes:
+def clean_attributes(said: Iterable[tuple[str, object]]) -> Attributes:
     """Attributes as they are taken, of what is said: the rest is passed over, for no extra field is ever an error.
 
     Text is mended as everywhere, numbers become text in one way (``12``, ``12.0`` and ``"12"`` are one value), so do
@@ -37,13 +37,13 @@ def bounded(said: Iterable[tuple[str, object]]) -> Attributes:
     """
     taken: dict[str, str] = {}
     for name, value in said:
-        key, text = mended(name), _text(value)
+        key, text = clean_text(name), _text(value)
         if 0 < len(key) <= LONGEST_KEY and 0 < len(text) <= LONGEST_VALUE:
             taken[key] = text
-    return {key: taken[key] for key in sorted(taken)[:MOST_KEYS]} if taken else NONE
+    return {key: taken[key] for key in sorted(taken)[:MOST_KEYS]} if taken else NO_ATTRIBUTES
 
 
-def together(one: Attributes, other: Attributes) -> Attributes:
+def combine_attributes(one: Attributes, other: Attributes) -> Attributes:
     """The attributes of both, within the bounds; of one key in both, the value of ``other``."""
     if not (one and other):
         return one or other
@@ -55,7 +55,7 @@ def _text(value: object) -> str:
     """A value as text, empty where it has none."""
     match value:
         case str():
-            return mended(value)
+            return clean_text(value)
         case bool():
             return "true" if value else "false"
         case int() | float() if math.isfinite(value):

@@ -80,7 +80,7 @@ def dialect_named(name: str) -> Dialect:
     return dialects[name]
 
 
-def left_out(is_product: bool, quantity: int, unit_price: float) -> str | None:
+def exclusion_reason(is_product: bool, quantity: int, unit_price: float) -> str | None:
     """Why a line is no product sale, by the name it is counted under; None for a product sale or return."""
     if not is_product:
         return NOT_A_PRODUCT

@@ -28,8 +28,8 @@ class Invoice(msgspec.Struct, frozen=True):
     """A decoded event: an invoice, or the part of one that this event carries.
 
     ``date`` is in seconds since 1970, UTC (negative before). ``customer_id`` is None for an anonymous sale. ``lines``
-    holds product sales and returns only; ``left_out`` counts the other lines by reason. ``attributes`` are those of the
-    customer, as this event says them, the country of the invoice among them under ``country``.
+    holds product sales and returns only; ``excluded_lines`` counts the other lines by reason. ``attributes`` are
+    those of the customer in this event, with the country of the invoice under ``country``.
     """
 
     invoice_no: str
@@ -37,4 +37,14 @@ class Invoice(msgspec.Struct, frozen=True):
     date: int
     lines: tuple[Line, ...]
     attributes: Attributes = msgspec.field(default_factory=no_attributes)
-    left_out: dict[str, int] = {}
+    excluded_lines: dict[str, int] = {}
+
+    @property
+    def is_purchase(self) -> bool:
+        """Whether at least one line is a purchase; an invoice of returns is no basket to predict."""
+        return any(line.quantity > 0 for line in self.lines)
+
+    @property
+    def purchased_codes(self) -> frozenset[str]:
+        """The stock codes of the purchase lines."""
+        return frozenset(line.stock_code for line in self.lines if line.quantity > 0)

@@ -19,7 +19,7 @@ _NOTHING = re.compile(
 """Characters that show nothing, or only that something was lost: controls, marks of direction and of order, ``�``."""
 
 
-def mended(text: str) -> str:
+def clean_text(text: str) -> str:
     """A text as it was meant; mending it again changes nothing.
 
     - UTF-8 that was taken for Windows-1252 or Latin-1 is taken back: ``Â£`` is ``£``, ``â€™`` is ``’``;

@@ -15,9 +15,9 @@ import msgspec
 from state.errors import InvalidEvent
 from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.dates import DAY, parse_date, to_iso
-from state.events.dialect import dialect_named, left_out
+from state.events.dialect import dialect_named, exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
-from state.events.text import mended
+from state.events.text import clean_text
 from state.settings import Settings
 
 EVENT_TYPE = "invoice"
@@ -112,7 +112,7 @@ class Decoder:
         # The lines of an invoice come with the same date, one after the other, and products come again and again.
         self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))
         self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
-        self._mended = lru_cache(maxsize=16_384)(mended)
+        self._mended = lru_cache(maxsize=16_384)(clean_text)
         self._attributes = AttributeReader(longest_country=settings.max_code_chars)
         self._max_number = settings.max_number
         self._max_description_chars = settings.max_description_chars
@@ -233,7 +233,7 @@ class Decoder:
             line_id = None
             if line.line_id is not None and line.line_id != "":
                 line_id = self._code(line.line_id, "line_id", names, place)
-            reason = left_out(is_product, thousandths, price)
+            reason = exclusion_reason(is_product, thousandths, price)
             if reason is not None:
                 others[reason] = others.get(reason, 0) + 1
                 continue

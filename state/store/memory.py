@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from state.domain.history import CustomerHistory, Taken, take
-from state.domain.items import ItemState, count, observe
+from state.domain.history import AddedInvoice, CustomerHistory, add_invoice
+from state.domain.items import ItemState, count_sale, observe_sale
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
 from state.settings import Settings
@@ -61,20 +61,20 @@ class MemoryStore:
             if invoice.customer_id is None or not invoice.lines:
                 continue
             customer = self._customers.get(invoice.customer_id) or _Customer(CustomerHistory(invoice.customer_id))
-            taken = take(customer.history, invoice, self._window)
-            if taken.new and _lines(taken.history) > self._cap:
+            taken = add_invoice(customer.history, invoice, self._window)
+            if taken.new_lines and _lines(taken.history) > self._cap:
                 refused.append((place, cap_exceeded(invoice.customer_id, self._cap)))
                 continue
             self._customers[invoice.customer_id] = customer
             changes = taken.history is not customer.history
             changed[invoice.customer_id] = changed.get(invoice.customer_id, False) or changes
-            counts["lines_new"] += len(taken.new)
-            counts["lines_known"] += taken.known
-            if taken.behind:
+            counts["lines_new"] += len(taken.new_lines)
+            counts["lines_known"] += taken.known_lines
+            if taken.behind_watermark:
                 counts["lines_behind"] += len(invoice.lines)
                 customer.history = taken.history
                 continue
-            if any(line.quantity > 0 for line in invoice.lines):
+            if invoice.is_purchase:
                 standing = _note_prior(customer, invoice)
                 if standing is not None:
                     priors.setdefault(invoice.customer_id, {})[invoice.invoice_no] = standing
@@ -83,13 +83,13 @@ class MemoryStore:
             self._now = invoice.date if self._now is None else max(self._now, invoice.date)
             self._sell(invoice, taken, items)
         self._keep(items)
-        touched = []
+        updates = []
         for customer_id, changes in changed.items():
             customer = self._customers[customer_id]
             if changes:
                 customer.revision = max(customer.revision + 1, clock_ms)
             against = priors.get(customer_id, {})
-            touched.append(
+            updates.append(
                 CustomerUpdate(
                     history=customer.history,
                     revision=customer.revision,
@@ -99,7 +99,7 @@ class MemoryStore:
                     priors=[against[number] for number in sorted(against)],
                 )
             )
-        return ApplyResult(touched, counts, refused)
+        return ApplyResult(updates, counts, refused)
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
         """See ``Store.confirm``."""
@@ -147,15 +147,15 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _sell(self, invoice: Invoice, taken: Taken, items: dict[str, ItemState]) -> None:
+    def _sell(self, invoice: Invoice, taken: AddedInvoice, items: dict[str, ItemState]) -> None:
         for line in invoice.lines:
             if line.quantity > 0:
                 state = items.get(line.stock_code) or self._items.get(line.stock_code)
-                items[line.stock_code] = observe(
+                items[line.stock_code] = observe_sale(
                     state, line.stock_code, invoice.date, line.unit_price, line.description, line.attributes
                 )
-        for code, date, times, share in taken.counts:
-            items[code] = count(items.get(code) or self._items[code], date, times, share)
+        for code, date, times, share in taken.demand_changes:
+            items[code] = count_sale(items.get(code) or self._items[code], date, times, share)
 
     def _keep(self, items: dict[str, ItemState]) -> None:
         changed = {code: state for code, state in items.items() if state != self._items.get(code)}
@@ -174,7 +174,7 @@ def _note_prior(customer: _Customer, invoice: Invoice) -> PriorRecommendation | 
     scored, number = customer.scored, invoice.invoice_no
     if number not in scored.invoices:
         held = {other.invoice_no: other for other in customer.history.invoices}
-        if number in held and any(line.quantity > 0 for line in held[number].lines):
+        if number in held and held[number].is_purchase:
             return None
         standing = prior_recommendation(customer.last, "") if customer.last else None
         if scored.standing != standing:

@@ -52,7 +52,7 @@ class ApplyResult(msgspec.Struct):
     dead letters.
     """
 
-    touched: list[CustomerUpdate]
+    updates: list[CustomerUpdate]
     counts: dict[str, int]
     refused: list[tuple[int, str]] = []
 
@@ -68,7 +68,7 @@ class ItemChanges(msgspec.Struct):
     now: int | None
 
 
-def together(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:
+def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:
     """One customer after two calls of ``apply`` that followed each other."""
     if earlier is None:
         return later

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from state.domain.attributes import Dated
+    from state.domain.attributes import DatedAttributes
     from state.store.protocol import Store
     from stream.tools.export import Entry
 
@@ -55,10 +55,10 @@ def export(
 
 
 def _histories(store: "Store") -> "Iterator[Entry]":
-    from state.domain.history import canonical
+    from state.domain.history import canonical_json
 
     for history in store.histories():
-        if (line := canonical(history)) is not None:
+        if (line := canonical_json(history)) is not None:
             yield history.customer_id, line
 
 
@@ -71,17 +71,17 @@ def _recommendations(store: "Store") -> "Iterator[Entry]":
 
 def _customers(store: "Store") -> "Iterator[Entry]":
     for history in store.histories():
-        if history.dated:
-            yield history.customer_id, _known({"customer_id": history.customer_id}, history.dated)
+        if history.dated_attributes:
+            yield history.customer_id, _known({"customer_id": history.customer_id}, history.dated_attributes)
 
 
 def _items(store: "Store") -> "Iterator[Entry]":
     for code, state in store.items().states.items():
-        if state.dated:
-            yield code, _known({"stock_code": code}, state.dated)
+        if state.dated_attributes:
+            yield code, _known({"stock_code": code}, state.dated_attributes)
 
 
-def _known(of: dict[str, str], dated: "Dated") -> bytes:
+def _known(of: dict[str, str], dated: "DatedAttributes") -> bytes:
     """A line that holds all that the state does, so that attributes can be set up again of it, or told apart."""
     import msgspec
 

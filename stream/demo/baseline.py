@@ -40,7 +40,7 @@ class BaselineRanker:
         Returns:
             hit@10 (0 or 1) and recall@10, or None for a stranger and for an invoice that bought nothing.
         """
-        bought = {line.stock_code for line in invoice.lines if line.quantity > 0}
+        bought = invoice.purchased_codes
         standing = self._standing.get(invoice.customer_id or "")
         self._replay.apply(invoice)
         if invoice.customer_id is not None:

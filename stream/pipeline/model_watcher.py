@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
-from state.domain.items import sell
+from state.domain.items import record_sale
 from state.events.invoice import THOUSAND
 from stream.monitoring import Metrics
 from stream.pipeline.ports import ModelRegistry
@@ -101,7 +101,7 @@ def warm_up(scorer: Scorer) -> None:
     Raises:
         ValueError: It answers what no scorer may.
     """
-    table = ItemTable(sell(None, code, date, 1.0, code) for date, code in enumerate(("warm", "up"), 1))
+    table = ItemTable(record_sale(None, code, date, 1.0, code) for date, code in enumerate(("warm", "up"), 1))
     lines = (HeldLine("warm", THOUSAND, 1.0),)
     regular = CustomerHistory("regular", tuple(HeldInvoice(str(number), number, lines) for number in range(1, 4)))
     stranger = CustomerHistory("stranger", (HeldInvoice("1", 1, (HeldLine("unheard of", THOUSAND, 1.0),)),))

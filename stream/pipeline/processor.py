@@ -18,7 +18,7 @@ from state.events.dates import to_iso
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
-from state.store.protocol import CustomerUpdate, Store, together
+from state.store.protocol import CustomerUpdate, Store, merge_updates
 from stream.errors import MessageTooLarge, PublisherUnavailable
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
@@ -135,7 +135,7 @@ class Processor:
             except InvalidEvent as error:
                 refusals.append(Refusal(incoming, "invalid", str(error)))
                 continue
-            for reason, count in invoice.left_out.items():
+            for reason, count in invoice.excluded_lines.items():
                 self._metrics.lines(reason, count)
             if invoice.customer_id is None:
                 anonymous += 1
@@ -160,7 +160,7 @@ class Processor:
             try:
                 for touched in self._apply_together([event], refusals, clock_ms):
                     customer_id = touched.history.customer_id
-                    merged[customer_id] = together(merged.get(customer_id), touched)
+                    merged[customer_id] = merge_updates(merged.get(customer_id), touched)
             except StoreRefused as error:
                 refusals.append(Refusal(event.incoming, "refused", str(error)))
         return list(merged.values())
@@ -171,7 +171,7 @@ class Processor:
         for fate, count in applied.counts.items():
             self._metrics.lines(fate.removeprefix("lines_"), count)
         refusals += [Refusal(events[place].incoming, "refused", reason) for place, reason in applied.refused]
-        return applied.touched
+        return applied.updates
 
     def _answer(self, touched: Sequence[CustomerUpdate], events: Sequence[Event], generated_at: str) -> Answers:
         """One model call for all customers whose published answer is behind their history."""

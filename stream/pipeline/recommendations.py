@@ -80,7 +80,7 @@ def purchases(history: CustomerHistory, codes: set[str]) -> dict[str, tuple[int,
     """How many invoices bought each of these items, and the date of the newest; returned later or not."""
     found: dict[str, tuple[int, int]] = {}
     for invoice in history.invoices:
-        for code in {line.stock_code for line in invoice.lines if line.quantity > 0 and line.stock_code in codes}:
+        for code in invoice.purchased_codes & codes:
             times, last = found.get(code, (0, invoice.date))
             found[code] = (times + 1, max(last, invoice.date))
     return found

@@ -82,8 +82,8 @@ def ndcg(ranked: Sequence[str], bought: Collection[str]) -> float:
     return gain / ideal if ideal else 0.0
 
 
-def _bought(invoices: Sequence[HeldInvoice], invoice_no: str) -> set[str]:
+def _bought(invoices: Sequence[HeldInvoice], invoice_no: str) -> frozenset[str]:
     for invoice in invoices:
         if invoice.invoice_no == invoice_no:
-            return {line.stock_code for line in invoice.lines if line.quantity > 0}
-    return set()
+            return invoice.purchased_codes
+    return frozenset()

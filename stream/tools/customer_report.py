@@ -2,7 +2,7 @@
 
 import msgspec
 
-from state.domain.history import canonical
+from state.domain.history import canonical_json
 from state.domain.recommendation import Item, Model, NextPurchase, Recommendation, Trigger
 from state.events.attributes import Attributes
 from state.events.dates import to_iso
@@ -60,7 +60,7 @@ def build_report(
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
     return CustomerReport(
         customer_id=customer_id,
-        history=msgspec.Raw(canonical(history) or empty),
+        history=msgspec.Raw(canonical_json(history) or empty),
         attributes=history.attributes,
         sent=store.recommendation(customer_id),
         visit=None if answer is None else Visit(to_iso(now), answer.model, answer.next_purchase, answer.items),

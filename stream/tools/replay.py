@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from state.events.attributes import COUNTRY, NONE, Attributes
+from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes
 from state.events.dates import to_iso
 from state.events.invoice import THOUSAND, Invoice
 
@@ -224,8 +224,8 @@ def _lines(
             "UnitPrice": _number(row.unit_price),
             "CustomerID": _text(row.customer_id),
             "Country": _text(row.country),
-            **_of_customer(customers.get(row.customer_id, NONE)),
-            **_of_item(items.get(row.stock_code, NONE)),
+            **_of_customer(customers.get(row.customer_id, NO_ATTRIBUTES)),
+            **_of_item(items.get(row.stock_code, NO_ATTRIBUTES)),
         }
         if (line_id := _text(row.line_id)) is not None:
             content["line_id"] = line_id
@@ -249,7 +249,7 @@ def _invoices(
                     "customer_id": customer_id,
                     "invoice_date": None if date is None else to_iso(date),
                     "country": _text(members[0].country),
-                    **_of_customer(customers.get(members[0].customer_id, NONE)),
+                    **_of_customer(customers.get(members[0].customer_id, NO_ATTRIBUTES)),
                     "lines": [_line(row, items) for row in members[first : first + LINES_AN_EVENT]],
                 }
                 yield Outgoing(_key(customer_id), encode(content), date)
@@ -261,7 +261,7 @@ def _line(row: Any, items: Mapping[str, Attributes]) -> dict[str, Any]:
         "description": _text(row.description),
         "quantity": _number(row.quantity),
         "unit_price": _number(row.unit_price),
-        **_of_item(items.get(row.stock_code, NONE)),
+        **_of_item(items.get(row.stock_code, NO_ATTRIBUTES)),
     }
     if (line_id := _text(row.line_id)) is not None:
         content["line_id"] = line_id

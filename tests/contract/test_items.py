@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from state import DAY, SHARE_HALF_LIVES, Invoice, ItemState, Line, Store, sell
+from state import DAY, SHARE_HALF_LIVES, Invoice, ItemState, Line, Store, record_sale
 from tests.contract.conftest import MakeStore
 
 WEEK = SHARE_HALF_LIVES.index(7.0)
@@ -24,7 +24,7 @@ def test_items_are_those_of_sell(store: Store) -> None:
         ]
         batch.append(Invoice(str(number), f"c{number % 5}", date, (*lines, Line("R", -1_000, 1.0))))
         for line in lines:
-            expected[line.stock_code] = sell(
+            expected[line.stock_code] = record_sale(
                 expected.get(line.stock_code),
                 line.stock_code,
                 date,
@@ -42,8 +42,8 @@ def test_items_are_those_of_sell(store: Store) -> None:
         other = expected[code]
         assert state.demand == pytest.approx(other.demand, rel=1e-12)
         assert state.shares == pytest.approx(other.shares, rel=1e-12)
-        assert (state.touched, state.sold, state.first, state.last) == (
-            other.touched,
+        assert (state.as_of, state.sold, state.first, state.last) == (
+            other.as_of,
             other.sold,
             other.first,
             other.last,

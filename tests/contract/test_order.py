@@ -13,8 +13,8 @@ from state import (
     Invoice,
     ItemState,
     Settings,
-    add,
-    canonical,
+    add_invoice,
+    canonical_json,
     demand_at,
     shares_at,
 )
@@ -36,7 +36,7 @@ def offline(events: list[Invoice], window: int) -> dict[str, CustomerHistory]:
     for event in events:
         assert event.customer_id is not None
         history = histories.get(event.customer_id) or CustomerHistory(event.customer_id)
-        histories[event.customer_id], _, _ = add(history, event, window)
+        histories[event.customer_id] = add_invoice(history, event, window).history
     return histories
 
 
@@ -57,7 +57,7 @@ def _facts(state: ItemState) -> tuple[object, ...]:
         state.price_date,
         state.description,
         state.description_date,
-        state.dated,
+        state.dated_attributes,
     )
 
 
@@ -70,11 +70,11 @@ def same_shares(states: dict[str, ItemState], histories: Iterable[CustomerHistor
     """Whether shares are what the invoices held say: 1 / √k for each of the k stock codes that one has purchased."""
     gains: dict[str, list[tuple[float, int]]] = {code: [] for code in states}
     for held in (invoice for history in histories for invoice in history.invoices):
-        codes = {line.stock_code for line in held.lines if line.quantity > 0}
+        codes = held.purchased_codes
         for code in codes:
             gains[code].append((1.0 / math.sqrt(len(codes)), held.date))
     return all(
-        _close(share, sum(gain * 0.5 ** ((state.touched - date) / DAY / half_life) for gain, date in gains[code]))
+        _close(share, sum(gain * 0.5 ** ((state.as_of - date) / DAY / half_life) for gain, date in gains[code]))
         for code, state in states.items()
         for share, half_life in zip(state.shares, SHARE_HALF_LIVES, strict=True)
     )
@@ -112,8 +112,8 @@ def test_so_it_is_in_a_full_window_where_an_invoice_has_one_date(make_store: Mak
     histories = {history.customer_id: history for history in store.histories()}
     expected = offline(other, 2)
     assert histories == expected
-    assert {name: canonical(history) for name, history in histories.items()} == {
-        name: canonical(history) for name, history in expected.items()
+    assert {name: canonical_json(history) for name, history in histories.items()} == {
+        name: canonical_json(history) for name, history in expected.items()
     }
 
 
@@ -126,7 +126,7 @@ def test_the_same_batches_get_the_same_answers_from_every_store(make_store: Make
         applied = store.apply(batch, clock_ms=clock)
         assert applied == memory.apply(batch, clock_ms=clock)
         if data.draw(st.booleans()):  # so that invoices have something to be scored against
-            answers = [recommendation(one.history.customer_id, one.revision) for one in applied.touched]
+            answers = [recommendation(one.history.customer_id, one.revision) for one in applied.updates]
             store.confirm(answers)
             memory.confirm(answers)
         assert same_items(store.items().states, memory.items().states)

@@ -160,7 +160,7 @@ def test_what_was_kept_before_there_were_attributes_is_read_and_learns_them(redi
         invoice("1", 0, msgspec.structs.replace(line("A"), attributes={"category": "Books"})), attributes={"age": "40"}
     )
     for changed in (True, False):  # the second time it says nothing new, and nothing is written
-        (touched,) = store.apply([said], clock_ms=CLOCK).touched
+        (touched,) = store.apply([said], clock_ms=CLOCK).updates
         changes = store.items(version)
         assert (touched.history.attributes, changes.states["A"].attributes) == ({"age": "40"}, {"category": "Books"})
         assert (touched.changed, changes.version) == (changed, version + 1)

@@ -10,8 +10,8 @@ from state import (
     Line,
     PriorRecommendation,
     Store,
-    canonical,
-    sell,
+    canonical_json,
+    record_sale,
 )
 from tests.contract.conftest import MakeStore
 from tests.contract.events import AWKWARD, recommendation
@@ -35,13 +35,13 @@ def test_an_empty_store_has_nothing(store: Store) -> None:
     assert list(store.recommendations()) == []
     assert (store.items().states, store.items().version) == ({}, 0)
     applied = store.apply([], clock_ms=CLOCK)
-    assert (applied.touched, applied.refused) == ([], [])
+    assert (applied.updates, applied.refused) == ([], [])
 
 
 def test_apply_tells_what_it_did(store: Store) -> None:
     applied = store.apply([invoice("1", 100, line("A"), line("B", -2_000), line("A"))], clock_ms=CLOCK)
     assert applied.counts == {"lines_new": 2, "lines_known": 1, "lines_behind": 0}
-    (touched,) = applied.touched
+    (touched,) = applied.updates
     held = (HeldLine("A", 1_000, 2.0), HeldLine("B", -2_000, 2.0))
     assert touched.history == CustomerHistory("c", (HeldInvoice("1", 100, held),))
     assert (touched.revision, touched.published, touched.changed) == (CLOCK, 0, True)
@@ -53,25 +53,25 @@ def test_apply_tells_what_it_did(store: Store) -> None:
 
 def test_a_repeated_batch_changes_nothing(store: Store) -> None:
     batch = [invoice("1", 100, line("A"), line("B")), invoice("2", 50, line("A", line_id="x"))]
-    before = store.apply(batch, clock_ms=CLOCK).touched[0]
+    before = store.apply(batch, clock_ms=CLOCK).updates[0]
     items = store.items()
     applied = store.apply(batch, clock_ms=CLOCK + 1)
     assert applied.counts == {"lines_new": 0, "lines_known": 3, "lines_behind": 0}
-    assert not applied.touched[0].changed
-    assert (applied.touched[0].history, applied.touched[0].revision) == (before.history, before.revision)
+    assert not applied.updates[0].changed
+    assert (applied.updates[0].history, applied.updates[0].revision) == (before.history, before.revision)
     assert store.items() == items
 
 
 def test_customers_come_back_in_order_of_first_appearance(store: Store) -> None:
     batch = [invoice(str(n), n, customer=name) for n, name in enumerate(["z", "a", "z", "m", "a"])]
-    touched = store.apply(batch, clock_ms=CLOCK).touched
+    touched = store.apply(batch, clock_ms=CLOCK).updates
     assert [one.history.customer_id for one in touched] == ["z", "a", "m"]
     assert [len(one.history.invoices) for one in touched] == [2, 2, 1]
 
 
 def test_anonymous_sales_and_invoices_without_lines_are_passed_over(store: Store) -> None:
     applied = store.apply([invoice("1", 100, customer=None), Invoice("2", "c", 200, ())], clock_ms=CLOCK)
-    assert applied.touched == []
+    assert applied.updates == []
     assert (store.history("c"), store.now(), store.items().states) == (None, None, {})
 
 
@@ -79,12 +79,12 @@ def test_ids_may_hold_anything(store: Store) -> None:
     ids = [AWKWARD, "{", "}", "{}", "%7B", "%", "a}b{c", "ä 😀", "items", "*", "h:{x}", "\x00", "x" * 100]
     batch = [Invoice(name, name, 7, (Line(name, 1_000, 0.1, name, name),)) for name in ids]
     applied = store.apply(batch, clock_ms=CLOCK)
-    for name, touched in zip(ids, applied.touched, strict=True):
+    for name, touched in zip(ids, applied.updates, strict=True):
         expected = CustomerHistory(name, (HeldInvoice(name, 7, (HeldLine(name, 1_000, 0.1, name),)),))
         assert touched.history == expected
         assert store.history(name) == expected
-        assert store.items().states[name] == sell(None, name, 7, 0.1, name)
-    store.confirm([recommendation(touched.history.customer_id, touched.revision) for touched in applied.touched])
+        assert store.items().states[name] == record_sale(None, name, 7, 0.1, name)
+    store.confirm([recommendation(touched.history.customer_id, touched.revision) for touched in applied.updates])
     assert sorted(one.customer_id for one in store.histories()) == sorted(ids)
     assert sorted(one.customer_id for one in store.recommendations()) == sorted(ids)
     assert store.apply(batch, clock_ms=CLOCK).counts["lines_known"] == len(ids)
@@ -126,7 +126,7 @@ def test_the_window_and_its_watermark(make_store: MakeStore) -> None:
     late = [invoice("1", 10, line("Z")), invoice("2", 20, line("Z")), invoice("0", 20, line("Z"), line("Y"))]
     applied = store.apply(late, clock_ms=CLOCK + 9)
     assert applied.counts == {"lines_new": 0, "lines_known": 0, "lines_behind": 4}
-    assert not applied.touched[0].changed
+    assert not applied.updates[0].changed
     assert (store.history("c"), store.items()) == (history, items)
     # Inside the window a line is taken however late it comes, even with a date behind the watermark.
     assert store.apply([invoice("3", 1, line("Z"))], clock_ms=CLOCK).counts["lines_new"] == 1
@@ -162,7 +162,7 @@ def test_an_invoice_beyond_the_cap_is_refused_whole(make_store: MakeStore) -> No
     assert applied.refused[0][1] == (
         "The history of customer c would hold more than 4 lines; NEXTBASKET_MAX_HISTORY_LINES is the bound."
     )
-    assert [one.history.customer_id for one in applied.touched] == ["c"]
+    assert [one.history.customer_id for one in applied.updates] == ["c"]
     history = store.history("c")
     assert history is not None
     assert [(one.invoice_no, len(one.lines)) for one in history.invoices] == [("2", 1), ("3", 3)]
@@ -178,17 +178,17 @@ def test_an_invoice_beyond_the_cap_is_refused_whole(make_store: MakeStore) -> No
 def test_revisions_rise_with_every_change_and_with_the_clock(store: Store) -> None:
     revisions = []
     for number, clock in enumerate([CLOCK, CLOCK, CLOCK - 10, CLOCK + 50]):
-        revisions.append(store.apply([invoice(str(number), number)], clock_ms=clock).touched[0].revision)
+        revisions.append(store.apply([invoice(str(number), number)], clock_ms=clock).updates[0].revision)
     assert revisions == [CLOCK, CLOCK + 1, CLOCK + 2, CLOCK + 50]
 
 
 def test_a_confirmed_recommendation_is_kept_whole(store: Store) -> None:
-    revision = store.apply([invoice("1", 100)], clock_ms=CLOCK).touched[0].revision
+    revision = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0].revision
     sent = recommendation("c", revision, "A", AWKWARD)
     store.confirm([sent])
     assert store.recommendation("c") == sent
     assert list(store.recommendations()) == [sent]
-    touched = store.apply([invoice("1", 100)], clock_ms=CLOCK).touched[0]
+    touched = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0]
     assert (touched.published, touched.last) == (revision, sent)
 
 
@@ -197,7 +197,7 @@ def test_a_lower_revision_never_wins(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK + 5, "A")])
     store.confirm([recommendation("c", CLOCK + 4, "B")])
     store.confirm([], [("c", CLOCK + 3)])
-    touched = store.apply([invoice("1", 100)], clock_ms=CLOCK).touched[0]
+    touched = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0]
     assert (touched.published, touched.last) == (CLOCK + 5, recommendation("c", CLOCK + 5, "A"))
     store.confirm([recommendation("c", CLOCK + 5, "C")])  # the same message once more
     assert store.recommendation("c") == recommendation("c", CLOCK + 5, "C")
@@ -208,7 +208,7 @@ def test_an_unchanged_answer_moves_published_on(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK), recommendation("d", CLOCK)])
     store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
     store.confirm([recommendation("d", CLOCK + 7, "B")], [("c", CLOCK + 1)])
-    touched = store.apply([invoice("2", 200)], clock_ms=CLOCK).touched[0]
+    touched = store.apply([invoice("2", 200)], clock_ms=CLOCK).updates[0]
     assert (touched.revision, touched.published, touched.last) == (CLOCK + 1, CLOCK + 1, recommendation("c", CLOCK))
     assert store.recommendation("d") == recommendation("d", CLOCK + 7, "B")
 
@@ -223,18 +223,18 @@ def test_what_stands_against_an_invoice_is_what_stood_before_its_first_line(stor
     store.apply([invoice("1", 100)], clock_ms=CLOCK)
     store.confirm([recommendation("c", CLOCK, "A", "B")])
     first = PriorRecommendation("2", f"c-{CLOCK}", "basket_lstm/2011-12-09T13-00-00Z", ["A", "B"])
-    assert store.apply([invoice("2", 200, line("A"))], clock_ms=CLOCK + 1).touched[0].priors == [first]
+    assert store.apply([invoice("2", 200, line("A"))], clock_ms=CLOCK + 1).updates[0].priors == [first]
     store.confirm([recommendation("c", CLOCK + 1, "C")])
     # Later lines, repeated lines and an earlier date of the same invoice are scored against the same.
-    assert store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).touched[0].priors == [first]
-    assert store.apply([invoice("2", 150, line("A"))], clock_ms=CLOCK + 3).touched[0].priors == [first]
+    assert store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).updates[0].priors == [first]
+    assert store.apply([invoice("2", 150, line("A"))], clock_ms=CLOCK + 3).updates[0].priors == [first]
     # A return and an older invoice bring no line of it, and leave it standing.
-    assert store.apply([invoice("C3", 300, line("A", -1_000))], clock_ms=CLOCK + 4).touched[0].priors == []
-    assert store.apply([invoice("0", 120, line("E"))], clock_ms=CLOCK + 5).touched[0].priors == []
-    assert store.apply([invoice("1", 100, line("F"))], clock_ms=CLOCK + 6).touched[0].priors == []
-    assert store.apply([invoice("2", 200, line("G"))], clock_ms=CLOCK + 7).touched[0].priors == [first]
+    assert store.apply([invoice("C3", 300, line("A", -1_000))], clock_ms=CLOCK + 4).updates[0].priors == []
+    assert store.apply([invoice("0", 120, line("E"))], clock_ms=CLOCK + 5).updates[0].priors == []
+    assert store.apply([invoice("1", 100, line("F"))], clock_ms=CLOCK + 6).updates[0].priors == []
+    assert store.apply([invoice("2", 200, line("G"))], clock_ms=CLOCK + 7).updates[0].priors == [first]
     # The next one is scored against what was confirmed last.
-    newest = store.apply([invoice("4", 400), invoice("2", 200, line("H"))], clock_ms=CLOCK + 8).touched[0].priors
+    newest = store.apply([invoice("4", 400), invoice("2", 200, line("H"))], clock_ms=CLOCK + 8).updates[0].priors
     assert newest == [PriorRecommendation("4", f"c-{CLOCK + 1}", "basket_lstm/2011-12-09T13-00-00Z", ["C"])]
 
 
@@ -243,7 +243,7 @@ def test_every_invoice_of_a_batch_is_scored_against_what_stood_before_it(store: 
     store.confirm([recommendation("c", CLOCK, "A")])
 
     def against(*invoices: Invoice) -> list[tuple[str, str]]:
-        priors = store.apply(list(invoices), clock_ms=CLOCK + 1).touched[0].priors
+        priors = store.apply(list(invoices), clock_ms=CLOCK + 1).updates[0].priors
         return [(standing.invoice_no, standing.rec_id) for standing in priors]
 
     before = f"c-{CLOCK}"
@@ -266,7 +266,7 @@ def test_invoices_that_are_scored_may_leave_the_window(make_store: MakeStore) ->
     store.confirm([recommendation("c", CLOCK, "A")])
     for number in range(2, 8):
         store.apply([invoice(str(number), 100 * number)], clock_ms=CLOCK + number)
-    touched = store.apply([invoice("2", 200), invoice("7", 700)], clock_ms=CLOCK + 9).touched[0]
+    touched = store.apply([invoice("2", 200), invoice("7", 700)], clock_ms=CLOCK + 9).updates[0]
     assert [standing.invoice_no for standing in touched.priors] == ["7"]
 
 
@@ -277,25 +277,25 @@ def test_the_newest_invoice_may_turn_out_to_be_older(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK + 1, "B")])
     store.apply([invoice("2", 90, line("B"))], clock_ms=CLOCK + 2)
     # "1" is the later of the two now, but it appeared long ago, with nothing to stand against it.
-    assert store.apply([invoice("1", 100, line("C"))], clock_ms=CLOCK + 3).touched[0].priors == []
-    standing = store.apply([invoice("2", 90, line("C"))], clock_ms=CLOCK + 4).touched[0].priors[0]
+    assert store.apply([invoice("1", 100, line("C"))], clock_ms=CLOCK + 3).updates[0].priors == []
+    standing = store.apply([invoice("2", 90, line("C"))], clock_ms=CLOCK + 4).updates[0].priors[0]
     assert standing.stock_codes == ["A"]
-    standing = store.apply([invoice("3", 150)], clock_ms=CLOCK + 5).touched[0].priors[0]
+    standing = store.apply([invoice("3", 150)], clock_ms=CLOCK + 5).updates[0].priors[0]
     assert (standing.invoice_no, standing.stock_codes) == ("3", ["B"])
 
 
 def test_the_first_invoice_has_nothing_to_stand_against_it_even_later(store: Store) -> None:
-    assert store.apply([invoice("1", 100)], clock_ms=CLOCK).touched[0].priors == []
+    assert store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0].priors == []
     store.confirm([recommendation("c", CLOCK)])
-    assert store.apply([invoice("1", 100, line("B"))], clock_ms=CLOCK).touched[0].priors == []
+    assert store.apply([invoice("1", 100, line("B"))], clock_ms=CLOCK).updates[0].priors == []
 
 
 def test_an_invoice_begun_by_a_return_appears_with_its_first_purchase(store: Store) -> None:
     store.apply([invoice("1", 100)], clock_ms=CLOCK)
     store.confirm([recommendation("c", CLOCK, "A")])
-    assert store.apply([invoice("2", 200, line("A", -1_000))], clock_ms=CLOCK + 1).touched[0].priors == []
+    assert store.apply([invoice("2", 200, line("A", -1_000))], clock_ms=CLOCK + 1).updates[0].priors == []
     store.confirm([recommendation("c", CLOCK + 1, "B")])
-    standing = store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).touched[0].priors[0]
+    standing = store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).updates[0].priors[0]
     assert standing.stock_codes == ["B"]
 
 
@@ -348,9 +348,9 @@ def test_a_batch_larger_than_a_call(store: Store) -> None:
     ]
     applied = store.apply(batch, clock_ms=CLOCK)
     assert applied.counts == {"lines_new": 9_000 + 5_000 + 1_100, "lines_known": 1_000, "lines_behind": 0}
-    assert len(applied.touched) == 1_101
-    assert [len(one.lines) for one in applied.touched[0].history.invoices] == [9_000, 5_000]
-    assert applied.touched[0].changed
+    assert len(applied.updates) == 1_101
+    assert [len(one.lines) for one in applied.updates[0].history.invoices] == [9_000, 5_000]
+    assert applied.updates[0].changed
     store.confirm([recommendation(str(customer), CLOCK) for customer in range(1_100)])
     assert len(list(store.recommendations())) == 1_100
     assert len(list(store.histories())) == 1_101
@@ -367,4 +367,4 @@ def test_quantities_and_prices_come_back_to_the_last_digit(store: Store, quantit
     assert {(held.quantity, held.unit_price) for held in lines} == {
         (quantity, price) for price in (0.1 + 0.2, 5e-324, 1e7, 1.0)
     }
-    assert (canonical(history) is None) == (quantity < 0)
+    assert (canonical_json(history) is None) == (quantity < 0)

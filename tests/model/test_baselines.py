@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.domain.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
@@ -135,7 +135,7 @@ def test_who_took_everything_back_gets_what_is_in_demand(name: str) -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_an_item_and_a_customer_nobody_has_seen(name: str) -> None:
     scorer = Baseline(name).fit(LOG, until=NOW + 1).scorer
-    history, _, _ = add(CustomerHistory("new"), invoice("9", "new", 14, "never seen"), 100)
+    history = add_invoice(CustomerHistory("new"), invoice("9", "new", 14, "never seen"), 100).history
     for items in (replayed(LOG).items, ItemTable()):
         (prediction,) = scorer.predict([history], items, NOW, 10)
         chances = [candidate.probability for candidate in prediction.candidates]

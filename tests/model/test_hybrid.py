@@ -157,7 +157,7 @@ def test_first_purchases_are_learnt_from_and_what_lies_before_the_start_is_not()
     bought: set[str | None] = set()
     firsts = 0
     for invoice in LOG[:240]:
-        codes = {line.stock_code for line in invoice.lines if line.quantity > 0}
+        codes = invoice.purchased_codes
         firsts += bool(codes & sold) and invoice.customer_id not in bought
         sold |= codes
         bought |= {invoice.customer_id} if codes else set()
@@ -220,10 +220,10 @@ def test_an_item_and_a_customer_never_seen_are_known_by_their_attributes() -> No
     woman = next(each for each in store.histories() if each.attributes.get("gender") == "F")
     ranked = [each.stock_code for each in scorer.predict([woman], items, now, 99)[0].candidates]
     assert ranked.index("r") < ranked.index("b")
-    man = CustomerHistory("new", dated={"gender": (now, "M")})
+    man = CustomerHistory("new", dated_attributes={"gender": (now, "M")})
     first = [each.stock_code for each in scorer.predict([man], items, now, 10)[0].candidates]
     assert sum(int(code) % 2 == 1 for code in first if code.isdigit()) >= 7
-    born = CustomerHistory("born", dated={"birth_date": (now, "1980-01-01")})
+    born = CustomerHistory("born", dated_attributes={"birth_date": (now, "1980-01-01")})
     nobody = CustomerHistory("nobody")
     assert scorer.predict([born], items, now, 10) != scorer.predict([nobody], items, now, 10)
 
@@ -243,7 +243,9 @@ def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybri
     scorer = fitted["hybrid"].scorer
     some = next(iter(replay.histories.values()))
     said = {"gender": "?", "birth_date": "yesterday", "planet": "Mars"}
-    odd = CustomerHistory(some.customer_id, some.invoices, dated={key: (1, value) for key, value in said.items()})
+    odd = CustomerHistory(
+        some.customer_id, some.invoices, dated_attributes={key: (1, value) for key, value in said.items()}
+    )
     (plain,), (strange,) = (scorer.predict([each], replay.items, UNTIL, 10) for each in (some, odd))
     assert plain == strange
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.domain.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add_invoice
 from tests.unit.evaluation.purchases import invoice
 from tests.unit.features.shop import shop_log
 from training.data.walk import Replay
@@ -56,7 +56,7 @@ def test_rankings_are_whole_and_probabilities_fall(fitted: FittedLightGbm) -> No
     for each in LOG[:400]:
         replay.apply(each)
     history = next(iter(replay.histories.values()))
-    unseen, _, _ = add(CustomerHistory("new"), invoice("9", "new", 0, "never seen"), 100)
+    unseen = add_invoice(CustomerHistory("new"), invoice("9", "new", 0, "never seen"), 100).history
     for one, items in ((history, replay.items), (unseen, replay.items), (CustomerHistory("nobody"), replay.items)):
         (prediction,) = fitted.scorer.predict([one], items, UNTIL, 1_000)
         codes = [candidate.stock_code for candidate in prediction.candidates]

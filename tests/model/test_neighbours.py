@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from state.domain.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
@@ -183,7 +183,7 @@ def test_nobody_is_a_neighbour_of_themselves(name: str) -> None:
     log = [invoice("1", "ann", 0, "a", "b"), invoice("2", "bob", 1, "x")]
     scorer = fit_all([name], log, until=FIT, calibrate=False)[name].scorer
     changed = CustomerHistory("ann")
-    changed, _, _ = add(changed, invoice("9", "ann", 60, "a"), 100)
+    changed = add_invoice(changed, invoice("9", "ann", 60, "a"), 100).history
     codes, scores, _ = scorer.rank(changed, replayed(log, FIT).items, FIT, 10)
     assert dict(zip(codes, scores.tolist(), strict=True))["b"] == pytest.approx(0.0, abs=1e-6)
 

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from state.domain.history import CustomerHistory, HeldLine, take
+from state.domain.history import CustomerHistory, HeldLine, add_invoice
 from state.events.invoice import Invoice, Line
 from state.settings import Settings
 from training.data.cleaning.clean import clean, dialect_of
@@ -135,7 +135,7 @@ def _one(parts: list[Invoice]) -> Invoice:
     history = CustomerHistory(str(first.customer_id))
     said: dict[HeldLine, Line] = {}
     for part in parts:
-        history = take(history, part, window=1).history
+        history = add_invoice(history, part, window=1).history
         for line in part.lines:
             held = HeldLine(line.stock_code, line.quantity, line.unit_price, line.line_id)
             before = said.get(held, line)

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from state.domain.attributes import merge
-from state.domain.history import CustomerHistory, add
+from state.domain.attributes import merge_attributes
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice
 from training.data.history_cache import Histories
 from training.features.item_table import ItemTable
@@ -34,11 +34,6 @@ class Moment(NamedTuple):
     target: Invoice
     history: CustomerHistory
     items: ItemTable
-
-
-def is_purchase(invoice: Invoice) -> bool:
-    """Whether anything was bought: an invoice of returns is no basket to predict."""
-    return any(line.quantity > 0 for line in invoice.lines)
 
 
 class Replay:
@@ -66,9 +61,9 @@ class Replay:
         if customer is None or not invoice.lines:
             return
         before = self.histories.get(customer) or CustomerHistory(customer)
-        after, _, behind = add(before, invoice, self._window)
-        self.histories[customer] = after
-        if behind:
+        added = add_invoice(before, invoice, self._window)
+        self.histories[customer] = added.history
+        if added.behind_watermark:
             return
         self.now = invoice.date if self.now is None else max(self.now, invoice.date)
         self.items.sell(invoice.lines, invoice.date)
@@ -112,11 +107,14 @@ def walk(
         customer = invoice.customer_id
         if customer is None or not invoice.lines:
             continue
-        purchase = is_purchase(invoice)
+        purchase = invoice.is_purchase
         if purchase and moment != "emission" and invoice.date >= start and (first or customer in has_bought):
             history = replay.histories.get(customer) or CustomerHistory(customer)
             if customer not in has_bought:
-                history = replace(history, dated=merge(history.dated, invoice.attributes, invoice.date))
+                history = replace(
+                    history,
+                    dated_attributes=merge_attributes(history.dated_attributes, invoice.attributes, invoice.date),
+                )
             yield Moment("visit", invoice.date, position, invoice, history, replay.items)
         replay.apply(invoice)
         if not purchase:
@@ -135,7 +133,7 @@ def _following(invoices: Sequence[Invoice], start: int, end: int) -> dict[int, i
         if invoice.date >= end:
             break
         customer = invoice.customer_id
-        if customer is None or not is_purchase(invoice):
+        if customer is None or not invoice.is_purchase:
             continue
         if customer in last and invoice.date >= start:
             following[last[customer]] = position

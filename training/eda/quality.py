@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from state.events.dialect import Dialect
-from state.events.text import mended
+from state.events.text import clean_text
 from training.data import columns
 from training.data.cleaning.ledger import Ledger
 from training.data.tables.datasets import Table as RawTable
@@ -104,7 +104,7 @@ def _is_undecodable(text: str) -> bool:
 
 
 def _is_misread(text: str) -> bool:
-    return not text.isascii() and mended(text) != " ".join(text.split())
+    return not text.isascii() and clean_text(text) != " ".join(text.split())
 
 
 def shape(code: str) -> str:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import When, is_purchase, walk
+from training.data.walk import When, walk
 from training.evaluation.split import Span
 from training.models.base import Progress, quiet
 from training.serving.scorer import Scorer
@@ -99,9 +99,9 @@ def cases(
         if invoice.date >= judged.end:
             break
         customer = invoice.customer_id
-        if customer is None or not is_purchase(invoice):
+        if customer is None or not invoice.is_purchase:
             continue
-        bought = frozenset(line.stock_code for line in invoice.lines if line.quantity > 0)
+        bought = invoice.purchased_codes
         before = known.setdefault(customer, set())
         for code in bought:
             first_sold.setdefault(code, invoice.date)

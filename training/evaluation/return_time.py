@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from state.domain.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.history_cache import Histories
-from training.data.walk import is_purchase
 from training.evaluation.metrics import expected_calibration_error
 from training.evaluation.split import Span
 from training.serving.scorer import HORIZONS
@@ -73,8 +72,8 @@ def emissions(log: Sequence[Invoice], judged: Span, window: int = 100) -> Emissi
         if customer is None:
             continue
         if invoice.date < judged.end:
-            held[customer] = add(held.get(customer) or CustomerHistory(customer), invoice, window)[0]
-        if not is_purchase(invoice):
+            held[customer] = add_invoice(held.get(customer) or CustomerHistory(customer), invoice, window).history
+        if not invoice.is_purchase:
             continue
         end = invoice.date
         if customer in last:

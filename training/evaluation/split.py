@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 from state.events.dates import parse_date
 from state.events.invoice import Invoice
-from training.data.walk import is_purchase
 from training.errors import SplitError, TooLittleData
 
 
@@ -80,7 +79,7 @@ def require_next_baskets(invoices: Sequence[Invoice]) -> None:
     Raises:
         TooLittleData: All purchases are of one customer, or nobody bought twice.
     """
-    bought = Counter(each.customer_id for each in invoices if each.customer_id is not None and is_purchase(each))
+    bought = Counter(each.customer_id for each in invoices if each.customer_id is not None and each.is_purchase)
     customers = list(bought)
     if len(customers) == 1:
         raise TooLittleData(

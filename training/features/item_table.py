@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from state.domain.attributes import NONE_DATED, Dated, merge, values
+from state.domain.attributes import NO_DATED_ATTRIBUTES, DatedAttributes, attribute_values, merge_attributes
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
-from state.events.attributes import NONE, Attributes
+from state.events.attributes import NO_ATTRIBUTES, Attributes
 from state.events.dates import DAY
 from state.events.invoice import Line
 
@@ -36,7 +36,7 @@ class ItemTable:
         self.codes: list[str] = []
         self.rows: dict[str, int] = {}
         self._descriptions: list[str | None] = []
-        self._dated: list[Dated] = []
+        self._dated: list[DatedAttributes] = []
         self._attributes: list[Attributes] = []
         self._reference = 0
         self._newest = _NEVER
@@ -82,7 +82,7 @@ class ItemTable:
         The very same object until one of them changes.
         """
         row = self.rows.get(stock_code)
-        return NONE if row is None else self._attributes[row]
+        return NO_ATTRIBUTES if row is None else self._attributes[row]
 
     def demand(self, now: int) -> NDArray[np.float32]:
         """Decayed number of baskets as of ``now``, float32 ``[items, half-lives]``, in the order of ``HALF_LIVES``.
@@ -134,14 +134,14 @@ class ItemTable:
         for row, line in zip(rows.tolist(), bought, strict=True):
             self._describe(row, line.description, date)
             if line.attributes:
-                self._set_attributes(row, merge(self._dated[row], line.attributes, date))
+                self._set_attributes(row, merge_attributes(self._dated[row], line.attributes, date))
 
     def update(self, states: Iterable[ItemState]) -> None:
         """Take over the given states; each replaces what was known of its item."""
         for state in states:
-            self._move_reference(state.touched)
+            self._move_reference(state.as_of)
             row = self._row(state.stock_code)
-            self._held[row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.touched))
+            self._held[row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
             self._first[row] = state.first
             self._last[row] = state.last
             self._sold[row] = state.sold
@@ -149,7 +149,7 @@ class ItemTable:
             self._price_date[row] = state.price_date
             self._set_description(row, state.description)
             self._description_date[row] = state.description_date
-            self._set_attributes(row, state.dated)
+            self._set_attributes(row, state.dated_attributes)
 
     def _faded(self, columns: slice, now: int) -> NDArray[np.float32]:
         held = self._held[: len(self.codes), columns]
@@ -170,11 +170,11 @@ class ItemTable:
             self._descriptions[row] = text
             self._rewritten[row] += 1
 
-    def _set_attributes(self, row: int, dated: Dated) -> None:
+    def _set_attributes(self, row: int, dated: DatedAttributes) -> None:
         if dated is self._dated[row]:
             return
         self._dated[row] = dated
-        if (now := values(dated)) != self._attributes[row]:
+        if (now := attribute_values(dated)) != self._attributes[row]:
             self._attributes[row] = now
 
     def _row(self, code: str) -> int:
@@ -183,8 +183,8 @@ class ItemTable:
             row = self.rows[code] = len(self.codes)
             self.codes.append(code)
             self._descriptions.append(None)
-            self._dated.append(NONE_DATED)
-            self._attributes.append(NONE)
+            self._dated.append(NO_DATED_ATTRIBUTES)
+            self._attributes.append(NO_ATTRIBUTES)
             if row == len(self._sold):
                 self._grow()
         return row

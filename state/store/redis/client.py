@@ -79,12 +79,12 @@ def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisClu
         nodes.append(ClusterNode(one.hostname, one.port or 6379))  # type: ignore[no-untyped-call]
     # redis-py reads user, password and options from a URL of one host.
     first = urlunsplit((scheme, f"{credentials}{at}{hosts.split(',')[0]}", "", parts.query, ""))
-    with translated():
+    with translate_errors():
         return RedisCluster.from_url(first, startup_nodes=nodes, **options)
 
 
 @contextmanager
-def translated(names: dict[int, str] | None = None) -> Iterator[None]:
+def translate_errors(names: dict[int, str] | None = None) -> Iterator[None]:
     """Raises what redis-py and the decoders raise as ``StoreUnavailable`` or ``StoreRefused``.
 
     ``names``: what the numbers in our scripts' own refusals (``NEXTBASKET 3 …``) stand for.

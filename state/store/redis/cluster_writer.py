@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
-from state.store.redis.client import translated
+from state.store.redis.client import translate_errors
 from state.store.redis.layout import Answer, Keys, pack, read_one_answer
 from state.store.redis.script import Script
 
@@ -45,7 +45,7 @@ class ClusterWriter:
         answer = Answer([], [], 0, 0, 0)
         waiting: list[tuple[str, list[bytes]]] = []
         for customer_id, (packed, *outbox) in self._each(self._apply, list(calls)):
-            with translated():
+            with translate_errors():
                 one = read_one_answer(packed)
             answer.customers.append(one.customer)
             answer.refused.extend(one.refused)
@@ -76,7 +76,7 @@ class ClusterWriter:
         """Takes outboxes, each as entries and their sequences in turn, over into the items."""
         markers = [self._keys.done(customer_id) for customer_id, _ in waiting]
         entries = [b"".join(outbox[::2]) for _, outbox in waiting]
-        with translated():
+        with translate_errors():
             half_lives = pack((HALF_LIVES, SHARE_HALF_LIVES))
             self._drain_items(self._client, [*self._keys.items, *markers], half_lives, *entries)
             self._trim(waiting)
@@ -93,12 +93,12 @@ class ClusterWriter:
 
     def _each(self, script: Script, calls: Sequence[tuple[str, list[str], bytes]]) -> Iterator[tuple[str, Any]]:
         """Runs a script once a customer, pipelined; answers customer and reply."""
-        with translated(), self._client.pipeline() as pipeline:
+        with translate_errors(), self._client.pipeline() as pipeline:
             for _, keys, argument in calls:
                 pipeline.execute_command("EVALSHA", script.sha1, len(keys), *keys, argument)
             replies = pipeline.execute(raise_on_error=False)
         for (customer_id, keys, argument), reply in zip(calls, replies, strict=True):
-            with translated({1: f"customer {customer_id}"}):
+            with translate_errors({1: f"customer {customer_id}"}):
                 if isinstance(reply, NoScriptError):  # a node that has not seen the script yet
                     reply = script(self._client, keys, argument)
                 if isinstance(reply, Exception):

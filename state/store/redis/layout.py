@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from state.domain.attributes import NONE_DATED, Dated
+from state.domain.attributes import NO_DATED_ATTRIBUTES, DatedAttributes
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine, line_text
 from state.domain.items import SHARE_HALF_LIVES, ItemState
 from state.domain.recommendation import Recommendation
@@ -101,7 +101,7 @@ class OneAnswer(msgspec.Struct, array_like=True):
 
 
 class _Item(msgspec.Struct, array_like=True):
-    touched: int
+    as_of: int
     demand: tuple[float, ...]
     sold: int
     first: int
@@ -157,7 +157,7 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
     item = _read_item(packed)
     return ItemState(
         stock_code=stock_code,
-        touched=item.touched,
+        as_of=item.as_of,
         demand=item.demand,
         sold=item.sold,
         first=item.first,
@@ -167,7 +167,7 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
         description=item.description or None,
         description_date=item.description_date,
         shares=item.shares,
-        dated=_by_key(item.attributes),
+        dated_attributes=_by_key(item.attributes),
     )
 
 
@@ -175,7 +175,7 @@ def make_history(
     customer_id: str,
     invoices: Iterable[tuple[str, int, str]],
     watermark: tuple[int, str] | None,
-    attributes: Dated = NONE_DATED,
+    attributes: DatedAttributes = NO_DATED_ATTRIBUTES,
 ) -> CustomerHistory:
     """A history of its invoices (number, date, lines as kept), ordered as ``CustomerHistory`` wants them."""
     held = []
@@ -185,9 +185,9 @@ def make_history(
     return CustomerHistory(customer_id, tuple(held), watermark, _by_key(attributes))
 
 
-def _by_key(attributes: Dated) -> Dated:
+def _by_key(attributes: DatedAttributes) -> DatedAttributes:
     """Attributes ordered by key: Lua keeps no order."""
-    return {key: attributes[key] for key in sorted(attributes)} if attributes else NONE_DATED
+    return {key: attributes[key] for key in sorted(attributes)} if attributes else NO_DATED_ATTRIBUTES
 
 
 def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistory:
@@ -200,7 +200,7 @@ def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistor
     index = _read_index(fields[b"x"])
     invoices = [(number, date, fields[b"i" + number.encode()].decode()) for number, date in index.items()]
     watermark = _read_watermark(fields[b"w"]) if b"w" in fields else None
-    attributes = _read_attributes(fields[b"a"]) if b"a" in fields else NONE_DATED
+    attributes = _read_attributes(fields[b"a"]) if b"a" in fields else NO_DATED_ATTRIBUTES
     return make_history(customer_id, invoices, watermark, attributes)
 
 

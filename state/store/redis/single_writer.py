@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
-from state.store.redis.client import translated
+from state.store.redis.client import translate_errors
 from state.store.redis.layout import Answer, Keys, pack, read_answer
 from state.store.redis.script import Script
 
@@ -25,13 +25,13 @@ class SingleWriter:
         """Takes the events of some customers in."""
         names = [*self._keys.items, *self._both(customer_id for customer_id, _ in customers)]
         batch = pack((*self._bounds, clock_ms, (HALF_LIVES, SHARE_HALF_LIVES), [events for _, events in customers]))
-        with translated(_names(customers)):
+        with translate_errors(_names(customers)):
             return read_answer(self._apply(self._client, names, batch))
 
     def confirm(self, entries: Sequence[tuple[str, Any]]) -> None:
         """Keeps what was published: customer and (revision, JSON or False, standing)."""
         names = self._both(customer_id for customer_id, _ in entries)
-        with translated(_names(entries)):
+        with translate_errors(_names(entries)):
             self._confirm(self._client, names, pack((self._bounds[2], [entry for _, entry in entries])))
 
     def _both(self, customer_ids: Iterable[str]) -> list[str]:

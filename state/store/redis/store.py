@@ -6,14 +6,14 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
-from state.domain.attributes import NONE_DATED
+from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.history import CustomerHistory
 from state.domain.recommendation import Recommendation
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import Settings
-from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, together
-from state.store.redis.client import connect, translated
+from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
+from state.store.redis.client import connect, translate_errors
 from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.layout import (
     Answer,
@@ -65,7 +65,7 @@ class RedisStore:
         """See ``Store.apply``."""
         counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
         refused: list[tuple[int, str]] = []
-        touched: dict[str, CustomerUpdate] = {}
+        updates: dict[str, CustomerUpdate] = {}
         for groups in _calls(invoices):
             answer = self._writer.apply(groups, clock_ms)
             counts["lines_new"] += answer.lines_new
@@ -74,10 +74,10 @@ class RedisStore:
             refused.extend(
                 (place, cap_exceeded(str(invoices[place].customer_id), self._cap)) for place in answer.refused
             )
-            with translated():
+            with translate_errors():
                 for customer_id, one in _answered(groups, answer):
-                    touched[customer_id] = together(touched.get(customer_id), _touched(customer_id, one))
-        return ApplyResult(list(touched.values()), counts, sorted(refused))
+                    updates[customer_id] = merge_updates(updates.get(customer_id), _touched(customer_id, one))
+        return ApplyResult(list(updates.values()), counts, sorted(refused))
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
         """See ``Store.confirm``."""
@@ -92,7 +92,7 @@ class RedisStore:
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """See ``Store.history``."""
-        with translated():
+        with translate_errors():
             fields = self._client.hgetall(self._keys.history(customer_id))
             return read_history(customer_id, fields) if fields else None
 
@@ -101,13 +101,13 @@ class RedisStore:
         for keys in self._scan(self._keys.all_histories):
             for key, fields in zip(keys, self._read("hgetall", keys), strict=True):
                 if fields:  # else it went meanwhile
-                    with translated():
+                    with translate_errors():
                         history = read_history(self._keys.customer(key), fields)
                     yield history
 
     def recommendation(self, customer_id: str) -> Recommendation | None:
         """See ``Store.recommendation``."""
-        with translated():
+        with translate_errors():
             json = self._client.get(self._keys.recommendation(customer_id))
             return read_recommendation(json) if json else None
 
@@ -116,14 +116,14 @@ class RedisStore:
         for keys in self._scan(self._keys.all_recommendations):
             for json in self._read("get", keys):
                 if json:
-                    with translated():
+                    with translate_errors():
                         recommendation = read_recommendation(json)
                     yield recommendation
 
     def items(self, since: int = 0) -> ItemChanges:
         """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""
         keys = self._keys
-        with translated():
+        with translate_errors():
             with self._client.pipeline(transaction=False) as pipeline:
                 # The version first: what changes from here on has a higher one, and is found again next time.
                 pipeline.get(keys.item_version)
@@ -153,7 +153,7 @@ class RedisStore:
 
     def now(self) -> int | None:
         """See ``Store.now``."""
-        with translated():
+        with translate_errors():
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
 
@@ -165,7 +165,7 @@ class RedisStore:
         seen: set[bytes] = set()
         found = iter(self._client.scan_iter(match=pattern, count=1000))
         while True:
-            with translated():
+            with translate_errors():
                 chunk = list(islice(found, READ_AT_ONCE))
             if not chunk:
                 return
@@ -175,7 +175,7 @@ class RedisStore:
                 yield new
 
     def _read(self, command: str, keys: Sequence[bytes]) -> list[Any]:
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
+        with translate_errors(), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 getattr(pipeline, command)(key)
             replies: list[Any] = pipeline.execute()
@@ -214,7 +214,7 @@ def _answered(groups: Sequence[_Group], answer: Answer) -> Iterator[tuple[str, C
 
 def _touched(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
     watermark = one.watermark if isinstance(one.watermark, tuple) else None
-    attributes = one.attributes if isinstance(one.attributes, dict) else NONE_DATED
+    attributes = one.attributes if isinstance(one.attributes, dict) else NO_DATED_ATTRIBUTES
     return CustomerUpdate(
         history=make_history(customer_id, one.invoices, watermark, attributes),
         revision=one.revision,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.domain.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice, Line
 from training.data.history_cache import Histories
 
@@ -18,7 +18,7 @@ def test_they_are_those_of_a_dictionary(events: list[tuple[str, int, str]], most
     for number, (customer, date, code) in enumerate(events):
         invoice = Invoice(str(number), customer, date, (Line(code, 1000, 1.5),))
         for histories in (held, plain):
-            histories[customer] = add(histories.get(customer) or CustomerHistory(customer), invoice, 3)[0]
+            histories[customer] = add_invoice(histories.get(customer) or CustomerHistory(customer), invoice, 3).history
 
     assert list(held) == list(plain)
     assert len(held) == len(plain)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.domain.history import CustomerHistory, canonical, take
+from state.domain.history import CustomerHistory, add_invoice, canonical_json
 from state.events.invoice import Invoice, Line
 from training.data.log import before, merge
 
@@ -77,8 +77,8 @@ def test_a_merged_log_makes_the_same_histories_as_its_events(events: list[Invoic
         held: dict[str, CustomerHistory] = {}
         for invoice in log:
             customer = str(invoice.customer_id)
-            held[customer] = take(held.get(customer, CustomerHistory(customer)), invoice, 100).history
-        return {customer: canonical(history) for customer, history in held.items()}
+            held[customer] = add_invoice(held.get(customer, CustomerHistory(customer)), invoice, 100).history
+        return {customer: canonical_json(history) for customer, history in held.items()}
 
     assert histories(merge(events[:cut], events[cut:], events)) == histories(events)
 

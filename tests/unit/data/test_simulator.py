@@ -88,7 +88,7 @@ def test_customers_buy_again_what_they_bought(cleaned: Cleaned) -> None:
     seen: dict[str, set[str]] = {}
     again = total = 0
     for invoice in invoices(cleaned):
-        items = {line.stock_code for line in invoice.lines if line.quantity > 0}
+        items = invoice.purchased_codes
         known = seen.setdefault(str(invoice.customer_id), set())
         if known and items:
             again += len(items & known)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from state.domain.history import CustomerHistory, take
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice, Line
-from training.data.walk import Replay, is_purchase, walk
+from training.data.walk import Replay, walk
 
 DAY = 86_400
 
@@ -142,9 +142,9 @@ def test_demand_is_as_of_the_moment() -> None:
 
 
 def test_a_mixed_invoice_is_a_purchase() -> None:
-    assert is_purchase(sale("1", "ann", 1, "-tea", "jam"))
-    assert not is_purchase(sale("1", "ann", 1, "-tea"))
-    assert not is_purchase(sale("1", "ann", 1))
+    assert sale("1", "ann", 1, "-tea", "jam").is_purchase
+    assert not sale("1", "ann", 1, "-tea").is_purchase
+    assert not sale("1", "ann", 1).is_purchase
 
 
 CODES = st.lists(st.sampled_from(["a", "b", "-a"]), max_size=3)
@@ -164,19 +164,19 @@ def test_moments_are_those_of_the_protocol(log: list[Invoice], window: int, star
         before = [
             earlier
             for earlier in range(position)
-            if log[earlier].customer_id == target.customer_id and is_purchase(log[earlier])
+            if log[earlier].customer_id == target.customer_id and log[earlier].is_purchase
         ]
-        wanted = target.customer_id is not None and is_purchase(target) and start <= target.date // DAY < end
+        wanted = target.customer_id is not None and target.is_purchase and start <= target.date // DAY < end
         if wanted and before:
             for kind, until in (("visit", position), ("emission", before[-1] + 1)):
                 history = CustomerHistory(str(target.customer_id))
                 for invoice in log[:until]:
                     if invoice.customer_id == target.customer_id:
-                        history = take(history, invoice, window).history
+                        history = add_invoice(history, invoice, window).history
                 now = target.date if kind == "visit" else log[before[-1]].date
                 sold: dict[str, int] = {}
                 for invoice in log[:until]:
-                    for code in {line.stock_code for line in invoice.lines if line.quantity > 0}:
+                    for code in invoice.purchased_codes:
                         if invoice.customer_id is not None:
                             sold[code] = sold.get(code, 0) + 1
                 expected.append((kind, now, position, history, sold))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count, demand_at, sell, shares_at
+from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count_sale, demand_at, record_sale, shares_at
 from state.events.dates import DAY
 from state.events.invoice import Line
 from training.features.item_table import ItemTable
@@ -29,7 +29,7 @@ def _states(events: list[Sale]) -> dict[str, ItemState]:
     for codes, date, price in events:
         share = 1.0 / math.sqrt(len(set(codes)))
         for code in set(codes):
-            states[code] = sell(states.get(code), code, date, price, f"{code} at {price}", share)
+            states[code] = record_sale(states.get(code), code, date, price, f"{code} at {price}", share)
     return states
 
 
@@ -66,7 +66,7 @@ def test_an_item_without_shares_starts_at_none() -> None:
 
 def test_shares_taken_back_that_were_never_given_are_none() -> None:
     state = ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)
-    table = ItemTable([count(state, 0, 0, 0.5 - 1.0)])
+    table = ItemTable([count_sale(state, 0, 0, 0.5 - 1.0)])
     assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]
 
 
@@ -91,7 +91,7 @@ def test_attributes_are_those_of_the_state_and_one_object_until_they_change() ->
     ):
         before = table.attributes("a")
         table.sell([Line("a", 1000, 1.0, attributes=said)], date)
-        state = sell(state, "a", date, 1.0, attributes=said)
+        state = record_sale(state, "a", date, 1.0, attributes=said)
         assert table.attributes("a") == state.attributes
         assert (table.attributes("a") is before) is (table.attributes("a") == before)
     assert state is not None

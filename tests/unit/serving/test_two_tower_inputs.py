@@ -83,7 +83,7 @@ def test_no_age_is_made_up(said: str | None) -> None:
 
 def test_known_values_have_a_tag_and_unknown_ones_do_not() -> None:
     said = {"gender": "M", "country": "Atlantis", "planet": "Mars", "birth_date": "1970-01-01"}
-    stated = CustomerHistory("ann", dated={key: (1, value) for key, value in said.items()})
+    stated = CustomerHistory("ann", dated_attributes={key: (1, value) for key, value in said.items()})
     inputs = encoding().customers([customer(stated, table(), 50 * 365 * DAY)])
     assert inputs.tags[0, :-1].tolist() == [0, 3]
     assert inputs.numbers[0, NUMBERS.index("age_known")] == 1.0

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state import CustomerHistory, Invoice, Line, Settings, observe, take
-from state.domain.attributes import merge, values
+from state import CustomerHistory, Invoice, Line, Settings, add_invoice, observe_sale
+from state.domain.attributes import attribute_values, merge_attributes
 from state.domain.history import HeldInvoice
-from state.events.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS, NONE, Attributes, together
+from state.events.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS, NO_ATTRIBUTES, Attributes, combine_attributes
 from state.events.wire import Decoder
 
 NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
@@ -109,7 +109,7 @@ def test_events_that_say_the_same_share_one_mapping() -> None:
     one, other = (decoder.decode(raw, now=NOW) for raw in raws)
     assert one.attributes is other.attributes
     assert one.lines[0].attributes is other.lines[0].attributes
-    assert Line("A", 1, 1.0).attributes is Line("B", 1, 1.0).attributes is NONE
+    assert Line("A", 1, 1.0).attributes is Line("B", 1, 1.0).attributes is NO_ATTRIBUTES
 
 
 KEYS = st.sampled_from(["age", "city", "z", "é", "\U0001f600", *(f"k{number:02}" for number in range(MOST_KEYS))])
@@ -127,7 +127,7 @@ def test_any_order_and_repetition_ends_the_same(data: st.DataObject) -> None:
     def end(events: list[tuple[dict[str, str], int]]) -> dict[str, tuple[int, str]]:
         dated: Any = {}
         for attributes, date in events:
-            dated = merge(dated, attributes, date)
+            dated = merge_attributes(dated, attributes, date)
         return dict(dated)
 
     greatest: dict[str, tuple[int, str]] = {}
@@ -137,20 +137,20 @@ def test_any_order_and_repetition_ends_the_same(data: st.DataObject) -> None:
     expected = {key: greatest[key] for key in sorted(greatest)[:MOST_KEYS]}
     assert end(said) == end(again) == expected
     assert list(end(again)) == list(expected)
-    assert values(end(said)) == {key: value for key, (_, value) in expected.items()}
+    assert attribute_values(end(said)) == {key: value for key, (_, value) in expected.items()}
 
 
 def test_what_changes_nothing_gives_the_same_object() -> None:
-    full = merge({}, {f"{number:03}": "1" for number in range(MOST_KEYS)}, 5)
+    full = merge_attributes({}, {f"{number:03}": "1" for number in range(MOST_KEYS)}, 5)
     for attributes, date in (({}, 9), ({"000": "1"}, 5), ({"000": "9"}, 4), ({"z": "1"}, 9)):
-        assert merge(full, attributes, date) is full
-    assert merge(full, {"000": "1"}, 6) is not full  # said again later: what lies between must not win any more
+        assert merge_attributes(full, attributes, date) is full
+    assert merge_attributes(full, {"000": "1"}, 6) is not full  # a later date: values between must lose
 
 
 def test_both_together_stay_within_the_bounds() -> None:
     many: Attributes = {f"{number:03}": "1" for number in range(MOST_KEYS)}
-    assert together(many, {"000": "2", "zzz": "3"}) == {**many, "000": "2"}
-    assert together(many, NONE) is together(NONE, many) is many
+    assert combine_attributes(many, {"000": "2", "zzz": "3"}) == {**many, "000": "2"}
+    assert combine_attributes(many, NO_ATTRIBUTES) is combine_attributes(NO_ATTRIBUTES, many) is many
 
 
 def bought(number: str, date: int, attributes: Attributes) -> Invoice:
@@ -159,26 +159,26 @@ def bought(number: str, date: int, attributes: Attributes) -> Invoice:
 
 def test_a_history_knows_them_whatever_its_window() -> None:
     first, late = bought("1", 10, {"city": "Rome", "gender": "F"}), bought("0", 5, {"city": "Nice", "age": "40"})
-    history = take(CustomerHistory("ann"), first, 1).history
-    history = take(history, bought("2", 20, {"city": "Paris"}), 1).history
-    behind = take(history, late, 1)
-    assert (behind.behind, behind.counts, behind.history.invoices) == (True, [], history.invoices)
+    history = add_invoice(CustomerHistory("ann"), first, 1).history
+    history = add_invoice(history, bought("2", 20, {"city": "Paris"}), 1).history
+    behind = add_invoice(history, late, 1)
+    assert (behind.behind_watermark, behind.demand_changes, behind.history.invoices) == (True, [], history.invoices)
     assert behind.history.attributes == {"age": "40", "city": "Paris", "gender": "F"}
-    assert take(behind.history, late, 1).history is behind.history
-    assert take(behind.history, bought("2", 20, {"city": "Paris"}), 1).history is behind.history
+    assert add_invoice(behind.history, late, 1).history is behind.history
+    assert add_invoice(behind.history, bought("2", 20, {"city": "Paris"}), 1).history is behind.history
 
 
 def test_an_attribute_alone_changes_a_history() -> None:
-    history = take(CustomerHistory("ann"), bought("1", 10, {}), 100).history
-    taken = take(history, bought("1", 10, {"city": "Rome"}), 100)
-    assert (taken.new, taken.known, taken.counts) == ([], 1, [])
+    history = add_invoice(CustomerHistory("ann"), bought("1", 10, {}), 100).history
+    taken = add_invoice(history, bought("1", 10, {"city": "Rome"}), 100)
+    assert (taken.new_lines, taken.known_lines, taken.demand_changes) == ([], 1, [])
     assert taken.history.invoices == history.invoices == (HeldInvoice("1", 10, history.invoices[0].lines),)
     assert taken.history.attributes == {"city": "Rome"}
 
 
 def test_an_item_knows_what_its_newest_sale_said() -> None:
-    state = observe(None, "A", 10, 1.0, "TEA", {"category": "Drinks"})
-    state = observe(state, "A", 5, 1.0, "TEA", {"category": "Food", "shelf": "4"})
+    state = observe_sale(None, "A", 10, 1.0, "TEA", {"category": "Drinks"})
+    state = observe_sale(state, "A", 5, 1.0, "TEA", {"category": "Food", "shelf": "4"})
     assert state.attributes == {"category": "Drinks", "shelf": "4"}
-    assert observe(state, "A", 10, 1.0, "TEA", {"category": "Drinks"}) is state
-    assert observe(state, "A", 10, 1.0, "TEA") is state
+    assert observe_sale(state, "A", 10, 1.0, "TEA", {"category": "Drinks"}) is state
+    assert observe_sale(state, "A", 10, 1.0, "TEA") is state

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state import Basket, Count, CustomerHistory, HeldInvoice, HeldLine, Invoice, Line, add, baskets, canonical, take
+from state import (
+    Basket,
+    CustomerHistory,
+    DemandChange,
+    HeldInvoice,
+    HeldLine,
+    Invoice,
+    Line,
+    add_invoice,
+    baskets,
+    canonical_json,
+)
 from tests.contract.events import arrivals, facts, one_date_each
 
 DAY = 86_400
@@ -24,7 +35,7 @@ def buy(code: str, pieces: float, price: float = 1.0, line_id: str | None = None
 def history(*invoices: Invoice, window: int = 100) -> CustomerHistory:
     result = CustomerHistory("c")
     for one in invoices:
-        result, _, _ = add(result, one, window)
+        result = add_invoice(result, one, window).history
     return result
 
 
@@ -38,10 +49,10 @@ def kept(*invoices: Invoice) -> dict[str, dict[str, float]]:
 
 def test_a_line_counts_once_within_an_invoice() -> None:
     once = invoice("1", 0, buy("A", 2))
-    result, new, behind = add(history(once), invoice("1", 0, buy("A", 2), buy("A", 3), buy("A", 2, price=1.5)), 100)
-    assert [(line.quantity, line.unit_price) for line in new] == [(3000, 1.0), (2000, 1.5)]
-    assert not behind
-    assert baskets(result) == [Basket("1", 0, {"A": 7000})]
+    added = add_invoice(history(once), invoice("1", 0, buy("A", 2), buy("A", 3), buy("A", 2, price=1.5)), 100)
+    assert [(line.quantity, line.unit_price) for line in added.new_lines] == [(3000, 1.0), (2000, 1.5)]
+    assert not added.behind_watermark
+    assert baskets(added.history) == [Basket("1", 0, {"A": 7000})]
 
 
 def test_equal_lines_with_ids_of_their_own_count_each() -> None:
@@ -51,9 +62,9 @@ def test_equal_lines_with_ids_of_their_own_count_each() -> None:
 def test_a_repeated_event_changes_nothing() -> None:
     event = invoice("1", 5, buy("A", 2), buy("B", -1))
     before = history(event)
-    taken = take(before, event, 100)
+    taken = add_invoice(before, event, 100)
     assert taken.history is before
-    assert (taken.new, taken.known, taken.counts) == ([], 2, [])
+    assert (taken.new_lines, taken.known_lines, taken.demand_changes) == ([], 2, [])
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -137,53 +148,53 @@ def test_the_window_holds_the_last_invoices_returns_included() -> None:
 def test_an_invoice_behind_the_watermark_changes_nothing() -> None:
     full = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 5)), window=3)
     for number, date in (("1", 1), ("0", 1), ("x", 0)):
-        taken = take(full, invoice(number, date, buy("B", 1)), 3)
-        assert taken.behind
+        taken = add_invoice(full, invoice(number, date, buy("B", 1)), 3)
+        assert taken.behind_watermark
         assert taken.history is full
-    late = take(full, invoice("1x", 1, buy("B", 1)), 3)  # after the watermark, before all that is held: falls out again
-    assert not late.behind
+    late = add_invoice(full, invoice("1x", 1, buy("B", 1)), 3)  # leaves the window at once
+    assert not late.behind_watermark
     assert late.history.invoices == full.invoices
     assert late.history.watermark == (1, "1x")
 
 
 def test_a_line_of_an_invoice_inside_a_full_window_is_always_taken() -> None:
     full = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 5)), window=3)
-    taken = take(full, invoice("2", 0, buy("B", 1)), 3)
-    assert [line.stock_code for line in taken.new] == ["B"]
+    taken = add_invoice(full, invoice("2", 0, buy("B", 1)), 3)
+    assert [line.stock_code for line in taken.new_lines] == ["B"]
     assert taken.history.invoices[0].date == 0
 
 
 def test_a_smaller_window_lets_go_at_the_next_change() -> None:
     result = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 6)))
-    result, _, _ = add(result, invoice("6", 6, buy("A", 1)), 2)
+    result = add_invoice(result, invoice("6", 6, buy("A", 1)), 2).history
     assert [one.invoice_no for one in result.invoices] == ["5", "6"]
     assert result.watermark == (4, "4")
 
 
 def test_demand_counts_a_code_once_an_invoice_at_the_invoices_date() -> None:
-    first = take(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("A", 2), buy("B", -1)), 100)
-    assert first.counts == [Count("A", 9, 1, 1.0)]
-    again = take(first.history, invoice("1", 9, buy("A", 3), buy("C", 1)), 100)
+    first = add_invoice(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("A", 2), buy("B", -1)), 100)
+    assert first.demand_changes == [DemandChange("A", 9, 1, 1.0)]
+    again = add_invoice(first.history, invoice("1", 9, buy("A", 3), buy("C", 1)), 100)
     half = 1.0 / math.sqrt(2.0)
-    assert again.counts == [Count("C", 9, 1, half), Count("A", 9, 0, half - 1.0)]
-    earlier = take(again.history, invoice("1", 4, buy("B", -1)), 100)
-    back, there = [Count(code, 9, -1, -half) for code in "AC"], [Count(code, 4, 1, half) for code in "AC"]
-    assert earlier.counts == back + there
-    grown = take(again.history, invoice("1", 4, buy("D", 1)), 100)
-    assert grown.counts == back + [Count(code, 4, 1, 1.0 / math.sqrt(3.0)) for code in "ACD"]
+    assert again.demand_changes == [DemandChange("C", 9, 1, half), DemandChange("A", 9, 0, half - 1.0)]
+    earlier = add_invoice(again.history, invoice("1", 4, buy("B", -1)), 100)
+    back, there = [DemandChange(code, 9, -1, -half) for code in "AC"], [DemandChange(code, 4, 1, half) for code in "AC"]
+    assert earlier.demand_changes == back + there
+    grown = add_invoice(again.history, invoice("1", 4, buy("D", 1)), 100)
+    assert grown.demand_changes == back + [DemandChange(code, 4, 1, 1.0 / math.sqrt(3.0)) for code in "ACD"]
 
 
 def test_demand_follows_a_corrected_line() -> None:
-    first = take(CustomerHistory("c"), invoice("1", 9, buy("B", 1, line_id="x")), 100)
-    corrected = take(first.history, invoice("1", 9, buy("A", 1, line_id="x")), 100)
-    assert corrected.counts == [Count("B", 9, -1, -1.0), Count("A", 9, 1, 1.0)]
-    returned = take(first.history, invoice("1", 9, buy("B", -1, line_id="x")), 100)
-    assert returned.counts == [Count("B", 9, -1, -1.0)]
+    first = add_invoice(CustomerHistory("c"), invoice("1", 9, buy("B", 1, line_id="x")), 100)
+    corrected = add_invoice(first.history, invoice("1", 9, buy("A", 1, line_id="x")), 100)
+    assert corrected.demand_changes == [DemandChange("B", 9, -1, -1.0), DemandChange("A", 9, 1, 1.0)]
+    returned = add_invoice(first.history, invoice("1", 9, buy("B", -1, line_id="x")), 100)
+    assert returned.demand_changes == [DemandChange("B", 9, -1, -1.0)]
 
 
 def test_a_repeated_code_leaves_the_shares_of_its_invoice() -> None:
-    first = take(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("B", 1)), 100)
-    assert take(first.history, invoice("1", 9, buy("A", 2), buy("C", -1)), 100).counts == []
+    first = add_invoice(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("B", 1)), 100)
+    assert add_invoice(first.history, invoice("1", 9, buy("A", 2), buy("C", -1)), 100).demand_changes == []
 
 
 def test_the_canonical_form() -> None:
@@ -193,7 +204,7 @@ def test_the_canonical_form() -> None:
         invoice("C1", 1_323_435_000, buy("x", 1)),
         invoice("C2", 1_323_435_001, buy("x", -1)),
     )
-    line = canonical(CustomerHistory("12680", result.invoices))
+    line = canonical_json(CustomerHistory("12680", result.invoices))
     assert line == (
         b'{"customer_id":"12680","baskets":[{"invoice_no":"\xc3\xa9\\n\\"1\\"","invoice_date":"1900-01-01T00:00:00Z",'
         b'"items":{"A":1,"a":0.125,"b":1.5}},{"invoice_no":"581587","invoice_date":"2011-12-09T12:50:00Z",'
@@ -203,8 +214,8 @@ def test_the_canonical_form() -> None:
 
 
 def test_a_customer_without_a_basket_has_no_canonical_form() -> None:
-    assert canonical(CustomerHistory("c")) is None
-    assert canonical(history(invoice("1", 1, buy("A", 1)), invoice("C", 2, buy("A", -1)))) is None
+    assert canonical_json(CustomerHistory("c")) is None
+    assert canonical_json(history(invoice("1", 1, buy("A", 1)), invoice("C", 2, buy("A", -1)))) is None
 
 
 @settings(derandomize=True, max_examples=150, deadline=None)

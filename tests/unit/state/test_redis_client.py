@@ -17,7 +17,7 @@ from redis.exceptions import (
 )
 
 from state import Settings, SettingsError, StoreRefused, StoreUnavailable
-from state.store.redis.client import connect, translated
+from state.store.redis.client import connect, translate_errors
 from tests.services.process import free_port
 
 
@@ -43,7 +43,7 @@ from tests.services.process import free_port
     ],
 )
 def test_what_passes_is_unavailable(error: Exception) -> None:
-    with pytest.raises(StoreUnavailable, match="Redis"), translated():
+    with pytest.raises(StoreUnavailable, match="Redis"), translate_errors():
         raise error
 
 
@@ -60,7 +60,7 @@ def test_what_passes_is_unavailable(error: Exception) -> None:
     ],
 )
 def test_what_stays_is_refused(error: RedisError, words: str) -> None:
-    with pytest.raises(StoreRefused, match=words) as caught, translated({2: "customer x"}):
+    with pytest.raises(StoreRefused, match=words) as caught, translate_errors({2: "customer x"}):
         raise error
     assert "s3cret" not in str(caught.value)
 

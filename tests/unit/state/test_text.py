@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.events.text import mended
+from state.events.text import clean_text
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from state.events.text import mended
     ],
 )
 def test_what_is_broken_is_mended(broken: str, meant: str) -> None:
-    assert mended(broken) == meant
+    assert clean_text(broken) == meant
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,16 @@ def test_what_is_broken_is_mended(broken: str, meant: str) -> None:
     ],
 )
 def test_what_is_whole_is_left_alone(text: str) -> None:
-    assert mended(text) == text
+    assert clean_text(text) == text
 
 
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("ÃÂâÄÐ®£\u0092\u0303\ufffd\u200b "), max_size=12))
 def test_what_was_mended_is_whole(text: str) -> None:
-    once = mended(text)
+    once = clean_text(text)
 
-    assert mended(once) == once
+    assert clean_text(once) == once
 
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc", "Cf"]), max_size=20))
 def test_western_text_comes_back_from_a_wrong_encoding(text: str) -> None:
-    assert mended(text.encode().decode("latin-1")) == mended(text)
+    assert clean_text(text.encode().decode("latin-1")) == clean_text(text)

@@ -260,7 +260,7 @@ def test_lines_that_are_no_product_sale_are_counted_and_left_out() -> None:
     ]
     invoice = decode(whole(lines=lines))
     assert len(invoice.lines) == 1
-    assert invoice.left_out == {"zero_price": 2, "negative_price": 1, "zero_quantity": 2}
+    assert invoice.excluded_lines == {"zero_price": 2, "negative_price": 1, "zero_quantity": 2}
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_the_uci_dialect() -> None:
     lines = [line(stock_code="85123a"), line(stock_code="POST"), line(stock_code="gift_0001"), line(stock_code="1234")]
     invoice = decode(whole(lines=lines), dialect="uci")
     assert [one.stock_code for one in invoice.lines] == ["85123A"]
-    assert invoice.left_out == {"not_a_product": 3}
+    assert invoice.excluded_lines == {"not_a_product": 3}
     returned = decode(whole(invoice_no="C581587", lines=[line(quantity=2), line(quantity=-3)]), dialect="uci")
     assert [one.quantity for one in returned.lines] == [-2_000, -3_000]
     plain = decode(whole(invoice_no="C581587", lines=[line(stock_code="POST", quantity=2)]))

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state import CustomerHistory, InvalidEvent, Settings, canonical, line_text, take
+from state import CustomerHistory, InvalidEvent, Settings, add_invoice, canonical_json, line_text
 from state.events.wire import Decoder
 
 NOW = 1_323_435_000
@@ -63,7 +63,7 @@ def check(raw: bytes) -> None:
             msgspec.msgpack.encode(said)
         for line in invoice.lines:
             line_text(line.stock_code, line.quantity, line.unit_price, line.line_id).encode()
-        canonical(take(CustomerHistory(invoice.customer_id or "x"), invoice, 100).history)
+        canonical_json(add_invoice(CustomerHistory(invoice.customer_id or "x"), invoice, 100).history)
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)

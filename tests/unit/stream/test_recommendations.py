@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
-from state.domain.items import sell
+from state.domain.items import record_sale
 from state.domain.recommendation import Model, Trigger
 from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate
@@ -32,7 +32,7 @@ def touched(*invoices: HeldInvoice, revision: int = 5) -> CustomerUpdate:
 
 
 def moment(*codes: str, most: int = 10, version: str = "v") -> Moment:
-    items = ItemTable(sell(None, code, NOW - DAY, 1.0, f"ITEM {code}") for code in codes)
+    items = ItemTable(record_sale(None, code, NOW - DAY, 1.0, f"ITEM {code}") for code in codes)
     return Moment(NOW, to_iso(NOW), Model("m", version), items, items.demand(NOW), 30, most)
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from state.events.dates import DAY
 from state.events.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect, dialect_named
 from state.events.invoice import THOUSAND
-from state.events.text import mended
+from state.events.text import clean_text
 from state.settings import Settings
 from training.data import columns
 from training.data.cleaning.ledger import Account, Ledger, Step
@@ -94,8 +94,10 @@ def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFr
     rows[columns.INVOICE_NO] = distinctly(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
     rows[columns.CUSTOMER_ID] = customer_ids(raw[columns.CUSTOMER_ID])
     rows[columns.STOCK_CODE] = distinctly(raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect))
-    rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: mended(text) or None)
-    rows[columns.COUNTRY] = distinctly(raw[columns.COUNTRY], lambda text: mended(_code(text, settings) or "") or None)
+    rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: clean_text(text) or None)
+    rows[columns.COUNTRY] = distinctly(
+        raw[columns.COUNTRY], lambda text: clean_text(_code(text, settings) or "") or None
+    )
     rows[columns.LINE_ID] = distinctly(raw[columns.LINE_ID], lambda text: _code(text, settings))
     quantity = raw[columns.QUANTITY]
     taken = (quantity.abs() <= settings.max_number) & (quantity.round(3) == quantity)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from state.events.attributes import COUNTRY, NONE, Attributes, bounded, together
+from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes, clean_attributes, combine_attributes
 from state.events.invoice import Invoice, Line
 from training.data import columns
 from training.data.cleaning.clean import Cleaned
@@ -31,14 +31,14 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     of_customers, of_items = ({}, {}) if known is None else (known.of_customers(), known.of_items())
     lines = _lines(frame, order, of_items)
     country = frame[columns.COUNTRY].groupby(group).first().reindex(group[first])
-    of_countries = {where: bounded([(COUNTRY, where)]) for where in country.dropna().unique()}
+    of_countries = {where: clean_attributes([(COUNTRY, where)]) for where in country.dropna().unique()}
     log = [
         Invoice(
             number,
             customer,
             date,
             tuple(lines[start:end]),
-            together(of_customers.get(customer, NONE), of_countries.get(where, NONE)),
+            combine_attributes(of_customers.get(customer, NO_ATTRIBUTES), of_countries.get(where, NO_ATTRIBUTES)),
         )
         for number, customer, date, start, end, where in zip(
             frame[columns.INVOICE_NO].iloc[first].tolist(),
@@ -65,7 +65,7 @@ def _lines(frame: pd.DataFrame, order: np.ndarray, of_items: Mapping[str, Attrib
             rows[columns.UNIT_PRICE].tolist(),
             _optional(rows[columns.DESCRIPTION]),
             _optional(rows[columns.LINE_ID]),
-            [of_items.get(code, NONE) for code in codes],
+            [of_items.get(code, NO_ATTRIBUTES) for code in codes],
             strict=True,
         )
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from state.events.attributes import Attributes as Values
-from state.events.attributes import bounded
+from state.events.attributes import clean_attributes
 from training.data import columns
 from training.data.errors import BrokenReference, MissingColumns
 from training.data.tables.dates import read_dates
@@ -146,10 +146,10 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
 
 
 def _by_key(rows: pd.DataFrame, key: str) -> dict[str, Values]:
-    """By key what is known in the other columns; a missing value is none (``bounded`` passes over what is no text)."""
+    """The values of the other columns by key; ``clean_attributes`` leaves out missing ones."""
     names = [name for name in rows.columns if name != key]
     return {
-        known: bounded(zip(names, values, strict=True))
+        known: clean_attributes(zip(names, values, strict=True))
         for known, *values in rows[[key, *names]].itertuples(index=False)
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from state.events.dialect import dialect_named
-from state.events.text import mended
+from state.events.text import clean_text
 from training.data import columns
 from training.data.errors import NoTable, NothingLeft
 from training.data.tables import case_study
@@ -191,7 +191,9 @@ def _assume(frame: pd.DataFrame, held: dict[str, str], timezone: str) -> list[st
     """Put a default where the table has no such column, and say so."""
     notes = []
     if columns.STOCK_CODE not in held:
-        frame[columns.STOCK_CODE] = mapped(frame[columns.DESCRIPTION], lambda text: mended(text) or None).astype("str")
+        frame[columns.STOCK_CODE] = mapped(frame[columns.DESCRIPTION], lambda text: clean_text(text) or None).astype(
+            "str"
+        )
         notes.append("There is no stock code: the description names the item.")
     if columns.INVOICE_NO not in held:
         days = frame[columns.INVOICE_DATE].dt.tz_convert(timezone).dt.strftime("%Y-%m-%d")

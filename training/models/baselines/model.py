@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import Replay, is_purchase, walk
+from training.data.walk import Replay, walk
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
@@ -170,7 +170,7 @@ def fit_all(
     Raises:
         TooLittleData: Nothing was bought before ``until``.
     """
-    bought = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i)]
+    bought = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase]
     if not bought or bought[0][1] >= until:
         raise TooLittleData("Nothing was bought before the given date: there is nothing to learn from.")
     start = until - CALIBRATION_DAYS * DAY
@@ -253,7 +253,7 @@ def fit_calibrations(
     for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
         if number % spacing:
             continue
-        wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
+        wanted = moment.target.purchased_codes
         for name, scorer in scorers.items():
             codes, scores, n_baskets = scorer.rank(moment.history, moment.items, moment.now, CALIBRATION_DEPTH)
             seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
@@ -261,7 +261,7 @@ def fit_calibrations(
 
 
 def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
-    return sum(start <= invoice.date < end and is_purchase(invoice) for invoice in invoices)
+    return sum(start <= invoice.date < end and invoice.is_purchase for invoice in invoices)
 
 
 def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> Calibration | None:

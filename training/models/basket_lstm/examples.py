@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import is_purchase, walk
+from training.data.walk import walk
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
@@ -72,7 +72,7 @@ def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
     for invoice in invoices:
         if invoice.date >= until:
             break
-        if invoice.customer_id is None or not is_purchase(invoice):
+        if invoice.customer_id is None or not invoice.is_purchase:
             continue
         if invoice.customer_id in seen:
             dates.append(invoice.date)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, baskets
 from state.events.invoice import Invoice
-from training.data.walk import is_purchase
 from training.features.basket_lstm.flat_histories import Floats
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.item_table import ItemTable
@@ -130,9 +129,9 @@ class PrequentialScorer(BasketScorer):
     def _compare(self, invoice: Invoice, promised: dict[str, list[_Promised]]) -> None:
         """What an invoice makes of the lists that were made for its customer before it."""
         customer = invoice.customer_id
-        if customer is None or customer not in promised or not is_purchase(invoice):
+        if customer is None or customer not in promised or not invoice.is_purchase:
             return
-        bought = {line.stock_code for line in invoice.lines if line.quantity > 0}
+        bought = invoice.purchased_codes
         still = []
         for each in promised[customer]:
             if each.now < invoice.date or (each.visit and each.now == invoice.date):

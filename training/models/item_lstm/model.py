@@ -10,7 +10,6 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from state.events.invoice import Invoice
-from training.data.walk import is_purchase
 from training.errors import TooLittleData
 from training.features.text import TextEncoder
 from training.models.base import Curves, Progress, quiet
@@ -125,7 +124,7 @@ class ItemLstm:
         network: ItemNetwork,
         text: TextEncoder | None,
     ) -> ItemLstmScorer:
-        purchases = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i)]
+        purchases = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase]
         scorer = ItemLstmScorer(
             self.name,
             "unpublished",

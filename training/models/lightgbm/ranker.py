@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
-from training.data.walk import is_purchase
 from training.errors import TooLittleData, TrainingError
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
@@ -120,7 +119,7 @@ class LightGbm:
         calibration = calibrate([np.asarray(booster.predict(part.inputs)) for part in held], held)
         # The trees that rank have learnt from the newest weeks too, as many rounds as were best without them.
         booster = boost([*learnt, *held], booster.best_iteration, "boosting with the newest weeks")
-        bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and is_purchase(i))
+        bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase)
         scorer = TreesScorer(
             booster,
             staleness,

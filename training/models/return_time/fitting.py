@@ -12,11 +12,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from state.domain.history import CustomerHistory, add
+from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.history_cache import Histories
-from training.data.walk import is_purchase
 from training.models.base import Progress, quiet
 from training.models.basket_lstm.network import Standardise
 from training.serving.return_time.inputs import RETURN_INPUTS, return_inputs
@@ -93,8 +92,8 @@ def purchases(invoices: Sequence[Invoice], until: int, window: int, most: int = 
         customer = invoice.customer_id
         if customer is None:
             continue
-        histories[customer] = add(histories.get(customer) or CustomerHistory(customer), invoice, window)[0]
-        if not is_purchase(invoice):
+        histories[customer] = add_invoice(histories.get(customer) or CustomerHistory(customer), invoice, window).history
+        if not invoice.is_purchase:
             continue
         if last.get(customer, -1) >= max(number - most, 0):
             following[last[customer] % most] = invoice.date

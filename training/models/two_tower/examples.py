@@ -110,7 +110,7 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
             snapshots.append(Snapshot(shop.size, shop.fixed.astype(np.float16)))
             due += max(1, -(-expected // SNAPSHOTS), -(-expected * shop.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size
-        wanted = {line.stock_code for line in moment.target.lines if line.quantity > 0}
+        wanted = moment.target.purchased_codes
         rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
         if not rows:
             continue

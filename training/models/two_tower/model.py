@@ -16,7 +16,6 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from state.events.invoice import Invoice
-from training.data.walk import is_purchase
 from training.errors import TooLittleData, UnknownModel
 from training.models.base import Curves, Progress, quiet
 from training.models.baselines.model import fit_calibrations
@@ -131,7 +130,7 @@ class Hybrid:
         purchases = [
             (invoice.customer_id, invoice.date)
             for invoice in takewhile(lambda each: each.date < until, invoices)
-            if invoice.customer_id is not None and is_purchase(invoice)
+            if invoice.customer_id is not None and invoice.is_purchase
         ]
         dates = [date for _, date in purchases]
         cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))] if dates else until

@@ -79,7 +79,7 @@ class _Purchases(NamedTuple):
 
 def newest_purchases(histories: Sequence[CustomerHistory]) -> NDArray[np.int64]:
     """When each customer last bought, seconds since 1970, ``[customers]``; 0 for one who never did."""
-    return np.asarray([max(_dates(history), default=0) for history in histories], np.int64)
+    return np.asarray([max(history.purchase_dates, default=0) for history in histories], np.int64)
 
 
 def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray[np.float32]:
@@ -132,15 +132,11 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _dates(history: CustomerHistory) -> list[int]:
-    return [invoice.date for invoice in history.invoices if any(line.quantity > 0 for line in invoice.lines)]
-
-
 def _purchases(histories: Sequence[CustomerHistory]) -> _Purchases:
     found: list[tuple[list[int], list[int]]] = []
     value: list[float] = []
     for history in histories:
-        purchases = [each for each in history.invoices if any(line.quantity > 0 for line in each.lines)]
+        purchases = [each for each in history.invoices if each.is_purchase]
         found.append(([each.date for each in purchases[::-1]] or [0], [len(each.lines) for each in purchases[::-1]]))
         newest = purchases[-1].lines if purchases else ()
         value.append(sum(line.quantity * line.unit_price for line in newest if line.quantity > 0) / THOUSAND)

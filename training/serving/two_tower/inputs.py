@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from state.events.attributes import NONE, Attributes
+from state.events.attributes import NO_ATTRIBUTES, Attributes
 from training.features.basket_lstm.global_statistics import Binding
 from training.features.item_inputs import DEMAND_INPUTS, ItemSnapshot
 from training.features.item_table import ItemTable
@@ -191,7 +191,7 @@ class Encoding:
         self._tags = np.concatenate([self._tags, np.zeros((behind, len(keys)), np.int64)])
         if not keys:
             return
-        self._tagged.extend([NONE] * behind)
+        self._tagged.extend([NO_ATTRIBUTES] * behind)
         for row, code in enumerate(items.codes):
             attributes = items.attributes(code)
             if attributes is not self._tagged[row]:

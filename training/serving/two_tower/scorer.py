@@ -138,7 +138,7 @@ class HybridScorer:
             Candidate(items.codes[row], chance, None if by < 0 else items.codes[by])
             for row, chance, by in zip(order.tolist(), chances.tolist(), because.tolist(), strict=True)
         ]
-        dates = [held.date for held in history.invoices if any(line.quantity > 0 for line in held.lines)]
+        dates = history.purchase_dates
         return Prediction(candidates, self.returns.curve(dates, now))
 
     def _because(self, each: Customer, inputs: ItemInputs, offered: Floats) -> Ints:

@@ -1,5 +1,5 @@
 -- The items' state: what state/domain/items.py's observe() and count() do, on the keys of docs/reference/state.md.
--- An item is {touched, demand by half-life, sold, first, last, price, price_date, description, description_date, shares by
+-- An item is {as_of, demand by half-life, sold, first, last, price, price_date, description, description_date, shares by
 -- half-life, attributes where there are any}; `half_lives` are those of demand and those of shares.
 
 local DAY = 86400
