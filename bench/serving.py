@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.tables.datasets import load
-from training.data.walk import Replay
+from training.data.tables.invoice_table import load
+from training.data.walk import StateReplay
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models.basket_lstm.network import BasketNetwork
@@ -38,7 +38,7 @@ SECONDS = 3.0
 def main(path: str) -> None:
     """Print milliseconds a customer at each size of batch."""
     log = invoices(clean(load(Path(path)), load_settings()))
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for invoice in log:
         replay.apply(invoice)
     now = log[-1].date

@@ -16,10 +16,10 @@ EXPORTS = {
         exclusion_reason line_text load_settings observe_sale record_sale shares_at to_datetime to_iso to_seconds
     """,
     "training.data.simulator": """
-        GIFTS GROCERIES KINDS SMALL Kind simulate simulate_blocks write_parquet
+        GIFTS GROCERIES SHOP_PROFILES SMALL ShopProfile simulate simulate_blocks write_parquet
     """,
     "training.eda": """
-        explore
+        build_report
     """,
     "training.features": """
         GlobalStatistics ItemTable Retrieval View build_view

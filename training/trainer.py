@@ -13,8 +13,8 @@ import msgspec
 from state.events.dates import DAY, to_datetime, to_iso
 from state.events.invoice import Invoice
 from training.data.cleaning.ledger import Ledger
-from training.data.log import before
-from training.data.walk import When
+from training.data.log import invoices_before
+from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
 from training.evaluation.measure import CALIBRATION_DEPTH, means, measure
@@ -120,7 +120,7 @@ def train(
         TrainingError: There is too little data, or no such model.
         RegistryError: The registry cannot be used.
     """
-    log = before(invoices, until)
+    log = invoices_before(invoices, until)
     judged, _ = judged_span(log, until, plan.judge_days)
     names = [name for name in plan.baselines if name != plan.model]
     candidate = _fit(plan, log, judged.start, stage)
@@ -201,7 +201,7 @@ def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) 
 
 def _judge(
     log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int, stage: Stage
-) -> tuple[dict[When, Metrics], int]:
+) -> tuple[dict[Moment, Metrics], int]:
     """Metrics of every scorer by moment, and the number of invoices they are of."""
     runs = run(
         log,
@@ -217,7 +217,7 @@ def _judge(
     return metrics, len(runs["visit"].cases)
 
 
-def decide_at_both(model: str, by_moment: Mapping[When, Metrics], baselines: Sequence[str]) -> Decision:
+def decide_at_both(model: str, by_moment: Mapping[Moment, Metrics], baselines: Sequence[str]) -> Decision:
     """What the gate says of both moments together: one net serves both, so it must pass at both.
 
     Where it does not and there is no champion, the baseline of the first moment that it failed at stands in.
@@ -231,12 +231,12 @@ def decide_at_both(model: str, by_moment: Mapping[When, Metrics], baselines: Seq
     return Decision(not failed, reason, failed[0].instead if failed else None)
 
 
-def _joined(by_moment: Mapping[When, Metrics]) -> Metrics:
+def _joined(by_moment: Mapping[Moment, Metrics]) -> Metrics:
     joined: Metrics = {}
     for when, metrics in by_moment.items():
-        before = EMISSION if when == "emission" else ""
+        prefix = EMISSION if when == "emission" else ""
         for model, values in metrics.items():
-            joined.setdefault(model, {}).update((before + name, value) for name, value in values.items())
+            joined.setdefault(model, {}).update((prefix + name, value) for name, value in values.items())
     return joined
 
 

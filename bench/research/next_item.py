@@ -16,7 +16,7 @@ from state.events.invoice import Invoice
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.tables.datasets import load
+from training.data.tables.invoice_table import load
 from training.evaluation.split import Span, span
 from training.models import make_model
 from training.models.item_lstm.sequences import Bought, most_bought, sequences

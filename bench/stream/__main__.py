@@ -18,8 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.stream.events import Workload, invoice_events, line_events, workload
 from bench.stream.measure import LATENCY_SECONDS, Event, Result, Variant, measure
+from bench.stream.workload import Workload, invoice_events, line_events, workload
 from state.settings import load_settings
 from state.store.redis.store import RedisStore
 from stream.kafka.topics import ensure_topics
@@ -87,7 +87,7 @@ class Bench:
             self._remember_past(own)
             command = [str(Path(sys.executable).with_name("nextbasket")), "worker"]
             if letter in WITHOUT_MODEL:
-                command = [sys.executable, "-m", "bench.stream.ours", WITHOUT_MODEL[letter]]
+                command = [sys.executable, "-m", "bench.stream.without_model", WITHOUT_MODEL[letter]]
         else:
             module = {"a": "idiomatic", "f": "naive"}[letter]
             command = [sys.executable, "-m", f"bench.{module}", "--datadir", str(self._folder / module)]
@@ -118,7 +118,9 @@ class Bench:
     def train(self) -> None:
         """Fit a model on what lies before the stream, for the variants with one."""
         registry = str(self._folder / "registry" / "bench-c")
-        subprocess.run([sys.executable, "-m", "bench.stream.model", registry, str(len(self._data.stream))], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "bench.stream.train_model", registry, str(len(self._data.stream))], check=True
+        )
 
     def take_registry(self, registry: Path) -> None:
         """Serve the model of a registry that is there."""

@@ -43,14 +43,16 @@ def eda(
     _writable(output, folder)
 
     from stream.cli.progress import StageProgress
-    from training.data.tables import datasets
-    from training.eda import explore
+    from training.data.tables import invoice_table
+    from training.eda import build_report
     from training.report import render, save_pictures
 
     with StageProgress() as bars:
         bars("reading")
-        table = datasets.load(path, timezone=settings.timezone)
-        page = explore(table, settings, name=path.resolve().name, clock=int(time.time()), progress=bars("exploring"))
+        table = invoice_table.load(path, timezone=settings.timezone)
+        page = build_report(
+            table, settings, name=path.resolve().name, clock=int(time.time()), progress=bars("exploring")
+        )
     html = render(page).encode()
     output.write_bytes(html)
     saved = save_pictures(page, folder)

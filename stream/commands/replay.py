@@ -38,7 +38,7 @@ def replay(
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import ensure_topics
     from stream.tools.replay import events, identity, in_order, pace, send
-    from training.data.tables import datasets
+    from training.data.tables import invoice_table
 
     settings = load_settings()
     bounds = _seconds(since, settings), _seconds(until, settings)
@@ -46,7 +46,7 @@ def replay(
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
     progress = _begin(state, identity(path, shape, *bounds, settings.timezone, topic))
-    table = datasets.load(path, timezone=settings.timezone)
+    table = invoice_table.load(path, timezone=settings.timezone)
     for note in table.notes:
         typer.echo(note)
     if bounds != (None, None) and in_order(table.frame, *bounds).empty:
@@ -63,8 +63,8 @@ def replay(
         shape,
         since=bounds[0],
         until=bounds[1],
-        customers={} if known is None else known.of_customers(),
-        items={} if known is None else known.of_items(),
+        customers={} if known is None else known.by_customer(),
+        items={} if known is None else known.by_item(),
     )
     try:
         for _ in zip(range(before), outgoing, strict=False):

@@ -30,12 +30,12 @@ def simulate(
     Example: nextbasket simulate shop.parquet --kind groceries
     """
     from state.settings import load_settings
-    from training.data.simulator import KINDS, write_parquet
+    from training.data.simulator import SHOP_PROFILES, write_parquet
 
     settings = load_settings()
     if output.suffix != ".parquet" or output.is_dir():
         raise Failure(f"{output} is no Parquet file to write: give a name such as shop.parquet.", ExitCode.USAGE)
-    shop = KINDS[kind.value]
+    shop = SHOP_PROFILES[kind.value]
     rows = write_parquet(
         output,
         shop,

@@ -193,7 +193,7 @@ def read_log(
         DataError: The table cannot be read, or nothing of it is left.
         KafkaError: Kafka does not answer.
     """
-    from training.data.log import merge, read_table
+    from training.data.log import merge_logs, read_table
 
     path = settings.data if data is None else data
     if path is None and not settings.brokers:
@@ -216,7 +216,7 @@ def read_log(
     typer.echo(
         f"topic {settings.topics.invoices}: {topic.events:,} events, {topic.invalid:,} of them invalid and passed over"
     )
-    return merge(table_log, topic.invoices), ledger
+    return merge_logs(table_log, topic.invoices), ledger
 
 
 def _print(outcome: "Outcome") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from state.events.invoice import Invoice
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.serving.scorer import Scorer
 
 AT = 10
@@ -12,12 +12,12 @@ AT = 10
 class BaselineRanker:
     """Ranks a customer right after each of the customer's invoices, as the worker does, with another scorer.
 
-    It keeps histories and demand of its own (``Replay``), so that nothing the worker does can help or hinder it.
+    It keeps histories and demand of its own (``StateReplay``), so that nothing the worker does can help or hinder it.
     """
 
     def __init__(self, scorer: Scorer, window: int) -> None:
         self._scorer = scorer
-        self._replay = Replay(window)
+        self._replay = StateReplay(window)
         self._standing: dict[str, list[str]] = {}
 
     def learn(self, invoices: Iterable[Invoice]) -> None:

@@ -123,10 +123,10 @@ def _read(show: Show, say: Callable[[str], None]) -> tuple[list[Invoice], str]:
     """The cleaned log of invoices, and the dialect of the table."""
     from training.data.cleaning.clean import clean, dialect_of
     from training.data.cleaning.invoices import invoices
-    from training.data.sources.find import find
+    from training.data.sources.source import find_source
 
     settings = load_settings()
-    source = find(settings, show.data, progress=True)
+    source = find_source(settings, show.data, progress=True)
     for sentence in (source.sentence, *source.table.notes):
         say(sentence)
     cleaned = clean(source.table, settings, clock=int(time.time()))

@@ -94,7 +94,7 @@ def events(
     customers: Mapping[str, Attributes] = NOTHING_KNOWN,
     items: Mapping[str, Attributes] = NOTHING_KNOWN,
 ) -> Iterator[Outgoing]:
-    """The events of a raw table (``datasets.Table``) dated in [``since``, ``until``), in time order.
+    """The events of a raw table (``datasets.InvoiceTable``) dated in [``since``, ``until``), in time order.
 
     Rows without a date stay behind the row they follow, and go only where neither bound is set. With ``invoices``, rows
     of one invoice, customer and date go together, at the place of the first of them. They carry the attributes of

@@ -23,7 +23,7 @@ def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys
     from training.data.cleaning.clean import clean
     from training.data.cleaning.invoices import invoices
     from training.data.cleaning.ledger import Ledger
-    from training.data.tables.datasets import load
+    from training.data.tables.invoice_table import load
 
     out, figures = tmp_path / "rankings.parquet", tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "GP-TopFreq,count_demand"]

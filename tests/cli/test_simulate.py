@@ -8,11 +8,11 @@ import pytest
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
 from stream.commands.simulate import KindOfShop
-from training.data.simulator import KINDS, simulate
+from training.data.simulator import SHOP_PROFILES, simulate
 
 
 def test_the_command_knows_every_kind() -> None:
-    assert [kind.value for kind in KindOfShop] == list(KINDS)
+    assert [kind.value for kind in KindOfShop] == list(SHOP_PROFILES)
 
 
 def test_a_kind_is_written_with_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +20,7 @@ def test_a_kind_is_written_with_what_was_asked_for(tmp_path: Path, capsys: pytes
 
     assert main(["simulate", str(path), "--kind", "small", "--customers", "20", "--seed", "3"]) == ExitCode.OK
 
-    expected = simulate(KINDS["small"], customers=20, seed=3)
+    expected = simulate(SHOP_PROFILES["small"], customers=20, seed=3)
     assert capsys.readouterr().out == f"Wrote {len(expected):,} rows to {path}.\n"
     assert pd.read_parquet(path)["InvoiceNo"].tolist() == expected["InvoiceNo"].tolist()
 

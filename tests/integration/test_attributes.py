@@ -14,9 +14,9 @@ from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.log import merge
-from training.data.tables.datasets import load
-from training.data.walk import Replay
+from training.data.log import merge_logs
+from training.data.tables.invoice_table import load
+from training.data.walk import StateReplay
 
 LIMIT_S = 90.0
 
@@ -84,7 +84,7 @@ def test_the_stream_knows_what_the_walk_knows(
     assert worker.stop() == 0
 
     log = invoices(clean(load(folder), settings))
-    walked = Replay(settings.window)
+    walked = StateReplay(settings.window)
     for invoice in log:
         walked.apply(invoice)
     assert {history.customer_id: history for history in store.histories()} == dict(walked.histories)
@@ -116,5 +116,5 @@ def test_the_stream_knows_what_the_walk_knows(
 
     # And a training that reads the topic learns from the very same.
     topic = read_topic(settings, clock=2_000_000_000)
-    assert list(merge(topic.invoices)) == list(merge(log))
+    assert list(merge_logs(topic.invoices)) == list(merge_logs(log))
     store.close()

@@ -17,8 +17,8 @@ from training.data.errors import DownloadFailed, WrongContent
 from training.data.sources import download as download_module
 from training.data.sources.checksum import checksum
 from training.data.sources.download import cached_path, download
-from training.data.sources.find import find
-from training.data.tables.datasets import Table, load
+from training.data.sources.source import find_source
+from training.data.tables.invoice_table import InvoiceTable, load
 
 DATE = datetime(2010, 12, 1, 8, 26)  # noqa: DTZ001 - a workbook's dates have no zone
 HEADER: Row = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
@@ -98,13 +98,13 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def published(tmp_path: Path) -> Table:
+def published(tmp_path: Path) -> InvoiceTable:
     """The table as UCI has it, in small."""
     return load(write_workbook(tmp_path / "book.xlsx", {"Online Retail": ROWS}))
 
 
 @pytest.fixture
-def archive(tmp_path: Path, published: Table) -> bytes:
+def archive(tmp_path: Path, published: InvoiceTable) -> bytes:
     return pack(tmp_path, {"Online Retail.xlsx": (tmp_path / "book.xlsx").read_bytes()})
 
 
@@ -120,7 +120,7 @@ def serve(server: Server, content: bytes) -> None:
     server.announced = len(content)
 
 
-def test_the_table_comes_and_is_kept(server: Server, archive: bytes, published: Table, cache: Path) -> None:
+def test_the_table_comes_and_is_kept(server: Server, archive: bytes, published: InvoiceTable, cache: Path) -> None:
     serve(server, archive)
     expected = checksum(published)
 
@@ -133,13 +133,15 @@ def test_the_table_comes_and_is_kept(server: Server, archive: bytes, published: 
     assert checksum(kept) == expected
 
 
-def test_the_second_time_the_kept_copy_is_taken(server: Server, archive: bytes, published: Table, cache: Path) -> None:
+def test_the_second_time_the_kept_copy_is_taken(
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path
+) -> None:
     serve(server, archive)
     settings = Settings(cache=cache)
     expected = checksum(published)
 
-    first = find(settings, url=server.url, expected=expected)
-    second = find(settings, url=server.url, expected=expected)
+    first = find_source(settings, url=server.url, expected=expected)
+    second = find_source(settings, url=server.url, expected=expected)
 
     assert (first.kind, second.kind) == ("download", "cache")
     assert server.requests == 1
@@ -148,12 +150,14 @@ def test_the_second_time_the_kept_copy_is_taken(server: Server, archive: bytes, 
     assert str(cache) in second.sentence
 
 
-def test_dates_are_read_in_the_zone_that_is_set(server: Server, archive: bytes, published: Table, cache: Path) -> None:
+def test_dates_are_read_in_the_zone_that_is_set(
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path
+) -> None:
     serve(server, archive)
     settings = Settings(cache=cache, timezone="Asia/Tokyo")
     expected = checksum(published)
 
-    found = [find(settings, url=server.url, expected=expected) for _ in range(2)]
+    found = [find_source(settings, url=server.url, expected=expected) for _ in range(2)]
 
     assert [source.kind for source in found] == ["download", "cache"]
     for source in found:
@@ -185,10 +189,12 @@ def test_a_login_page_is_refused(server: Server, cache: Path) -> None:
     serve(server, b"<html>Please log in to this network</html>")
 
     with pytest.raises(WrongContent, match="not an archive"):
-        find(Settings(cache=cache), url=server.url)
+        find_source(Settings(cache=cache), url=server.url)
 
 
-def test_a_flipped_bit_in_the_archive_is_refused(server: Server, archive: bytes, published: Table, cache: Path) -> None:
+def test_a_flipped_bit_in_the_archive_is_refused(
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path
+) -> None:
     middle = len(archive) // 2
     serve(server, archive[:middle] + bytes([archive[middle] ^ 1]) + archive[middle + 1 :])
 
@@ -204,7 +210,7 @@ def test_a_server_without_the_file_leads_to_the_simulator(server: Server, cache:
 
     with pytest.raises(DownloadFailed, match=str(status)):
         download(cache, url=server.url)
-    source = find(Settings(cache=cache), url=server.url, customers=30)
+    source = find_source(Settings(cache=cache), url=server.url, customers=30)
 
     assert source.kind == "simulator"
     assert source.sentence.startswith("Data: made up by the simulator (30 customers, seed 7), because http://127.0.0.1")
@@ -217,7 +223,7 @@ def test_a_refused_connection_leads_to_the_simulator(cache: Path) -> None:
         bound.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer there
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/online+retail.zip"
 
-        source = find(Settings(cache=cache, seed=3), url=url, customers=30)
+        source = find_source(Settings(cache=cache, seed=3), url=url, customers=30)
 
     assert source.kind == "simulator"
     assert "Connection refused" in source.sentence
@@ -227,7 +233,7 @@ def test_a_refused_connection_leads_to_the_simulator(cache: Path) -> None:
 
 
 def test_a_host_without_an_address_leads_to_the_simulator(cache: Path) -> None:
-    assert find(Settings(cache=cache), url="http://nowhere.invalid/x.zip", customers=30).kind == "simulator"
+    assert find_source(Settings(cache=cache), url="http://nowhere.invalid/x.zip", customers=30).kind == "simulator"
 
 
 def test_a_resolver_that_never_answers_is_given_up(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +256,7 @@ def test_a_server_that_says_nothing_is_given_up(server: Server, cache: Path, mon
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_body_that_breaks_off_leads_to_the_simulator(
-    server: Server, archive: bytes, published: Table, cache: Path, announced: bool
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path, announced: bool
 ) -> None:
     serve(server, archive)
     server.sent = len(archive) // 2
@@ -260,16 +266,16 @@ def test_a_body_that_breaks_off_leads_to_the_simulator(
 
     with pytest.raises(DownloadFailed, match="could not be downloaded"):
         download(cache, url=server.url, expected=expected)
-    assert find(Settings(cache=cache), url=server.url, expected=expected, customers=30).kind == "simulator"
+    assert find_source(Settings(cache=cache), url=server.url, expected=expected, customers=30).kind == "simulator"
     assert not cache.exists()
 
     server.sent = None
-    assert find(Settings(cache=cache), url=server.url, expected=expected).kind == "download"
+    assert find_source(Settings(cache=cache), url=server.url, expected=expected).kind == "download"
 
 
 @pytest.mark.parametrize("name", [".{}.0123", "{}"])
 def test_a_partial_file_left_behind_is_never_taken(
-    server: Server, archive: bytes, published: Table, cache: Path, name: str
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path, name: str
 ) -> None:
     serve(server, archive)
     expected = checksum(published)
@@ -279,14 +285,14 @@ def test_a_partial_file_left_behind_is_never_taken(
     kept.unlink()
     kept.with_name(name.format(kept.name)).write_bytes(whole[: len(whole) // 2])
 
-    source = find(Settings(cache=cache), url=server.url, expected=expected)
+    source = find_source(Settings(cache=cache), url=server.url, expected=expected)
 
     assert source.kind == "download"
     assert checksum(load(kept)) == expected
 
 
 def test_a_flipped_bit_in_the_kept_copy_is_noticed(
-    server: Server, archive: bytes, published: Table, cache: Path
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path
 ) -> None:
     serve(server, archive)
     expected = checksum(published)
@@ -296,11 +302,11 @@ def test_a_flipped_bit_in_the_kept_copy_is_noticed(
     raw[60] ^= 1
     kept.write_bytes(raw)
 
-    assert find(Settings(cache=cache), url=server.url, expected=expected).kind == "download"
+    assert find_source(Settings(cache=cache), url=server.url, expected=expected).kind == "download"
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(
-    server: Server, archive: bytes, published: Table, cache: Path, caplog: pytest.LogCaptureFixture
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     serve(server, archive)
     cache.write_text("a file where the folder should be")
@@ -320,7 +326,7 @@ def test_an_endless_body_is_cut(server: Server, archive: bytes, cache: Path, mon
 
 
 def test_progress_is_drawn_where_it_is_wanted(
-    server: Server, archive: bytes, published: Table, cache: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, archive)
     expected = checksum(published)

@@ -17,9 +17,9 @@ from stream.kafka.topic_reader import read_topic
 from stream.kafka.topics import ensure_topics
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.log import merge
+from training.data.log import merge_logs
 from training.data.simulator import simulate
-from training.data.tables.datasets import from_frame
+from training.data.tables.invoice_table import from_frame
 
 pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 
@@ -97,7 +97,7 @@ def test_the_topic_gives_the_log_that_was_sent(settings: Settings, log: list[Inv
     found = read_topic(settings, clock=clock(), progress=lambda done, total, topic: told.append((done, total)))
     assert (found.events, found.invalid) == (len(log), 0)
     assert told[-1] == (len(log), len(log))
-    assert list(merge(found.invoices)) == list(merge(log))
+    assert list(merge_logs(found.invoices)) == list(merge_logs(log))
 
 
 def test_bad_events_are_counted_and_passed_over(settings: Settings, log: list[Invoice]) -> None:
@@ -106,7 +106,7 @@ def test_bad_events_are_counted_and_passed_over(settings: Settings, log: list[In
     send(settings, [(None, event) for event in BAD] + [(invoice.customer_id, whole(invoice)) for invoice in good])
     found = read_topic(settings, clock=clock())
     assert (found.events, found.invalid) == (len(good) + len(BAD), len(BAD))
-    assert list(merge(found.invoices)) == list(merge(good))
+    assert list(merge_logs(found.invoices)) == list(merge_logs(good))
 
 
 def test_what_table_and_topic_share_counts_once(settings: Settings, log: list[Invoice]) -> None:
@@ -116,7 +116,7 @@ def test_what_table_and_topic_share_counts_once(settings: Settings, log: list[In
     send(settings, ((invoice.customer_id, whole(invoice)) for invoice in [*twice, *twice]))
     topic = read_topic(settings, clock=clock())
     assert topic.events == 2 * len(twice)
-    assert list(merge(log[:half], topic.invoices)) == list(merge(log))
+    assert list(merge_logs(log[:half], topic.invoices)) == list(merge_logs(log))
 
 
 def test_train_reads_the_topic(

@@ -13,7 +13,7 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
@@ -36,8 +36,8 @@ LOG = [
 NOW = START + 14 * DAY
 
 
-def replayed(log: list[Invoice]) -> Replay:
-    replay = Replay(window=100)
+def replayed(log: list[Invoice]) -> StateReplay:
+    replay = StateReplay(window=100)
     for each in log:
         replay.apply(each)
     return replay
@@ -162,7 +162,7 @@ def test_no_more_than_were_asked_for() -> None:
 def test_a_table_that_grows_and_another_table_are_read_anew() -> None:
     related = related_items(LOG, NOW + 1)
     scorer = BaselineScorer("ease", "0", learnt=related)
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for each in LOG[:2]:
         replay.apply(each)
     first = scorer.rank(replay.histories["ann"], replay.items, NOW, 10)
@@ -267,7 +267,7 @@ def retail() -> list[Invoice]:
     from state.settings import load_settings
     from training.data.cleaning.clean import clean
     from training.data.cleaning.invoices import invoices
-    from training.data.tables.datasets import load as read
+    from training.data.tables.invoice_table import load as read
 
     return invoices(clean(read(Path(os.environ["NEXTBASKET_DATA"])), load_settings({})))
 

@@ -12,7 +12,7 @@ from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
@@ -62,8 +62,8 @@ def fitted() -> FittedBasketLstm:
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
-    replay = Replay(window=100)
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
     for invoice in LOG[:400]:
         replay.apply(invoice)
     return replay
@@ -86,7 +86,7 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
     return logits
 
 
-def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     now = LOG[399].date  # for its customer an emission, for the others a visit
     view = build_view(list(replay.histories.values()), replay.items, now, fitted.scorer.statistics)
 
@@ -96,7 +96,7 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Repl
 
 
 @pytest.mark.parametrize("moment", [0.0, 3.0])
-def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBasketLstm, replay: StateReplay) -> None:
     view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.statistics)
     length = int(np.bincount(view.length)[2:].argmax()) + 2
     whose = np.flatnonzero(view.length == length)
@@ -186,7 +186,7 @@ def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> No
     assert scorer.knowledge_at(today) is scorer.statistics
 
 
-def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     """By hand: lists of 20 at the visit and after it, of which nothing but one item of each came.
 
     The list after it was made before the weights were fitted, when there was nothing to correct.
@@ -245,7 +245,7 @@ def test_a_rate_follows_what_came_of_late() -> None:
     assert 1.2 < rate.value < 1.3  # with all counted alike it would be 1.5
 
 
-def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     """In training, and while it is judged: what came then changes probabilities, and no order."""
     history = replay.histories["c1"]
     view = build_view([history], replay.items, UNTIL, fitted.scorer.statistics)
@@ -268,7 +268,7 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: Replay
     assert not scorer.correction.linear.any()
 
 
-def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     """An item that always comes is worth a step at once; where what comes is drawn from what was said, none is."""
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     codes = candidate_codes(view, replay.items)
@@ -284,7 +284,7 @@ def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, 
         assert correction.linear.any() == (rate_scale > 0)
 
 
-def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
+def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: StateReplay, tmp_path: Path) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     (said,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
     correction = Correction(len(CANDIDATE_INPUTS))
@@ -305,7 +305,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: Replay
     assert_same_answers(found, expected)
 
 
-def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: Replay, tmp_path: Path) -> None:
+def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: StateReplay, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     view = build_view(list(replay.histories.values())[:3], replay.items, UNTIL, fitted.scorer.statistics)
     network = BasketNetwork(input_sizes())
@@ -354,7 +354,7 @@ def test_too_short_a_log_is_refused() -> None:
         BasketLstm().fit([], until=END)
 
 
-def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
 
     nothing = Judged(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
@@ -364,7 +364,7 @@ def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedB
         assert not correction.linear.any()
 
 
-def test_predictions_are_whole(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_predictions_are_whole(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     several = [*replay.histories.values(), CustomerHistory("stranger")]
     for k in (1, 10, 100):
         for prediction in fitted.scorer.predict(several, replay.items, UNTIL, k):
@@ -378,7 +378,7 @@ def test_predictions_are_whole(fitted: FittedBasketLstm, replay: Replay) -> None
     assert any(c.because for p in fitted.scorer.predict(several, replay.items, UNTIL, 10) for c in p.candidates)
 
 
-def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: Replay) -> None:
+def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     prediction = fitted.scorer.predict([CustomerHistory("stranger")], replay.items, UNTIL, 5)[0]
     demand = replay.items.demand(UNTIL)[:, HALF_LIVES.index(7.0)]
     expected = {replay.items.codes[row] for row in np.argsort(-demand)[:5]}
@@ -427,7 +427,7 @@ def examples() -> list[Example]:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_left_out_changes_nothing(
-    group: str, fitted: FittedBasketLstm, examples: list[Example], replay: Replay
+    group: str, fitted: FittedBasketLstm, examples: list[Example], replay: StateReplay
 ) -> None:
     columns = left_out(group)
     less = BasketNetwork(input_sizes(), columns)

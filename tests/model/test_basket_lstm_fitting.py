@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.features.shop import shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import build_view
 from training.models.basket_lstm.checkpoint import Checkpoint, Run, name_of
@@ -35,8 +35,8 @@ UNTIL = LOG[400].date
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
-    replay = Replay(window=100)
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
     for invoice in LOG[:400]:
         replay.apply(invoice)
     return replay
@@ -68,7 +68,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
     assert 300 < len(dates) < 370  # 30 customers have a first one, and one in nine is a return
 
 
-def test_a_sample_stands_for_all(replay: Replay) -> None:
+def test_a_sample_stands_for_all(replay: StateReplay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
     seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     for _, view, bought, _ in seen:
@@ -120,7 +120,7 @@ def test_the_cycle_rises_and_falls() -> None:
     assert rates[-1] == pytest.approx(1e-4)
 
 
-def test_a_training_on_other_values_is_another_one(replay: Replay) -> None:
+def test_a_training_on_other_values_is_another_one(replay: StateReplay) -> None:
     history = max(replay.histories.values(), key=lambda each: len(each.invoices))
     view = build_view([history], replay.items, UNTIL, learn(LOG, UNTIL))
     bought = np.arange(len(view.row)) < 3

@@ -1,20 +1,20 @@
 """``random`` and ``popularity``: what every other model is measured against."""
 
 from tests.unit.features.shop import shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.serving.baselines.scorer import BaselineScorer
 
 LOG = shop_log(80)
 
 
-def ranking(name: str, replay: Replay, customer: str) -> list[str]:
+def ranking(name: str, replay: StateReplay, customer: str) -> list[str]:
     history = replay.histories[customer]
     answer = BaselineScorer(name, "v").predict([history], replay.items, replay.now or 0, 99)[0]
     return [each.stock_code for each in answer.candidates]
 
 
 def test_chance_is_the_same_whenever_asked_and_another_for_another_customer() -> None:
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for invoice in LOG:
         replay.apply(invoice)
     once = ranking("random", replay, "c1")

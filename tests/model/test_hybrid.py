@@ -16,7 +16,7 @@ from state.store.memory import MemoryStore
 from stream.pipeline.model_watcher import warm_up
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, history, shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.models import MODELS, make_model
@@ -40,8 +40,8 @@ def fitted() -> dict[str, FittedHybrid]:
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
-    replay = Replay(window=100)
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
     for invoice in LOG[:240]:
         replay.apply(invoice)
     return replay
@@ -141,7 +141,7 @@ def test_a_large_catalogue_is_drawn_from_and_has_fewer_snapshots(
 
 def test_nothing_bought_at_a_moment_is_in_its_snapshot() -> None:
     examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
-    replay, sizes = Replay(100), []
+    replay, sizes = StateReplay(100), []
     for invoice in LOG:
         sizes.append(len(replay.items))
         replay.apply(invoice)
@@ -167,7 +167,7 @@ def test_first_purchases_are_learnt_from_and_what_lies_before_the_start_is_not()
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_customer_gets_an_answer(mode: str, fitted: dict[str, FittedHybrid], replay: Replay) -> None:
+def test_every_customer_gets_an_answer(mode: str, fitted: dict[str, FittedHybrid], replay: StateReplay) -> None:
     scorer = fitted[mode].scorer
     now = UNTIL + DAY
     odd = [
@@ -230,7 +230,7 @@ def test_an_item_and_a_customer_never_seen_are_known_by_their_attributes() -> No
 
 @pytest.mark.parametrize("mode", MODES)
 def test_who_took_everything_back_is_a_customer_without_purchases(
-    mode: str, fitted: dict[str, FittedHybrid], replay: Replay
+    mode: str, fitted: dict[str, FittedHybrid], replay: StateReplay
 ) -> None:
     took_back = history((UNTIL - DAY, {ITEMS[0]: 2}), (UNTIL, {ITEMS[0]: -2}))
     (one,), (nobody,) = (
@@ -239,7 +239,7 @@ def test_who_took_everything_back_is_a_customer_without_purchases(
     assert [each.stock_code for each in one.candidates] == [each.stock_code for each in nobody.candidates]
 
 
-def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybrid], replay: Replay) -> None:
+def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybrid], replay: StateReplay) -> None:
     scorer = fitted["hybrid"].scorer
     some = next(iter(replay.histories.values()))
     said = {"gender": "?", "birth_date": "yesterday", "planet": "Mars"}
@@ -252,7 +252,7 @@ def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybri
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bundle_comes_back_as_it_was(
-    mode: str, fitted: dict[str, FittedHybrid], replay: Replay, tmp_path: Path
+    mode: str, fitted: dict[str, FittedHybrid], replay: StateReplay, tmp_path: Path
 ) -> None:
     fitted[mode].save(tmp_path)
     again = load(tmp_path, "v1")
@@ -300,7 +300,7 @@ def test_it_can_be_named(name: str) -> None:
     assert name in LOADERS
 
 
-def test_a_customer_whose_purchases_lie_ahead_has_bought_nothing_yet(replay: Replay) -> None:
+def test_a_customer_whose_purchases_lie_ahead_has_bought_nothing_yet(replay: StateReplay) -> None:
     each = customer(history((UNTIL + DAY, {ITEMS[0]: 1})), replay.items, UNTIL)
     assert len(each.rows) == 0
     assert each.rfmv.tolist() == [0.0] * 4

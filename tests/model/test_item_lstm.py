@@ -12,7 +12,7 @@ from stream.pipeline.model_watcher import warm_up
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, history, shop_log
 from tests.unit.features.test_text import Sentences
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.errors import TextEncoderUnavailable, TooLittleData
 from training.models import make_model
 from training.models.item_lstm import FittedItemLstm, ItemLstm
@@ -44,8 +44,8 @@ def fitted() -> dict[str, FittedItemLstm]:
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
-    replay = Replay(window=100)
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
     for invoice in LOG[:300]:
         replay.apply(invoice)
     return replay
@@ -123,7 +123,7 @@ def test_it_learns_what_follows_what() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_customer_gets_an_answer(name: str, fitted: dict[str, FittedItemLstm], replay: Replay) -> None:
+def test_every_customer_gets_an_answer(name: str, fitted: dict[str, FittedItemLstm], replay: StateReplay) -> None:
     scorer = fitted[name].scorer
     now = UNTIL + DAY
     odd = [
@@ -148,13 +148,13 @@ def test_every_customer_gets_an_answer(name: str, fitted: dict[str, FittedItemLs
     warm_up(scorer)
 
 
-def test_who_is_unknown_gets_what_is_in_demand(fitted: dict[str, FittedItemLstm], replay: Replay) -> None:
+def test_who_is_unknown_gets_what_is_in_demand(fitted: dict[str, FittedItemLstm], replay: StateReplay) -> None:
     by_name = fitted["label_lstm"].scorer.predict([CustomerHistory("nobody")], replay.items, UNTIL, 3)[0]
     demand = replay.items.demand(UNTIL)[:, 2]
     assert by_name.candidates[0].stock_code in {replay.items.codes[row] for row in np.argsort(-demand)[:3]}
 
 
-def test_only_frequent_items_are_read_and_offered(fitted: dict[str, FittedItemLstm], replay: Replay) -> None:
+def test_only_frequent_items_are_read_and_offered(fitted: dict[str, FittedItemLstm], replay: StateReplay) -> None:
     scorer = fitted["frequent_lstm"].scorer
     assert len(scorer.codes) == 20
     seldom = next(code for code in ITEMS if code not in scorer.codes)
@@ -167,7 +167,7 @@ def test_only_frequent_items_are_read_and_offered(fitted: dict[str, FittedItemLs
 
 
 def test_a_new_item_is_read_and_offered_by_its_description(fitted: dict[str, FittedItemLstm]) -> None:
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for each in LOG[:300]:
         replay.apply(each)
     known = "ITEM 7"
@@ -204,7 +204,7 @@ def test_a_shop_without_descriptions() -> None:
         for each in LOG
     ]
     scorer = TextLstm(encoder="offline", epochs=2).fit(mute, until=UNTIL, seed=3).scorer
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for each in mute[:300]:
         replay.apply(each)
     candidates = scorer.predict(list(replay.histories.values()), replay.items, UNTIL, 10)[0].candidates
@@ -235,7 +235,7 @@ def test_the_same_seed_ends_in_the_same_model(fitted: dict[str, FittedItemLstm])
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bundle_answers_as_what_was_fitted(
-    name: str, fitted: dict[str, FittedItemLstm], replay: Replay, tmp_path: Path
+    name: str, fitted: dict[str, FittedItemLstm], replay: StateReplay, tmp_path: Path
 ) -> None:
     fitted[name].save(tmp_path)
     assert LOADERS[name] == "training.serving.item_lstm.scorer:load"

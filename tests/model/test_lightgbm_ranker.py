@@ -9,7 +9,7 @@ import pytest
 from state.domain.history import CustomerHistory, add_invoice
 from tests.unit.evaluation.purchases import invoice
 from tests.unit.features.shop import shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.errors import TooLittleData, TrainingError
 from training.evaluation.measure import means, measure
 from training.evaluation.prequential import run
@@ -42,7 +42,7 @@ def test_it_learns_more_than_what_sells(fitted: FittedLightGbm) -> None:
 
 def test_the_same_seed_ends_in_the_same_answers_whatever_comes_after(fitted: FittedLightGbm) -> None:
     again = LightGbm(rounds=20).fit(LOG[:450], until=UNTIL, seed=3)
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for each in LOG[:400]:
         replay.apply(each)
     histories = list(replay.histories.values())
@@ -52,7 +52,7 @@ def test_the_same_seed_ends_in_the_same_answers_whatever_comes_after(fitted: Fit
 
 
 def test_rankings_are_whole_and_probabilities_fall(fitted: FittedLightGbm) -> None:
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for each in LOG[:400]:
         replay.apply(each)
     history = next(iter(replay.histories.values()))

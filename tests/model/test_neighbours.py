@@ -11,7 +11,7 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.errors import UnknownModel
 from training.evaluation.prequential import Refits
 from training.features.item_table import ItemTable
@@ -43,8 +43,8 @@ def shop(seed: int = 5, customers: int = 12, items: int = 15) -> list[Invoice]:
     ]
 
 
-def replayed(log: list[Invoice], until: int) -> Replay:
-    replay = Replay(window=100)
+def replayed(log: list[Invoice], until: int) -> StateReplay:
+    replay = StateReplay(window=100)
     for each in log:
         if each.date < until:
             replay.apply(each)

@@ -8,7 +8,7 @@ from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.evaluation.purchases import START, invoice
 from tests.unit.features.shop import shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.evaluation.return_time import emissions, foreseen
 from training.evaluation.split import Span
 from training.models.return_time.fitting import (
@@ -55,7 +55,7 @@ def test_purchases_and_what_came_of_them() -> None:
 
 def test_training_reads_what_service_reads(seen: Purchases) -> None:
     """Histories kept by the walk, read all at once, against those of training, read as they come."""
-    replay, since = Replay(window=100), LOG[0].date / DAY
+    replay, since = StateReplay(window=100), LOG[0].date / DAY
     rows = []
     for each in LOG:
         if each.date < UNTIL:

@@ -13,7 +13,7 @@ from tests.unit.evaluation.purchases import START, invoice
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.simulator import simulate
-from training.data.tables.datasets import from_frame
+from training.data.tables.invoice_table import from_frame
 from training.errors import TooLittleData, UnknownModel
 from training.evaluation.split import Span
 from training.registry import Decision, Registry, verify

@@ -88,12 +88,12 @@ def taken(published: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def is_proper(theirs: str) -> bool:
+def is_standard_name(theirs: str) -> bool:
     """Whether a column is called as on the wire or in UCI's tables."""
     return _squashed(theirs) in _PROPER
 
 
-def names_of(name: str) -> str:
+def accepted_names(name: str) -> str:
     """What one of our columns may be called, in words."""
     proper = [theirs for theirs, ours in [*UCI.items(), *UCI_II.items()] if ours == name]
     return ", ".join(dict.fromkeys([name, *proper, *OTHERS.get(name, ())]))

@@ -15,7 +15,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(CustomerHistory)
 
 
-class Histories(MutableMapping[str, CustomerHistory]):
+class HistoryCache(MutableMapping[str, CustomerHistory]):
     """The history of each customer by customer id, in the order in which customers came; none can be taken out.
 
     It holds ids for all, and the ``most`` histories that were touched last; the rest lies in a temporary database of

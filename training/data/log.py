@@ -20,9 +20,9 @@ from state.events.invoice import Invoice, Line
 from state.settings import Settings
 from training.data.cleaning.clean import clean, dialect_of
 from training.data.cleaning.invoices import invoices
-from training.data.cleaning.ledger import Account, Ledger
-from training.data.tables.datasets import stream
-from training.data.tables.parts import by_customer
+from training.data.cleaning.ledger import Ledger, LedgerBuilder
+from training.data.cleaning.partition import partition_by_customer
+from training.data.tables.invoice_table import load_batches
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Invoice)
@@ -40,7 +40,7 @@ WHERE (customer, number) IN (SELECT customer, number FROM part GROUP BY customer
 """
 
 
-class Log(Sequence[Invoice]):
+class InvoiceLog(Sequence[Invoice]):
     """Invoices sorted by (date, invoice number, customer); each one is a new object whenever it is read.
 
     They lie in a temporary database of SQLite: a file without a name, gone with the process. A slice of a log is a log
@@ -48,7 +48,7 @@ class Log(Sequence[Invoice]):
     """
 
     def __init__(self, database: sqlite3.Connection, order: NDArray[np.int64]) -> None:
-        """Read from a database that ``merge`` made; ``order`` int64 ``[invoices]`` are places in it."""
+        """Read from a database that ``merge_logs`` made; ``order`` int64 ``[invoices]`` are places in it."""
         self._database = database
         self._order = order
 
@@ -74,7 +74,7 @@ class Log(Sequence[Invoice]):
         return _DECODER.decode(row[0])
 
 
-def merge(*logs: Iterable[Invoice]) -> Log:
+def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
     """One log of all invoices, sorted by (date, invoice number), by the rules of a history.
 
     Parts of one invoice of a customer become one, dated at the earliest; a line counts once, however often and from
@@ -91,10 +91,10 @@ def merge(*logs: Iterable[Invoice]) -> Log:
     database.execute(_DROP)
     _put(database, joined)
     order = database.execute("SELECT place FROM part ORDER BY date, number, customer")
-    return Log(database, np.fromiter((place for (place,) in order), np.int64))
+    return InvoiceLog(database, np.fromiter((place for (place,) in order), np.int64))
 
 
-def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> tuple[Log, Ledger]:
+def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> tuple[InvoiceLog, Ledger]:
     """The log of a table and the account of its cleaning, in memory that does not grow with a Parquet table.
 
     Args:
@@ -105,20 +105,20 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
     Raises:
         DataError: The table cannot be read.
     """
-    account: Account | None = None
+    account: LedgerBuilder | None = None
 
     def sold() -> Iterator[Invoice]:
         nonlocal account
-        for part in by_customer(stream(path, timezone=settings.timezone)):
-            account = account or Account(dialect_of(part, settings).name)
+        for part in partition_by_customer(load_batches(path, timezone=settings.timezone)):
+            account = account or LedgerBuilder(dialect_of(part, settings).name)
             yield from invoices(clean(part, settings, clock=clock, account=account))
 
-    log = merge(sold())
+    log = merge_logs(sold())
     assert account is not None  # a table has rows
     return log, account.ledger()
 
 
-def before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
+def invoices_before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
     """The invoices of a sorted log that are dated before ``date``, seconds since 1970."""
     return log[: bisect_left(log, date, key=lambda invoice: invoice.date)]
 

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from state.domain.attributes import merge_attributes
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice
-from training.data.history_cache import Histories
+from training.data.history_cache import HistoryCache
 from training.features.item_table import ItemTable
 
-When = Literal["visit", "emission"]
+Moment = Literal["visit", "emission"]
 """The two moments of prediction: just before an invoice, and right after the customer's previous one."""
 
 
-class Moment(NamedTuple):
+class PredictionPoint(NamedTuple):
     """What was known at one moment of prediction, and the invoice that came next.
 
     ``now`` in seconds since 1970; ``target`` the customer's next purchase invoice and ``position`` its place in the
@@ -28,7 +28,7 @@ class Moment(NamedTuple):
     takes its next step.
     """
 
-    moment: When
+    moment: Moment
     now: int
     position: int
     target: Invoice
@@ -36,7 +36,7 @@ class Moment(NamedTuple):
     items: ItemTable
 
 
-class Replay:
+class StateReplay:
     """Histories and items rebuilt offline, one invoice at a time, as a store that was fed the same log would hold them.
 
     Attributes:
@@ -47,7 +47,7 @@ class Replay:
 
     def __init__(self, window: int) -> None:
         """Start empty; ``window`` is the number of invoices that a history holds."""
-        self.histories = Histories()
+        self.histories = HistoryCache()
         self.items = ItemTable()
         self.now: int | None = None
         self._window = window
@@ -72,12 +72,12 @@ class Replay:
 def walk(
     invoices: Sequence[Invoice],
     *,
-    moment: When | Literal["both"],
+    moment: Moment | Literal["both"],
     start: int,
     end: int,
     window: int,
     first: bool = False,
-) -> Iterator[Moment]:
+) -> Iterator[PredictionPoint]:
     """Replay the log in its order and stop at every moment of prediction whose outcome lies in [``start``, ``end``).
 
     There is one moment for each purchase invoice whose customer has an earlier purchase invoice, with ``first`` for one
@@ -99,7 +99,7 @@ def walk(
         The moments in the order of ``now``.
     """
     following = _following(invoices, start, end)
-    replay = Replay(window)
+    replay = StateReplay(window)
     has_bought: set[str] = set()
     for position, invoice in enumerate(invoices):
         if invoice.date >= end:
@@ -115,14 +115,16 @@ def walk(
                     history,
                     dated_attributes=merge_attributes(history.dated_attributes, invoice.attributes, invoice.date),
                 )
-            yield Moment("visit", invoice.date, position, invoice, history, replay.items)
+            yield PredictionPoint("visit", invoice.date, position, invoice, history, replay.items)
         replay.apply(invoice)
         if not purchase:
             continue
         has_bought.add(customer)
         target = following.get(position)
         if target is not None and moment != "visit":
-            yield Moment("emission", invoice.date, target, invoices[target], replay.histories[customer], replay.items)
+            yield PredictionPoint(
+                "emission", invoice.date, target, invoices[target], replay.histories[customer], replay.items
+            )
 
 
 def _following(invoices: Sequence[Invoice], start: int, end: int) -> dict[int, int]:

@@ -7,8 +7,8 @@ from training.data import columns
 from training.data.tables.case_study import Attributes
 from training.eda import charts
 from training.eda.customers import UNKNOWN, by_group
-from training.eda.sales import MOMENT, REVENUE, Sales
-from training.eda.wording import clipped, count, listed, number, share
+from training.eda.formatting import clipped, count, listed, number, share
+from training.eda.sales import REVENUE, TIME, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars
 
@@ -16,12 +16,12 @@ SHOWN = 10
 DECADE = 10
 
 
-def of_customers(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
+def customer_attribute(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
     """An attribute of the customer of each line."""
     return sales.lines[columns.CUSTOMER_ID].map(attributes.customers.set_index("customer_id")[name])
 
 
-def of_items(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
+def item_attribute(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
     """An attribute of the item of each line."""
     return sales.lines[columns.STOCK_CODE].map(attributes.items.set_index(columns.STOCK_CODE)[name])
 
@@ -30,7 +30,7 @@ def ages(sales: Sales, attributes: Attributes) -> pd.Series:
     """Completed years of each buying customer whose birth date is known, on the last day of the sales."""
     buying = attributes.customers[attributes.customers["customer_id"].isin(sales.lines[columns.CUSTOMER_ID])]
     born = buying["birth_date"].dropna().dt
-    today = sales.lines[MOMENT].max()
+    today = sales.lines[TIME].max()
     before = (born.month > today.month) | ((born.month == today.month) & (born.day > today.day))
     years: pd.Series = today.year - born.year - before.astype("int64")
     return years
@@ -68,9 +68,9 @@ def describe_genders(table: pd.DataFrame) -> str:
 def attributes_section(sales: Sales, attributes: Attributes) -> Section:
     """Attributes of customers and items."""
     blocks = [
-        _groups(by_group(sales, of_items(sales, attributes, "category")), "category", "categories"),
-        _groups(by_group(sales, of_items(sales, attributes, "store")), "store", "stores"),
-        _groups(by_group(sales, of_customers(sales, attributes, "city")), "city", "cities"),
+        _groups(by_group(sales, item_attribute(sales, attributes, "category")), "category", "categories"),
+        _groups(by_group(sales, item_attribute(sales, attributes, "store")), "store", "stores"),
+        _groups(by_group(sales, customer_attribute(sales, attributes, "city")), "city", "cities"),
     ]
     years = ages(sales, attributes)
     if len(years):
@@ -85,7 +85,7 @@ def attributes_section(sales: Sales, attributes: Attributes) -> Section:
             size=HALF,
         )
         blocks.append(Figure("customers-by-age", picture, "Bar chart: customers by age.", describe_ages(years)))
-    genders = by_group(sales, of_customers(sales, attributes, "gender"))
+    genders = by_group(sales, customer_attribute(sales, attributes, "gender"))
     return Section("Attributes of customers and items", describe_genders(genders), blocks)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from state.events.dates import DAY
 from training.data import columns
 from training.eda import charts
-from training.eda.sales import BASKET, MOMENT, ORDER, REVENUE, Sales
-from training.eda.wording import count, money, number, share
+from training.eda.formatting import count, money, number, share
+from training.eda.sales import BASKET, ORDER, REVENUE, TIME, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import Picture
 
@@ -28,7 +28,7 @@ ENOUGH = 30
 def gaps(sales: Sales) -> pd.Series:
     """Days between each basket and the same customer's next one."""
     baskets = sales.baskets
-    gap: pd.Series = baskets.groupby(columns.CUSTOMER_ID, sort=False)[MOMENT].diff().dropna().dt.total_seconds()
+    gap: pd.Series = baskets.groupby(columns.CUSTOMER_ID, sort=False)[TIME].diff().dropna().dt.total_seconds()
     return gap / DAY
 
 
@@ -59,7 +59,7 @@ def repeat_share(sales: Sales) -> pd.DataFrame:
     return table[table.index >= 2]
 
 
-def followed(table: pd.DataFrame) -> pd.DataFrame:
+def orders_shown(table: pd.DataFrame) -> pd.DataFrame:
     """The orders of ``repeat_share`` that are shown: up to ``ORDERS``, with ``ENOUGH`` baskets where any has."""
     table = table[table.index <= ORDERS]
     enough = table["baskets"] >= ENOUGH
@@ -109,7 +109,7 @@ def describe_customers(table: pd.DataFrame) -> str:
 
 
 def describe_repeats(table: pd.DataFrame) -> str:
-    """What the share of repeat items shows; ``table`` is what ``followed`` gave."""
+    """What the share of repeat items shows; ``table`` is what ``orders_shown`` gave."""
     first, last = table.iloc[0], table.iloc[-1]
     sentence = (
         f"In basket {table.index[0]} of a customer {share(first['share'], 1)} of the items were bought before "
@@ -140,7 +140,7 @@ def baskets_section(sales: Sales) -> Section:
     return Section("Baskets", "", blocks)
 
 
-def returning_section(sales: Sales) -> Section:
+def repeat_purchases_section(sales: Sales) -> Section:
     """Gaps between baskets, customers by number of baskets, and what is bought again."""
     table = customers_by_baskets(sales)
     shown = table[: int(np.flatnonzero(table[CUSTOMERS])[-1]) + 1]
@@ -159,7 +159,7 @@ def returning_section(sales: Sales) -> Section:
     picture = _counts("Days between two baskets of a customer", days, ("days", "gaps"))
     alt = "Histogram: days between two baskets of a customer, one after the other."
     blocks.append(Figure("gaps-between-baskets", picture, alt, describe_gaps(days)))
-    repeats = followed(repeat_share(sales))
+    repeats = orders_shown(repeat_share(sales))
     orders, shares = repeats.index.to_numpy(dtype="float64"), repeats["share"].to_numpy(dtype="float64")
     picture = draw(
         "Share of items bought before",

@@ -5,10 +5,10 @@ import pandas as pd
 
 from state.events.dates import DAY
 from training.data import columns
-from training.data.clusters import CLUSTERS, elbow
 from training.eda import charts
-from training.eda.sales import MOMENT, ORDER, REVENUE, Sales
-from training.eda.wording import clipped, count, money, number, share
+from training.eda.formatting import clipped, count, money, number, share
+from training.eda.sales import ORDER, REVENUE, TIME, Sales
+from training.features.customer_clusters import CLUSTERS, elbow_curve
 from training.report import HALF, Figure, Section, Table, draw
 from training.report.style import bars
 
@@ -78,8 +78,8 @@ def rfm(sales: Sales) -> pd.DataFrame:
     ``f``.
     """
     groups = sales.baskets.groupby(columns.CUSTOMER_ID, sort=True)
-    table = groups.agg(last=(MOMENT, "max"), frequency=(ORDER, "size"), revenue=(REVENUE, "sum"))
-    today = sales.baskets[MOMENT].max().floor("D")
+    table = groups.agg(last=(TIME, "max"), frequency=(ORDER, "size"), revenue=(REVENUE, "sum"))
+    today = sales.baskets[TIME].max().floor("D")
     table["recency"] = ((today - table.pop("last").dt.floor("D")).dt.total_seconds() // DAY).astype("int64")
     table["r"] = SCORES + 1 - scores(table["recency"])  # the fewer days the better
     table["f"] = scores(table["frequency"])
@@ -140,7 +140,7 @@ def describe_segments(table: pd.DataFrame) -> str:
 
 
 def clusters(sales: Sales, table: pd.DataFrame) -> list[float]:
-    """The share of the variance left within 1, 2, … K-means clusters; see ``training.data.clusters``.
+    """The share of the variance left within 1, 2, … K-means clusters; see ``training.features.customer_clusters``.
 
     Args:
         sales: For the variety of each customer, the number of distinct items.
@@ -148,7 +148,7 @@ def clusters(sales: Sales, table: pd.DataFrame) -> list[float]:
     """
     bought = sales.lines.groupby(columns.CUSTOMER_ID)[columns.STOCK_CODE].nunique()
     numbers = table[["recency", "frequency", REVENUE]].assign(variety=bought)
-    return elbow(np.log1p(numbers.to_numpy(dtype="float64")).astype(np.float32))
+    return elbow_curve(np.log1p(numbers.to_numpy(dtype="float64")).astype(np.float32))
 
 
 def describe_clusters(left: list[float]) -> str:

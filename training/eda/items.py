@@ -7,8 +7,8 @@ import pandas as pd
 
 from training.data import columns
 from training.eda import charts
+from training.eda.formatting import clipped, count, share
 from training.eda.sales import BASKET, ITEM, REVENUE, UNITS, Sales
-from training.eda.wording import clipped, count, share
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars, short
 
@@ -55,7 +55,7 @@ def concentration(table: pd.DataFrame) -> tuple[charts.Floats, charts.Floats]:
     return np.linspace(0, 1, len(together)), together / together[-1]
 
 
-def items_for(table: pd.DataFrame, part: float = MOST) -> int:
+def items_for_revenue_share(table: pd.DataFrame, part: float = MOST) -> int:
     """How many items, best first, it takes to reach a share of the revenue."""
     _, together = concentration(table)
     return int(np.searchsorted(together, part - 1e-12))
@@ -78,7 +78,7 @@ def describe_best(table: pd.DataFrame, measure: Measure, baskets: int) -> str:
 
 def describe_concentration(table: pd.DataFrame) -> str:
     """What the curve of concentration shows."""
-    needed = items_for(table)
+    needed = items_for_revenue_share(table)
     return (
         f"{needed:,} of {count(len(table), 'item')} ({share(needed, len(table))}) bring {MOST:.0%} of revenue; "
         f"{count(int((table[BASKETS] == 1).sum()), 'item')} stood in a single basket only."
@@ -102,7 +102,7 @@ def items_section(sales: Sales) -> Section:
         alt = f"Bar chart: the {len(best)} items with the most {measure.words}."
         blocks.append(Figure(f"best-sellers-{measure.words}", picture, alt, sentence))
     x, y = concentration(table)
-    place = items_for(table)
+    place = items_for_revenue_share(table)
     picture = draw(
         "How much few items bring",
         lambda figure: charts.curve(

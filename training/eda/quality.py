@@ -12,9 +12,9 @@ from state.events.dialect import Dialect
 from state.events.text import clean_text
 from training.data import columns
 from training.data.cleaning.ledger import Ledger
-from training.data.tables.datasets import Table as RawTable
-from training.data.tables.distinct import mapped
-from training.eda.wording import clipped, count, listed, money, share
+from training.data.distinct import map_distinct
+from training.data.tables.invoice_table import InvoiceTable
+from training.eda.formatting import clipped, count, listed, money, share
 from training.report import STRIP, WIDE, Figure, Section, Table, draw
 from training.report.style import bars
 
@@ -40,7 +40,7 @@ class Check(NamedTuple):
     rows: Rows
 
 
-def checks(table: RawTable, dialect: Dialect) -> list[Check]:
+def checks(table: InvoiceTable, dialect: Dialect) -> list[Check]:
     """All checks of the rows as published; a row may fail several.
 
     - no customer, invoice number, stock code, description, date; quantity or price that is no number;
@@ -77,7 +77,7 @@ def checks(table: RawTable, dialect: Dialect) -> list[Check]:
         Check("quantity is 0", (quantity == 0).to_numpy()),
         Check("price is 0", (price == 0).to_numpy()),
         Check("price below 0", (price < 0).to_numpy()),
-        Check(ODD_CODE, odd_codes(codes, dialect)),
+        Check(ODD_CODE, unusual_codes(codes, dialect)),
         Check(SEVERAL, _varying(codes, frame[columns.DESCRIPTION])),
         Check("characters that could not be decoded", undecodable),
         Check("text decoded from another encoding", misread & ~undecodable),
@@ -89,14 +89,14 @@ def checks(table: RawTable, dialect: Dialect) -> list[Check]:
 
 
 def _codes(frame: pd.DataFrame, dialect: Dialect) -> pd.Series:
-    return mapped(frame[columns.STOCK_CODE], lambda text: dialect.stock_code(text.strip()) or None)
+    return map_distinct(frame[columns.STOCK_CODE], lambda text: dialect.stock_code(text.strip()) or None)
 
 
 def _where(values: pd.Series, holds: Callable[[str], bool]) -> Rows:
     """Rows for whose text something holds; numbers and missing values are no text."""
     if not (pd.api.types.is_string_dtype(values.dtype) or values.dtype == object):
         return np.zeros(len(values), dtype=bool)
-    return mapped(values, lambda text: holds(text) or None).notna().to_numpy()
+    return map_distinct(values, lambda text: holds(text) or None).notna().to_numpy()
 
 
 def _is_undecodable(text: str) -> bool:
@@ -112,7 +112,7 @@ def shape(code: str) -> str:
     return re.sub(r"[^\W\d_]+", "A", re.sub(r"\d+", "9", code))
 
 
-def odd_codes(codes: pd.Series, dialect: Dialect) -> Rows:
+def unusual_codes(codes: pd.Series, dialect: Dialect) -> Rows:
     """Rows whose stock code is no product's, or of a rare shape; a missing code is not odd.
 
     Args:
@@ -140,7 +140,7 @@ def _usual(pairs: pd.DataFrame) -> pd.Series:
     return uses.drop_duplicates("code").set_index("code")["text"]
 
 
-def descriptions_by_code(table: RawTable, dialect: Dialect) -> pd.DataFrame:
+def descriptions_by_code(table: InvoiceTable, dialect: Dialect) -> pd.DataFrame:
     """Stock codes with several descriptions, most first: how many ``texts``, and ``descriptions``, most used first."""
     text = table.frame[columns.DESCRIPTION].str.strip()
     pairs = pd.DataFrame({"code": _codes(table.frame, dialect), "text": text.where(text != "")}).dropna()
@@ -151,11 +151,11 @@ def descriptions_by_code(table: RawTable, dialect: Dialect) -> pd.DataFrame:
     return found[found["texts"] > 1].sort_values("texts", ascending=False, kind="stable")
 
 
-def odd_code_table(table: RawTable, dialect: Dialect) -> pd.DataFrame:
+def unusual_code_table(table: InvoiceTable, dialect: Dialect) -> pd.DataFrame:
     """Odd stock codes, most rows first: ``rows``, ``amount`` (quantity × price) and a ``description``."""
     frame = table.frame
     codes = _codes(frame, dialect)
-    odd = odd_codes(codes, dialect)
+    odd = unusual_codes(codes, dialect)
     held = pd.DataFrame(
         {
             "code": codes[odd],
@@ -179,7 +179,7 @@ def describe_checks(found: list[Check], rows: int) -> str:
     return f"Of {count(rows, 'row')} {clean:,} ({share(clean, rows)}) pass every check; most frequent: {most}."
 
 
-def describe_codes(odd: pd.DataFrame, varying: pd.DataFrame, codes: int) -> str:
+def describe_stock_codes(odd: pd.DataFrame, varying: pd.DataFrame, codes: int) -> str:
     """What odd codes and varying descriptions show; ``codes`` is how many stock codes there are."""
     sentences = []
     if len(odd):
@@ -201,7 +201,7 @@ def describe_codes(odd: pd.DataFrame, varying: pd.DataFrame, codes: int) -> str:
     return " ".join(sentences)
 
 
-def quality_section(table: RawTable, dialect: Dialect) -> Section:
+def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
     """Data quality of the rows as published."""
     rows = len(table.frame)
     found = checks(table, dialect)
@@ -223,7 +223,7 @@ def quality_section(table: RawTable, dialect: Dialect) -> Section:
         blocks.append(Figure("data-quality", picture, "Bar chart: rows that each check finds.", sentence))
     cells = [[check.name, f"{number:,}", share(number, rows)] for check, number in zip(found, numbers, strict=True)]
     blocks.append(Table("Checks of the rows as published; a row may fail several", ["check", "rows", "share"], cells))
-    odd, varying = odd_code_table(table, dialect), descriptions_by_code(table, dialect)
+    odd, varying = unusual_code_table(table, dialect), descriptions_by_code(table, dialect)
     if len(odd):
         caption = f"Odd stock codes{_first(len(odd))}; amount is quantity × price"
         cells = [
@@ -239,7 +239,7 @@ def quality_section(table: RawTable, dialect: Dialect) -> Section:
         ]
         blocks.append(Table(caption, ["stock code", "descriptions", "how many"], cells, texts=2))
     codes = int(_codes(table.frame, dialect).nunique())
-    text = describe_codes(odd, varying, codes)
+    text = describe_stock_codes(odd, varying, codes)
     return Section("Data quality", text if shown else f"{sentence} {text}", blocks)
 
 

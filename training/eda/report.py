@@ -4,19 +4,19 @@ from collections.abc import Callable
 from functools import partial
 
 from state.settings import Settings
-from training.data.cleaning.clean import Cleaned, clean, dialect_of
+from training.data.cleaning.clean import CleanedLines, clean, dialect_of
 from training.data.errors import NoTable
-from training.data.tables.datasets import Table
+from training.data.tables.invoice_table import InvoiceTable
 from training.eda.attributes import attributes_section
-from training.eda.baskets import baskets_section, returning_section
+from training.eda.baskets import baskets_section, repeat_purchases_section
 from training.eda.customers import countries_section, segments_section
+from training.eda.formatting import count, day, money
 from training.eda.items import items_section
+from training.eda.product_returns import product_returns_section
 from training.eda.quality import cleaning_section, quality_section
-from training.eda.returns import returns_section
-from training.eda.sales import MOMENT, REVENUE, Sales, sales
+from training.eda.sales import REVENUE, TIME, Sales, sales
 from training.eda.times import times_section
-from training.eda.wording import count, day, money
-from training.eda.words import words_section
+from training.eda.word_clouds import words_section
 from training.report import Page, Section
 
 SALES_SECTIONS: tuple[Callable[[Sales], Section], ...] = (
@@ -25,15 +25,15 @@ SALES_SECTIONS: tuple[Callable[[Sales], Section], ...] = (
     words_section,
     countries_section,
     baskets_section,
-    returning_section,
+    repeat_purchases_section,
     segments_section,
-    returns_section,
+    product_returns_section,
 )
 """In the order of the page."""
 
 
-def explore(
-    table: Table,
+def build_report(
+    table: InvoiceTable,
     settings: Settings,
     *,
     name: str,
@@ -85,19 +85,19 @@ def explore(
     )
 
 
-def _lead(cleaned: Cleaned, sold: Sales) -> str:
+def _lead(cleaned: CleanedLines, sold: Sales) -> str:
     if sold.lines.empty:
         return "Only the quality of the rows can be shown: no purchase of a known customer is left after cleaning."
     ledger = cleaned.ledger
     return (
         f"{count(ledger.customers, 'customer')} bought {count(ledger.items, 'item')} in "
         f"{count(ledger.purchase_invoices, 'basket')} from "
-        f"{day(sold.lines[MOMENT].min())} to {day(sold.lines[MOMENT].max())}. Data quality is about the rows "
+        f"{day(sold.lines[TIME].min())} to {day(sold.lines[TIME].max())}. Data quality is about the rows "
         "as published; all that follows the cleaning is about the lines it keeps, which are what models learn from."
     )
 
 
-def _facts(cleaned: Cleaned, sold: Sales) -> list[tuple[str, str]]:
+def _facts(cleaned: CleanedLines, sold: Sales) -> list[tuple[str, str]]:
     ledger = cleaned.ledger
     return [
         ("rows", f"{ledger.steps[0].rows_in:,}"),
@@ -109,7 +109,7 @@ def _facts(cleaned: Cleaned, sold: Sales) -> list[tuple[str, str]]:
     ]
 
 
-def _nothing(cleaned: Cleaned) -> str:
+def _nothing(cleaned: CleanedLines) -> str:
     """Why there are no sales, by the rule that left out most."""
     most = max(cleaned.ledger.steps, key=lambda step: step.rows_in - step.rows_out)
     if cleaned.ledger.return_lines:

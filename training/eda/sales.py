@@ -6,12 +6,12 @@ import pandas as pd
 
 from state.events.invoice import THOUSAND
 from training.data import columns
-from training.data.cleaning.clean import ITEM, Cleaned
+from training.data.cleaning.clean import ITEM, CleanedLines
 
-__all__ = ["BASKET", "ITEM", "MOMENT", "ORDER", "REVENUE", "UNITS", "Sales", "sales"]
+__all__ = ["BASKET", "ITEM", "ORDER", "REVENUE", "TIME", "UNITS", "Sales", "sales"]
 
 BASKET = "basket"
-MOMENT = "moment"
+TIME = "time"
 ORDER = "order"
 REVENUE = "revenue"
 UNITS = "units"
@@ -24,10 +24,10 @@ class Sales:
     Attributes:
         lines: One row a purchased line: ``customer_id``, ``stock_code``, ``item`` (a category: the code's description,
             or the code where it has none), ``country`` (may be missing), ``units``, ``revenue`` (units × price, in the
-            currency of the table), ``moment`` (local time without a zone) and ``basket`` (its row in ``baskets``).
+            currency of the table), ``time`` (local time without a zone) and ``basket`` (its row in ``baskets``).
         returns: The same of what was taken back, with ``units`` and ``revenue`` above 0 and no ``basket``.
-        baskets: One row a basket, which is an invoice of a customer with a purchase, sorted by customer, moment and
-            invoice number: ``customer_id``, ``invoice_no``, ``moment`` (its earliest), ``items`` (distinct), ``units``,
+        baskets: One row a basket, which is an invoice of a customer with a purchase, sorted by customer, time and
+            invoice number: ``customer_id``, ``invoice_no``, ``time`` (its earliest), ``items`` (distinct), ``units``,
             ``revenue`` and ``order`` (1 for the customer's first).
     """
 
@@ -36,23 +36,23 @@ class Sales:
     baskets: pd.DataFrame
 
 
-def sales(cleaned: Cleaned, timezone: str) -> Sales:
+def sales(cleaned: CleanedLines, timezone: str) -> Sales:
     """The sales of a cleaned table, with its dates in a time zone."""
     frame = cleaned.frame
     held = frame[[columns.CUSTOMER_ID, columns.INVOICE_NO, columns.STOCK_CODE, columns.COUNTRY]].copy()
     held[ITEM] = pd.Categorical(frame[ITEM].fillna(frame[columns.STOCK_CODE]))
     held[UNITS] = frame[columns.QUANTITY] / THOUSAND
     held[REVENUE] = held[UNITS] * frame[columns.UNIT_PRICE]
-    held[MOMENT] = pd.to_datetime(frame[columns.DATE], unit="s", utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
+    held[TIME] = pd.to_datetime(frame[columns.DATE], unit="s", utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
     lines = held[held[UNITS] > 0].reset_index(drop=True)
     returns = held[held[UNITS] < 0].reset_index(drop=True)
     returns[[UNITS, REVENUE]] = -returns[[UNITS, REVENUE]]
     invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
     groups = lines.groupby(invoice, sort=False)
-    baskets = groups.agg(moment=(MOMENT, "min"), units=(UNITS, "sum"), revenue=(REVENUE, "sum"))
+    baskets = groups.agg(time=(TIME, "min"), units=(UNITS, "sum"), revenue=(REVENUE, "sum"))
     distinct = lines.drop_duplicates([*invoice, columns.STOCK_CODE])
     baskets["items"] = distinct.groupby(invoice, sort=False).size()
-    baskets = baskets.reset_index().sort_values([columns.CUSTOMER_ID, MOMENT, columns.INVOICE_NO], ignore_index=True)
+    baskets = baskets.reset_index().sort_values([columns.CUSTOMER_ID, TIME, columns.INVOICE_NO], ignore_index=True)
     baskets[ORDER] = baskets.groupby(columns.CUSTOMER_ID, sort=False).cumcount() + 1
     places = pd.Series(baskets.index, index=pd.MultiIndex.from_frame(baskets[invoice]))
     lines[BASKET] = places.reindex(pd.MultiIndex.from_frame(lines[invoice])).to_numpy()

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from training.eda import charts
-from training.eda.sales import MOMENT, REVENUE, Sales
-from training.eda.wording import count, day, listed, money, share
+from training.eda.formatting import count, day, listed, money, share
+from training.eda.sales import REVENUE, TIME, Sales
 from training.report import HALF, Figure, Section, draw
 
 WEEK = 7
@@ -18,7 +18,7 @@ HOURS = 24
 
 def by_day(sales: Sales) -> pd.Series:
     """Revenue of each day from the first sale to the last, days without one included as 0."""
-    days = sales.lines.groupby(sales.lines[MOMENT].dt.floor("D"))[REVENUE].sum()
+    days = sales.lines.groupby(sales.lines[TIME].dt.floor("D"))[REVENUE].sum()
     return days.reindex(pd.date_range(days.index.min(), days.index.max(), freq="D"), fill_value=0.0)
 
 
@@ -32,12 +32,12 @@ def by_week(days: pd.Series) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
 
 def by_hour(sales: Sales) -> pd.Series:
     """Revenue by hour of the day, 0 to 23."""
-    return sales.lines.groupby(sales.lines[MOMENT].dt.hour)[REVENUE].sum().reindex(range(HOURS), fill_value=0.0)
+    return sales.lines.groupby(sales.lines[TIME].dt.hour)[REVENUE].sum().reindex(range(HOURS), fill_value=0.0)
 
 
 def by_weekday(sales: Sales) -> pd.Series:
     """Revenue by day of the week, 0 for Monday to 6."""
-    return sales.lines.groupby(sales.lines[MOMENT].dt.day_of_week)[REVENUE].sum().reindex(range(WEEK), fill_value=0.0)
+    return sales.lines.groupby(sales.lines[TIME].dt.day_of_week)[REVENUE].sum().reindex(range(WEEK), fill_value=0.0)
 
 
 def describe_days(days: pd.Series) -> str:
@@ -104,7 +104,7 @@ def times_section(sales: Sales) -> Section:
         sentence = describe_weeks(weeks, whole)
         blocks.append(Figure("sales-by-week", picture, "Bar chart: revenue of each week.", sentence))
     text = "" if len(days) > 1 else describe_days(days)
-    if bool((sales.lines[MOMENT] == sales.lines[MOMENT].dt.floor("D")).all()):
+    if bool((sales.lines[TIME] == sales.lines[TIME].dt.floor("D")).all()):
         text = f"{text} Every sale is dated at midnight, so the table says nothing about hours.".strip()
     else:
         hours = by_hour(sales)

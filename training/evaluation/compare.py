@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from state.events.invoice import Invoice
-from training.data.walk import When
+from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.measure import Measured, average, measure
 from training.evaluation.prequential import DEPTH, Case, Run, Task, run
@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
     task: Task
     seeds: tuple[int, ...]
     variants: dict[str, Variant]
-    moments: dict[When, Judged]
+    moments: dict[Moment, Judged]
     curves: dict[str, dict[int, Curves]]
 
 
@@ -54,7 +54,7 @@ def compare(
     variants: Sequence[Variant],
     span: Span,
     *,
-    moment: When | Literal["both"] = "visit",
+    moment: Moment | Literal["both"] = "visit",
     task: Task = "next-basket",
     seeds: Sequence[int] = (7,),
     window: int = 100,
@@ -86,8 +86,8 @@ def compare(
     check(invoices, span)
     require_next_baskets(invoices)
     models = {str(variant): make(variant, epochs=epochs) for variant in variants}
-    found: dict[When, dict[str, list[Measured]]] = {}
-    first: dict[When, Run] = {}
+    found: dict[Moment, dict[str, list[Measured]]] = {}
+    first: dict[Moment, Run] = {}
     curves: dict[str, dict[int, Curves]] = {}
     for seed in seeds:
         fitting = {name: model for name, model in models.items() if model.seeded or not first}

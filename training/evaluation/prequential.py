@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import When, walk
+from training.data.walk import Moment, walk
 from training.evaluation.split import Span
 from training.models.base import Progress, quiet
 from training.serving.scorer import Scorer
@@ -57,7 +57,7 @@ class Ranking(NamedTuple):
 class Run(NamedTuple):
     """Cases in the order of the walk, and for each model its rankings of them; ``catalogue``: items ever sold."""
 
-    moment: When
+    moment: Moment
     task: Task
     cases: list[Case]
     rankings: dict[str, list[Ranking]]
@@ -133,7 +133,7 @@ def run(
     scorers: Mapping[str, Scorer],
     judged: Span,
     *,
-    moment: When | Literal["both"] = "visit",
+    moment: Moment | Literal["both"] = "visit",
     task: Task = "next-basket",
     window: int = 100,
     depth: int = DEPTH,
@@ -141,7 +141,7 @@ def run(
     refit: bool = False,
     most: int | None = None,
     progress: Progress = quiet,
-) -> dict[When, Run]:
+) -> dict[Moment, Run]:
     """Let every scorer rank before every invoice of a span.
 
     Args:
@@ -166,7 +166,7 @@ def run(
         found = {position: case for position, case in found.items() if case.new}
     if most is not None and len(found) > most:
         found = {position: found[position] for position in list(found)[:: -(-len(found) // most)]}
-    moments: tuple[When, ...] = ("visit", "emission") if moment == "both" else (moment,)
+    moments: tuple[Moment, ...] = ("visit", "emission") if moment == "both" else (moment,)
     runs = {when: Run(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
     returning = sum(case.earlier > 0 for case in found.values())  # before a first invoice there is no emission
     done, total = 0, sum(len(found) if when == "visit" else returning for when in moments)

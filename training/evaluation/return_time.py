@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.history_cache import Histories
+from training.data.history_cache import HistoryCache
 from training.evaluation.metrics import expected_calibration_error
 from training.evaluation.split import Span
 from training.serving.scorer import HORIZONS
@@ -61,7 +61,7 @@ def emissions(log: Sequence[Invoice], judged: Span, window: int = 100) -> Emissi
         judged: The span of the emissions.
         window: Number of invoices that a history holds, as in the stream.
     """
-    held = Histories()
+    held = HistoryCache()
     last: dict[str, int] = {}
     histories: list[CustomerHistory] = []
     dates: list[int] = []

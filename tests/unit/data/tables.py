@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from training.data.columns import UCI
-from training.data.tables.datasets import Table, from_frame
+from training.data.tables.invoice_table import InvoiceTable, from_frame
 
 DATE = "2011-12-09T12:50:00Z"
 SECONDS = int(datetime(2011, 12, 9, 12, 50, tzinfo=UTC).timestamp())
@@ -31,6 +31,6 @@ def frame(*rows: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series([line.get(name) for line in lines], dtype=object) for name in names})
 
 
-def table(*rows: dict[str, Any], timezone: str = "UTC") -> Table:
+def table(*rows: dict[str, Any], timezone: str = "UTC") -> InvoiceTable:
     """A raw table of ``LINE`` with changes."""
     return from_frame(frame(*rows), timezone=timezone)

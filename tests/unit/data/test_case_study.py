@@ -9,8 +9,8 @@ from state.settings import Settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.errors import BrokenReference, DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
-from training.data.tables.case_study import recognised
-from training.data.tables.datasets import Table, load
+from training.data.tables.case_study import is_case_study
+from training.data.tables.invoice_table import InvoiceTable, load
 
 CUSTOMERS = ["customer_Id,DOB,Gender,city_code", "1,02-01-1970,M,4", "2,31-12-1991,,", "3,,F,8"]
 PRODUCTS = ["prod_cat_code,prod_cat,prod_sub_cat_code,prod_subcat", "1,Clothing,4,Mens", "3,Electronics,4,Mobiles"]
@@ -31,7 +31,7 @@ def write(
     return folder
 
 
-def column(table: Table, name: str) -> list[object]:
+def column(table: InvoiceTable, name: str) -> list[object]:
     values = table.frame[name]
     return [None if pd.isna(value) else value for value in values]
 
@@ -45,7 +45,7 @@ def said(folder: Path, kind: type[DataError]) -> str:
 def test_the_three_files_are_one_table(tmp_path: Path) -> None:
     table = load(write(tmp_path))
 
-    assert recognised(tmp_path)
+    assert is_case_study(tmp_path)
     assert column(table, "invoice_no") == ["100", "R100", "101"]
     assert column(table, "stock_code") == ["1-4-e-Shop", "1-4-e-Shop", "3-4-Flagship store"]
     assert column(table, "description")[1:] == ["Clothing, Mens, e-Shop", "Electronics, Mobiles, Flagship store"]
@@ -142,7 +142,7 @@ def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
     assert column(table, "customer_id")[3] is None
     assert column(table, "stock_code")[4] is None
     assert table.attributes is not None
-    assert table.attributes.of_customers()["4"] == {}
+    assert table.attributes.by_customer()["4"] == {}
 
 
 def test_a_key_is_one_with_a_point_or_without(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_key_is_one_with_a_point_or_without(tmp_path: Path) -> None:
     assert column(table, "invoice_no")[3] == "102"
     assert column(table, "customer_id") == ["1", "1", "2", "2"]
     assert table.attributes is not None
-    assert table.attributes.of_customers()["1"]["city"] == "4"
+    assert table.attributes.by_customer()["1"]["city"] == "4"
 
 
 def test_what_is_infinite_is_missing(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_is_infinite_is_missing(tmp_path: Path) -> None:
     steps = {step.name: step.rows_in - step.rows_out for step in clean(table, Settings()).ledger.steps}
     assert (steps["no_number"], steps["anonymous"]) == (4, 1)
     assert table.attributes is not None
-    assert table.attributes.of_customers()["4"] == {}
+    assert table.attributes.by_customer()["4"] == {}
 
 
 def test_a_birth_date_that_cannot_be_is_passed_over_and_counted(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_birth_date_that_cannot_be_is_passed_over_and_counted(tmp_path: Path) 
     table = load(write(tmp_path, customers=customers))
 
     assert table.attributes is not None
-    known = table.attributes.of_customers()
+    known = table.attributes.by_customer()
     assert {number: said["birth_date"] for number, said in known.items() if "birth_date" in said} == {
         "7": "2014-03-03",
         "8": "1900-05-05",
@@ -197,8 +197,8 @@ def test_rows_of_zeros_are_values_like_others_no_birth_date_and_no_sale(tmp_path
     table = load(write(tmp_path, sales, [*CUSTOMERS, "4,0,0,0"], [*PRODUCTS, "0,0,0,0"]))
 
     assert table.attributes is not None
-    assert table.attributes.of_customers()["4"] == {"gender": "0", "city": "0"}
-    assert table.attributes.of_items()["0-0-MBR"] == {"category": "0", "subcategory": "0", "store": "MBR"}
+    assert table.attributes.by_customer()["4"] == {"gender": "0", "city": "0"}
+    assert table.attributes.by_item()["0-0-MBR"] == {"category": "0", "subcategory": "0", "store": "MBR"}
     assert table.notes[0].startswith("DOB of 1 customers is no date")
     cleaned = clean(table, Settings())
     steps = {step.name: step.rows_in - step.rows_out for step in cleaned.ledger.steps}
@@ -214,7 +214,7 @@ def test_customers_and_products_may_be_unknown_altogether(tmp_path: Path) -> Non
         "Customer.csv does not know the customer of 3 rows: they have no attributes.",
     )
     assert table.attributes is not None
-    assert table.attributes.of_customers() == {}
+    assert table.attributes.by_customer() == {}
 
 
 @pytest.mark.parametrize(

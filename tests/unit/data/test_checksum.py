@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.data.tables import frame, table
-from tests.unit.data.test_datasets import UCI_ROWS, write_csv, write_parquet
+from tests.unit.data.test_invoice_table import UCI_ROWS, write_csv, write_parquet
 from tests.unit.data.workbook import write_workbook
 from training.data.sources.checksum import checksum
-from training.data.tables.datasets import from_frame, load
+from training.data.tables.invoice_table import from_frame, load
 
 
 def test_it_is_the_hash_of_the_lines_as_documented() -> None:

@@ -13,7 +13,7 @@ from state.events.wire import Decoder
 from state.settings import Settings
 from tests.unit.data.tables import LINE, SECONDS, table
 from training.data import columns
-from training.data.cleaning.clean import ITEM, Cleaned, clean
+from training.data.cleaning.clean import ITEM, CleanedLines, clean
 from training.data.cleaning.invoices import invoices
 from training.features.item_table import ItemTable
 
@@ -21,7 +21,7 @@ UCI = Settings(dialect="uci")
 PLAIN = Settings(dialect="plain")
 
 
-def dropped(cleaned: Cleaned) -> dict[str, int]:
+def dropped(cleaned: CleanedLines) -> dict[str, int]:
     """Rows that each step left out, steps that left out none not named."""
     steps = cleaned.ledger.steps
     return {step.name: step.rows_in - step.rows_out for step in steps if step.rows_in != step.rows_out}
@@ -138,7 +138,7 @@ def test_a_uci_table_is_in_its_dialect_unless_another_is_set() -> None:
     assert clean(raw, PLAIN).ledger.dialect == "plain"
 
 
-def changed(cleaned: Cleaned) -> dict[str, int]:
+def changed(cleaned: CleanedLines) -> dict[str, int]:
     """Rows that each step changed, steps that changed none not named."""
     return {step.name: step.changed for step in cleaned.ledger.steps if step.changed}
 

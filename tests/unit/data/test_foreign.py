@@ -14,10 +14,10 @@ from training.data import columns
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.errors import UnclearDates, UnreadableTable
-from training.data.tables.datasets import Table, from_frame, load
+from training.data.tables.invoice_table import InvoiceTable, from_frame, load
 
 
-def rows(table: Table, *names: str) -> list[tuple[Any, ...]]:
+def rows(table: InvoiceTable, *names: str) -> list[tuple[Any, ...]]:
     held = table.frame[list(names)].astype(object)
     return [tuple(None if pd.isna(cell) else cell for cell in row) for row in held.to_numpy().tolist()]
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice, Line
-from training.data.history_cache import Histories
+from training.data.history_cache import HistoryCache
 
 EVENTS = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 9), st.sampled_from("xyz")), max_size=30)
 
 
 @given(events=EVENTS, most=st.integers(1, 6))
 def test_they_are_those_of_a_dictionary(events: list[tuple[str, int, str]], most: int) -> None:
-    held, plain = Histories(most), dict[str, CustomerHistory]()
+    held, plain = HistoryCache(most), dict[str, CustomerHistory]()
 
     for number, (customer, date, code) in enumerate(events):
         invoice = Invoice(str(number), customer, date, (Line(code, 1000, 1.5),))
@@ -27,7 +27,7 @@ def test_they_are_those_of_a_dictionary(events: list[tuple[str, int, str]], most
 
 
 def test_a_stranger_has_none_and_nobody_is_taken_out() -> None:
-    histories = Histories()
+    histories = HistoryCache()
     histories["ann"] = CustomerHistory("ann")
 
     assert "bob" not in histories

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from state.domain.history import CustomerHistory, add_invoice, canonical_json
 from state.events.invoice import Invoice, Line
-from training.data.log import before, merge
+from training.data.log import invoices_before, merge_logs
 
 
 def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str | None = None) -> Line:
@@ -17,12 +17,12 @@ def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str 
 def test_the_same_invoice_in_file_and_topic_counts_once() -> None:
     table = [Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b")), {"country": "France"})]
     topic = [Invoice("1", "ann", 100, (line("b", text="BEAN"),)), Invoice("1", "ann", 100, (line("a"),))]
-    (merged,) = merge(table, topic)
+    (merged,) = merge_logs(table, topic)
     assert merged == Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b", text="BEAN")), {"country": "France"})
 
 
 def test_parts_come_together_at_the_earliest_date() -> None:
-    (merged,) = merge([Invoice("1", "ann", 100, (line("a"),))], [Invoice("1", "ann", 90, (line("c"),))])
+    (merged,) = merge_logs([Invoice("1", "ann", 100, (line("a"),))], [Invoice("1", "ann", 90, (line("c"),))])
     assert merged.date == 90
     assert [each.stock_code for each in merged.lines] == ["a", "c"]
 
@@ -33,7 +33,7 @@ def test_of_two_contents_for_one_line_the_history_decides() -> None:
         Invoice("1", "ann", 1, (line("a", 1000, line_id="x"),)),
     ]
     for order in (parts, parts[::-1]):
-        (merged,) = merge(order)
+        (merged,) = merge_logs(order)
         assert [each.quantity for each in merged.lines] == [1000]
 
 
@@ -45,7 +45,11 @@ def test_invoices_of_two_customers_stay_apart_and_what_counts_for_nothing_is_lef
         Invoice("3", None, 1, (line("a"),)),
         Invoice("4", "ann", 1, ()),
     ]
-    assert [(each.invoice_no, each.customer_id) for each in merge(log)] == [("2", "ann"), ("2", "bob"), ("1", "ann")]
+    assert [(each.invoice_no, each.customer_id) for each in merge_logs(log)] == [
+        ("2", "ann"),
+        ("2", "bob"),
+        ("1", "ann"),
+    ]
 
 
 EVENTS = st.lists(
@@ -80,12 +84,12 @@ def test_a_merged_log_makes_the_same_histories_as_its_events(events: list[Invoic
             held[customer] = add_invoice(held.get(customer, CustomerHistory(customer)), invoice, 100).history
         return {customer: canonical_json(history) for customer, history in held.items()}
 
-    assert histories(merge(events[:cut], events[cut:], events)) == histories(events)
+    assert histories(merge_logs(events[:cut], events[cut:], events)) == histories(events)
 
 
 @given(events=EVENTS)
 def test_a_log_reads_like_the_list_it_is(events: list[Invoice]) -> None:
-    log = merge(events)
+    log = merge_logs(events)
     listed = list(log)
 
     assert len(log) == len(listed)
@@ -97,5 +101,9 @@ def test_a_log_reads_like_the_list_it_is(events: list[Invoice]) -> None:
 
 @given(events=EVENTS, date=st.integers(-1, 4))
 def test_a_log_is_cut_at_a_date(events: list[Invoice], date: int) -> None:
-    log = merge(events)
-    assert list(before(log, date)) == before(list(log), date) == [each for each in log if each.date < date]
+    log = merge_logs(events)
+    assert (
+        list(invoices_before(log, date))
+        == invoices_before(list(log), date)
+        == [each for each in log if each.date < date]
+    )

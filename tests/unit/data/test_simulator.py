@@ -9,10 +9,10 @@ import pytest
 
 from state.settings import Settings
 from training.data import columns
-from training.data.cleaning.clean import Cleaned, clean
+from training.data.cleaning.clean import CleanedLines, clean
 from training.data.cleaning.invoices import invoices
 from training.data.simulator import GROCERIES, SMALL, simulate, write_parquet
-from training.data.tables.datasets import from_frame, load
+from training.data.tables.invoice_table import from_frame, load
 from training.data.walk import walk
 
 
@@ -22,7 +22,7 @@ def raw() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def cleaned(raw: pd.DataFrame) -> Cleaned:
+def cleaned(raw: pd.DataFrame) -> CleanedLines:
     return clean(from_frame(raw), Settings())
 
 
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_table() -> None:
     assert not first.equals(simulate(**options, seed=6))
 
 
-def test_there_is_dirt_of_every_kind(cleaned: Cleaned, raw: pd.DataFrame) -> None:
+def test_there_is_dirt_of_every_kind(cleaned: CleanedLines, raw: pd.DataFrame) -> None:
     dropped = {step.name: step.rows_in - step.rows_out for step in cleaned.ledger.steps}
 
     for name in ("anonymous", "duplicate", "not_a_product", "zero_price"):
@@ -64,7 +64,7 @@ def test_there_is_dirt_of_every_kind(cleaned: Cleaned, raw: pd.DataFrame) -> Non
     assert raw["Description"].isna().any()
 
 
-def test_invoices_are_whole(cleaned: Cleaned) -> None:
+def test_invoices_are_whole(cleaned: CleanedLines) -> None:
     by_number = cleaned.frame.groupby(columns.INVOICE_NO)
 
     assert (by_number[columns.CUSTOMER_ID].nunique() == 1).all()
@@ -74,7 +74,7 @@ def test_invoices_are_whole(cleaned: Cleaned) -> None:
     assert (signs != cancelled).all()
 
 
-def test_what_comes_back_was_bought_before(cleaned: Cleaned) -> None:
+def test_what_comes_back_was_bought_before(cleaned: CleanedLines) -> None:
     keys = [columns.CUSTOMER_ID, columns.STOCK_CODE]
     bought = cleaned.purchases.groupby(keys)["date"].min()
     back = cleaned.frame[cleaned.frame[columns.QUANTITY] < 0]
@@ -84,7 +84,7 @@ def test_what_comes_back_was_bought_before(cleaned: Cleaned) -> None:
     assert (first <= back["date"]).mean() > 0.95
 
 
-def test_customers_buy_again_what_they_bought(cleaned: Cleaned) -> None:
+def test_customers_buy_again_what_they_bought(cleaned: CleanedLines) -> None:
     seen: dict[str, set[str]] = {}
     again = total = 0
     for invoice in invoices(cleaned):
@@ -98,7 +98,7 @@ def test_customers_buy_again_what_they_bought(cleaned: Cleaned) -> None:
     assert 0.3 < again / total < 0.7
 
 
-def test_items_are_launched_and_seasons_come(cleaned: Cleaned, raw: pd.DataFrame) -> None:
+def test_items_are_launched_and_seasons_come(cleaned: CleanedLines, raw: pd.DataFrame) -> None:
     first = cleaned.purchases.groupby(columns.STOCK_CODE)["date"].min()
     start = int(cleaned.frame["date"].min())
     month = raw["InvoiceDate"].dt.month
@@ -108,7 +108,7 @@ def test_items_are_launched_and_seasons_come(cleaned: Cleaned, raw: pd.DataFrame
     assert wreaths[month == 11].mean() > 1.5 * wreaths[month == 6].mean()
 
 
-def test_a_shop_has_what_evaluation_needs(cleaned: Cleaned) -> None:
+def test_a_shop_has_what_evaluation_needs(cleaned: CleanedLines) -> None:
     log = invoices(cleaned)
     end = log[-1].date + 1
 

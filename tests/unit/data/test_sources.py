@@ -6,10 +6,10 @@ import pytest
 
 from state.settings import Settings
 from tests.unit.data.tables import table
-from tests.unit.data.test_datasets import UCI_ROWS, write_csv
+from tests.unit.data.test_invoice_table import UCI_ROWS, write_csv
 from training.data.errors import NoTable
-from training.data.sources.download import cached_path, keep
-from training.data.sources.find import find
+from training.data.sources.download import cached_path, write_cached
+from training.data.sources.source import find_source
 
 NOWHERE = "http://nowhere.invalid/x.zip"
 
@@ -18,7 +18,7 @@ def test_the_path_comes_first(tmp_path: Path) -> None:
     given = write_csv(tmp_path / "given.csv", UCI_ROWS)
     other = write_csv(tmp_path / "other.csv", UCI_ROWS[:2])
 
-    source = find(Settings(data=other, cache=tmp_path), given, url=NOWHERE)
+    source = find_source(Settings(data=other, cache=tmp_path), given, url=NOWHERE)
 
     assert (source.kind, len(source.table.frame)) == ("path", 4)
     assert source.sentence == f"Data: {given}."
@@ -27,23 +27,23 @@ def test_the_path_comes_first(tmp_path: Path) -> None:
 def test_then_the_setting(tmp_path: Path) -> None:
     given = write_csv(tmp_path / "given.csv", UCI_ROWS)
 
-    source = find(Settings(data=given, cache=tmp_path / "cache"), url=NOWHERE)
+    source = find_source(Settings(data=given, cache=tmp_path / "cache"), url=NOWHERE)
 
     assert source.kind == "setting"
     assert source.sentence == f"Data: {given} (NEXTBASKET_DATA)."
 
 
 def test_then_the_copy_that_was_kept(tmp_path: Path) -> None:
-    keep(table({}, {"Quantity": 1}), cached_path(tmp_path, "a" * 64))
+    write_cached(table({}, {"Quantity": 1}), cached_path(tmp_path, "a" * 64))
 
-    source = find(Settings(cache=tmp_path), url=NOWHERE, expected="a" * 64)
+    source = find_source(Settings(cache=tmp_path), url=NOWHERE, expected="a" * 64)
 
     assert (source.kind, len(source.table.frame)) == ("cache", 2)
     assert "CC BY 4.0" in source.sentence
 
 
 def test_at_last_the_simulator(tmp_path: Path) -> None:
-    source = find(Settings(cache=tmp_path), url=NOWHERE, customers=20)
+    source = find_source(Settings(cache=tmp_path), url=NOWHERE, customers=20)
 
     assert source.kind == "simulator"
     assert source.sentence.endswith("For real data give --data PATH or NEXTBASKET_DATA.")
@@ -55,4 +55,4 @@ def test_a_wrong_path_is_never_passed_over(tmp_path: Path, by_setting: bool) -> 
     settings = Settings(data=wrong if by_setting else None, cache=tmp_path)
 
     with pytest.raises(NoTable):
-        find(settings, None if by_setting else wrong, url=NOWHERE)
+        find_source(settings, None if by_setting else wrong, url=NOWHERE)

@@ -8,12 +8,12 @@ import pytest
 
 from state.events.invoice import Invoice
 from state.settings import Settings
-from training.data.cleaning.clean import ITEM, Cleaned, clean
+from training.data.cleaning.clean import ITEM, CleanedLines, clean
 from training.data.cleaning.invoices import invoices
 from training.data.log import read_table
 from training.data.sources.checksum import UCI_ONLINE_RETAIL, checksum
-from training.data.tables.datasets import Table, load
-from training.data.walk import Replay, walk
+from training.data.tables.invoice_table import InvoiceTable, load
+from training.data.walk import StateReplay, walk
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"
@@ -21,27 +21,27 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def table() -> Table:
+def table() -> InvoiceTable:
     return load(Path(os.environ["NEXTBASKET_DATA"]))
 
 
 @pytest.fixture(scope="module")
-def cleaned(table: Table) -> Cleaned:
+def cleaned(table: InvoiceTable) -> CleanedLines:
     return clean(table, Settings())
 
 
 @pytest.fixture(scope="module")
-def log(cleaned: Cleaned) -> list[Invoice]:
+def log(cleaned: CleanedLines) -> list[Invoice]:
     return invoices(cleaned)
 
 
-def test_the_table_is_the_published_one(table: Table) -> None:
+def test_the_table_is_the_published_one(table: InvoiceTable) -> None:
     assert len(table.frame) == 541_909
     assert table.uci
     assert checksum(table) == UCI_ONLINE_RETAIL
 
 
-def test_the_ledger_is_the_protocols(cleaned: Cleaned) -> None:
+def test_the_ledger_is_the_protocols(cleaned: CleanedLines) -> None:
     ledger = cleaned.ledger
 
     assert {step.name: step.rows_in - step.rows_out for step in ledger.steps if step.rows_in != step.rows_out} == {
@@ -62,15 +62,17 @@ def test_the_ledger_is_the_protocols(cleaned: Cleaned) -> None:
     assert (ledger.return_lines, ledger.return_invoices, ledger.repeated_lines) == (8_506, 3_383, 3)
 
 
-def test_in_batches_from_its_file_it_is_the_same(cleaned: Cleaned, log: list[Invoice]) -> None:
+def test_in_batches_from_its_file_it_is_the_same(cleaned: CleanedLines, log: list[Invoice]) -> None:
     streamed, ledger = read_table(Path(os.environ["NEXTBASKET_DATA"]), Settings())
 
     assert ledger == cleaned.ledger
     assert list(streamed) == log
 
 
-def test_each_item_is_described_as_the_streams_state_would_describe_it(cleaned: Cleaned, log: list[Invoice]) -> None:
-    replay = Replay(window=100)
+def test_each_item_is_described_as_the_streams_state_would_describe_it(
+    cleaned: CleanedLines, log: list[Invoice]
+) -> None:
+    replay = StateReplay(window=100)
     for invoice in log:
         replay.apply(invoice)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice, Line
-from training.data.walk import Replay, walk
+from training.data.walk import StateReplay, walk
 
 DAY = 86_400
 
@@ -73,7 +73,7 @@ def test_first_purchases_are_moments_where_asked_for_and_know_who_is_there() -> 
 
 
 def test_the_replay_carries_attributes_as_state_does() -> None:
-    replay = Replay(100)
+    replay = StateReplay(100)
     line = Line("tea", 1_000, 1.0, attributes={"category": "Drinks"})
     replay.apply(Invoice("1", "ann", 5, (line,), {"city": "Rome", "gender": "F"}))
     replay.apply(Invoice("2", "ann", 9, (replace(line, attributes={"category": "Food"}),), {"city": "Nice"}))
@@ -191,7 +191,7 @@ def test_moments_are_those_of_the_protocol(log: list[Invoice], window: int, star
 
 
 def test_a_replay_ends_as_the_log_says() -> None:
-    replay = Replay(window=9)
+    replay = StateReplay(window=9)
     for invoice in LOG:
         replay.apply(invoice)
 

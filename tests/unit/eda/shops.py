@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from state.settings import load_settings
-from training.data.cleaning.clean import Cleaned, clean
+from training.data.cleaning.clean import CleanedLines, clean
 from training.data.columns import ALL
-from training.data.tables.datasets import Table, from_frame
+from training.data.tables.invoice_table import InvoiceTable, from_frame
 from training.eda.sales import Sales, sales
 
 MUG, TEA, CUP = ("mug", "red MUG", 5.0), ("tea", "Green tea", 1.0), ("cup", "red cup", 20.0)
@@ -39,12 +39,12 @@ SHOP = (
 """Three customers, five baskets, revenue 95 (mugs 20, tea 15, cups 60), and a mug taken back."""
 
 
-def table(*rows: dict[str, Any], timezone: str = "UTC") -> Table:
+def table(*rows: dict[str, Any], timezone: str = "UTC") -> InvoiceTable:
     frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in ALL})
     return from_frame(frame, timezone=timezone)
 
 
-def cleaned(*rows: dict[str, Any]) -> Cleaned:
+def cleaned(*rows: dict[str, Any]) -> CleanedLines:
     return clean(table(*rows), load_settings({}))
 
 

@@ -7,16 +7,16 @@ import pytest
 
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
-from training.data.tables.datasets import Table, load
-from training.eda import explore
+from training.data.tables.invoice_table import InvoiceTable, load
+from training.eda import build_report
 from training.eda.attributes import (
     ages,
     attributes_section,
+    customer_attribute,
     describe_ages,
     describe_genders,
     describe_groups,
-    of_customers,
-    of_items,
+    item_attribute,
 )
 from training.eda.customers import by_group
 from training.eda.sales import Sales, sales
@@ -35,7 +35,7 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+def table(tmp_path_factory: pytest.TempPathFactory) -> InvoiceTable:
     folder = tmp_path_factory.mktemp("case")
     for name, text in FILES.items():
         (folder / name).write_text(text)
@@ -43,13 +43,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 
 @pytest.fixture(scope="module")
-def sold(table: Table) -> Sales:
+def sold(table: InvoiceTable) -> Sales:
     return sales(clean(table, load_settings({})), "UTC")
 
 
-def test_groups(table: Table, sold: Sales) -> None:
+def test_groups(table: InvoiceTable, sold: Sales) -> None:
     assert table.attributes is not None
-    category = by_group(sold, of_items(sold, table.attributes, "category"))
+    category = by_group(sold, item_attribute(sold, table.attributes, "category"))
     assert category.to_dict("index") == {
         "Books": {"revenue": 80.0, "customers": 2},
         "Clothing": {"revenue": 20.0, "customers": 1},
@@ -57,18 +57,18 @@ def test_groups(table: Table, sold: Sales) -> None:
     assert describe_groups(category, "category", "categories") == (
         "Category Books brings 80% of revenue with 2 customers, Clothing least, 20%; there are 2 categories."
     )
-    city = by_group(sold, of_customers(sold, table.attributes, "city"))
+    city = by_group(sold, customer_attribute(sold, table.attributes, "city"))
     assert describe_groups(city, "city", "cities") == "City 4 brings 100% of revenue."
 
 
-def test_genders(table: Table, sold: Sales) -> None:
+def test_genders(table: InvoiceTable, sold: Sales) -> None:
     assert table.attributes is not None
-    assert describe_genders(by_group(sold, of_customers(sold, table.attributes, "gender"))) == (
+    assert describe_genders(by_group(sold, customer_attribute(sold, table.attributes, "gender"))) == (
         "Customers by gender: F 1 with 50% of revenue and M 1 with 50% of revenue."
     )
 
 
-def test_ages_are_completed_years_of_who_bought(table: Table, sold: Sales) -> None:
+def test_ages_are_completed_years_of_who_bought(table: InvoiceTable, sold: Sales) -> None:
     """On 28 February 2014, a birthday of the first customer and the day before one of the second."""
     assert table.attributes is not None
     years = ages(sold, table.attributes)
@@ -76,15 +76,15 @@ def test_ages_are_completed_years_of_who_bought(table: Table, sold: Sales) -> No
     assert describe_ages(years) == "The median of 2 customers is 28.5 years old, the youngest 23, the oldest 34."
 
 
-def test_the_report_has_the_section(table: Table) -> None:
-    page = explore(table, load_settings({}), name="case")
+def test_the_report_has_the_section(table: InvoiceTable) -> None:
+    page = build_report(table, load_settings({}), name="case")
     section = page.sections[-1]
     assert section.title == "Attributes of customers and items"
     assert "Revenue by category" not in section.text
     assert 'id="attributes-of-customers-and-items"' in render(page)
 
 
-def test_without_birth_dates_there_are_no_ages(table: Table, sold: Sales) -> None:
+def test_without_birth_dates_there_are_no_ages(table: InvoiceTable, sold: Sales) -> None:
     assert table.attributes is not None
     unborn = pd.Series(pd.NaT, index=table.attributes.customers.index, dtype="datetime64[s]")
     attributes = replace(table.attributes, customers=table.attributes.customers.assign(birth_date=unborn))

@@ -7,23 +7,23 @@ from state.events.dialect import dialect_named
 from state.settings import load_settings
 from tests.unit.data.tables import table
 from training.data.cleaning.clean import clean
-from training.data.tables.datasets import Table
+from training.data.tables.invoice_table import InvoiceTable
 from training.eda.quality import (
     checks,
     describe_checks,
-    describe_codes,
     describe_ledger,
+    describe_stock_codes,
     descriptions_by_code,
-    odd_code_table,
-    odd_codes,
     shape,
+    unusual_code_table,
+    unusual_codes,
 )
 
 UCI = dialect_named("uci")
 
 
 @pytest.fixture(scope="module")
-def rows() -> Table:
+def rows() -> InvoiceTable:
     return table(
         {},
         {},  # an exact duplicate
@@ -40,7 +40,7 @@ def rows() -> Table:
     )
 
 
-def test_checks(rows: Table) -> None:
+def test_checks(rows: InvoiceTable) -> None:
     found = checks(rows, UCI)
     assert {check.name: [int(row) for row in check.rows.nonzero()[0]] for check in found if check.rows.any()} == {
         "no customer": [2],
@@ -63,11 +63,11 @@ def test_checks(rows: Table) -> None:
     )
 
 
-def test_codes(rows: Table) -> None:
-    odd, varying = odd_code_table(rows, UCI), descriptions_by_code(rows, UCI)
+def test_codes(rows: InvoiceTable) -> None:
+    odd, varying = unusual_code_table(rows, UCI), descriptions_by_code(rows, UCI)
     assert odd.to_dict("index") == {"POST": {"rows": 1, "amount": 6.0, "description": "POSTAGE"}}
     assert varying.to_dict("index") == {"22613": {"texts": 2, "descriptions": ["PACK OF 20 SPACEBOY NAPKINS", "lost"]}}
-    assert describe_codes(odd, varying, 4) == (
+    assert describe_stock_codes(odd, varying, 4) == (
         "1 stock code of 4 is odd, on 1 row; the most frequent is POST (1 row). 1 stock code of 4 (25%) has several "
         "descriptions, 22613 most: 2."
     )
@@ -77,7 +77,7 @@ def test_a_good_table_has_nothing_to_look_at() -> None:
     good = table({}, {"StockCode": "22614", "Description": "CAFÉ MUG – £5"})
     found = checks(good, UCI)
     assert describe_checks(found, 2) == f"None of the {len(found)} checks finds anything in 2 rows."
-    assert describe_codes(odd_code_table(good, UCI), descriptions_by_code(good, UCI), 2) == (
+    assert describe_stock_codes(unusual_code_table(good, UCI), descriptions_by_code(good, UCI), 2) == (
         "No stock code is odd. No stock code has several descriptions."
     )
 
@@ -91,10 +91,10 @@ def test_shape(code: str, expected: str) -> None:
 
 def test_a_code_of_a_rare_shape_is_odd_in_any_dialect() -> None:
     codes = pd.Series([*(f"A{number}" for number in range(200)), "MANUAL", None], dtype=object)
-    assert list(odd_codes(codes, dialect_named("plain")).nonzero()[0]) == [200]
+    assert list(unusual_codes(codes, dialect_named("plain")).nonzero()[0]) == [200]
 
 
-def test_the_ledger_in_words(rows: Table) -> None:
+def test_the_ledger_in_words(rows: InvoiceTable) -> None:
     cleaned = clean(rows, load_settings({}))
     assert describe_ledger(cleaned.ledger) == (
         "Cleaning keeps 6 of 12 rows (50%); the rule “dated, and not ahead of the clock” leaves out most, 1. What is "

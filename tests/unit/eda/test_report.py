@@ -7,20 +7,20 @@ import pytest
 from state.settings import load_settings
 from tests.unit.eda.shops import MUG, SHOP, TEA, line, sold, table
 from training.data.errors import NoTable
-from training.eda import explore
-from training.eda.baskets import returning_section
+from training.eda import build_report
+from training.eda.baskets import repeat_purchases_section
 from training.eda.customers import countries_section, segments_section
+from training.eda.product_returns import product_returns_section
 from training.eda.report import SALES_SECTIONS
-from training.eda.returns import returns_section
 from training.eda.times import times_section
-from training.eda.words import words_section
+from training.eda.word_clouds import words_section
 from training.report import Page, Section, render
 
 ONE = line("1", "2024-01-01T10:00", "A", MUG, 2)
 
 
 def _explore(*rows: dict[str, Any]) -> Page:
-    return explore(table(*rows), load_settings({}), name="shop.csv")
+    return build_report(table(*rows), load_settings({}), name="shop.csv")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,9 @@ def test_the_same_table_gives_the_same_bytes(page: Page) -> None:
 
 def test_progress_ends_at_its_total() -> None:
     told: list[tuple[int, int]] = []
-    explore(table(ONE), load_settings({}), name="shop.csv", progress=lambda done, total: told.append((done, total)))
+    build_report(
+        table(ONE), load_settings({}), name="shop.csv", progress=lambda done, total: told.append((done, total))
+    )
     assert told == [(done, 10) for done in range(1, 11)]
 
 
@@ -142,7 +144,7 @@ def test_days_without_hours() -> None:
 
 
 def test_a_return_of_what_was_never_sold() -> None:
-    section = returns_section(sold(ONE, line("2", "2024-03-01", "A", TEA, -4)))
+    section = product_returns_section(sold(ONE, line("2", "2024-03-01", "A", TEA, -4)))
     assert [figure.sentence for figure in Page("", "", [section]).figures()] == [
         "1 line took back goods for 4.00, 40% of revenue, from 1 of 1 customer; most in March 2024, 4.00.",
         "Green tea (tea) came back for 4.00: 4 units, of which the table holds no sale.",
@@ -151,7 +153,11 @@ def test_a_return_of_what_was_never_sold() -> None:
 
 def test_coming_back_on_the_same_day() -> None:
     rows = (ONE, line("2", "2024-01-01T10:00", "A", MUG, 1))
-    assert _names(returning_section(sold(*rows))) == ["customers-by-baskets", "gaps-between-baskets", "repeat-items"]
+    assert _names(repeat_purchases_section(sold(*rows))) == [
+        "customers-by-baskets",
+        "gaps-between-baskets",
+        "repeat-items",
+    ]
 
 
 def test_hostile_descriptions_are_text() -> None:

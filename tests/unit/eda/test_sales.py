@@ -12,8 +12,8 @@ from training.eda.baskets import (
     describe_items,
     describe_repeats,
     describe_values,
-    followed,
     gaps,
+    orders_shown,
     repeat_share,
 )
 from training.eda.customers import (
@@ -35,10 +35,10 @@ from training.eda.items import (
     describe_best,
     describe_concentration,
     items,
-    items_for,
+    items_for_revenue_share,
 )
-from training.eda.returns import by_month, describe_months, returned_items
-from training.eda.returns import describe_items as describe_returned
+from training.eda.product_returns import by_month, describe_months, returned_items
+from training.eda.product_returns import describe_items as describe_returned
 from training.eda.sales import REVENUE, Sales
 from training.eda.times import (
     by_day,
@@ -50,7 +50,7 @@ from training.eda.times import (
     describe_weekdays,
     describe_weeks,
 )
-from training.eda.words import LINES, describe_words, words
+from training.eda.word_clouds import LINES, describe_words, words
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +132,8 @@ def test_concentration(shop: Sales) -> None:
     shares, together = concentration(table)
     np.testing.assert_allclose(shares, [0, 1 / 3, 2 / 3, 1])
     np.testing.assert_allclose(together, [0, 60 / 95, 80 / 95, 1])
-    assert items_for(table) == 2
-    assert items_for(table, 80 / 95) == 2
+    assert items_for_revenue_share(table) == 2
+    assert items_for_revenue_share(table, 80 / 95) == 2
     assert describe_concentration(table) == (
         "2 of 3 items (67%) bring 80% of revenue; 0 items stood in a single basket only."
     )
@@ -207,7 +207,7 @@ def test_repeat_share(shop: Sales) -> None:
     """Basket 2 has the mug again and a new cup, basket 3 only the tea again."""
     table = repeat_share(shop)
     assert table.to_dict("index") == {2: {"share": 0.5, "baskets": 1}, 3: {"share": 1.0, "baskets": 1}}
-    assert describe_repeats(followed(table)) == (
+    assert describe_repeats(orders_shown(table)) == (
         "In basket 2 of a customer 50% of the items were bought before (mean of 1 basket), in basket 3 100% (of 1 "
         "basket)."
     )
@@ -215,7 +215,7 @@ def test_repeat_share(shop: Sales) -> None:
 
 def test_followed_leaves_out_what_few_baskets_say() -> None:
     table = pd.DataFrame({"share": [0.1, 0.2, 0.3], "baskets": [40, 30, 29]}, index=[2, 3, 4])
-    assert list(followed(table).index) == [2, 3]
+    assert list(orders_shown(table).index) == [2, 3]
 
 
 def test_scores_are_fifths_and_equal_for_equal_values() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from state.settings import Settings
 from training.data.cleaning.clean import clean, dialect_of
-from training.data.tables.datasets import Table, load
+from training.data.tables.invoice_table import InvoiceTable, load
 from training.eda.items import best_sellers, items
-from training.eda.quality import checks, odd_code_table
+from training.eda.quality import checks, unusual_code_table
 from training.eda.sales import sales
 
 pytestmark = pytest.mark.skipif(
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def table() -> Table:
+def table() -> InvoiceTable:
     return load(Path(os.environ["NEXTBASKET_DATA"]))
 
 
-def test_checks(table: Table) -> None:
+def test_checks(table: InvoiceTable) -> None:
     found = {check.name: int(check.rows.sum()) for check in checks(table, dialect_of(table, Settings()))}
     assert {name: rows for name, rows in found.items() if rows} == {
         "no customer": 135_080,
@@ -35,14 +35,14 @@ def test_checks(table: Table) -> None:
         "odd stock code": 2_995,
         "description that is not its code's usual one": 7_571,
     }
-    assert odd_code_table(table, dialect_of(table, Settings())).head(3)["rows"].to_dict() == {
+    assert unusual_code_table(table, dialect_of(table, Settings())).head(3)["rows"].to_dict() == {
         "POST": 1_256,
         "DOT": 710,
         "M": 572,
     }
 
 
-def test_sales(table: Table) -> None:
+def test_sales(table: InvoiceTable) -> None:
     sold = sales(clean(table, Settings()), "UTC")
     assert (len(sold.lines), len(sold.baskets), len(sold.returns)) == (391_150, 18_402, 8_506)
     best = best_sellers(items(sold), "units", 1)

@@ -1,6 +1,6 @@
 """A small comparison for tests: two invoices, a model that ranks well, one that does not, a variant of the first."""
 
-from training.data.walk import When
+from training.data.walk import Moment
 from training.evaluation.compare import Comparison, Judged
 from training.evaluation.measure import measure
 from training.evaluation.prequential import Case, Ranking, Run, Task
@@ -21,7 +21,7 @@ def ranking(codes: str) -> Ranking:
     return Ranking(list(codes), [0.5 / (rank + 1) for rank in range(len(codes))])
 
 
-def comparison(task: Task = "next-basket", moments: tuple[When, ...] = ("visit",)) -> Comparison:
+def comparison(task: Task = "next-basket", moments: tuple[Moment, ...] = ("visit",)) -> Comparison:
     rankings = {
         str(GOOD): [ranking("axb"), ranking("cab")],
         str(BAD): [ranking("xya"), ranking("xyz")],

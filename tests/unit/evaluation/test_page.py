@@ -6,17 +6,17 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 
 from tests.unit.evaluation.comparisons import comparison
-from training.data.walk import When
+from training.data.walk import Moment
 from training.evaluation.page import page
 from training.evaluation.pictures import Panel, intervals, reliability
 from training.evaluation.prequential import Task
 from training.evaluation.report import as_dict
 from training.report import Figure, Page, Table, render
 
-BOTH: tuple[When, ...] = ("visit", "emission")
+BOTH: tuple[Moment, ...] = ("visit", "emission")
 
 
-def report(task: Task = "next-basket", moments: tuple[When, ...] = BOTH) -> dict[str, Any]:
+def report(task: Task = "next-basket", moments: tuple[Moment, ...] = BOTH) -> dict[str, Any]:
     return as_dict(comparison(task, moments))
 
 

@@ -8,7 +8,7 @@ from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
-from training.data.walk import When
+from training.data.walk import Moment
 from training.evaluation.prequential import Case, cases, run
 from training.evaluation.split import Span
 from training.features.item_table import ItemTable
@@ -125,7 +125,7 @@ def test_at_the_emission_only_what_was_known_after_the_invoice_before() -> None:
 
 def test_both_moments_come_from_one_pass_and_equal_two() -> None:
     both = run(LOG, {"spy": Spy()}, JUDGED, moment="both")
-    moments: tuple[When, When] = ("visit", "emission")
+    moments: tuple[Moment, Moment] = ("visit", "emission")
     for when in moments:
         assert both[when] == run(LOG, {"spy": Spy()}, JUDGED, moment=when)[when]
 

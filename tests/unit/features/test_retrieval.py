@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.features.basket_lstm import retrieval as module
 from training.features.basket_lstm.candidates import RELATED_INPUTS, directions, each_customer
 from training.features.basket_lstm.customer_items import customer_items
@@ -26,8 +26,8 @@ KNOWLEDGE = learn(LOG, NOW)
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
-    replay = Replay(window=100)
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
     for invoice in LOG:
         replay.apply(invoice)
     return replay
@@ -38,12 +38,12 @@ def weights(**given: float) -> tuple[float, ...]:
     return tuple(given.get(name, 0.0) for name in RETRIEVAL_INPUTS)
 
 
-def codes(view: View, replay: Replay, *, known: bool) -> list[str]:
+def codes(view: View, replay: StateReplay, *, known: bool) -> list[str]:
     found = [replay.items.codes[row] for row in view.row[view.known == known]]
     return sorted(found)
 
 
-def test_a_score_is_the_inputs_by_their_weights(replay: Replay) -> None:
+def test_a_score_is_the_inputs_by_their_weights(replay: StateReplay) -> None:
     drawn = np.random.default_rng(1).normal(size=len(RETRIEVAL_INPUTS)).astype(np.float32)
     histories = list(replay.histories.values())[:5]
     flat = flatten(histories, replay.items)
@@ -66,7 +66,7 @@ def test_a_score_is_the_inputs_by_their_weights(replay: Replay) -> None:
 
 
 @pytest.mark.parametrize("new", [0, 7, 1_000])
-def test_candidates_are_the_own_items_and_the_best_new_ones(new: int, replay: Replay) -> None:
+def test_candidates_are_the_own_items_and_the_best_new_ones(new: int, replay: StateReplay) -> None:
     mine = next(iter(replay.histories.values()))
     retrieval = Retrieval(weights(demand_3=1.0), new=new)
     view = build_view([mine], replay.items, NOW, KNOWLEDGE, retrieval)
@@ -86,14 +86,14 @@ def _kept(mine: CustomerHistory) -> set[str]:
     return {code for code, quantity in net.items() if quantity > 0}
 
 
-def test_of_the_own_items_the_newest_are_kept(replay: Replay) -> None:
+def test_of_the_own_items_the_newest_are_kept(replay: StateReplay) -> None:
     mine = history(*((LOG[0].date + day * DAY, {f"{day:05d}": 1}) for day in range(20)))
     view = build_view([mine], replay.items, NOW, KNOWLEDGE, Retrieval(own=5, new=0))
 
     assert codes(view, replay, known=True) == [f"{day:05d}" for day in range(15, 20)]
 
 
-def test_a_stranger_is_shown_what_sells(replay: Replay) -> None:
+def test_a_stranger_is_shown_what_sells(replay: StateReplay) -> None:
     nine = Retrieval(weights(demand_7=1.0), new=9)
     view = build_view([CustomerHistory("stranger")], replay.items, NOW, KNOWLEDGE, nine)
 
@@ -101,7 +101,7 @@ def test_a_stranger_is_shown_what_sells(replay: Replay) -> None:
     assert sorted(view.row.tolist()) == sorted(np.argsort(-demand, kind="stable")[:9].tolist())
 
 
-def test_words_find_what_nobody_bought_yet(replay: Replay) -> None:
+def test_words_find_what_nobody_bought_yet(replay: StateReplay) -> None:
     """An item outside the vocabulary, whose description is like that of the only own item."""
     mine = history((LOG[0].date, {"00017": 1}))
     fewer = learn([invoice for invoice in LOG if all(line.stock_code != "00018" for line in invoice.lines)], NOW)
@@ -118,7 +118,7 @@ def test_words_find_what_nobody_bought_yet(replay: Replay) -> None:
     assert codes(view, replay, known=False) == [likest]
 
 
-def test_of_a_large_catalogue_what_sells_best_is_scored(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_catalogue_what_sells_best_is_scored(replay: StateReplay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SCORED", 10)
     mine = next(iter(replay.histories.values()))
     view = build_view([mine], replay.items, NOW, KNOWLEDGE, Retrieval(weights(demand_3=1.0, customers=50.0), own=0))

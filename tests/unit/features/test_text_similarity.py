@@ -6,7 +6,7 @@ import pytest
 from state.domain.items import HALF_LIVES
 from state.events.invoice import THOUSAND
 from tests.unit.features.shop import shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.features.basket_lstm.candidates import RELATED_INPUTS
 from training.features.basket_lstm.customer_items import FADE, FADE_A_BASKET
 from training.features.basket_lstm.flat_histories import STEPS
@@ -29,14 +29,14 @@ KNOWLEDGE = learn(LOG, NOW)
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
-    replay = Replay(window=100)
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
     for invoice in LOG:
         replay.apply(invoice)
     return replay
 
 
-def kept(replay: Replay, customer: str) -> list[list[str]]:
+def kept(replay: StateReplay, customer: str) -> list[list[str]]:
     """Stock codes of each basket, oldest first, without what was taken back."""
     view = build_view([replay.histories[customer]], replay.items, NOW, KNOWLEDGE)
     own = {replay.items.codes[row] for row in view.own.row}
@@ -52,7 +52,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
-def untouched(replay: Replay) -> list[str]:
+def untouched(replay: StateReplay) -> list[str]:
     """Customers who took nothing back: their baskets are their invoices."""
     return [
         name
@@ -61,7 +61,7 @@ def untouched(replay: Replay) -> list[str]:
     ]
 
 
-def test_descriptions_are_compared_one_by_one(replay: Replay) -> None:
+def test_descriptions_are_compared_one_by_one(replay: StateReplay) -> None:
     customers = untouched(replay)
     assert len(customers) > 5
     for customer in customers:
@@ -93,7 +93,7 @@ def test_descriptions_are_compared_one_by_one(replay: Replay) -> None:
                 assert like[STEPS - 1 - ago] == pytest.approx(mine @ basket_vector, abs=1e-5)
 
 
-def test_the_simple_scores_are_those_of_the_page(replay: Replay) -> None:
+def test_the_simple_scores_are_those_of_the_page(replay: StateReplay) -> None:
     demand = np.log1p(replay.items.demand(NOW)[:, HALF_LIVES.index(7.0)])
     q = demand / demand.max()
     for customer in untouched(replay):
@@ -117,7 +117,7 @@ def test_the_simple_scores_are_those_of_the_page(replay: Replay) -> None:
             assert got == pytest.approx(np.log(np.maximum(expected, 1e-6)), abs=1e-4)
 
 
-def test_customers_speak_by_all_they_ever_bought(replay: Replay) -> None:
+def test_customers_speak_by_all_they_ever_bought(replay: StateReplay) -> None:
     codes = KNOWLEDGE.codes
     place = {code: number for number, code in enumerate(codes)}
     bought: dict[str, set[str]] = {}
@@ -140,7 +140,7 @@ def test_customers_speak_by_all_they_ever_bought(replay: Replay) -> None:
     assert got[inside] == pytest.approx(expected[view.place[inside]], abs=1e-5)
 
 
-def test_an_items_buyers_are_compared_with_the_customer(replay: Replay) -> None:
+def test_an_items_buyers_are_compared_with_the_customer(replay: StateReplay) -> None:
     for customer in untouched(replay):
         view = build_view([replay.histories[customer]], replay.items, NOW, KNOWLEDGE)
         invoices = replay.histories[customer].invoices

@@ -5,7 +5,7 @@ import pytest
 
 from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.features.basket_lstm.flat_histories import STEPS, flatten
 from training.features.basket_lstm.view import STEP_INPUTS, build_view
 from training.features.basket_lstm.weekly_demand import KEPT, WEEK, WeeklyDemandBuilder
@@ -61,7 +61,7 @@ def test_nothing_is_told_before_the_first_week() -> None:
 def test_the_network_sees_the_demand_in_the_week_of_each_basket() -> None:
     log = shop_log(240)
     statistics = learn(log, log[200].date)
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for invoice in log:
         replay.apply(invoice)
     weeks, column = statistics.weeks, STEP_INPUTS.index("demand_then")

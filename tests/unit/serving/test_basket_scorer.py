@@ -17,7 +17,7 @@ from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import START, history, shop_log
 from tests.unit.features.test_view import HISTORIES
 from tests.unit.serving.test_return_curve import arrays as return_arrays
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, build_view
@@ -87,7 +87,7 @@ def scorer() -> BasketScorer:
 
 @pytest.fixture(scope="module")
 def items() -> ItemTable:
-    replay = Replay(window=100)
+    replay = StateReplay(window=100)
     for invoice in LOG:
         replay.apply(invoice)
     return replay.items

@@ -12,7 +12,7 @@ from state.events.invoice import Invoice, Line
 from state.events.wire import Decoder
 from state.settings import load_settings
 from stream.tools.replay import Outgoing, Progress, Shape, events, identity, pace, wire_event
-from training.data.tables.datasets import from_frame
+from training.data.tables.invoice_table import from_frame
 
 COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 ROWS: list[tuple[Any, ...]] = [

@@ -20,10 +20,10 @@ from state.events.invoice import THOUSAND
 from state.events.text import clean_text
 from state.settings import Settings
 from training.data import columns
-from training.data.cleaning.ledger import Account, Ledger, Step
+from training.data.cleaning.ledger import Ledger, LedgerBuilder, Step
+from training.data.distinct import map_distinct
 from training.data.tables.case_study import Attributes
-from training.data.tables.datasets import Table
-from training.data.tables.distinct import mapped
+from training.data.tables.invoice_table import InvoiceTable
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,14 @@ _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedLines:
     """The lines that count, in the order of the table, and the account of what was left out.
 
     ``frame`` has ``invoice_no``, ``customer_id``, ``stock_code``, ``description``, ``country``, ``line_id``, ``item``
     (text; all but the first three may be missing), ``quantity`` (int64, thousandths, negative for a return),
-    ``unit_price`` (float64, above 0) and ``date`` (int64, seconds since 1970). ``description`` is the line's own, which
-    is all that was known at its date; ``item`` is the one description of its stock code (``Account.descriptions``).
+    ``unit_price`` (float64, above 0) and ``date`` (int64, seconds since 1970). ``description`` is that of the line,
+    which is all that was known at its date; ``item`` is the one description of its stock code
+    (``LedgerBuilder.descriptions``).
     ``ledger`` is of this table and of the parts of it cleaned before, ``attributes`` what the table says of customers
     and items.
     """
@@ -55,14 +56,16 @@ class Cleaned:
         return self.frame[self.frame[columns.QUANTITY] > 0]
 
 
-def dialect_of(table: Table, settings: Settings) -> Dialect:
+def dialect_of(table: InvoiceTable, settings: Settings) -> Dialect:
     """The dialect of a table: what the settings say, and for a UCI table where they say nothing, UCI's."""
     if table.uci and "dialect" not in settings.model_fields_set:
         return dialect_named("uci")
     return dialect_named(settings.dialect)
 
 
-def clean(table: Table, settings: Settings, *, clock: int | None = None, account: Account | None = None) -> Cleaned:
+def clean(
+    table: InvoiceTable, settings: Settings, *, clock: int | None = None, account: LedgerBuilder | None = None
+) -> CleanedLines:
     """Leave only lines that count: product sales and returns of known customers.
 
     Args:
@@ -72,7 +75,7 @@ def clean(table: Table, settings: Settings, *, clock: int | None = None, account
         account: Of the parts cleaned before, to which this one is added.
     """
     dialect = dialect_of(table, settings)
-    account = account or Account(dialect.name)
+    account = account or LedgerBuilder(dialect.name)
     rows = _typed(table.frame, settings, dialect)
     keep = np.ones(len(rows), dtype=bool)
     steps = [Step("parsed", "types parsed: codes as text, numbers, dates", len(rows), len(rows), table.retyped)]
@@ -85,24 +88,26 @@ def clean(table: Table, settings: Settings, *, clock: int | None = None, account
     account.add(frame, steps, table.notes)
     frame[ITEM] = frame[columns.STOCK_CODE].map(account.descriptions()).astype("str")
     logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
-    return Cleaned(frame, account.ledger(), table.attributes)
+    return CleanedLines(frame, account.ledger(), table.attributes)
 
 
 def _typed(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.DataFrame:
     """The rows as the stream would hold them, with missing values where it refuses them."""
     rows = pd.DataFrame(index=raw.index)
-    rows[columns.INVOICE_NO] = distinctly(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
+    rows[columns.INVOICE_NO] = map_distinct_texts(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
     rows[columns.CUSTOMER_ID] = customer_ids(raw[columns.CUSTOMER_ID])
-    rows[columns.STOCK_CODE] = distinctly(raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect))
-    rows[columns.DESCRIPTION] = distinctly(raw[columns.DESCRIPTION], lambda text: clean_text(text) or None)
-    rows[columns.COUNTRY] = distinctly(
+    rows[columns.STOCK_CODE] = map_distinct_texts(
+        raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect)
+    )
+    rows[columns.DESCRIPTION] = map_distinct_texts(raw[columns.DESCRIPTION], lambda text: clean_text(text) or None)
+    rows[columns.COUNTRY] = map_distinct_texts(
         raw[columns.COUNTRY], lambda text: clean_text(_code(text, settings) or "") or None
     )
-    rows[columns.LINE_ID] = distinctly(raw[columns.LINE_ID], lambda text: _code(text, settings))
+    rows[columns.LINE_ID] = map_distinct_texts(raw[columns.LINE_ID], lambda text: _code(text, settings))
     quantity = raw[columns.QUANTITY]
     taken = (quantity.abs() <= settings.max_number) & (quantity.round(3) == quantity)
     thousandths = (quantity.where(taken) * THOUSAND).round().astype("Int64")
-    returned = distinctly(rows[columns.INVOICE_NO], lambda text: dialect.is_return(text) or None).notna()
+    returned = map_distinct_texts(rows[columns.INVOICE_NO], lambda text: dialect.is_return(text) or None).notna()
     rows[columns.QUANTITY] = thousandths.mask(returned, -thousandths.abs())
     price = raw[columns.UNIT_PRICE]
     rows[columns.UNIT_PRICE] = price.where(price.abs() <= settings.max_number)
@@ -133,7 +138,7 @@ def _rules(
     given = rows[columns.CUSTOMER_ID].notna()
     yield "anonymous", "customer given", given, (columns.CUSTOMER_ID,)
     yield "duplicate", "no exact duplicate of a row before", ~raw.duplicated(), ()
-    product = distinctly(code, lambda text: dialect.is_product(text) or None).notna()
+    product = map_distinct_texts(code, lambda text: dialect.is_product(text) or None).notna()
     yield NOT_A_PRODUCT, f"stock code is a product's (dialect {dialect.name})", product, ()
     yield ZERO_QUANTITY, "quantity is not 0", quantity != 0, ()
     yield ZERO_PRICE, "price is not 0", price != 0, ()
@@ -148,9 +153,9 @@ def _changed(raw: pd.DataFrame, rows: pd.DataFrame, names: Iterable[str], keep: 
     return int((differs & keep).sum())
 
 
-def distinctly(texts: pd.Series, function: Callable[[str], object]) -> pd.Series:
+def map_distinct_texts(texts: pd.Series, function: Callable[[str], object]) -> pd.Series:
     """Apply a rule for one text to a column of them, once for each distinct text; missing stays missing."""
-    return mapped(texts, function).astype("str")
+    return map_distinct(texts, function).astype("str")
 
 
 def _code(text: str, settings: Settings) -> str | None:
@@ -172,8 +177,8 @@ def _customer(text: str) -> str | None:
 
 def customer_ids(written: pd.Series) -> pd.Series:
     """Customers as they are kept, of a column of them as written."""
-    return distinctly(written, _customer)
+    return map_distinct_texts(written, _customer)
 
 
 def _longer(texts: pd.Series, limit: int) -> pd.Series:
-    return distinctly(texts, lambda text: text if len(text) > limit else None).notna()
+    return map_distinct_texts(texts, lambda text: text if len(text) > limit else None).notna()

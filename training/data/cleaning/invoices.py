@@ -8,10 +8,10 @@ import pandas as pd
 from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes, clean_attributes, combine_attributes
 from state.events.invoice import Invoice, Line
 from training.data import columns
-from training.data.cleaning.clean import Cleaned
+from training.data.cleaning.clean import CleanedLines
 
 
-def invoices(cleaned: Cleaned) -> list[Invoice]:
+def invoices(cleaned: CleanedLines) -> list[Invoice]:
     """The log: one invoice a customer and invoice number, sales and returns, sorted by (date, invoice number).
 
     An invoice is dated at its earliest line, as in a history; its lines stand in the order of the table. What the table
@@ -28,8 +28,8 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     dates = np.minimum.reduceat(frame[columns.DATE].to_numpy()[order], starts)
     first = order[starts]
     known = cleaned.attributes
-    of_customers, of_items = ({}, {}) if known is None else (known.of_customers(), known.of_items())
-    lines = _lines(frame, order, of_items)
+    by_customer, by_item = ({}, {}) if known is None else (known.by_customer(), known.by_item())
+    lines = _lines(frame, order, by_item)
     country = frame[columns.COUNTRY].groupby(group).first().reindex(group[first])
     of_countries = {where: clean_attributes([(COUNTRY, where)]) for where in country.dropna().unique()}
     log = [
@@ -38,7 +38,7 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
             customer,
             date,
             tuple(lines[start:end]),
-            combine_attributes(of_customers.get(customer, NO_ATTRIBUTES), of_countries.get(where, NO_ATTRIBUTES)),
+            combine_attributes(by_customer.get(customer, NO_ATTRIBUTES), of_countries.get(where, NO_ATTRIBUTES)),
         )
         for number, customer, date, start, end, where in zip(
             frame[columns.INVOICE_NO].iloc[first].tolist(),
@@ -54,7 +54,7 @@ def invoices(cleaned: Cleaned) -> list[Invoice]:
     return log
 
 
-def _lines(frame: pd.DataFrame, order: np.ndarray, of_items: Mapping[str, Attributes]) -> list[Line]:
+def _lines(frame: pd.DataFrame, order: np.ndarray, by_item: Mapping[str, Attributes]) -> list[Line]:
     rows = frame.iloc[order]
     codes = rows[columns.STOCK_CODE].tolist()
     return [
@@ -65,7 +65,7 @@ def _lines(frame: pd.DataFrame, order: np.ndarray, of_items: Mapping[str, Attrib
             rows[columns.UNIT_PRICE].tolist(),
             _optional(rows[columns.DESCRIPTION]),
             _optional(rows[columns.LINE_ID]),
-            [of_items.get(code, NO_ATTRIBUTES) for code in codes],
+            [by_item.get(code, NO_ATTRIBUTES) for code in codes],
             strict=True,
         )
     ]

@@ -80,7 +80,7 @@ class Ledger(msgspec.Struct, frozen=True):
         raise NothingLeft(f"No purchase of a known customer is left after cleaning: {why}. Check the table's columns.")
 
 
-class Account:
+class LedgerBuilder:
     """Adds up a cleaning part by part; it holds numbers of each description, no line.
 
     All rows of a customer are in one part: then sums over parts are what the whole table would give.

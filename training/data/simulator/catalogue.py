@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.simulator.kinds import Kind, Words
+from training.data.simulator.profiles import DescriptionWords, ShopProfile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,26 +49,26 @@ class Catalogue:
         return wanted
 
 
-def make_catalogue(kind: Kind, random: np.random.Generator) -> Catalogue:
+def make_catalogue(profile: ShopProfile, random: np.random.Generator) -> Catalogue:
     """Make up what a kind of shop sells."""
-    items, days = kind.items, kind.days
-    categories = len(kind.words.categories)
+    items, days = profile.items, profile.days
+    categories = len(profile.words.categories)
     category = np.sort(random.integers(0, categories, items))
     bounds = np.searchsorted(category, np.arange(categories + 1))
     begins = (random.random(items) < 0.6) | (np.diff(category, prepend=-1) > 0)
     family = np.cumsum(begins) - 1
     siblings = np.append(np.flatnonzero(begins), items)
     place = np.arange(items) - siblings[family]
-    code, description = _texts(category, family, place, np.diff(siblings)[family] > 1, kind.words, random)
+    code, description = _texts(category, family, place, np.diff(siblings)[family] > 1, profile.words, random)
     appeal = random.lognormal(0, 0.9, len(siblings) - 1)
     cost = random.lognormal(np.log(2.1), 0.8, len(siblings) - 1)
-    peaked = np.isin(category, list(kind.peaks))
+    peaked = np.isin(category, list(profile.peaks))
     weeks = days // 7 + 1
     steps = random.normal(0, 0.28, (weeks, items))
     fashion = np.zeros((weeks, items))
     for week in range(weeks):
         fashion[week] = 0.9 * (fashion[week - 1] if week else random.normal(0, 0.6, items)) + steps[week]
-    launch = np.where(random.random(items) < 1 - kind.launched, -1, random.integers(1, max(days, 2), items))
+    launch = np.where(random.random(items) < 1 - profile.launched, -1, random.integers(1, max(days, 2), items))
     return Catalogue(
         stock_code=code,
         description=description,
@@ -79,15 +79,20 @@ def make_catalogue(kind: Kind, random: np.random.Generator) -> Catalogue:
         bounds=bounds,
         siblings=siblings,
         season=np.where(peaked, random.uniform(1.5, 9, items), 0.0),
-        peak=np.array([kind.peaks.get(number, 0) for number in category.tolist()], dtype=np.float64),
-        fashion=kind.fashion * fashion,
-        novelty=kind.novelty,
-        cycle=kind.cycle * random.lognormal(0, 0.7, items) if kind.cycle else np.zeros(items),
+        peak=np.array([profile.peaks.get(number, 0) for number in category.tolist()], dtype=np.float64),
+        fashion=profile.fashion * fashion,
+        novelty=profile.novelty,
+        cycle=profile.cycle * random.lognormal(0, 0.7, items) if profile.cycle else np.zeros(items),
     )
 
 
 def _texts(
-    category: Ints, family: Ints, place: Ints, varied: NDArray[np.bool_], words: Words, random: np.random.Generator
+    category: Ints,
+    family: Ints,
+    place: Ints,
+    varied: NDArray[np.bool_],
+    words: DescriptionWords,
+    random: np.random.Generator,
 ) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Stock codes and descriptions: variants of a design differ in a letter and the first word."""
     families = int(family[-1]) + 1

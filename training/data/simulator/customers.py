@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.simulator.catalogue import Catalogue, Floats, Ints
-from training.data.simulator.kinds import Kind
+from training.data.simulator.profiles import ShopProfile
 
-REMEMBERED = 64
+ASSORTMENT_SIZE = 64
 """Items of a customer's own assortment: what was bought before; the oldest is forgotten first."""
 
 _NONE = -1
@@ -26,28 +26,28 @@ class Basket(NamedTuple):
 class Customers:
     """The shop's customers; drawing their baskets changes what they remember."""
 
-    def __init__(self, kind: Kind, catalogue: Catalogue, random: np.random.Generator) -> None:
-        number, days = kind.customers, kind.days
-        self._kind = kind
+    def __init__(self, profile: ShopProfile, catalogue: Catalogue, random: np.random.Generator) -> None:
+        number, days = profile.customers, profile.days
+        self._kind = profile
         self._catalogue = catalogue
         self._random = random
-        early = random.random(number) < kind.early
+        early = random.random(number) < profile.early
         self.next_visit: Floats = np.where(early, random.exponential(35, number), random.uniform(0, days, number))
-        self.country = random.choice(np.array(kind.countries, dtype=object), number, p=kind.shares)
-        middle, spread, least, most = kind.gap
+        self.country = random.choice(np.array(profile.countries, dtype=object), number, p=profile.shares)
+        middle, spread, least, most = profile.gap
         self._mean_gap = np.clip(random.lognormal(np.log(middle), spread, number), least, most)
-        self._evenness = random.uniform(*kind.evenness, number)
-        self._loyalty = random.beta(*kind.loyalty, number)
-        middle, spread, least, most = kind.size
+        self._evenness = random.uniform(*profile.gap_shape, number)
+        self._loyalty = random.beta(*profile.loyalty, number)
+        middle, spread, least, most = profile.size
         self._size = np.clip(random.lognormal(np.log(middle), spread, number), least, most)
-        self._repeats = random.beta(*kind.repeats, number)
-        self._units = kind.units * np.clip(random.lognormal(0, 0.8, number), 0.3, 20)
+        self._repeats = random.beta(*profile.repeats, number)
+        self._units = profile.units * np.clip(random.lognormal(0, 0.8, number), 0.3, 20)
         categories = len(catalogue.bounds) - 1
         self._tastes = random.integers(0, categories, (number, 3))
-        self._known = np.full((number, REMEMBERED), _NONE, dtype=np.int32)
-        self._weight = np.zeros((number, REMEMBERED), dtype=np.float32)
+        self._known = np.full((number, ASSORTMENT_SIZE), _NONE, dtype=np.int32)
+        self._weight = np.zeros((number, ASSORTMENT_SIZE), dtype=np.float32)
         self._turn = np.zeros(number, dtype=np.int64)
-        self._bought = np.full((number, REMEMBERED), -np.inf, dtype=np.float32)
+        self._bought = np.full((number, ASSORTMENT_SIZE), -np.inf, dtype=np.float32)
 
     def visitors(self, day: int, rush: float) -> Ints:
         """Customers who come on a day, in random order; their next visit is drawn, for some there is none.
@@ -57,27 +57,29 @@ class Customers:
         due = np.flatnonzero(self.next_visit <= day)
         shape = self._evenness[due]
         gap = self._random.gamma(shape, self._mean_gap[due] / shape / rush)
-        stays = self._random.random(len(due)) < np.where(self._turn[due] == 0, self._loyalty[due], self._kind.stays)
-        self.next_visit[due] = np.where(stays, day + np.maximum(gap, 0.5), np.inf)
+        return_chance = self._random.random(len(due)) < np.where(
+            self._turn[due] == 0, self._loyalty[due], self._kind.return_chance
+        )
+        self.next_visit[due] = np.where(return_chance, day + np.maximum(gap, 0.5), np.inf)
         return self._random.permutation(due)
 
-    def fill(self, day: int, visitors: Ints, demand: Floats) -> Basket:
+    def draw_baskets(self, day: int, visitors: Ints, demand: Floats) -> Basket:
         """Draw one basket for each visitor: some of what is remembered, some new, some that goes with the rest."""
         size = np.clip(self._size[visitors] * self._random.lognormal(0, 0.45, len(visitors)), 1, 150).astype(np.int64)
         wanted = self._random.binomial(size, self._repeats[visitors])
-        again_row, again = self._remembered(day, visitors, wanted, demand)
+        again_row, again = self._repurchased(day, visitors, wanted, demand)
         found = np.bincount(again_row, minlength=len(visitors))
         fresh_row = np.repeat(np.arange(len(visitors)), size - found)
-        fresh = self._discovered(visitors[fresh_row], demand)
+        fresh = self._new_items(visitors[fresh_row], demand)
         row = np.concatenate([again_row, fresh_row])
         item = np.concatenate([again, fresh])
-        beside_row, beside = self._beside(row, item, demand)
-        row, item = _distinct(np.concatenate([row, beside_row]), np.concatenate([item, beside]), len(demand))
-        self._remember(day, visitors[row], item)
+        beside_row, complements = self._complements(row, item, demand)
+        row, item = _distinct(np.concatenate([row, beside_row]), np.concatenate([item, complements]), len(demand))
+        self._update_assortment(day, visitors[row], item)
         quantity = self._quantities(visitors[row], item)
         return Basket(visitors[row], item, quantity, self._catalogue.price[item])
 
-    def passers_by(self, number: int, demand: Floats) -> Basket:
+    def anonymous_baskets(self, number: int, demand: Floats) -> Basket:
         """Baskets of people without an account; ``visitor`` numbers them from 0."""
         size = np.clip(self._random.lognormal(np.log(18), 0.9, number), 1, 300).astype(np.int64)
         row = np.repeat(np.arange(number), size)
@@ -85,7 +87,7 @@ class Customers:
         price = np.round(self._catalogue.price[item] * 1.9, 2)
         return Basket(row, item, self._random.integers(1, 4, len(row)), price)
 
-    def _remembered(self, day: int, visitors: Ints, wanted: Ints, demand: Floats) -> tuple[Ints, Ints]:
+    def _repurchased(self, day: int, visitors: Ints, wanted: Ints, demand: Floats) -> tuple[Ints, Ints]:
         """Of each visitor's own items, ``wanted`` without replacement, by weight and by what is wanted today."""
         known = self._known[visitors]
         with np.errstate(divide="ignore"):
@@ -95,11 +97,11 @@ class Customers:
                 key += 2.0 * np.log(np.clip(used, 0.05, 1.5))
         key = np.where(known == _NONE, -np.inf, key + self._random.gumbel(size=known.shape))
         order = np.argsort(-key, axis=1)
-        take = np.arange(REMEMBERED) < np.minimum(wanted, (known != _NONE).sum(axis=1))[:, None]
+        take = np.arange(ASSORTMENT_SIZE) < np.minimum(wanted, (known != _NONE).sum(axis=1))[:, None]
         row, rank = np.nonzero(take)
         return row, known[row, order[row, rank]].astype(np.int64)
 
-    def _discovered(self, customer: Ints, demand: Floats) -> Ints:
+    def _new_items(self, customer: Ints, demand: Floats) -> Ints:
         """One item a line: mostly of a favourite category, else of the whole shop, by what is wanted today."""
         random, bounds = self._random, self._catalogue.bounds
         total = np.concatenate([[0.0], np.cumsum(demand)])
@@ -114,18 +116,18 @@ class Customers:
         at = low + self._random.random(len(low)) * (high - low)
         return np.minimum(np.searchsorted(total, at, side="right"), int(np.flatnonzero(demand)[-1]))
 
-    def _beside(self, row: Ints, item: Ints, demand: Floats) -> tuple[Ints, Ints]:
+    def _complements(self, row: Ints, item: Ints, demand: Floats) -> tuple[Ints, Ints]:
         """Variants of the same design, and the design that goes with it: what item-to-item models live on."""
         family, begins = self._catalogue.family[item], self._catalogue.siblings
         chance = self._random.random(len(item))
-        other = np.where(chance < self._kind.beside[0], family, (family * 7 + 3) % (len(begins) - 1))
+        other = np.where(chance < self._kind.complements[0], family, (family * 7 + 3) % (len(begins) - 1))
         size = begins[other + 1] - begins[other]
-        beside = begins[other] + (self._random.random(len(item)) * size).astype(np.int64)
-        take = (chance < self._kind.beside[1]) & (demand[beside] > 0)
-        return row[take], beside[take]
+        complements = begins[other] + (self._random.random(len(item)) * size).astype(np.int64)
+        take = (chance < self._kind.complements[1]) & (demand[complements] > 0)
+        return row[take], complements[take]
 
-    def _remember(self, day: int, customer: Ints, item: Ints) -> None:
-        self._weight[np.unique(customer)] *= self._kind.fading
+    def _update_assortment(self, day: int, customer: Ints, item: Ints) -> None:
+        self._weight[np.unique(customer)] *= self._kind.decay
         line, slot = np.nonzero(self._known[customer] == item[:, None])
         np.add.at(self._weight, (customer[line], slot), 1.0)
         self._bought[customer[line], slot] = day
@@ -134,9 +136,9 @@ class Customers:
         who, what = customer[new], item[new]
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         rank = np.arange(len(who)) - np.repeat(starts, np.diff(np.append(starts, len(who))))
-        slot = (self._turn[who] + rank) % REMEMBERED
+        slot = (self._turn[who] + rank) % ASSORTMENT_SIZE
         if self._kind.cycle:  # habits stay: what weighs least is forgotten, not what is oldest
-            slot = np.argsort(self._weight[who], axis=1)[np.arange(len(who)), rank % REMEMBERED]
+            slot = np.argsort(self._weight[who], axis=1)[np.arange(len(who)), rank % ASSORTMENT_SIZE]
         self._known[who, slot] = what
         self._weight[who, slot] = 1.0
         self._bought[who, slot] = day

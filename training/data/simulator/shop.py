@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from training.data import columns
 from training.data.simulator.catalogue import Catalogue, Floats, Ints, make_catalogue
 from training.data.simulator.customers import Basket, Customers
-from training.data.simulator.dirt import soil
-from training.data.simulator.kinds import GIFTS, Kind
+from training.data.simulator.faults import add_faults
+from training.data.simulator.profiles import GIFTS, ShopProfile
 
 _FIRST_INVOICE = 536_365
 _FIRST_CUSTOMER = 12_346
@@ -28,7 +28,7 @@ _OPENS, _CLOSES = 8 * 60, 18 * 60
 _BLOCK_DAYS = 14
 """Days whose rows are made into text, soiled and handed out at once: few enough for any number of customers."""
 
-_KINDS = dict.fromkeys(columns.UCI, "str") | {
+_DTYPES = dict.fromkeys(columns.UCI, "str") | {
     "Quantity": "int64",
     "InvoiceDate": "datetime64[us]",
     "UnitPrice": "float64",
@@ -48,8 +48,8 @@ class _Lines(NamedTuple):
     returned: NDArray[np.bool_]
 
 
-class Size(TypedDict, total=False):
-    """What of a kind of shop may be asked for otherwise, see ``Kind``."""
+class ShopSize(TypedDict, total=False):
+    """What of a kind of shop may be asked for otherwise, see ``ShopProfile``."""
 
     customers: int
     items: int
@@ -57,41 +57,41 @@ class Size(TypedDict, total=False):
     start: datetime
 
 
-def simulate(kind: Kind = GIFTS, *, seed: int = 7, **size: Unpack[Size]) -> pd.DataFrame:
+def simulate(profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[ShopSize]) -> pd.DataFrame:
     """Made-up invoices as one table, with UCI's columns and types, sorted by date.
 
     The same arguments give the same table.
 
     Args:
-        kind: What sort of shop.
+        profile: What sort of shop.
         seed: Of all randomness.
         size: What of the kind is to be otherwise.
     """
-    blocks = list(simulate_blocks(kind, seed=seed, **size))
+    blocks = list(simulate_blocks(profile, seed=seed, **size))
     return pd.concat(blocks, ignore_index=True) if blocks else _empty()
 
 
-def simulate_blocks(kind: Kind = GIFTS, *, seed: int = 7, **size: Unpack[Size]) -> Iterator[pd.DataFrame]:
+def simulate_blocks(profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[ShopSize]) -> Iterator[pd.DataFrame]:
     """``simulate``, two weeks at a time: memory is that of the customers, however long the shop is open."""
-    kind = replace(kind, **size)
+    profile = replace(profile, **size)
     random, faults = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    catalogue = make_catalogue(kind, random)
-    crowd = Customers(kind, catalogue, random)
+    catalogue = make_catalogue(profile, random)
+    customers = Customers(profile, catalogue, random)
     returns: dict[int, list[Basket]] = {}
     number = _FIRST_INVOICE
-    held: list[_Lines] = []
-    for day in range(kind.days):
-        date = kind.start + timedelta(days=day)
-        if date.weekday() != kind.closed:
-            lines = _open(kind, day, date.timetuple().tm_yday, number, catalogue, crowd, returns, random)
+    pending: list[_Lines] = []
+    for day in range(profile.days):
+        date = profile.start + timedelta(days=day)
+        if date.weekday() != profile.closed:
+            lines = _simulate_day(profile, day, date.timetuple().tm_yday, number, catalogue, customers, returns, random)
             number += len(np.unique(lines.invoice))
-            held.append(lines)
-        if held and (day % _BLOCK_DAYS == _BLOCK_DAYS - 1 or day == kind.days - 1):
-            yield soil(_rows(held, kind, catalogue, crowd), faults)
-            held = []
+            pending.append(lines)
+        if pending and (day % _BLOCK_DAYS == _BLOCK_DAYS - 1 or day == profile.days - 1):
+            yield add_faults(_rows(pending, profile, catalogue, customers), faults)
+            pending = []
 
 
-def write_parquet(path: Path, kind: Kind = GIFTS, *, seed: int = 7, **size: Unpack[Size]) -> int:
+def write_parquet(path: Path, profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[ShopSize]) -> int:
     """Write ``simulate``'s table as Parquet, a row group every two weeks, so that memory does not grow with it.
 
     The file appears under its name when it is whole. Returns the number of rows.
@@ -102,7 +102,7 @@ def write_parquet(path: Path, kind: Kind = GIFTS, *, seed: int = 7, **size: Unpa
     written = 0
     try:
         with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-            for block in simulate_blocks(kind, seed=seed, **size):
+            for block in simulate_blocks(profile, seed=seed, **size):
                 writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
                 written += len(block)
         aside.replace(path)
@@ -111,22 +111,22 @@ def write_parquet(path: Path, kind: Kind = GIFTS, *, seed: int = 7, **size: Unpa
     return written
 
 
-def _open(
-    kind: Kind,
+def _simulate_day(
+    profile: ShopProfile,
     day: int,
     day_of_year: int,
     number: int,
     catalogue: Catalogue,
-    crowd: Customers,
+    customers: Customers,
     returns: dict[int, list[Basket]],
     random: np.random.Generator,
 ) -> _Lines:
     """One day: customers, people without an account, and what comes back; invoices numbered on from ``number``."""
-    rush = 0.85 + kind.rush * np.exp(-(((day_of_year - 315) / 40) ** 2))
+    rush = 0.85 + profile.rush * np.exp(-(((day_of_year - 315) / 40) ** 2))
     demand = catalogue.demand(day, day_of_year)
-    visitors = crowd.visitors(day, float(rush))
-    bought = crowd.fill(day, visitors, demand)
-    unknown = crowd.passers_by(int(random.poisson(kind.passers * len(visitors))), demand)
+    visitors = customers.visitors(day, float(rush))
+    bought = customers.draw_baskets(day, visitors, demand)
+    unknown = customers.anonymous_baskets(int(random.poisson(profile.anonymous_share * len(visitors))), demand)
     back = [basket for late in sorted(returns) if late <= day for basket in returns.pop(late)]
     _schedule(returns, bought, day, random)
 
@@ -161,9 +161,9 @@ def _schedule(returns: dict[int, list[Basket]], bought: Basket, day: int, random
         returns.setdefault(day + days, []).append(late)
 
 
-def _rows(held: list[_Lines], kind: Kind, catalogue: Catalogue, crowd: Customers) -> pd.DataFrame:
+def _rows(pending: list[_Lines], profile: ShopProfile, catalogue: Catalogue, customers: Customers) -> pd.DataFrame:
     """Lines in UCI's columns."""
-    lines = _Lines(*(np.concatenate(column) for column in zip(*held, strict=True)))
+    lines = _Lines(*(np.concatenate(column) for column in zip(*pending, strict=True)))
     digits = pd.Series(lines.invoice).astype("str")
     known = lines.customer != _NOBODY
     frame = pd.DataFrame(
@@ -172,14 +172,14 @@ def _rows(held: list[_Lines], kind: Kind, catalogue: Catalogue, crowd: Customers
             "StockCode": catalogue.stock_code[lines.item],
             "Description": catalogue.description[lines.item],
             "Quantity": lines.quantity,
-            "InvoiceDate": kind.start + pd.Series(pd.to_timedelta(lines.minute, unit="min")),
+            "InvoiceDate": profile.start + pd.Series(pd.to_timedelta(lines.minute, unit="min")),
             "UnitPrice": lines.price,
             "CustomerID": np.where(known, lines.customer + _FIRST_CUSTOMER, np.nan),
-            "Country": np.where(known, crowd.country[lines.customer], kind.countries[0]),
+            "Country": np.where(known, customers.country[lines.customer], profile.countries[0]),
         }
     )
-    return frame.astype(_KINDS)
+    return frame.astype(_DTYPES)
 
 
 def _empty() -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _KINDS.items()})
+    return pd.DataFrame({name: pd.Series(dtype=profile) for name, profile in _DTYPES.items()})

@@ -8,15 +8,15 @@ import hashlib
 
 from state.events.invoice import THOUSAND
 from training.data import columns
-from training.data.tables.datasets import Table
-from training.data.tables.distinct import mapped
+from training.data.distinct import map_distinct
+from training.data.tables.invoice_table import InvoiceTable
 
 UCI_ONLINE_RETAIL = "643db8dfbe2cb983b78e35b346224f3db21d5f4402eb070451e1676b888824eb"
 """Of UCI Online Retail (dataset 352, doi 10.24432/C5BW33, 541,909 rows): ``checksum(load(PATH))`` of a Parquet copy of
 the published workbook; a workbook of the same rows, shuffled, gives the same."""
 
 
-def checksum(table: Table) -> str:
+def checksum(table: InvoiceTable) -> str:
     """The SHA-256 of a table's content.
 
     Each row becomes one line of UTF-8 with its fields between tabs: invoice number, stock code, description (runs of
@@ -27,14 +27,14 @@ def checksum(table: Table) -> str:
     frame = table.frame
     dates = frame[columns.INVOICE_DATE].dt.tz_convert(table.timezone).dt.tz_localize(None)
     fields = [
-        mapped(frame[columns.INVOICE_NO], str),
-        mapped(frame[columns.STOCK_CODE], str),
-        mapped(frame[columns.DESCRIPTION], lambda text: " ".join(text.split())),
-        mapped(frame[columns.QUANTITY], _thousandths),
-        mapped(dates, lambda date: date.isoformat(timespec="seconds")),
-        mapped(frame[columns.UNIT_PRICE], _thousandths),
-        mapped(frame[columns.CUSTOMER_ID], str),
-        mapped(frame[columns.COUNTRY], str),
+        map_distinct(frame[columns.INVOICE_NO], str),
+        map_distinct(frame[columns.STOCK_CODE], str),
+        map_distinct(frame[columns.DESCRIPTION], lambda text: " ".join(text.split())),
+        map_distinct(frame[columns.QUANTITY], _thousandths),
+        map_distinct(dates, lambda date: date.isoformat(timespec="seconds")),
+        map_distinct(frame[columns.UNIT_PRICE], _thousandths),
+        map_distinct(frame[columns.CUSTOMER_ID], str),
+        map_distinct(frame[columns.COUNTRY], str),
     ]
     texts = ([text or "" for text in field] for field in fields)
     lines = sorted("\t".join(row).encode() for row in zip(*texts, strict=True))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from training.data import columns
 from training.data.errors import DataError, DownloadFailed, WrongContent
 from training.data.sources.checksum import UCI_ONLINE_RETAIL, checksum
-from training.data.tables.datasets import Table, load
+from training.data.tables.invoice_table import InvoiceTable, load
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def download(
     url: str = UCI_URL,
     expected: str = UCI_ONLINE_RETAIL,
     progress: bool = False,
-) -> Table:
+) -> InvoiceTable:
     """Fetch the archive, read the workbook in it, check what it says, and keep it as Parquet.
 
     What is kept appears under its name in one step; a folder that cannot be written only costs the next download.
@@ -77,13 +77,13 @@ def download(
             f"{expected[:12]}…), so it was not kept. {_KEEP_OWN_WAY}"
         )
     try:
-        keep(table, cached_path(cache, expected))
+        write_cached(table, cached_path(cache, expected))
     except OSError as error:
         logger.warning("the downloaded table could not be kept in %s: %s", cache, error)
     return table
 
 
-def keep(table: Table, path: Path) -> None:
+def write_cached(table: InvoiceTable, path: Path) -> None:
     """Write a table as Parquet with UCI's columns: aside first, then under its name in one step."""
     frame = table.frame[list(columns.UCI.values())].set_axis(list(columns.UCI), axis=1)
     frame["InvoiceDate"] = frame["InvoiceDate"].dt.tz_convert(table.timezone).dt.tz_localize(None)
@@ -91,7 +91,10 @@ def keep(table: Table, path: Path) -> None:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         pq.write_table(
-            pa.Table.from_pandas(frame, preserve_index=False), aside, compression="zstd", write_page_checksum=True
+            pa.Table.from_pandas(frame, preserve_index=False),
+            aside,
+            compression="zstd",
+            write_page_checksum=True,
         )
         aside.replace(path)
     finally:
@@ -137,7 +140,7 @@ def _resolve(host: str, url: str) -> None:
         raise DownloadFailed(f"{url} could not be downloaded ({_reason(failure[0])}).") from failure[0]
 
 
-def _read(archive: Path, url: str, timezone: str) -> Table:
+def _read(archive: Path, url: str, timezone: str) -> InvoiceTable:
     """The table of the one workbook in an archive."""
     try:
         with zipfile.ZipFile(archive) as opened:

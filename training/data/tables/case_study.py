@@ -15,7 +15,7 @@ from state.events.attributes import clean_attributes
 from training.data import columns
 from training.data.errors import BrokenReference, MissingColumns
 from training.data.tables.dates import read_dates
-from training.data.tables.files import Raw, read_csv, whole
+from training.data.tables.files import RawTable, read_csv, whole
 
 TRANSACTIONS = "Transactions.csv"
 CUSTOMERS = "Customer.csv"
@@ -50,27 +50,27 @@ class Attributes:
     customers: pd.DataFrame
     items: pd.DataFrame
 
-    def of_customers(self) -> dict[str, Values]:
+    def by_customer(self) -> dict[str, Values]:
         """By customer the attributes as an event says them: ``birth_date`` (``1973-05-11``), ``gender``, ``city``."""
         born = self.customers["birth_date"].dt.strftime("%Y-%m-%d")
         return _by_key(self.customers.assign(birth_date=born), "customer_id")
 
-    def of_items(self) -> dict[str, Values]:
+    def by_item(self) -> dict[str, Values]:
         """By stock code the attributes as an event says them: ``category``, ``subcategory``, ``store``."""
         return _by_key(self.items, columns.STOCK_CODE)
 
 
-def recognised(folder: Path) -> bool:
+def is_case_study(folder: Path) -> bool:
     """Whether a folder holds the three files."""
     return all((folder / name).is_file() for name in _HEADERS)
 
 
-def is_part(path: Path) -> bool:
+def is_case_study_file(path: Path) -> bool:
     """Whether a file is called as one of the three."""
     return path.name in _HEADERS
 
 
-def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
+def read(folder: Path, timezone: str = "UTC") -> tuple[RawTable, Attributes]:
     """Read the three files as one table of lines in the wire's columns, and the attributes.
 
     A negative quantity is a return; it comes under the number of its purchase and later, so it is an invoice of its own
@@ -142,7 +142,7 @@ def read(folder: Path, timezone: str = "UTC") -> tuple[Raw, Attributes]:
         }
     )
     distinct = items.dropna().drop_duplicates(columns.STOCK_CODE).sort_values(columns.STOCK_CODE, ignore_index=True)
-    return Raw(frame, tuple(notes)), Attributes(customers, distinct)
+    return RawTable(frame, tuple(notes)), Attributes(customers, distinct)
 
 
 def _by_key(rows: pd.DataFrame, key: str) -> dict[str, Values]:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from state.events.dates import FIRST, LAST, parse_date, to_seconds
+from training.data.distinct import map_distinct
 from training.data.errors import UnclearDates
-from training.data.tables.distinct import mapped
 
 _TIME = r"(?:[ T,]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])[Mm])?)?"
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _TIME)
@@ -63,8 +63,8 @@ def read_dates(column: pd.Series, timezone: str, *, name: str, undecided: First 
     cells = column.astype(object)
     texts = [value for value in cells.dropna().unique() if isinstance(value, str)]
     first, note = _order(texts, name, undecided)
-    seconds = mapped(cells, lambda value: _seconds(value, zone, first)).astype("Int64")
-    parsed = mapped(cells, lambda value: isinstance(value, str) or None).notna().to_numpy()
+    seconds = map_distinct(cells, lambda value: _seconds(value, zone, first)).astype("Int64")
+    parsed = map_distinct(cells, lambda value: isinstance(value, str) or None).notna().to_numpy()
     return Dates(_stamps(seconds, column.index), note, parsed)
 
 

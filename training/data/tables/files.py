@@ -34,14 +34,14 @@ _BROKEN = (
 )
 
 
-class Raw(NamedTuple):
+class RawTable(NamedTuple):
     """A table as published, of the columns that are read, and sentences about what reading took for granted."""
 
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
 
 
-def read(path: Path) -> Raw:
+def read(path: Path) -> RawTable:
     """Read the file of a table.
 
     Raises:
@@ -56,7 +56,7 @@ def read(path: Path) -> Raw:
     return whole(path, reader)
 
 
-def whole(path: Path, reader: Callable[[Path], Raw]) -> Raw:
+def whole(path: Path, reader: Callable[[Path], RawTable]) -> RawTable:
     """What a reader makes of a file, and one sentence where the file is damaged.
 
     Raises:
@@ -89,14 +89,14 @@ def require(published: Iterable[str], where: str = "The table") -> dict[str, str
     found = list(published)
     held = columns.taken(found)
     needed: tuple[str, ...] = (columns.CUSTOMER_ID, columns.INVOICE_DATE)
-    if columns.is_proper(held.get(columns.STOCK_CODE, "")):
+    if columns.is_standard_name(held.get(columns.STOCK_CODE, "")):
         needed = columns.REQUIRED
     missing = [name for name in needed if name not in held]
     if columns.STOCK_CODE not in held and columns.DESCRIPTION not in held:
         missing.append(columns.STOCK_CODE)
     if missing:
         names = ", ".join(" ".join(name.split())[:40] for name in found[:20])
-        taken = "; ".join(columns.names_of(name) for name in missing)
+        taken = "; ".join(columns.accepted_names(name) for name in missing)
         raise MissingColumns(
             f"{where} lacks {', '.join(missing)}: found {names or 'no columns'}. "
             f"Name the columns as one of these: {taken}."
@@ -144,13 +144,13 @@ class _Parquet:
         return pd.concat([frame, pa.Table.from_struct_array(structs).to_pandas()[self._inner]], axis=1)
 
 
-def read_parquet(path: Path) -> Raw:
+def read_parquet(path: Path) -> RawTable:
     """A row a line; or a row an invoice, with its lines as a list."""
     parquet = _Parquet(path)
-    return Raw(parquet.flat(parquet.file.read(columns=parquet.columns)))
+    return RawTable(parquet.flat(parquet.file.read(columns=parquet.columns)))
 
 
-def in_batches(path: Path) -> tuple[int, Iterator[Raw]] | None:
+def in_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
     """The number of lines of a Parquet file, and these, ``BATCH`` rows at a time.
 
     None for other files, and where dates or numbers are text: only the whole column says how they are written.
@@ -170,15 +170,15 @@ def in_batches(path: Path) -> tuple[int, Iterator[Raw]] | None:
     ):
         return None
 
-    def batches() -> Iterator[Raw]:
+    def batches() -> Iterator[RawTable]:
         with _sound(path):
             for batch in parquet.file.iter_batches(BATCH // (20 if parquet.nested else 1), columns=parquet.columns):
-                yield Raw(parquet.flat(pa.Table.from_batches([batch])))
+                yield RawTable(parquet.flat(pa.Table.from_batches([batch])))
 
     return parquet.rows, batches()
 
 
-def read_csv(path: Path, needed: Callable[[list[str], str], dict[str, str]] | None = None) -> Raw:
+def read_csv(path: Path, needed: Callable[[list[str], str], dict[str, str]] | None = None) -> RawTable:
     """As text throughout: a stock code 00123 is not the number 123, and a description NA is not missing.
 
     Args:
@@ -205,10 +205,10 @@ def read_csv(path: Path, needed: Callable[[list[str], str], dict[str, str]] | No
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
         try:
-            return Raw(pd.read_csv(path, encoding=encoding, **options)[[*held.values()]])
+            return RawTable(pd.read_csv(path, encoding=encoding, **options)[[*held.values()]])
         except UnicodeDecodeError:  # the copy of UCI's table that goes around as CSV is in Latin-1
             frame = pd.read_csv(path, encoding="latin-1", **options)[[*held.values()]]
-    return Raw(frame, (f"{path.name} is not in UTF-8 and was read as Windows-1252: check a name with an accent.",))
+    return RawTable(frame, (f"{path.name} is not in UTF-8 and was read as Windows-1252: check a name with an accent.",))
 
 
 def _header(text: str) -> tuple[list[str], str]:
@@ -219,7 +219,7 @@ def _header(text: str) -> tuple[list[str], str]:
     return split[best], best
 
 
-def read_workbook(path: Path) -> Raw:
+def read_workbook(path: Path) -> RawTable:
     """All sheets with the needed columns, one after the other (Online Retail II has one a year)."""
     with CalamineWorkbook.from_path(str(path)) as workbook:
         frames = []
@@ -238,7 +238,7 @@ def read_workbook(path: Path) -> Raw:
             frames.append(_read_sheet(header, held, rows))
     if not frames:
         raise refused or MissingColumns(f"{path} has no sheets.")
-    return Raw(pd.concat(frames, ignore_index=True), tuple(notes))
+    return RawTable(pd.concat(frames, ignore_index=True), tuple(notes))
 
 
 def _read_sheet(header: list[str], held: dict[str, str], rows: Iterator[list[Any]]) -> pd.DataFrame:

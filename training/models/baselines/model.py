@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import Replay, walk
+from training.data.walk import StateReplay, walk
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
@@ -199,7 +199,7 @@ def _learn(
         related = related_items(invoices, until)
         learnt.update((name, related) for name in names if name in EASE)
     if any(name in METHODS for name in names):
-        replay = Replay(window)
+        replay = StateReplay(window)
         for invoice in invoices:
             if invoice.date >= until:
                 break

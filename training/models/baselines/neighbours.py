@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from state.events.invoice import Invoice
-from training.data.walk import Replay
+from training.data.walk import StateReplay
 from training.serving.baselines.neighbours import Method, Neighbourhood, Vectors
 from training.serving.baselines.scorer import BaselineScorer
 
@@ -20,7 +20,7 @@ class NeighboursScorer(BaselineScorer):
         self._start()
 
     def _start(self) -> None:
-        self._replay = Replay(self._window)
+        self._replay = StateReplay(self._window)
         self._vectors: Vectors = {}
         self._position = 0
         self._until = 0

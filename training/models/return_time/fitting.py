@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.history_cache import Histories
+from training.data.history_cache import HistoryCache
 from training.models.base import Progress, quiet
 from training.models.basket_lstm.network import Standardise
 from training.serving.return_time.inputs import RETURN_INPUTS, return_inputs
@@ -74,7 +74,7 @@ def purchases(invoices: Sequence[Invoice], until: int, window: int, most: int = 
         most: At least 1; older purchases are left out.
     """
     since = invoices[0].date / DAY if invoices else 0.0
-    histories = Histories()
+    histories = HistoryCache()
     last: dict[str, int] = {}
     waiting: list[CustomerHistory] = []
     # Rings: the purchase with the number n lies at n modulo most. Room that is never written to takes no memory.

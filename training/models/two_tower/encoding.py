@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from training.data.clusters import CLUSTERS, kmeans, scale, spaced
+from training.features.customer_clusters import CLUSTERS, evenly_spaced, fit_kmeans, mean_and_deviation
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
 from training.models.two_tower.examples import Examples
@@ -32,16 +32,16 @@ def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) ->
         examples: Moments before the end of the training part.
         text: Fitted on descriptions before that.
     """
-    rfmv = spaced(examples.rfmv)
-    mean, deviation = scale(rfmv)
-    centres = kmeans((rfmv - mean) / deviation, CLUSTERS).cluster_centers_.astype(np.float32)
+    rfmv = evenly_spaced(examples.rfmv)
+    mean, deviation = mean_and_deviation(rfmv)
+    centres = fit_kmeans((rfmv - mean) / deviation, CLUSTERS).cluster_centers_.astype(np.float32)
     every = max(1, len(examples.snapshots) // 32)
     fixed = np.concatenate([each.fixed.astype(np.float32) for each in examples.snapshots[::every]])
     ages = examples.age[np.isfinite(examples.age)]
     table = examples.table
     scales = Scales(
         rfmv=np.stack([mean, deviation]),
-        changing=np.stack(scale(fixed)),
+        changing=np.stack(mean_and_deviation(fixed)),
         scores=np.quantile(rfmv, [0.2, 0.4, 0.6, 0.8], axis=0).T.astype(np.float32),
         clusters=centres,
         bands=np.unique(np.quantile(fixed[:, CHANGING.index("log_price")], np.arange(1, BANDS) / BANDS)).astype(

@@ -1,6 +1,6 @@
 """(b) and (e): our worker without its model, and its processor without Faust.
 
-Run as ``python -m bench.stream.ours no-model|bare`` with the worker's own settings.
+Run as ``python -m bench.stream.without_model no-model|bare`` with the worker's own settings.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from signal import SIGTERM, signal
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client import start_http_server
 
-from bench.stream.recent import RecentScorer
+from bench.stream.recent_scorer import RecentScorer
 from state.settings import Settings, load_settings
 from state.store.redis.store import RedisStore
 from stream.cli.logging_setup import configure_logging

@@ -8,7 +8,7 @@ SATURDAY = 5
 
 
 @dataclass(frozen=True)
-class Words:
+class DescriptionWords:
     """Descriptions are one word of each of the first three and one of the nouns of a category."""
 
     variants: tuple[str, ...]
@@ -18,7 +18,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ShopProfile:
     """How a shop and its customers are drawn; defaults are those of a gift shop like UCI Online Retail.
 
     Attributes:
@@ -50,7 +50,7 @@ class Kind:
         passers: Baskets of people without an account, for each of those with one.
     """
 
-    words: Words
+    words: DescriptionWords
     peaks: Mapping[int, int]
     customers: int = 1_500
     items: int = 1_800
@@ -67,21 +67,21 @@ class Kind:
     rush: float = 0.9
     early: float = 0.4
     gap: tuple[float, float, float, float] = (48, 0.75, 6, 260)
-    evenness: tuple[float, float] = (1.2, 4)
+    gap_shape: tuple[float, float] = (1.2, 4)
     loyalty: tuple[float, float] = (4, 1.7)
-    stays: float = 0.96
+    return_chance: float = 0.96
     size: tuple[float, float, float, float] = (14, 0.75, 1, 90)
     repeats: tuple[float, float] = (3, 5)
     trend: float = 0.6
-    fading: float = 0.9
+    decay: float = 0.9
     cycle: float = 0.0
-    beside: tuple[float, float] = (0.14, 0.24)
+    complements: tuple[float, float] = (0.14, 0.24)
     units: float = 1.0
-    passers: float = 0.2
+    anonymous_share: float = 0.2
 
 
-GIFTS = Kind(
-    words=Words(
+GIFTS = ShopProfile(
+    words=DescriptionWords(
         variants=("RED", "BLUE", "IVORY", "GREEN", "PINK", "BLACK", "YELLOW", "GREY"),
         designs=(
             *("SPOTTY", "STRIPED", "FLORAL", "GINGHAM", "STARRY", "LEAFY", "PAISLEY", "CHEQUERED", "SWALLOW", "CIRCUS"),
@@ -125,7 +125,7 @@ SMALL = replace(
 )
 """A gift shop with 300 customers."""
 
-GROCERIES = Kind(
+GROCERIES = ShopProfile(
     customers=500,
     items=1_200,
     days=364,
@@ -133,7 +133,7 @@ GROCERIES = Kind(
     closed=None,
     countries=("Portugal", "Spain"),
     shares=(0.97, 0.03),
-    words=Words(
+    words=DescriptionWords(
         variants=("250G", "500G", "1KG", "SMALL", "LARGE", "TWIN PACK"),
         designs=(
             *("QUINTA VERDE", "CASA ALTA", "RIO CLARO", "SERRA", "MARE", "DO CAMPO", "AURORA", "LUSO", "ATLANTICO"),
@@ -160,19 +160,19 @@ GROCERIES = Kind(
     rush=0.1,
     early=0.85,
     gap=(7.5, 0.25, 5, 15),
-    evenness=(5, 14),
+    gap_shape=(5, 14),
     loyalty=(14, 1),
-    stays=0.998,
+    return_chance=0.998,
     size=(16, 0.4, 3, 60),
     repeats=(16, 4),
     trend=0.1,
-    fading=0.97,
+    decay=0.97,
     cycle=14.0,
-    beside=(0.02, 0.04),
+    complements=(0.02, 0.04),
     units=0.15,
-    passers=0.3,
+    anonymous_share=0.3,
 )
 """Groceries: weekly baskets of what was always bought and is used up; demand hardly moves."""
 
-KINDS = {"gifts": GIFTS, "small": SMALL, "groceries": GROCERIES}
+SHOP_PROFILES = {"gifts": GIFTS, "small": SMALL, "groceries": GROCERIES}
 """By the names of the command line."""

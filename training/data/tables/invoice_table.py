@@ -16,11 +16,11 @@ import pandas as pd
 from state.events.dialect import dialect_named
 from state.events.text import clean_text
 from training.data import columns
+from training.data.distinct import map_distinct
 from training.data.errors import NoTable, NothingLeft
 from training.data.tables import case_study
 from training.data.tables.dates import read_dates
-from training.data.tables.distinct import mapped
-from training.data.tables.files import SUFFIXES, Raw, in_batches, read, require
+from training.data.tables.files import SUFFIXES, RawTable, in_batches, read, require
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _NO_ROWS = "{} holds no rows below its column names. Give a table with purchases
 
 
 @dataclass(frozen=True)
-class Table:
+class InvoiceTable:
     """A raw invoice table: one row a line, in the order of the file, nothing left out.
 
     ``frame`` has all columns of ``training.data.columns``, optional ones as missing values where the file has none:
@@ -56,7 +56,7 @@ class Table:
     attributes: case_study.Attributes | None = None
 
 
-def load(path: Path, *, timezone: str = "UTC") -> Table:
+def load(path: Path, *, timezone: str = "UTC") -> InvoiceTable:
     """Read a table, the one table that a folder holds, or the folder of the retail case study.
 
     Args:
@@ -72,7 +72,7 @@ def load(path: Path, *, timezone: str = "UTC") -> Table:
         NothingLeft: The table has no rows.
     """
     attributes = None
-    if path.is_dir() and case_study.recognised(path):
+    if path.is_dir() and case_study.is_case_study(path):
         raw, attributes = case_study.read(path, timezone)
     else:
         path = _find(path)
@@ -83,44 +83,44 @@ def load(path: Path, *, timezone: str = "UTC") -> Table:
     return _table(raw, timezone, attributes)
 
 
-class Stream(NamedTuple):
+class TableBatches(NamedTuple):
     """A table as several, one after the other: each a stretch of its rows, at least one; ``rows`` in all of them."""
 
     rows: int
-    tables: Iterator[Table]
+    tables: Iterator[InvoiceTable]
 
 
-def stream(path: Path, *, timezone: str = "UTC") -> Stream:
+def load_batches(path: Path, *, timezone: str = "UTC") -> TableBatches:
     """``load`` for a table that may be larger than memory; what is not in Parquet comes as one stretch.
 
     Raises:
         DataError: As ``load``; also while the stretches are read.
     """
-    found = None if path.is_dir() and case_study.recognised(path) else in_batches(_find(path))
+    found = None if path.is_dir() and case_study.is_case_study(path) else in_batches(_find(path))
     if found is None:
         table = load(path, timezone=timezone)
-        return Stream(len(table.frame), iter([table]))
+        return TableBatches(len(table.frame), iter([table]))
     rows, batches = found
     if not rows:
         raise NothingLeft(_NO_ROWS.format(path))
-    return Stream(rows, _tables(batches, timezone))
+    return TableBatches(rows, _tables(batches, timezone))
 
 
-def from_frame(raw: pd.DataFrame, *, timezone: str = "UTC") -> Table:
+def from_frame(raw: pd.DataFrame, *, timezone: str = "UTC") -> InvoiceTable:
     """A table from a data frame with published column names; ``load`` for what is in memory already.
 
     Raises:
         MissingColumns: A needed column is missing.
         UnclearDates: Nothing tells whether day or month comes first.
     """
-    return _table(Raw(raw), timezone, None)
+    return _table(RawTable(raw), timezone, None)
 
 
 def _find(path: Path) -> Path:
     if not path.exists():
         raise NoTable(f"There is nothing at {path}. Check the path; it may be a table or a folder that holds one.")
     if path.is_file():
-        if case_study.recognised(path.parent) and case_study.is_part(path):
+        if case_study.is_case_study(path.parent) and case_study.is_case_study_file(path):
             raise NoTable(f"{path} is one of the three files of the retail case study. Give their folder.")
         return path
     tables = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.name.endswith(SUFFIXES))
@@ -132,7 +132,7 @@ def _find(path: Path) -> Path:
     return tables[0]
 
 
-def _tables(batches: Iterator[Raw], timezone: str) -> Iterator[Table]:
+def _tables(batches: Iterator[RawTable], timezone: str) -> Iterator[InvoiceTable]:
     """Stretches of one table, all of the dialect of the first."""
     uci = None
     for raw in batches:
@@ -141,12 +141,14 @@ def _tables(batches: Iterator[Raw], timezone: str) -> Iterator[Table]:
         yield table
 
 
-def _table(raw: Raw, timezone: str, attributes: case_study.Attributes | None, uci: bool | None = None) -> Table:
+def _table(
+    raw: RawTable, timezone: str, attributes: case_study.Attributes | None, uci: bool | None = None
+) -> InvoiceTable:
     """A table as read; ``uci`` where it is known already whether it is in that dialect."""
     published = [str(name) for name in raw.frame.columns]
     held = require(published)
     notes = [*raw.notes]
-    if others := [f"{name} from {theirs}" for name, theirs in held.items() if not columns.is_proper(theirs)]:
+    if others := [f"{name} from {theirs}" for name, theirs in held.items() if not columns.is_standard_name(theirs)]:
         notes.append(f"Columns of other names are read: {', '.join(others)}.")
     frame = pd.DataFrame(index=pd.RangeIndex(len(raw.frame)))
     retyped = np.zeros(len(frame), dtype=bool)
@@ -155,7 +157,7 @@ def _table(raw: Raw, timezone: str, attributes: case_study.Attributes | None, uc
         if column is None:
             frame[name] = pd.Series(pd.NA, index=frame.index, dtype="str")
         elif name == columns.INVOICE_DATE:
-            as_on_the_wire = columns.is_proper(held.get(columns.STOCK_CODE, ""))
+            as_on_the_wire = columns.is_standard_name(held.get(columns.STOCK_CODE, ""))
             dates = read_dates(column, timezone, name=held[name], undecided="month" if as_on_the_wire else None)
             frame[name] = dates.stamps
             retyped |= dates.parsed
@@ -176,14 +178,14 @@ def _table(raw: Raw, timezone: str, attributes: case_study.Attributes | None, uc
                 f"The columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those "
                 "of products do there: nothing is taken as peculiar to UCI. NEXTBASKET_DIALECT=uci overrules it."
             )
-    return Table(frame, uci, timezone, tuple(notes), int(retyped.sum()), attributes)
+    return InvoiceTable(frame, uci, timezone, tuple(notes), int(retyped.sum()), attributes)
 
 
 def _products(codes: pd.Series) -> float:
     """Which share of the rows with a stock code has one of a product in UCI's way; 1 where too few have one to tell."""
     given = codes.dropna()
     dialect = dialect_named("uci")
-    product = mapped(given, lambda text: dialect.is_product(text.strip()) or None).notna()
+    product = map_distinct(given, lambda text: dialect.is_product(text.strip()) or None).notna()
     return float(product.mean()) if len(given) >= _ROWS_THAT_TELL else 1.0
 
 
@@ -191,9 +193,9 @@ def _assume(frame: pd.DataFrame, held: dict[str, str], timezone: str) -> list[st
     """Put a default where the table has no such column, and say so."""
     notes = []
     if columns.STOCK_CODE not in held:
-        frame[columns.STOCK_CODE] = mapped(frame[columns.DESCRIPTION], lambda text: clean_text(text) or None).astype(
-            "str"
-        )
+        frame[columns.STOCK_CODE] = map_distinct(
+            frame[columns.DESCRIPTION], lambda text: clean_text(text) or None
+        ).astype("str")
         notes.append("There is no stock code: the description names the item.")
     if columns.INVOICE_NO not in held:
         days = frame[columns.INVOICE_DATE].dt.tz_convert(timezone).dt.strftime("%Y-%m-%d")
@@ -209,10 +211,10 @@ def _assume(frame: pd.DataFrame, held: dict[str, str], timezone: str) -> list[st
 
 def _texts(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
     """Text as written, whole numbers without a point, what is empty as missing; and which rows were no text."""
-    texts: pd.Series = mapped(column, _text).astype("str")
+    texts: pd.Series = map_distinct(column, _text).astype("str")
     if isinstance(column.dtype, pd.StringDtype):
         return texts, np.zeros(len(column), dtype=bool)
-    return texts, mapped(column, lambda value: not isinstance(value, str) or None).notna().to_numpy()
+    return texts, map_distinct(column, lambda value: not isinstance(value, str) or None).notna().to_numpy()
 
 
 def _text(value: Any) -> str | None:
@@ -227,11 +229,11 @@ def _numbers(column: pd.Series, name: str) -> tuple[pd.Series, np.ndarray, str |
     """Numbers, NaN where there is none; which rows were text; and a sentence where commas stand for points."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.astype("float64"), np.zeros(len(column), dtype=bool), None
-    text = mapped(column, lambda value: value if isinstance(value, str) else None)
+    text = map_distinct(column, lambda value: value if isinstance(value, str) else None)
     commas = text.dropna().drop_duplicates().astype("str").str.fullmatch(r"\s*-?[0-9]+,(?:[0-9]{1,2}|[0-9]{4,})\s*")
     note = None
     if commas.any():
-        column = mapped(column, lambda value: value.replace(",", ".", 1) if isinstance(value, str) else value)
+        column = map_distinct(column, lambda value: value.replace(",", ".", 1) if isinstance(value, str) else value)
         note = f"In {name} a comma stands for the decimal point."
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     return numbers, text.notna().to_numpy(), note

@@ -1,4 +1,6 @@
-"""Print what a search for the most similar vectors costs as plain products: ``python -m bench.research.similar``.
+"""Print what a search for the most similar vectors costs as plain products.
+
+    python -m bench.research.similarity_search
 
 An approximate index (HNSW and the like) answers within a millisecond or so, but has to be built anew with every bundle,
 and its recall is below 1. Where plain products take a few milliseconds there is nothing for it to save.

@@ -17,13 +17,13 @@ from tests.unit.data.tables import frame
 from training.data import columns
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.cleaning.ledger import Account, Ledger
+from training.data.cleaning.ledger import Ledger, LedgerBuilder
+from training.data.cleaning.partition import partition_by_customer
 from training.data.errors import MissingColumns, NothingLeft, UnreadableTable
-from training.data.log import merge, read_table
+from training.data.log import merge_logs, read_table
 from training.data.simulator import simulate
 from training.data.tables import files
-from training.data.tables.datasets import Stream, from_frame, load, stream
-from training.data.tables.parts import by_customer
+from training.data.tables.invoice_table import TableBatches, from_frame, load, load_batches
 
 UCI = Settings(dialect="uci")
 
@@ -58,10 +58,10 @@ def in_parts(raw: pd.DataFrame, stretch: int, rows: int) -> tuple[list[Invoice],
         for start in range(0, len(raw), stretch):
             yield raw.iloc[start : start + stretch]
 
-    account = Account("uci")
-    tables = Stream(len(raw), (from_frame(each) for each in stretches()))
-    found = [invoices(clean(part, UCI, account=account)) for part in by_customer(tables, rows)]
-    return list(merge(*found)), account.ledger()
+    account = LedgerBuilder("uci")
+    tables = TableBatches(len(raw), (from_frame(each) for each in stretches()))
+    found = [invoices(clean(part, UCI, account=account)) for part in partition_by_customer(tables, rows)]
+    return list(merge_logs(*found)), account.ledger()
 
 
 @given(rows=ROWS, stretch=st.integers(1, 12), size=st.integers(2, 12))
@@ -81,7 +81,7 @@ def test_a_shop_from_parquet_is_read_in_batches(
         raw = raw.sample(frac=1.0, random_state=5, ignore_index=True)
     raw.to_parquet(tmp_path / "shop.parquet")
     monkeypatch.setattr(files, "BATCH", 1_000)
-    found = stream(tmp_path / "shop.parquet")
+    found = load_batches(tmp_path / "shop.parquet")
     assert found.rows == len(raw)
     assert [len(table.frame) for table in found.tables][:-1] == [1_000] * (len(raw) // 1_000)
 
@@ -101,7 +101,7 @@ def test_a_parquet_file_of_invoices_is_read_in_batches(tmp_path: Path, monkeypat
     pd.DataFrame(rows).to_parquet(path)
     monkeypatch.setattr(files, "BATCH", 200)
 
-    tables = list(stream(path).tables)
+    tables = list(load_batches(path).tables)
 
     assert len(tables) == 5
     together = pd.concat([table.frame for table in tables], ignore_index=True)
@@ -115,7 +115,7 @@ def test_what_only_the_whole_column_tells_is_read_at_once(column: str, tmp_path:
     raw[column] = raw[column].astype("str")
     raw.to_parquet(tmp_path / "shop.parquet")
 
-    (table,) = stream(tmp_path / "shop.parquet").tables
+    (table,) = load_batches(tmp_path / "shop.parquet").tables
 
     assert len(table.frame) == len(raw)
 
@@ -131,7 +131,9 @@ def test_notes_and_changed_types_count_once(tmp_path: Path) -> None:
     assert (len(table.notes), table.retyped) == (1, 12)
     first, second = (replace(table, frame=each) for each in (table.frame[:7], table.frame[7:]))
 
-    parts = list(by_customer(Stream(12, iter([replace(first, retyped=7), replace(second, retyped=5)])), 4))
+    parts = list(
+        partition_by_customer(TableBatches(12, iter([replace(first, retyped=7), replace(second, retyped=5)])), 4)
+    )
 
     assert sum(part.retyped for part in parts) == 12
     assert {part.notes for part in parts} == {table.notes}

@@ -1,6 +1,6 @@
 """Judge the chance of a return.
 
-    python -m bench.research.returns PATH 2011-06-01 2011-08-01 [--every 7] [--plot FILE]
+    python -m bench.research.return_time PATH 2011-06-01 2011-08-01 [--every 7] [--plot FILE]
 
 Every model is fitted on what was known when the window began; with ``--every 7`` it is fitted anew after each 7 days of
 it, as by a trainer that runs weekly, and the newest fit says what it thinks of a purchase. LightGBM reads the network's
@@ -23,7 +23,7 @@ from state.events.invoice import Invoice
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.tables.datasets import load
+from training.data.tables.invoice_table import load
 from training.evaluation.bgnbd import BgNbd, Customers
 from training.evaluation.metrics import reliability
 from training.evaluation.return_time import Emissions, Foreseen, emissions, foreseen

@@ -1,4 +1,4 @@
-"""Print how training the hybrid model grows: ``python -m bench.research.hybrid_scale 100_000 1_000_000``.
+"""Print how training the hybrid model grows: ``python -m bench.research.hybrid_scaling 100_000 1_000_000``.
 
 Made-up purchases, ten items a basket: customers of one of 50 tastes, items by Zipf's law within a taste and overall.
 The log lies in a file, one epoch is run, and each size has a process of its own, so that peaks do not mix.
@@ -14,7 +14,7 @@ import numpy as np
 
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice, Line
-from training.data.log import merge
+from training.data.log import merge_logs
 from training.models import make_model
 
 ITEMS = 5_000
@@ -53,7 +53,7 @@ def purchases(interactions: int) -> Iterator[Invoice]:
 def one(interactions: int) -> None:
     """Write a log of a size, train on it, and print a line."""
     began = time.perf_counter()
-    log = merge(purchases(interactions))
+    log = merge_logs(purchases(interactions))
     written = time.perf_counter()
     model = make_model("hybrid", epochs=1, negatives=NEGATIVES)
     model.fit(log, until=log[-1].date + 1, seed=1)
@@ -69,7 +69,7 @@ def main(sizes: list[int]) -> None:
     """Run each size in a process of its own."""
     print(f"{'interactions':>12}  {'purchases':>10}  {'s to log':>8}  {'s to fit':>9}  {'peak MB':>8}", flush=True)
     for size in sizes:
-        subprocess.run([sys.executable, "-m", "bench.research.hybrid_scale", "--one", str(size)], check=True)
+        subprocess.run([sys.executable, "-m", "bench.research.hybrid_scaling", "--one", str(size)], check=True)
 
 
 if __name__ == "__main__":

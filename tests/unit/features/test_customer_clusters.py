@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.data.clusters import Floats, elbow, kmeans, scale, spaced
+from training.features.customer_clusters import Floats, elbow_curve, evenly_spaced, fit_kmeans, mean_and_deviation
 
 
 def _apart(groups: int) -> Floats:
@@ -16,7 +16,7 @@ def _apart(groups: int) -> Floats:
 
 @pytest.mark.parametrize("groups", [3, 4])
 def test_the_line_bends_at_the_number_of_groups(groups: int) -> None:
-    left = elbow(_apart(groups)[:, :2].repeat(2, axis=1), most=6)
+    left = elbow_curve(_apart(groups)[:, :2].repeat(2, axis=1), most=6)
     assert left[0] == 1.0
     assert left == sorted(left, reverse=True)
     assert left[groups - 2] > 0.05
@@ -24,24 +24,24 @@ def test_the_line_bends_at_the_number_of_groups(groups: int) -> None:
 
 
 def test_customers_of_a_group_are_in_one_cluster() -> None:
-    labels = kmeans(_apart(3), 3).labels_.reshape(3, 20)
+    labels = fit_kmeans(_apart(3), 3).labels_.reshape(3, 20)
     assert (labels == labels[:, :1]).all()
     assert len(set(labels[:, 0])) == 3
 
 
 def test_there_are_no_more_clusters_than_distinct_customers() -> None:
     two = np.asarray([[1, 2, 3, 4], [1, 2, 3, 5]] * 5, np.float32)
-    assert elbow(two) == [1.0, 0.0]
-    assert elbow(two[::2]) == [0.0]
-    assert len(kmeans(two, 6).cluster_centers_) == 2
+    assert elbow_curve(two) == [1.0, 0.0]
+    assert elbow_curve(two[::2]) == [0.0]
+    assert len(fit_kmeans(two, 6).cluster_centers_) == 2
 
 
 def test_a_column_that_does_not_vary_is_not_blown_up() -> None:
-    mean, deviation = scale(np.asarray([[3.0, 1.0], [3.0, 5.0]], np.float32))
+    mean, deviation = mean_and_deviation(np.asarray([[3.0, 1.0], [3.0, 5.0]], np.float32))
     assert (mean.tolist(), deviation.tolist()) == ([3.0, 3.0], [1.0, 2.0])
 
 
 def test_of_many_customers_evenly_spaced_ones_are_looked_at() -> None:
     many = np.arange(50_000, dtype=np.float32)[:, None]
-    assert spaced(many)[:, 0].tolist() == list(range(0, 50_000, 3))
-    assert len(spaced(many[:20_000])) == 20_000
+    assert evenly_spaced(many)[:, 0].tolist() == list(range(0, 50_000, 3))
+    assert len(evenly_spaced(many[:20_000])) == 20_000

@@ -1,6 +1,6 @@
 """Print what two models' lists are worth together.
 
-    python -m bench.research.fusion TABLE PREDICTIONS FROM TO ONE OTHER
+    python -m bench.research.rank_fusion TABLE PREDICTIONS FROM TO ONE OTHER
 
 ``PREDICTIONS`` is what ``nextbasket evaluate --task discover --predictions-out`` wrote of both models. The lists are
 joined by reciprocal ranks (Cormack, Clarke and Buettcher, SIGIR 2009, with 20 for their 60, since 20 items are shown)

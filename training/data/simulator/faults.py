@@ -14,7 +14,7 @@ _NO_PRODUCTS = (
 _ODD = ("?", "damaged", "check", "wrongly marked", "found", "sold as set", None)
 
 
-def soil(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+def add_faults(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Add faults to rows: duplicates, lines that are no product, corrections, free items, lower-case codes.
 
     Every fault keeps the order of time; none changes a clean row's invoice, customer, quantity or date.
@@ -35,7 +35,7 @@ def _charges(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     charged = rows[random.random(len(rows)) < 0.005].copy()
     kinds = random.integers(0, len(_NO_PRODUCTS), len(charged))
     for column, place in (("StockCode", 0), ("Description", 1), ("UnitPrice", 2)):
-        charged[column] = [_NO_PRODUCTS[kind][place] for kind in kinds.tolist()]
+        charged[column] = [_NO_PRODUCTS[profile][place] for profile in kinds.tolist()]
     charged["Quantity"] = np.sign(charged["Quantity"])
     return charged
 

@@ -13,7 +13,7 @@ from tests.unit.data.tables import LINE, SECONDS, frame, table
 from tests.unit.data.workbook import write_workbook
 from training.data import columns
 from training.data.errors import DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
-from training.data.tables.datasets import Table, from_frame, load, stream
+from training.data.tables.invoice_table import InvoiceTable, from_frame, load, load_batches
 
 
 def date(*parts: int) -> datetime:
@@ -38,7 +38,7 @@ EXPECTED = [
 ]
 
 
-def values(read: Table) -> list[tuple[Any, ...]]:
+def values(read: InvoiceTable) -> list[tuple[Any, ...]]:
     """The rows of a table in UCI's columns, dates as text, missing values as None."""
     held = read.frame.copy()
     held[columns.INVOICE_DATE] = held[columns.INVOICE_DATE].dt.strftime("%Y-%m-%dT%H:%M:%S")
@@ -157,7 +157,7 @@ def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: 
     dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
     dated.to_parquet(tmp_path / "retail.parquet")
 
-    parts = list(stream(tmp_path / "retail.parquet").tables)
+    parts = list(load_batches(tmp_path / "retail.parquet").tables)
 
     assert [(part.uci, part.notes) for part in parts] == [(True, ())] * 2
 

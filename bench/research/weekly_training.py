@@ -1,6 +1,6 @@
 """What a real trainer brings.
 
-    python -m bench.research.refits PATH 2011-11-09 2011-12-10 --every 7 [--models basket_lstm]
+    python -m bench.research.weekly_training PATH 2011-11-09 2011-12-10 --every 7 [--models basket_lstm]
 
 Every model is fitted anew every so many days of the span, on everything before, and stands still in between, as a
 worker serves it; each list is made by the newest fit of its moment, those from before the span by the first. Without

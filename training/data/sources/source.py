@@ -14,7 +14,7 @@ from training.data.errors import DataError, DownloadFailed
 from training.data.simulator import simulate
 from training.data.sources.checksum import UCI_ONLINE_RETAIL
 from training.data.sources.download import UCI_URL, cached_path, download
-from training.data.tables.datasets import Table, from_frame, load
+from training.data.tables.invoice_table import InvoiceTable, from_frame, load
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,12 @@ CREDIT = "UCI Online Retail (Daqing Chen, doi 10.24432/C5BW33, CC BY 4.0)"
 class Source:
     """A raw table, where it came from, and a sentence that says so."""
 
-    table: Table
+    table: InvoiceTable
     kind: Literal["path", "setting", "cache", "download", "simulator"]
     sentence: str
 
 
-def find(
+def find_source(
     settings: Settings,
     path: Path | None = None,
     *,

@@ -1,6 +1,6 @@
 """A basket LSTM for the benchmark, fitted briefly: an answer costs the same however good it is.
 
-Run as ``python -m bench.stream.model REGISTRY STREAM`` with the worker's own settings; publishes and promotes.
+Run as ``python -m bench.stream.train_model REGISTRY STREAM`` with the worker's own settings; publishes and promotes.
 """
 
 import sys
@@ -8,7 +8,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.stream.events import workload
+from bench.stream.workload import workload
 from state.events.dates import to_datetime
 from state.settings import load_settings
 from training.models import make_model

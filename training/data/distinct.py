@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 
-def mapped(column: pd.Series, function: Callable[[Any], Any]) -> pd.Series:
+def map_distinct(column: pd.Series, function: Callable[[Any], Any]) -> pd.Series:
     """Apply a function to each distinct value once; missing stays missing.
 
     Args:

@@ -10,7 +10,7 @@ from state.settings import Settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.simulator import simulate
-from training.data.tables.datasets import from_frame, load
+from training.data.tables.invoice_table import from_frame, load
 
 
 @dataclass(frozen=True)

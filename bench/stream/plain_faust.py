@@ -1,6 +1,6 @@
 """(a) The Faust agent as its documentation writes it: records in, ``async for``, ``send``. No state, no model.
 
-Run as ``python -m bench.stream.idiomatic worker --without-web`` with BENCH_BROKERS and BENCH_NAMESPACE set.
+Run as ``python -m bench.stream.plain_faust worker --without-web`` with BENCH_BROKERS and BENCH_NAMESPACE set.
 """
 
 import os

@@ -4,8 +4,8 @@ import pandas as pd
 
 from training.data import columns
 from training.eda import charts
-from training.eda.sales import ITEM, MOMENT, REVENUE, UNITS, Sales
-from training.eda.wording import clipped, count, money, share
+from training.eda.formatting import clipped, count, money, share
+from training.eda.sales import ITEM, REVENUE, TIME, UNITS, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars, short
 
@@ -15,7 +15,7 @@ SHOWN = 10
 def by_month(sales: Sales) -> pd.DataFrame:
     """By month, from the first sale or return to the last: ``sold`` and ``returned`` revenue."""
     sold, returned = (
-        each.groupby(each[MOMENT].dt.to_period("M"))[REVENUE].sum() for each in (sales.lines, sales.returns)
+        each.groupby(each[TIME].dt.to_period("M"))[REVENUE].sum() for each in (sales.lines, sales.returns)
     )
     both = sold.index.union(returned.index)
     months = pd.period_range(both.min(), both.max(), freq="M")
@@ -69,7 +69,7 @@ def _units(number: float) -> str:
     return f"{short(number)} unit{'' if number == 1 else 's'}"
 
 
-def returns_section(sales: Sales) -> Section:
+def product_returns_section(sales: Sales) -> Section:
     """Returns of known customers."""
     title = "Returns"
     if sales.returns.empty:
