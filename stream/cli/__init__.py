@@ -1,1 +1,1 @@
-"""The command line: entry point, exit codes, progress, logging."""
+"""The command line: entry point, options, errors and exit codes, progress, logging."""

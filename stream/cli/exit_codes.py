@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command's end means to the script that called it."""
+    """What the end of a command means to the script that called it."""
 
     OK = 0
     """Done."""
@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     SETTINGS = 3
     """A setting (environment variable) or an installed package is missing or impossible."""
     DATA = 4
-    """A file or table cannot be read, or what it holds does not suffice."""
+    """A file or table cannot be read, or has too little in it."""
     UNREACHABLE = 5
     """Kafka or Redis does not answer, or refuses."""
     REGISTRY = 6
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
 
 class Failure(Exception):
-    """A command ends here with one sentence and an exit code; the message says what to do next."""
+    """Ends a command with an exit code and one sentence, which contains what the user can do."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.NEGATIVE) -> None:
         super().__init__(message)

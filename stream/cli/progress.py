@@ -5,13 +5,7 @@ from types import TracebackType
 from typing import Never, Self
 
 import typer
-from rich.console import Console
 from tqdm import tqdm
-
-
-def wide_console() -> Console:
-    """A console for tables: as wide as the terminal, and wide enough for any table where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 class StageProgress:

@@ -1,1 +1,1 @@
-"""The commands of ``nextbasket``, one file each: the composition root, which may import everything, lazily."""
+"""The commands of ``nextbasket``, one file each. They wire everything together, with imports inside functions."""

@@ -90,7 +90,8 @@ def evaluate(
         _writable(path)
     log, ledger = _read(settings, data)
 
-    from stream.cli.progress import StageProgress, wide_console
+    from stream.cli.console import table_console
+    from stream.cli.progress import StageProgress
 
     with StageProgress() as bars:
         comparison = compare(
@@ -111,7 +112,7 @@ def evaluate(
         telling(1, 1)
     for when in report["moments"]:
         for cells in tables(report, when):
-            wide_console().print(_table(cells))
+            table_console().print(_table(cells))
     if predictions_out is not None:
         rows = write_rankings(
             comparison.moments["emission" if moment is When.EMISSION else "visit"].first, predictions_out

@@ -12,10 +12,10 @@ import typer
 if TYPE_CHECKING:
     from state.domain.attributes import DatedAttributes
     from state.store.protocol import Store
-    from stream.tools.export import Entry
+    from stream.tools.sorted_lines import KeyedLine
 
 
-class What(StrEnum):
+class ExportKind(StrEnum):
     """What can be exported."""
 
     HISTORIES = "histories"
@@ -25,36 +25,41 @@ class What(StrEnum):
 
 
 def export(
-    what: Annotated[
-        What,
+    kind: Annotated[
+        ExportKind,
         typer.Argument(
-            help="histories (the canonical form), recommendations last sent, or the attributes of customers or items."
+            metavar="KIND",
+            help="histories: baskets of each customer; recommendations: the one last sent to each customer; "
+            "customers or items: their attributes.",
         ),
     ],
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output unless given.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.")] = None,
 ) -> None:
-    """Write histories, recommendations or attributes, one line of JSON a customer or item, sorted.
+    """Write histories, recommendations or attributes: one line of JSON per customer or item, sorted.
 
-    Two states are the same when their histories are the same, byte for byte, and so are their attributes.
+    Two states are equal if their exported histories and attributes are
+    equal byte for byte.
 
-    Example: nextbasket export histories --output histories.jsonl
+    Example:
+      nextbasket export histories --output histories.jsonl
     """
     from state.settings import load_settings
     from state.store.redis.store import RedisStore
-    from stream.tools.export import in_order, whole_file
+    from stream.tools.atomic_file import atomic_file
+    from stream.tools.sorted_lines import sort_lines
 
     count = 0
     with closing(RedisStore(load_settings())) as store:
-        entries = _ENTRIES[what](store)
-        with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as file:
-            for line in in_order(entries):
+        lines = _LINES[kind](store)
+        with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as file:
+            for line in sort_lines(lines):
                 file.write(line + b"\n")
                 count += 1
     if output is not None:
-        typer.echo(f"Wrote {count:,} {what.value} to {output}.")
+        typer.echo(f"Wrote {count:,} {kind.value} to {output}.")
 
 
-def _histories(store: "Store") -> "Iterator[Entry]":
+def _histories(store: "Store") -> "Iterator[KeyedLine]":
     from state.domain.history import canonical_json
 
     for history in store.histories():
@@ -62,38 +67,38 @@ def _histories(store: "Store") -> "Iterator[Entry]":
             yield history.customer_id, line
 
 
-def _recommendations(store: "Store") -> "Iterator[Entry]":
+def _recommendations(store: "Store") -> "Iterator[KeyedLine]":
     import msgspec
 
     for recommendation in store.recommendations():
         yield recommendation.customer_id, msgspec.json.encode(recommendation)
 
 
-def _customers(store: "Store") -> "Iterator[Entry]":
+def _customers(store: "Store") -> "Iterator[KeyedLine]":
     for history in store.histories():
         if history.dated_attributes:
-            yield history.customer_id, _known({"customer_id": history.customer_id}, history.dated_attributes)
+            yield history.customer_id, _attributes_line({"customer_id": history.customer_id}, history.dated_attributes)
 
 
-def _items(store: "Store") -> "Iterator[Entry]":
+def _items(store: "Store") -> "Iterator[KeyedLine]":
     for code, state in store.items().states.items():
         if state.dated_attributes:
-            yield code, _known({"stock_code": code}, state.dated_attributes)
+            yield code, _attributes_line({"stock_code": code}, state.dated_attributes)
 
 
-def _known(of: dict[str, str], dated: "DatedAttributes") -> bytes:
-    """A line that holds all that the state does, so that attributes can be set up again of it, or told apart."""
+def _attributes_line(name: dict[str, str], dated: "DatedAttributes") -> bytes:
+    """Attributes with the date of each value, which decides between two values of one attribute."""
     import msgspec
 
     from state.events.dates import to_iso
 
     attributes = {key: {"value": value, "date": to_iso(date)} for key, (date, value) in dated.items()}
-    return msgspec.json.encode({**of, "attributes": attributes})
+    return msgspec.json.encode({**name, "attributes": attributes})
 
 
-_ENTRIES = {
-    What.HISTORIES: _histories,
-    What.RECOMMENDATIONS: _recommendations,
-    What.CUSTOMERS: _customers,
-    What.ITEMS: _items,
+_LINES = {
+    ExportKind.HISTORIES: _histories,
+    ExportKind.RECOMMENDATIONS: _recommendations,
+    ExportKind.CUSTOMERS: _customers,
+    ExportKind.ITEMS: _items,
 }

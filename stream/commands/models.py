@@ -1,28 +1,29 @@
-"""``nextbasket models``: the registry's versions, and which of them serves."""
+"""``nextbasket models``: the versions in the registry, and which of them serves."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from stream.cli.exit_codes import ExitCode
 
-if TYPE_CHECKING:
-    from training.registry import Registry
-
 models = typer.Typer(add_completion=False, no_args_is_help=True, help="List, promote and roll back models.")
 
 
-@models.command("list")
+@models.command("list", short_help="List the versions with their metrics, and which one serves.")
 def list_models(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a version, one a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per version.")] = False,
 ) -> None:
-    """List the versions, the oldest first, with what was measured and which one serves.
+    """List the versions, oldest first, with their metrics and which one serves.
 
     Exit code 1 where there is none.
 
-    Example: nextbasket models list --json
+    Example:
+      nextbasket models list --json
     """
-    registry = _registry()
+    from state.settings import load_settings
+    from stream.cli.registry import open_registry
+
+    registry = open_registry(load_settings())
     current = registry.current()
     versions = registry.versions()
     if not versions:
@@ -32,64 +33,64 @@ def list_models(
         import msgspec
 
         for manifest in versions:
-            held = msgspec.to_builtins(manifest) | {"current": manifest.version == current}
-            typer.echo(msgspec.json.encode(held).decode())
+            row = msgspec.to_builtins(manifest) | {"current": manifest.version == current}
+            typer.echo(msgspec.json.encode(row).decode())
         return
     from rich.table import Table
 
-    from stream.cli.progress import wide_console
+    from stream.cli.console import table_console
 
     table = Table(title=f"Models in {registry.url}", title_justify="left")
     for column in ("", "version", "model", "ndcg@10", "best baseline"):
         table.add_column(column, no_wrap=column == "version")
     for manifest in versions:
-        own, best = _figures(manifest.name, manifest.metrics)
+        model, baseline = _ndcg(manifest.name, manifest.metrics)
         serves = "serves" if manifest.version == current else ""
-        table.add_row(serves, manifest.version, manifest.name, own, best)
-    wide_console().print(table)
+        table.add_row(serves, manifest.version, manifest.name, model, baseline)
+    table_console().print(table)
 
 
-@models.command()
+@models.command(short_help="Let a version serve.")
 def promote(version: Annotated[str, typer.Argument(help="A version, as `nextbasket models list` shows it.")]) -> None:
-    """Let a version serve; running workers change over between two batches.
+    """Let a version serve; running workers load it between two batches.
 
-    Example: nextbasket models promote 2011-12-09T13-00-00Z
+    Example:
+      nextbasket models promote 2011-12-09T13-00-00Z
     """
     from datetime import UTC, datetime
 
-    registry = _registry()
+    from state.settings import load_settings
+    from stream.cli.registry import open_registry
+
+    registry = open_registry(load_settings())
     before = registry.current()
     registry.promote(version, at=datetime.now(UTC))
     typer.echo(f"{version} serves." if before is None else f"{version} serves; before it was {before}.")
 
 
-@models.command()
+@models.command(short_help="Let the version serve that served before.")
 def rollback() -> None:
-    """Let the version serve that served before; again, the one before that.
+    """Let the version serve that served before; a second call goes one more back.
 
-    Example: nextbasket models rollback
+    Example:
+      nextbasket models rollback
     """
     from datetime import UTC, datetime
 
-    registry = _registry()
+    from state.settings import load_settings
+    from stream.cli.registry import open_registry
+
+    registry = open_registry(load_settings())
     before = registry.current()
     typer.echo(f"{registry.rollback(at=datetime.now(UTC))} serves; before it was {before}.")
 
 
-def _registry() -> "Registry":
-    from state.settings import load_settings
-    from training.registry import Registry
-
-    settings = load_settings()
-    return Registry(settings.registry_url, cache=settings.cache)
-
-
-def _figures(name: str, metrics: dict[str, dict[str, float]]) -> tuple[str, str]:
-    """The model's own ndcg@10, and the best one of a baseline with its name."""
+def _ndcg(name: str, metrics: dict[str, dict[str, float]]) -> tuple[str, str]:
+    """ndcg@10 of the model, and that of the best baseline with its name."""
     from training.registry.gate import DECISIVE
 
     values = {model: each[DECISIVE] for model, each in metrics.items() if DECISIVE in each}
-    own = values.pop(name, None)
+    model_value = values.pop(name, None)
     values.pop("champion", None)
     best = max(values, key=lambda model: values[model], default=None)
-    return "–" if own is None else f"{own:.4f}", "–" if best is None else f"{values[best]:.4f} {best}"
+    return "–" if model_value is None else f"{model_value:.4f}", "–" if best is None else f"{values[best]:.4f} {best}"

@@ -9,15 +9,18 @@ from stream.cli.exit_codes import ExitCode, Failure
 
 def redrive(
     reason: Annotated[
-        str | None, typer.Option(help="Only letters whose reason contains this, in any case; all unless given.")
+        str | None,
+        typer.Option(help="Only letters whose reason contains this text, in upper or lower case. Default: all."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
 ) -> None:
-    """Send dead letters back once their cause is gone: as they came, with their keys, each once.
+    """Send dead letters back to the topic of invoices once their cause is gone.
 
-    Those there now are sent, and Kafka keeps which; a second call sends only what came since, or what the first left.
+    Each goes once, with its bytes and key as they came. Kafka stores which
+    were sent, so a second call sends only new ones and those left before.
 
-    Example: nextbasket redrive --reason "ahead of the clock" --dry-run
+    Example:
+      nextbasket redrive --reason "ahead of the clock" --dry-run
     """
     from kafka import KafkaConsumer, KafkaProducer
 
@@ -25,8 +28,7 @@ def redrive(
     from stream.kafka.config import kafka_python_config
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import existing_topics
-    from stream.tools.redrive import TooScattered
-    from stream.tools.redrive import redrive as send_back
+    from stream.tools.redrive import TooScattered, redrive_letters
 
     settings = load_settings()
     if settings.topics.dead_letter not in existing_topics(settings):
@@ -44,12 +46,12 @@ def redrive(
     producer = KafkaProducer(**kafka_python_config(settings, acks="all", max_request_size=MAX_MESSAGE_BYTES))
     wanted = (reason or "").casefold()
     try:
-        done = send_back(
+        counts = redrive_letters(
             consumer,
             producer,
             settings.topics.dead_letter,
             settings.topics.invoices,
-            wanted=lambda said: wanted in said.casefold(),
+            is_wanted=lambda letter_reason: wanted in letter_reason.casefold(),
             dry_run=dry_run,
         )
     except TooScattered as error:
@@ -57,10 +59,12 @@ def redrive(
     finally:
         producer.close(timeout=5)
         consumer.close()
-    what = "would be sent" if dry_run else "were sent"
-    typer.echo(f"{done.sent:,} dead letters {what} back to {settings.topics.invoices}, {done.left:,} left in place.")
-    if done.impossible:
+    were_sent = "would be sent" if dry_run else "were sent"
+    typer.echo(
+        f"{counts.sent:,} dead letters {were_sent} back to {settings.topics.invoices}, {counts.left:,} left in place."
+    )
+    if counts.impossible:
         raise Failure(
-            f"{done.impossible:,} cannot be sent back: they came from another topic, or their value was left out for "
+            f"{counts.impossible:,} cannot be sent back: they came from another topic, or their value was left out for "
             "its size and has to be read from the source topic."
         )

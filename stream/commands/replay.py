@@ -6,30 +6,39 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
-from stream.tools.replay import Progress, Sent, Shape
+from stream.cli.options import parse_date_option
+from stream.cli.threads import use_one_thread
+from stream.tools.replay import ReplayCheckpoint, ReplayResult
+from stream.tools.replay_events import EventShape
 
 if TYPE_CHECKING:
-    from state.settings import Settings
+    import pandas as pd
 
 
 def replay(
     path: Annotated[Path, typer.Argument(help="An invoice table (.parquet, .xlsx, .csv), or a folder that holds one.")],
-    since: Annotated[str | None, typer.Option("--from", help="First date, included, such as 2011-11-09.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Last date, not included.")] = None,
-    shape: Annotated[Shape, typer.Option(help="One event a line, or one an invoice.")] = "lines",
+    since: Annotated[str | None, typer.Option("--from", help="First date to send, such as 2011-11-09.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="First date that is not sent any more.")] = None,
+    shape: Annotated[EventShape, typer.Option(help="One event per line, or one per invoice.")] = "lines",
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Times as fast as it happened.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="How many times as fast as it happened: 3600 is an hour a second.")
+    ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="Keep the progress in this file; called again, the replay goes on from there.")
+        Path | None,
+        typer.Option(help="File for the checkpoint; the same command with the same file goes on from there."),
     ] = None,
 ) -> None:
-    """Send the rows of an invoice table into Kafka in time order, as a shop would have sent them; flat out unless told.
+    """Send the rows of an invoice table into Kafka, in time order, as a shop would have.
 
-    Example: nextbasket replay online_retail.parquet --from 2011-11-09 --shape invoices --rate 50
+    As fast as Kafka takes them, unless --rate or --speed is given.
+
+    Example:
+      nextbasket replay retail.parquet --from 2011-11-09 --rate 50
     """
     if rate is not None and speed is not None:
         raise Failure("--rate and --speed exclude each other; give one of them.", ExitCode.USAGE)
-    _limit_threads()
+    use_one_thread()  # reading a table needs no more, and a worker on this machine can use the other cores
     from kafka import KafkaProducer
     from tqdm import tqdm
 
@@ -37,114 +46,104 @@ def replay(
     from stream.kafka.config import kafka_python_config
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import ensure_topics
-    from stream.tools.replay import events, identity, in_order, pace, send
+    from stream.tools.replay import replay_fingerprint, send, throttle
+    from stream.tools.replay_events import replay_events, rows_in_span
     from training.data.tables import invoice_table
 
     settings = load_settings()
-    bounds = _seconds(since, settings), _seconds(until, settings)
+    bounds = parse_date_option(since, settings), parse_date_option(until, settings)
     if bounds[0] is not None and bounds[1] is not None and bounds[1] <= bounds[0]:
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
-    progress = _begin(state, identity(path, shape, *bounds, settings.timezone, topic))
+    checkpoint = _load_checkpoint(state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic))
     table = invoice_table.load(path, timezone=settings.timezone)
     for note in table.notes:
         typer.echo(note)
-    if bounds != (None, None) and in_order(table.frame, *bounds).empty:
-        dates = table.frame["invoice_date"].dropna()
-        run = f"run from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}" if len(dates) else "have no date"
-        raise Failure(f"No row of {path} lies in the span: its rows {run}. Give other dates.", ExitCode.DATA)
+    if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:
+        raise Failure(
+            f"No row of {path} lies in the span: {_dates(table.frame)}. Give other dates.",
+            ExitCode.DATA,
+        )
     config = kafka_python_config(settings, acks="all", linger_ms=5, max_request_size=MAX_MESSAGE_BYTES)
     ensure_topics(settings)
     producer = KafkaProducer(**config)
-    before = progress.done
-    known = table.attributes
-    outgoing = events(
+    done_before = checkpoint.done
+    attributes = table.attributes
+    events = replay_events(
         table.frame,
         shape,
         since=bounds[0],
         until=bounds[1],
-        customers={} if known is None else known.by_customer(),
-        items={} if known is None else known.by_item(),
+        customers={} if attributes is None else attributes.by_customer(),
+        items={} if attributes is None else attributes.by_item(),
     )
     try:
-        for _ in zip(range(before), outgoing, strict=False):
+        for _ in zip(range(done_before), events, strict=False):
             pass
-        with tqdm(unit=" events", initial=before, disable=None, unit_scale=True) as bar:
-            sent = send(
+        with tqdm(unit=" events", initial=done_before, disable=None, unit_scale=True) as bar:
+            result = send(
                 producer,
                 topic,
-                pace(outgoing, rate=rate, speed=speed),
-                progress,
-                save=lambda now: _save(state, now),
-                show=lambda newly: bar.update(newly),
+                throttle(events, rate=rate, speed=speed),
+                checkpoint,
+                save=lambda checkpoint: _save_checkpoint(state, checkpoint),
+                on_done=lambda events: bar.update(events),
             )
     except KeyboardInterrupt:
-        again = f"; call it again to go on from event {progress.done:,}" if state else ""
-        raise Failure(f"Interrupted after {progress.done - before:,} events{again}.", ExitCode.INTERRUPTED) from None
+        resume = f"; call it again to go on from event {checkpoint.done:,}" if state else ""
+        raise Failure(
+            f"Interrupted after {checkpoint.done - done_before:,} events{resume}.", ExitCode.INTERRUPTED
+        ) from None
     finally:
         producer.close(timeout=5)
-    _report(sent, before, topic)
+    _print_result(result, done_before, topic)
 
 
-def _report(sent: Sent, before: int, topic: str) -> None:
-    earlier = f" ({before:,} were sent before)" if before else ""
+def _dates(frame: "pd.DataFrame") -> str:
+    dates = frame["invoice_date"].dropna()
+    if not len(dates):
+        return "its rows have no date"
+    return f"its rows run from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}"
+
+
+def _print_result(result: ReplayResult, done_before: int, topic: str) -> None:
+    earlier = f" ({done_before:,} were sent before)" if done_before else ""
     typer.echo(
-        f"Sent {sent.confirmed:,} events to {topic} in {sent.seconds:.1f} s, "
-        f"{sent.confirmed / max(sent.seconds, 1e-9):,.0f} a second{earlier}."
+        f"Sent {result.confirmed:,} events to {topic} in {result.seconds:.1f} s, "
+        f"{result.confirmed / max(result.seconds, 1e-9):,.0f} a second{earlier}."
     )
-    if sent.refused:
-        raise Failure(f"{sent.refused:,} events were too large for the broker and were not sent.")
+    if result.refused:
+        raise Failure(f"{result.refused:,} events were too large for the broker and were not sent.")
 
 
-def _limit_threads() -> None:
-    """Reading a table needs none of numpy's threads, and they would be taken from the worker beside us."""
-    import os
-
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-
-
-def _seconds(text: str | None, settings: "Settings") -> int | None:
-    """A date, or a date with a time, of the command line as seconds since 1970, in the zone of the settings."""
-    from zoneinfo import ZoneInfo
-
-    from state.events.dates import parse_date
-
-    if text is None:
-        return None
-    seconds = parse_date(f"{text} 00:00" if len(text) <= 10 else text, ZoneInfo(settings.timezone))
-    if seconds is None:
-        raise Failure(f"{text!r} is no date; it looks like 2011-11-09 or 2011-11-09T12:50.", ExitCode.USAGE)
-    return seconds
-
-
-def _begin(state: Path | None, what: str) -> Progress:
-    """The progress to go on from.
+def _load_checkpoint(path: Path | None, fingerprint: str) -> ReplayCheckpoint:
+    """The checkpoint in the file, or a new one where there is no file.
 
     Raises:
-        Failure: The file belongs to another replay, or is none of ours.
+        Failure: The file belongs to another replay, or is no checkpoint.
     """
     import msgspec
 
-    if state is None or not state.exists():
-        return Progress(what)
+    if path is None or not path.exists():
+        return ReplayCheckpoint(fingerprint)
     try:
-        progress = msgspec.json.decode(state.read_bytes(), type=Progress)
+        checkpoint = msgspec.json.decode(path.read_bytes(), type=ReplayCheckpoint)
     except msgspec.MsgspecError:
-        raise Failure(f"{state} is no progress of a replay; give another file.", ExitCode.DATA) from None
-    if progress.what != what:
+        raise Failure(f"{path} is no checkpoint of a replay; give another file.", ExitCode.DATA) from None
+    if checkpoint.fingerprint != fingerprint:
         raise Failure(
-            f"{state} belongs to a replay of another table, span or shape, or to another topic; give another file, "
+            f"{path} belongs to a replay of another table, span or shape, or to another topic; give another file, "
             "or delete it to begin anew.",
             ExitCode.DATA,
         )
-    return progress
+    return checkpoint
 
 
-def _save(state: Path | None, progress: Progress) -> None:
+def _save_checkpoint(path: Path | None, checkpoint: ReplayCheckpoint) -> None:
     import msgspec
 
-    if state is not None:
-        aside = state.with_name(f".{state.name}.new")
-        aside.write_bytes(msgspec.json.encode(progress))
-        aside.replace(state)
+    from stream.tools.atomic_file import atomic_file
+
+    if path is not None:
+        with atomic_file(path) as file:
+            file.write(msgspec.json.encode(checkpoint))

@@ -1,4 +1,4 @@
-"""``nextbasket similar``: items like an item, or customers like a customer, by the towers of a hybrid model."""
+"""``nextbasket similar``: similar items or similar customers, by the vectors of a two-tower model."""
 
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
@@ -9,24 +9,30 @@ from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
     from state.settings import Settings
+    from stream.tools.similarity import Similar
     from training.serving.two_tower.scorer import HybridScorer
 
-HYBRID = ("hybrid", "content", "collaborative")
+TWO_TOWER_MODELS = ("hybrid", "content", "collaborative")
+"""Names under which two-tower models are published."""
 
 
 def similar(
     stock_code: Annotated[str | None, typer.Argument(help="The item; leave it out with --customers.")] = None,
-    customers: Annotated[str | None, typer.Option(help="A customer: shows customers like this one.")] = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="How many are shown.")] = 10,
-    version: Annotated[str | None, typer.Option(help="Of the bundle; the newest hybrid one unless given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
+    customers: Annotated[str | None, typer.Option(help="A customer id: shows customers similar to this one.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many to show.")] = 10,
+    version: Annotated[
+        str | None,
+        typer.Option(help="Version of the model. Default: the one that serves, or the newest two-tower model."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")] = False,
 ) -> None:
-    """Show the items most like one, or the customers most like one.
+    """Show the items most similar to one, or the customers most similar to one.
 
-    A model of two towers is needed (nextbasket train --model hybrid); the one that serves, else the newest published.
-    What is not known here is told so, with exit code 1.
+    Needs a two-tower model: nextbasket train --model hybrid.
+    Exit code 1 where there is none, and for an unknown item or customer.
 
-    Example: nextbasket similar 22613 --most 5
+    Example:
+      nextbasket similar 22613 --most 5
     """
     from state.settings import load_settings
     from state.store.redis.store import RedisStore
@@ -35,57 +41,62 @@ def similar(
     if (stock_code is None) == (customers is None):
         raise Failure("Give either a stock code, or --customers with a customer.", ExitCode.USAGE)
     settings = load_settings()
-    towers = _towers(settings, version)
+    scorer = _two_tower_scorer(settings, version)
     with closing(RedisStore(settings)) as store:
         if stock_code is not None:
-            found = similar_items(stock_code, store, towers, most)
+            found = similar_items(stock_code, store, scorer, most)
         else:
-            found = similar_customers(customers or "", store, towers, most)
-    asked = f"item {stock_code!r}" if stock_code is not None else f"customer {customers!r}"
+            found = similar_customers(customers or "", store, scorer, most)
+    subject = f"item {stock_code!r}" if stock_code is not None else f"customer {customers!r}"
     if found is None:
-        raise Failure(f"No {asked} is known here; the worker learns of them from invoices.")
-    if found and not any(like.cosine for like in found):
+        raise Failure(f"No {subject} is known here; the worker learns of them from invoices.")
+    if found and not any(neighbour.cosine for neighbour in found):
         raise Failure(
-            f"{towers.name} {towers.version} was trained without {asked} and has nothing to compare by: "
+            f"{scorer.name} {scorer.version} was trained without {subject} and has no vector for it: "
             "name the version of a model that reads features, hybrid or content."
         )
     if as_json:
-        import msgspec
+        from stream.cli.console import print_json
 
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
-        return
+        print_json(found)
+    else:
+        _print(found, items=stock_code is not None)
+
+
+def _print(found: "list[Similar]", *, items: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    columns = ("stock code", "cosine", "description") if stock_code is not None else ("customer", "cosine")
+    columns = ("stock code", "cosine", "description") if items else ("customer", "cosine")
     table = Table(*columns, box=None)
-    for like in found:
-        table.add_row(*(escape(like.name), f"{like.cosine:.3f}", escape(like.description or ""))[: len(columns)])
+    for neighbour in found:
+        cells = escape(neighbour.name), f"{neighbour.cosine:.3f}", escape(neighbour.description or "")
+        table.add_row(*cells[: len(columns)])
     Console(highlight=False).print(table)
 
 
-def _towers(settings: "Settings", version: str | None) -> "HybridScorer":
-    """The model to ask: of the given version, else the one that serves, else the newest that was published.
+def _two_tower_scorer(settings: "Settings", version: str | None) -> "HybridScorer":
+    """The model of the given version, else the one that serves, else the newest two-tower model.
 
     Raises:
-        Failure: None of them has towers.
+        Failure: That version is no two-tower model, or there is none.
         RegistryError: The registry or the bundle cannot be used.
     """
-    from training.registry import Registry
+    from stream.cli.registry import open_registry
     from training.serving.load import load_scorer
     from training.serving.two_tower.scorer import HybridScorer
 
-    registry = Registry(settings.registry_url, cache=settings.cache)
+    registry = open_registry(settings)
     if version is None:
-        fitting = [manifest.version for manifest in registry.versions() if manifest.name in HYBRID]
+        versions = [manifest.version for manifest in registry.versions() if manifest.name in TWO_TOWER_MODELS]
         current = registry.current()
-        version = current if current in fitting else fitting[-1] if fitting else None
+        version = current if current in versions else versions[-1] if versions else None
     scorer = None if version is None else load_scorer(registry.open(version))
     if not isinstance(scorer, HybridScorer):
         raise Failure(
-            "No model here has towers to compare by: nextbasket train --model hybrid publishes one."
+            "No model here has vectors to compare by: nextbasket train --model hybrid publishes one."
             if version is None
-            else f"The model of version {version} has no towers to compare by: name one of a hybrid model.",
+            else f"The model of version {version} has no vectors to compare by: name one of a hybrid model.",
         )
     return scorer

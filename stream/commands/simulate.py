@@ -1,4 +1,4 @@
-"""``nextbasket simulate``: a made-up shop as a table, for a machine without data."""
+"""``nextbasket simulate``: a made-up invoice table, for a machine without data."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.options import SeedOption
 
 
 class KindOfShop(StrEnum):
@@ -18,16 +19,25 @@ class KindOfShop(StrEnum):
 
 
 def simulate(
-    output: Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write; replaced where it is.")],
-    kind: Annotated[KindOfShop, typer.Option(help="What sort of shop.")] = KindOfShop.GIFTS,
-    customers: Annotated[int | None, typer.Option(min=1, help="People with an account; the kind's own number.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="NEXTBASKET_SEED unless given.")] = None,
+    output: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The Parquet file to write; an existing one is replaced.")
+    ],
+    kind: Annotated[
+        KindOfShop,
+        typer.Option(help="A gift shop such as UCI Online Retail's, the same with 300 customers, or weekly groceries."),
+    ] = KindOfShop.GIFTS,
+    customers: Annotated[
+        int | None, typer.Option(min=1, help="Customers with an account. Default: as many as the kind has.")
+    ] = None,
+    seed: SeedOption = None,
 ) -> None:
-    """Make up the invoices of a shop, in UCI Online Retail's columns and with its faults.
+    """Make up the invoices of a shop, with the columns of UCI Online Retail and its faults.
 
-    The same options give the same table. Figures reached on it say that the machinery works, not how good a model is.
+    The same options give the same table. Figures measured on it show that
+    the machinery works, not how good a model is.
 
-    Example: nextbasket simulate shop.parquet --kind groceries
+    Example:
+      nextbasket simulate shop.parquet --kind groceries
     """
     from state.settings import load_settings
     from training.data.simulator import SHOP_PROFILES, write_parquet

@@ -121,7 +121,7 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
     import logging
     import signal
 
-    from stream.cli.main import explain
+    from stream.cli.errors import describe_error
 
     logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
                 wait = max(0.0, pause - (time.monotonic() - began))
                 debug = logger.isEnabledFor(logging.DEBUG)
                 logger.error(
-                    "This round failed, the next begins in %.0f s: %s", wait, explain(error)[1], exc_info=debug
+                    "This round failed, the next begins in %.0f s: %s", wait, describe_error(error)[1], exc_info=debug
                 )
             time.sleep(max(0.0, pause - (time.monotonic() - began)))
     except _Ended:
@@ -222,7 +222,7 @@ def read_log(
 def _print(outcome: "Outcome") -> None:
     from rich.table import Table
 
-    from stream.cli.progress import wide_console
+    from stream.cli.console import table_console
     from training.evaluation.split import day
     from training.trainer import EMISSION
 
@@ -239,7 +239,7 @@ def _print(outcome: "Outcome") -> None:
         for model, values in outcome.metrics.items():
             row = [values.get(before + name) for name in shown]
             table.add_row(model, moment, *("–" if value is None else f"{value:.4f}" for value in row))
-    wide_console().print(table)
+    table_console().print(table)
     for remark in outcome.remarks:
         typer.echo(remark)
     typer.echo(outcome.decision.reason)

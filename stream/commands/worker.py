@@ -5,21 +5,21 @@ import signal
 
 import typer
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from stream.cli.threads import use_one_thread
 
 
 def worker() -> None:
-    """Turn invoices into recommendations until SIGTERM; start as many as you like, anywhere.
+    """Turn invoices into recommendations until SIGTERM.
 
-    Waits for Kafka and Redis where they do not answer, at the start and in between.
+    Start as many as you like, on any machine: they share the work.
+    Waits for Kafka and Redis while they do not answer.
 
-    Example: NEXTBASKET_KAFKA_BROKERS=localhost:9092 NEXTBASKET_REDIS_URL=redis://localhost nextbasket worker
+    Example:
+      NEXTBASKET_KAFKA_BROKERS=localhost:9092 nextbasket worker
     """
     # Until the worker has begun there is nothing to end in order.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    # Before numpy is loaded: its threads would only take the one core from the event loop, and make runs differ.
-    for name in THREADS:
-        os.environ[name] = "1"
+    use_one_thread(override=True)
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
 

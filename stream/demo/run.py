@@ -287,9 +287,9 @@ def _summary(summary: Summary) -> str:
 
 
 def _send(producer: "KafkaProducer", settings: Settings, invoice: Invoice) -> None:
-    from stream.tools.replay import wire_event
+    from stream.tools.replay_events import encode_invoice
 
-    producer.send(settings.topics.invoices, key=(invoice.customer_id or "").encode(), value=wire_event(invoice))
+    producer.send(settings.topics.invoices, key=(invoice.customer_id or "").encode(), value=encode_invoice(invoice))
 
 
 @contextmanager

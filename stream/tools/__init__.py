@@ -1,1 +1,1 @@
-"""What commands do beside the worker: replay, redrive, export, reports on one customer, embedded servers."""
+"""What commands other than the worker do: replay, redrive, export, customer report, similarity, embedded servers."""

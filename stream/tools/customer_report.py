@@ -1,4 +1,4 @@
-"""Insight: everything that is known of one customer at a moment, and what a visit then would be offered."""
+"""A report on one customer: everything the state has, and the recommendation for a visit."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ from training.serving.scorer import Scorer
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """What the customer would be offered at ``at``, with the demand and the days gone by as of then."""
+    """The recommendation for a visit at ``at``, with the item demand and the days since each purchase as of then."""
 
     at: str
     model: Model
@@ -23,7 +23,10 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 class CustomerReport(msgspec.Struct, frozen=True):
-    """One customer: history in its canonical form, attributes, the answer last sent, and the one for a visit now."""
+    """One customer: history in its canonical form, attributes, the recommendation last sent, and that for a visit.
+
+    ``visit`` is None where nothing was ever sold.
+    """
 
     customer_id: str
     history: msgspec.Raw
@@ -35,7 +38,17 @@ class CustomerReport(msgspec.Struct, frozen=True):
 def build_report(
     customer_id: str, store: Store, scorer: Scorer, settings: Settings, at: int | None = None
 ) -> CustomerReport | None:
-    """What is known of a customer, None of a stranger. ``at``: seconds since 1970, the newest event's unless given.
+    """Build the report on a customer.
+
+    Args:
+        customer_id: The customer.
+        store: Histories, items and recommendations.
+        scorer: The model for the visit.
+        settings: How many items are recommended, and for how long a recommendation is valid.
+        at: Date of the visit in seconds since 1970; by default that of the newest event.
+
+    Returns:
+        The report, or None for an unknown customer.
 
     Raises:
         StoreUnavailable: The store does not answer.
@@ -55,13 +68,15 @@ def build_report(
         most=settings.top_k,
     )
     prediction = scorer.predict([history], items, now, settings.top_k)[0]
-    asked = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
-    answer = recommend(asked, prediction, Trigger(), moment)
+    update = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
+    recommendation = recommend(update, prediction, Trigger(), moment)
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
     return CustomerReport(
         customer_id=customer_id,
         history=msgspec.Raw(canonical_json(history) or empty),
         attributes=history.attributes,
         sent=store.recommendation(customer_id),
-        visit=None if answer is None else Visit(to_iso(now), answer.model, answer.next_purchase, answer.items),
+        visit=None
+        if recommendation is None
+        else Visit(to_iso(now), recommendation.model, recommendation.next_purchase, recommendation.items),
     )

@@ -1,7 +1,7 @@
-"""Redrive: dead letters back to where they came from, each once, whichever reasons are chosen in whichever order.
+"""Redrive: dead letters back to the topic they came from, each once, in whatever order their reasons are chosen.
 
-What was sent back is kept with Kafka, as the committed position of a consumer group: all letters before it are done,
-and its metadata names the later ones that are done too, as ranges of offsets.
+Kafka stores which letters were sent back, as the committed position of a consumer group: all letters before it are
+done, and its metadata lists the later ones that are done too, as ranges of offsets.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 MAX_METADATA_BYTES = 4_000
-"""Kafka keeps 4,096 bytes with a committed position."""
+"""Kafka stores up to 4,096 bytes with a committed position."""
 
 POLL_MS = 1_000
-CHUNK = 1_000
-"""Letters sent before they are waited for and kept as done."""
+BATCH_SIZE = 1_000
+"""Letters that are sent before their confirmations are awaited and the position is committed."""
 
 
 class TooScattered(StreamError):
-    """The letters of these reasons lie too far apart among others for Kafka to keep which are done."""
+    """The letters with these reasons lie between too many others: the ranges of those done do not fit into Kafka."""
 
 
 class Position(NamedTuple):
-    """What is done of a partition: every offset below ``next``, and those in ``beyond``."""
+    """Which letters of a partition are done: all offsets below ``next``, and those in ``beyond``."""
 
     next: int
     beyond: frozenset[int]
 
 
-class Letter(NamedTuple):
-    """A dead letter: its bytes and key, and what its headers say."""
+class DeadLetter(NamedTuple):
+    """The bytes and key of a dead letter, and what its headers contain."""
 
     offset: int
     key: bytes | None
@@ -44,88 +44,91 @@ class Letter(NamedTuple):
     omitted: bool
 
 
-class Redriven(NamedTuple):
-    """What became of the letters: sent back, left for their reason, and those that cannot be sent back at all."""
+class RedriveCounts(NamedTuple):
+    """Letters sent back, letters left because of their reason, and letters that cannot be sent back."""
 
     sent: int
     left: int
     impossible: int
 
 
-def redrive(
+def redrive_letters(
     consumer: "KafkaConsumer",
     producer: "KafkaProducer",
     topic: str,
     target: str,
     *,
-    wanted: Callable[[str], bool],
+    is_wanted: Callable[[str], bool],
     dry_run: bool,
-) -> Redriven:
-    """Send the wanted dead letters of ``topic`` that stand there now back to ``target``, and keep that they were.
+) -> RedriveCounts:
+    """Send the letters that are in ``topic`` now and whose reason is wanted to ``target``, and commit which were sent.
 
     A letter that came from another topic, or whose value was left out for its size, is not sent.
 
     Raises:
-        KafkaError: Kafka does not answer; what was confirmed before is kept.
-        TooScattered: Kafka could not keep which letters are done; nothing of that partition was sent.
+        KafkaError: Kafka does not answer; letters that were confirmed before count as done.
+        TooScattered: Kafka could not store which letters are done; the rest of that partition was not sent.
     """
     from kafka import TopicPartition
 
-    total = Redriven(0, 0, 0)
+    total = RedriveCounts(0, 0, 0)
     for partition in sorted(consumer.partitions_for_topic(topic) or ()):
-        done = _one_partition(consumer, producer, TopicPartition(topic, partition), target, wanted, dry_run)
-        total = Redriven(*(a + b for a, b in zip(total, done, strict=True)))
+        counts = _redrive_partition(consumer, producer, TopicPartition(topic, partition), target, is_wanted, dry_run)
+        total = RedriveCounts(*(a + b for a, b in zip(total, counts, strict=True)))
     return total
 
 
-def _one_partition(
+def _redrive_partition(
     consumer: "KafkaConsumer",
     producer: "KafkaProducer",
     partition: "TopicPartition",
     target: str,
-    wanted: Callable[[str], bool],
+    is_wanted: Callable[[str], bool],
     dry_run: bool,
-) -> Redriven:
+) -> RedriveCounts:
     from kafka import OffsetAndMetadata
 
-    position = _committed(consumer, partition)
-    still_open: list[int] = []
-    total = Redriven(0, 0, 0)
-    letters = _read(consumer, partition, position)
-    while chunk := list(islice(letters, CHUNK)):
-        chosen = [one for one in chunk if wanted(one.reason)]
-        possible = [one for one in chosen if one.source == target and not one.omitted]
-        sent = {one.offset for one in possible}
-        still_open += [one.offset for one in chunk if one.offset not in sent]
-        total = Redriven(
-            total.sent + len(possible),
-            total.left + len(chunk) - len(chosen),
-            total.impossible + len(chosen) - len(possible),
+    position = _committed_position(consumer, partition)
+    not_sent: list[int] = []
+    counts = RedriveCounts(0, 0, 0)
+    letters = _read_letters(consumer, partition, position)
+    while batch := list(islice(letters, BATCH_SIZE)):
+        wanted = [letter for letter in batch if is_wanted(letter.reason)]
+        possible = [letter for letter in wanted if letter.source == target and not letter.omitted]
+        sent = {letter.offset for letter in possible}
+        not_sent += [letter.offset for letter in batch if letter.offset not in sent]
+        counts = RedriveCounts(
+            counts.sent + len(possible),
+            counts.left + len(batch) - len(wanted),
+            counts.impossible + len(wanted) - len(possible),
         )
         if not possible or dry_run:
             continue
-        position = advance(position, still_open, sent, chunk[-1].offset + 1)
-        metadata = encode(position.beyond)
+        position = advance(position, not_sent, sent, batch[-1].offset + 1)
+        metadata = encode_offsets(position.beyond)
         if len(metadata) > MAX_METADATA_BYTES:
             raise TooScattered(
                 f"The letters of this reason lie too scattered in partition {partition.partition} of "
                 f"{partition.topic}; choose a wider --reason, or none."
             )
-        for future in [producer.send(target, key=one.key, value=one.value) for one in possible]:
+        for future in [producer.send(target, key=letter.key, value=letter.value) for letter in possible]:
             future.get()
         consumer.commit({partition: OffsetAndMetadata(position.next, metadata, -1)})
-    return total
+    return counts
 
 
-def advance(position: Position, still_open: Sequence[int], sent: set[int], end: int) -> Position:
-    """The position after the letters at ``sent`` were sent back; ``still_open`` are all others read, up to ``end``."""
-    if not still_open:
+def advance(position: Position, not_sent: Sequence[int], sent: set[int], end: int) -> Position:
+    """The position after the letters at ``sent`` were sent; ``not_sent`` are all others that were read before ``end``.
+
+    Offsets are ascending in ``not_sent``.
+    """
+    if not not_sent:
         return Position(end, frozenset(offset for offset in position.beyond if offset >= end))
     done = position.beyond | sent
-    return Position(still_open[0], frozenset(offset for offset in done if offset > still_open[0]))
+    return Position(not_sent[0], frozenset(offset for offset in done if offset > not_sent[0]))
 
 
-def encode(offsets: Iterable[int]) -> str:
+def encode_offsets(offsets: Iterable[int]) -> str:
     """Offsets as text: ``5-9,12``."""
     ranges = []
     numbered = zip(sorted(offsets), count(), strict=False)
@@ -135,8 +138,8 @@ def encode(offsets: Iterable[int]) -> str:
     return ",".join(ranges)
 
 
-def decode(text: str) -> frozenset[int]:
-    """The offsets that ``encode`` wrote; none of what is not its writing."""
+def decode_offsets(text: str) -> frozenset[int]:
+    """The offsets in a text of ``encode_offsets``; none where it is another text."""
     offsets: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
@@ -146,16 +149,16 @@ def decode(text: str) -> frozenset[int]:
     return frozenset(offsets)
 
 
-def _committed(consumer: "KafkaConsumer", partition: "TopicPartition") -> Position:
+def _committed_position(consumer: "KafkaConsumer", partition: "TopicPartition") -> Position:
     committed = consumer.committed(partition, metadata=True)
     first = consumer.beginning_offsets([partition])[partition]
     if committed is None or committed.offset < first:
         return Position(first, frozenset())
-    return Position(committed.offset, decode(committed.metadata or ""))
+    return Position(committed.offset, decode_offsets(committed.metadata or ""))
 
 
-def _read(consumer: "KafkaConsumer", partition: "TopicPartition", position: Position) -> Iterator[Letter]:
-    """The letters that are not done, up to the end of the partition as it is now."""
+def _read_letters(consumer: "KafkaConsumer", partition: "TopicPartition", position: Position) -> Iterator[DeadLetter]:
+    """The letters that are not done, up to the present end of the partition."""
     end = consumer.end_offsets([partition])[partition]
     consumer.assign([partition])
     consumer.seek(partition, position.next)
@@ -166,9 +169,9 @@ def _read(consumer: "KafkaConsumer", partition: "TopicPartition", position: Posi
                     yield _letter(record)
 
 
-def _letter(record: Any) -> Letter:
+def _letter(record: Any) -> DeadLetter:
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers if value is not None}
-    return Letter(
+    return DeadLetter(
         offset=record.offset,
         key=record.key,
         value=record.value,

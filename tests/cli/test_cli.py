@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from state.errors import SettingsError, StoreUnavailable
+from stream.cli.errors import ERRORS, describe_error
 from stream.cli.exit_codes import ExitCode, Failure
-from stream.cli.main import COMMANDS, ERRORS, explain, main
+from stream.cli.main import COMMANDS, main
 from stream.errors import BrokerUnavailable
 
 
@@ -102,7 +103,7 @@ class Deeper(StoreUnavailable):
     ],
 )
 def test_errors_are_one_sentence_and_what_to_do(error: BaseException, code: ExitCode, sentence: str) -> None:
-    assert explain(error) == (code, sentence)
+    assert describe_error(error) == (code, sentence)
 
 
 @KAFKA_PYTHON_WARNS
@@ -112,11 +113,11 @@ def test_errors_of_kafka_and_the_registry_have_their_codes() -> None:
     from training.errors import TooLittleData, UnknownModel
     from training.registry import UnknownVersion
 
-    assert explain(KafkaTimeoutError("nobody there"))[0] == ExitCode.UNREACHABLE
-    assert explain(KafkaTimeoutError("nobody there"))[1].startswith("nobody there. Is it running")
-    assert explain(UnknownVersion("no such version"))[0] == ExitCode.REGISTRY
-    assert explain(TooLittleData("too little"))[0] == ExitCode.DATA
-    assert explain(UnknownModel("no such model"))[0] == ExitCode.USAGE
+    assert describe_error(KafkaTimeoutError("nobody there"))[0] == ExitCode.UNREACHABLE
+    assert describe_error(KafkaTimeoutError("nobody there"))[1].startswith("nobody there. Is it running")
+    assert describe_error(UnknownVersion("no such version"))[0] == ExitCode.REGISTRY
+    assert describe_error(TooLittleData("too little"))[0] == ExitCode.DATA
+    assert describe_error(UnknownModel("no such model"))[0] == ExitCode.USAGE
 
 
 def test_a_failing_command_prints_no_traceback_unless_asked(

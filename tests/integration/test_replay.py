@@ -123,7 +123,7 @@ def test_progress_of_another_replay_is_not_taken_for_this_one(
     assert other.returncode == 4
     assert "belongs to a replay of another table" in other.stderr
     state.write_text("hello")
-    assert "no progress of a replay" in replay(environment, str(table), "--state", str(state)).stderr
+    assert "no checkpoint of a replay" in replay(environment, str(table), "--state", str(state)).stderr
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import json
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -11,7 +11,8 @@ from state.errors import InvalidEvent
 from state.events.invoice import Invoice, Line
 from state.events.wire import Decoder
 from state.settings import load_settings
-from stream.tools.replay import Outgoing, Progress, Shape, events, identity, pace, wire_event
+from stream.tools.replay import ReplayCheckpoint, replay_fingerprint, send, throttle
+from stream.tools.replay_events import EventShape, ReplayEvent, encode_invoice, replay_events
 from training.data.tables.invoice_table import from_frame
 
 COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
@@ -40,7 +41,7 @@ def contents(outgoing: Any) -> list[dict[str, Any]]:
 
 
 def test_lines_go_in_time_order_as_they_stand_in_the_table(frame: pd.DataFrame) -> None:
-    sent = list(events(frame, "lines", since=None, until=None))
+    sent = list(replay_events(frame, "lines", since=None, until=None))
     lines = contents(sent)
     assert [(line["InvoiceNo"], line["StockCode"]) for line in lines] == [
         ("1", "A"), ("2", "B"), ("3", "C"), ("2", "A"), ("4", "D"), ("5", "E"), ("2", "F"),
@@ -61,7 +62,7 @@ def test_lines_go_in_time_order_as_they_stand_in_the_table(frame: pd.DataFrame) 
 
 
 def test_dirty_rows_go_as_they_are(frame: pd.DataFrame) -> None:
-    lines = contents(events(frame, "lines", since=None, until=None))
+    lines = contents(replay_events(frame, "lines", since=None, until=None))
     assert lines[2]["Description"] is None
     assert lines[4]["Quantity"] is None
     assert lines[4]["CustomerID"] is None
@@ -69,12 +70,12 @@ def test_dirty_rows_go_as_they_are(frame: pd.DataFrame) -> None:
 
 
 def test_bounds_are_half_open_and_leave_out_what_has_no_date(frame: pd.DataFrame) -> None:
-    span = events(frame, "lines", since=seconds("2011-12-02 10:00"), until=seconds("2011-12-04 10:00"))
+    span = replay_events(frame, "lines", since=seconds("2011-12-02 10:00"), until=seconds("2011-12-04 10:00"))
     assert [line["InvoiceNo"] for line in contents(span)] == ["2", "3", "2", "4"]
 
 
 def test_invoices_go_whole_where_customer_and_date_agree(frame: pd.DataFrame) -> None:
-    sent = list(events(frame, "invoices", since=None, until=None))
+    sent = list(replay_events(frame, "invoices", since=None, until=None))
     whole = contents(sent)
     assert [(one["invoice_no"], [line["stock_code"] for line in one["lines"]]) for one in whole] == [
         ("1", ["A"]), ("2", ["B", "A"]), ("3", ["C"]), ("4", ["D"]), ("5", ["E"]), ("2", ["F"]),
@@ -87,9 +88,9 @@ def test_invoices_go_whole_where_customer_and_date_agree(frame: pd.DataFrame) ->
 
 
 @pytest.mark.parametrize("shape", ["lines", "invoices"])
-def test_attributes_go_with_customers_and_items(frame: pd.DataFrame, shape: Shape) -> None:
+def test_attributes_go_with_customers_and_items(frame: pd.DataFrame, shape: EventShape) -> None:
     customers, items = {"8": {"city": "Nice"}}, {"A": {"category": "Books"}}
-    sent = events(frame, shape, since=None, until=None, customers=customers, items=items)
+    sent = replay_events(frame, shape, since=None, until=None, customers=customers, items=items)
     decoder = Decoder(load_settings({}))
     seen: set[str] = set()
     for event in sent:
@@ -104,7 +105,9 @@ def test_attributes_go_with_customers_and_items(frame: pd.DataFrame, shape: Shap
 
 def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
     rows = [("1", f"A{n}", "", 1, "2011-12-01 10:00", 1.0, 7.0, "France") for n in range(4_500)]
-    sent = list(events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "invoices", since=None, until=None))
+    sent = list(
+        replay_events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "invoices", since=None, until=None)
+    )
     assert [len(one["lines"]) for one in contents(sent)] == [2_000, 2_000, 500]
     assert max(len(event.value) for event in sent) < 1_000_000
 
@@ -115,28 +118,105 @@ def test_an_invoice_comes_back_from_the_wire_as_it_went() -> None:
         Line("B", -2_500, 1.5, None, "l1"),
     )
     invoice = Invoice("1", "7", seconds("2011-12-09 12:50"), lines, {"city": "Nice", "country": "France"})
-    assert Decoder(load_settings({})).decode(wire_event(invoice), now=2_000_000_000) == invoice
+    assert Decoder(load_settings({})).decode(encode_invoice(invoice), now=2_000_000_000) == invoice
 
 
 def test_a_replay_is_known_by_its_content_and_its_options(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"rows")
     other.write_bytes(b"rows")
-    known = identity(one, "lines", None, None)
-    assert known == identity(other, "lines", None, None)
-    assert known != identity(one, "invoices", None, None)
-    assert known != identity(one, "lines", 5, None)
+    known = replay_fingerprint(one, "lines", None, None)
+    assert known == replay_fingerprint(other, "lines", None, None)
+    assert known != replay_fingerprint(one, "invoices", None, None)
+    assert known != replay_fingerprint(one, "lines", 5, None)
     other.write_bytes(b"more rows")
-    assert known != identity(other, "lines", None, None)
+    assert known != replay_fingerprint(other, "lines", None, None)
 
 
-def test_pace_by_rate_and_by_the_speed_of_events() -> None:
-    outgoing = [Outgoing(None, b"", date) for date in (100, 100, None, 160)]
-    for pacing, least in (({"rate": 40.0, "speed": None}, 3 / 40), ({"rate": None, "speed": 600.0}, 0.1)):
-        began = time.monotonic()
-        assert list(pace(outgoing, **pacing)) == outgoing
-        assert time.monotonic() - began >= least
+@pytest.mark.parametrize(
+    ("rate", "speed", "waits"),
+    [(40.0, None, [0.025, 0.025, 0.025]), (None, 600.0, [0.1]), (None, None, [])],
+)
+def test_events_wait_until_they_are_due(
+    rate: float | None, speed: float | None, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 40 events a second one is due every 25 ms; 600 times as fast, 60 seconds between events are 100 ms."""
+    clock = Clock(monkeypatch)
+    sent = [ReplayEvent(None, b"", date) for date in (100, 100, None, 160)]
+    assert list(throttle(sent, rate=rate, speed=speed)) == sent
+    assert clock.waits == pytest.approx(waits)
 
 
-def test_progress_begins_with_nothing() -> None:
-    assert Progress("x").done == 0
+class Clock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 5.0
+        self.waits: list[float] = []
+        monkeypatch.setattr("stream.tools.replay.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("stream.tools.replay.time.sleep", self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+class Future:
+    """The answer of a broker to one event: confirmed, or an error."""
+
+    def __init__(self, error: Exception | None = None, *, is_done: bool = True) -> None:
+        self.error = error
+        self.is_done = is_done
+
+    def get(self, timeout: float | None) -> None:
+        self.is_done = True
+        if self.error is not None:
+            raise self.error
+
+
+class Producer:
+    """Answers each event with the next of the futures."""
+
+    def __init__(self, futures: list[Future]) -> None:
+        self.futures = iter(futures)
+
+    def send(self, topic: str, *, key: bytes | None, value: bytes) -> Future:
+        return next(self.futures)
+
+
+def send_events(futures: list[Future], checkpoint: ReplayCheckpoint, saved: list[int], shown: list[int]) -> Any:
+    sent = [ReplayEvent(None, b"%d" % number, None) for number in range(len(futures))]
+    return send(
+        Producer(futures),  # type: ignore[arg-type]
+        "invoices",
+        sent,
+        checkpoint,
+        save=lambda checkpoint: saved.append(checkpoint.done),
+        on_done=shown.append,
+    )
+
+
+def test_refused_events_count_as_done() -> None:
+    from kafka.errors import MessageSizeTooLargeError
+
+    checkpoint, saved, shown = ReplayCheckpoint("x", done=7), list[int](), list[int]()
+    result = send_events([Future(), Future(MessageSizeTooLargeError()), Future()], checkpoint, saved, shown)
+    assert (result.confirmed, result.refused) == (2, 1)
+    assert saved[-1] == checkpoint.done == 10
+    assert sum(shown) == 3
+
+
+def test_an_event_behind_a_failed_one_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint counts the events before the first one without an answer, so that none is left out later."""
+    from kafka.errors import KafkaTimeoutError
+
+    monkeypatch.setattr("stream.tools.replay.MAX_IN_FLIGHT", 0)
+    checkpoint, saved = ReplayCheckpoint("x"), list[int]()
+    with pytest.raises(KafkaTimeoutError):
+        send_events([Future(), Future(KafkaTimeoutError()), Future()], checkpoint, saved, [])
+    assert saved[-1] == checkpoint.done == 1
+
+
+def test_the_file_format_of_a_checkpoint() -> None:
+    assert msgspec.json.encode(ReplayCheckpoint("0f", 3)) == b'{"what":"0f","done":3}'
+    assert msgspec.json.decode(b'{"what":"0f"}', type=ReplayCheckpoint) == ReplayCheckpoint("0f", 0)

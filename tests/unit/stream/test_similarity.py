@@ -59,7 +59,7 @@ def test_customers_by_the_angle(store: MemoryStore, monkeypatch: pytest.MonkeyPa
     whole = similar_customers("bob", store, Plane(), 9)
     assert whole is not None
     assert [like.name for like in whole] == ["ann", "dan", "cy", "eve"]
-    monkeypatch.setattr("stream.tools.similarity.AT_ONCE", 1)
+    monkeypatch.setattr("stream.tools.similarity.BATCH_SIZE", 1)
     assert similar_customers("bob", store, Plane(), 2) == whole[:2]
 
 

@@ -1,0 +1,28 @@
+"""The model registry of the settings, and the model that serves."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from state.settings import Settings
+    from training.registry import Registry
+    from training.serving.scorer import Scorer
+
+
+def open_registry(settings: "Settings") -> "Registry":
+    """The registry that the settings name, with their cache for downloads."""
+    from training.registry import Registry
+
+    return Registry(settings.registry_url, cache=settings.cache)
+
+
+def load_current_scorer(settings: "Settings") -> "Scorer":
+    """The scorer of the current version; the fallback scorer, which needs no training, where there is none.
+
+    Raises:
+        RegistryError: The registry or its current bundle cannot be used.
+    """
+    from training.serving.load import fallback_scorer, load_scorer
+
+    registry = open_registry(settings)
+    version = registry.current()
+    return fallback_scorer() if version is None else load_scorer(registry.open(version))
