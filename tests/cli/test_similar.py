@@ -1,4 +1,4 @@
-"""``nextbasket similar``: which model is asked, what it answers, and what to do where there is no answer."""
+"""``nextbasket similar``: which model is used, what is printed, and the messages where there is no answer."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from training.serving.two_tower.scorer import HybridScorer
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Empty; beside it a shop in which ann bought a and b, bob a and dan something that came after every training."""
+    """An empty registry. In the store ann bought a and b, bob a, and dan an item that came after every training."""
     store = MemoryStore(Settings())
     bought = {"ann": ("a", "b"), "bob": ("a",), "dan": ("new",)}
     store.apply(
@@ -40,7 +40,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def publish(registry: Registry, folder: Path, angle: float | None, day: int) -> str:
-    """Publish identities of a and b at an angle, or a baseline; returns the version."""
+    """Publish a model whose vectors of a and b have an angle, or a baseline; returns the version."""
     folder /= str(day)
     folder.mkdir()
     if angle is None:
@@ -67,11 +67,11 @@ def publish(registry: Registry, folder: Path, angle: float | None, day: int) -> 
     )
 
 
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, float]:
-    """Who is alike, and how much."""
+def cosines(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, float]:
+    """Cosine by stock code or customer."""
     capsys.readouterr()
     assert main(["similar", *arguments, "--json"]) == ExitCode.OK
-    return {like["name"]: round(like["cosine"], 3) for like in msgspec.json.decode(capsys.readouterr().out)}
+    return {each["name"]: round(each["cosine"], 3) for each in msgspec.json.decode(capsys.readouterr().out)}
 
 
 @pytest.mark.parametrize("arguments", [[], ["22613", "--customers", "12680"]])
@@ -80,7 +80,7 @@ def test_either_an_item_or_a_customer(arguments: list[str], capsys: pytest.Captu
     assert "either a stock code, or --customers" in capsys.readouterr().err
 
 
-def test_without_a_hybrid_model_it_says_how_to_get_one(
+def test_without_a_two_tower_model_the_message_has_the_command_that_trains_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NEXTBASKET_REGISTRY", str(tmp_path))
@@ -88,20 +88,20 @@ def test_without_a_hybrid_model_it_says_how_to_get_one(
     assert "nextbasket train --model hybrid" in capsys.readouterr().err
 
 
-def test_the_model_that_serves_is_asked_else_the_newest_with_towers(
+def test_the_current_model_is_used_else_the_newest_two_tower_model(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, _, baseline = (publish(registry, tmp_path, angle, day) for day, angle in enumerate((0.1, 1.0, None)))
     registry.promote(baseline, at=CLOCK)
-    assert answer(capsys, "a") == {"b": round(np.cos(1.0), 3), "new": 0.0}
+    assert cosines(capsys, "a") == {"b": round(np.cos(1.0), 3), "new": 0.0}
     registry.promote(first, at=CLOCK)
-    assert answer(capsys, "a", "--most", "1") == {"b": round(np.cos(0.1), 3)}
-    assert answer(capsys, "--customers", "ann") == {"bob": round(np.cos(0.05), 3), "dan": 0.0}
+    assert cosines(capsys, "a", "--most", "1") == {"b": round(np.cos(0.1), 3)}
+    assert cosines(capsys, "--customers", "ann") == {"bob": round(np.cos(0.05), 3), "dan": 0.0}
     assert main(["similar", "a", "--version", baseline]) == ExitCode.NEGATIVE
-    assert "has no towers to compare by" in capsys.readouterr().err
+    assert "has no vectors to compare by" in capsys.readouterr().err
 
 
-def test_a_table_shows_items_with_their_descriptions_and_customers_without(
+def test_a_table_has_descriptions_of_items_and_none_of_customers(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(registry, tmp_path, 0.0, 1)
@@ -114,16 +114,20 @@ def test_a_table_shows_items_with_their_descriptions_and_customers_without(
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["customer", "cosine"], ["bob", "1.000"]]
 
 
-@pytest.mark.parametrize(("arguments", "asked"), [(["new"], "item 'new'"), (["--customers", "dan"], "customer 'dan'")])
-def test_what_the_model_knows_nothing_of_is_like_nothing(
-    arguments: list[str], asked: str, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "subject"), [(["new"], "item 'new'"), (["--customers", "dan"], "customer 'dan'")]
+)
+def test_what_came_after_the_training_has_no_vector(
+    arguments: list[str], subject: str, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(registry, tmp_path, 0.1, 1)
     assert main(["similar", *arguments]) == ExitCode.NEGATIVE
-    assert f"was trained without {asked} and has nothing to compare by" in capsys.readouterr().err
+    assert f"was trained without {subject} and has no vector for it" in capsys.readouterr().err
 
 
-def test_a_stranger_is_told_so(registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_item_is_an_answer_of_no(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     publish(registry, tmp_path, 0.1, 1)
     assert main(["similar", "nothing"]) == ExitCode.NEGATIVE
     assert "No item 'nothing' is known here" in capsys.readouterr().err

@@ -187,7 +187,7 @@ class Producer:
 def send_events(futures: list[Future], checkpoint: ReplayCheckpoint, saved: list[int], shown: list[int]) -> Any:
     sent = [ReplayEvent(None, b"%d" % number, None) for number in range(len(futures))]
     return send(
-        Producer(futures),  # type: ignore[arg-type]
+        Producer(futures),
         "invoices",
         sent,
         checkpoint,

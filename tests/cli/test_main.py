@@ -1,6 +1,8 @@
-"""The command line: what it lists, what it loads, and how it says that something is wrong."""
+"""The command line: what it lists and loads, shell completion, and errors as one sentence."""
 
 import importlib
+import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,59 @@ def test_help_of_every_command_shows_an_example(name: str, capsys: pytest.Captur
         assert f"nextbasket {name}" in " ".join(shown.partition("Example:")[2].split())
 
 
+def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """``python -m stream`` in another process."""
+    return subprocess.run(
+        [sys.executable, "-m", "stream", *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_python_m_stream_is_the_command_line() -> None:
+    shown = run("--help")
+    assert (shown.returncode, shown.stderr) == (ExitCode.OK, "")
+    assert "Usage: nextbasket" in shown.stdout
+    assert run("trian").returncode == ExitCode.USAGE
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == ExitCode.OK
+    assert capsys.readouterr().out == f"nextbasket {importlib.metadata.version('nextbasket')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("nextbasket tr", ["train"]),
+        ("nextbasket models ro", ["rollback"]),
+        ("nextbasket train --judge", ["--judge-days"]),
+        ("nextbasket evaluate --moment ", ["visit", "emission", "both"]),
+        ("nextbasket export re", ["recommendations"]),
+    ],
+)
+def test_shells_complete_commands_options_and_values(words: str, completions: list[str]) -> None:
+    """Also of commands that are imported only when they are called."""
+    position = str(len(words.split(" ")) - 1)
+    done = run(_NEXTBASKET_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=position)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+    assert done.stdout.split() == completions
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_call_nextbasket(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: shell)
+    assert main(["--show-completion"]) == ExitCode.OK
+    script = capsys.readouterr().out
+    assert f"_NEXTBASKET_COMPLETE=complete_{shell}" in script
+    assert "nextbasket" in script
+
+
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == ExitCode.USAGE
     assert "Commands" in capsys.readouterr().out
@@ -43,12 +98,12 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("arguments", [["trian"], ["--frobnicate"], ["train", "--epochs", "none"], ["evaluate"]])
 def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == ExitCode.USAGE
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert "Usage: nextbasket" in said
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "Usage: nextbasket" in error
 
 
-def test_a_typo_is_met_with_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     main(["trian"])
     assert "Did you mean 'train'?" in capsys.readouterr().err
 
@@ -67,7 +122,7 @@ def test_every_listed_error_exists(name: str) -> None:
     assert f"{error.__module__}:{error.__qualname__}" == name
 
 
-class Deeper(StoreUnavailable):
+class StoreUnavailableSubclass(StoreUnavailable):
     pass
 
 
@@ -78,7 +133,7 @@ class Deeper(StoreUnavailable):
         (Failure("Give a date.", ExitCode.USAGE), ExitCode.USAGE, "Give a date."),
         (SettingsError("NEXTBASKET_X is no setting"), ExitCode.SETTINGS, "NEXTBASKET_X is no setting."),
         (
-            Deeper("Redis does not answer"),
+            StoreUnavailableSubclass("Redis does not answer"),
             ExitCode.UNREACHABLE,
             "Redis does not answer. Is it running, and does NEXTBASKET_REDIS_URL point at it?",
         ),
@@ -102,7 +157,7 @@ class Deeper(StoreUnavailable):
         ),
     ],
 )
-def test_errors_are_one_sentence_and_what_to_do(error: BaseException, code: ExitCode, sentence: str) -> None:
+def test_an_error_is_one_sentence_with_advice(error: BaseException, code: ExitCode, sentence: str) -> None:
     assert describe_error(error) == (code, sentence)
 
 
@@ -120,16 +175,16 @@ def test_errors_of_kafka_and_the_registry_have_their_codes() -> None:
     assert describe_error(UnknownModel("no such model"))[0] == ExitCode.USAGE
 
 
-def test_a_failing_command_prints_no_traceback_unless_asked(
+def test_a_failing_command_prints_a_traceback_only_at_log_level_debug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NEXTBASKET_DATA", str(tmp_path / "nowhere"))
     monkeypatch.delenv("NEXTBASKET_LOG_LEVEL", raising=False)
     arguments = ["evaluate", "--from", "2011-11-09", "--to", "2011-12-10", "--models", "gp_topfreq"]
     assert main(arguments) == ExitCode.DATA
-    said = capsys.readouterr()
-    assert said.err.count("\n") == 1
-    assert said.err.startswith("nextbasket: There is nothing at ")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("nextbasket: There is nothing at ")
     monkeypatch.setenv("NEXTBASKET_LOG_LEVEL", "debug")
     with pytest.raises(Exception, match="There is nothing at"):
         main(arguments)
