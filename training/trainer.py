@@ -17,9 +17,9 @@ from training.data.log import invoices_before
 from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.compare import Stage, silent
-from training.evaluation.measure import CALIBRATION_DEPTH, means, measure
-from training.evaluation.prequential import cases, run
-from training.evaluation.split import Span, day, require_next_baskets
+from training.evaluation.model_metrics import CALIBRATION_DEPTH, metric_means, model_metrics
+from training.evaluation.prequential import evaluate, evaluation_cases
+from training.evaluation.split import Span, format_day, require_repeat_customers
 from training.models import make_model
 from training.models.base import Fitted
 from training.models.baselines.model import fit_all
@@ -42,10 +42,10 @@ LEDGER = "ledger.json"
 EMISSION = "emission "
 """Before the name of a metric at the emission; without it a metric is at the visit."""
 
-LEAST_CASES = 10
+MIN_CASES = 10
 """Fewer predictions tell nothing about a model."""
 
-MOST_CASES = 10_000
+MAX_CASES = 10_000
 """Of more predictions evenly spaced ones are judged: the gate decides by no finer difference, and its time and memory
 do not grow with the shop."""
 
@@ -53,7 +53,7 @@ Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a round is to do.
 
     Attributes:
@@ -70,16 +70,16 @@ class Plan:
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 7
     window: int = 100
-    judge_days: int = 28
+    evaluation_days: int = 28
     baselines: tuple[str, ...] = ("recent_g_topfreq", "gp_topfreq", "count_demand", "ease_count_demand")
     refit: bool = True
 
 
-class Outcome(NamedTuple):
+class RoundResult(NamedTuple):
     """What a round came to.
 
     ``version`` is the candidate's; ``promoted`` the version that serves from now on, None where the old one serves on.
-    ``metrics`` are those of candidate, champion and baselines on the ``invoices`` invoices of ``judged``; ``remarks``
+    ``metrics`` are those of candidate, champion and baselines on the ``invoices`` invoices of ``judged``; ``notes``
     are sentences for the operator.
     """
 
@@ -90,20 +90,20 @@ class Outcome(NamedTuple):
     judged: Span
     invoices: int
     metrics: Metrics
-    remarks: list[str]
+    notes: list[str]
 
 
 def train(
     invoices: Sequence[Invoice],
     registry: Registry,
     load: Callable[[Path], Scorer],
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     until: int,
     clock: datetime,
     stage: Stage = silent,
     ledger: Ledger | None = None,
-) -> Outcome:
+) -> RoundResult:
     """Do one round.
 
     Args:
@@ -121,27 +121,27 @@ def train(
         RegistryError: The registry cannot be used.
     """
     log = invoices_before(invoices, until)
-    judged, _ = judged_span(log, until, plan.judge_days)
+    judged, _ = evaluation_span(log, until, plan.evaluation_days)
     names = [name for name in plan.baselines if name != plan.model]
     candidate = _fit(plan, log, judged.start, stage)
     telling = stage("fitting baselines")
     telling(0, 1)
     rivals = fit_all(names, log, until=judged.start, window=plan.window, calibrate=False)
     telling(1, 1)
-    champion, remarks = _champion(registry, load, judged)
+    champion, notes = _champion(registry, load, judged)
     scorers = {plan.model: candidate.scorer, **{name: fitted.scorer for name, fitted in rivals.items()}}
     if champion is not None:
         scorers[CHAMPION] = champion
     by_moment, n_cases = _judge(log, scorers, judged, plan.window, stage)
-    decision = decide_at_both(plan.model, by_moment, names)
-    metrics = _joined(by_moment)
+    decision = decide_for_both_moments(plan.model, by_moment, names)
+    metrics = _flat_metrics(by_moment)
     bundles = _Publisher(registry, log, metrics, clock, ledger)
     if not decision.promote:
         version = bundles.publish(plan.model, candidate, judged.start, None)
         promoted = None
-        if decision.instead is not None:
-            stand_in = fit_all([decision.instead], log, until=until, window=plan.window)[decision.instead]
-            promoted = bundles.publish(decision.instead, stand_in, until, None)
+        if decision.fallback is not None:
+            stand_in = fit_all([decision.fallback], log, until=until, window=plan.window)[decision.fallback]
+            promoted = bundles.publish(decision.fallback, stand_in, until, None)
     elif plan.refit:
         final = _fit(plan, log, until, stage)
         version = promoted = bundles.publish(plan.model, final, until, (candidate, judged.start))
@@ -150,10 +150,10 @@ def train(
     if promoted is not None:
         registry.promote(promoted, at=clock)
     logger.info("%s %s: %s", plan.model, version, decision.reason)
-    return Outcome(plan.model, version, promoted, decision, judged, n_cases, metrics, remarks)
+    return RoundResult(plan.model, version, promoted, decision, judged, n_cases, metrics, notes)
 
 
-def judged_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, int]:
+def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, int]:
     """The last days before ``until`` and the number of invoices in them that can be predicted.
 
     Raises:
@@ -162,21 +162,21 @@ def judged_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, in
     since = next((each.date for each in log if each.customer_id is not None and each.is_purchase), None)
     if since is None:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
-    require_next_baskets(log)
+    require_repeat_customers(log)
     start = max(until - days * DAY, until - (until - since) // 4)
     judged = Span(start, until)
-    n_cases = len(cases(log, judged)[0])
-    if n_cases < LEAST_CASES:
+    n_cases = len(evaluation_cases(log, judged)[0])
+    if n_cases < MIN_CASES:
         raise TooLittleData(
-            f"From {day(start)} on only {n_cases} purchases are of customers who had bought before; at least "
-            f"{LEAST_CASES} are needed to judge a model by. Give --data with more customers or a longer time."
+            f"From {format_day(start)} on only {n_cases} purchases are of customers who had bought before; at least "
+            f"{MIN_CASES} are needed to judge a model by. Give --data with more customers or a longer time."
         )
     return judged, n_cases
 
 
-def _fit(plan: Plan, log: Sequence[Invoice], until: int, stage: Stage) -> Fitted:
+def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int, stage: Stage) -> Fitted:
     model = make_model(plan.model, **plan.options)
-    return model.fit(log, until=until, seed=plan.seed, progress=stage(f"fitting {plan.model} to {day(until)}"))
+    return model.fit(log, until=until, seed=plan.seed, progress=stage(f"fitting {plan.model} to {format_day(until)}"))
 
 
 def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) -> tuple[Scorer | None, list[str]]:
@@ -190,10 +190,10 @@ def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) 
         if until > to_iso(judged.start) and (folder / JUDGED / MANIFEST).exists():
             folder = folder / JUDGED
             until = verify(folder).data.until
-        remarks = []
+        notes = []
         if until > to_iso(judged.start):
-            remarks = [f"The champion {version} was fitted on a part of the weeks it is judged by, which flatters it."]
-        return load(folder), remarks
+            notes = [f"The champion {version} was fitted on a part of the weeks it is judged by, which flatters it."]
+        return load(folder), notes
     except RegistryError as error:
         logger.warning("the champion %s cannot be judged: %s", version, error)
         return None, [f"The champion {version} cannot be judged and counts for nothing: {error}"]
@@ -203,21 +203,23 @@ def _judge(
     log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int, stage: Stage
 ) -> tuple[dict[Moment, Metrics], int]:
     """Metrics of every scorer by moment, and the number of invoices they are of."""
-    runs = run(
+    runs = evaluate(
         log,
         scorers,
         judged,
         moment="both",
         window=window,
         depth=CALIBRATION_DEPTH,  # no metric looks deeper, and rankings are what judging keeps in memory
-        most=MOST_CASES,
+        most=MAX_CASES,
         progress=stage("judging"),
     )
-    metrics = {when: means({name: measure(result, name) for name in scorers}) for when, result in runs.items()}
+    metrics = {
+        when: metric_means({name: model_metrics(result, name) for name in scorers}) for when, result in runs.items()
+    }
     return metrics, len(runs["visit"].cases)
 
 
-def decide_at_both(model: str, by_moment: Mapping[Moment, Metrics], baselines: Sequence[str]) -> Decision:
+def decide_for_both_moments(model: str, by_moment: Mapping[Moment, Metrics], baselines: Sequence[str]) -> Decision:
     """What the gate says of both moments together: one net serves both, so it must pass at both.
 
     Where it does not and there is no champion, the baseline of the first moment that it failed at stands in.
@@ -228,10 +230,10 @@ def decide_at_both(model: str, by_moment: Mapping[Moment, Metrics], baselines: S
     }
     failed = [verdict for verdict in verdicts.values() if not verdict.promote]
     reason = " ".join(f"At the {when}: {verdict.reason}" for when, verdict in verdicts.items())
-    return Decision(not failed, reason, failed[0].instead if failed else None)
+    return Decision(not failed, reason, failed[0].fallback if failed else None)
 
 
-def _joined(by_moment: Mapping[Moment, Metrics]) -> Metrics:
+def _flat_metrics(by_moment: Mapping[Moment, Metrics]) -> Metrics:
     joined: Metrics = {}
     for when, metrics in by_moment.items():
         prefix = EMISSION if when == "emission" else ""

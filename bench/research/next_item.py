@@ -17,7 +17,7 @@ from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.tables.invoice_table import load
-from training.evaluation.split import Span, span
+from training.evaluation.split import Span, parse_span
 from training.models import make_model
 from training.models.item_lstm.sequences import Bought, most_bought, sequences
 from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer
@@ -50,7 +50,7 @@ def main(path: str, start: str, end: str) -> None:
     """Judge the item LSTMs, and what needs no training, on the lines from ``start`` to ``end`` (not included)."""
     settings = load_settings()
     log = invoices(clean(load(Path(path)), settings))
-    judged = span(start, end)
+    judged = parse_span(start, end)
     guessers = simple(log, judged.start)
     for name in ("label_lstm", "frequent_lstm", "text_lstm"):
         scorer = make_model(name).fit(log, until=judged.start, seed=settings.seed).scorer

@@ -15,9 +15,9 @@ import pandas as pd
 
 from state.settings import load_settings
 from training.data.log import read_table
-from training.evaluation.measure import difference, measure, resampling
-from training.evaluation.prequential import Ranking, Run, cases
-from training.evaluation.split import span
+from training.evaluation.model_metrics import metric_differences, model_metrics, resampling
+from training.evaluation.prequential import EvaluationRun, Ranking, evaluation_cases
+from training.evaluation.split import parse_span
 
 SHARES = (0.2, 0.35, 0.5)
 """Of the second model."""
@@ -51,7 +51,7 @@ def by_chance(one: Ranking, other: Ranking, share: float) -> list[str]:
 def main(table: str, predictions: str, start: str, end: str, one: str, other: str) -> None:
     """Print means of every way, and how far it is from the first model alone, with 95 % intervals over customers."""
     log, _ = read_table(Path(table), load_settings())
-    found, _, catalogue = cases(log, span(start, end))
+    found, _, catalogue = evaluation_cases(log, parse_span(start, end))
     rows = pd.read_parquet(predictions)
     columns = [rows[name].to_list() for name in ("model", "invoice_no", "stock_codes", "probabilities")]
     ranked = {
@@ -66,12 +66,12 @@ def main(table: str, predictions: str, start: str, end: str, one: str, other: st
         for share in SHARES:
             joined = [way(first, second, share) for first, second in pairs]
             ways[f"{name}, {share:g} {other}"] = [Ranking(codes, [0.5] * len(codes)) for codes in joined]
-    run = Run("visit", "discover", judged, ways, catalogue)
-    measured = {name: measure(run, name) for name in ways}
+    run = EvaluationRun("visit", "discover", judged, ways, catalogue)
+    measured = {name: model_metrics(run, name) for name in ways}
     draws = resampling(judged, seed=7)
     print(f"{len(judged):>5,} invoices      " + "".join(f"{name:>32}" for name in SHOWN))
     for name, each in measured.items():
-        ahead = difference(each, measured[one], draws)
+        ahead = metric_differences(each, measured[one], draws)
         cells = [
             f"{np.nanmean(each.values[metric]):.4f} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
             for metric in SHOWN

@@ -26,8 +26,8 @@ from training.data.cleaning.invoices import invoices
 from training.data.tables.invoice_table import load
 from training.evaluation.bgnbd import BgNbd, Customers
 from training.evaluation.metrics import reliability
-from training.evaluation.return_time import Emissions, Foreseen, emissions, foreseen
-from training.evaluation.split import Span, moment, span
+from training.evaluation.return_time import EmissionOutcomes, ReturnMetrics, emission_outcomes, return_metrics
+from training.evaluation.split import Span, parse_instant, parse_span
 from training.models.return_time.fitting import Purchases, fit_returns, purchases
 from training.serving.return_time.gap_shares import Returns, gaps
 from training.serving.return_time.inputs import return_inputs
@@ -51,7 +51,7 @@ class Known(NamedTuple):
     seen: Purchases
 
 
-def base_rate(known: Known, judged: Emissions, seed: int) -> Floats:
+def base_rate(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """The share of the purchases whose horizon had passed that were followed by another within it."""
     rates = []
     for horizon in HORIZONS:
@@ -60,7 +60,7 @@ def base_rate(known: Known, judged: Emissions, seed: int) -> Floats:
     return np.tile(rates, (len(judged.date), 1))
 
 
-def own_gaps(known: Known, judged: Emissions, seed: int) -> Floats:
+def own_gaps(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
     bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and each.is_purchase)
     returns = Returns.fit(gaps(bought, known.until))
@@ -68,7 +68,7 @@ def own_gaps(known: Known, judged: Emissions, seed: int) -> Floats:
     return np.asarray([returns.curve(history.purchase_dates, now) for history, now in moments])
 
 
-def bg_nbd(known: Known, judged: Emissions, seed: int) -> Floats:
+def bg_nbd(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """BG/NBD, fitted on every customer as of the end of what is known."""
     dates: dict[str, list[int]] = {}
     for invoice in known.log:
@@ -79,7 +79,7 @@ def bg_nbd(known: Known, judged: Emissions, seed: int) -> Floats:
     return model.chances(now, np.asarray(HORIZONS, np.float64))
 
 
-def light_gbm(known: Known, judged: Emissions, seed: int) -> Floats:
+def light_gbm(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """Boosted trees on the network's inputs."""
     import lightgbm
 
@@ -96,7 +96,7 @@ def light_gbm(known: Known, judged: Emissions, seed: int) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def network(known: Known, judged: Emissions, seed: int) -> Floats:
+def network(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """The network, through the code that serves."""
     keras.utils.set_random_seed(seed)
     curve = ReturnCurve(fit_returns(known.seen, known.until).arrays())
@@ -104,7 +104,7 @@ def network(known: Known, judged: Emissions, seed: int) -> Floats:
     return np.concatenate([curve.curve([history], now) for history, now in moments])
 
 
-MODELS: dict[str, Callable[[Known, Emissions, int], Floats]] = {
+MODELS: dict[str, Callable[[Known, EmissionOutcomes, int], Floats]] = {
     "base rate": base_rate,
     "own gaps": own_gaps,
     "BG/NBD": bg_nbd,
@@ -120,17 +120,19 @@ def main(
     log = invoices(clean(load(Path(path)), load_settings()))
     if since is not None:
         log = [each for each in log if each.date >= since]
-    seen = emissions(log, judged, WINDOW)
+    seen = emission_outcomes(log, judged, WINDOW)
     length = judged.end - judged.start if every is None else every * DAY
     rounds = []
     for start in range(judged.start, judged.end, length):
         first, last = np.searchsorted(seen.date, [start, start + length])
-        asked = Emissions(seen.histories[first:last], seen.date[first:last], seen.following[first:last], seen.end)
+        asked = EmissionOutcomes(
+            seen.histories[first:last], seen.date[first:last], seen.following[first:last], seen.end
+        )
         if last > first:
             rounds.append((Known(log, start, purchases(log, start, WINDOW)), asked))
 
-    def run(name: str, seed: int) -> dict[int, Foreseen]:
-        return foreseen(np.concatenate([MODELS[name](known, asked, seed) for known, asked in rounds]), seen)
+    def run(name: str, seed: int) -> dict[int, ReturnMetrics]:
+        return return_metrics(np.concatenate([MODELS[name](known, asked, seed) for known, asked in rounds]), seen)
 
     print(f"{len(seen.date)} purchases, at {' / '.join(map(str, HORIZONS))} days")
     print(f"{'model':<10} {'Brier score':<29} {'expected calibration error':<29} {'AUC':<29}")
@@ -147,7 +149,7 @@ def main(
         draw(found, plot)
 
 
-def draw(found: dict[str, dict[int, Foreseen]], plot: Path) -> None:
+def draw(found: dict[str, dict[int, ReturnMetrics]], plot: Path) -> None:
     """Draw what was promised against what came true, in bins of equal mass, one picture a horizon."""
     from matplotlib.figure import Figure
 
@@ -187,8 +189,8 @@ if __name__ == "__main__":
         parser.error("--every takes a number of days, at least 1")
     main(
         arguments.path,
-        span(arguments.start, arguments.end),
-        None if arguments.since is None else moment(arguments.since),
+        parse_span(arguments.start, arguments.end),
+        None if arguments.since is None else parse_instant(arguments.since),
         arguments.every,
         arguments.models.split(","),
         arguments.seeds,

@@ -21,9 +21,9 @@ from state.events.invoice import Invoice
 from state.settings import load_settings
 from stream.cli.progress import StageProgress
 from training.data.log import read_table
-from training.evaluation.measure import means, measure
-from training.evaluation.prequential import Case, Ranking, Run, run
-from training.evaluation.split import Span, check, span
+from training.evaluation.model_metrics import metric_means, model_metrics
+from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking, evaluate
+from training.evaluation.split import Span, parse_span, require_data_around
 from training.models import make_model
 
 METRICS = ("recall@10", "ndcg@10", "hit@1", "recall@20_new", "ece@20")
@@ -44,14 +44,14 @@ def moments(log: Sequence[Invoice]) -> dict[tuple[str, str], dict[str, int]]:
     return dates
 
 
-def figures(whole: Run, name: str) -> dict[str, float]:
+def figures(whole: EvaluationRun, name: str) -> dict[str, float]:
     """The figures of a row; none is a number where no list was made."""
     if not whole.cases:
         return dict.fromkeys(COLUMNS, math.nan)
     lists = whole.rankings[name]
     came = [len(case.wanted.intersection(said.stock_codes)) for case, said in zip(whole.cases, lists, strict=True)]
     return {
-        **means({name: measure(whole, name)})[name],
+        **metric_means({name: model_metrics(whole, name)})[name],
         "promised": sum(sum(said.probabilities) for said in lists) / len(lists),
         "came": sum(came) / len(lists),
     }
@@ -61,19 +61,19 @@ def main(path: Path, judged: Span, every: int | None, models: Sequence[str]) -> 
     """Print a row a moment and model."""
     settings = load_settings()
     log, _ = read_table(path, settings)
-    check(log, judged)
+    require_data_around(log, judged)
     made = moments(log)
     starts = list(range(judged.start, judged.end, judged.end - judged.start if every is None else every * DAY))
     print(f"{'moment':<10} {'model':<24} {'n':>6}" + "".join(f" {name:>14}" for name in COLUMNS))
     rows: dict[str, list[str]] = {name: [] for name in ("visit", "emission", "made in it", "older")}
     for name in models:
-        chosen: dict[str, list[tuple[Case, Ranking]]] = {when: [] for when in rows}
+        chosen: dict[str, list[tuple[EvaluationCase, Ranking]]] = {when: [] for when in rows}
         for number, start in enumerate(starts):
             with StageProgress() as stage:
                 fitting = stage(f"fitting {name}, {number + 1} of {len(starts)}")
                 scorer = make_model(name).fit(log, until=start, seed=settings.seed, progress=fitting).scorer
                 rest = Span(start, judged.end)
-                runs = run(log, {name: scorer}, rest, moment="both", depth=DEPTH, progress=stage("judging"))
+                runs = evaluate(log, {name: scorer}, rest, moment="both", depth=DEPTH, progress=stage("judging"))
             for when, each in runs.items():
                 for case, ranking in zip(each.cases, each.rankings[name], strict=True):
                     date = made[case.invoice_no, case.customer_id][when]
@@ -100,4 +100,4 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.every is not None and options.every < 1:
         parser.error("--every takes a number of days, at least 1")
-    main(options.path, span(options.start, options.end), options.every, options.models.split(","))
+    main(options.path, parse_span(options.start, options.end), options.every, options.models.split(","))

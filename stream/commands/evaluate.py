@@ -67,15 +67,15 @@ def evaluate(
     from stream.cli.logging_setup import configure_logging
     from training.evaluation.compare import compare
     from training.evaluation.report import as_dict, write_rankings
-    from training.evaluation.split import span
+    from training.evaluation.split import parse_span
     from training.evaluation.tables import tables
-    from training.evaluation.variants import parse
+    from training.evaluation.variants import parse_variants
 
     settings = load_settings()
     if "log_level" in settings.model_fields_set:  # people read what is printed, not a log
         configure_logging(settings)
-    judged = span(since, until, settings.timezone)
-    variants = parse(models)
+    judged = parse_span(since, until, settings.timezone)
+    variants = parse_variants(models)
     if predictions_out is not None and moment is When.BOTH:
         raise Failure(
             "A row of --predictions-out does not say its moment: give --moment visit or --moment emission with it.",

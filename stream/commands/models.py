@@ -87,9 +87,9 @@ def rollback() -> None:
 
 def _ndcg(name: str, metrics: dict[str, dict[str, float]]) -> tuple[str, str]:
     """ndcg@10 of the model, and that of the best baseline with its name."""
-    from training.registry.gate import DECISIVE
+    from training.registry.gate import GATE_METRIC
 
-    values = {model: each[DECISIVE] for model, each in metrics.items() if DECISIVE in each}
+    values = {model: each[GATE_METRIC] for model, each in metrics.items() if GATE_METRIC in each}
     model_value = values.pop(name, None)
     values.pop("champion", None)
     best = max(values, key=lambda model: values[model], default=None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from state.settings import Settings
     from stream.cli.progress import StageProgress
     from training.data.cleaning.ledger import Ledger
-    from training.trainer import Outcome, Plan
+    from training.trainer import RoundResult, TrainingPlan
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -57,19 +57,19 @@ def train(
     """
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
-    from training.evaluation.split import moment
-    from training.evaluation.variants import keywords, make, parse_one
+    from training.evaluation.split import parse_instant
+    from training.evaluation.variants import make_variant, model_options, parse_variant
     from training.models import options_of
-    from training.trainer import Plan
+    from training.trainer import TrainingPlan
 
     settings = load_settings()
     pause = None if every is None else duration(every)
     if pause is not None or "log_level" in settings.model_fields_set:  # people read what is printed, not a log
         configure_logging(settings)
-    before = None if until is None else moment(until, settings.timezone)
-    asked = parse_one(model)
-    taken = options_of(make(asked))  # a wrong name or option ends here, not after the data was read
-    options = keywords(asked)
+    before = None if until is None else parse_instant(until, settings.timezone)
+    asked = parse_variant(model)
+    taken = options_of(make_variant(asked))  # a wrong name or option ends here, not after the data was read
+    options = model_options(asked)
     for option, value in (("epochs", epochs), ("tensorboard", tensorboard)):
         if value is not None and option not in taken:
             raise Failure(f"The model {asked.model} has no {option}; leave --{option} out.", ExitCode.USAGE)
@@ -77,12 +77,12 @@ def train(
             options.setdefault(option, value)
     if "keep" in taken:
         options.setdefault("keep", settings.cache / "training")
-    plan = Plan(
+    plan = TrainingPlan(
         model=asked.model,
         options=options,
         seed=settings.seed if seed is None else seed,
         window=settings.window,
-        judge_days=judge_days,
+        evaluation_days=judge_days,
         refit=refit,
     )
     if pause is None:
@@ -116,7 +116,7 @@ def duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "Plan", pause: float) -> None:
+def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan", pause: float) -> None:
     """Rounds that begin ``pause`` seconds apart until SIGTERM or SIGINT; after one that fails the next is tried."""
     import logging
     import signal
@@ -153,7 +153,7 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "P
     typer.echo("Ended.", err=True)
 
 
-def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Plan") -> "Outcome":
+def _round(settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan") -> "RoundResult":
     from datetime import UTC
 
     from stream.cli.progress import StageProgress
@@ -219,16 +219,17 @@ def read_log(
     return merge_logs(table_log, topic.invoices), ledger
 
 
-def _print(outcome: "Outcome") -> None:
+def _print(outcome: "RoundResult") -> None:
     from rich.table import Table
 
     from stream.cli.console import table_console
-    from training.evaluation.split import day
+    from training.evaluation.split import format_day
     from training.trainer import EMISSION
 
     shown = ("ndcg@10", "recall@10", "hit@1", "recall@20_new")
     table = Table(
-        title=f"Judged on {outcome.invoices:,} invoices from {day(outcome.judged.start)} on, none of them known before",
+        title=f"Judged on {outcome.invoices:,} invoices from {format_day(outcome.judged.start)} on, "
+        "none of them known before",
         title_justify="left",
     )
     table.add_column("model", no_wrap=True)
@@ -240,15 +241,15 @@ def _print(outcome: "Outcome") -> None:
             row = [values.get(before + name) for name in shown]
             table.add_row(model, moment, *("–" if value is None else f"{value:.4f}" for value in row))
     table_console().print(table)
-    for remark in outcome.remarks:
-        typer.echo(remark)
+    for note in outcome.notes:
+        typer.echo(note)
     typer.echo(outcome.decision.reason)
     if outcome.promoted == outcome.version:
         typer.echo(f"Published and promoted {outcome.model} {outcome.version}.")
     elif outcome.promoted is not None:
         typer.echo(
             f"Published {outcome.model} {outcome.version}, not promoted. "
-            f"{outcome.decision.instead} {outcome.promoted} serves instead."
+            f"{outcome.decision.fallback} {outcome.promoted} serves instead."
         )
     else:
         typer.echo(f"Published {outcome.model} {outcome.version}, not promoted: the champion serves on.")

@@ -15,9 +15,9 @@ from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
-from training.evaluation.measure import means, measure
-from training.evaluation.prequential import run
-from training.evaluation.split import span
+from training.evaluation.model_metrics import metric_means, model_metrics
+from training.evaluation.prequential import evaluate
+from training.evaluation.split import parse_span
 from training.features.item_table import ItemTable
 from training.models import BASELINES, MODELS, make_model
 from training.models.baselines.model import Baseline, fit_all, logistic, related_items
@@ -276,7 +276,7 @@ def retail() -> list[Invoice]:
 def test_the_figures_of_the_protocol(retail: list[Invoice]) -> None:
     """The table of docs/models/baselines.md, autumn, within .002."""
     log = retail
-    judged = span("2011-11-09", "2011-12-10")
+    judged = parse_span("2011-11-09", "2011-12-10")
     expected = {
         "recent_g_topfreq": (0.0652, 0.1199, 0.1582, 0.1031, 0.134, 0.066),
         "gp_topfreq": (0.1917, 0.2869, 0.3275, 0.2761, 0.539, 0.005),
@@ -285,9 +285,9 @@ def test_the_figures_of_the_protocol(retail: list[Invoice]) -> None:
         "ease_count_demand": (0.2052, 0.3073, 0.3506, 0.2950, 0.565, 0.012),
     }
     fitted = fit_all(list(expected), log, until=judged.start, calibrate=False)
-    result = run(log, {name: each.scorer for name, each in fitted.items()}, judged)["visit"]
+    result = evaluate(log, {name: each.scorer for name, each in fitted.items()}, judged)["visit"]
     assert len(result.cases) == 2_516
-    found = means({name: measure(result, name) for name in expected})
+    found = metric_means({name: model_metrics(result, name) for name in expected})
     for name, figures in expected.items():
         assert tuple(found[name][metric] for metric in SHOWN) == pytest.approx(figures, abs=0.002), name
 
@@ -319,12 +319,12 @@ def test_the_figures_of_neighbours(
     retail: list[Invoice],
 ) -> None:
     """Those of docs/models/baselines.md, with neighbours as they stood when each day began."""
-    judged = span(*days)
+    judged = parse_span(*days)
     scorers = {
         name: make_model(name, calibrate=False, **options).fit(retail, until=judged.start, seed=1).scorer
         for name, options in models.items()
     }
-    result = run(retail, scorers, judged, depth=20, refit=True)["visit"]
-    found = means({name: measure(result, name) for name in scorers})
+    result = evaluate(retail, scorers, judged, depth=20, refit=True)["visit"]
+    found = metric_means({name: model_metrics(result, name) for name in scorers})
     for name, figures in expected.items():
         assert tuple(found[name][metric] for metric in SHOWN) == pytest.approx(figures, abs=0.001), name

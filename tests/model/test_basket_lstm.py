@@ -14,8 +14,8 @@ from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, shop_log
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
-from training.evaluation.measure import means, measure
-from training.evaluation.prequential import run
+from training.evaluation.model_metrics import metric_means, model_metrics
+from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
@@ -118,8 +118,8 @@ def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBask
 
 def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
     scorers = {"basket_lstm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
-    for judged in run(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
-        figures = means({name: measure(judged, name) for name in scorers})
+    for judged in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
+        figures = metric_means({name: model_metrics(judged, name) for name in scorers})
         assert figures["basket_lstm"]["ndcg@10"] > figures["g"]["ndcg@10"] + 0.1
         assert figures["basket_lstm"]["ece@20"] < 0.1
 
@@ -146,7 +146,7 @@ def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) ->
     ]
     parts = {name: getattr(fitted.scorer, name) for name in PARTS}
     before, after = (
-        run(
+        evaluate(
             log,
             {"basket_lstm": PrequentialScorer("judged", until=UNTIL, staleness=Staleness(log, UNTIL), **parts)},
             Span(UNTIL, END),

@@ -11,8 +11,8 @@ from tests.unit.evaluation.purchases import invoice
 from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, TrainingError
-from training.evaluation.measure import means, measure
-from training.evaluation.prequential import run
+from training.evaluation.model_metrics import metric_means, model_metrics
+from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.item_table import ItemTable
@@ -35,8 +35,8 @@ def fitted() -> FittedLightGbm:
 
 def test_it_learns_more_than_what_sells(fitted: FittedLightGbm) -> None:
     scorers = {"lightgbm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
-    for judged in run(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
-        figures = means({name: measure(judged, name) for name in scorers})
+    for judged in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
+        figures = metric_means({name: model_metrics(judged, name) for name in scorers})
         assert figures["lightgbm"]["ndcg@10"] > figures["g"]["ndcg@10"] + 0.1
 
 

@@ -9,7 +9,7 @@ from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.evaluation.purchases import START, invoice
 from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
-from training.evaluation.return_time import emissions, foreseen
+from training.evaluation.return_time import emission_outcomes, return_metrics
 from training.evaluation.split import Span
 from training.models.return_time.fitting import (
     Purchases,
@@ -146,11 +146,11 @@ def test_it_tells_the_regular_from_the_rare() -> None:
     end = START + 250 * DAY
     keras.utils.set_random_seed(1)
     curve = ReturnCurve(fit_returns(purchases(log, end, 100), end).arrays())
-    judged = emissions(log, Span(end, end + 60 * DAY))
+    judged = emission_outcomes(log, Span(end, end + 60 * DAY))
     told = np.concatenate(
         [curve.curve([history], now) for history, now in zip(judged.histories, judged.date.tolist(), strict=True)]
     )
-    found = foreseen(told, judged)
+    found = return_metrics(told, judged)
     assert found[14].auc > 0.95
     assert found[14].brier < 0.1 * judged.came(14).mean()
     assert found[60].brier < 0.05
@@ -160,7 +160,7 @@ def test_one_purchase_is_enough_to_say_something() -> None:
     log = [invoice("1", "ann", 0, "a")]
     keras.utils.set_random_seed(1)
     curve = ReturnCurve(fit_returns(purchases(log, START + DAY, 100), START + DAY).arrays())
-    chances = curve.curve(emissions(log, Span(START, START + DAY)).histories, START)[0]
+    chances = curve.curve(emission_outcomes(log, Span(START, START + DAY)).histories, START)[0]
     assert 0.0 < chances[0] < chances[-1] < 1.0
 
 

@@ -18,12 +18,12 @@ from training.errors import TooLittleData, UnknownModel
 from training.evaluation.split import Span
 from training.registry import Decision, Registry, verify
 from training.serving.load import load_scorer
-from training.trainer import CHAMPION, JUDGED, Plan, decide_at_both, judged_span, train
+from training.trainer import CHAMPION, JUDGED, TrainingPlan, decide_for_both_moments, evaluation_span, train
 
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
-BEST = Plan(model="ease_count_demand", baselines=("g_topfreq", "p_topfreq"))
+BEST = TrainingPlan(model="ease_count_demand", baselines=("g_topfreq", "p_topfreq"))
 """A candidate that beats its rivals on simulated data."""
-WORST = Plan(model="g_topfreq", baselines=("count_demand", "p_topfreq"))
+WORST = TrainingPlan(model="g_topfreq", baselines=("count_demand", "p_topfreq"))
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_both_moments_are_in_the_metrics(log: list[Invoice], tmp_path: Path) -> 
 def test_a_large_shop_is_judged_by_evenly_spaced_invoices(
     log: list[Invoice], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    all_of_them = judged_span(log, end(log), BEST.judge_days)[1]
-    monkeypatch.setattr("training.trainer.MOST_CASES", 20)
+    all_of_them = evaluation_span(log, end(log), BEST.evaluation_days)[1]
+    monkeypatch.setattr("training.trainer.MAX_CASES", 20)
     outcome = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
     assert 20 < all_of_them <= 40
     assert outcome.invoices == -(-all_of_them // 2)
@@ -79,10 +79,10 @@ def test_the_same_seed_and_data_end_in_the_same_metrics(log: list[Invoice], tmp_
 def test_without_a_champion_the_best_baseline_stands_in(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
     outcome = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
-    assert outcome.decision.instead in ("count_demand", "p_topfreq")
+    assert outcome.decision.fallback in ("count_demand", "p_topfreq")
     assert registry.current() == outcome.promoted != outcome.version
-    assert {manifest.name for manifest in registry.versions()} == {"g_topfreq", outcome.decision.instead}
-    assert load_scorer(registry.open(str(outcome.promoted))).name == outcome.decision.instead
+    assert {manifest.name for manifest in registry.versions()} == {"g_topfreq", outcome.decision.fallback}
+    assert load_scorer(registry.open(str(outcome.promoted))).name == outcome.decision.fallback
 
 
 def test_a_worse_candidate_is_published_and_does_not_serve(log: list[Invoice], tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_champion_is_judged_on_weeks_it_has_not_seen(log: list[Invoice], tmp
     train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
     outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
     assert outcome.metrics[CHAMPION] == pytest.approx(outcome.metrics["ease_count_demand"])
-    assert outcome.remarks == []
+    assert outcome.notes == []
     assert outcome.promoted == outcome.version
     assert outcome.version.endswith("-2")
 
@@ -110,8 +110,8 @@ def test_a_champion_that_saw_the_weeks_is_said_to(log: list[Invoice], tmp_path: 
     registry = Registry(str(tmp_path))
     train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
     outcome = train(log, registry, load_scorer, BEST, until=end(log) - 60 * DAY, clock=CLOCK)
-    assert len(outcome.remarks) == 1
-    assert "flatters it" in outcome.remarks[0]
+    assert len(outcome.notes) == 1
+    assert "flatters it" in outcome.notes[0]
 
 
 def test_a_damaged_champion_counts_for_nothing(log: list[Invoice], tmp_path: Path) -> None:
@@ -119,14 +119,14 @@ def test_a_damaged_champion_counts_for_nothing(log: list[Invoice], tmp_path: Pat
     champion = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK).version
     (tmp_path / "versions" / champion / "baseline.json").write_bytes(b"{}")
     outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
-    assert "cannot be judged" in outcome.remarks[0]
+    assert "cannot be judged" in outcome.notes[0]
     assert CHAMPION not in outcome.metrics
     assert registry.current() == outcome.version
 
 
 def test_without_a_refit_what_was_judged_serves(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
-    plan = Plan(model=BEST.model, baselines=BEST.baselines, refit=False)
+    plan = TrainingPlan(model=BEST.model, baselines=BEST.baselines, refit=False)
     outcome = train(log, registry, load_scorer, plan, until=end(log), clock=CLOCK)
     folder = registry.open(outcome.version)
     assert not (folder / JUDGED).exists()
@@ -166,14 +166,16 @@ def test_too_little_data_is_refused_with_a_sentence(log: list[Invoice], sentence
 
 def test_at_most_a_quarter_of_the_data_is_judged() -> None:
     log = crowd(20, 6, days=40)
-    span, n = judged_span(log, log[-1].date + 1, 28)
+    span, n = evaluation_span(log, log[-1].date + 1, 28)
     assert (span.end - span.start) == (log[-1].date + 1 - log[0].date) // 4
     assert n == 30
 
 
 def test_there_is_no_such_model(log: list[Invoice], tmp_path: Path) -> None:
     with pytest.raises(UnknownModel):
-        train(log, Registry(str(tmp_path)), load_scorer, Plan(model="crystal_ball"), until=end(log), clock=CLOCK)
+        train(
+            log, Registry(str(tmp_path)), load_scorer, TrainingPlan(model="crystal_ball"), until=end(log), clock=CLOCK
+        )
 
 
 @pytest.mark.parametrize(
@@ -193,6 +195,8 @@ def test_both_moments_must_agree(
         held = {"new": {"ndcg@10": value}, "base": {"ndcg@10": 0.2}}
         return held | ({} if champion is None else {CHAMPION: {"ndcg@10": champion}})
 
-    verdict = decide_at_both("new", {"visit": dict(metrics(visit)), "emission": dict(metrics(emission))}, ["base"])
+    verdict = decide_for_both_moments(
+        "new", {"visit": dict(metrics(visit)), "emission": dict(metrics(emission))}, ["base"]
+    )
     assert isinstance(verdict, Decision)
-    assert (verdict.promote, verdict.instead) == expected
+    assert (verdict.promote, verdict.fallback) == expected

@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 from state.events.invoice import Invoice
 from training.data.walk import Moment
 from training.errors import TooLittleData
-from training.evaluation.measure import Measured, average, measure
-from training.evaluation.prequential import DEPTH, Case, Run, Task, run
-from training.evaluation.split import Span, check, day, require_next_baskets
-from training.evaluation.variants import Variant, make
+from training.evaluation.model_metrics import ModelMetrics, average_over_seeds, model_metrics
+from training.evaluation.prequential import DEPTH, EvaluationCase, EvaluationRun, Task, evaluate
+from training.evaluation.split import Span, format_day, require_data_around, require_repeat_customers
+from training.evaluation.variants import Variant, make_variant
 from training.models import BASELINES
 from training.models.base import Curves, Fitted, FittedInEpochs, Model, Progress, quiet
 from training.models.baselines.model import fit_all
@@ -23,15 +23,15 @@ def silent(stage: str) -> Progress:
     return quiet
 
 
-class Judged(NamedTuple):
+class MomentResult(NamedTuple):
     """One moment: the measured values of every model on the same cases.
 
     ``measured`` are means over seeds; ``first`` is the run of the first seed, for those who want its rankings.
     """
 
-    cases: Sequence[Case]
-    measured: dict[str, Measured]
-    first: Run
+    cases: Sequence[EvaluationCase]
+    measured: dict[str, ModelMetrics]
+    first: EvaluationRun
 
 
 class Comparison(NamedTuple):
@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
     task: Task
     seeds: tuple[int, ...]
     variants: dict[str, Variant]
-    moments: dict[Moment, Judged]
+    moments: dict[Moment, MomentResult]
     curves: dict[str, dict[int, Curves]]
 
 
@@ -69,7 +69,7 @@ def compare(
         invoices: The whole log, sorted by (date, invoice number); returns included.
         variants: Which. Each is fitted on what lies before the span, once a seed where a seed changes anything.
         span: The invoices to predict.
-        moment: When they are predicted; for both moments a model is fitted once, and one walk serves both.
+        moment: Moment they are predicted; for both moments a model is fitted once, and one walk serves both.
         task: What is ranked.
         seeds: Metrics are averaged over them.
         window: Number of invoices that a history holds, as in the stream.
@@ -83,11 +83,11 @@ def compare(
         TooLittleData: There is nothing to learn from, one customer only, or nobody in the span bought before.
         UnknownModel: No model has such a name, or takes such an option.
     """
-    check(invoices, span)
-    require_next_baskets(invoices)
-    models = {str(variant): make(variant, epochs=epochs) for variant in variants}
-    found: dict[Moment, dict[str, list[Measured]]] = {}
-    first: dict[Moment, Run] = {}
+    require_data_around(invoices, span)
+    require_repeat_customers(invoices)
+    models = {str(variant): make_variant(variant, epochs=epochs) for variant in variants}
+    found: dict[Moment, dict[str, list[ModelMetrics]]] = {}
+    first: dict[Moment, EvaluationRun] = {}
     curves: dict[str, dict[int, Curves]] = {}
     for seed in seeds:
         fitting = {name: model for name, model in models.items() if model.seeded or not first}
@@ -96,7 +96,7 @@ def compare(
         fitted = _fit(fitting, invoices, span.start, seed, window, stage)
         scorers = {name: each.scorer for name, each in fitted.items()}
         telling = stage("judging")
-        runs = run(
+        runs = evaluate(
             invoices,
             scorers,
             span,
@@ -111,17 +111,19 @@ def compare(
         for when, result in runs.items():
             if not result.cases:
                 raise TooLittleData(
-                    f"Nobody who bought between {day(span.start)} and {day(span.end)} had bought before: "
+                    f"Nobody who bought between {format_day(span.start)} and {format_day(span.end)} had bought before: "
                     "there is no next basket to judge by. Give a longer span."
                 )
             first.setdefault(when, result)
             for name in fitting:
-                found.setdefault(when, {}).setdefault(name, []).append(measure(result, name))
+                found.setdefault(when, {}).setdefault(name, []).append(model_metrics(result, name))
         for name, each in fitted.items():
             if isinstance(each, FittedInEpochs):
                 curves.setdefault(name, {})[seed] = each.curves
     moments = {
-        when: Judged(first[when].cases, {name: average(found[when][name]) for name in models}, first[when])
+        when: MomentResult(
+            first[when].cases, {name: average_over_seeds(found[when][name]) for name in models}, first[when]
+        )
         for when in found
     }
     return Comparison(span, task, tuple(seeds), {str(each): each for each in variants}, moments, curves)

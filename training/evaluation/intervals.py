@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 2_000
+RESAMPLES = 2_000
 """Resamples of an interval: enough for the third decimal of its ends to hold."""
 
 LEVEL = 0.95
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 class Resampling:
     """The same draws of customers for every figure, so that differences are those of one draw."""
 
-    def __init__(self, customers: NDArray[np.int64], *, generator: np.random.Generator, draws: int = DRAWS) -> None:
+    def __init__(self, customers: NDArray[np.int64], *, generator: np.random.Generator, draws: int = RESAMPLES) -> None:
         """Draw once.
 
         Args:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Drawing
 
 from training.evaluation import pictures, tables
 from training.evaluation.pictures import Ends, Panel
-from training.evaluation.report import DECISIVE
+from training.evaluation.report import GATE_METRIC
 from training.evaluation.tables import ABLATED, GAINS, difference, written
 from training.report import HALF, Figure, Page, Section, Table, draw
 
@@ -78,8 +78,8 @@ def _quality(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         for metric in QUALITY[report["task"]]
     ]
     said = [
-        f"at the {when} {judged['best']} has the highest {DECISIVE}, "
-        f"{_ends(pictures.of_mean(judged['models'][judged['best']], DECISIVE))}"
+        f"at the {when} {judged['best']} has the highest {GATE_METRIC}, "
+        f"{_ends(pictures.of_mean(judged['models'][judged['best']], GATE_METRIC))}"
         for when, judged in moments.items()
     ]
     figure = _intervals("metrics", "How good each model is", names, panels, f"{_sentence('; '.join(said))}.")
@@ -102,9 +102,9 @@ def _gains(report: Mapping[str, Any]) -> list[Section]:
             Panel(metric, {when: {name: pictures.of_difference(gains[metric][name]) for name in names}})
             for metric in GAINS
         ]
-        unsure = [name for name in names if not (gains[DECISIVE][name]["low"] or 0.0) > 0.0]
+        unsure = [name for name in names if not (gains[GATE_METRIC][name]["low"] or 0.0) > 0.0]
         verdict = f"{', '.join(unsure)} it does not" if unsure else "every other model it does"
-        sentence = f"At the {when} {best} leads by {DECISIVE}. Does the interval exclude zero? Over {verdict}."
+        sentence = f"At the {when} {best} leads by {GATE_METRIC}. Does the interval exclude zero? Over {verdict}."
         title = f"How far {best} is ahead at the {when}"
         blocks += [
             _intervals(f"gains-{when}", title, names, panels, sentence, differences=True),
@@ -126,7 +126,7 @@ def _lengths(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         Panel(
             f"{group} earlier (n = {sizes[group]['n']:,})",
             {
-                when: _means({name: judged["models"][name]["by_length"][group] for name in names}, DECISIVE)
+                when: _means({name: judged["models"][name]["by_length"][group] for name in names}, GATE_METRIC)
                 for when, judged in moments.items()
                 if group in judged["models"][names[0]]["by_length"]  # at the emission nobody's first purchase is ahead
             },
@@ -136,12 +136,12 @@ def _lengths(report: Mapping[str, Any], names: Sequence[str]) -> Section:
     when, judged = next(iter(moments.items()))
     best: dict[str, list[str]] = {}
     for group in sizes:
-        found = _highest({name: model["by_length"][group] for name, model in judged["models"].items()}, DECISIVE)
+        found = _highest({name: model["by_length"][group] for name, model in judged["models"].items()}, GATE_METRIC)
         if found is not None:
             best.setdefault(found[0], []).append(f"{group} ({written(found[1])})")
     said = "; ".join(f"{name} with {', '.join(groups)}" for name, groups in best.items())
     sentence = f"Best at the {when}, by the number of earlier invoices: {said}."
-    figure = _intervals("lengths", f"{DECISIVE} by the number of earlier invoices", names, panels, sentence)
+    figure = _intervals("lengths", f"{GATE_METRIC} by the number of earlier invoices", names, panels, sentence)
     return Section("By length of history", "", [figure, *(_table(tables.lengths(report, when)) for when in moments)])
 
 
@@ -211,7 +211,7 @@ def _ablations(report: Mapping[str, Any]) -> list[Section]:
     if not moments:
         return []
     when, ablations = next(iter(moments.items()))
-    names = list(ablations[DECISIVE])
+    names = list(ablations[GATE_METRIC])
     panels = [
         Panel(
             metric,
@@ -222,9 +222,9 @@ def _ablations(report: Mapping[str, Any]) -> list[Section]:
         )
         for metric in ABLATED
     ]
-    worst = min(names, key=lambda name: ablations[DECISIVE][name]["mean"])
-    lost = difference(ablations[DECISIVE][worst])
-    sentence = f"At the {when} {worst} is lowest against its base by {DECISIVE}: {lost}."
+    worst = min(names, key=lambda name: ablations[GATE_METRIC][name]["mean"])
+    lost = difference(ablations[GATE_METRIC][worst])
+    sentence = f"At the {when} {worst} is lowest against its base by {GATE_METRIC}: {lost}."
     title = "What a variant gains or loses against its base"
     return [
         Section(
@@ -275,8 +275,8 @@ def _table(cells: tables.Cells) -> Table:
 
 
 def _by_rank(judged: Mapping[str, Any]) -> list[str]:
-    """Names of models, the best by ``DECISIVE`` first."""
-    return sorted(judged["models"], key=lambda name: -(judged["models"][name]["mean"][DECISIVE] or 0.0))
+    """Names of models, the best by ``GATE_METRIC`` first."""
+    return sorted(judged["models"], key=lambda name: -(judged["models"][name]["mean"][GATE_METRIC] or 0.0))
 
 
 def _means(models: Mapping[str, Any], metric: str) -> dict[str, Ends | None]:

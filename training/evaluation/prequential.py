@@ -27,7 +27,7 @@ RARE_SALES = 5
 """An item is rare as long as fewer purchase invoices than this, of anybody, held it."""
 
 
-class Case(NamedTuple):
+class EvaluationCase(NamedTuple):
     """One invoice that was to be predicted, and what makes it easy or hard.
 
     ``wanted`` are the distinct items bought; ``repeat`` and ``new`` split them by whether the customer bought them in
@@ -54,12 +54,12 @@ class Ranking(NamedTuple):
     probabilities: list[float]
 
 
-class Run(NamedTuple):
+class EvaluationRun(NamedTuple):
     """Cases in the order of the walk, and for each model its rankings of them; ``catalogue``: items ever sold."""
 
     moment: Moment
     task: Task
-    cases: list[Case]
+    cases: list[EvaluationCase]
     rankings: dict[str, list[Ranking]]
     catalogue: int
 
@@ -73,9 +73,9 @@ class Refits(Protocol):
         ...
 
 
-def cases(
+def evaluation_cases(
     invoices: Sequence[Invoice], judged: Span, *, first: bool = False, with_known: bool = False
-) -> tuple[dict[int, Case], dict[int, frozenset[str]], int]:
+) -> tuple[dict[int, EvaluationCase], dict[int, frozenset[str]], int]:
     """What is to be predicted in a span: every purchase invoice whose customer has an earlier one.
 
     Args:
@@ -89,7 +89,7 @@ def cases(
         Cases by position in the log; by the same position what the customer had bought, nothing unless asked for; and
         the number of items sold before the span's end.
     """
-    found: dict[int, Case] = {}
+    found: dict[int, EvaluationCase] = {}
     known_then: dict[int, frozenset[str]] = {}
     known: dict[str, set[str]] = {}
     earlier: dict[str, int] = {}
@@ -109,7 +109,7 @@ def cases(
             new = frozenset(bought - before)
             cold = frozenset(code for code in new if invoice.date - first_sold[code] < COLD_DAYS * DAY)
             rare = frozenset(code for code in bought if sales.get(code, 0) < RARE_SALES)
-            found[position] = Case(
+            found[position] = EvaluationCase(
                 invoice.invoice_no,
                 customer,
                 bought,
@@ -128,7 +128,7 @@ def cases(
     return found, known_then, len(first_sold)
 
 
-def run(
+def evaluate(
     invoices: Sequence[Invoice],
     scorers: Mapping[str, Scorer],
     judged: Span,
@@ -141,7 +141,7 @@ def run(
     refit: bool = False,
     most: int | None = None,
     progress: Progress = quiet,
-) -> dict[Moment, Run]:
+) -> dict[Moment, EvaluationRun]:
     """Let every scorer rank before every invoice of a span.
 
     Args:
@@ -161,13 +161,13 @@ def run(
     Returns:
         One run a moment, visit first.
     """
-    found, known, catalogue = cases(invoices, judged, first=first, with_known=task == "discover")
+    found, known, catalogue = evaluation_cases(invoices, judged, first=first, with_known=task == "discover")
     if task == "discover":
         found = {position: case for position, case in found.items() if case.new}
     if most is not None and len(found) > most:
         found = {position: found[position] for position in list(found)[:: -(-len(found) // most)]}
     moments: tuple[Moment, ...] = ("visit", "emission") if moment == "both" else (moment,)
-    runs = {when: Run(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
+    runs = {when: EvaluationRun(when, task, [], {name: [] for name in scorers}, catalogue) for when in moments}
     returning = sum(case.earlier > 0 for case in found.values())  # before a first invoice there is no emission
     done, total = 0, sum(len(found) if when == "visit" else returning for when in moments)
     refitted, today = [scorer for scorer in scorers.values() if refit and isinstance(scorer, Refits)], -1

@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.evaluation.compare import Comparison, Judged
+from training.evaluation.compare import Comparison, MomentResult
 from training.evaluation.intervals import Interval
-from training.evaluation.measure import Figures, difference, figures, resampling
 from training.evaluation.metrics import reliability
-from training.evaluation.prequential import Run
-from training.evaluation.split import day
-from training.evaluation.variants import Variant, base
+from training.evaluation.model_metrics import MetricSummary, metric_differences, metric_summaries, resampling
+from training.evaluation.prequential import EvaluationRun
+from training.evaluation.split import format_day
+from training.evaluation.variants import Variant, base_variant
 
-DECISIVE = "ndcg@10"
+GATE_METRIC = "ndcg@10"
 """The best model is the best by this."""
 
 RANKINGS = pa.schema(
@@ -51,13 +51,13 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
       of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with ``said``, ``came`` and ``n``;
     - ``best`` by ndcg@10, and ``gains``: by metric and name, how far it is above each other one, with the interval;
     - ``ablations``: by metric and name, how far a variant (``basket_lstm:without=text``) is above what it
-      is one of (``variants.base``).
+      is one of (``variants.base_variant``).
     """
     some = next(iter(comparison.moments.values()))
     wanted = [case.new if comparison.task == "discover" else case.wanted for case in some.cases]
     return {
-        "from": day(comparison.span.start),
-        "to": day(comparison.span.end),
+        "from": format_day(comparison.span.start),
+        "to": format_day(comparison.span.end),
         "task": comparison.task,
         "seeds": list(comparison.seeds),
         "invoices": len(some.cases),
@@ -74,18 +74,18 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _judged(judged: Judged, variants: Mapping[str, Variant]) -> dict[str, Any]:
+def _judged(judged: MomentResult, variants: Mapping[str, Variant]) -> dict[str, Any]:
     draws = resampling(judged.cases, seed=SEED)
-    held = {name: figures(measured, judged.cases, draws) for name, measured in judged.measured.items()}
-    best = max(held, key=lambda name: (_number(held[name]["all"].mean[DECISIVE]), name))
+    held = {name: metric_summaries(measured, judged.cases, draws) for name, measured in judged.measured.items()}
+    best = max(held, key=lambda name: (_number(held[name]["all"].mean[GATE_METRIC]), name))
     ahead = {
-        name: difference(judged.measured[best], measured, draws)
+        name: metric_differences(judged.measured[best], measured, draws)
         for name, measured in judged.measured.items()
         if name != best
     }
-    bases = {name: base(variant, list(variants.values())) for name, variant in variants.items()}
+    bases = {name: base_variant(variant, list(variants.values())) for name, variant in variants.items()}
     ablated = {
-        name: difference(judged.measured[name], judged.measured[str(other)], draws)
+        name: metric_differences(judged.measured[name], judged.measured[str(other)], draws)
         for name, other in bases.items()
         if other is not None
     }
@@ -106,7 +106,7 @@ def _judged(judged: Judged, variants: Mapping[str, Variant]) -> dict[str, Any]:
     }
 
 
-def _figures(each: Figures) -> dict[str, Any]:
+def _figures(each: MetricSummary) -> dict[str, Any]:
     return {
         "n": each.n,
         "mean": _finite(each.mean),
@@ -130,7 +130,7 @@ def _number(value: float) -> float:
     return value if math.isfinite(value) else -math.inf
 
 
-def write_rankings(run: Run, path: Path) -> int:
+def write_rankings(run: EvaluationRun, path: Path) -> int:
     """Write the rankings of a run as Parquet; returns the number of rows.
 
     Raises:

@@ -18,7 +18,7 @@ from training.serving.scorer import HORIZONS
 Floats = NDArray[np.float64]
 
 
-class Emissions(NamedTuple):
+class EmissionOutcomes(NamedTuple):
     """The purchases of a span, in order, and what came of them.
 
     ``histories`` as they stood right after each · ``date`` int64 ``[n]``, seconds since 1970 · ``following`` int64
@@ -39,7 +39,7 @@ class Emissions(NamedTuple):
         return (self.following >= 0) & (self.following - self.date <= horizon * DAY)
 
 
-class Foreseen(NamedTuple):
+class ReturnMetrics(NamedTuple):
     """How well the chances of one horizon came true, over ``n`` emissions; NaN where there is nothing to tell by.
 
     ``chances`` and ``came`` are those it was told by, ``[n]``.
@@ -53,7 +53,7 @@ class Foreseen(NamedTuple):
     came: Floats
 
 
-def emissions(log: Sequence[Invoice], judged: Span, window: int = 100) -> Emissions:
+def emission_outcomes(log: Sequence[Invoice], judged: Span, window: int = 100) -> EmissionOutcomes:
     """The purchases of a span with what followed, to the end of the log.
 
     Args:
@@ -83,10 +83,10 @@ def emissions(log: Sequence[Invoice], judged: Span, window: int = 100) -> Emissi
             dates.append(invoice.date)
             following.append(-1)
             histories.append(held[customer])
-    return Emissions(histories, np.asarray(dates, np.int64), np.asarray(following, np.int64), end)
+    return EmissionOutcomes(histories, np.asarray(dates, np.int64), np.asarray(following, np.int64), end)
 
 
-def foreseen(chances: Floats, seen: Emissions) -> dict[int, Foreseen]:
+def return_metrics(chances: Floats, seen: EmissionOutcomes) -> dict[int, ReturnMetrics]:
     """Judge chances ``[emissions, horizons]`` by horizon, only where it had passed by the end of the log.
 
     Brier = Σ (p − y)² / n, y being whether the customer bought again within the horizon (Brier, "Verification of
@@ -98,7 +98,7 @@ def foreseen(chances: Floats, seen: Emissions) -> dict[int, Foreseen]:
         passed = seen.passed(horizon)
         p, y = chances[passed, place], seen.came(horizon)[passed].astype(np.float64)
         brier = float(((p - y) ** 2).mean()) if len(p) else float("nan")
-        found[horizon] = Foreseen(len(p), brier, auc(p, y), expected_calibration_error(p, y), p, y)
+        found[horizon] = ReturnMetrics(len(p), brier, auc(p, y), expected_calibration_error(p, y), p, y)
     return found
 
 

@@ -18,7 +18,7 @@ class Span(NamedTuple):
     end: int
 
 
-def moment(text: str, zone: str = "UTC") -> int:
+def parse_instant(text: str, zone: str = "UTC") -> int:
     """A day (``2011-11-09``: its first second) or a date with a time, as seconds since 1970.
 
     Args:
@@ -34,18 +34,18 @@ def moment(text: str, zone: str = "UTC") -> int:
     return seconds
 
 
-def day(seconds: int) -> str:
+def format_day(seconds: int) -> str:
     """The day of a date in UTC, as it is written in a report."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
-def span(start: str, end: str, zone: str = "UTC") -> Span:
+def parse_span(start: str, end: str, zone: str = "UTC") -> Span:
     """A half-open span from two dates.
 
     Raises:
         SplitError: One is no date, or the end does not come after the start.
     """
-    parsed = Span(moment(start, zone), moment(end, zone))
+    parsed = Span(parse_instant(start, zone), parse_instant(end, zone))
     if parsed.end <= parsed.start:
         raise SplitError(
             f"--to {end} does not come after --from {start}: nothing lies between. Swap them, or give a later --to."
@@ -53,7 +53,7 @@ def span(start: str, end: str, zone: str = "UTC") -> Span:
     return parsed
 
 
-def check(invoices: Sequence[Invoice], judged: Span) -> None:
+def require_data_around(invoices: Sequence[Invoice], judged: Span) -> None:
     """Make sure that something lies before the span, to learn from, and something in it, to judge by.
 
     Args:
@@ -66,14 +66,14 @@ def check(invoices: Sequence[Invoice], judged: Span) -> None:
     if not invoices:
         raise SplitError("The data holds no invoice at all. Check that it is the right table.")
     first, last = invoices[0].date, invoices[-1].date
-    covers = f"the data runs from {day(first)} to {day(last)}"
+    start, covers = format_day(judged.start), f"the data runs from {format_day(first)} to {format_day(last)}"
     if first >= judged.start:
-        raise SplitError(f"Nothing lies before {day(judged.start)} to learn from: {covers}. Give a later --from.")
+        raise SplitError(f"Nothing lies before {start} to learn from: {covers}. Give a later --from.")
     if last < judged.start:
-        raise SplitError(f"Nothing lies in or after {day(judged.start)} to judge by: {covers}. Give an earlier --from.")
+        raise SplitError(f"Nothing lies in or after {start} to judge by: {covers}. Give an earlier --from.")
 
 
-def require_next_baskets(invoices: Sequence[Invoice]) -> None:
+def require_repeat_customers(invoices: Sequence[Invoice]) -> None:
     """Make sure that there is a next basket to learn from or to judge by: several customers, one of whom came back.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from training.evaluation.report import DECISIVE
+from training.evaluation.report import GATE_METRIC
 
 SHOWN = (
     "recall@5",
@@ -71,14 +71,14 @@ def lengths(report: Mapping[str, Any], when: str) -> Cells:
     sizes = next(iter(models.values()))["by_length"]
     columns = ["model", *(f"{group} (n = {size['n']:,})" for group, size in sizes.items())]
     rows = [
-        [name, *(written(model["by_length"][group]["mean"][DECISIVE]) for group in sizes)]
+        [name, *(written(model["by_length"][group]["mean"][GATE_METRIC]) for group in sizes)]
         for name, model in models.items()
     ]
-    return Cells(f"{DECISIVE} at the {when} by the number of earlier invoices", columns, rows)
+    return Cells(f"{GATE_METRIC} at the {when} by the number of earlier invoices", columns, rows)
 
 
 def ablations(report: Mapping[str, Any], when: str) -> Cells:
-    """How far every variant is above what it is one of (``variants.base``)."""
+    """How far every variant is above what it is one of (``variants.base_variant``)."""
     differences = report["moments"][when]["ablations"]
     return _differences(f"At the {when} a variant is above its base by (95 % interval)", ABLATED, differences)
 

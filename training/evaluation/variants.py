@@ -9,7 +9,7 @@ from training.errors import UnknownModel
 from training.models import check_name, installed, make_model, options_of
 from training.models.base import Model
 
-Value = int | float | str
+OptionValue = int | float | str
 
 _WORDS: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 """What an option of a type may be."""
@@ -19,14 +19,14 @@ class Variant(NamedTuple):
     """A model with options of its own, so that an ablation is a row like any other."""
 
     model: str
-    options: tuple[tuple[str, Value], ...] = ()
+    options: tuple[tuple[str, OptionValue], ...] = ()
 
     def __str__(self) -> str:
         """The name under which it is reported: the way it is asked for."""
         return ":".join([self.model, *(f"{option}={value}" for option, value in self.options)])
 
 
-def parse(text: str) -> list[Variant]:
+def parse_variants(text: str) -> list[Variant]:
     """Variants from ``a,b:option=value,b:option=value:other=value``; all that can be made here where it is empty.
 
     Case and hyphens of a name do not matter. A value that is a number is taken for one.
@@ -34,11 +34,11 @@ def parse(text: str) -> list[Variant]:
     Raises:
         UnknownModel: There is no model of that name, or an option has no value.
     """
-    found = [parse_one(part.strip()) for part in text.split(",") if part.strip()]
+    found = [parse_variant(part.strip()) for part in text.split(",") if part.strip()]
     return list(dict.fromkeys(found)) or [Variant(name) for name in installed()]
 
 
-def base(variant: Variant, others: Sequence[Variant]) -> Variant | None:
+def base_variant(variant: Variant, others: Sequence[Variant]) -> Variant | None:
     """What a variant is one of: of others of its model the one with most of its options, and no option besides.
 
     Of ``a:b=1:c=2`` that is ``a:b=1`` where it is among the others, else ``a``, else None.
@@ -47,7 +47,7 @@ def base(variant: Variant, others: Sequence[Variant]) -> Variant | None:
     return max(wider, key=lambda each: len(each.options), default=None)
 
 
-def make(variant: Variant, *, epochs: int | None = None) -> Model:
+def make_variant(variant: Variant, *, epochs: int | None = None) -> Model:
     """Make the model of a variant.
 
     Args:
@@ -57,11 +57,11 @@ def make(variant: Variant, *, epochs: int | None = None) -> Model:
     Raises:
         UnknownModel: There is no such model, or it does not take such an option or value.
     """
-    return make_model(variant.model, **keywords(variant, epochs=epochs))
+    return make_model(variant.model, **model_options(variant, epochs=epochs))
 
 
-def keywords(variant: Variant, *, epochs: int | None = None) -> dict[str, Any]:
-    """The options of a variant as ``make_model`` takes them, each of the type that its model says; see ``make``."""
+def model_options(variant: Variant, *, epochs: int | None = None) -> dict[str, Any]:
+    """The options of a variant as ``make_model`` takes them, each of its declared type; see ``make_variant``."""
     if not variant.options and epochs is None:
         return {}
     plain = make_model(variant.model)
@@ -84,7 +84,7 @@ def keywords(variant: Variant, *, epochs: int | None = None) -> dict[str, Any]:
     return options
 
 
-def parse_one(text: str) -> Variant:
+def parse_variant(text: str) -> Variant:
     """One variant, from ``b:option=value:other=value``.
 
     Raises:
@@ -93,7 +93,7 @@ def parse_one(text: str) -> Variant:
     name, *parts = text.split(":")
     model = name.strip().lower().replace("-", "_")
     check_name(model)
-    options: list[tuple[str, Value]] = []
+    options: list[tuple[str, OptionValue]] = []
     for part in parts:
         option, equals, value = (piece.strip() for piece in part.partition("="))
         if not (option and equals and value):
@@ -102,7 +102,7 @@ def parse_one(text: str) -> Variant:
     return Variant(model, tuple(options))
 
 
-def _value(text: str) -> Value:
+def _value(text: str) -> OptionValue:
     for kind in (int, float):
         try:
             return kind(text)

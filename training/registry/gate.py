@@ -8,19 +8,19 @@ import msgspec
 Metrics = Mapping[str, float]
 """Metric name, as in the manifest (``ndcg@10``), to value."""
 
-DECISIVE = "ndcg@10"
+GATE_METRIC = "ndcg@10"
 """The metric that decides; the others are reported beside it."""
 
 
 class Decision(msgspec.Struct, frozen=True):
     """Whether the candidate is promoted, and why, as one sentence for the operator.
 
-    ``instead`` names the baseline that is to serve where there is no champion and the candidate did not beat it.
+    ``fallback`` names the baseline that is to serve where there is no champion and the candidate did not beat it.
     """
 
     promote: bool
     reason: str
-    instead: str | None = None
+    fallback: str | None = None
 
 
 def decide(candidate: Metrics, champion: Metrics | None, baselines: Mapping[str, Metrics]) -> Decision:
@@ -37,19 +37,21 @@ def decide(candidate: Metrics, champion: Metrics | None, baselines: Mapping[str,
     """
     reached = _value(candidate)
     if reached is None:
-        return Decision(False, f"The candidate has no {DECISIVE}.", _best(baselines)[0] if champion is None else None)
+        return Decision(
+            False, f"The candidate has no {GATE_METRIC}.", _best(baselines)[0] if champion is None else None
+        )
     rival, mark = _best(baselines)
     if rival is not None and reached <= mark:
-        reason = f"The candidate's {DECISIVE} of {reached:.4f} does not beat the {mark:.4f} of {rival}."
+        reason = f"The candidate's {GATE_METRIC} of {reached:.4f} does not beat the {mark:.4f} of {rival}."
         return Decision(False, reason, rival if champion is None else None)
     beats = f"beats the {mark:.4f} of {rival}, the best baseline" if rival is not None else "meets no baseline"
     if champion is None:
-        return Decision(True, f"The candidate's {DECISIVE} of {reached:.4f} {beats}; there is no champion yet.")
+        return Decision(True, f"The candidate's {GATE_METRIC} of {reached:.4f} {beats}; there is no champion yet.")
     held = _value(champion)
     if held is not None and reached < held:
-        return Decision(False, f"The candidate's {DECISIVE} of {reached:.4f} is below the champion's {held:.4f}.")
+        return Decision(False, f"The candidate's {GATE_METRIC} of {reached:.4f} is below the champion's {held:.4f}.")
     against = f"is not below the champion's {held:.4f}" if held is not None else "meets a champion without one"
-    return Decision(True, f"The candidate's {DECISIVE} of {reached:.4f} {beats}, and {against}.")
+    return Decision(True, f"The candidate's {GATE_METRIC} of {reached:.4f} {beats}, and {against}.")
 
 
 def _best(baselines: Mapping[str, Metrics]) -> tuple[str | None, float]:
@@ -62,5 +64,5 @@ def _best(baselines: Mapping[str, Metrics]) -> tuple[str | None, float]:
 
 
 def _value(metrics: Metrics) -> float | None:
-    value = metrics.get(DECISIVE, math.nan)
+    value = metrics.get(GATE_METRIC, math.nan)
     return value if math.isfinite(value) else None

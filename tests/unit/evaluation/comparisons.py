@@ -1,16 +1,16 @@
 """A small comparison for tests: two invoices, a model that ranks well, one that does not, a variant of the first."""
 
 from training.data.walk import Moment
-from training.evaluation.compare import Comparison, Judged
-from training.evaluation.measure import measure
-from training.evaluation.prequential import Case, Ranking, Run, Task
-from training.evaluation.split import span
+from training.evaluation.compare import Comparison, MomentResult
+from training.evaluation.model_metrics import model_metrics
+from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking, Task
+from training.evaluation.split import parse_span
 from training.evaluation.variants import Variant
 from training.models.base import Curves
 
 CASES = [
-    Case("1", "ann", frozenset("ab"), frozenset("a"), frozenset("b"), frozenset(), frozenset("a"), 1),
-    Case("2", "bob", frozenset("c"), frozenset("c"), frozenset(), frozenset(), frozenset(), 7),
+    EvaluationCase("1", "ann", frozenset("ab"), frozenset("a"), frozenset("b"), frozenset(), frozenset("a"), 1),
+    EvaluationCase("2", "bob", frozenset("c"), frozenset("c"), frozenset(), frozenset(), frozenset(), 7),
 ]
 
 GOOD, BAD = Variant("good"), Variant("bad")
@@ -29,8 +29,8 @@ def comparison(task: Task = "next-basket", moments: tuple[Moment, ...] = ("visit
     }
     judged = {}
     for when in moments:
-        run = Run(when, task, CASES, rankings, 10)
-        judged[when] = Judged(CASES, {name: measure(run, name) for name in rankings}, run)
+        run = EvaluationRun(when, task, CASES, rankings, 10)
+        judged[when] = MomentResult(CASES, {name: model_metrics(run, name) for name in rankings}, run)
     curves: dict[str, dict[int, Curves]] = {str(GOOD): {7: {"learnt": [3.0, 2.0, 1.5], "held out": [3.1, 2.6, 2.7]}}}
     variants = {str(variant): variant for variant in (GOOD, BAD, LESS)}
-    return Comparison(span("2011-11-09", "2011-12-10"), task, (7,), variants, judged, curves)
+    return Comparison(parse_span("2011-11-09", "2011-12-10"), task, (7,), variants, judged, curves)

@@ -13,7 +13,7 @@ from tests.unit.evaluation.purchases import START, invoice
 from training.errors import SplitError, TooLittleData, UnknownModel
 from training.evaluation.compare import compare
 from training.evaluation.split import Span
-from training.evaluation.variants import parse
+from training.evaluation.variants import parse_variants
 from training.features.item_table import ItemTable
 from training.models import MODELS
 from training.models.base import Curves, FittedInEpochs, Progress, quiet
@@ -73,29 +73,31 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_seeded_model_is_fitted_for_every_seed_and_averaged() -> None:
-    both = compare(LOG, parse("dice"), JUDGED, seeds=(1, 2)).moments["visit"].measured["dice"]
+    both = compare(LOG, parse_variants("dice"), JUDGED, seeds=(1, 2)).moments["visit"].measured["dice"]
     assert Dice.seeds == [1, 2]
-    each = [compare(LOG, parse("dice"), JUDGED, seeds=(seed,)).moments["visit"].measured["dice"] for seed in (1, 2)]
+    each = [
+        compare(LOG, parse_variants("dice"), JUDGED, seeds=(seed,)).moments["visit"].measured["dice"] for seed in (1, 2)
+    ]
     assert each[0].values["hit@1"].tolist() != each[1].values["hit@1"].tolist()
     assert both.values["ndcg@10"] == pytest.approx((each[0].values["ndcg@10"] + each[1].values["ndcg@10"]) / 2)
     assert len(both.said) == len(each[0].said) + len(each[1].said)
 
 
 def test_what_no_seed_changes_is_fitted_once() -> None:
-    comparison = compare(LOG, parse("dice:seeded=0,gp_topfreq"), JUDGED, seeds=(1, 2, 3))
+    comparison = compare(LOG, parse_variants("dice:seeded=0,gp_topfreq"), JUDGED, seeds=(1, 2, 3))
     assert Dice.seeds == [1]
     assert set(comparison.moments["visit"].measured) == {"dice:seeded=0", "gp_topfreq"}
 
 
 def test_one_fit_serves_both_moments() -> None:
-    both = compare(LOG, parse("dice,gp_topfreq"), JUDGED, moment="both")
+    both = compare(LOG, parse_variants("dice,gp_topfreq"), JUDGED, moment="both")
     assert Dice.seeds == [7]
     assert list(both.moments) == ["visit", "emission"]
     assert [len(judged.cases) for judged in both.moments.values()] == [2, 2]
 
 
 def test_a_variant_is_a_row_of_its_own_and_has_its_curves() -> None:
-    comparison = compare(LOG, parse("dice,dice:sides=1,ease"), JUDGED, seeds=(1, 2))
+    comparison = compare(LOG, parse_variants("dice,dice:sides=1,ease"), JUDGED, seeds=(1, 2))
     rankings = comparison.moments["visit"].first.rankings
     assert [len(ranking.stock_codes) for ranking in rankings["dice:sides=1"]] == [1, 1]
     assert [len(ranking.stock_codes) for ranking in rankings["dice"]] == [3, 3]
@@ -114,4 +116,4 @@ def test_a_variant_is_a_row_of_its_own_and_has_its_curves() -> None:
 )
 def test_what_cannot_be_compared_is_refused(log: list[Invoice], models: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        compare(log, parse(models), JUDGED)
+        compare(log, parse_variants(models), JUDGED)

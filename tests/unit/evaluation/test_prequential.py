@@ -9,7 +9,7 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import Moment
-from training.evaluation.prequential import Case, cases, run
+from training.evaluation.prequential import EvaluationCase, evaluate, evaluation_cases
 from training.evaluation.split import Span
 from training.features.item_table import ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
@@ -50,7 +50,7 @@ class Spy:
 
 def test_first_invoices_are_cases_where_asked_for() -> None:
     spy = Spy()
-    result = run(LOG, {"spy": spy}, JUDGED, moment="both", first=True)
+    result = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", first=True)
     assert [(case.invoice_no, case.earlier) for case in result["visit"].cases] == [
         ("4", 1),
         ("5", 1),
@@ -63,15 +63,21 @@ def test_first_invoices_are_cases_where_asked_for() -> None:
 
 
 def test_cases_by_hand() -> None:
-    found, known, catalogue = cases(LOG, JUDGED, with_known=True)
+    found, known, catalogue = evaluation_cases(LOG, JUDGED, with_known=True)
     assert found == {
-        3: Case("4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), frozenset("bd"), 1),
+        3: EvaluationCase(
+            "4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), frozenset("bd"), 1
+        ),
         # Brought back, b still counts as bought before: known is gross.
-        4: Case("5", "ann", frozenset("bde"), frozenset("b"), frozenset("de"), frozenset("de"), frozenset("bde"), 1),
-        6: Case("7", "bob", frozenset("af"), frozenset("a"), frozenset("f"), frozenset("f"), frozenset("af"), 2),
+        4: EvaluationCase(
+            "5", "ann", frozenset("bde"), frozenset("b"), frozenset("de"), frozenset("de"), frozenset("bde"), 1
+        ),
+        6: EvaluationCase(
+            "7", "bob", frozenset("af"), frozenset("a"), frozenset("f"), frozenset("f"), frozenset("af"), 2
+        ),
     }
     assert known == {3: frozenset("a"), 4: frozenset("ab"), 6: frozenset("abd")}
-    assert cases(LOG, JUDGED) == (found, {}, catalogue)
+    assert evaluation_cases(LOG, JUDGED) == (found, {}, catalogue)
     assert catalogue == 5  # c was only ever brought back
 
 
@@ -82,11 +88,11 @@ def test_a_cold_item_was_first_sold_less_than_thirty_days_before() -> None:
         invoice("3", "ann", 2, "c"),
         invoice("4", "ann", 31, "a", "b", "c"),
     ]
-    found, _, _ = cases(log, Span(START + 31 * DAY, START + 32 * DAY))
+    found, _, _ = evaluation_cases(log, Span(START + 31 * DAY, START + 32 * DAY))
     assert found[3].new == frozenset("ab")
     assert found[3].cold == frozenset()
     earlier = [*log[:3], invoice("4", "ann", 30.9, "a", "b", "c")]
-    found, _, _ = cases(earlier, Span(START + 30 * DAY, START + 32 * DAY))
+    found, _, _ = evaluation_cases(earlier, Span(START + 30 * DAY, START + 32 * DAY))
     assert found[3].cold == frozenset("b")
 
 
@@ -94,14 +100,14 @@ def test_a_rare_item_was_on_fewer_than_five_invoices_before() -> None:
     """Item a is on five invoices, b on four and one that is only a return; e is never sold before."""
     log = [invoice(str(number), "x", number, "a", "b") for number in range(4)]
     log += [invoice("4", "y", 4, "a"), invoice("5", "x", 5, "b", back=True), invoice("6", "y", 6, "a", "b", "e")]
-    found, _, _ = cases(log, Span(START + 6 * DAY, START + 7 * DAY))
+    found, _, _ = evaluation_cases(log, Span(START + 6 * DAY, START + 7 * DAY))
     assert found[6].rare == frozenset("be")
     assert found[6].repeat == frozenset("a")
 
 
 def test_at_the_visit_all_before_the_invoice_is_known() -> None:
     spy = Spy()
-    result = run(LOG, {"spy": spy}, JUDGED)["visit"]
+    result = evaluate(LOG, {"spy": spy}, JUDGED)["visit"]
     assert [case.invoice_no for case in result.cases] == ["4", "5", "7"]
     assert spy.seen == [
         ("bob", 50, ["2"], ["a", "b"]),
@@ -112,7 +118,7 @@ def test_at_the_visit_all_before_the_invoice_is_known() -> None:
 
 def test_at_the_emission_only_what_was_known_after_the_invoice_before() -> None:
     spy = Spy()
-    result = run(LOG, {"spy": spy}, JUDGED, moment="emission")["emission"]
+    result = evaluate(LOG, {"spy": spy}, JUDGED, moment="emission")["emission"]
     assert {(case.invoice_no, seen[1]) for case, seen in zip(result.cases, spy.seen, strict=True)} == {
         ("5", 0),
         ("4", 1),
@@ -124,10 +130,10 @@ def test_at_the_emission_only_what_was_known_after_the_invoice_before() -> None:
 
 
 def test_both_moments_come_from_one_pass_and_equal_two() -> None:
-    both = run(LOG, {"spy": Spy()}, JUDGED, moment="both")
+    both = evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
     moments: tuple[Moment, Moment] = ("visit", "emission")
     for when in moments:
-        assert both[when] == run(LOG, {"spy": Spy()}, JUDGED, moment=when)[when]
+        assert both[when] == evaluate(LOG, {"spy": Spy()}, JUDGED, moment=when)[when]
 
 
 class Refitting(Spy):
@@ -146,47 +152,49 @@ class Refitting(Spy):
 def test_a_scorer_that_can_is_fitted_anew_each_day_where_asked_for() -> None:
     """Before the first prediction of a day, to what was known when it began; the emissions are of days 0, 1 and 50."""
     spy, plain = Refitting(), Spy()
-    result = run(LOG, {"spy": spy, "plain": plain}, JUDGED, moment="both", refit=True)
+    result = evaluate(LOG, {"spy": spy, "plain": plain}, JUDGED, moment="both", refit=True)
     assert [day for _, day, _, _ in spy.seen] == [0, 1, 50, 50, 60, 62]
     assert spy.fitted == [(0, 0), (1, 1), (2, 50), (4, 60), (5, 62)]
     assert result["visit"].rankings["spy"] == result["visit"].rankings["plain"]
     left = Refitting()
-    run(LOG, {"spy": left}, JUDGED, moment="both")
+    evaluate(LOG, {"spy": left}, JUDGED, moment="both")
     assert left.fitted == []
 
 
 def test_what_comes_after_changes_nothing_before() -> None:
     scrambled = [*LOG[:5], invoice("6", "cid", 61, "b", "q"), invoice("7", "bob", 62, "x", "y"), LOG[7]]
-    before = run(LOG, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2]
-    assert run(scrambled, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2] == before
+    before = evaluate(LOG, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2]
+    assert evaluate(scrambled, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2] == before
 
 
 def test_discover_leaves_known_items_out_and_fills_up() -> None:
     log = [*LOG[:6], invoice("7", "bob", 62, "a"), LOG[7]]
-    result = run(log, {"spy": Spy()}, JUDGED, task="discover", depth=2)["visit"]
+    result = evaluate(log, {"spy": Spy()}, JUDGED, task="discover", depth=2)["visit"]
     assert [case.invoice_no for case in result.cases] == ["4", "5"]  # the seventh holds nothing new to bob
     assert [ranking.stock_codes for ranking in result.rankings["spy"]] == [["b"], ["d"]]
     assert all(len(ranking.probabilities) == len(ranking.stock_codes) for ranking in result.rankings["spy"])
 
 
 def test_of_too_many_evenly_spaced_ones_are_predicted_and_all_join_what_is_known() -> None:
-    spy, every = Spy(), run(LOG, {"spy": Spy()}, JUDGED, moment="both")
-    fewer = run(LOG, {"spy": spy}, JUDGED, moment="both", most=2)
+    spy, every = Spy(), evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
+    fewer = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", most=2)
     assert [case.invoice_no for case in fewer["visit"].cases] == ["4", "7"]
     assert {case.invoice_no for case in fewer["emission"].cases} == {"4", "7"}
     # Bob's last invoice is ranked as ever, and after the one of ann that is passed over its item is known.
     assert fewer["visit"].rankings["spy"] == every["visit"].rankings["spy"][::2]
     assert ("bob", 62, ["2", "4"], ["a", "b", "d", "e", "f"]) in spy.seen
-    assert run(LOG, {"spy": Spy()}, JUDGED, moment="both", most=3) == every
+    assert evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both", most=3) == every
 
 
 def test_progress_reaches_its_total() -> None:
     told: list[tuple[int, int]] = []
-    run(LOG, {"spy": Spy()}, JUDGED, moment="both", progress=lambda done, total, note="": told.append((done, total)))
+    evaluate(
+        LOG, {"spy": Spy()}, JUDGED, moment="both", progress=lambda done, total, note="": told.append((done, total))
+    )
     assert told == [(step, 6) for step in range(1, 7)]
 
 
 @pytest.mark.parametrize("end", [51, 61])
 def test_the_end_is_not_included(end: int) -> None:
-    result = run(LOG, {"spy": Spy()}, Span(JUDGED.start, START + end * DAY))["visit"]
+    result = evaluate(LOG, {"spy": Spy()}, Span(JUDGED.start, START + end * DAY))["visit"]
     assert [case.invoice_no for case in result.cases] == {51: ["4"], 61: ["4", "5"]}[end]

@@ -9,15 +9,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.evaluation.comparisons import CASES, comparison
-from training.evaluation.measure import Measured, average, figures, measure, resampling
 from training.evaluation.metrics import reliability
+from training.evaluation.model_metrics import (
+    ModelMetrics,
+    average_over_seeds,
+    metric_summaries,
+    model_metrics,
+    resampling,
+)
 from training.evaluation.prequential import Task
 from training.evaluation.report import as_dict, write_rankings
 from training.evaluation.tables import tables
 
 
-def measured(model: str, task: Task = "next-basket") -> Measured:
-    return measure(comparison(task).moments["visit"].first, model)
+def measured(model: str, task: Task = "next-basket") -> ModelMetrics:
+    return model_metrics(comparison(task).moments["visit"].first, model)
 
 
 def test_values_are_those_of_each_invoice() -> None:
@@ -49,16 +55,16 @@ def test_at_discovery_only_new_items_are_wanted() -> None:
 
 
 def test_the_mean_over_seeds_is_taken_value_by_value_and_predictions_are_pooled() -> None:
-    one = Measured({"hit@1": np.asarray([1.0, 0.0])}, {"ece@20": 0.1}, np.asarray([0.2]), np.asarray([0.0]))
-    two = Measured({"hit@1": np.asarray([0.0, 0.0])}, {"ece@20": 0.3}, np.asarray([0.4]), np.asarray([1.0]))
-    mean = average([one, two])
+    one = ModelMetrics({"hit@1": np.asarray([1.0, 0.0])}, {"ece@20": 0.1}, np.asarray([0.2]), np.asarray([0.0]))
+    two = ModelMetrics({"hit@1": np.asarray([0.0, 0.0])}, {"ece@20": 0.3}, np.asarray([0.4]), np.asarray([1.0]))
+    mean = average_over_seeds([one, two])
     assert mean.values["hit@1"].tolist() == [0.5, 0.0]
     assert mean.overall["ece@20"] == pytest.approx(0.2)
     assert reliability(mean.said, mean.came, bins=1)[0] == pytest.approx((0.3, 0.5, 2))
 
 
 def test_figures_by_length_of_history() -> None:
-    held = figures(measured("bad"), CASES, resampling(CASES, seed=0))
+    held = metric_summaries(measured("bad"), CASES, resampling(CASES, seed=0))
     assert held["1"].n == held["6+"].n == 1
     assert held["1"].mean["recall@10"] == 0.5
     assert held["1"].interval["recall@10"] == (0.5, 0.5)

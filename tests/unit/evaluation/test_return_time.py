@@ -7,7 +7,7 @@ import pytest
 
 from state.events.dates import DAY
 from tests.unit.evaluation.purchases import START, invoice
-from training.evaluation.return_time import auc, emissions, foreseen
+from training.evaluation.return_time import auc, emission_outcomes, return_metrics
 from training.evaluation.split import Span
 from training.serving.scorer import HORIZONS
 
@@ -22,7 +22,7 @@ LOG = [
 
 def test_emissions_and_what_followed() -> None:
     """Ann is back after 10 days and, a return being no purchase, after 12 more; bob never."""
-    seen = emissions(LOG, Span(START, START + 12 * DAY))
+    seen = emission_outcomes(LOG, Span(START, START + 12 * DAY))
     assert (seen.date - START).tolist() == [0, 0, 10 * DAY]
     assert seen.following.tolist() == [START + 10 * DAY, -1, START + 22 * DAY]
     assert seen.end == START + 22 * DAY
@@ -31,14 +31,14 @@ def test_emissions_and_what_followed() -> None:
 
 
 def test_the_end_of_the_span_is_not_included() -> None:
-    seen = emissions(LOG, Span(START, START + 10 * DAY))
+    seen = emission_outcomes(LOG, Span(START, START + 10 * DAY))
     assert seen.following.tolist() == [START + 10 * DAY, -1]
 
 
 def test_only_where_the_horizon_has_passed() -> None:
     """The log ends on day 22: a week has passed for three, two weeks for two, a month for nobody."""
     chances = np.tile([0.1, 0.2, 0.3, 0.4, 0.5], (3, 1))
-    found = foreseen(chances, emissions(LOG, Span(START, START + 12 * DAY)))
+    found = return_metrics(chances, emission_outcomes(LOG, Span(START, START + 12 * DAY)))
     assert list(found) == list(HORIZONS)
     assert (found[7].n, found[14].n, found[30].n) == (3, 2, 0)
     assert found[7].brier == pytest.approx(0.01)

@@ -4,7 +4,7 @@ import pytest
 
 from state.events.invoice import Invoice, Line
 from training.errors import SplitError
-from training.evaluation.split import Span, check, day, moment, span
+from training.evaluation.split import Span, format_day, parse_instant, parse_span, require_data_around
 
 NOV_9 = 1_320_796_800  # 2011-11-09T00:00:00Z
 
@@ -14,37 +14,37 @@ def invoice(date: int) -> Invoice:
 
 
 def test_a_day_is_its_first_second() -> None:
-    assert moment("2011-11-09") == NOV_9
-    assert moment("2011-11-09T00:00:01Z") == NOV_9 + 1
-    assert moment("2011-11-09 01:00") == NOV_9 + 3600
-    assert day(NOV_9) == "2011-11-09"
-    assert day(NOV_9 - 1) == "2011-11-08"
+    assert parse_instant("2011-11-09") == NOV_9
+    assert parse_instant("2011-11-09T00:00:01Z") == NOV_9 + 1
+    assert parse_instant("2011-11-09 01:00") == NOV_9 + 3600
+    assert format_day(NOV_9) == "2011-11-09"
+    assert format_day(NOV_9 - 1) == "2011-11-08"
 
 
 def test_a_day_begins_where_the_shop_is() -> None:
-    assert moment("2011-11-09", "Europe/Berlin") == NOV_9 - 3600
-    assert moment("2011-11-09T00:00:00Z", "Europe/Berlin") == NOV_9
+    assert parse_instant("2011-11-09", "Europe/Berlin") == NOV_9 - 3600
+    assert parse_instant("2011-11-09T00:00:00Z", "Europe/Berlin") == NOV_9
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2011-13-01", "2011-02-30", "9 November 2011"])
 def test_what_is_no_date_is_named(text: str) -> None:
     with pytest.raises(SplitError, match="is no date"):
-        moment(text)
+        parse_instant(text)
 
 
 @pytest.mark.parametrize("end", ["2011-11-09", "2011-11-08"])
 def test_a_reversed_span_is_refused(end: str) -> None:
     with pytest.raises(SplitError, match="does not come after"):
-        span("2011-11-09", end)
+        parse_span("2011-11-09", end)
 
 
 def test_something_must_lie_before_and_in_the_span() -> None:
-    judged = span("2011-11-09", "2011-11-10")
+    judged = parse_span("2011-11-09", "2011-11-10")
     assert judged == Span(NOV_9, NOV_9 + 86_400)
-    check([invoice(NOV_9 - 1), invoice(NOV_9)], judged)
+    require_data_around([invoice(NOV_9 - 1), invoice(NOV_9)], judged)
     with pytest.raises(SplitError, match=r"Nothing lies before 2011-11-09.*2011-11-09 to 2011-11-09"):
-        check([invoice(NOV_9)], judged)
+        require_data_around([invoice(NOV_9)], judged)
     with pytest.raises(SplitError, match="Nothing lies in or after"):
-        check([invoice(NOV_9 - 1)], judged)
+        require_data_around([invoice(NOV_9 - 1)], judged)
     with pytest.raises(SplitError, match="no invoice at all"):
-        check([], judged)
+        require_data_around([], judged)

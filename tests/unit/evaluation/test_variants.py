@@ -5,20 +5,27 @@ from pathlib import Path
 import pytest
 
 from training.errors import UnknownModel
-from training.evaluation.variants import Variant, base, keywords, make, parse, parse_one
+from training.evaluation.variants import (
+    Variant,
+    base_variant,
+    make_variant,
+    model_options,
+    parse_variant,
+    parse_variants,
+)
 from training.models import installed
 
 
 def test_a_name_may_be_written_as_in_papers_and_comes_once() -> None:
-    assert parse("GP-TopFreq, ease,gp_topfreq") == [Variant("gp_topfreq"), Variant("ease")]
+    assert parse_variants("GP-TopFreq, ease,gp_topfreq") == [Variant("gp_topfreq"), Variant("ease")]
 
 
 def test_without_names_all_models_are_compared() -> None:
-    assert [str(variant) for variant in parse(" ")] == installed()
+    assert [str(variant) for variant in parse_variants(" ")] == installed()
 
 
 def test_options_stand_behind_colons_and_numbers_are_numbers() -> None:
-    (found,) = parse("basket-LSTM:epochs=3:share=.5:without=text")
+    (found,) = parse_variants("basket-LSTM:epochs=3:share=.5:without=text")
     assert found == Variant("basket_lstm", (("epochs", 3), ("share", 0.5), ("without", "text")))
     assert str(found) == "basket_lstm:epochs=3:share=0.5:without=text"
 
@@ -34,29 +41,29 @@ def test_options_stand_behind_colons_and_numbers_are_numbers() -> None:
     ],
 )
 def test_a_variant_is_one_of_the_nearest_with_fewer_options(text: str, expected: str | None) -> None:
-    others = parse("count_demand,ease,ease:calibrate=true,ease:window=3")
-    found = base(parse_one(text), others)
+    others = parse_variants("count_demand,ease,ease:calibrate=true,ease:window=3")
+    found = base_variant(parse_variant(text), others)
     assert (None if found is None else str(found)) == expected
 
 
 @pytest.mark.parametrize("text", ["ease:", "ease:window", "ease:window=", "ease:=3"])
 def test_half_an_option_is_refused(text: str) -> None:
     with pytest.raises(UnknownModel, match="it looks like ease:option=value"):
-        parse(text)
+        parse_variants(text)
 
 
 def test_an_option_reaches_the_model() -> None:
-    (variant,) = parse("ease:window=0")
-    assert vars(make(variant)) != vars(make(Variant("ease")))
+    (variant,) = parse_variants("ease:window=0")
+    assert vars(make_variant(variant)) != vars(make_variant(Variant("ease")))
 
 
 def test_an_option_that_the_model_does_not_take_is_named() -> None:
     with pytest.raises(UnknownModel, match=r"ease has no option 'epochs'. Options: window, calibrate"):
-        make(Variant("ease", (("epochs", 3),)))
+        make_variant(Variant("ease", (("epochs", 3),)))
 
 
 def test_epochs_are_for_models_that_make_any() -> None:
-    assert vars(make(Variant("ease"), epochs=3)) == vars(make(Variant("ease")))
+    assert vars(make_variant(Variant("ease"), epochs=3)) == vars(make_variant(Variant("ease")))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_epochs_are_for_models_that_make_any() -> None:
     ],
 )
 def test_options_are_of_the_type_that_the_model_says(text: str, kept: dict[str, object]) -> None:
-    found = keywords(parse_one(text))
+    found = model_options(parse_variant(text))
     assert found == kept
     assert [type(value) for value in found.values()] == [type(value) for value in kept.values()]
 
@@ -85,15 +92,15 @@ def test_options_are_of_the_type_that_the_model_says(text: str, kept: dict[str, 
 )
 def test_a_value_of_another_type_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(UnknownModel, match=sentence):
-        make(parse_one(text))
+        make_variant(parse_variant(text))
 
 
 @pytest.mark.parametrize("text", ["", "ease,count_demand", "eas"])
 def test_one_model_is_one(text: str) -> None:
     with pytest.raises(UnknownModel, match="There is no model"):
-        parse_one(text)
+        parse_variant(text)
 
 
 def test_an_option_of_its_own_comes_before_the_epochs_of_all() -> None:
-    assert keywords(parse_one("label_lstm:epochs=2"), epochs=3) == {"epochs": 2}
-    assert keywords(parse_one("label_lstm"), epochs=3) == {"epochs": 3}
+    assert model_options(parse_variant("label_lstm:epochs=2"), epochs=3) == {"epochs": 2}
+    assert model_options(parse_variant("label_lstm"), epochs=3) == {"epochs": 3}

@@ -38,7 +38,7 @@ def test_a_candidate_that_does_not_beat_the_best_baseline_is_not(ndcg: float) ->
     decision = decide(value(ndcg), value(0.1), BASELINES)
 
     assert not decision.promote
-    assert decision.instead is None
+    assert decision.fallback is None
     assert "does not beat the 0.2970 of count_demand" in decision.reason
 
 
@@ -49,7 +49,7 @@ def test_the_first_champion_is_the_candidate_if_it_beats_the_baselines() -> None
 def test_the_first_champion_is_the_best_baseline_otherwise() -> None:
     decision = decide(value(0.2970), None, BASELINES)
 
-    assert (decision.promote, decision.instead) == (False, "count_demand")
+    assert (decision.promote, decision.fallback) == (False, "count_demand")
 
 
 @pytest.mark.parametrize("metrics", [{}, {"ndcg@10": math.nan}, {"ndcg@10": math.inf}, {"hit@1": 1.0}])
@@ -70,4 +70,4 @@ def test_without_baselines_the_champion_is_the_measure() -> None:
 
 
 def test_equal_baselines_are_taken_by_name() -> None:
-    assert decide({}, None, {"b": value(0.2), "a": value(0.2), "c": value(0.1)}).instead == "a"
+    assert decide({}, None, {"b": value(0.2), "a": value(0.2), "c": value(0.1)}).fallback == "a"

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from training.evaluation.intervals import Interval, Resampling
 from training.evaluation.metrics import coverage, expected_calibration_error, hit_at, ndcg_at, recall_at
-from training.evaluation.prequential import Case, Ranking, Run
+from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking
 
-PER_INVOICE = (
+METRICS_PER_INVOICE = (
     "hit@1",
     "recall@5",
     "ndcg@5",
@@ -32,7 +32,7 @@ CALIBRATION_DEPTH = 20
 
 COVERAGE_DEPTH = 10
 
-LENGTHS: tuple[tuple[str, int, int], ...] = (
+HISTORY_LENGTHS: tuple[tuple[str, int, int], ...] = (
     *(("0", 0, 0), ("1", 1, 1), ("2", 2, 2)),
     *(("3-5", 3, 5), ("6+", 6, 1 << 30)),
 )
@@ -42,7 +42,7 @@ Values = dict[str, NDArray[np.float64]]
 """Metric to one value a case ``[cases]``, NaN where it is not defined there."""
 
 
-class Measured(NamedTuple):
+class ModelMetrics(NamedTuple):
     """One model on one run: values invoice by invoice, and what is only defined over all of them.
 
     ``said`` are the probabilities of the first items of every ranking and ``came``, 1 or 0, whether they were bought:
@@ -55,7 +55,7 @@ class Measured(NamedTuple):
     came: NDArray[np.float64]
 
 
-class Figures(NamedTuple):
+class MetricSummary(NamedTuple):
     """What is reported of one model over some invoices: their number, and means with 95 % intervals where they vary."""
 
     n: int
@@ -63,7 +63,7 @@ class Figures(NamedTuple):
     interval: dict[str, tuple[float, float]]
 
 
-def measure(run: Run, model: str) -> Measured:
+def model_metrics(run: EvaluationRun, model: str) -> ModelMetrics:
     """All metrics of one model on one run.
 
     At the task ``discover`` what was wanted is what was new; known items are in no ranking.
@@ -72,8 +72,8 @@ def measure(run: Run, model: str) -> Measured:
     discover = run.task == "discover"
     wanted = [case.new if discover else case.wanted for case in run.cases]
     rows = [_row(case, basket, ranked) for case, basket, ranked in zip(run.cases, wanted, rankings, strict=True)]
-    columns = np.asarray(rows, np.float64).reshape(len(rows), len(PER_INVOICE))
-    values = {name: columns[:, place] for place, name in enumerate(PER_INVOICE)}
+    columns = np.asarray(rows, np.float64).reshape(len(rows), len(METRICS_PER_INVOICE))
+    values = {name: columns[:, place] for place, name in enumerate(METRICS_PER_INVOICE)}
     said = np.asarray([p for ranked in rankings for p in ranked.probabilities[:CALIBRATION_DEPTH]], np.float64)
     came = np.asarray(
         [
@@ -87,10 +87,10 @@ def measure(run: Run, model: str) -> Measured:
         "coverage@10": coverage([ranked.stock_codes for ranked in rankings], run.catalogue, COVERAGE_DEPTH),
         "ece@20": expected_calibration_error(said, came),
     }
-    return Measured(values, overall, said, came)
+    return ModelMetrics(values, overall, said, came)
 
 
-def _row(case: Case, basket: frozenset[str], ranked: Ranking) -> list[float]:
+def _row(case: EvaluationCase, basket: frozenset[str], ranked: Ranking) -> list[float]:
     codes = ranked.stock_codes
     return [
         hit_at(codes, basket, 1),
@@ -109,7 +109,7 @@ def _row(case: Case, basket: frozenset[str], ranked: Ranking) -> list[float]:
     ]
 
 
-def average(measured: Sequence[Measured]) -> Measured:
+def average_over_seeds(measured: Sequence[ModelMetrics]) -> ModelMetrics:
     """The mean over seeds, value by value: all seeds met the same cases in the same order.
 
     Predictions are pooled, for a reliability plot of all of them; the calibration error is the mean of the seeds'.
@@ -118,10 +118,12 @@ def average(measured: Sequence[Measured]) -> Measured:
     values = {name: np.mean([each.values[name] for each in measured], axis=0) for name in first.values}
     overall = {name: float(np.mean([each.overall[name] for each in measured])) for name in first.overall}
     said, came = ([getattr(each, part) for each in measured] for part in ("said", "came"))
-    return Measured(values, overall, np.concatenate(said), np.concatenate(came))
+    return ModelMetrics(values, overall, np.concatenate(said), np.concatenate(came))
 
 
-def figures(measured: Measured, cases: Sequence[Case], draws: Resampling) -> dict[str, Figures]:
+def metric_summaries(
+    measured: ModelMetrics, cases: Sequence[EvaluationCase], draws: Resampling
+) -> dict[str, MetricSummary]:
     """Means with intervals over customers: of all invoices, and by length of history.
 
     Args:
@@ -130,47 +132,47 @@ def figures(measured: Measured, cases: Sequence[Case], draws: Resampling) -> dic
         draws: Of the customers of these cases.
 
     Returns:
-        By group: ``all``, which alone has what is only defined over all invoices, then those of ``LENGTHS``, ``0`` only
-        where there are first purchase invoices.
+        By group: ``all``, which alone has what is only defined over all invoices, then those of ``HISTORY_LENGTHS``,
+        ``0`` only where there are first purchase invoices.
     """
     earlier = np.asarray([case.earlier for case in cases], np.int64)
     groups = {"all": np.ones(len(cases), np.bool_)}
     groups.update(
         (group, (earlier >= least) & (earlier <= most))
-        for group, least, most in LENGTHS
+        for group, least, most in HISTORY_LENGTHS
         if most > 0 or (earlier == 0).any()
     )
     names = list(measured.values)
     columns = np.stack([measured.values[name] for name in names], axis=1)
     parts = [np.where(inside[:, None], columns, np.nan) for inside in groups.values()]
     drawn = draws.intervals(np.concatenate(parts, axis=1))
-    held: dict[str, Figures] = {}
+    held: dict[str, MetricSummary] = {}
     for place, (group, inside) in enumerate(groups.items()):
         own = dict(zip(names, drawn[place * len(names) : (place + 1) * len(names)], strict=True))
         mean = {name: interval.mean for name, interval in own.items()} | (measured.overall if group == "all" else {})
         ends = {name: (interval.low, interval.high) for name, interval in own.items()}
-        held[group] = Figures(int(inside.sum()), mean, ends)
+        held[group] = MetricSummary(int(inside.sum()), mean, ends)
     return held
 
 
-def difference(of: Measured, to: Measured, draws: Resampling) -> dict[str, Interval]:
-    """How far one model is above another by every metric of ``PER_INVOICE``, invoice by invoice, with intervals."""
+def metric_differences(of: ModelMetrics, to: ModelMetrics, draws: Resampling) -> dict[str, Interval]:
+    """How far one model is above another by each of ``METRICS_PER_INVOICE``, invoice by invoice, with intervals."""
     ahead = np.stack([of.values[name] - to.values[name] for name in of.values], axis=1)
     return dict(zip(of.values, draws.intervals(ahead), strict=True))
 
 
-def resampling(cases: Sequence[Case], *, seed: int) -> Resampling:
+def resampling(cases: Sequence[EvaluationCase], *, seed: int) -> Resampling:
     """Draws of the customers of some cases; the same seed draws the same."""
-    return Resampling(customers(cases), generator=np.random.default_rng(seed))
+    return Resampling(customer_indices(cases), generator=np.random.default_rng(seed))
 
 
-def customers(cases: Sequence[Case]) -> NDArray[np.int64]:
+def customer_indices(cases: Sequence[EvaluationCase]) -> NDArray[np.int64]:
     """A number for the customer of each case, int64 ``[cases]``."""
     numbers: dict[str, int] = {}
     return np.asarray([numbers.setdefault(case.customer_id, len(numbers)) for case in cases], np.int64)
 
 
-def means(measured: Mapping[str, Measured]) -> dict[str, dict[str, float]]:
+def metric_means(measured: Mapping[str, ModelMetrics]) -> dict[str, dict[str, float]]:
     """By model the mean of every metric, without intervals: what a manifest holds and the gate decides by.
 
     A metric that is defined nowhere is left out: JSON knows no NaN.
