@@ -1,12 +1,12 @@
 """Histories: one of each customer of a log, the ones last touched in memory, the others in a file."""
 
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, MutableMapping
 
 import msgspec
 
 from state.domain.history import CustomerHistory
+from training.data.temporary_database import TemporaryDatabase
 
 MOST = 5_000
 """Histories in memory: about 20 kB each in a shop such as UCI's."""
@@ -26,8 +26,7 @@ class HistoryCache(MutableMapping[str, CustomerHistory]):
         self._most = most
         self._place: dict[str, int] = {}
         self._held: OrderedDict[str, CustomerHistory] = OrderedDict()
-        self._database = sqlite3.connect("", check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database = TemporaryDatabase()
         self._database.execute("CREATE TABLE history (place INTEGER PRIMARY KEY, content BLOB)")
 
     def __getitem__(self, customer: str) -> CustomerHistory:

@@ -3,7 +3,6 @@
 Who trains or judges reads it as a sequence of invoices, as if it were a list. In memory are 8 bytes an invoice.
 """
 
-import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -23,6 +22,7 @@ from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
 from training.data.cleaning.partition import partition_by_customer
 from training.data.tables.invoice_table import load_batches
+from training.data.temporary_database import TemporaryDatabase
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Invoice)
@@ -47,7 +47,7 @@ class InvoiceLog(Sequence[Invoice]):
     in the same file.
     """
 
-    def __init__(self, database: sqlite3.Connection, order: NDArray[np.int64]) -> None:
+    def __init__(self, database: TemporaryDatabase, order: NDArray[np.int64]) -> None:
         """Read from a database that ``merge_logs`` made; ``order`` int64 ``[invoices]`` are places in it."""
         self._database = database
         self._order = order
@@ -81,8 +81,7 @@ def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
     wherever it came. Of two texts for one line the later place's wins. Anonymous invoices and those without lines are
     left out.
     """
-    database = sqlite3.connect("", check_same_thread=False)  # no name: on disk beyond SQLite's cache, and temporary
-    database.execute("PRAGMA journal_mode = OFF")
+    database = TemporaryDatabase()
     database.execute(_TABLE)
     for log in logs:
         _put(database, (invoice for invoice in log if invoice.customer_id is not None and invoice.lines))
@@ -123,7 +122,7 @@ def invoices_before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
     return log[: bisect_left(log, date, key=lambda invoice: invoice.date)]
 
 
-def _put(database: sqlite3.Connection, invoices: Iterable[Invoice]) -> None:
+def _put(database: TemporaryDatabase, invoices: Iterable[Invoice]) -> None:
     database.executemany(
         _PUT, ((each.customer_id, each.invoice_no, each.date, _ENCODER.encode(each)) for each in invoices)
     )
