@@ -16,7 +16,8 @@ from pathlib import Path
 from bench.growth import ONE_THREAD
 from bench.memory import peak_mb
 from state.settings import load_settings
-from stream.cli.progress import StageProgress
+from stream.cli.progress import show_progress
+from training import progress
 from training.data.log import read_table
 from training.models import make_model
 
@@ -33,8 +34,9 @@ def one(path: Path, name: str) -> None:
     """Fit one model; print CPU seconds of reading and fitting, and seconds of fitting by the clock."""
     log, _ = read_table(path, load_settings())
     read, begun = processor_time(), time.monotonic()
-    with StageProgress() as stage:
-        make_model(name).fit(log, until=log[-1].date + 1, seed=7, progress=stage(f"fitting {name}"))
+    with show_progress():
+        progress.stage(f"fitting {name}")
+        make_model(name).fit(log, until=log[-1].date + 1, seed=7)
     fitted, clock = processor_time(), time.monotonic() - begun
     print(f"{read:.1f} {fitted - read:.1f} {clock:.1f}")
 

@@ -25,7 +25,7 @@ EXPORTS = {
         GlobalStatistics ItemTable Retrieval View build_view
     """,
     "training.models": """
-        BASELINES MODELS Fitted Model Progress check_name installed make_model options_of quiet
+        BASELINES MODELS Fitted Model check_name installed make_model options_of
     """,
     "training.models.basket_lstm": """
         BasketLstm FittedBasketLstm

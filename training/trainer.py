@@ -12,11 +12,11 @@ import msgspec
 
 from state.events.dates import DAY, to_datetime, to_iso
 from state.events.invoice import Invoice
+from training import progress
 from training.data.cleaning.ledger import Ledger
 from training.data.log import invoices_before
 from training.data.walk import Moment
 from training.errors import TooLittleData
-from training.evaluation.compare import Stage, silent
 from training.evaluation.model_metrics import CALIBRATION_DEPTH, metric_means, model_metrics
 from training.evaluation.prequential import evaluate, evaluation_cases
 from training.evaluation.split import Span, format_day, require_repeat_customers
@@ -101,7 +101,6 @@ def train(
     *,
     until: int,
     clock: datetime,
-    stage: Stage = silent,
     ledger: Ledger | None = None,
 ) -> RoundResult:
     """Do one round.
@@ -113,7 +112,6 @@ def train(
         plan: What to do.
         until: End, not included, of the data that may be used, seconds since 1970.
         clock: For the record.
-        stage: Told of what is going on.
         ledger: The account of the table's cleaning, kept in the bundle.
 
     Raises:
@@ -123,16 +121,16 @@ def train(
     log = invoices_before(invoices, until)
     judged, _ = evaluation_span(log, until, plan.evaluation_days)
     names = [name for name in plan.baselines if name != plan.model]
-    candidate = _fit(plan, log, judged.start, stage)
-    telling = stage("fitting baselines")
-    telling(0, 1)
+    candidate = _fit(plan, log, judged.start)
+    progress.stage("fitting baselines")
+    progress.update(0, 1)
     rivals = fit_all(names, log, until=judged.start, window=plan.window, calibrate=False)
-    telling(1, 1)
+    progress.update(1, 1)
     champion, notes = _champion(registry, load, judged)
     scorers = {plan.model: candidate.scorer, **{name: fitted.scorer for name, fitted in rivals.items()}}
     if champion is not None:
         scorers[CHAMPION] = champion
-    by_moment, n_cases = _judge(log, scorers, judged, plan.window, stage)
+    by_moment, n_cases = _judge(log, scorers, judged, plan.window)
     decision = decide_for_both_moments(plan.model, by_moment, names)
     metrics = _flat_metrics(by_moment)
     bundles = _Publisher(registry, log, metrics, clock, ledger)
@@ -143,7 +141,7 @@ def train(
             stand_in = fit_all([decision.fallback], log, until=until, window=plan.window)[decision.fallback]
             promoted = bundles.publish(decision.fallback, stand_in, until, None)
     elif plan.refit:
-        final = _fit(plan, log, until, stage)
+        final = _fit(plan, log, until)
         version = promoted = bundles.publish(plan.model, final, until, (candidate, judged.start))
     else:
         version = promoted = bundles.publish(plan.model, candidate, judged.start, None)
@@ -174,9 +172,10 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span
     return judged, n_cases
 
 
-def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int, stage: Stage) -> Fitted:
+def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int) -> Fitted:
     model = make_model(plan.model, **plan.options)
-    return model.fit(log, until=until, seed=plan.seed, progress=stage(f"fitting {plan.model} to {format_day(until)}"))
+    progress.stage(f"fitting {plan.model} to {format_day(until)}")
+    return model.fit(log, until=until, seed=plan.seed)
 
 
 def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) -> tuple[Scorer | None, list[str]]:
@@ -200,9 +199,10 @@ def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) 
 
 
 def _judge(
-    log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int, stage: Stage
+    log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int
 ) -> tuple[dict[Moment, Metrics], int]:
     """Metrics of every scorer by moment, and the number of invoices they are of."""
+    progress.stage("judging")
     runs = evaluate(
         log,
         scorers,
@@ -211,7 +211,6 @@ def _judge(
         window=window,
         depth=CALIBRATION_DEPTH,  # no metric looks deeper, and rankings are what judging keeps in memory
         most=MAX_CASES,
-        progress=stage("judging"),
     )
     metrics = {
         when: metric_means({name: model_metrics(result, name) for name in scorers}) for when, result in runs.items()

@@ -19,7 +19,8 @@ from pathlib import Path
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import load_settings
-from stream.cli.progress import StageProgress
+from stream.cli.progress import show_progress
+from training import progress
 from training.data.log import read_table
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking, evaluate
@@ -69,11 +70,12 @@ def main(path: Path, judged: Span, every: int | None, models: Sequence[str]) -> 
     for name in models:
         chosen: dict[str, list[tuple[EvaluationCase, Ranking]]] = {when: [] for when in rows}
         for number, start in enumerate(starts):
-            with StageProgress() as stage:
-                fitting = stage(f"fitting {name}, {number + 1} of {len(starts)}")
-                scorer = make_model(name).fit(log, until=start, seed=settings.seed, progress=fitting).scorer
+            with show_progress():
+                progress.stage(f"fitting {name}, {number + 1} of {len(starts)}")
+                scorer = make_model(name).fit(log, until=start, seed=settings.seed).scorer
                 rest = Span(start, judged.end)
-                runs = evaluate(log, {name: scorer}, rest, moment="both", depth=DEPTH, progress=stage("judging"))
+                progress.stage("judging")
+                runs = evaluate(log, {name: scorer}, rest, moment="both", depth=DEPTH)
             for when, each in runs.items():
                 for case, ranking in zip(each.cases, each.rankings[name], strict=True):
                     date = made[case.invoice_no, case.customer_id][when]

@@ -1,57 +1,49 @@
 """What long commands show: progress bars one after the other, and tables; plain lines without a terminal."""
 
 import sys
-from types import TracebackType
-from typing import Never, Self
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Never
 
 import typer
 from tqdm import tqdm
 
+from training.progress import shown_by
 
-class StageProgress:
-    """A bar a stage; ``with StageProgress() as stage: model.fit(…, progress=stage("fitting"))``.
 
-    Called with a stage's name it ends the bar before and gives the function that moves the new one. Without a terminal
-    on standard error a stage is one line, so that a log stays readable.
-    """
+@contextmanager
+def show_progress() -> Iterator[None]:
+    """Show the progress of the work inside on standard error."""
+    with closing(TerminalProgress()) as terminal, shown_by(terminal):
+        yield
+
+
+class TerminalProgress:
+    """A ``Reporter`` that draws a bar a stage; without a terminal a stage is one line, so that a log stays readable."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Never] | None = None
-        self._shown = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
 
-    def __call__(self, stage: str) -> "StageBar":
-        """Begin a stage."""
-        self._end()
-        if self._shown:
-            bar: tqdm[Never] = tqdm(desc=stage, dynamic_ncols=True, leave=True)
-            self._bar = bar
+    def stage(self, name: str) -> None:
+        """End the bar before and begin another."""
+        self.close()
+        if self._is_terminal:
+            self._bar = tqdm(desc=name, dynamic_ncols=True, leave=True)
         else:
-            typer.echo(f"{stage} …", err=True)
-        return StageBar(self._bar)
+            typer.echo(f"{name} …", err=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-class StageBar:
-    """Moves one bar, or nothing; it is what models and evaluation tell their progress to."""
-
-    def __init__(self, bar: "tqdm[Never] | None") -> None:
-        self._bar = bar
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """``done`` of ``total`` steps are finished; ``note`` is shown behind the bar."""
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Move the bar; ``note`` is shown behind it."""
         if self._bar is None:
             return
         self._bar.total = total
         if note:
             self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """End the last bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

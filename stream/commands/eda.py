@@ -42,17 +42,17 @@ def eda(
     folder = output.with_name(f"{output.stem}-pictures") if pictures is None else pictures
     _writable(output, folder)
 
-    from stream.cli.progress import StageProgress
+    from stream.cli.progress import show_progress
+    from training import progress
     from training.data.tables import invoice_table
     from training.eda import build_report
     from training.report import render, save_pictures
 
-    with StageProgress() as bars:
-        bars("reading")
+    with show_progress():
+        progress.stage("reading")
         table = invoice_table.load(path, timezone=settings.timezone)
-        page = build_report(
-            table, settings, name=path.resolve().name, clock=int(time.time()), progress=bars("exploring")
-        )
+        progress.stage("exploring")
+        page = build_report(table, settings, name=path.resolve().name, clock=int(time.time()))
     html = render(page).encode()
     output.write_bytes(html)
     saved = save_pictures(page, folder)

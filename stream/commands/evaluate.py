@@ -91,9 +91,10 @@ def evaluate(
     log, ledger = _read(settings, data)
 
     from stream.cli.console import table_console
-    from stream.cli.progress import StageProgress
+    from stream.cli.progress import show_progress
+    from training import progress
 
-    with StageProgress() as bars:
+    with show_progress():
         comparison = compare(
             log,
             variants,
@@ -104,12 +105,11 @@ def evaluate(
             window=settings.window,
             epochs=epochs,
             first_invoices=first_invoices,
-            stage=bars,
         )
-        telling = bars("measuring intervals")
-        telling(0, 1)
+        progress.stage("measuring intervals")
+        progress.update(0, 1)
         report = as_dict(comparison)
-        telling(1, 1)
+        progress.update(1, 1)
     for when in report["moments"]:
         for cells in tables(report, when):
             table_console().print(_table(cells))

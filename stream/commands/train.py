@@ -14,7 +14,6 @@ from stream.cli.exit_codes import ExitCode, Failure
 if TYPE_CHECKING:
     from state.events.invoice import Invoice
     from state.settings import Settings
-    from stream.cli.progress import StageProgress
     from training.data.cleaning.ledger import Ledger
     from training.trainer import RoundResult, TrainingPlan
 
@@ -156,14 +155,14 @@ def _repeat(settings: "Settings", data: Path | None, until: int | None, plan: "T
 def _round(settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan") -> "RoundResult":
     from datetime import UTC
 
-    from stream.cli.progress import StageProgress
+    from stream.cli.progress import show_progress
     from training.registry import Registry
     from training.serving.load import load_scorer
     from training.trainer import train as one_round
 
-    with StageProgress() as bars:
+    with show_progress():
         clock = int(time.time())
-        log, ledger = read_log(settings, data, clock, bars)
+        log, ledger = read_log(settings, data, clock)
         if not log:
             raise Failure(
                 "There are no purchases of known customers to learn from: look at what the cleaning left out.",
@@ -176,16 +175,13 @@ def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Tr
             plan,
             until=log[-1].date + 1 if until is None else until,
             clock=datetime.now(UTC),
-            stage=bars,
             ledger=ledger,
         )
     _print(outcome)
     return outcome
 
 
-def read_log(
-    settings: "Settings", data: Path | None, clock: int, bars: "StageProgress"
-) -> tuple[Sequence["Invoice"], "Ledger | None"]:
+def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Sequence["Invoice"], "Ledger | None"]:
     """The log of the table and, where brokers are set, of the topic; and the cleaning's ledger, which is printed.
 
     Raises:
@@ -193,6 +189,7 @@ def read_log(
         DataError: The table cannot be read, or nothing of it is left.
         KafkaError: Kafka does not answer.
     """
+    from training import progress
     from training.data.log import merge_logs, read_table
 
     path = settings.data if data is None else data
@@ -201,7 +198,7 @@ def read_log(
     table_log: Sequence[Invoice] = []
     ledger = None
     if path is not None:
-        bars("reading")
+        progress.stage("reading")
         table_log, ledger = read_table(path, settings, clock=clock)
         for line in ledger.lines():
             typer.echo(line)
@@ -212,7 +209,8 @@ def read_log(
         return table_log, ledger
     from stream.kafka.topic_reader import read_topic
 
-    topic = read_topic(settings, clock=clock, progress=bars("reading the topic"))
+    progress.stage("reading the topic")
+    topic = read_topic(settings, clock=clock)
     typer.echo(
         f"topic {settings.topics.invoices}: {topic.events:,} events, {topic.invalid:,} of them invalid and passed over"
     )

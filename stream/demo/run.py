@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from state.events.invoice import Invoice
 from state.settings import PREFIX, Settings, load_settings
@@ -171,16 +171,14 @@ def _settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> Setti
 def _train(log: Sequence[Invoice], until: int, settings: Settings, folder: Path, console: Console) -> str:
     """Fit on what lies before ``until`` and publish; returns the version."""
     from training.models import make_model
+    from training.progress import shown_by
     from training.registry import Registry
 
     model = make_model(MODEL, **QUICK)
     with _bar(console) as bar:
         task = bar.add_task("training", total=None)
-
-        def progress(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, description=f"training {note}".strip())
-
-        fitted = model.fit(log, until=until, seed=settings.seed, progress=progress)
+        with shown_by(_RichProgress(bar, task)):
+            fitted = model.fit(log, until=until, seed=settings.seed)
     bundle = folder / "bundle"
     bundle.mkdir()
     fitted.save(bundle)
@@ -347,6 +345,21 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class _RichProgress:
+    """Shows the progress of a training as one task of a bar."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def stage(self, name: str) -> None:
+        """The training is one stage."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=done, total=total, description=f"training {note}".strip())
 
 
 def _bar(console: Console) -> Progress:

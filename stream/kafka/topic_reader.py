@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from state.errors import InvalidEvent
@@ -10,14 +9,12 @@ from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
 from stream.kafka.config import kafka_python_config
+from training import progress
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int, str], None]
-"""Told of the events read, of how many, and of the topic."""
 
 PATIENCE_S = 60.0
 """A topic that gives nothing for so long, though its end is not reached, counts as unreachable."""
@@ -34,7 +31,7 @@ class TopicLog(NamedTuple):
     invalid: int = 0
 
 
-def read_topic(settings: Settings, *, clock: int, progress: Progress | None = None) -> TopicLog:
+def read_topic(settings: Settings, *, clock: int) -> TopicLog:
     """Read the topic from its beginning to where it ends at the call.
 
     A topic that is not there is empty; reading does not create it. What breaks the wire contract is skipped and
@@ -43,7 +40,6 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress | None = No
     Args:
         settings: Where the brokers are, the namespace, the dialect, the bounds.
         clock: Seconds since 1970; dates too far ahead of it are refused.
-        progress: Told after every batch.
 
     Raises:
         SettingsError: No broker is set.
@@ -64,12 +60,12 @@ def read_topic(settings: Settings, *, clock: int, progress: Progress | None = No
         )
     )
     try:
-        return _read(consumer, settings, clock, progress)
+        return _read(consumer, settings, clock)
     finally:
         consumer.close()
 
 
-def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: Progress | None) -> TopicLog:
+def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog:
     from kafka import TopicPartition
     from kafka.errors import KafkaTimeoutError
 
@@ -112,8 +108,7 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int, progress: P
             open_ -= done
         if batch or done:
             heard = time.monotonic()
-            if progress is not None:
-                progress(events, total, topic)
+            progress.update(events, total, topic)
         elif time.monotonic() - heard > PATIENCE_S:
             raise KafkaTimeoutError(f"The topic {topic} gave nothing for {PATIENCE_S:.0f} seconds before its end")
     return TopicLog(invoices, events, invalid)

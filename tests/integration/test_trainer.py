@@ -20,6 +20,7 @@ from training.data.cleaning.invoices import invoices
 from training.data.log import merge_logs
 from training.data.simulator import simulate
 from training.data.tables.invoice_table import from_frame
+from training.progress import RecordedProgress, shown_by
 
 pytestmark = pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated:DeprecationWarning")
 
@@ -93,10 +94,10 @@ def test_a_topic_without_events_is_empty(settings: Settings) -> None:
 def test_the_topic_gives_the_log_that_was_sent(settings: Settings, log: list[Invoice]) -> None:
     ensure_topics(settings)
     send(settings, ((invoice.customer_id, whole(invoice)) for invoice in log))
-    told: list[tuple[int, int]] = []
-    found = read_topic(settings, clock=clock(), progress=lambda done, total, topic: told.append((done, total)))
+    with shown_by(RecordedProgress()) as shown:
+        found = read_topic(settings, clock=clock())
     assert (found.events, found.invalid) == (len(log), 0)
-    assert told[-1] == (len(log), len(log))
+    assert shown.updates[-1] == (len(log), len(log), settings.topics.invoices)
     assert list(merge_logs(found.invoices)) == list(merge_logs(log))
 
 

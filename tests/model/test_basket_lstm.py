@@ -20,7 +20,6 @@ from training.evaluation.split import Span
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models import make_model
-from training.models.base import quiet
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.examples import (
     Example,
@@ -36,6 +35,7 @@ from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, Rate
 from training.models.global_statistics import learn
 from training.models.keras_weights import WEIGHTS
+from training.progress import RecordedProgress, shown_by
 from training.serving.basket_lstm.correction import RATE_SCALES, Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.basket_lstm.scorer import (
@@ -315,14 +315,15 @@ def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: StateRep
 
 
 def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    less = BasketLstm(epochs=2, max_examples=200, without="text+simple", tensorboard=tmp_path).fit(
-        LOG, until=UNTIL, seed=4, progress=lambda done, total, note="": told.append((done, total))
-    )
+    with shown_by(RecordedProgress()) as shown:
+        less = BasketLstm(epochs=2, max_examples=200, without="text+simple", tensorboard=tmp_path).fit(
+            LOG, until=UNTIL, seed=4
+        )
 
-    assert told == sorted(told)
-    assert told[-1] == (1000, 1000)
-    assert len(told) < len(targets(LOG, UNTIL))
+    steps = [done for done, _, _ in shown.updates]
+    assert steps == sorted(steps)
+    assert shown.updates[-1] == (1000, 1000, "calibrated")
+    assert sum(note == "reading histories" for _, _, note in shown.updates) < len(targets(LOG, UNTIL))
     arrays, before = less.scorer.network.arrays, fitted.scorer.network.arrays
     assert not np.array_equal(arrays["candidate_mean"], before["candidate_mean"])
     assert not np.array_equal(arrays["score_kernel"], before["score_kernel"])
@@ -393,20 +394,22 @@ class BrokenOff(Exception):
 def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, fitted: FittedBasketLstm) -> None:
     notes: list[str] = []
 
-    def break_off(done: int, total: int, note: str = "") -> None:
-        if note.startswith("epoch 2/"):
-            raise BrokenOff
+    class InEpoch3(RecordedProgress):
+        def update(self, done: int, total: int, note: str = "") -> None:
+            if note.startswith("epoch 2/"):
+                raise BrokenOff
 
-    def break_off_later(done: int, total: int, note: str = "") -> None:
-        notes.append(note)
-        if done >= 900:  # all examples are learnt from by then
-            raise BrokenOff
+    class InTheSecondFit(RecordedProgress):
+        def update(self, done: int, total: int, note: str = "") -> None:
+            notes.append(note)
+            if done >= 900:  # all examples are learnt from by then
+                raise BrokenOff
 
-    with pytest.raises(BrokenOff):
-        BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=break_off)
+    with pytest.raises(BrokenOff), shown_by(InEpoch3()):
+        BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(BrokenOff):
-        BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3, progress=break_off_later)
+    with pytest.raises(BrokenOff), shown_by(InTheSecondFit()):
+        BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
     again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
 
     assert not any(note.startswith(("epoch 1/", "epoch 2/")) and "held out" in note for note in notes)
@@ -431,7 +434,7 @@ def test_what_is_left_out_changes_nothing(
 ) -> None:
     columns = left_out(group)
     less = BasketNetwork(input_sizes(), columns)
-    fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1), quiet)
+    fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1))
     network = NumpyNetwork(less.arrays(), input_sizes())
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.statistics)
     changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}

@@ -12,13 +12,13 @@ import pytest
 from tests.unit.features.shop import shop_log
 from training.features.basket_lstm.retrieval import Retrieval
 from training.models import make_model
-from training.models.base import Progress, quiet
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm import subprocess_fit as beside
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, views
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.subprocess_fit import SubprocessFit
+from training.progress import RecordedProgress, shown_by
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date
@@ -42,7 +42,7 @@ def examples() -> list[Example]:
 
 @pytest.fixture(scope="module")
 def here(examples: list[Example]) -> BasketNetwork:
-    return make_network(RECIPE, examples, [], quiet)[0]
+    return make_network(RECIPE, examples, [])[0]
 
 
 def assert_same(one: BasketNetwork, other: BasketNetwork) -> None:
@@ -51,36 +51,34 @@ def assert_same(one: BasketNetwork, other: BasketNetwork) -> None:
 
 
 def test_the_other_process_ends_with_the_same_weights(examples: list[Example], here: BasketNetwork) -> None:
-    heard: list[tuple[int, int, str]] = []
-
-    with SubprocessFit(RECIPE, examples) as other:
+    with SubprocessFit(RECIPE, examples) as other, shown_by(RecordedProgress()) as shown:
         assert other.begun
-        network = other.network(RECIPE, lambda done, total, note="": heard.append((done, total, note)))
+        network = other.network(RECIPE)
 
     assert_same(network, here)
-    assert [done for done, _, _ in heard] == sorted(done for done, _, _ in heard)
-    assert heard[-1][:2] == (100, 100)
-    assert heard[-1][2].startswith("epoch 2/2, learnt ")
-    assert any(note.startswith("epoch 1/2") for _, _, note in heard)
+    assert [done for done, _, _ in shown.updates] == sorted(done for done, _, _ in shown.updates)
+    assert shown.updates[-1][:2] == (100, 100)
+    assert shown.updates[-1][2].startswith("epoch 2/2, learnt ")
+    assert any(note.startswith("epoch 1/2") for _, _, note in shown.updates)
 
 
 def test_the_other_process_goes_on_where_a_training_was_broken_off(
     examples: list[Example], here: BasketNetwork, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = RECIPE._replace(kept=str(tmp_path / "kept.npz"))
-    notes: list[str] = []
 
-    def break_off(done: int, total: int, note: str = "") -> None:
-        if note.startswith("epoch 1/"):
-            raise KeyboardInterrupt
+    class InEpoch2(RecordedProgress):
+        def update(self, done: int, total: int, note: str = "") -> None:
+            if note.startswith("epoch 1/"):
+                raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        make_network(recipe, examples, [], break_off)
-    with SubprocessFit(recipe, examples) as other:
-        network = other.network(recipe, lambda done, total, note="": notes.append(note))
+    with pytest.raises(KeyboardInterrupt), shown_by(InEpoch2()):
+        make_network(recipe, examples, [])
+    with SubprocessFit(recipe, examples) as other, shown_by(RecordedProgress()) as shown:
+        network = other.network(recipe)
 
     assert "fitted here" not in caplog.text
-    assert notes[0] == "goes on after epoch 1"
+    assert shown.updates[0][2] == "goes on after epoch 1"
     assert_same(network, here)
 
 
@@ -92,15 +90,15 @@ def test_a_model_is_the_same_with_and_without_another_process(
     begun: list[bool] = []
 
     def make(
-        recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example], progress: Progress
+        recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example]
     ) -> tuple[BasketNetwork, dict[str, list[float]]]:
-        network, curves = make_network(recipe, learnt, held, progress)
+        network, curves = make_network(recipe, learnt, held)
         return network, curves | {"held out": [float(epoch != best) for epoch in (1, 2)]}
 
     class Watched(SubprocessFit):
-        def network(self, recipe: Recipe, progress: Progress) -> BasketNetwork:
+        def network(self, recipe: Recipe) -> BasketNetwork:
             begun.append(self.begun)
-            return super().network(recipe, progress)
+            return super().network(recipe)
 
     def fit(name: str) -> FittedBasketLstm:
         model = BasketLstm(epochs=2, max_examples=200, keep=tmp_path / name, tensorboard=tmp_path / f"board_{name}")
@@ -128,11 +126,11 @@ def test_another_number_of_epochs_is_fitted_here(examples: list[Example]) -> Non
     with SubprocessFit(long, examples) as other:
         process = other._process
         assert process is not None
-        network = other.network(fewer, quiet)
+        network = other.network(fewer)
         assert process.returncode < 0
         assert not other.begun
 
-    assert_same(network, make_network(fewer, examples, [], quiet)[0])
+    assert_same(network, make_network(fewer, examples, [])[0])
 
 
 @pytest.mark.parametrize("wrong", ["it fails", "it is killed", "there is none"])
@@ -152,7 +150,7 @@ def test_where_the_other_process_fails_the_network_is_fitted_here(
     monkeypatch.setattr(sys, "executable", str(program))
     with caplog.at_level(logging.WARNING), SubprocessFit(RECIPE, examples) as other:
         assert other.begun is (end is not None)
-        network = other.network(RECIPE, quiet)
+        network = other.network(RECIPE)
 
     said = {
         "it fails": "ended with 3: out of memory",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from state.settings import Settings
+from training import progress
 from training.data.cleaning.clean import CleanedLines, clean, dialect_of
 from training.data.errors import NoTable
 from training.data.tables.invoice_table import InvoiceTable
@@ -38,7 +39,6 @@ def build_report(
     *,
     name: str,
     clock: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Page:
     """Explore a table.
 
@@ -47,7 +47,6 @@ def build_report(
         settings: Bounds and dialect of the cleaning.
         name: What the table is called on the page.
         clock: As in ``clean``.
-        progress: Told how many sections are done, and of how many.
 
     Returns:
         A page with every section; one that the table holds nothing for says so. The same table and clock give the same
@@ -64,17 +63,17 @@ def build_report(
     total = 2 + len(drawn)
     cleaned = clean(table, settings, clock=clock)
     sections = [quality_section(table, dialect_of(table, settings))]
-    progress(1, total)
+    progress.update(1, total)
     sections.append(cleaning_section(cleaned.ledger))
-    progress(2, total)
+    progress.update(2, total)
     sold = sales(cleaned, table.timezone)
     if sold.lines.empty:
         sections.append(Section("Sales", _nothing(cleaned)))
-        progress(total, total)
+        progress.update(total, total)
     else:
         for done, section in enumerate(drawn, 3):
             sections.append(section(sold))
-            progress(done, total)
+            progress.update(done, total)
     return Page(
         f"What is in {name}",
         _lead(cleaned, sold),

@@ -1,9 +1,10 @@
 """Compare models: fit each from scratch on what lies before a span, let all of them rank along it, measure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from state.events.invoice import Invoice
+from training import progress
 from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.model_metrics import ModelMetrics, average_over_seeds, model_metrics
@@ -11,16 +12,8 @@ from training.evaluation.prequential import DEPTH, EvaluationCase, EvaluationRun
 from training.evaluation.split import Span, format_day, require_data_around, require_repeat_customers
 from training.evaluation.variants import Variant, make_variant
 from training.models import BASELINES
-from training.models.base import Curves, Fitted, FittedInEpochs, Model, Progress, quiet
+from training.models.base import Curves, Fitted, FittedInEpochs, Model
 from training.models.baselines.model import fit_all
-
-Stage = Callable[[str], Progress]
-"""Announces a stage of the work by name and gives what to tell its progress to."""
-
-
-def silent(stage: str) -> Progress:
-    """A ``Stage`` that shows nothing."""
-    return quiet
 
 
 class MomentResult(NamedTuple):
@@ -61,7 +54,6 @@ def compare(
     depth: int = DEPTH,
     epochs: int | None = None,
     first_invoices: bool = False,
-    stage: Stage = silent,
 ) -> Comparison:
     """Fit and judge models side by side.
 
@@ -76,7 +68,6 @@ def compare(
         depth: Length of the rankings.
         epochs: Passes over the data, for models that make any; what they make of their own unless given.
         first_invoices: Whether customers' first purchase invoices are judged too, at the visit.
-        stage: Told of what is going on.
 
     Raises:
         SplitError: The data lies on one side of the span.
@@ -93,9 +84,9 @@ def compare(
         fitting = {name: model for name, model in models.items() if model.seeded or not first}
         if not fitting:
             break
-        fitted = _fit(fitting, invoices, span.start, seed, window, stage)
+        fitted = _fit(fitting, invoices, span.start, seed, window)
         scorers = {name: each.scorer for name, each in fitted.items()}
-        telling = stage("judging")
+        progress.stage("judging")
         runs = evaluate(
             invoices,
             scorers,
@@ -106,7 +97,6 @@ def compare(
             depth=depth,
             first=first_invoices,
             refit=True,
-            progress=telling,
         )
         for when, result in runs.items():
             if not result.cases:
@@ -130,18 +120,18 @@ def compare(
 
 
 def _fit(
-    models: dict[str, Model], invoices: Sequence[Invoice], until: int, seed: int, window: int, stage: Stage
+    models: dict[str, Model], invoices: Sequence[Invoice], until: int, seed: int, window: int
 ) -> dict[str, Fitted]:
     """Baselines together, since they share most of their work; the order of the names is kept."""
     simple = [name for name in models if name in BASELINES]
     fitted: dict[str, Fitted] = {}
     if simple:
-        telling = stage("fitting baselines")
-        telling(0, 1)
+        progress.stage("fitting baselines")
+        progress.update(0, 1)
         fitted.update(fit_all(simple, invoices, until=until, window=window))
-        telling(1, 1)
+        progress.update(1, 1)
     for name, model in models.items():
         if name not in fitted:
-            telling = stage(f"fitting {name}, seed {seed}")
-            fitted[name] = model.fit(invoices, until=until, seed=seed, progress=telling)
+            progress.stage(f"fitting {name}, seed {seed}")
+            fitted[name] = model.fit(invoices, until=until, seed=seed)
     return {name: fitted[name] for name in models}

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
+from training import progress
 from training.data.walk import Moment, walk
 from training.evaluation.split import Span
-from training.models.base import Progress, quiet
 from training.serving.scorer import Scorer
 
 Task = Literal["next-basket", "discover"]
@@ -140,7 +140,6 @@ def evaluate(
     first: bool = False,
     refit: bool = False,
     most: int | None = None,
-    progress: Progress = quiet,
 ) -> dict[Moment, EvaluationRun]:
     """Let every scorer rank before every invoice of a span.
 
@@ -156,7 +155,6 @@ def evaluate(
         refit: Whether scorers that can (``Refits``) are fitted anew to what was known when each day (UTC) began, at the
             emission too. They are left as the last day made them. Without it all stay as they were fitted.
         most: Of more invoices than this only evenly spaced ones are predicted, so many at most; all join what is known.
-        progress: Told after every invoice.
 
     Returns:
         One run a moment, visit first.
@@ -188,5 +186,5 @@ def evaluate(
             kept = [candidate for candidate in candidates if candidate.stock_code not in hidden][:depth]
             this.rankings[name].append(Ranking([c.stock_code for c in kept], [c.probability for c in kept]))
         done += 1
-        progress(done, total)
+        progress.update(done, total)
     return runs

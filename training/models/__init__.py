@@ -13,19 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UnknownModel
-from training.models.base import Fitted, Model, Progress, quiet
+from training.models.base import Fitted, Model
 
 __all__ = [
     "BASELINES",
     "MODELS",
     "Fitted",
     "Model",
-    "Progress",
     "check_name",
     "installed",
     "make_model",
     "options_of",
-    "quiet",
 ]
 
 

@@ -8,18 +8,6 @@ from state.events.invoice import Invoice
 from training.serving.scorer import Scorer
 
 
-class Progress(Protocol):
-    """Told how far a long piece of work is: for a progress bar, or for nothing at all (``quiet``)."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """``done`` of ``total`` steps are finished; ``note`` is shown behind the bar (a loss, a model's name)."""
-        ...
-
-
-def quiet(done: int, total: int, note: str = "") -> None:
-    """A ``Progress`` that shows nothing."""
-
-
 class Fitted(Protocol):
     """A trained model: it answers through the very scorer that serves, and can be written down as a bundle."""
 
@@ -58,15 +46,14 @@ class Model(Protocol):
     name: str
     seeded: bool
 
-    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int, progress: Progress = quiet) -> Fitted:
-        """Learn from what is dated before ``until``.
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int) -> Fitted:
+        """Learn from what is dated before ``until``; every step updates ``training.progress``.
 
         Args:
             invoices: The log, sorted by (date, invoice number), sales and returns; what lies at or after ``until``
                 is not looked at.
             until: First second, since 1970, that must stay unknown.
             seed: Makes the same data end in the same model.
-            progress: Told of every step.
 
         Raises:
             TrainingError: The log is too small to learn from; the message says what is missing.

@@ -14,6 +14,7 @@ from training.eda.product_returns import product_returns_section
 from training.eda.report import SALES_SECTIONS
 from training.eda.times import times_section
 from training.eda.word_clouds import words_section
+from training.progress import RecordedProgress, shown_by
 from training.report import Page, Section, render
 
 ONE = line("1", "2024-01-01T10:00", "A", MUG, 2)
@@ -67,11 +68,9 @@ def test_the_same_table_gives_the_same_bytes(page: Page) -> None:
 
 
 def test_progress_ends_at_its_total() -> None:
-    told: list[tuple[int, int]] = []
-    build_report(
-        table(ONE), load_settings({}), name="shop.csv", progress=lambda done, total: told.append((done, total))
-    )
-    assert told == [(done, 10) for done in range(1, 11)]
+    with shown_by(RecordedProgress()) as shown:
+        build_report(table(ONE), load_settings({}), name="shop.csv")
+    assert shown.updates == [(done, 10, "") for done in range(1, 11)]
 
 
 def test_one_row_is_enough() -> None:

@@ -16,7 +16,7 @@ from training.evaluation.split import Span
 from training.evaluation.variants import parse_variants
 from training.features.item_table import ItemTable
 from training.models import MODELS
-from training.models.base import Curves, FittedInEpochs, Progress, quiet
+from training.models.base import Curves, FittedInEpochs
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
 LOG = [
@@ -60,7 +60,7 @@ class Dice:
         self.seeded = seeded
         self._sides = sides
 
-    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int, progress: Progress = quiet) -> Die:
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int) -> Die:
         assert until == JUDGED.start
         Dice.seeds.append(seed)
         return Die(seed, self._sides)

@@ -12,6 +12,7 @@ from training.data.walk import Moment
 from training.evaluation.prequential import EvaluationCase, evaluate, evaluation_cases
 from training.evaluation.split import Span
 from training.features.item_table import ItemTable
+from training.progress import RecordedProgress, shown_by
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
 LOG = [
@@ -187,11 +188,9 @@ def test_of_too_many_evenly_spaced_ones_are_predicted_and_all_join_what_is_known
 
 
 def test_progress_reaches_its_total() -> None:
-    told: list[tuple[int, int]] = []
-    evaluate(
-        LOG, {"spy": Spy()}, JUDGED, moment="both", progress=lambda done, total, note="": told.append((done, total))
-    )
-    assert told == [(step, 6) for step in range(1, 7)]
+    with shown_by(RecordedProgress()) as shown:
+        evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
+    assert shown.updates == [(step, 6, "") for step in range(1, 7)]
 
 
 @pytest.mark.parametrize("end", [51, 61])

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import Invoice
+from training import progress
 from training.data.walk import StateReplay, walk
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
-from training.models.base import Progress, quiet
 from training.models.baselines.neighbours import NeighboursScorer
 from training.serving.baselines.ease import ItemToItem
 from training.serving.baselines.formulas import FORMULAS
@@ -82,15 +82,13 @@ class Baseline:
         self._calibrate = calibrate
         self._method = METHODS.get(name)
 
-    def fit(
-        self, invoices: Sequence[Invoice], *, until: int, seed: int = 0, progress: Progress = quiet
-    ) -> FittedBaseline:
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 0) -> FittedBaseline:
         """Learn from what is dated before ``until``; ``seed`` changes nothing. See ``Model``."""
         methods = {} if self._method is None else {self.name: self._method}
         fitted = fit_all(
             [self.name], invoices, until=until, window=self._window, calibrate=self._calibrate, methods=methods
         )
-        progress(1, 1, self.name)
+        progress.update(1, 1, self.name)
         return fitted[self.name]
 
 

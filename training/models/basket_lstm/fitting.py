@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.models.base import Progress
+from training import progress
 from training.models.basket_lstm.checkpoint import Checkpoint, Run
 from training.models.basket_lstm.examples import Batch, Example, batches, collate
 from training.models.basket_lstm.network import BasketNetwork
@@ -56,7 +56,7 @@ class Recipe(NamedTuple):
 
 
 def make_network(
-    recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example], progress: Progress
+    recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example]
 ) -> tuple[BasketNetwork, dict[str, list[float]]]:
     """A network fitted from its beginning, and its losses; see ``fit_network``."""
     keras.utils.set_random_seed(recipe.seed)
@@ -64,7 +64,7 @@ def make_network(
     kept = Checkpoint(Path(recipe.kept)) if recipe.kept else None
     watch = _board(Path(recipe.board)) if recipe.board else None
     generator = np.random.default_rng(recipe.seed)
-    curves = fit_network(network, learnt, held, recipe.schedule, generator, progress, watch=watch, kept=kept)
+    curves = fit_network(network, learnt, held, recipe.schedule, generator, watch=watch, kept=kept)
     return network, curves
 
 
@@ -101,7 +101,6 @@ def fit_network(
     held: Sequence[Example],
     schedule: Schedule,
     generator: np.random.Generator,
-    progress: Progress,
     *,
     watch: Watch | None = None,
     kept: Checkpoint | None = None,
@@ -114,7 +113,6 @@ def fit_network(
         held: Newer examples; where there are none, the last epoch counts.
         schedule: How.
         generator: Draws the order of the batches.
-        progress: Told after every step.
         watch: Told after every epoch.
         kept: Where the work is kept after every epoch; a run that was broken off goes on from there.
 
@@ -139,7 +137,7 @@ def fit_network(
             batch = collate([learnt[position] for position in positions])
             losses.append(step(_inputs(batch), batch.bought, batch.correction))
             run.steps += 1
-            progress(run.steps, total, note)
+            progress.update(run.steps, total, note)
         run.epochs = epoch
         run.curves["learnt"].append(float(np.mean([float(each) for each in losses])))
         now = -float(epoch)

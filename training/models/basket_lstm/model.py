@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from state.events.invoice import Invoice
+from training import progress
 from training.errors import TooLittleData, UnknownModel
 from training.features.basket_lstm.candidates import RELATED_INPUTS
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS
@@ -20,7 +21,7 @@ from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
 from training.features.item_inputs import DEMAND_INPUTS
-from training.models.base import Curves, Progress, quiet
+from training.models.base import Curves
 from training.models.baselines.model import logistic
 from training.models.basket_lstm.checkpoint import Checkpoint, name_of
 from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
@@ -126,9 +127,7 @@ class BasketLstm:
         self._tensorboard = tensorboard
         self._parts: list[Checkpoint] = []
 
-    def fit(
-        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
-    ) -> FittedBasketLstm:
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedBasketLstm:
         """Learn from what is dated before ``until``; see ``Model``.
 
         A first network, which has not seen the newest tenth of the examples, tells the number of epochs, and what a
@@ -141,11 +140,14 @@ class BasketLstm:
             staleness = Staleness(invoices, until)
             most = max(self._max_examples // 2, 1)
             retrieval = fit_retrieval(invoices, staleness, until, self._window, generator, most)
-            material = self._collect(invoices, until, staleness, retrieval, generator, _part(progress, 0, 400))
-            learnt = self._learn(material, seed, _part(progress, 400, 990))
+            with progress.part(0, 400, of=1000):
+                material = self._collect(invoices, until, staleness, retrieval, generator)
+            with progress.part(400, 990, of=1000):
+                learnt = self._learn(material, seed)
             keras.utils.set_random_seed(seed)
             seen = purchases(invoices, until, self._window, self._max_examples)
-            returning = fit_returns(seen, until)
+            with progress.part(990, 1000, of=1000):
+                returning = fit_returns(seen, until)
             statistics = staleness.at(until)
         scorer = PrequentialScorer(
             "unpublished",
@@ -160,27 +162,29 @@ class BasketLstm:
         )
         for part in self._parts:
             part.drop()
-        progress(1000, 1000, "calibrated")
+        progress.update(1000, 1000, "calibrated")
         return FittedBasketLstm(scorer, learnt.network, learnt.curves)
 
-    def _learn(self, material: "_Material", seed: int, progress: Progress) -> "_Learnt":
+    def _learn(self, material: "_Material", seed: int) -> "_Learnt":
         """The network that serves, and what is fitted to the outcomes of one that had not seen them."""
         learnt, held = material.learnt, material.held
         choosing = self._recipe(self._schedule, seed, learnt, held)
         if not (self._whole and held):
-            network, curves = make_network(choosing, learnt, held, progress)
+            network, curves = make_network(choosing, learnt, held)
             return _Learnt(network, curves, *self._look_back(network, material))
         both = learnt + held
         # Begun before the first has told the number of epochs: seldom fewer than all of them are best.
         whole = self._recipe(self._schedule, seed, both, [])
         with SubprocessFit(whole, both) as beside:
             turn = 850 if beside.begun else 500
-            network, curves = make_network(choosing, learnt, held, _part(progress, 0, turn))
+            with progress.part(0, turn, of=1000):
+                network, curves = make_network(choosing, learnt, held)
             calibration, correction = self._look_back(network, material)
             best = 1 + int(np.argmin(curves["held out"]))
             if best < self._schedule.epochs:
                 whole = self._recipe(self._schedule._replace(epochs=best), seed, both, [])
-            network = beside.network(whole, _part(progress, turn, 1000))
+            with progress.part(turn, 1000, of=1000):
+                network = beside.network(whole)
         return _Learnt(network, curves, calibration, correction.scaled(LEFT_TO_CORRECT))
 
     def _look_back(self, network: BasketNetwork, material: "_Material") -> tuple[Calibration, Correction]:
@@ -208,7 +212,6 @@ class BasketLstm:
         staleness: Staleness,
         retrieval: Retrieval,
         generator: np.random.Generator,
-        progress: Progress,
     ) -> "_Material":
         dates = targets(invoices, until)[-max(self._max_examples // 2, 1) :]
         if len(dates) < LEAST_TARGETS:
@@ -228,7 +231,7 @@ class BasketLstm:
                 (held if date >= cut else learnt).append(example)
             if date >= cut and number % spacing == 0 and view.length[0]:
                 judged.append(Judged(date, view, candidate_codes(view, items), bought))
-            progress(number + 1, 2 * len(dates), "reading histories")
+            progress.update(number + 1, 2 * len(dates), "reading histories")
         if len(learnt) < LEAST_EXAMPLES:
             raise TooLittleData(
                 f"Only {len(learnt)} of {len(dates)} invoices hold an item that could have been foreseen; at least "
@@ -321,12 +324,3 @@ def calibrate_on_validation(
         logger.warning("the network's scores say nothing of the newest purchases; probabilities are rough")
         return Calibration(), correction
     return Calibration(*weights), correction
-
-
-def _part(progress: Progress, start: int, end: int) -> Progress:
-    """Progress of a piece of work that takes a thousand from ``start`` to ``end``."""
-
-    def report(done: int, total: int, note: str = "") -> None:
-        progress(start + (end - start) * min(done, total) // max(total, 1), 1000, note)
-
-    return report

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.models.base import Progress
+from training import progress
 from training.models.basket_lstm.examples import Example, load_examples, save_examples
 from training.models.basket_lstm.fitting import Recipe, make_network
 from training.models.basket_lstm.network import BasketNetwork
@@ -71,16 +71,16 @@ class SubprocessFit(AbstractContextManager["SubprocessFit"]):
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def network(self, recipe: Recipe, progress: Progress) -> BasketNetwork:
+    def network(self, recipe: Recipe) -> BasketNetwork:
         """The network of a recipe: of the other process where it was begun with that, else fitted here and now."""
         if self._process is not None and recipe == self._recipe:
-            weights = self._weights(self._process, progress)
+            weights = self._weights(self._process)
             if weights is not None:
                 network = BasketNetwork(input_sizes(), recipe.left_out)
                 network.set_weights(weights)
                 return network
         self._end()
-        return make_network(recipe, self._examples, [], progress)[0]
+        return make_network(recipe, self._examples, [])[0]
 
     def _end(self) -> None:
         if self._process is not None:
@@ -107,7 +107,7 @@ class SubprocessFit(AbstractContextManager["SubprocessFit"]):
                 text=True,
             )
 
-    def _weights(self, process: "subprocess.Popen[str]", progress: Progress) -> list[NDArray[np.float32]] | None:
+    def _weights(self, process: "subprocess.Popen[str]") -> list[NDArray[np.float32]] | None:
         """Wait for the weights, in the order of the network's; None, with a warning, where there will be none."""
         assert process.stdout is not None
         last = ""
@@ -115,7 +115,7 @@ class SubprocessFit(AbstractContextManager["SubprocessFit"]):
             percent, _, note = line.rstrip("\n").partition(" ")
             if not percent.isdigit():  # a library's word, not ours
                 continue
-            progress(int(percent), 100, note)
+            progress.update(int(percent), 100, note)
             if note != last:
                 logger.info("beside: %s", note)
                 last = note
@@ -138,25 +138,33 @@ def fit_here(folder: Path, threads: int) -> None:
     recipe = msgspec.json.decode((folder / _RECIPE).read_bytes(), type=Recipe)
     examples = load_examples(folder / _EXAMPLES)
     shutil.rmtree(folder / _EXAMPLES, ignore_errors=True)  # mapped, they stay until this process ends, and no longer
-    said = -1
-
-    def tell(percent: int, note: str) -> None:
-        sys.stdout.write(f"{percent} {note}\n")
-        sys.stdout.flush()
-
-    def say(done: int, total: int, note: str = "") -> None:
-        nonlocal said
-        if (percent := 100 * done // max(total, 1)) > said:  # a pipe holds a hundred lines that nobody has read yet
-            said = percent
-            tell(percent, note)
-
     try:
-        network, curves = make_network(recipe, examples, [], say)
+        with progress.shown_by(_PipedProgress()) as pipe:
+            network, curves = make_network(recipe, examples, [])
         np.savez(folder / _WEIGHTS, *network.get_weights())
-        tell(100, f"epoch {recipe.schedule.epochs}/{recipe.schedule.epochs}, learnt {curves['learnt'][-1]:.3f}")
+        pipe.write(100, f"epoch {recipe.schedule.epochs}/{recipe.schedule.epochs}, learnt {curves['learnt'][-1]:.3f}")
     except BrokenPipeError:  # whoever waited for this was killed
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+class _PipedProgress:
+    """Writes progress to standard output, a line a percent: a pipe holds a hundred lines that nobody has read yet."""
+
+    def __init__(self) -> None:
+        self._written = -1
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        if (percent := 100 * done // max(total, 1)) > self._written:
+            self._written = percent
+            self.write(percent, note)
+
+    def write(self, percent: int, note: str) -> None:
+        sys.stdout.write(f"{percent} {note}\n")
+        sys.stdout.flush()
 
 
 def _warn(what: str) -> None:

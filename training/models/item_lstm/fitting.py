@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.models.base import Progress
+from training import progress
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import NO_TARGET, Windows
 
@@ -39,7 +39,6 @@ def fit_network(
     held: Windows,
     schedule: Schedule,
     generator: np.random.Generator,
-    progress: Progress,
 ) -> dict[str, list[float]]:
     """Fit in place, and end with the weights of the epoch that was best on the windows held out.
 
@@ -49,7 +48,6 @@ def fit_network(
         held: Windows whose targets are newer; where there are none, the last epoch counts.
         schedule: How.
         generator: Draws the order of the batches.
-        progress: Told after every step.
 
     Returns:
         Mean of −log p of the items that came, over all items, after each epoch: ``learnt`` and ``held out``.
@@ -69,7 +67,7 @@ def fit_network(
             chosen = order[first : first + schedule.batch]
             step(learnt.read[chosen], learnt.target[chosen])
             done += 1
-            progress(done, total, note)
+            progress.update(done, total, note)
         for name, side in sides.items():
             curves[name].append(_judged(network, wanted, side))
         note = f"epoch {epoch}/{schedule.epochs}, loss {curves['learnt'][-1]:.3f}"

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from state.events.invoice import Invoice
 from training.errors import TooLittleData
 from training.features.text import TextEncoder
-from training.models.base import Curves, Progress, quiet
+from training.models.base import Curves
 from training.models.baselines.model import fit_calibrations
 from training.models.item_lstm.fitting import Schedule, fit_network
 from training.models.item_lstm.network import ItemNetwork
@@ -75,9 +75,7 @@ class ItemLstm:
         self._items = items
         self._window = window
 
-    def fit(
-        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
-    ) -> FittedItemLstm:
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedItemLstm:
         """Learn from what is dated before ``until``; see ``Model``.
 
         The weights are not fitted again with the span held out: that would leave the calibration without anything the
@@ -105,7 +103,7 @@ class ItemLstm:
         # One thread for BLAS: the matrices are small, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             network = ItemNetwork(start_vectors, share, tied=text is None)
-            curves = fit_network(network, learnt, held, self._schedule, generator, progress)
+            curves = fit_network(network, learnt, held, self._schedule, generator)
             scorer = self._scorer(invoices, until, cut, codes, network, text)
         return FittedItemLstm(scorer, network, curves)
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
+from training import progress
 from training.errors import TooLittleData, TrainingError
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
-from training.models.base import Progress, quiet
 from training.models.baselines.model import logistic
 from training.models.basket_lstm.examples import Staleness, targets, views
 from training.models.basket_lstm.retrieval import fit_retrieval
@@ -86,9 +86,7 @@ class LightGbm:
         self._threads = threads
         self._window = window
 
-    def fit(
-        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
-    ) -> "FittedLightGbm":
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> "FittedLightGbm":
         """Learn from what is dated before ``until``; see ``Model``.
 
         Raises:
@@ -100,11 +98,11 @@ class LightGbm:
         retrieval = fit_retrieval(
             invoices, staleness, until, self._window, np.random.default_rng(seed), max(self._max_moments // 2, 1)
         )
-        learnt, held = self._collect(invoices, until, staleness, retrieval, progress)
+        learnt, held = self._collect(invoices, until, staleness, retrieval)
 
         def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:
             data = _dataset(parts)
-            callbacks = [lambda each: progress(1000 + each.iteration, 1000 + self._rounds, note)]
+            callbacks = [lambda each: progress.update(1000 + each.iteration, 1000 + self._rounds, note)]
             if judged:
                 callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
             return lightgbm.train(
@@ -128,7 +126,7 @@ class LightGbm:
             calibration,
             Returns.fit(gaps(bought, until)),
         )
-        progress(1000 + self._rounds, 1000 + self._rounds, "calibrated")
+        progress.update(1000 + self._rounds, 1000 + self._rounds, "calibrated")
         return FittedLightGbm(scorer)
 
     def _collect(
@@ -137,7 +135,6 @@ class LightGbm:
         until: int,
         staleness: Staleness,
         retrieval: Retrieval,
-        progress: Progress,
     ) -> tuple[list["Part"], list["Part"]]:
         """What is learnt from, and what is held out, oldest first."""
         dates = targets(invoices, until)[-max(self._max_moments // 2, 1) :]
@@ -151,7 +148,7 @@ class LightGbm:
         held: list[Part] = []
         seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
         for number, (date, view, bought, _) in enumerate(seen):
-            progress(500 * number // len(dates), 1000 + self._rounds, "reading histories")
+            progress.update(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
                 continue
             # All candidates: a sample cannot be corrected for here, and drew known and new items together.

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
+from training import progress
 from training.data.history_cache import HistoryCache
-from training.models.base import Progress, quiet
 from training.models.basket_lstm.network import Standardise
 from training.serving.return_time.inputs import RETURN_INPUTS, return_inputs
 from training.serving.return_time.network import EDGES
@@ -181,18 +180,21 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         return {name: value.numpy().astype(np.float32) for name, value in found.items()}
 
 
-def fit_returns(seen: Purchases, until: int, progress: Progress = quiet) -> ReturnNetwork:
+def fit_returns(seen: Purchases, until: int) -> ReturnNetwork:
     """Fit by the likelihood of what came of every purchase; chance is Keras's (``set_random_seed``).
 
     Args:
         seen: At least one purchase.
         until: The end of what is known, seconds since 1970; examples count the less the longer they lie before.
-        progress: Told after every epoch.
 
     Returns:
         ``NETWORKS`` networks as one, whose log odds are the mean of theirs.
     """
-    return side_by_side([_fit_one(seen, until, partial(_later, progress, place)) for place in range(NETWORKS)])
+    networks = []
+    for number in range(NETWORKS):
+        with progress.part(number * EPOCHS, (number + 1) * EPOCHS, of=NETWORKS * EPOCHS):
+            networks.append(_fit_one(seen, until))
+    return side_by_side(networks)
 
 
 def side_by_side(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
@@ -209,11 +211,7 @@ def side_by_side(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
     return together
 
 
-def _later(progress: Progress, place: int, done: int, total: int, note: str = "") -> None:
-    progress(place * total + done, NETWORKS * total, note)
-
-
-def _fit_one(seen: Purchases, until: int, progress: Progress) -> ReturnNetwork:
+def _fit_one(seen: Purchases, until: int) -> ReturnNetwork:
     network = ReturnNetwork()
     network.since.assign([seen.since])
     network.standardise.fit(seen.inputs)
@@ -227,14 +225,16 @@ def _fit_one(seen: Purchases, until: int, progress: Progress) -> ReturnNetwork:
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     # So small a network spends most of its time between the steps; several at a time end in the same weights.
     network.compile(optimizer=optimizer, loss=negative_log_likelihood, steps_per_execution=16)
-    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1, EPOCHS, "returns"))
+    shown = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: progress.update(epoch + 1, EPOCHS, "returns")
+    )
     network.fit(
         seen.inputs,
         outcome,
         sample_weight=(weight / weight.mean()).astype(np.float32),
         epochs=EPOCHS,
         batch_size=BATCH,
-        callbacks=[told],
+        callbacks=[shown],
         verbose=0,
     )
     return network

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.models.base import Progress
+from training import progress
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
 from training.models.two_tower.network import Towers
@@ -124,7 +124,6 @@ def fit_towers(
     encoding: Encoding,
     schedule: Schedule,
     generator: np.random.Generator,
-    progress: Progress,
 ) -> list[float]:
     """Fit in place.
 
@@ -134,7 +133,6 @@ def fit_towers(
         encoding: Of the inputs.
         schedule: How.
         generator: Draws order and negatives.
-        progress: Told after every step.
 
     Returns:
         Mean loss of each epoch, as it was met on the way.
@@ -154,7 +152,7 @@ def fit_towers(
         for chosen in batches(examples, schedule.batch, generator):
             met.append(step(*assembler.batch(chosen, generator)))
             done += 1
-            progress(done, total, note)
+            progress.update(done, total, note)
         losses.append(float(np.mean([float(each) for each in met])))
         note = f"epoch {epoch}/{schedule.epochs}, loss {losses[-1]:.3f}"
         logger.info(note)

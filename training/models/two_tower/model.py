@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from state.events.invoice import Invoice
 from training.errors import TooLittleData, UnknownModel
-from training.models.base import Curves, Progress, quiet
+from training.models.base import Curves
 from training.models.baselines.model import fit_calibrations
 from training.models.keras_weights import save_weights
 from training.models.text_encoders import descriptions_before, fit_offline
@@ -117,9 +117,7 @@ class Hybrid:
         self._most = max_examples
         self._schedule = Schedule(epochs=epochs, negatives=negatives, balanced=loss == "balanced_wmrb")
 
-    def fit(
-        self, invoices: Sequence[Invoice], *, until: int, seed: int = 7, progress: Progress = quiet
-    ) -> FittedHybrid:
+    def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedHybrid:
         """Learn from what is dated before ``until``; see ``Model``.
 
         The newest purchases are held out for the calibration; the weights are not fitted again with them, which would
@@ -151,7 +149,7 @@ class Hybrid:
         # One thread for BLAS: the matrices are small, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             towers = self._towers(examples, encoding)
-            losses = fit_towers(towers, examples, encoding, self._schedule, np.random.default_rng(seed), progress)
+            losses = fit_towers(towers, examples, encoding, self._schedule, np.random.default_rng(seed))
             scorer = HybridScorer(
                 self.name,
                 "unpublished",
