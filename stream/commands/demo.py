@@ -1,4 +1,4 @@
-"""``nextbasket demo``: the main job on one machine, from data to recommendations, with nothing to install beside it."""
+"""``nextbasket demo``: from data to recommendations on one machine, without Docker or servers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +9,23 @@ import typer
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(help="An invoice table. Default: NEXTBASKET_DATA, a cached copy, UCI's download, the simulator."),
+        typer.Option(
+            help="An invoice table. Default: NEXTBASKET_DATA, else a download of UCI Online Retail, else a made-up one."
+        ),
     ] = None,
     events: Annotated[int, typer.Option(min=1, max=5_000, help="How many of the newest invoices to replay.")] = 1_200,
     rate: Annotated[float, typer.Option(min=1, max=200, help="Invoices a second.")] = 40.0,
     picture: Annotated[Path | None, typer.Option(help="Save the last screen as an SVG picture.")] = None,
 ) -> None:
-    """See it work: train on the past, start a real worker, replay what followed, watch the predictions.
+    """Try it here: train a model, start a worker, replay invoices, see the recommendations.
 
-    An embedded Kafka and an embedded Redis run inside this command and go with it; no Docker and no server is needed.
-    Ends by itself, or cleanly on Ctrl-C.
+    An embedded Kafka and an embedded Redis run inside this command; no Docker
+    and no server is needed. It ends by itself after some minutes, or cleanly
+    on Ctrl-C, and leaves nothing behind.
 
-    Example: nextbasket demo --events 500
+    Example:
+      nextbasket demo --events 500
     """
-    from stream.demo.run import Show, run_demo
+    from stream.demo.run import DemoOptions, run_demo
 
-    run_demo(Show(data=data, events=events, rate=rate, picture=picture))
+    run_demo(DemoOptions(data=data, events=events, rate=rate, picture=picture))

@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, plain lines where there is none."""
+"""What the demo shows during the replay: a live table on a terminal, plain lines elsewhere."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -11,23 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from state.domain.recommendation import Item, Reason, Recommendation
-from stream.demo.tally import Quality, Summary, Tally
+from stream.demo.statistics import Quality, ReplayStatistics, Summary
 
 
 class Screen(Protocol):
-    """Somewhere to show a replay while it runs."""
+    """Shows a replay while it runs."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def show(self, tally: Tally) -> None:
-        """Show the tally as it stands now."""
+    def show(self, statistics: ReplayStatistics) -> None:
+        """Show the statistics so far."""
         ...
 
 
 class LiveScreen:
-    """A table that redraws itself in place."""
+    """A table that is redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -41,13 +41,13 @@ class LiveScreen:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def show(self, tally: Tally) -> None:
+    def show(self, statistics: ReplayStatistics) -> None:
         """Redraw."""
-        self._live.update(picture(tally), refresh=True)
+        self._live.update(render_screen(statistics), refresh=True)
 
 
 class PlainScreen:
-    """One line each time it is shown."""
+    """A new line each time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -60,65 +60,65 @@ class PlainScreen:
     ) -> None:
         return None
 
-    def show(self, tally: Tally) -> None:
+    def show(self, statistics: ReplayStatistics) -> None:
         """Print one line of figures and the newest recommendation."""
-        now = tally.summary()
-        line = f"{now.sent}/{now.total} invoices  {figures(now)}"
-        if latest := tally.latest():
+        summary = statistics.summary()
+        line = f"{summary.sent}/{summary.total} invoices  {summary_text(summary)}"
+        if latest := statistics.latest():
             newest = latest[0]
             line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def picture(tally: Tally) -> Panel:
+def render_screen(statistics: ReplayStatistics) -> Panel:
     """The whole screen: progress, figures, and the latest recommendations."""
-    now = tally.summary()
+    summary = statistics.summary()
     table = Table(expand=True, box=None, pad_edge=False)
     table.add_column("customer", style="bold cyan", no_wrap=True)
     table.add_column("back by", no_wrap=True)
     table.add_column("next basket", ratio=1)
-    for recommendation in tally.latest():
+    for recommendation in statistics.latest():
         table.add_row(recommendation.customer_id, _due(recommendation), _items(recommendation))
     # A progress bar ends without a line break of its own; a row of a grid has one.
     bar = Table.grid(expand=True)
-    bar.add_row(ProgressBar(total=max(now.total, 1), completed=now.sent))
+    bar.add_row(ProgressBar(total=max(summary.total, 1), completed=summary.sent))
     return Panel(
-        Group(bar, Text(_speed(now)), Text(_quality(now)), Text(""), table),
+        Group(bar, Text(_speed(summary)), Text(_quality(summary)), Text(""), table),
         title="invoices in, next baskets out",
         subtitle="Ctrl-C ends it cleanly",
     )
 
 
-def figures(now: Summary) -> str:
+def summary_text(summary: Summary) -> str:
     """The summary in one line."""
-    return " · ".join(filter(None, (_speed(now), _quality(now))))
+    return " · ".join(filter(None, (_speed(summary), _quality(summary))))
 
 
-def _speed(now: Summary) -> str:
-    parts = [f"{now.events_per_second:.0f} invoices/s", f"{now.answered} recommendations"]
-    if now.p50_ms is not None and now.p99_ms is not None:
-        parts.append(f"event to recommendation: p50 {now.p50_ms:.0f} ms, p99 {now.p99_ms:.0f} ms")
-    if now.dead_letters:
-        parts.append(f"{now.dead_letters} dead letters")
+def _speed(summary: Summary) -> str:
+    parts = [f"{summary.events_per_second:.0f} invoices/s", f"{summary.recommendations} recommendations"]
+    if summary.p50_ms is not None and summary.p99_ms is not None:
+        parts.append(f"event to recommendation: p50 {summary.p50_ms:.0f} ms, p99 {summary.p99_ms:.0f} ms")
+    if summary.dead_letters:
+        parts.append(f"{summary.dead_letters} dead letters")
     return " · ".join(parts)
 
 
-def _quality(now: Summary) -> str:
-    if not now.ours or not now.baseline:
+def _quality(summary: Summary) -> str:
+    if not summary.model or not summary.baseline:
         return ""
     return (
-        f"the same {now.ours.invoices} invoices, ranked beforehand: nextbasket {quality_text(now.ours)}, "
-        f"GP-TopFreq {quality_text(now.baseline)}"
+        f"the same {summary.model.invoices} invoices, ranked beforehand: nextbasket {quality_text(summary.model)}, "
+        f"GP-TopFreq {quality_text(summary.baseline)}"
     )
 
 
 def quality_text(quality: Quality) -> str:
-    """Two figures of merit, short."""
+    """Hit rate and recall, short."""
     return f"hit@10 {quality.hit:.3f} recall@10 {quality.recall:.3f}"
 
 
 def item_text(item: Item) -> str:
-    """An item with its description, slot, chance and reason."""
+    """An item with its description, slot, probability and reason."""
     name = (item.description or item.stock_code).title()
     return f"{name} [{item.slot}, {item.probability:.0%}, {reason_text(item.reason)}]"
 
@@ -140,7 +140,7 @@ def reason_text(reason: Reason) -> str:
 
 
 def _items(recommendation: Recommendation) -> Text:
-    """The likeliest item, and the likeliest that is new to the customer, or else the second."""
+    """The most probable item, and the most probable new one, or the second where no item is new to the customer."""
     first, *others = recommendation.items
     new = next((item for item in others if item.slot == "discover"), None)
     text = Text(overflow="ellipsis")
@@ -154,5 +154,4 @@ def _items(recommendation: Recommendation) -> Text:
 
 
 def _due(recommendation: Recommendation) -> str:
-    due = recommendation.next_purchase
-    return due.median or "uncertain"
+    return recommendation.next_purchase.median or "uncertain"

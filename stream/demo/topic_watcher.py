@@ -1,4 +1,4 @@
-"""The demo's eye on the worker's topics: recommendations, scores and dead letters as they leave."""
+"""Reads the worker's output topics for the demo: recommendations, scores and dead letters."""
 
 import time
 
@@ -7,16 +7,16 @@ from confluent_kafka import Consumer
 
 from state.domain.recommendation import Recommendation
 from state.settings import Settings
-from stream.demo.tally import Tally
+from stream.demo.statistics import ReplayStatistics
 from stream.kafka.config import confluent_config
 from stream.pipeline.scores import Score
 
-_MOST = 500
-"""Messages taken at once."""
+_MAX_MESSAGES = 500
+"""Messages in one read."""
 
 
 class TopicWatcher:
-    """Reads the three output topics from their beginning into a tally."""
+    """Reads the three output topics from their beginning, and counts what it reads."""
 
     def __init__(self, settings: Settings) -> None:
         self._topics = settings.topics
@@ -35,9 +35,9 @@ class TopicWatcher:
         self._recommendation = msgspec.json.Decoder(Recommendation)
         self._score = msgspec.json.Decoder(Score)
 
-    def read(self, tally: Tally, wait_s: float) -> int:
-        """Wait up to ``wait_s`` for messages and count them in; returns how many there were."""
-        messages = self._consumer.consume(_MOST, wait_s)
+    def read(self, statistics: ReplayStatistics, wait_s: float) -> int:
+        """Wait up to ``wait_s`` for messages and count them; returns how many there were."""
+        messages = self._consumer.consume(_MAX_MESSAGES, wait_s)
         at = time.monotonic()
         read = 0
         for message in messages:
@@ -46,12 +46,12 @@ class TopicWatcher:
                 continue
             read += 1
             if message.topic() == self._topics.recommendations:
-                tally.recommended(self._recommendation.decode(value), at)
+                statistics.add_recommendation(self._recommendation.decode(value), at)
             elif message.topic() == self._topics.scores:
                 score = self._score.decode(value)
-                tally.scored(score.invoice_no, float(score.hit_at_10), score.recall_at_10)
+                statistics.add_model_score(score.invoice_no, float(score.hit_at_10), score.recall_at_10)
             else:
-                tally.dead_letters += 1
+                statistics.dead_letters += 1
         return read
 
     def close(self) -> None:

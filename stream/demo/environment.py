@@ -1,0 +1,101 @@
+"""The demo's settings, its worker process, and its end by a signal."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from state.settings import PREFIX, Settings, load_settings
+from stream.cli.exit_codes import ExitCode, Failure
+from stream.tools.embedded import API_VERSION
+
+WorkerProcess = subprocess.Popen[bytes]
+
+_WORKER_STOP_TIMEOUT_S = 20.0
+
+
+def demo_settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> Settings:
+    """The user's settings, with the embedded servers and the demo's folder in place of the user's."""
+    replaced = {
+        "kafka_brokers": brokers,
+        "kafka_api_version": API_VERSION,
+        "kafka_security_protocol": "",
+        "kafka_sasl_mechanism": "",
+        "redis_url": redis_url,
+        "redis_password": "",
+        "registry": str(folder / "registry"),
+        "namespace": "",
+        "dialect": dialect,
+        "metrics_port": "0",
+        "fetch_wait_ms": "10",  # the embedded broker delays every fetch that finds nothing by all of this
+        "log_format": "console",
+    }
+    return load_settings({**os.environ, **{PREFIX + name.upper(): value for name, value in replaced.items()}})
+
+
+@contextmanager
+def run_worker_process(settings: Settings, folder: Path) -> Iterator[WorkerProcess]:
+    """Run ``nextbasket worker`` in another process.
+
+    Raises:
+        Failure: The worker ended while it ran; the message has the last lines of its log.
+    """
+    log = folder / "worker.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream", "worker"],
+            env={**os.environ, **_variables(settings)},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the demo, which ends the worker in order
+        )
+        try:
+            yield process
+            require_running(process)
+        except Failure as failure:
+            last_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+            raise Failure(f"{failure} The end of its log: {' / '.join(last_lines)}", failure.code) from None
+        finally:
+            process.terminate()
+            try:
+                process.wait(_WORKER_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def require_running(worker: WorkerProcess) -> None:
+    """Check that the worker runs.
+
+    Raises:
+        Failure: It ended.
+    """
+    if (code := worker.poll()) is not None:
+        raise Failure(f"The worker ended with exit code {code}.", ExitCode.INTERNAL)
+
+
+@contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that all it started is ended too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """The settings that are not defaults, as environment variables."""
+    values = settings.model_dump()
+    return {
+        PREFIX + name.upper(): str(getattr(values[name], "get_secret_value", lambda name=name: values[name])())
+        for name in settings.model_fields_set
+    }
