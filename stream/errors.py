@@ -1,13 +1,13 @@
-"""Everything ``stream`` raises on purpose.
+"""The errors of ``stream``.
 
 StreamError
-├── PublisherUnavailable   Kafka did not confirm in time: wait and publish what is undelivered again
-├── BrokerUnavailable      Kafka does not answer, or refuses to make a topic: wait, or do what the message says
-├── MessageTooLarge        the broker will never take these messages: send something smaller in their place
-├── TooScattered           (stream.tools.redrive) dead letters lie too scattered to be redriven by this reason
-└── Stopped                the process is asked to end: what is unfinished stays unacknowledged
+├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
+├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
+├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
+├── TooScattered           (stream.tools.redrive) the dead letters with this reason are in too many places
+└── Stopped                the worker stops: unfinished batches stay unacknowledged
 
-The names say what is the matter; "Error" behind each would add nothing (hence N818).
+The names state the problem; a suffix "Error" would add nothing (hence N818).
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from stream.messages import Message
 
 
 class StreamError(Exception):
-    """Base of everything this package raises on purpose; the message says what to do next."""
+    """Base of the errors of this package; the message says what to do next."""
 
 
 class PublisherUnavailable(StreamError):
-    """Kafka did not confirm some messages; ``undelivered`` are those, in their order."""
+    """Kafka did not confirm some messages; ``undelivered`` holds them in order."""
 
     def __init__(self, reason: str, undelivered: Sequence[Message]) -> None:
         super().__init__(reason)
@@ -28,11 +28,11 @@ class PublisherUnavailable(StreamError):
 
 
 class BrokerUnavailable(StreamError):
-    """Kafka does not answer, or refuses; the message carries its reason."""
+    """Kafka does not answer, or refuses a request; the message contains its reason."""
 
 
 class MessageTooLarge(StreamError):
-    """The broker refuses messages for their size; ``messages`` are those, everything else was delivered."""
+    """The broker refuses messages for their size; ``messages`` holds them, all others were delivered."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         largest = max(len(message.value or b"") for message in messages)
@@ -41,4 +41,4 @@ class MessageTooLarge(StreamError):
 
 
 class Stopped(StreamError):
-    """The process is asked to end; the batch in hand is abandoned unacknowledged and will be delivered again."""
+    """The worker stops; the batch in hand is not acknowledged and will be delivered again."""

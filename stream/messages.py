@@ -1,10 +1,10 @@
-"""Records of Kafka as plain values: what comes in, what goes out."""
+"""Kafka records as plain values: those consumed and those to publish."""
 
 import msgspec
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A record of the ``invoices`` topic as it came; ``timestamp`` in seconds since 1970, as the producer set it."""
+    """A consumed record of the ``invoices`` topic; ``timestamp`` is the producer's, in seconds since 1970."""
 
     value: bytes | None
     key: bytes | None
@@ -15,7 +15,7 @@ class Incoming(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message for a topic; ``headers`` in order."""
+    """A message to publish; ``headers`` in order."""
 
     topic: str
     key: bytes | None

@@ -12,7 +12,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """The worker's metrics, in a registry of their own; methods count, so that names and labels live here only."""
+    """The worker's metrics. Callers use the methods; the names and labels of the metrics are in this class only."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
@@ -26,25 +26,29 @@ class Metrics:
         def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
             return Histogram(name, text, labels, buckets=buckets, namespace=NAMESPACE, registry=self.registry)
 
-        self._events = counter("events", "Events taken from the topic")
+        self._events = counter("events", "Events processed")
         self._dead_letters = counter("dead_letters", "Events dead-lettered", "cause")
-        self._anonymous = counter("anonymous_events", "Events without a customer, passed over")
-        self._lines = counter("lines", "Lines: new, known, behind, or why they were left out", "fate")
-        self._recommendations = counter("recommendations", "Answers: sent, or unchanged and not sent", "fate")
+        self._anonymous = counter("anonymous_events", "Events without a customer, skipped")
+        self._lines = counter("lines", "Lines: new, known, behind, or the reason why they were excluded", "fate")
+        self._recommendations = counter("recommendations", "Recommendations: sent, or unchanged and not sent", "fate")
         self._scores = counter("scores", "Recommendations scored against the invoice that followed")
         self._hits = counter("score_hits", "Scores with a hit among the first 10")
-        self._fallbacks = counter("fallback_predictions", "Customers the model failed for")
-        self._outage_seconds = counter("outage_seconds", "Time spent waiting for what did not answer", "service")
+        self._fallbacks = counter("fallback_predictions", "Customers that the model failed for")
+        self._outage_seconds = counter(
+            "outage_seconds", "Time spent waiting for a service that was unavailable", "service"
+        )
         self._batch = histogram("batch_events", "Events in a batch", SIZES)
         self._stage = histogram("stage_seconds", "Time of each stage of a batch", SECONDS, "stage")
-        self._latency = histogram("latency_seconds", "From an event's timestamp to its confirmed answer", SECONDS)
-        self._lag = gauge("lag_events", "Events not yet finished", "partition")
-        self._model = gauge("model_info", "1 for the model that serves", "name", "version")
-        self._swaps = counter("model_swaps", "Models taken over")
+        self._latency = histogram(
+            "latency_seconds", "From an event's timestamp to its confirmed recommendation", SECONDS
+        )
+        self._lag = gauge("lag_events", "Events not yet processed", "partition")
+        self._model = gauge("model_info", "1 for the model in use", "name", "version")
+        self._swaps = counter("model_swaps", "Models loaded from the registry")
         self._refused = counter("models_refused", "Bundles refused")
 
     def batch(self, events: int) -> None:
-        """A batch was finished."""
+        """A batch was processed."""
         self._events.inc(events)
         self._batch.observe(events)
 
@@ -53,20 +57,20 @@ class Metrics:
         self._latency.observe(max(0.0, seconds))
 
     def dead_letter(self, cause: str) -> None:
-        """An event was dead-lettered; ``cause`` is one of a few words, not the whole reason."""
+        """An event was dead-lettered; ``cause`` is ``invalid`` or ``refused``."""
         self._dead_letters.labels(cause).inc()
 
     def anonymous(self, events: int) -> None:
-        """Events without a customer were passed over."""
+        """Events without a customer were skipped."""
         self._anonymous.inc(events)
 
-    def lines(self, fate: str, count: int) -> None:
-        """Lines met one fate."""
-        self._lines.labels(fate).inc(count)
+    def lines(self, outcome: str, count: int) -> None:
+        """Lines with one outcome; the label is called ``fate``."""
+        self._lines.labels(outcome).inc(count)
 
-    def recommendations(self, fate: str, count: int) -> None:
-        """Answers met one fate."""
-        self._recommendations.labels(fate).inc(count)
+    def recommendations(self, outcome: str, count: int) -> None:
+        """Recommendations with one outcome; the label is called ``fate``."""
+        self._recommendations.labels(outcome).inc(count)
 
     def score(self, hit: bool) -> None:
         """A score was published."""
@@ -78,12 +82,12 @@ class Metrics:
         self._fallbacks.inc()
 
     def model(self, name: str, version: str) -> None:
-        """A model serves."""
+        """A model is in use."""
         self._model.clear()
         self._model.labels(name, version).set(1)
 
     def model_swapped(self, name: str, version: str) -> None:
-        """A model was taken over from the registry."""
+        """A model was loaded from the registry."""
         self.model(name, version)
         self._swaps.inc()
 
@@ -92,11 +96,11 @@ class Metrics:
         self._refused.inc()
 
     def lag(self, partition: int, events: int) -> None:
-        """So many events of a partition are not finished."""
+        """The number of events of a partition that are not processed."""
         self._lag.labels(str(partition)).set(events)
 
     def outage(self, service: str, seconds: float) -> None:
-        """A service did not answer for a while."""
+        """A service was unavailable for some time."""
         self._outage_seconds.labels(service).inc(seconds)
 
     @contextmanager

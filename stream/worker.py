@@ -1,4 +1,4 @@
-"""The worker: everything wired in one place, started, and ended in order."""
+"""The worker: builds its parts, runs them until a signal, and shuts them down in order."""
 
 import asyncio
 import errno
@@ -31,22 +31,22 @@ from training.serving.load import fallback_scorer, load_scorer
 
 logger = logging.getLogger(__name__)
 
-LAST_BATCH_S = 8.0
-"""After SIGTERM, how long the batch in hand may take to finish; after that the next worker does it again."""
-LEAVE_S = 5.0
+LAST_BATCH_TIMEOUT_S = 8.0
+"""After SIGTERM, how long the batch in hand may take; after that it is left to the next worker."""
+LEAVE_GROUP_TIMEOUT_S = 5.0
 """After that, how long leaving the consumer group may take."""
-CLOSE_S = 3.0
-"""After that, how long everything else may take; then the process ends, whatever still hangs."""
-LAG_EVERY_S = 5.0
-_NOTICE_S = 0.2
+CLOSE_TIMEOUT_S = 3.0
+"""After that, how long everything else may take; then the process exits, whatever still hangs."""
+LAG_INTERVAL_S = 5.0
+_HEALTH_CHECK_INTERVAL_S = 0.2
 
 
 def run_worker(settings: Settings) -> ExitCode:
-    """Run until SIGTERM or SIGINT; waits for Redis and Kafka where they do not answer yet.
+    """Run until SIGTERM or SIGINT; waits for Redis and Kafka while they are unavailable.
 
     Raises:
-        SettingsError: No broker or no Redis is set, or a setting of theirs cannot be used.
-        StoreRefused: Redis refuses us, for example our password.
+        SettingsError: No broker or no Redis is set, or one of their settings cannot be used.
+        StoreRefused: Redis refuses the connection, for example the password.
     """
     broker_list(settings)
     stop = threading.Event()
@@ -79,23 +79,23 @@ def run_worker(settings: Settings) -> ExitCode:
 
         models.start()
         closes.callback(models.stop)
-        code = asyncio.run(serve(lambda: create_app(settings, processor.process, die), stop, metrics))
-    return finish(code)
+        code = asyncio.run(run_app(lambda: create_app(settings, processor.process, exit_process), stop, metrics))
+    return exit_if_threads_hang(code)
 
 
-def finish(code: ExitCode) -> ExitCode:
-    """Return the exit code; where a thread is left that the interpreter would wait for, end the process with it.
+def exit_if_threads_hang(code: ExitCode) -> ExitCode:
+    """Return the exit code; exit the process where a thread is left that the interpreter would wait for.
 
-    That is the processor's in a call that no stop event reaches, or the one of Faust's consumer, which nobody ends when
-    the application is stopped in the middle of its start.
+    That may be the processor's thread in a call that the stop event does not reach, or the thread of Faust's consumer,
+    which Faust does not end when the application is stopped while it starts.
     """
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         _exit(code)
     return code
 
 
-def die() -> None:
-    """End the process at once after an error that nobody expected: nothing is acknowledged after it."""
+def exit_process() -> None:
+    """Exit at once, after an unexpected error; nothing is acknowledged after it."""
     _exit(ExitCode.INTERNAL)
 
 
@@ -104,11 +104,11 @@ def _exit(code: ExitCode) -> None:
     os._exit(code)
 
 
-def _exit_within(seconds: float, code: ExitCode) -> None:
-    """End the process after that time, unless it ended by then; also where its event loop is blocked."""
+def _exit_after(seconds: float, code: ExitCode) -> None:
+    """Exit the process after this time if it still runs, also where its event loop is blocked."""
 
     def end() -> None:
-        logger.warning("Something does not end %.0f s after it was told to; ending without it", seconds)
+        logger.warning("The shutdown takes longer than %.0f s; exiting at once", seconds)
         _exit(code)
 
     timer = threading.Timer(seconds, end)
@@ -117,7 +117,7 @@ def _exit_within(seconds: float, code: ExitCode) -> None:
 
 
 def _serve_metrics(settings: Settings, metrics: Metrics) -> Callable[[], None]:
-    """Serve the metrics over HTTP; returns what ends it. Where the port is taken, on a free one: it is a sibling's."""
+    """Serve the metrics over HTTP, on a free port if another worker has the configured one; returns the shutdown."""
     try:
         server, _ = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
     except OSError as error:
@@ -133,81 +133,81 @@ def _serve_metrics(settings: Settings, metrics: Metrics) -> Callable[[], None]:
     return end
 
 
-async def serve(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:
-    """Run the application that ``build`` makes until a signal or until it breaks; sets ``stop`` for the processor.
+async def run_app(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:
+    """Run the application that ``build`` returns until a signal or until it fails; then set ``stop``.
 
-    The last thing a process does: what still runs some seconds after it was told to end is ended with the process.
+    To be the last call of a process: the process exits some seconds later, even if the shutdown hangs.
     """
     app = build()
     stopping = asyncio.Event()
 
-    def end() -> None:
+    def shut_down() -> None:
         stop.set()
         app.fetch_buffer.close()
         stopping.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
+        loop.add_signal_handler(number, shut_down)
     if stop.is_set():
-        end()
+        shut_down()
     starting = asyncio.ensure_future(app.start())
-    watching = asyncio.ensure_future(_report_lag(app, metrics))
+    lag_task = asyncio.ensure_future(_report_lag(app, metrics))
     logger.info("Worker started, group %s", app.conf.id)
-    broken = None
-    while not stopping.is_set() and broken is None:
+    failure = None
+    while not stopping.is_set() and failure is None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _NOTICE_S)
-        broken = _breakage(app, starting)
-    told = stopping.is_set()
-    if not told:
-        logger.critical("The consumer broke and the worker ends: %r", broken)
-    end()
-    code = ExitCode.OK if told else ExitCode.UNREACHABLE
-    # Faust waits for its consumer's thread on the loop itself, where no timeout of the loop's can fire.
-    _exit_within(LAST_BATCH_S + LEAVE_S + CLOSE_S, code)
-    watching.cancel()
-    await _end_in_order(app, starting)
+            await asyncio.wait_for(stopping.wait(), _HEALTH_CHECK_INTERVAL_S)
+        failure = _failure(app, starting)
+    stopped_by_signal = stopping.is_set()
+    if not stopped_by_signal:
+        logger.critical("The consumer failed and the worker ends: %r", failure)
+    shut_down()
+    code = ExitCode.OK if stopped_by_signal else ExitCode.UNREACHABLE
+    # Faust waits for its consumer's thread in the event loop and blocks it, so that no asyncio timeout can fire.
+    _exit_after(LAST_BATCH_TIMEOUT_S + LEAVE_GROUP_TIMEOUT_S + CLOSE_TIMEOUT_S, code)
+    lag_task.cancel()
+    await _stop_app(app, starting)
     logger.info("Worker ended")
     return code
 
 
-def _breakage(app: StreamApp, starting: "asyncio.Future[None]") -> BaseException | None:
-    """What broke the application, if anything did: its start, one of its services, or the group's coordination."""
-    if starting.done() and (failed := starting.exception()) is not None:
-        return failed
+def _failure(app: StreamApp, starting: "asyncio.Future[None]") -> BaseException | None:
+    """The error that stopped the application, if any: of its start, a service, or the group's coordination."""
+    if starting.done() and (error := starting.exception()) is not None:
+        return error
     if app.crashed:
         return app.crash_reason or RuntimeError("a service of the application crashed")
     try:
         app.buffered_consumer.check()
-    except Exception as error:  # a KafkaError, or whatever ended the task
+    except Exception as error:  # a KafkaError, or any error that ended the task
         return error
     return None
 
 
-async def _end_in_order(app: StreamApp, starting: "asyncio.Future[None]") -> None:
-    """Let the batch in hand finish, commit it, leave the group; each for a limited time."""
+async def _stop_app(app: StreamApp, starting: "asyncio.Future[None]") -> None:
+    """Wait for the batch in hand, commit it and leave the group, each within its timeout."""
     try:
-        async with asyncio.timeout(LAST_BATCH_S):
-            await app.at_rest.wait()
+        async with asyncio.timeout(LAST_BATCH_TIMEOUT_S):
+            await app.idle.wait()
     except TimeoutError:
-        logger.warning("The batch in hand does not end; it is left to the next worker")
+        logger.warning("The batch in hand takes too long; it is left to the next worker")
     starting.cancel()
-    # With Kafka away, aiokafka's tasks fall over each other from here on; they are going anyway.
-    threading.excepthook = lambda args: logger.debug("%s fell over: %r", args.thread, args.exc_value)
+    # While Kafka is unavailable, aiokafka's tasks fail one after the other from here on, which is of no interest.
+    threading.excepthook = lambda args: logger.debug("%s failed: %r", args.thread, args.exc_value)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        async with asyncio.timeout(LEAVE_S):
+        async with asyncio.timeout(LEAVE_GROUP_TIMEOUT_S):
             await app.stop()
     except TimeoutError:
-        logger.warning("Leaving the consumer group takes too long; Kafka will notice by itself")
-    except Exception as error:  # whatever a broken connection raises now changes nothing
+        logger.warning("Leaving the consumer group takes too long; Kafka removes the worker after the session timeout")
+    except Exception as error:  # errors of a broken connection have no effect any more
         logger.warning("Leaving the consumer group failed: %r", error)
 
 
 async def _report_lag(app: StreamApp, metrics: Metrics) -> None:
     while True:
-        await asyncio.sleep(LAG_EVERY_S)
-        with suppress(Exception):  # between two assignments there is nothing to measure
+        await asyncio.sleep(LAG_INTERVAL_S)
+        with suppress(Exception):  # between two assignments there is no lag
             for tp, events in app.buffered_consumer.lag().items():
                 metrics.lag(tp.partition, events)

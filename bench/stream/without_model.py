@@ -26,7 +26,7 @@ from stream.messages import Incoming
 from stream.monitoring import Metrics
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
-from stream.worker import die, serve
+from stream.worker import exit_process, run_app
 
 
 def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event, Metrics], None]) -> None:
@@ -55,7 +55,7 @@ def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event
 
 def with_faust(settings: Settings, processor: Processor, stop: threading.Event, metrics: Metrics) -> None:
     """Our own application around the processor."""
-    asyncio.run(serve(lambda: create_app(settings, processor.process, die), stop, metrics))
+    asyncio.run(run_app(lambda: create_app(settings, processor.process, exit_process), stop, metrics))
 
 
 def without_faust(settings: Settings, processor: Processor, stop: threading.Event, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""The recommendation as it leaves: on the topic, in Redis and on the screen (schema on docs/reference/events.md)."""
+"""The recommendation as it is published, stored in Redis and shown (schema on docs/reference/events.md)."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """Which model said so."""
+    """The model that made the recommendation."""
 
     name: str
     version: str
 
 
 class NextPurchase(msgspec.Struct, frozen=True):
-    """When the customer is due: chances by horizon in days, and the dates at which they pass 10, 50 and 90 %."""
+    """When the customer is due: chances by horizon in days, and the dates at which they reach 10, 50 and 90 %."""
 
     within_days: dict[str, float]
     earliest: str | None
@@ -31,14 +31,14 @@ class NextPurchase(msgspec.Struct, frozen=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why an item is in the list; ``evidence`` are the facts behind the code."""
+    """Why an item is recommended; ``evidence`` holds the facts behind the code."""
 
     code: str
     evidence: dict[str, int | float | str]
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One recommended item; ``probability`` is calibrated, given that the customer buys again."""
+    """One recommended item; ``probability`` is calibrated and given that the customer buys again."""
 
     stock_code: str
     description: str | None

@@ -7,16 +7,16 @@ from state.events.wire import EVENT_TYPE, EVENT_VERSION
 from state.settings import Settings
 
 _ATTRIBUTES = (
-    f"An object; text of up to {LONGEST_VALUE} characters, finite numbers and booleans under keys of up to "
-    f"{LONGEST_KEY} are taken, the first {MOST_KEYS} by key, and anything else is passed over."
+    f"An object with text of up to {LONGEST_VALUE} characters, finite numbers or booleans under keys of up to "
+    f"{LONGEST_KEY} characters; the first {MOST_KEYS} keys are used, and any other value is ignored."
 )
 
 
 def event_schema(settings: Settings) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of an event under the bounds of the settings.
 
-    It cannot say everything: what is left after trimming, more than three decimals, dates ahead of the clock and the
-    size in bytes are the decoder's to check.
+    Only the decoder checks empty text after trimming, more than three decimals, dates in the future, and the size in
+    bytes: a schema cannot express them.
     """
     code = {
         "oneOf": [
@@ -36,11 +36,11 @@ def event_schema(settings: Settings) -> dict[str, Any]:
         "type": {"enum": [EVENT_TYPE, None]},
         "version": {"enum": [EVENT_VERSION, None]},
     }
-    of_customer = {"description": f"{_ATTRIBUTES} Those of the customer.", "examples": [{"gender": "F", "city": "4"}]}
-    of_item = {"description": f"{_ATTRIBUTES} Those of the item.", "examples": [{"category": "Books"}]}
-    country = {"description": "The customer's attribute of that name; what is no string of text is passed over."}
+    of_customer = {"description": f"{_ATTRIBUTES} Attributes of the customer.", "examples": [{"gender": "F", "city": "4"}]}
+    of_item = {"description": f"{_ATTRIBUTES} Attributes of the item.", "examples": [{"category": "Books"}]}
+    country = {"description": "The customer's attribute of that name; a value that is not a string is ignored."}
     within = {
-        "description": "What is known of the customer beside the id; what is no object is passed over.",
+        "description": "Further data of the customer; a value that is not an object is ignored.",
         "examples": [{"attributes": {"gender": "F", "city": "4"}}],
     }
     line_id = {"oneOf": [*code["oneOf"], {"type": "null"}, {"const": ""}]}

@@ -1,4 +1,4 @@
-"""How the settings of the broker read in the three Kafka clients: confluent-kafka, kafka-python and Faust."""
+"""The broker settings in the configuration of the three Kafka clients: confluent-kafka, kafka-python and Faust."""
 
 import logging
 import ssl
@@ -39,7 +39,7 @@ def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
     }
     return {
         **{key: value for key, value in config.items() if value},
-        # An outage is said once by whoever waits for Kafka, not by every connection every few seconds.
+        # ``RetryPolicy`` logs an outage once; the client would log it for every connection every few seconds.
         "log_level": 3,
         "logger": logger,
         **more,
@@ -67,7 +67,7 @@ def kafka_python_config(settings: Settings, **more: Any) -> dict[str, Any]:
 
 
 def faust_config(settings: Settings) -> dict[str, Any]:
-    """The part of a Faust application's configuration that says where the brokers are and who we are.
+    """The brokers and the credentials of a Faust application.
 
     Raises:
         SettingsError: No broker is set, or a certificate cannot be read.

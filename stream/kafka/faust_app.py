@@ -1,4 +1,4 @@
-"""The Faust application: membership of the consumer group and commits; everything else is the processor's."""
+"""The Faust application: membership in the consumer group, and commits. The rest is the processor's."""
 
 import asyncio
 from typing import Any, cast
@@ -15,16 +15,16 @@ DAY_S = 86_400.0
 
 
 class Boot(BootStrategy):
-    """Starts neither Faust's producer (the publisher is our own) nor its web server."""
+    """Starts neither Faust's producer (``KafkaPublisher`` is used) nor its web server."""
 
     enable_kafka_producer = False
     enable_web = False
 
 
 class StreamApp(faust.App):
-    """A Faust application that reads through an ``FetchBuffer`` and leaves no folder behind.
+    """A Faust application that reads through a ``FetchBuffer`` and creates no folder.
 
-    ``at_rest`` is set while no batch is, or will be, in the processor's hands.
+    ``idle`` is set while no batch is being processed and none will be.
     """
 
     BootStrategy = Boot
@@ -33,15 +33,15 @@ class StreamApp(faust.App):
         super().__init__(*args, **options)
         self.fetch_wait_ms = fetch_wait_ms
         self.fetch_buffer = FetchBuffer()
-        self.at_rest = asyncio.Event()
-        self.at_rest.set()
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     def _new_transport(self) -> BufferedTransport:
         return BufferedTransport(self.conf.broker_consumer, self)
 
     @property
     def buffered_consumer(self) -> BufferedConsumer:
-        """The consumer, as what it is."""
+        """The consumer with its actual type."""
         return cast(BufferedConsumer, self.consumer)
 
     def _new_consumer(self) -> ConsumerT:
@@ -51,7 +51,7 @@ class StreamApp(faust.App):
         return consumer
 
     def _create_directories(self) -> None:
-        """Nothing: there are no tables, and a folder per worker in the working directory helps nobody."""
+        """Creates nothing: there are no tables, so no folder is needed."""
 
 
 def new_app(settings: Settings) -> StreamApp:
@@ -65,21 +65,21 @@ def new_app(settings: Settings) -> StreamApp:
         fetch_wait_ms=settings.fetch_wait_ms,
         **faust_config(settings),
         broker_client_id="nextbasket-worker",
-        # A crashed worker's partitions move on after this long; a live one sends heartbeats from a thread of its own.
+        # The partitions of a crashed worker move on after this time; heartbeats come from a separate thread.
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         broker_rebalance_timeout=30.0,
-        # While Redis or Kafka is away the batch in hand is retried and nothing is fetched: that must not cost the
-        # membership, however long it lasts. (Kafka takes at most 2^31 ms.)
+        # While Redis or Kafka is unavailable, the batch in hand is retried and nothing is fetched. However long that
+        # lasts, the worker must stay in the group. (Kafka's maximum is 2^31 ms.)
         broker_max_poll_interval=20 * DAY_S,
         broker_max_poll_records=2_000,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
-        # A rebalance does not wait for the batch in hand: its effects are idempotent, and the next owner redoes it.
+        # A rebalance does not wait for the batch in hand: its effects are idempotent, the next owner repeats it.
         stream_wait_empty=False,
         stream_buffer_maxsize=16_384,
         cython_optimizations=True,
-        # No internal topics: nothing is kept in Faust's tables, and the topics we need are made by stream.kafka.topics.
+        # No internal topics: Faust's tables are not used, and ``stream.kafka.topics`` creates the topics.
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,

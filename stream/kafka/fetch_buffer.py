@@ -1,13 +1,13 @@
-"""From Kafka to the agent in whole fetches: Faust's consumer with a shorter way for an event.
+"""Faust's consumer, reading whole fetches into a bounded buffer instead of passing on event by event.
 
-Faust 0.15 hands over event by event: four asyncio tasks, a queue, an iterator, sensors and an acknowledgement for each,
-130 to 170 µs of CPU. Here a fetch goes into one bounded buffer, the agent takes a batch out of it, and a finished batch
-moves one number a partition: 7 µs an event (docs/explanation/decisions, 0007). Membership, rebalances, seeking, pausing
-and committing stay Faust's.
+Faust 0.15 needs four asyncio tasks, a queue, an iterator, sensors and an acknowledgement for each event, 130 to 170 µs
+of CPU. Here a fetch goes into one bounded buffer, the agent takes batches from it, and a processed batch advances one
+offset a partition: 7 µs an event (docs/explanation/decisions, 0007). Group membership, rebalances, seeking, pausing and
+committing are Faust's.
 
-Two rules keep it safe. What is committed is the position after the last batch the processor finished, nothing else.
-And a fetch is dropped, with a seek back to what is committed (to the beginning where nothing is), unless the group's
-generation was the same before and after it.
+Two rules make it safe. Only the offset after the last processed batch is committed. And a fetch is dropped, with a seek
+back to the committed offset (to the beginning where there is none), unless the generation of the consumer group was the
+same before and after it.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from faust.types import TP, ConsumerMessage
 logger = logging.getLogger(__name__)
 
 COMMIT_ON_REVOKE_S = 5.0
-"""How long handing over partitions waits for the commit of what is finished; without it the next owner redoes it."""
+"""How long a revocation of partitions waits for the last commit; without it the next owner repeats some batches."""
 
 
 class FetchBuffer:
-    """What was fetched and not yet taken, bounded in messages and in bytes. Lives on one event loop."""
+    """Messages that were fetched and are not in a batch yet; bounded in number and bytes. Used on one event loop."""
 
     def __init__(self, *, max_messages: int = 16_384, max_bytes: int = 32 << 20) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._waiting: deque[ConsumerMessage] = deque()
-        self._since = 0.0
+        self._oldest_arrival = 0.0
         self._bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
@@ -45,9 +45,9 @@ class FetchBuffer:
         return len(self._waiting)
 
     def put(self, messages: Iterable[ConsumerMessage]) -> None:
-        """Add messages, in their order; over the bounds too, so ask ``wait_for_room`` before."""
+        """Append messages in order. The bounds are not checked: await ``wait_for_room`` before."""
         if not self._waiting:
-            self._since = asyncio.get_running_loop().time()
+            self._oldest_arrival = asyncio.get_running_loop().time()
         for message in messages:
             self._waiting.append(message)
             self._bytes += _size(message)
@@ -59,45 +59,45 @@ class FetchBuffer:
         """Wait while the buffer is full."""
         await self._room.wait()
 
-    async def take(self, most: int, *, within_s: float, max_bytes: int) -> list[ConsumerMessage]:
-        """The next 1 to ``most`` messages, [] once closed; waits for the first, and then for the rest.
+    async def next_batch(self, max_messages: int, *, max_wait_s: float, max_bytes: int) -> list[ConsumerMessage]:
+        """The next 1 to ``max_messages`` messages, [] once closed; waits for the first, then for a full batch.
 
-        The first waits ``within_s`` at most, the time before this call included: what came in while the last batch was
-        processed has waited enough. A batch ends with the message that takes it over ``max_bytes``.
+        No message waits longer than ``max_wait_s``, counted from its arrival in the buffer. A batch ends with the
+        message that takes it over ``max_bytes``.
         """
         while not self._waiting and not self._closed:
             await self._next_change()
-        ends = self._since + within_s
-        if not self._full(most, max_bytes) and ends > asyncio.get_running_loop().time():
+        deadline = self._oldest_arrival + max_wait_s
+        if not self._full(max_messages, max_bytes) and deadline > asyncio.get_running_loop().time():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(ends):
-                    while not self._full(most, max_bytes):
+                async with asyncio.timeout_at(deadline):
+                    while not self._full(max_messages, max_bytes):
                         await self._next_change()
-        taken: list[ConsumerMessage] = []
+        batch: list[ConsumerMessage] = []
         size = 0
-        while self._waiting and len(taken) < most and size < max_bytes and not self._closed:
+        while self._waiting and len(batch) < max_messages and size < max_bytes and not self._closed:
             message = self._waiting.popleft()
             size += _size(message)
-            taken.append(message)
+            batch.append(message)
         self._bytes -= size
         if len(self._waiting) < self._max_messages // 2 and self._bytes < self._max_bytes // 2:
             self._room.set()
-        return taken
+        return batch
 
     def clear(self) -> None:
-        """Drop everything: the partitions are being handed over, whoever gets them reads it again."""
+        """Drop all messages: the partitions are revoked, and their next owner reads the messages again."""
         self._waiting.clear()
         self._bytes = 0
         self._room.set()
 
     def close(self) -> None:
-        """End: nothing is taken any more."""
+        """Close the buffer: ``next_batch`` returns [] from now on."""
         self._closed = True
         self.clear()
         self._changed.set()
 
-    def _full(self, most: int, max_bytes: int) -> bool:
-        return self._closed or len(self._waiting) >= most or self._bytes >= max_bytes
+    def _full(self, max_messages: int, max_bytes: int) -> bool:
+        return self._closed or len(self._waiting) >= max_messages or self._bytes >= max_bytes
 
     async def _next_change(self) -> None:
         self._changed.clear()
@@ -109,25 +109,25 @@ def _size(message: ConsumerMessage) -> int:
 
 
 async def rewind(consumer: Any) -> Mapping[TP, int | None]:
-    """Move every partition assigned to aiokafka's consumer to what is committed, to its beginning where nothing is.
+    """Seek every assigned partition of aiokafka's consumer to its committed offset, or to its beginning without one.
 
-    ``seek_to_committed`` alone leaves the latter where they are. A fetch dropped before the first commit would then
-    never be read again: with ``auto_offset_reset`` a group begins at the beginning, but only once.
+    ``seek_to_committed`` alone does not move partitions without a committed offset. A fetch that is dropped before the
+    first commit would never be read again: ``auto_offset_reset`` sets the position only once.
 
     Returns:
-        What is committed, as ``seek_to_committed`` does.
+        The committed offsets, as ``seek_to_committed`` returns them.
 
     Raises:
-        KafkaError: The broker does not say what is committed, or a partition was taken away meanwhile.
+        KafkaError: The broker does not answer, or a partition was revoked meanwhile.
     """
     committed: Mapping[TP, int | None] = await consumer.seek_to_committed()
-    if never := [partition for partition, offset in committed.items() if not offset]:
-        await consumer.seek_to_beginning(*never)
+    if uncommitted := [partition for partition, offset in committed.items() if not offset]:
+        await consumer.seek_to_beginning(*uncommitted)
     return committed
 
 
 class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka's consumer, with ``fetch_wait_ms`` instead of 1,500 ms for an empty fetch."""
+    """Faust's thread around aiokafka's consumer; an empty fetch waits ``fetch_wait_ms`` instead of 1,500 ms."""
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek back as ``rewind`` does."""
@@ -136,48 +136,48 @@ class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it. A real broker answers at once when something comes; librdkafka's mock does not.
+        # Faust has no setting for it. A real broker answers as soon as there is data; librdkafka's mock does not.
         consumer._fetch_max_wait_ms = cast(BufferedConsumer, self.consumer).fetch_wait_ms
         return consumer
 
 
 class BufferedConsumer(driver.Consumer):
-    """Faust's consumer, which fills an ``FetchBuffer`` and commits what ``finished`` was told."""
+    """Faust's consumer; it fills a ``FetchBuffer`` and commits the offsets given to ``mark_processed``."""
 
     fetch_buffer: FetchBuffer
     fetch_wait_ms: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._finished: dict[TP, int] = {}
+        self._processed: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return BufferedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def finished(self, messages: Sequence[ConsumerMessage]) -> None:
-        """Note that everything up to these messages is done, so that the next commit moves past them.
+    def mark_processed(self, messages: Sequence[ConsumerMessage]) -> None:
+        """Let the next commit include everything up to these messages.
 
-        Messages of an earlier generation are passed over: their partitions were handed on since, and are read again
-        from what is committed.
+        Messages of an earlier generation are ignored: their partitions were revoked since, and are read again from the
+        committed offset.
         """
         generation = self.app.consumer_generation_id
         for message in messages:
             if message.generation_id == generation:
-                self._finished[message.tp] = message.offset + 1
+                self._processed[message.tp] = message.offset + 1
 
     def check(self) -> None:
-        """Raise what ended the group's coordination, if it ended.
+        """Raise the error that ended the coordination of the consumer group, if there is one.
 
-        aiokafka raises it to whoever asks its consumer for messages. Faust asks the fetcher below, and would wait for
-        ever.
+        aiokafka raises it from the consumer's own methods. Faust reads from the fetcher beneath them, and would wait
+        forever.
 
         Raises:
-            KafkaError: The membership is gone for good, or was never allowed.
+            KafkaError: The worker lost its membership and cannot get it back, or was refused.
         """
         coordinator = getattr(self._thread._consumer, "_coordinator", None)
         if coordinator is None:
             return
-        # Only read: the coordinator lives on the loop of another thread.
+        # Reading only: the coordinator belongs to the event loop of another thread.
         if coordinator._pending_exception is not None:
             raise coordinator._pending_exception
         task = coordinator._coordination_task
@@ -185,44 +185,44 @@ class BufferedConsumer(driver.Consumer):
             task.result()
 
     def lag(self) -> dict[TP, int]:
-        """Messages in each assigned partition that are not finished, as far as the last fetch tells."""
-        behind = {}
+        """The number of unprocessed messages in each assigned partition, as of the last fetch."""
+        unprocessed = {}
         for partition in self.assignment():
             tp = ensure_TP(partition)
-            position = self._finished.get(tp, self._committed_offset[tp])
+            position = self._processed.get(tp, self._committed_offset[tp])
             end = self.highwater(tp)
             if position is not None and end is not None:
-                behind[tp] = max(0, end - position)
-        return behind
+                unprocessed[tp] = max(0, end - position)
+        return unprocessed
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit what is finished."""
+        """Commit the processed offsets."""
         committed = self._committed_offset
-        due = {tp: offset for tp, offset in self._finished.items() if offset != committed[tp]}
-        return bool(due) and bool(await self._commit_offsets(due))
+        offsets = {tp: offset for tp, offset in self._processed.items() if offset != committed[tp]}
+        return bool(offsets) and bool(await self._commit_offsets(offsets))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is finished before others take over, then forget what was fetched."""
+        """Commit the processed offsets before another consumer takes over, then drop the fetched messages."""
         try:
             async with asyncio.timeout(COMMIT_ON_REVOKE_S):
                 await self.commit()
         except TimeoutError:
-            logger.warning("Handing partitions over without a commit: Kafka does not answer")
+            logger.warning("Partitions are revoked without a commit: Kafka does not answer")
         self.fetch_buffer.clear()
-        self._finished.clear()
+        self._processed.clear()
         await super().on_partitions_revoked(revoked)
 
     async def verify_all_partitions_active(self) -> None:
-        """Nothing: Faust's livelock detector watches its own iterator, and an outage is reported by the processor."""
+        """Does nothing: Faust's livelock check watches its own iterator, which is not used here."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        # Runs as long as the fetcher does. Faust stops the fetcher by cancelling it.
+        # Runs until Faust stops the fetcher by cancelling it.
         app = self.app
         try:
             while not (self.should_stop or fetcher.should_stop):
                 generation = app.consumer_generation_id
                 records, _ = await self._wait_next_records(timeout=1.0)
-                # _wait_next_records can return without ever giving the loop a turn.
+                # ``_wait_next_records`` can return without yielding to the event loop.
                 await asyncio.sleep(0)
                 if self.should_stop:
                     break
@@ -238,14 +238,14 @@ class BufferedConsumer(driver.Consumer):
                 raise
 
     async def _seek_back(self) -> None:
-        """Read again from what is committed: the fetch in hand belongs to no generation for sure."""
+        """Read again from the committed offsets: the generation of the last fetch is uncertain."""
         try:
             await self.perform_seek()
-        except Exception as error:  # whatever aiokafka has for a broker that is gone; the rebalance seeks again
+        except Exception as error:  # aiokafka has many errors for a broker that is gone; the rebalance seeks again
             logger.warning("Could not seek to the committed offsets: %s", error)
 
 
 class BufferedTransport(driver.Transport):
-    """Faust's Kafka transport with that consumer."""
+    """Faust's Kafka transport with ``BufferedConsumer``."""
 
     Consumer = BufferedConsumer

@@ -1,4 +1,4 @@
-"""The publisher on Kafka: messages out, confirmed by Kafka or not at all."""
+"""The publisher on Kafka: every message is confirmed, or returned to the caller with an error."""
 
 import logging
 import threading
@@ -15,16 +15,16 @@ from stream.messages import Message
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 16 << 20
-"""What the client lets through; the broker and the topic have the last word."""
+"""The bound of the client; the broker and the topic may have lower ones."""
 
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
 class KafkaPublisher:
-    """Publishes with confluent-kafka: idempotent, confirmed by all in-sync replicas, partitioned as Java's client does.
+    """Publishes with confluent-kafka: idempotent, confirmed by all in-sync replicas, partitioned as by Java's client.
 
-    Used by one thread. ``stop`` ends a wait for a broker that does not answer; ``delivery_s`` is how long one call
-    tries before it gives its messages back.
+    Used by one thread. ``stop`` ends the wait for a broker that does not answer; ``delivery_s`` is how long one call
+    tries before it raises ``PublisherUnavailable`` with the undelivered messages.
     """
 
     def __init__(self, settings: Settings, stop: threading.Event | None = None, *, delivery_s: float = 15.0) -> None:
@@ -39,8 +39,8 @@ class KafkaPublisher:
             settings,
             **{
                 "client.id": "nextbasket-worker",
-                "enable.idempotence": True,  # acks=all, no duplicates by the client's own retries, order kept
-                "partitioner": "murmur2_random",  # as Kafka's own clients partition, so that keys co-locate
+                "enable.idempotence": True,  # acks=all, retries make no duplicates and keep the order
+                "partitioner": "murmur2_random",  # as Kafka's Java client, so that equal keys share a partition
                 "linger.ms": 1,
                 "message.max.bytes": MAX_MESSAGE_BYTES,
                 "message.timeout.ms": int(delivery_s * 1000),
@@ -54,11 +54,11 @@ class KafkaPublisher:
         outcomes: list[KafkaError | None] = [KafkaError(KafkaError._TIMED_OUT)] * len(messages)
         waiting = len(messages)
 
-        for place, message in enumerate(messages):
+        for index, message in enumerate(messages):
 
-            def report(error: KafkaError | None, _: Any, place: int = place) -> None:
+            def report(error: KafkaError | None, _: Any, index: int = index) -> None:
                 nonlocal waiting
-                outcomes[place] = error
+                outcomes[index] = error
                 waiting -= 1
 
             try:
@@ -69,14 +69,14 @@ class KafkaPublisher:
         while waiting and not self._stop.is_set():
             self._producer.flush(0.2)
         if waiting:
-            # Stopping: what is on its way gets a moment, and what has not arrived then will be sent by the next worker.
+            # Stopping: messages in flight get two seconds; the next worker sends the rest.
             self._producer.flush(2.0)
             self._producer.purge()
             self._producer.flush(1.0)
-        self._judge(messages, outcomes)
+        self._raise_failures(messages, outcomes)
 
     def close(self) -> None:
-        """Drop what is unconfirmed and disconnect."""
+        """Drop unconfirmed messages and disconnect."""
         self._producer.purge()
         self._producer.flush(1.0)
 
@@ -87,21 +87,21 @@ class KafkaPublisher:
                     message.topic, message.value, message.key, headers=list(message.headers), on_delivery=report
                 )
             except BufferError:
-                self._producer.poll(0.1)  # the client's queue is full: reports make room
+                self._producer.poll(0.1)  # the client's queue is full; delivery reports free it
             else:
                 return
 
-    def _judge(self, messages: Sequence[Message], outcomes: Sequence[KafkaError | None]) -> None:
+    def _raise_failures(self, messages: Sequence[Message], outcomes: Sequence[KafkaError | None]) -> None:
         failed = [(message, error) for message, error in zip(messages, outcomes, strict=True) if error is not None]
-        lost = [(message, error) for message, error in failed if error.code() not in _TOO_LARGE]
-        if any(error.fatal() for _, error in lost):
-            # An idempotent producer that lost its sequence says so once and then refuses everything.
-            logger.warning("Kafka's client gave up (%s); starting a new one", lost[0][1].str())
+        undelivered = [(message, error) for message, error in failed if error.code() not in _TOO_LARGE]
+        if any(error.fatal() for _, error in undelivered):
+            # After a fatal error, for example a lost sequence number, an idempotent producer refuses every message.
+            logger.warning("Kafka's producer failed (%s); creating a new one", undelivered[0][1].str())
             self._producer = Producer(self._config)
-        if lost:
-            # Those too large come back too: they are judged when the rest is through.
+        if undelivered:
+            # Too large messages are returned too: they raise ``MessageTooLarge`` once the others are confirmed.
             raise PublisherUnavailable(
-                f"{len(lost)} of {len(messages)} messages were not confirmed: {lost[0][1].str()}",
+                f"{len(undelivered)} of {len(messages)} messages were not confirmed: {undelivered[0][1].str()}",
                 [message for message, _ in failed],
             )
         if failed:

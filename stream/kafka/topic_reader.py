@@ -1,4 +1,4 @@
-"""The ``invoices`` topic as a log: everything in it up to its end as of now, for training."""
+"""Reads the ``invoices`` topic up to its current end, for training."""
 
 import logging
 import time
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 60.0
-"""A topic that gives nothing for so long, though its end is not reached, counts as unreachable."""
+POLL_TIMEOUT_S = 60.0
+"""A topic that returns no record for so long before its end is treated as unreachable."""
 
 BOOTSTRAP_MS = 10_000
-"""Brokers that do not answer for so long are unreachable; kafka-python would try for 30 seconds."""
+"""How long to wait for a broker; kafka-python's default is 30 seconds."""
 
 
 class TopicLog(NamedTuple):
-    """What a topic held: invoices in no particular order, the number of events, and how many of them were invalid."""
+    """The invoices of a topic in no particular order, the number of events, and how many of them were invalid."""
 
     invoices: list[Invoice]
     events: int = 0
@@ -34,8 +34,8 @@ class TopicLog(NamedTuple):
 def read_topic(settings: Settings, *, clock: int) -> TopicLog:
     """Read the topic from its beginning to where it ends at the call.
 
-    A topic that is not there is empty; reading does not create it. What breaks the wire contract is skipped and
-    counted, as the worker dead-letters it. No consumer group is joined and nothing is committed.
+    A missing topic counts as empty; reading does not create it. Invalid events, which the worker dead-letters, are
+    skipped and counted. No consumer group is joined and nothing is committed.
 
     Args:
         settings: Where the brokers are, the namespace, the dialect, the bounds.
@@ -56,7 +56,7 @@ def read_topic(settings: Settings, *, clock: int) -> TopicLog:
             allow_auto_create_topics=False,
             isolation_level="read_committed",
             bootstrap_timeout_ms=BOOTSTRAP_MS,
-            check_crcs=False,  # computed byte by byte in Python, most of the time of reading; the broker has checked
+            check_crcs=False,  # in Python it takes most of the time of reading; the broker has checked already
         )
     )
     try:
@@ -71,7 +71,7 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog
 
     topic = settings.topics.invoices
     if topic not in consumer.topics():
-        logger.info("the topic %s is not there and counts as empty", topic)
+        logger.info("the topic %s does not exist and counts as empty", topic)
         return TopicLog([])
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
     ends = consumer.end_offsets(partitions)
@@ -85,7 +85,7 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog
     consumer.seek_to_beginning()
     invoices: list[Invoice] = []
     events = invalid = 0
-    heard = time.monotonic()
+    last_read = time.monotonic()
     while open_:
         batch = consumer.poll(timeout_ms=500, max_records=5_000)
         for partition, records in batch.items():
@@ -101,14 +101,14 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog
                 else:
                     if invoice.customer_id is not None and invoice.lines:
                         invoices.append(invoice)
-        # By position, not by record: a transaction's end marker takes an offset and is never handed out.
+        # By position, not by record: the end marker of a transaction has an offset and is never returned.
         done = {partition for partition in open_ if consumer.position(partition) >= ends[partition]}
         if done:
             consumer.pause(*done)
             open_ -= done
         if batch or done:
-            heard = time.monotonic()
+            last_read = time.monotonic()
             progress.update(events, total, topic)
-        elif time.monotonic() - heard > PATIENCE_S:
-            raise KafkaTimeoutError(f"The topic {topic} gave nothing for {PATIENCE_S:.0f} seconds before its end")
+        elif time.monotonic() - last_read > POLL_TIMEOUT_S:
+            raise KafkaTimeoutError(f"The topic {topic} gave nothing for {POLL_TIMEOUT_S:.0f} seconds before its end")
     return TopicLog(invoices, events, invalid)

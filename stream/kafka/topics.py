@@ -1,4 +1,4 @@
-"""The topics a worker needs, created where they are missing."""
+"""The topics of the worker, created where they are missing."""
 
 import logging
 import re
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 DEAD_LETTER_DAYS = 365
-"""Dead letters wait for somebody to look into their cause, so they are kept at least this long."""
+"""Dead letters are retained at least this long, so that an operator has time to look into their cause."""
 
 EVENT_OVERHEAD_BYTES = 48_588
-"""What a record adds to an event at most; with the default of 1,000,000 bytes an event this is Kafka's own default."""
+"""Bound of a record's bytes beside the event. With the default of 1,000,000 bytes an event it gives Kafka's default."""
 
 
-_AROUND = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state .*\)$")
-"""What librdkafka puts around the reason for a failed connection."""
+_CONNECTION_PREFIX = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state .*\)$")
+"""What librdkafka adds to the reason of a failed connection."""
 
 
 def wanted_topics(settings: Settings) -> list[NewTopic]:
@@ -41,7 +41,7 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
         topics.dead_letter: {
             "cleanup.policy": "delete",
             "retention.ms": _retention(settings.retention_days and max(settings.retention_days, DEAD_LETTER_DAYS)),
-            # Whatever invoices take, dead letters must: the original and its headers.
+            # A dead letter is an invoice event with headers, so it must fit whatever fits the invoices topic.
             "max.message.bytes": MAX_MESSAGE_BYTES,
         },
         topics.scores: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
@@ -59,7 +59,7 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
 
 
 def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
-    """Create the topics that are missing; returns their names. Topics that are there stay as they are.
+    """Create the missing topics; return their names. Existing topics are not changed.
 
     Raises:
         BrokerUnavailable: Kafka does not answer, or refuses.
@@ -71,7 +71,7 @@ def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
         if not missing:
             return []
         if str(cluster.cluster_id).startswith("mockCluster"):
-            # The embedded broker knows no CreateTopics; it makes a topic of four partitions when first asked about it.
+            # The embedded broker has no CreateTopics; a request for metadata creates a topic of four partitions.
             for topic in missing:
                 admin.list_topics(topic.topic, timeout=timeout_s)
             return [topic.topic for topic in missing]
@@ -79,7 +79,7 @@ def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
 
 
 def existing_topics(settings: Settings, *, timeout_s: float = 10.0) -> set[str]:
-    """The names of all topics that are there; asking creates none.
+    """The names of all existing topics; creates none.
 
     Raises:
         BrokerUnavailable: Kafka does not answer, or refuses.
@@ -95,7 +95,7 @@ def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> li
         try:
             future.result()
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker was faster
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker created it
                 raise
         else:
             created.append(name)
@@ -106,7 +106,7 @@ def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> li
 
 @contextmanager
 def _admin(settings: Settings) -> Iterator[AdminClient]:
-    """A client whose failures say why, for example that the password is wrong, and not only that nothing came back."""
+    """A client whose failures name the cause, for example a wrong password, and not only a timeout."""
     causes: list[KafkaError] = []
     admin = AdminClient(confluent_config(settings, error_cb=causes.append, log_level=0))
     try:
@@ -114,10 +114,10 @@ def _admin(settings: Settings) -> Iterator[AdminClient]:
     except KafkaException as error:
         admin.poll(0)
         reasons = [one.str() for one in causes if one.code() != KafkaError._ALL_BROKERS_DOWN]
-        said = _AROUND.sub("", reasons[0] if reasons else error.args[0].str())
-        raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {said}") from error
+        reason = _CONNECTION_PREFIX.sub("", reasons[0] if reasons else error.args[0].str())
+        raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {reason}") from error
 
 
 def _retention(days: int) -> int:
-    """Milliseconds for ``retention.ms``; 0 days: for ever."""
+    """``retention.ms`` of a number of days; 0 means without a limit."""
     return days * DAY_MS if days else -1

@@ -1,4 +1,4 @@
-"""Dead letters: events that cannot be taken, whole, with the reason; and what is needed to send them back."""
+"""Dead letters: rejected events with their bytes unchanged, the reason, and the source position for a redrive."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ MAX_REASON_CHARS = 1_000
 
 
 def dead_letter(event: Incoming, reason: str, *, topic: str, when: str) -> Message:
-    """The dead letter of an event: its bytes and key, and headers with the reason, where it stood, and when it left."""
+    """The dead letter of an event: its value and key; the reason, source position and time are headers."""
     headers = {
         REASON: reason[:MAX_REASON_CHARS],
         TOPIC: event.topic,
@@ -30,10 +30,10 @@ def dead_letter(event: Incoming, reason: str, *, topic: str, when: str) -> Messa
 
 
 def without_value(letter: Message) -> Message:
-    """The dead letter of an event that the dead-letter topic does not take for its size.
+    """A dead letter without its value, for an event that is too large for the dead-letter topic.
 
-    Its value is left out, and the headers say so: how many bytes it had and their SHA-256. The original stands where
-    the other headers say, as long as the source topic keeps it.
+    Headers hold the size and the SHA-256 of the value. The original is in the source topic for as long as that topic
+    retains it.
     """
     value = letter.value or b""
     omitted = {OMITTED_BYTES: str(len(value)), OMITTED_SHA256: hashlib.sha256(value).hexdigest()}

@@ -1,4 +1,4 @@
-"""The publisher in memory, for tests and for what runs without a broker."""
+"""The in-memory publisher."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,13 @@ from stream.messages import Message
 
 
 class MemoryPublisher:
-    """Keeps messages in a list: for tests, and for what runs without a broker."""
+    """Appends messages to a list; for tests and for runs without a broker."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Keep the messages."""
+        """Append the messages."""
         self.messages.extend(messages)
 
     def close(self) -> None:

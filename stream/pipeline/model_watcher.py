@@ -1,4 +1,4 @@
-"""The model that serves: loaded aside from the registry, verified, warmed up, and handed over between two batches."""
+"""Watches the registry for a newly promoted model, and loads it in a thread of its own."""
 
 import logging
 import threading
@@ -18,11 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class ModelWatcher:
-    """Watches the registry's ``current`` and keeps the newest scorer that could be loaded.
+    """Loads the promoted version of the registry whenever it changes.
 
-    ``scorer`` is read by the processor's thread between batches; everything slow happens in the watching thread. A
-    bundle that is damaged or does not load is refused once, with one log line and a metric, and the one before it
-    serves on.
+    ``scorer`` is the newest scorer that could be loaded; the processor reads it once a batch. A bundle that is damaged
+    or cannot be loaded is refused once, with a log line and a metric, and the previous scorer stays in use.
     """
 
     def __init__(
@@ -39,67 +38,67 @@ class ModelWatcher:
         self._load = load
         self._metrics = metrics
         self._poll_s = poll_s
-        self._seen: str | None = None
+        self._checked: str | None = None
         self._unavailable = False
-        self._ending = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="model-watch", daemon=True)
         metrics.model(fallback.name, fallback.version)
 
     def start(self) -> None:
-        """Load what is current now, then keep watching in a thread of its own."""
-        self.look()
-        if self._seen is None:
-            logger.info("No model in the registry yet; serving %s until there is one", self.scorer.name)
+        """Load the promoted version, then check for another one in a thread."""
+        self.check()
+        if self._checked is None:
+            logger.info("There is no promoted model; %s serves until there is one", self.scorer.name)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; it is given a moment to finish what it is loading."""
-        self._ending.set()
+        """End the thread; a load in progress has one second to finish."""
+        self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(1.0)
 
-    def look(self) -> None:
-        """Load the current version, unless it was looked at before."""
+    def check(self) -> None:
+        """Load the promoted version, unless it was loaded or refused before."""
         try:
             version = self._registry.current()
         except (RegistryError, OSError) as error:
             if not self._unavailable:
-                logger.warning("The registry does not answer, %s serves on: %s", self.scorer.name, error)
+                logger.warning("The registry does not answer, %s stays in use: %s", self.scorer.name, error)
             self._unavailable = True
             return
         self._unavailable = False
-        if version is None or version == self._seen:
+        if version is None or version == self._checked:
             return
         try:
             scorer = self._load(self._registry.open(version))
             warm_up(scorer)
         except RegistryUnavailable as error:
-            logger.warning("The registry does not answer, %s serves on: %s", self.scorer.name, error)
+            logger.warning("The registry does not answer, %s stays in use: %s", self.scorer.name, error)
             return
-        except Exception as error:  # a foreign bundle can fail in any way, and must not take the worker with it
+        except Exception as error:  # a bundle of unknown origin can fail in any way
             logger.error(
-                "Model %s is refused, %s %s serves on: %s", version, self.scorer.name, self.scorer.version, error
+                "Model %s is refused, %s %s stays in use: %s", version, self.scorer.name, self.scorer.version, error
             )
             self._metrics.model_refused()
         else:
             logger.info("Model %s %s serves from the next batch", scorer.name, scorer.version)
             self.scorer = scorer
             self._metrics.model_swapped(scorer.name, scorer.version)
-        self._seen = version
+        self._checked = version
 
     def _watch(self) -> None:
-        while not self._ending.wait(self._poll_s):
+        while not self._stopping.wait(self._poll_s):
             try:
-                self.look()
+                self.check()
             except Exception:  # the thread must live as long as the worker
-                logger.exception("Looking for a new model failed")
+                logger.exception("Checking the registry for a new model failed")
 
 
 def warm_up(scorer: Scorer) -> None:
-    """Let a scorer answer for customers of several kinds, so that the first batch does not pay for its first call.
+    """Call a scorer for several kinds of customers: its first call may be slow, and its answers are checked.
 
     Raises:
-        ValueError: It answers what no scorer may.
+        ValueError: Its predictions break the contract of ``Scorer``.
     """
     table = ItemTable(record_sale(None, code, date, 1.0, code) for date, code in enumerate(("warm", "up"), 1))
     lines = (HeldLine("warm", THOUSAND, 1.0),)

@@ -1,4 +1,4 @@
-"""What the pipeline needs of the world outside, as protocols; Kafka and the registry implement them."""
+"""Protocols of the services that the pipeline uses; Kafka and the model registry implement them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,23 +14,23 @@ class Publisher(Protocol):
         """Send the messages, in order within each partition, and return when all of them are confirmed.
 
         Raises:
-            PublisherUnavailable: Some are not confirmed; they may be sent again, and the error carries them.
-            MessageTooLarge: Some will never be taken for their size; all others are confirmed.
+            PublisherUnavailable: Some messages are not confirmed; the error has them, and they may be sent again.
+            MessageTooLarge: The broker refuses some messages for their size; all others are confirmed.
         """
         ...
 
     def close(self) -> None:
-        """Release connections; what is unconfirmed is dropped."""
+        """Release connections; unconfirmed messages are dropped."""
         ...
 
 
 class ModelRegistry(Protocol):
-    """What is needed of a registry."""
+    """Read access to the model registry."""
 
     def current(self) -> str | None:
-        """The version that serves."""
+        """The promoted version, None where there is none."""
         ...
 
     def open(self, version: str) -> Path:
-        """A folder that holds the verified bundle."""
+        """The folder of the verified bundle of a version."""
         ...

@@ -1,7 +1,7 @@
-"""The processor: a batch of raw events in; state, recommendations, scores and dead letters out, confirmed. No Faust.
+"""The processor: decodes a batch of records, updates the store, recommends, scores, publishes and confirms.
 
-Every effect is idempotent, so a batch may be processed again, in whole or in part, by this worker or another, and ends
-the same. ``process`` returns when every effect is confirmed; while Redis or Kafka does not answer it keeps trying.
+Every effect is idempotent: a batch may be processed again, in whole or in part, by this worker or another one, with the
+same result. ``process`` returns when every effect is confirmed; while Redis or Kafka is unavailable it retries.
 """
 
 import logging
@@ -11,49 +11,49 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from state.domain.history import CustomerHistory
-from state.domain.recommendation import Model, Recommendation, Trigger
+from state.domain.recommendation import Recommendation, Trigger
 from state.errors import InvalidEvent, StoreRefused, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store, merge_updates
-from stream.errors import MessageTooLarge, PublisherUnavailable
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
-from stream.pipeline.dead_letters import dead_letter, without_value
+from stream.pipeline.confirmed_publisher import ConfirmedPublisher
+from stream.pipeline.dead_letters import dead_letter
+from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import Publisher
-from stream.pipeline.recommendations import Moment, is_unchanged, recommend
+from stream.pipeline.recommendations import BatchContext, is_unchanged, recommend
+from stream.pipeline.resilient_scorer import ResilientScorer
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.scores import scores
-from training.features.item_table import ItemTable
-from training.serving.scorer import Prediction, Scorer
+from training.serving.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class Event(NamedTuple):
-    """An event that could be decoded, and where it came from."""
+class DecodedEvent(NamedTuple):
+    """An invoice, and the record it was decoded from."""
 
-    incoming: Incoming
+    record: Incoming
     invoice: Invoice
 
 
-class Refusal(NamedTuple):
-    """An event that cannot be taken. ``cause`` is a word for the metrics, ``reason`` the sentence for people."""
+class RejectedEvent(NamedTuple):
+    """A record for the dead letters. ``cause`` is the metric's label, ``reason`` a sentence for the operator."""
 
-    incoming: Incoming
+    record: Incoming
     cause: str
     reason: str
 
 
-class Answers(NamedTuple):
-    """What a batch has to say: recommendations to send, and (customer, revision) whose last answer still stands."""
+class RecommendationBatch(NamedTuple):
+    """The recommendations to publish, and (customer, revision) of those that are unchanged and not published again."""
 
-    recommendations: list[Recommendation]
+    changed: list[Recommendation]
     unchanged: list[tuple[str, int]]
 
 
@@ -64,11 +64,11 @@ class Processor:
         settings: Topics, bounds, sizes.
         store: Histories, items, last recommendations.
         publisher: Where messages go.
-        scorer: Gives the scorer that serves now; asked once a batch.
-        fallback: Serves customers that the scorer fails for.
-        patience: How outages are waited out, and what ends the waiting.
-        metrics: What is counted.
-        clock: Seconds since 1970; for ``generated_at``, revisions and dates ahead only.
+        scorer: Returns the scorer that serves now; called once a batch.
+        fallback: Predicts for customers that the scorer fails for.
+        retry: How to wait for Redis and Kafka, and what ends the waiting.
+        metrics: Counters and timings.
+        clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
     """
 
     def __init__(
@@ -86,241 +86,171 @@ class Processor:
         self._settings = settings
         self._topics = settings.topics
         self._store = store
-        self._publisher = publisher
-        self._scorer = scorer
-        self._fallback = fallback
-        self._patience = retry
+        self._publisher = ConfirmedPublisher(publisher, retry, dead_letter_topic=settings.topics.dead_letter)
+        self._scorer = ResilientScorer(scorer, fallback, metrics)
+        self._items = ItemCache(store, retry)
+        self._retry = retry
         self._metrics = metrics
         self._clock = clock
         self._decoder = Decoder(settings)
-        self._items = ItemTable()
-        self._items_version = 0
-        self._now = 0
         self._encode = msgspec.json.Encoder().encode
 
     def process(self, batch: Sequence[Incoming]) -> None:
         """Process a batch to its end.
 
         Raises:
-            Stopped: We are to stop, and Redis or Kafka does not answer: the batch must not be acknowledged.
-            StoreRefused: The store cannot serve at all, whatever the event.
+            Stopped: The worker is stopping and Redis or Kafka is unavailable; the batch must not be acknowledged.
+            StoreRefused: The store cannot be used at all, whatever the event.
         """
         clock = self._clock()
+        clock_iso = to_iso(int(clock))
         stage = self._metrics.stage
         with stage("decode"):
-            events, refusals = self._decode(batch, int(clock))
+            events, rejected = self._decode(batch, int(clock))
         with stage("apply"):
-            touched = self._apply(events, refusals, int(clock * 1000))
+            updates = self._apply(events, rejected, int(clock * 1000))
         with stage("answer"):
-            answers = self._answer(touched, events, to_iso(int(clock)))
-        messages = [*self._dead_letters(refusals, to_iso(int(clock))), *self._scores(touched, to_iso(int(clock)))]
+            recommendations = self._recommend(updates, events, clock_iso)
+        messages = [*self._dead_letters(rejected, clock_iso), *self._scores(updates, clock_iso)]
         messages += [
-            Message(self._topics.recommendations, answer.customer_id.encode(), self._encode(answer))
-            for answer in answers.recommendations
+            Message(self._topics.recommendations, one.customer_id.encode(), self._encode(one))
+            for one in recommendations.changed
         ]
         with stage("publish"):
-            self._publish(messages)
+            self._publisher.publish(messages)
         with stage("confirm"):
-            self._confirm(answers)
-        self._count(batch, answers)
+            self._confirm(recommendations)
+        self._count(batch, recommendations)
 
-    def _decode(self, batch: Sequence[Incoming], now: int) -> tuple[list[Event], list[Refusal]]:
-        events: list[Event] = []
-        refusals: list[Refusal] = []
+    def _decode(self, batch: Sequence[Incoming], now: int) -> tuple[list[DecodedEvent], list[RejectedEvent]]:
+        events: list[DecodedEvent] = []
+        rejected: list[RejectedEvent] = []
         anonymous = 0
         decode = self._decoder.decode
-        for incoming in batch:
+        for record in batch:
             try:
-                invoice = decode(incoming.value, now=now)
+                invoice = decode(record.value, now=now)
             except InvalidEvent as error:
-                refusals.append(Refusal(incoming, "invalid", str(error)))
+                rejected.append(RejectedEvent(record, "invalid", str(error)))
                 continue
             for reason, count in invoice.excluded_lines.items():
                 self._metrics.lines(reason, count)
             if invoice.customer_id is None:
                 anonymous += 1
             elif invoice.lines:
-                events.append(Event(incoming, invoice))
+                events.append(DecodedEvent(record, invoice))
         if anonymous:
             self._metrics.anonymous(anonymous)
-        return events, refusals
+        return events, rejected
 
-    def _apply(self, events: Sequence[Event], refusals: list[Refusal], clock_ms: int) -> list[CustomerUpdate]:
-        """Apply the events; adds to ``refusals`` those that the store refuses, and only those."""
+    def _apply(
+        self, events: Sequence[DecodedEvent], rejected: list[RejectedEvent], clock_ms: int
+    ) -> list[CustomerUpdate]:
+        """Apply the events to the store; appends the events that it refuses to ``rejected``."""
         if not events:
             return []
         try:
-            return self._apply_together(events, refusals, clock_ms)
+            return self._apply_batch(events, rejected, clock_ms)
         except StoreRefused as error:
-            # Something in this batch, or the store as a whole? A store that refuses to be read ends the process.
-            self._read_items()
+            # Is the cause one event or the store as a whole? A store that cannot be read either ends the process.
+            self._items.refresh()
             logger.warning("Redis refuses a batch of %d (%s); applying it event by event", len(events), error)
         merged: dict[str, CustomerUpdate] = {}
         for event in events:
             try:
-                for touched in self._apply_together([event], refusals, clock_ms):
-                    customer_id = touched.history.customer_id
-                    merged[customer_id] = merge_updates(merged.get(customer_id), touched)
+                for update in self._apply_batch([event], rejected, clock_ms):
+                    customer_id = update.history.customer_id
+                    merged[customer_id] = merge_updates(merged.get(customer_id), update)
             except StoreRefused as error:
-                refusals.append(Refusal(event.incoming, "refused", str(error)))
+                rejected.append(RejectedEvent(event.record, "refused", str(error)))
         return list(merged.values())
 
-    def _apply_together(self, events: Sequence[Event], refusals: list[Refusal], clock_ms: int) -> list[CustomerUpdate]:
+    def _apply_batch(
+        self, events: Sequence[DecodedEvent], rejected: list[RejectedEvent], clock_ms: int
+    ) -> list[CustomerUpdate]:
         invoices = [event.invoice for event in events]
         applied = self._redis(lambda: self._store.apply(invoices, clock_ms=clock_ms))
-        for fate, count in applied.counts.items():
-            self._metrics.lines(fate.removeprefix("lines_"), count)
-        refusals += [Refusal(events[place].incoming, "refused", reason) for place, reason in applied.refused]
+        for name, count in applied.counts.items():
+            self._metrics.lines(name.removeprefix("lines_"), count)
+        rejected += [RejectedEvent(events[index].record, "refused", reason) for index, reason in applied.refused]
         return applied.updates
 
-    def _answer(self, touched: Sequence[CustomerUpdate], events: Sequence[Event], generated_at: str) -> Answers:
-        """One model call for all customers whose published answer is behind their history."""
-        owed = [one for one in touched if one.revision != one.published]
-        if not owed:
-            return Answers([], [])
-        self._read_items()
-        now = self._now
-        scorer = self._scorer()
-        moment = Moment(
+    def _recommend(
+        self, updates: Sequence[CustomerUpdate], events: Sequence[DecodedEvent], generated_at: str
+    ) -> RecommendationBatch:
+        """One model call for all customers whose published recommendation is older than their history."""
+        pending = [update for update in updates if update.revision != update.published]
+        batch = RecommendationBatch([], [])
+        if not pending:
+            return batch
+        self._items.refresh()
+        table, now = self._items.table, self._items.now
+        context = BatchContext(
             now=now,
             generated_at=generated_at,
-            model=Model(scorer.name, scorer.version),
-            items=self._items,
-            demand=self._items.demand(now),
+            items=table,
+            demand=table.demand(now),
             valid_days=self._settings.valid_days,
-            most=self._settings.top_k,
+            top_k=self._settings.top_k,
         )
-        triggers = {event.invoice.customer_id: event for event in events}
-        answers = Answers([], [])
-        for one, (prediction, model) in zip(owed, self._predict(scorer, owed, now), strict=True):
-            customer_id = one.history.customer_id
-            event = triggers[customer_id]
-            at = event.incoming
-            trigger = Trigger(event.invoice.invoice_no, at.topic, at.partition, at.offset)
-            answer = recommend(one, prediction, trigger, moment._replace(model=model))
-            if answer is None or is_unchanged(answer, one.last, now):
-                answers.unchanged.append((customer_id, one.revision))
+        predictions = self._scorer.predict([update.history for update in pending], table, now, self._settings.top_k)
+        last_events = {event.invoice.customer_id: event for event in events}
+        for update, (prediction, model) in zip(pending, predictions, strict=True):
+            customer_id = update.history.customer_id
+            record, invoice = last_events[customer_id]
+            trigger = Trigger(invoice.invoice_no, record.topic, record.partition, record.offset)
+            recommendation = recommend(update, prediction, model, trigger, context)
+            if recommendation is None or is_unchanged(recommendation, update.last, now):
+                batch.unchanged.append((customer_id, update.revision))
             else:
-                answers.recommendations.append(answer)
-        return answers
+                batch.changed.append(recommendation)
+        return batch
 
-    def _predict(self, scorer: Scorer, owed: Sequence[CustomerUpdate], now: int) -> list[tuple[Prediction, Model]]:
-        """A prediction for each, and which model made it: where the scorer fails for a customer, the fallback."""
-        histories = [one.history for one in owed]
-        most = self._settings.top_k
-        model = Model(scorer.name, scorer.version)
-        try:
-            with self._metrics.stage("predict"):
-                predictions = scorer.predict(histories, self._items, now, most)
-            return [(prediction, model) for _, prediction in zip(histories, predictions, strict=True)]
-        except Exception:
-            logger.exception("%s %s failed for a batch; predicting one by one", scorer.name, scorer.version)
-        results: list[tuple[Prediction, Model]] = []
-        for history in histories:
-            try:
-                results.append((scorer.predict([history], self._items, now, most)[0], model))
-            except Exception:
-                logger.exception("%s %s failed for customer %s", scorer.name, scorer.version, history.customer_id)
-                self._metrics.fallback()
-                results.append(self._predict_anyhow(history, now))
-        return results
-
-    def _predict_anyhow(self, history: CustomerHistory, now: int) -> tuple[Prediction, Model]:
-        fallback = self._fallback
-        try:
-            prediction = fallback.predict([history], self._items, now, self._settings.top_k)[0]
-        except Exception:
-            # One customer without an answer is bad; a partition that stands still is worse.
-            logger.exception("The fallback failed for customer %s too", history.customer_id)
-            prediction = Prediction([], ())
-        return prediction, Model(fallback.name, fallback.version)
-
-    def _read_items(self) -> None:
-        """Bring the item table up to the store's."""
-        changes = self._redis(lambda: self._store.items(self._items_version))
-        if changes.version < self._items_version:
-            # The store was emptied and filled again: what we know of items is of another life.
-            self._items = ItemTable()
-            changes = self._redis(lambda: self._store.items(0))
-        self._items.update(changes.states.values())
-        self._items_version = changes.version
-        self._now = changes.now or 0
-
-    def _dead_letters(self, refusals: Sequence[Refusal], when: str) -> list[Message]:
-        if refusals:
-            logger.warning("%d events dead-lettered; the first: %s", len(refusals), refusals[0].reason)
-        for refusal in refusals:
-            self._metrics.dead_letter(refusal.cause)
+    def _dead_letters(self, rejected: Sequence[RejectedEvent], when: str) -> list[Message]:
+        if rejected:
+            logger.warning("%d events dead-lettered; the first: %s", len(rejected), rejected[0].reason)
+        for event in rejected:
+            self._metrics.dead_letter(event.cause)
         topic = self._topics.dead_letter
-        return [dead_letter(refusal.incoming, refusal.reason, topic=topic, when=when) for refusal in refusals]
+        return [dead_letter(event.record, event.reason, topic=topic, when=when) for event in rejected]
 
-    def _scores(self, touched: Sequence[CustomerUpdate], when: str) -> list[Message]:
+    def _scores(self, updates: Sequence[CustomerUpdate], when: str) -> list[Message]:
         messages = []
-        for one in touched:
-            for scored in scores(one, scored_at=when):
-                self._metrics.score(bool(scored.hit_at_10))
-                messages.append(Message(self._topics.scores, scored.customer_id.encode(), self._encode(scored)))
+        for update in updates:
+            for score in scores(update, scored_at=when):
+                self._metrics.score(bool(score.hit_at_10))
+                messages.append(Message(self._topics.scores, score.customer_id.encode(), self._encode(score)))
         return messages
 
-    def _publish(self, messages: Sequence[Message]) -> None:
-        """Publish until all is confirmed; what is too large for the broker goes without its value, or not at all."""
-        pending = list(messages)
-
-        def attempt() -> None:
-            nonlocal pending
-            try:
-                self._publisher.publish(pending)
-            except PublisherUnavailable as error:
-                pending = error.undelivered
-                raise
-
-        while pending:
-            try:
-                self._patience.call("Kafka", attempt, PublisherUnavailable)
-            except MessageTooLarge as error:
-                logger.error("%s", error)
-                pending = [smaller for message in error.messages if (smaller := self._smaller(message))]
-            else:
-                return
-
-    def _smaller(self, message: Message) -> Message | None:
-        if message.topic == self._topics.dead_letter and message.value is not None:
-            return without_value(message)
-        if message.topic == self._topics.dead_letter and message.key is not None:
-            return msgspec.structs.replace(message, key=None)
-        logger.error(
-            "A message for %s with key %.100r cannot be sent at any size and is left out", message.topic, message.key
-        )
-        return None
-
-    def _confirm(self, answers: Answers) -> None:
-        if not answers.recommendations and not answers.unchanged:
+    def _confirm(self, batch: RecommendationBatch) -> None:
+        """Save what was published; where the store refuses the batch, one by one."""
+        if not batch.changed and not batch.unchanged:
             return
         try:
-            self._redis(lambda: self._store.confirm(answers.recommendations, answers.unchanged))
+            self._redis(lambda: self._store.confirm(batch.changed, batch.unchanged))
             return
         except StoreRefused as error:
-            logger.warning("Redis refuses to keep a batch of answers (%s); keeping them one by one", error)
-        for answer in answers.recommendations:
-            self._confirm_one(answer.customer_id, [answer], [])
-        for customer_id, revision in answers.unchanged:
+            logger.warning("Redis refuses to save a batch of recommendations (%s); saving them one by one", error)
+        for recommendation in batch.changed:
+            self._confirm_one(recommendation.customer_id, [recommendation], [])
+        for customer_id, revision in batch.unchanged:
             self._confirm_one(customer_id, [], [(customer_id, revision)])
 
-    def _confirm_one(self, customer_id: str, sent: list[Recommendation], unchanged: list[tuple[str, int]]) -> None:
+    def _confirm_one(self, customer_id: str, changed: list[Recommendation], unchanged: list[tuple[str, int]]) -> None:
         try:
-            self._redis(lambda: self._store.confirm(sent, unchanged))
+            self._redis(lambda: self._store.confirm(changed, unchanged))
         except StoreRefused as error:
-            logger.error("Redis refuses to keep the answer for customer %s, which was sent: %s", customer_id, error)
+            logger.error("Redis refuses to save the published recommendation of customer %s: %s", customer_id, error)
 
-    def _count(self, batch: Sequence[Incoming], answers: Answers) -> None:
+    def _count(self, batch: Sequence[Incoming], recommendations: RecommendationBatch) -> None:
         metrics = self._metrics
         metrics.batch(len(batch))
-        metrics.recommendations("sent", len(answers.recommendations))
-        metrics.recommendations("unchanged", len(answers.unchanged))
-        done = self._clock()
-        for incoming in batch:
-            if incoming.timestamp is not None:
-                metrics.latency(done - incoming.timestamp)
+        metrics.recommendations("sent", len(recommendations.changed))
+        metrics.recommendations("unchanged", len(recommendations.unchanged))
+        confirmed_at = self._clock()
+        for record in batch:
+            if record.timestamp is not None:
+                metrics.latency(confirmed_at - record.timestamp)
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._patience.call("Redis", operation, StoreUnavailable)
+        return self._retry.call("Redis", operation, StoreUnavailable)

@@ -1,7 +1,7 @@
-"""From a prediction to the recommendation that leaves: slots, reasons, due dates, and whether it says anything new."""
+"""From a prediction to a recommendation: slots, reasons, due dates, and whether it differs from the last one."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -23,61 +23,60 @@ BOUGHT_BEFORE = "bought_before"
 BOUGHT_TOGETHER = "bought_together"
 IN_DEMAND = "in_demand"
 
-REGULARLY = 3
-"""Invoices with an item from which it counts as bought regularly."""
+MIN_REGULAR_PURCHASES = 3
+"""An item on at least so many invoices of the customer counts as bought regularly."""
 
-DUE = (0.1, 0.5, 0.9)
-"""The chances of a return whose dates are ``earliest``, ``median`` and ``latest``."""
+DUE_CHANCES = (0.1, 0.5, 0.9)
+"""``earliest``, ``median`` and ``latest`` are the dates at which the chance of a return reaches these values."""
 
-WEEK = HALF_LIVES.index(7.0)
+WEEKLY = HALF_LIVES.index(7.0)
+"""Index of the half-life of a week."""
 
 
-class Moment(NamedTuple):
-    """What all recommendations of one batch share.
+class BatchContext(NamedTuple):
+    """Values that are the same for all recommendations of one batch.
 
-    ``now`` is event time, ``generated_at`` the clock. ``demand`` is that of ``items`` as of ``now``, float32
-    ``[items, half-lives]``.
+    ``now`` is event time in seconds since 1970, ``generated_at`` the clock. ``demand`` is that of ``items`` as of
+    ``now``, float32 ``[items, half-lives]``.
     """
 
     now: int
     generated_at: str
-    model: Model
     items: ItemTable
     demand: NDArray[np.float32]
     valid_days: int
-    most: int
+    top_k: int
 
 
 def recommend(
-    touched: CustomerUpdate, prediction: Prediction, trigger: Trigger, moment: Moment
+    update: CustomerUpdate, prediction: Prediction, model: Model, trigger: Trigger, context: BatchContext
 ) -> Recommendation | None:
     """The recommendation for one customer, or None where there is nothing to recommend (no item was ever sold)."""
-    candidates = prediction.candidates[: moment.most]
+    candidates = prediction.candidates[: context.top_k]
     if not candidates:
         return None
-    history = touched.history
-    codes = {candidate.stock_code for candidate in candidates}
-    bought = purchases(history, codes)
+    history = update.history
+    counts = purchase_counts(history, {candidate.stock_code for candidate in candidates})
     return Recommendation(
-        rec_id=rec_id(history.customer_id, touched.revision, moment.model.version),
+        rec_id=rec_id(history.customer_id, update.revision, model.version),
         customer_id=history.customer_id,
-        revision=touched.revision,
-        generated_at=moment.generated_at,
-        valid_until=to_iso(min(LAST, moment.now + moment.valid_days * DAY)),
+        revision=update.revision,
+        generated_at=context.generated_at,
+        valid_until=to_iso(min(LAST, context.now + context.valid_days * DAY)),
         trigger=trigger,
-        model=moment.model,
-        next_purchase=next_purchase(prediction.return_curve, moment.now),
-        items=[_item(candidate, bought.get(candidate.stock_code), moment) for candidate in candidates],
+        model=model,
+        next_purchase=next_purchase(prediction.return_curve, context.now),
+        items=[_item(candidate, counts.get(candidate.stock_code), context) for candidate in candidates],
     )
 
 
 def rec_id(customer_id: str, revision: int, version: str) -> str:
-    """The identity of a recommendation: a message that is sent twice has the same."""
+    """The id of a recommendation; a message that is sent twice has the same id."""
     return hashlib.blake2b(f"{customer_id}\0{revision}\0{version}".encode(), digest_size=12).hexdigest()
 
 
-def purchases(history: CustomerHistory, codes: set[str]) -> dict[str, tuple[int, int]]:
-    """How many invoices bought each of these items, and the date of the newest; returned later or not."""
+def purchase_counts(history: CustomerHistory, codes: Set[str]) -> dict[str, tuple[int, int]]:
+    """The number of invoices, and the date of the newest, for each of ``codes`` that was bought, returned or not."""
     found: dict[str, tuple[int, int]] = {}
     for invoice in history.invoices:
         for code in invoice.purchased_codes & codes:
@@ -87,31 +86,27 @@ def purchases(history: CustomerHistory, codes: set[str]) -> dict[str, tuple[int,
 
 
 def next_purchase(curve: Sequence[float], now: int) -> NextPurchase:
-    """Chances of a return within each of ``HORIZONS`` days of ``now``, and the dates where they pass 10, 50 and 90 %.
+    """The chance of a return within each of ``HORIZONS`` days of ``now``, and the dates of ``DUE_CHANCES``.
 
-    Between horizons the chance rises in a straight line, from 0 at ``now``. A date is None where it never gets there.
+    The chance is 0 at ``now`` and linear between horizons. A date is None where the curve does not reach its chance.
     """
-    earliest, median, latest = (_date(days_until(curve, chance), now) for chance in DUE)
+    earliest, median, latest = (_date(days_until(curve, chance), now) for chance in DUE_CHANCES)
     chances = {str(days): round(float(chance), 4) for days, chance in zip(HORIZONS, curve, strict=True)}
     return NextPurchase(chances, earliest, median, latest)
 
 
 def days_until(curve: Sequence[float], chance: float) -> float | None:
-    """Days until the curve, straight between ``HORIZONS`` and from (0, 0), reaches a chance; None: it never does."""
-    before_days, before = 0.0, 0.0
+    """Days until the curve reaches a chance, None where it does not; linear from (0, 0) and between ``HORIZONS``."""
+    left_days, left = 0.0, 0.0
     for days, value in zip(HORIZONS, curve, strict=True):
         if value >= chance:
-            return (
-                before_days + (days - before_days) * (chance - before) / (value - before)
-                if value > before
-                else before_days
-            )
-        before_days, before = float(days), value
+            return left_days + (days - left_days) * (chance - left) / (value - left) if value > left else left_days
+        left_days, left = float(days), value
     return None
 
 
 def is_unchanged(new: Recommendation, last: Recommendation | None, now: int) -> bool:
-    """Whether the last answer still stands: same items in the same order, same due dates, same model, still valid."""
+    """Whether the last recommendation has the same items in the same order, due dates and model, and is still valid."""
     return (
         last is not None
         and [item.stock_code for item in last.items] == [item.stock_code for item in new.items]
@@ -122,31 +117,32 @@ def is_unchanged(new: Recommendation, last: Recommendation | None, now: int) -> 
     )
 
 
-def _item(candidate: Candidate, bought: tuple[int, int] | None, moment: Moment) -> Item:
+def _item(candidate: Candidate, bought: tuple[int, int] | None, context: BatchContext) -> Item:
     code = candidate.stock_code
     return Item(
         stock_code=code,
-        description=moment.items.description(code),
+        description=context.items.description(code),
         probability=round(float(candidate.probability), 6),
         slot=REPLENISH if bought else DISCOVER,
-        reason=_bought(*bought) if bought else _new(candidate, moment),
+        reason=_replenish_reason(*bought) if bought else _discovery_reason(candidate, context),
     )
 
 
-def _bought(times: int, last: int) -> Reason:
-    return Reason(BOUGHT_REGULARLY if times >= REGULARLY else BOUGHT_BEFORE, {"times": times, "last": to_iso(last)})
+def _replenish_reason(purchases: int, last: int) -> Reason:
+    code = BOUGHT_REGULARLY if purchases >= MIN_REGULAR_PURCHASES else BOUGHT_BEFORE
+    return Reason(code, {"times": purchases, "last": to_iso(last)})
 
 
-def _new(candidate: Candidate, moment: Moment) -> Reason:
-    items = moment.items
+def _discovery_reason(candidate: Candidate, context: BatchContext) -> Reason:
+    items = context.items
     if candidate.because is not None:
         evidence: dict[str, int | float | str] = {"with": candidate.because}
         if description := items.description(candidate.because):
             evidence["description"] = description
         return Reason(BOUGHT_TOGETHER, evidence)
     row = items.rows.get(candidate.stock_code)
-    demand = 0.0 if row is None else float(moment.demand[row, WEEK])
-    return Reason(IN_DEMAND, {"baskets": round(demand, 1), "half_life_days": int(HALF_LIVES[WEEK])})
+    demand = 0.0 if row is None else float(context.demand[row, WEEKLY])
+    return Reason(IN_DEMAND, {"baskets": round(demand, 1), "half_life_days": int(HALF_LIVES[WEEKLY])})
 
 
 def _date(days: float | None, now: int) -> str | None:

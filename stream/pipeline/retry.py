@@ -1,4 +1,4 @@
-"""Patience: an operation is tried again, with growing pauses, as long as an outage lasts or until we are to stop."""
+"""Retries with exponential backoff and jitter, for as long as a service is unavailable or until the worker stops."""
 
 import logging
 import threading
@@ -15,64 +15,71 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FIRST_PAUSE_S = 0.05
-MAX_PAUSE_S = 5.0
+INITIAL_BACKOFF_S = 0.05
+MAX_BACKOFF_S = 5.0
 RELOG_INTERVAL_S = 30.0
-"""While an outage lasts it is logged this often; at its start and its end too."""
+"""An outage is logged when it starts, when it ends, and once in this interval."""
 
 
 class RetryPolicy:
-    """Tries operations again while they fail with the given errors.
+    """Calls operations again while they raise the given errors.
 
-    ``stop`` ends every wait at once; ``rng`` gives the jitter that keeps many workers from coming back in step.
+    Args:
+        stop: Ends every wait at once.
+        rng: Source of the jitter, which keeps many workers from retrying at the same time.
+        on_outage: Called with the service and the seconds waited when an outage ends, also when a stop ends it.
     """
 
     def __init__(
-        self, stop: threading.Event, rng: Random, waited: Callable[[str, float], None] = lambda what, seconds: None
+        self,
+        stop: threading.Event,
+        rng: Random,
+        on_outage: Callable[[str, float], None] = lambda service, seconds: None,
     ) -> None:
-        """``waited`` is told, after an outage or its end by a stop, what was waited for and how many seconds."""
-        self.stop = stop
+        self._stop = stop
         self._rng = rng
-        self._waited = waited
+        self._on_outage = on_outage
 
-    def pause(self, attempt: int) -> float:
-        """Seconds to wait after the ``attempt``-th failure (from 1): doubling, half of it at random."""
-        longest = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 32))
+    def backoff(self, attempt: int) -> float:
+        """Seconds to wait after failure number ``attempt`` (from 1): doubles up to the maximum, minus up to a half."""
+        longest = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2.0 ** min(attempt - 1, 32))
         return longest * self._rng.uniform(0.5, 1.0)
 
-    def call(self, what: str, operation: Callable[[], T], *errors: type[Exception]) -> T:
-        """The operation's result, once it succeeds. ``what`` names what is waited for in the log.
+    def call(self, service: str, operation: Callable[[], T], *errors: type[Exception]) -> T:
+        """The result of the operation, once it succeeds. ``service`` is the name in the log and in ``on_outage``.
 
         Raises:
-            Stopped: We are to stop, and it has not succeeded.
+            Stopped: The worker is stopping and the operation has not succeeded.
         """
-        try:
-            return operation()
-        except errors as error:
-            logger.warning("Waiting for %s: %s", what, error)
-        since = said = time.monotonic()
+        outage_start: float | None = None
+        last_logged = 0.0
 
-        def say(state: tenacity.RetryCallState) -> None:
-            nonlocal said
+        def log_failure(state: tenacity.RetryCallState) -> None:
+            nonlocal outage_start, last_logged
             now = time.monotonic()
-            if now - said > RELOG_INTERVAL_S:
-                said = now
-                failure = state.outcome.exception() if state.outcome else None
-                logger.warning("Waiting for %s for %.0f s now: %s", what, now - since, failure)
+            error = state.outcome.exception() if state.outcome else None
+            if outage_start is None:
+                outage_start = last_logged = now
+                logger.warning("Waiting for %s: %s", service, error)
+            elif now - last_logged > RELOG_INTERVAL_S:
+                last_logged = now
+                logger.warning("Waiting for %s for %.0f s now: %s", service, now - outage_start, error)
 
-        self._rest(self.pause(1))
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(errors),
+            wait=lambda state: self.backoff(state.attempt_number),
+            sleep=self._sleep,
+            before_sleep=log_failure,
+        )
         try:
-            result = tenacity.Retrying(
-                retry=tenacity.retry_if_exception_type(errors),
-                wait=lambda state: self.pause(state.attempt_number + 1),
-                sleep=self._rest,
-                before_sleep=say,
-            )(operation)
+            result = retrying(operation)
         finally:
-            self._waited(what, time.monotonic() - since)
-        logger.info("%s answers after %.1f s", what, time.monotonic() - since)
+            if outage_start is not None:
+                self._on_outage(service, time.monotonic() - outage_start)
+        if outage_start is not None:
+            logger.info("%s answers after %.1f s", service, time.monotonic() - outage_start)
         return result
 
-    def _rest(self, seconds: float) -> None:
-        if self.stop.wait(seconds):
-            raise Stopped("Stopped in the middle of an outage")
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopped("The worker stops while a service is unavailable")

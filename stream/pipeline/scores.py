@@ -1,6 +1,6 @@
-"""Scores: how the recommendation that stood before an invoice fared with it (docs/reference/events.md).
+"""Scores: the last recommendation before an invoice, compared with what was bought (docs/reference/events.md).
 
-A score is a figure of the moment of emission: the recommendation was made right after the customer's previous invoice.
+The recommendation was made right after the customer's previous invoice, so a score is an evaluation at emission.
 """
 
 import math
@@ -9,18 +9,17 @@ from typing import Any
 
 import msgspec
 
-from state.domain.history import HeldInvoice
 from state.store.protocol import CustomerUpdate, PriorRecommendation
 
-AT = 10
-"""The length at which scores are taken."""
+CUTOFF = 10
+"""The number of recommended items that are scored (the k of recall@k)."""
 
 
 class Score(msgspec.Struct, frozen=True):
-    """One recommendation against one purchase invoice, as far as its lines have come.
+    """One recommendation compared with one purchase invoice, as far as the lines of the invoice have arrived.
 
-    ``items`` are the distinct stock codes bought; the rates are 0 to 1. A later score of the same ``rec_id`` and
-    ``invoice_no`` replaces this one: more lines of the invoice have come.
+    ``items`` is the number of distinct stock codes bought; recall and NDCG are 0 to 1. A later score with the same
+    ``rec_id`` and ``invoice_no`` replaces this one: more lines of the invoice have arrived.
     """
 
     rec_id: str
@@ -42,27 +41,28 @@ def score_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Score, version 1", **schema}
 
 
-def scores(touched: CustomerUpdate, *, scored_at: str) -> list[Score]:
-    """The scores of the customer's invoices that a recommendation stands against.
+def scores(update: CustomerUpdate, *, scored_at: str) -> list[Score]:
+    """One score for each invoice of the update that has a prior recommendation.
 
-    What was bought counts, returned later or not.
+    Everything bought counts, also what was returned later.
     """
-    found = (_score(touched, standing, scored_at) for standing in touched.priors)
+    found = (_score(update, prior, scored_at) for prior in update.priors)
     return [score for score in found if score is not None]
 
 
-def _score(touched: CustomerUpdate, standing: PriorRecommendation, scored_at: str) -> Score | None:
-    bought = _bought(touched.history.invoices, standing.invoice_no)
-    if not bought:
+def _score(update: CustomerUpdate, prior: PriorRecommendation, scored_at: str) -> Score | None:
+    invoices = update.history.invoices
+    invoice = next((invoice for invoice in invoices if invoice.invoice_no == prior.invoice_no), None)
+    if invoice is None or not (bought := invoice.purchased_codes):
         return None
-    ranked = standing.stock_codes[:AT]
+    ranked = prior.stock_codes[:CUTOFF]
     hits = [code in bought for code in ranked]
     return Score(
-        rec_id=standing.rec_id,
-        customer_id=touched.history.customer_id,
-        revision=touched.revision,
-        model=standing.model,
-        invoice_no=standing.invoice_no,
+        rec_id=prior.rec_id,
+        customer_id=update.history.customer_id,
+        revision=update.revision,
+        model=prior.model,
+        invoice_no=prior.invoice_no,
         items=len(bought),
         hit_at_1=int(bool(hits) and hits[0]),
         hit_at_10=int(any(hits)),
@@ -76,14 +76,8 @@ def ndcg(ranked: Sequence[str], bought: Collection[str]) -> float:
     """Normalised discounted cumulative gain at 10 with binary gains.
 
     Σ over hits at rank r (from 1) of 1 / log2(r + 1), divided by the same sum for min(10, |bought|) hits at the top.
+    0 where nothing was bought.
     """
-    gain = sum(1 / math.log2(place + 2) for place, code in enumerate(ranked[:AT]) if code in bought)
-    ideal = sum(1 / math.log2(place + 2) for place in range(min(AT, len(bought))))
+    gain = sum(1 / math.log2(rank + 1) for rank, code in enumerate(ranked[:CUTOFF], 1) if code in bought)
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(CUTOFF, len(bought)) + 1))
     return gain / ideal if ideal else 0.0
-
-
-def _bought(invoices: Sequence[HeldInvoice], invoice_no: str) -> frozenset[str]:
-    for invoice in invoices:
-        if invoice.invoice_no == invoice_no:
-            return invoice.purchased_codes
-    return frozenset()

@@ -8,7 +8,7 @@ from state.events.attributes import Attributes
 from state.events.dates import to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store
-from stream.pipeline.recommendations import Moment, recommend
+from stream.pipeline.recommendations import BatchContext, recommend
 from training.features.item_table import ItemTable
 from training.serving.scorer import Scorer
 
@@ -58,18 +58,17 @@ def build_report(
         return None
     now = at if at is not None else store.now() or 0
     items = ItemTable(store.items().states.values())
-    moment = Moment(
+    context = BatchContext(
         now=now,
         generated_at=to_iso(now),
-        model=Model(scorer.name, scorer.version),
         items=items,
         demand=items.demand(now),
         valid_days=settings.valid_days,
-        most=settings.top_k,
+        top_k=settings.top_k,
     )
     prediction = scorer.predict([history], items, now, settings.top_k)[0]
     update = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
-    recommendation = recommend(update, prediction, Trigger(), moment)
+    recommendation = recommend(update, prediction, Model(scorer.name, scorer.version), Trigger(), context)
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
     return CustomerReport(
         customer_id=customer_id,

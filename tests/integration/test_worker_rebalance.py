@@ -1,6 +1,6 @@
-"""What is committed is what was finished, whichever way partitions wander between workers: applications, no processes.
+"""Only processed offsets are committed while partitions move between workers.
 
-The processor here only notes what it was given, so that a lost event could hide behind nothing.
+The workers are applications in this process, with a processor that records the offsets it was given.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from stream.kafka.agent import create_app
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.topics import ensure_topics
 from stream.messages import Incoming
-from stream.worker import die
+from stream.worker import exit_process
 from tests.integration.topic import read_topic
 from tests.services.choice import Service
 from tests.services.group import Group
@@ -28,37 +28,38 @@ LIMIT_S = 90.0
 
 pytestmark = pytest.mark.timeout(240)
 
-Place = tuple[int, int]
+Position = tuple[int, int]
+"""Partition and offset."""
 
 
-class Notes:
-    """A processor that notes what it finished; slow enough that rebalances find a batch in its hands."""
+class RecordingProcessor:
+    """Records the positions it processed; slow enough that a rebalance happens while a batch is in work."""
 
-    def __init__(self, done: Counter[Place], pause_s: float = 0.003) -> None:
+    def __init__(self, done: Counter[Position], pause_s: float = 0.003) -> None:
         self.done = done
-        self.mine: set[Place] = set()
+        self.mine: set[Position] = set()
         self.stop = threading.Event()
         self._pause_s = pause_s
 
     def process(self, batch: Sequence[Incoming]) -> None:
         if self.stop.wait(self._pause_s * random.random()):
-            raise Stopped("told so")
-        places = [(event.partition, event.offset) for event in batch]
-        self.done.update(places)
-        self.mine.update(places)
+            raise Stopped("the test stops the processor")
+        positions = [(event.partition, event.offset) for event in batch]
+        self.done.update(positions)
+        self.mine.update(positions)
 
 
 @asynccontextmanager
-async def worker(settings: Settings, notes: Notes) -> AsyncIterator[StreamApp]:
-    """An application that runs until the context ends, and then goes in order."""
-    app = create_app(settings, notes.process, die)
+async def worker(settings: Settings, processor: RecordingProcessor) -> AsyncIterator[StreamApp]:
+    """An application that runs until the context ends, and then shuts down in order."""
+    app = create_app(settings, processor.process, exit_process)
     await app.start()
     try:
         yield app
     finally:
-        notes.stop.set()
+        processor.stop.set()
         app.fetch_buffer.close()
-        await asyncio.wait_for(app.at_rest.wait(), LIMIT_S)
+        await asyncio.wait_for(app.idle.wait(), LIMIT_S)
         await app.stop()
 
 
@@ -87,12 +88,12 @@ def produce(brokers: str, settings: Settings, count: int) -> None:
     assert producer.flush(30) == 0
 
 
-@pytest.mark.durable  # the embedded broker's groups do not survive a second member
-async def test_nothing_is_committed_past_while_workers_come_and_go(
+@pytest.mark.durable  # a second member breaks a group of the embedded broker
+async def test_no_event_is_lost_while_workers_come_and_go(
     kafka: Service, small_batches: Settings, group: Group
 ) -> None:
-    done: Counter[Place] = Counter()
-    one, two, three = Notes(done), Notes(done), Notes(done)
+    done: Counter[Position] = Counter()
+    one, two, three = RecordingProcessor(done), RecordingProcessor(done), RecordingProcessor(done)
     producer = Producer({"bootstrap.servers": kafka.address, "log_level": 0})
     sent = 0
 
@@ -118,35 +119,34 @@ async def test_nothing_is_committed_past_while_workers_come_and_go(
         assert producer.flush(30) == 0
         await until(lambda: len(done) == sent and group.done() == sent, [b, c])
     assert len(read_topic(kafka.address, small_batches.topics.invoices)) == sent
-    # Handing over costs what was in hand, not the whole again.
+    # A rebalance repeats the batches in work, not the whole topic.
     assert sum(done.values()) < 1.5 * sent
     group.close()
 
 
-async def test_a_batch_abandoned_at_the_stop_is_left_to_the_next_worker(
+async def test_a_batch_that_is_stopped_is_left_to_the_next_worker(
     kafka: Service, small_batches: Settings, group: Group
 ) -> None:
-    done: Counter[Place] = Counter()
+    done: Counter[Position] = Counter()
     produce(kafka.address, small_batches, 200)
-    stuck = Notes(done, pause_s=600.0)
+    stuck = RecordingProcessor(done, pause_s=600.0)
     async with worker(small_batches, stuck) as app:
-        await until(lambda: not app.at_rest.is_set() and len(app.fetch_buffer) < 200, [app])
+        await until(lambda: not app.idle.is_set() and len(app.fetch_buffer) < 200, [app])
     assert not done
     assert group.done() == 0
-    async with worker(small_batches, Notes(done)) as app:
+    async with worker(small_batches, RecordingProcessor(done)) as app:
         await until(lambda: len(done) == 200, [app])
     assert group.done() == 200
     group.close()
 
 
-async def test_an_orderly_end_commits_what_is_finished(kafka: Service, small_batches: Settings, group: Group) -> None:
-    done: Counter[Place] = Counter()
+async def test_a_shutdown_commits_the_processed_offsets(kafka: Service, small_batches: Settings, group: Group) -> None:
+    done: Counter[Position] = Counter()
     produce(kafka.address, small_batches, 500)
-    async with worker(small_batches, Notes(done)) as app:
+    async with worker(small_batches, RecordingProcessor(done)) as app:
         await until(lambda: len(done) > 250, [app])
-    finished = len(done)
-    assert group.done() == finished
-    async with worker(small_batches, Notes(done)) as app:
+    assert group.done() == len(done)
+    async with worker(small_batches, RecordingProcessor(done)) as app:
         await until(lambda: len(done) == 500, [app])
     assert max(done.values()) == 1
     group.close()

@@ -84,7 +84,7 @@ def test_files_of_another_model_are_refused_and_the_champion_serves_on(
     champion = _published(registry, tmp_path, "content", "content")
     registry.promote(champion, at=CLOCK)
     watch = ModelWatcher(registry, load_scorer, fallback_scorer(), metrics, poll_s=1.0)
-    watch.look()
+    watch.check()
     wrong = _published(registry, tmp_path, manifest, files)
     registry.promote(wrong, at=CLOCK)
 
@@ -92,10 +92,10 @@ def test_files_of_another_model_are_refused_and_the_champion_serves_on(
         load_scorer(registry.open(wrong))
     assert sentence in str(refused.value)
     with caplog.at_level(logging.ERROR):
-        watch.look()
+        watch.check()
     assert (watch.scorer.name, watch.scorer.version) == ("content", champion)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
-        f"Model {wrong} is refused, content {champion} serves on: {refused.value}"
+        f"Model {wrong} is refused, content {champion} stays in use: {refused.value}"
     ]
     assert metrics.registry.get_sample_value("nextbasket_models_refused_total") == 1
 
@@ -104,7 +104,7 @@ def test_without_a_champion_the_fallback_serves_on(tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     registry.promote(_published(registry, tmp_path, "basket_lstm", "hybrid"), at=CLOCK)
     watch = ModelWatcher(registry, load_scorer, fallback_scorer(), Metrics(), poll_s=1.0)
-    watch.look()
+    watch.check()
     assert watch.scorer.version == "none"
 
 

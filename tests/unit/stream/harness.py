@@ -1,4 +1,4 @@
-"""A processor on a workbench: memory instead of services, a clock that stands still, a scorer that fails when told."""
+"""A processor with in-memory services, a fixed clock, and a scorer that can be made to fail."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ CLOCK = 1_323_435_000.25  # 2011-12-09T12:50:00.25Z
 
 
 class CountingScorer:
-    """Ranks a customer's items by how many baskets hold them, then everything else by demand; fails when told to."""
+    """Ranks a customer's items by the number of baskets, then all others by demand; raises where ``fails`` says so."""
 
     name = "counting"
 
@@ -37,10 +37,10 @@ class CountingScorer:
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         self.calls.append([history.customer_id for history in histories])
         if self.fails(histories):
-            raise RuntimeError("told to fail")
-        return [self._one(history, items, now, k) for history in histories]
+            raise RuntimeError("the test lets the scorer fail")
+        return [self._predict_one(history, items, now, k) for history in histories]
 
-    def _one(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
+    def _predict_one(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
         counts: dict[str, float] = dict(zip(items.codes, (items.demand(now)[:, 2] / 1_000).tolist(), strict=True))
         for basket in baskets(history):
             for code in basket.items:
@@ -51,8 +51,8 @@ class CountingScorer:
         )
 
 
-class Workbench:
-    """Everything a processor needs, and short ways to feed it and to see what it said."""
+class ProcessorHarness:
+    """A processor with everything it needs, and methods to feed it and to read what it published."""
 
     def __init__(
         self,
@@ -89,29 +89,29 @@ class Workbench:
         self.processor.process([self.incoming(event) for event in events])
 
     def incoming(self, event: bytes | dict[str, Any] | None, key: bytes | None = b"key") -> Incoming:
-        """An event as it comes from the topic."""
+        """The record of an event, at the next offset."""
         self.offset += 1
         value = json.dumps(event).encode() if isinstance(event, dict) else event
         return Incoming(value, key, "invoices", 0, self.offset - 1, self.clock - 0.5)
 
     def messages(self, topic: str) -> list[Message]:
-        """What was published to a topic."""
+        """The messages published to a topic."""
         return [message for message in self.published.messages if message.topic == topic]
 
     def recommendations(self) -> list[dict[str, Any]]:
-        """What was recommended, in order."""
+        """The published recommendations, in order."""
         return [json.loads(message.value or b"") for message in self.messages(self.settings.topics.recommendations)]
 
     def scores(self) -> list[dict[str, Any]]:
-        """The scores, in order."""
+        """The published scores, in order."""
         return [json.loads(message.value or b"") for message in self.messages(self.settings.topics.scores)]
 
     def dead_letters(self) -> list[Message]:
-        """The dead letters, in order."""
+        """The published dead letters, in order."""
         return self.messages(self.settings.topics.dead_letter)
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of a metric, 0 where it was never touched."""
+        """The value of a metric, 0 where it has none."""
         return self.metrics.registry.get_sample_value(f"nextbasket_{name}", labels) or 0.0
 
 

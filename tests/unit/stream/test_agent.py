@@ -13,38 +13,38 @@ from stream.kafka.fetch_buffer import FetchBuffer
 from stream.messages import Incoming
 
 
-class Consumer:
-    """Notes what was acknowledged."""
+class StubConsumer:
+    """Records the acknowledged offsets."""
 
     def __init__(self) -> None:
         self.acknowledged: list[int] = []
 
-    def finished(self, messages: Sequence[ConsumerMessage]) -> None:
+    def mark_processed(self, messages: Sequence[ConsumerMessage]) -> None:
         self.acknowledged += [message.offset for message in messages]
 
 
-class App:
-    """What an agent needs of an application."""
+class StubApp:
+    """The parts of an application that the agent uses."""
 
     def __init__(self) -> None:
         self.fetch_buffer = FetchBuffer()
-        self.at_rest = asyncio.Event()
-        self.at_rest.set()
-        self.buffered_consumer = Consumer()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.buffered_consumer = StubConsumer()
 
 
-class Work:
-    """A processor that does what it is told for each batch."""
+class StubProcessor:
+    """Calls the next of the given actions for each batch."""
 
-    def __init__(self, *acts: Callable[[], Any]) -> None:
-        self.acts = list(acts)
+    def __init__(self, *actions: Callable[[], Any]) -> None:
+        self.actions = list(actions)
         self.batches: list[list[Incoming]] = []
         self.threads: set[str] = set()
 
     def process(self, batch: list[Incoming]) -> None:
         self.threads.add(threading.current_thread().name)
         self.batches.append(batch)
-        self.acts.pop(0)()
+        self.actions.pop(0)()
 
 
 def fail(error: BaseException) -> Callable[[], Any]:
@@ -54,13 +54,13 @@ def fail(error: BaseException) -> Callable[[], Any]:
     return act
 
 
-def put(app: App, *offsets: int, size: int = 3) -> None:
+def put(app: StubApp, *offsets: int, size: int = 3) -> None:
     app.fetch_buffer.put([ConsumerMessage("t", 2, offset, 5.5, 0, None, b"k", b"x" * size, None) for offset in offsets])
 
 
-async def go(app: App, work: Work, died: list[bool], **settings: str) -> None:
+async def run_agent(app: StubApp, processor: StubProcessor, exits: list[bool], **settings: str) -> None:
     environment = {"NEXTBASKET_BATCH_WAIT_MS": "0"} | {f"NEXTBASKET_{k.upper()}": v for k, v in settings.items()}
-    await run(app, load_settings(environment), work.process, lambda: died.append(True))  # type: ignore[arg-type]
+    await run(app, load_settings(environment), processor.process, lambda: exits.append(True))  # type: ignore[arg-type]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -68,74 +68,74 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_a_batch_is_acknowledged_when_it_is_done_and_not_before() -> None:
-    app, done, died = App(), threading.Event(), list[bool]()
-    work = Work(done.wait, lambda: None)
-    running = asyncio.ensure_future(go(app, work, died))
+async def test_a_batch_is_acknowledged_after_it_was_processed() -> None:
+    app, done, exits = StubApp(), threading.Event(), list[bool]()
+    processor = StubProcessor(done.wait, lambda: None)
+    running = asyncio.ensure_future(run_agent(app, processor, exits))
     put(app, 4, 5)
-    await until(lambda: bool(work.batches))
+    await until(lambda: bool(processor.batches))
     put(app, 6)
-    # The loop is free while the processor's thread works.
+    # The event loop is free while the processor's thread works.
     for _ in range(100):
         await asyncio.sleep(0)
     assert app.buffered_consumer.acknowledged == []
-    assert not app.at_rest.is_set()
+    assert not app.idle.is_set()
     done.set()
     await until(lambda: app.buffered_consumer.acknowledged == [4, 5, 6])
     app.fetch_buffer.close()
     await running
-    assert app.at_rest.is_set()
-    assert work.batches[0] == [Incoming(b"xxx", b"k", "t", 2, offset, 5.5) for offset in (4, 5)]
-    assert len(work.threads) == 1
-    assert died == []
+    assert app.idle.is_set()
+    assert processor.batches[0] == [Incoming(b"xxx", b"k", "t", 2, offset, 5.5) for offset in (4, 5)]
+    assert len(processor.threads) == 1
+    assert exits == []
 
 
-async def test_a_batch_abandoned_at_the_stop_is_not_acknowledged() -> None:
-    app, died = App(), list[bool]()
+async def test_a_batch_that_is_stopped_is_not_acknowledged() -> None:
+    app, exits = StubApp(), list[bool]()
     put(app, 1, 2)
-    await go(app, Work(fail(Stopped("now"))), died)
+    await run_agent(app, StubProcessor(fail(Stopped("now"))), exits)
     assert app.buffered_consumer.acknowledged == []
-    assert app.at_rest.is_set()
-    assert died == []
+    assert app.idle.is_set()
+    assert exits == []
 
 
 @pytest.mark.parametrize("error", [KeyError("bug"), MemoryError(), SystemExit(3)])
-async def test_an_error_nobody_expected_ends_the_process_without_acknowledging(
+async def test_an_unexpected_error_exits_the_process_without_acknowledging(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app, died = App(), list[bool]()
+    app, exits = StubApp(), list[bool]()
     put(app, 1)
-    running = asyncio.ensure_future(go(app, Work(lambda: None, fail(error)), died))
+    running = asyncio.ensure_future(run_agent(app, StubProcessor(lambda: None, fail(error)), exits))
     await until(lambda: app.buffered_consumer.acknowledged == [1])
     put(app, 2)
     await running
-    assert died == [True]
+    assert exits == [True]
     assert app.buffered_consumer.acknowledged == [1]
-    assert "ending without acknowledging" in caplog.text
+    assert "exits without acknowledging" in caplog.text
 
 
 async def test_batches_are_bounded_in_events_and_in_bytes() -> None:
-    app, died = App(), list[bool]()
-    work = Work(*[lambda: None] * 5)
+    app, exits = StubApp(), list[bool]()
+    processor = StubProcessor(*[lambda: None] * 5)
     put(app, *range(5))
-    running = asyncio.ensure_future(go(app, work, died, batch_max="3"))
+    running = asyncio.ensure_future(run_agent(app, processor, exits, batch_max="3"))
     await until(lambda: len(app.buffered_consumer.acknowledged) == 5)
     put(app, 5, 6, 7, size=MAX_BATCH_BYTES // 2)
     await until(lambda: len(app.buffered_consumer.acknowledged) == 8)
     app.fetch_buffer.close()
     await running
-    assert [len(batch) for batch in work.batches] == [3, 2, 2, 1]
+    assert [len(batch) for batch in processor.batches] == [3, 2, 2, 1]
 
 
 async def test_cancelling_does_not_wait_for_a_call_that_hangs() -> None:
-    app, release, died = App(), threading.Event(), list[bool]()
-    work = Work(release.wait)
+    app, release, exits = StubApp(), threading.Event(), list[bool]()
+    processor = StubProcessor(release.wait)
     put(app, 1)
-    running = asyncio.ensure_future(go(app, work, died))
-    await until(lambda: bool(work.batches))
+    running = asyncio.ensure_future(run_agent(app, processor, exits))
+    await until(lambda: bool(processor.batches))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     release.set()
     assert app.buffered_consumer.acknowledged == []
-    assert died == []
+    assert exits == []

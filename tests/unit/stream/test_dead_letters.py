@@ -4,7 +4,7 @@ from stream.messages import Incoming
 from stream.pipeline.dead_letters import MAX_REASON_CHARS, dead_letter, without_value
 
 
-def test_a_dead_letter_keeps_bytes_and_key_and_says_where_it_came_from() -> None:
+def test_a_dead_letter_has_the_bytes_the_key_and_the_source_position() -> None:
     event = Incoming(b"\xff\x00", None, "invoices", 3, 91)
     letter = dead_letter(event, "Größe fehlt", topic="dead", when="2011-12-09T12:50:00Z")
     assert (letter.topic, letter.key, letter.value) == ("dead", None, b"\xff\x00")
@@ -17,12 +17,12 @@ def test_a_dead_letter_keeps_bytes_and_key_and_says_where_it_came_from() -> None
     )
 
 
-def test_a_reason_is_never_longer_than_a_header_should_be() -> None:
+def test_a_long_reason_is_cut() -> None:
     letter = dead_letter(Incoming(b"", b"", "t", 0, 0), "x" * 10**6, topic="dead", when="")
     assert len(dict(letter.headers)["reason"]) == MAX_REASON_CHARS
 
 
-def test_without_its_value_a_letter_says_what_it_had() -> None:
+def test_without_its_value_a_dead_letter_has_its_size_and_hash() -> None:
     whole = dead_letter(Incoming(b"abc", b"k", "t", 0, 0), "r", topic="dead", when="")
     letter = without_value(whole)
     assert letter.value is None

@@ -14,7 +14,7 @@ SASL = BROKERS | {
 }
 
 
-def test_plain_brokers_need_no_more() -> None:
+def test_plain_brokers() -> None:
     settings = load_settings(BROKERS)
     confluent = confluent_config(settings)
     assert confluent["bootstrap.servers"] == "one:9092,two:9093"
@@ -28,12 +28,12 @@ def test_plain_brokers_need_no_more() -> None:
     assert faust_config(settings) == {"broker": ["kafka://one:9092", "kafka://two:9093"]}
 
 
-def test_the_version_of_a_broker_that_cannot_be_asked() -> None:
+def test_a_configured_api_version() -> None:
     settings = load_settings(BROKERS | {"NEXTBASKET_KAFKA_API_VERSION": "2.3"})
     assert kafka_python_config(settings)["api_version"] == (2, 3)
 
 
-def test_a_user_and_password_reach_every_client() -> None:
+def test_user_and_password_are_passed_to_every_client() -> None:
     settings = load_settings(SASL)
     confluent = confluent_config(settings)
     assert confluent["sasl.mechanism"] == "SCRAM-SHA-512"
@@ -48,7 +48,7 @@ def test_a_user_and_password_reach_every_client() -> None:
     assert "secret" not in repr(settings)
 
 
-def test_tls_with_a_user_checks_the_broker() -> None:
+def test_tls_with_sasl_checks_the_host_name() -> None:
     credentials = faust_config(load_settings(SASL | {"NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}))[
         "broker_credentials"
     ]
@@ -56,14 +56,14 @@ def test_tls_with_a_user_checks_the_broker() -> None:
     assert credentials.ssl_context.check_hostname
 
 
-def test_tls_alone() -> None:
+def test_tls_without_sasl() -> None:
     credentials = faust_config(load_settings(BROKERS | {"NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SSL"}))[
         "broker_credentials"
     ]
     assert isinstance(credentials, faust.SSLCredentials)
 
 
-def test_certificates_that_are_not_there_are_an_error_with_a_sentence() -> None:
+def test_missing_certificates_are_a_settings_error() -> None:
     settings = load_settings(
         BROKERS | {"NEXTBASKET_KAFKA_SECURITY_PROTOCOL": "SSL", "NEXTBASKET_KAFKA_SSL_CAFILE": "/no/such/file"}
     )
@@ -71,7 +71,7 @@ def test_certificates_that_are_not_there_are_an_error_with_a_sentence() -> None:
         faust_config(settings)
 
 
-def test_no_brokers_are_an_error_with_a_sentence() -> None:
+def test_missing_brokers_are_a_settings_error() -> None:
     for config in (confluent_config, kafka_python_config, faust_config):
         with pytest.raises(SettingsError, match="NEXTBASKET_KAFKA_BROKERS is not set"):
             config(load_settings({}))

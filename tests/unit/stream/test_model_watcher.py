@@ -15,18 +15,18 @@ from training.registry.errors import BundleRefused, RegistryUnavailable
 from training.serving.scorer import Candidate, Prediction
 
 
-class RetrievalIndex:
-    """A registry of scorers by version; an exception in a scorer's place is raised when it is opened."""
+class StubRegistry:
+    """A registry with a scorer for each version, or with the error that opening the version raises."""
 
     def __init__(self) -> None:
         self.versions: dict[str, Any] = {}
-        self.now: str | Exception | None = None
+        self.promoted: str | Exception | None = None
         self.opened: list[str] = []
 
     def current(self) -> str | None:
-        if isinstance(self.now, Exception):
-            raise self.now
-        return self.now
+        if isinstance(self.promoted, Exception):
+            raise self.promoted
+        return self.promoted
 
     def open(self, version: str) -> Path:
         self.opened.append(version)
@@ -39,7 +39,7 @@ class RetrievalIndex:
 
 
 class BadScorer(CountingScorer):
-    """Gives whatever it was made with."""
+    """Returns the given predictions, whatever the histories."""
 
     def __init__(self, *predictions: Prediction) -> None:
         super().__init__("bad")
@@ -50,8 +50,8 @@ class BadScorer(CountingScorer):
 
 
 @pytest.fixture
-def shelf() -> RetrievalIndex:
-    return RetrievalIndex()
+def registry() -> StubRegistry:
+    return StubRegistry()
 
 
 @pytest.fixture
@@ -60,66 +60,66 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def watch(shelf: RetrievalIndex, metrics: Metrics) -> ModelWatcher:
-    return ModelWatcher(shelf, shelf.load, CountingScorer("fallback"), metrics, poll_s=0.01)
+def watcher(registry: StubRegistry, metrics: Metrics) -> ModelWatcher:
+    return ModelWatcher(registry, registry.load, CountingScorer("fallback"), metrics, poll_s=0.01)
 
 
 def value(metrics: Metrics, metric: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"nextbasket_{metric}", labels)
 
 
-def test_without_a_model_the_fallback_serves_and_it_is_said_once(
-    watch: ModelWatcher, metrics: Metrics, caplog: pytest.LogCaptureFixture
+def test_without_a_promoted_model_the_fallback_serves(
+    watcher: ModelWatcher, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        watch.start()
-        watch.look()
-    watch.stop()
-    assert watch.scorer.version == "fallback"
+        watcher.start()
+        watcher.check()
+    watcher.stop()
+    assert watcher.scorer.version == "fallback"
     assert [record.getMessage() for record in caplog.records] == [
-        "No model in the registry yet; serving counting until there is one"
+        "There is no promoted model; counting serves until there is one"
     ]
     assert value(metrics, "model_info", name="counting", version="fallback") == 1
     assert value(metrics, "model_swaps_total") == 0
 
 
-def test_a_new_version_is_taken_over_once(watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics) -> None:
-    shelf.versions, shelf.now = {"1": CountingScorer("1"), "2": CountingScorer("2")}, "1"
-    watch.look()
-    watch.look()
-    assert watch.scorer.version == "1"
-    shelf.now = "2"
-    watch.look()
-    assert watch.scorer.version == "2"
-    assert shelf.opened == ["1", "2"]
+def test_a_new_version_is_loaded_once(watcher: ModelWatcher, registry: StubRegistry, metrics: Metrics) -> None:
+    registry.versions, registry.promoted = {"1": CountingScorer("1"), "2": CountingScorer("2")}, "1"
+    watcher.check()
+    watcher.check()
+    assert watcher.scorer.version == "1"
+    registry.promoted = "2"
+    watcher.check()
+    assert watcher.scorer.version == "2"
+    assert registry.opened == ["1", "2"]
     assert value(metrics, "model_swaps_total") == 2
     assert value(metrics, "model_info", name="counting", version="2") == 1
     assert value(metrics, "model_info", name="counting", version="1") is None
 
 
-def test_a_damaged_bundle_is_refused_once_and_the_old_one_serves_on(
-    watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics, caplog: pytest.LogCaptureFixture
+def test_a_damaged_bundle_is_refused_once_and_the_previous_model_stays(
+    watcher: ModelWatcher, registry: StubRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf.versions, shelf.now = {"1": CountingScorer("1"), "2": BundleRefused("a hash differs")}, "1"
-    watch.look()
-    shelf.now = "2"
-    watch.look()
-    watch.look()
-    assert watch.scorer.version == "1"
+    registry.versions, registry.promoted = {"1": CountingScorer("1"), "2": BundleRefused("a hash differs")}, "1"
+    watcher.check()
+    registry.promoted = "2"
+    watcher.check()
+    watcher.check()
+    assert watcher.scorer.version == "1"
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "Model 2 is refused, counting 1 serves on: a hash differs"
+        "Model 2 is refused, counting 1 stays in use: a hash differs"
     ]
     assert value(metrics, "models_refused_total") == 1
 
 
-def test_going_back_to_the_version_that_serves_loads_it_again(watch: ModelWatcher, shelf: RetrievalIndex) -> None:
-    shelf.versions, shelf.now = {"1": CountingScorer("1"), "2": BundleRefused("no")}, "1"
-    watch.look()
-    shelf.now = "2"
-    watch.look()
-    shelf.now = "1"
-    watch.look()
-    assert watch.scorer.version == "1"
+def test_a_return_to_the_version_in_use_loads_it_again(watcher: ModelWatcher, registry: StubRegistry) -> None:
+    registry.versions, registry.promoted = {"1": CountingScorer("1"), "2": BundleRefused("no")}, "1"
+    watcher.check()
+    registry.promoted = "2"
+    watcher.check()
+    registry.promoted = "1"
+    watcher.check()
+    assert watcher.scorer.version == "1"
 
 
 @pytest.mark.parametrize(
@@ -133,44 +133,44 @@ def test_going_back_to_the_version_that_serves_loads_it_again(watch: ModelWatche
     ],
     ids=["too few", "rising", "nan", "above 1", "short curve"],
 )
-def test_a_scorer_that_answers_nonsense_is_refused(
-    watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics, predictions: list[Prediction]
+def test_a_scorer_with_invalid_predictions_is_refused(
+    watcher: ModelWatcher, registry: StubRegistry, metrics: Metrics, predictions: list[Prediction]
 ) -> None:
-    shelf.versions, shelf.now = {"bad": BadScorer(*predictions)}, "bad"
-    watch.look()
-    assert watch.scorer.version == "fallback"
+    registry.versions, registry.promoted = {"bad": BadScorer(*predictions)}, "bad"
+    watcher.check()
+    assert watcher.scorer.version == "fallback"
     assert value(metrics, "models_refused_total") == 1
     with pytest.raises(ValueError, match="it"):
         warm_up(BadScorer(*predictions))
 
 
-def test_a_registry_that_does_not_answer_is_asked_again(
-    watch: ModelWatcher, shelf: RetrievalIndex, metrics: Metrics, caplog: pytest.LogCaptureFixture
+def test_an_unavailable_registry_is_tried_again(
+    watcher: ModelWatcher, registry: StubRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf.versions = {"1": RegistryUnavailable("no network")}
-    shelf.now = OSError("no network")
-    watch.look()
-    watch.look()
+    registry.versions = {"1": RegistryUnavailable("no network")}
+    registry.promoted = OSError("no network")
+    watcher.check()
+    watcher.check()
     assert len(caplog.records) == 1
-    shelf.now = "1"
-    watch.look()
-    shelf.versions["1"] = CountingScorer("1")
-    watch.look()
-    assert watch.scorer.version == "1"
+    registry.promoted = "1"
+    watcher.check()
+    registry.versions["1"] = CountingScorer("1")
+    watcher.check()
+    assert watcher.scorer.version == "1"
     assert value(metrics, "models_refused_total") == 0
 
 
-def test_the_thread_takes_over_while_others_work(watch: ModelWatcher, shelf: RetrievalIndex) -> None:
+def test_the_thread_loads_a_new_version(watcher: ModelWatcher, registry: StubRegistry) -> None:
     loaded = threading.Event()
 
-    class Noted(CountingScorer):
+    class SignallingScorer(CountingScorer):
         def predict(self, *args: Any, **options: Any) -> list[Prediction]:
             loaded.set()
             return super().predict(*args, **options)
 
-    watch.start()
-    shelf.versions, shelf.now = {"1": Noted("1")}, "1"
+    watcher.start()
+    registry.versions, registry.promoted = {"1": SignallingScorer("1")}, "1"
     assert loaded.wait(10)
-    watch.stop()
-    watch.look()
-    assert watch.scorer.version == "1"
+    watcher.stop()
+    watcher.check()
+    assert watcher.scorer.version == "1"

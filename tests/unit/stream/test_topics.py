@@ -11,7 +11,7 @@ from tests.services.process import free_port
 DAY_MS = 86_400_000
 
 
-def test_each_topic_keeps_what_it_is_for() -> None:
+def test_topic_configurations() -> None:
     settings = load_settings(
         {
             "NEXTBASKET_NAMESPACE": "shop1",
@@ -32,19 +32,19 @@ def test_each_topic_keeps_what_it_is_for() -> None:
     assert configs["invoices"] == {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * DAY_MS),
-        "max.message.bytes": "1048588",  # what Kafka takes anyway: an event of 1,000,000 bytes fits
+        "max.message.bytes": "1048588",  # Kafka's default
     }
     assert configs["invoices.dead-letter"]["retention.ms"] == str(365 * DAY_MS)
     assert int(configs["invoices.dead-letter"]["max.message.bytes"]) > 10 * 1_048_588
     assert configs["recommendations"]["cleanup.policy"] == "compact"
 
 
-def test_kept_for_ever_where_no_days_are_set() -> None:
+def test_zero_days_of_retention_means_without_a_limit() -> None:
     topics = wanted_topics(load_settings({"NEXTBASKET_RETENTION_DAYS": "0"}))
     assert {(topic.config or {}).get("retention.ms") for topic in topics} == {"-1", None}
 
 
-def test_the_embedded_broker_has_the_topics_afterwards() -> None:
+def test_the_embedded_broker_creates_the_topics() -> None:
     with embedded_kafka() as brokers:
         settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers})
         assert len(ensure_topics(settings)) == 4
@@ -53,7 +53,7 @@ def test_the_embedded_broker_has_the_topics_afterwards() -> None:
         assert {topic.topic for topic in wanted_topics(settings)} <= set(found)
 
 
-def test_a_broker_that_does_not_answer_is_named() -> None:
+def test_the_error_names_an_unavailable_broker() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(BrokerUnavailable, match=address):
         ensure_topics(load_settings({"NEXTBASKET_KAFKA_BROKERS": address}), timeout_s=0.3)

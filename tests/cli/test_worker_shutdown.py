@@ -1,4 +1,4 @@
-"""How a worker ends where what it is built on does not. Each case is a process: it is ended for good."""
+"""The shutdown of a worker whose libraries hang. Each case is a process, because the worker exits it."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import asyncio, threading
 from types import SimpleNamespace
 from stream import worker
 
-worker.LAST_BATCH_S, worker.LEAVE_S, worker.CLOSE_S = 0.1, 0.1, 0.3
+worker.LAST_BATCH_TIMEOUT_S, worker.LEAVE_GROUP_TIMEOUT_S, worker.CLOSE_TIMEOUT_S = 0.1, 0.1, 0.3
 forever = threading.Event()
 
 
@@ -23,8 +23,8 @@ class App:
     crash_reason = None
 
     def __init__(self):
-        self.at_rest = asyncio.Event()
-        self.at_rest.set()
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     async def start(self):
         await asyncio.Event().wait()
@@ -36,15 +36,15 @@ class App:
 stop = threading.Event()
 if not App.crashed:
     stop.set()  # SIGTERM came before there was an application
-raise SystemExit(worker.finish(asyncio.run(worker.serve(App, stop, SimpleNamespace()))))
+raise SystemExit(worker.exit_if_threads_hang(asyncio.run(worker.run_app(App, stop, SimpleNamespace()))))
 """
 
 
-def ends_with(stop: str, *, crashed: bool = False) -> tuple[int, str]:
-    """The exit code of a worker whose application stops like this, and what it logged."""
+def run_worker(stop: str, *, crashed: bool = False) -> tuple[int, str]:
+    """The exit code and the log of a worker whose application runs ``stop`` when it is stopped."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(stop=stop, crashed=crashed)],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=60,
@@ -62,13 +62,13 @@ def ends_with(stop: str, *, crashed: bool = False) -> tuple[int, str]:
     ],
     ids=["nothing hangs", "a thread stays behind", "the event loop is blocked"],
 )
-def test_it_ends_whatever_hangs(stop: str, warned: bool) -> None:
-    code, log = ends_with(stop)
+def test_a_worker_exits_whatever_hangs(stop: str, warned: bool) -> None:
+    code, log = run_worker(stop)
     assert code == 0
-    assert ("Something does not end" in log) is warned
+    assert ("The shutdown takes longer" in log) is warned
 
 
-def test_one_that_broke_says_so_even_if_it_hangs() -> None:
-    code, log = ends_with("forever.wait()", crashed=True)
+def test_a_failed_worker_logs_the_failure_even_if_it_hangs() -> None:
+    code, log = run_worker("forever.wait()", crashed=True)
     assert code == 5
-    assert "The consumer broke" in log
+    assert "The consumer failed" in log

@@ -1,4 +1,4 @@
-"""What a worker does not carry, and what no command pays for before it runs."""
+"""Which libraries the worker and the commands import; each case is a process of its own."""
 
 import subprocess
 import sys
@@ -14,13 +14,13 @@ def loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.strip().split(",")}
 
 
-def test_a_worker_carries_neither_tensorflow_nor_pandas() -> None:
+def test_a_worker_imports_neither_tensorflow_nor_pandas() -> None:
     loaded = loaded_by("import stream.worker, stream.commands.worker")
     assert "faust" in loaded
     assert loaded.isdisjoint(HEAVY)
 
 
 @pytest.mark.parametrize("command", ["worker", "replay", "export", "show", "redrive"])
-def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
+def test_a_command_imports_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import stream.commands.{command}")
     assert loaded.isdisjoint({*HEAVY, "faust", "kafka", "confluent_kafka", "redis", "numpy", "rich.console"})

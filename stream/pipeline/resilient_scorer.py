@@ -1,0 +1,72 @@
+"""Predictions that never fail: the whole batch, else customer by customer, else a fallback, else an empty list.
+
+A model can fail for any reason on one customer's data. One customer without a recommendation is bad; a partition that
+stops is worse.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from state.domain.history import CustomerHistory
+from state.domain.recommendation import Model
+from stream.monitoring import Metrics
+from training.features.item_table import ItemTable
+from training.serving.scorer import Prediction, Scorer
+
+logger = logging.getLogger(__name__)
+
+
+class ModelPrediction(NamedTuple):
+    """A prediction, and the model that made it."""
+
+    prediction: Prediction
+    model: Model
+
+
+class ResilientScorer:
+    """Wraps the current scorer and a fallback.
+
+    Args:
+        scorer: Returns the scorer that serves now; called once a batch.
+        fallback: Predicts for the customers that the scorer fails for.
+        metrics: Counts the customers that got a fallback prediction.
+    """
+
+    def __init__(self, scorer: Callable[[], Scorer], fallback: Scorer, metrics: Metrics) -> None:
+        self._scorer = scorer
+        self._fallback = fallback
+        self._metrics = metrics
+
+    def predict(
+        self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int
+    ) -> list[ModelPrediction]:
+        """One prediction of at most ``k`` items for each history, in their order; see ``Scorer.predict``."""
+        scorer = self._scorer()
+        model = _model(scorer)
+        try:
+            with self._metrics.stage("predict"):
+                predictions = scorer.predict(histories, items, now, k)
+            return [ModelPrediction(prediction, model) for _, prediction in zip(histories, predictions, strict=True)]
+        except Exception:
+            logger.exception("%s %s failed for a batch; predicting customer by customer", model.name, model.version)
+        return [self._predict_one(scorer, history, items, now, k) for history in histories]
+
+    def _predict_one(
+        self, scorer: Scorer, history: CustomerHistory, items: ItemTable, now: int, k: int
+    ) -> ModelPrediction:
+        try:
+            return ModelPrediction(scorer.predict([history], items, now, k)[0], _model(scorer))
+        except Exception:
+            logger.exception("%s %s failed for customer %s", scorer.name, scorer.version, history.customer_id)
+        self._metrics.fallback()
+        try:
+            prediction = self._fallback.predict([history], items, now, k)[0]
+        except Exception:
+            logger.exception("The fallback failed for customer %s too", history.customer_id)
+            prediction = Prediction([], ())
+        return ModelPrediction(prediction, _model(self._fallback))
+
+
+def _model(scorer: Scorer) -> Model:
+    return Model(scorer.name, scorer.version)

@@ -1,0 +1,83 @@
+import threading
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from stream.errors import MessageTooLarge, PublisherUnavailable, Stopped
+from stream.messages import Message
+from stream.pipeline.confirmed_publisher import ConfirmedPublisher
+from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256
+from stream.pipeline.memory_publisher import MemoryPublisher
+from stream.pipeline.retry import RetryPolicy
+
+DEAD = "dead"
+
+
+class BoundedPublisher(MemoryPublisher):
+    """Refuses messages whose value and key have more than ``max_bytes`` bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__()
+        self.max_bytes = max_bytes
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        def fits(message: Message) -> bool:
+            return len(message.value or b"") + len(message.key or b"") <= self.max_bytes
+
+        super().publish([message for message in messages if fits(message)])
+        if too_large := [message for message in messages if not fits(message)]:
+            raise MessageTooLarge(too_large)
+
+
+class FlakyPublisher(MemoryPublisher):
+    """Confirms one message a call while there are more."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        super().publish(messages[:1])
+        if len(messages) > 1:
+            raise PublisherUnavailable("one message a call", messages[1:])
+
+
+def confirmed(publisher: MemoryPublisher, stop: threading.Event | None = None) -> ConfirmedPublisher:
+    return ConfirmedPublisher(publisher, RetryPolicy(stop or threading.Event(), Random(1)), dead_letter_topic=DEAD)
+
+
+def test_only_unconfirmed_messages_are_sent_again() -> None:
+    publisher = FlakyPublisher()
+    messages = [Message("t", b"%d" % number, b"") for number in range(3)]
+    confirmed(publisher).publish(messages)
+    assert publisher.messages == messages
+
+
+def test_a_stop_in_an_outage_is_raised() -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        confirmed(FlakyPublisher(), stop).publish([Message("t", b"1", b""), Message("t", b"2", b"")])
+
+
+def test_a_too_large_dead_letter_is_sent_without_its_value() -> None:
+    publisher = BoundedPublisher(2_000)
+    confirmed(publisher).publish([Message(DEAD, b"key", b"x" * 3_000, (("source-offset", b"0"),))])
+    (letter,) = publisher.messages
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"key", None)
+    assert headers[OMITTED_BYTES] == b"3000"
+    assert len(headers[OMITTED_SHA256]) == 64
+    assert headers["source-offset"] == b"0"
+
+
+def test_a_dead_letter_with_a_too_large_key_is_sent_without_both() -> None:
+    publisher = BoundedPublisher(2_000)
+    confirmed(publisher).publish([Message(DEAD, b"k" * 3_000, b"x" * 3_000)])
+    (letter,) = publisher.messages
+    assert (letter.key, letter.value) == (None, None)
+
+
+def test_another_message_that_is_too_large_is_dropped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    publisher = BoundedPublisher(10)
+    small = Message("t", b"2", b"y")
+    confirmed(publisher).publish([Message("t", b"1", b"x" * 100), small])
+    assert publisher.messages == [small]
+    assert "A message for t with key b'1' is too large and is dropped" in caplog.text
