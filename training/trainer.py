@@ -17,8 +17,9 @@ from training.data.cleaning.ledger import Ledger
 from training.data.log import invoices_before
 from training.data.walk import Moment
 from training.errors import TooLittleData
+from training.evaluation.cases import evaluation_cases
 from training.evaluation.model_metrics import CALIBRATION_DEPTH, metric_means, model_metrics
-from training.evaluation.prequential import evaluate, evaluation_cases
+from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span, format_day, require_repeat_customers
 from training.models import make_model
 from training.models.base import Fitted
@@ -163,7 +164,7 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span
     require_repeat_customers(log)
     start = max(until - days * DAY, until - (until - since) // 4)
     judged = Span(start, until)
-    n_cases = len(evaluation_cases(log, judged)[0])
+    n_cases = len(evaluation_cases(log, judged).by_position)
     if n_cases < MIN_CASES:
         raise TooLittleData(
             f"From {format_day(start)} on only {n_cases} purchases are of customers who had bought before; at least "
@@ -210,7 +211,7 @@ def _judge(
         moment="both",
         window=window,
         depth=CALIBRATION_DEPTH,  # no metric looks deeper, and rankings are what judging keeps in memory
-        most=MAX_CASES,
+        max_cases=MAX_CASES,
     )
     metrics = {
         when: metric_means({name: model_metrics(result, name) for name in scorers}) for when, result in runs.items()

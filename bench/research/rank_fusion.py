@@ -15,8 +15,9 @@ import pandas as pd
 
 from state.settings import load_settings
 from training.data.log import read_table
+from training.evaluation.cases import evaluation_cases
 from training.evaluation.model_metrics import metric_differences, model_metrics, resampling
-from training.evaluation.prequential import EvaluationRun, Ranking, evaluation_cases
+from training.evaluation.prequential import EvaluationRun, Ranking
 from training.evaluation.split import parse_span
 
 SHARES = (0.2, 0.35, 0.5)
@@ -51,14 +52,14 @@ def by_chance(one: Ranking, other: Ranking, share: float) -> list[str]:
 def main(table: str, predictions: str, start: str, end: str, one: str, other: str) -> None:
     """Print means of every way, and how far it is from the first model alone, with 95 % intervals over customers."""
     log, _ = read_table(Path(table), load_settings())
-    found, _, catalogue = evaluation_cases(log, parse_span(start, end))
+    cases, _, catalogue_size = evaluation_cases(log, parse_span(start, end))
     rows = pd.read_parquet(predictions)
     columns = [rows[name].to_list() for name in ("model", "invoice_no", "stock_codes", "probabilities")]
     ranked = {
         (model, invoice_no): Ranking(list(codes), list(chances))
         for model, invoice_no, codes, chances in zip(*columns, strict=True)
     }
-    judged = [case for case in found.values() if (one, case.invoice_no) in ranked]
+    judged = [case for case in cases.values() if (one, case.invoice_no) in ranked]
     alone = {name: [ranked[name, case.invoice_no] for case in judged] for name in (one, other)}
     pairs = list(zip(alone[one], alone[other], strict=True))
     ways = dict(alone)
@@ -66,14 +67,14 @@ def main(table: str, predictions: str, start: str, end: str, one: str, other: st
         for share in SHARES:
             joined = [way(first, second, share) for first, second in pairs]
             ways[f"{name}, {share:g} {other}"] = [Ranking(codes, [0.5] * len(codes)) for codes in joined]
-    run = EvaluationRun("visit", "discover", judged, ways, catalogue)
+    run = EvaluationRun("visit", "discover", judged, ways, catalogue_size)
     measured = {name: model_metrics(run, name) for name in ways}
     draws = resampling(judged, seed=7)
     print(f"{len(judged):>5,} invoices      " + "".join(f"{name:>32}" for name in SHOWN))
     for name, each in measured.items():
         ahead = metric_differences(each, measured[one], draws)
         cells = [
-            f"{np.nanmean(each.values[metric]):.4f} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+            f"{np.nanmean(each.per_invoice[metric]):.4f} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
             for metric in SHOWN
             for gain in (ahead[metric],)
         ]

@@ -18,13 +18,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.research.bgnbd import BgNbd, Customers
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.tables.invoice_table import load
-from training.evaluation.bgnbd import BgNbd, Customers
 from training.evaluation.metrics import reliability
 from training.evaluation.return_time import EmissionOutcomes, ReturnMetrics, emission_outcomes, return_metrics
 from training.evaluation.split import Span, parse_instant, parse_span
@@ -126,7 +126,7 @@ def main(
     for start in range(judged.start, judged.end, length):
         first, last = np.searchsorted(seen.date, [start, start + length])
         asked = EmissionOutcomes(
-            seen.histories[first:last], seen.date[first:last], seen.following[first:last], seen.end
+            seen.histories[first:last], seen.date[first:last], seen.next_date[first:last], seen.log_end
         )
         if last > first:
             rounds.append((Known(log, start, purchases(log, start, WINDOW)), asked))
@@ -157,9 +157,13 @@ def draw(found: dict[str, dict[int, ReturnMetrics]], plot: Path) -> None:
     for axes, horizon in zip(figure.subplots(1, len(HORIZONS), sharey=True), HORIZONS, strict=True):
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         for name, figures in found.items():
-            bins = reliability(figures[horizon].chances, figures[horizon].came, BINS)
+            bins = reliability(figures[horizon].predicted, figures[horizon].outcomes, BINS)
             axes.plot(
-                [said for said, _, _ in bins], [came for _, came, _ in bins], marker="o", markersize=3, label=name
+                [each.predicted for each in bins],
+                [each.observed for each in bins],
+                marker="o",
+                markersize=3,
+                label=name,
             )
         axes.set(title=f"back within {horizon} days", xlabel="promised", xlim=(0, 1), ylim=(0, 1))
     figure.axes[0].set_ylabel("came true")

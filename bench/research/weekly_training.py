@@ -22,8 +22,9 @@ from state.settings import load_settings
 from stream.cli.progress import show_progress
 from training import progress
 from training.data.log import read_table
+from training.evaluation.cases import EvaluationCase
 from training.evaluation.model_metrics import metric_means, model_metrics
-from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking, evaluate
+from training.evaluation.prequential import EvaluationRun, Ranking, evaluate
 from training.evaluation.split import Span, parse_span, require_data_around
 from training.models import make_model
 
@@ -50,7 +51,7 @@ def figures(whole: EvaluationRun, name: str) -> dict[str, float]:
     if not whole.cases:
         return dict.fromkeys(COLUMNS, math.nan)
     lists = whole.rankings[name]
-    came = [len(case.wanted.intersection(said.stock_codes)) for case, said in zip(whole.cases, lists, strict=True)]
+    came = [len(case.bought.intersection(said.stock_codes)) for case, said in zip(whole.cases, lists, strict=True)]
     return {
         **metric_means({name: model_metrics(whole, name)})[name],
         "promised": sum(sum(said.probabilities) for said in lists) / len(lists),

@@ -115,7 +115,7 @@ def evaluate(
             table_console().print(_table(cells))
     if predictions_out is not None:
         rows = write_rankings(
-            comparison.moments["emission" if moment is When.EMISSION else "visit"].first, predictions_out
+            comparison.moments["emission" if moment is When.EMISSION else "visit"].first_run, predictions_out
         )
         typer.echo(f"Wrote {rows:,} rankings to {predictions_out}.")
     if as_json is not None:

@@ -3,16 +3,12 @@
 The recommendation was made right after the customer's previous invoice, so a score is an evaluation at emission.
 """
 
-import math
-from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
+from state.domain.ranking_metrics import hit_at, ndcg_at, recall_at
 from state.store.protocol import CustomerUpdate, PriorRecommendation
-
-CUTOFF = 10
-"""The number of recommended items that are scored (the k of recall@k)."""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -55,8 +51,7 @@ def _score(update: CustomerUpdate, prior: PriorRecommendation, scored_at: str) -
     invoice = next((invoice for invoice in invoices if invoice.invoice_no == prior.invoice_no), None)
     if invoice is None or not (bought := invoice.purchased_codes):
         return None
-    ranked = prior.stock_codes[:CUTOFF]
-    hits = [code in bought for code in ranked]
+    ranking = prior.stock_codes
     return Score(
         rec_id=prior.rec_id,
         customer_id=update.history.customer_id,
@@ -64,20 +59,9 @@ def _score(update: CustomerUpdate, prior: PriorRecommendation, scored_at: str) -
         model=prior.model,
         invoice_no=prior.invoice_no,
         items=len(bought),
-        hit_at_1=int(bool(hits) and hits[0]),
-        hit_at_10=int(any(hits)),
-        recall_at_10=round(sum(hits) / len(bought), 6),
-        ndcg_at_10=round(ndcg(ranked, bought), 6),
+        hit_at_1=int(hit_at(ranking, bought, 1)),
+        hit_at_10=int(hit_at(ranking, bought, 10)),
+        recall_at_10=round(recall_at(ranking, bought, 10), 6),
+        ndcg_at_10=round(ndcg_at(ranking, bought, 10), 6),
         scored_at=scored_at,
     )
-
-
-def ndcg(ranked: Sequence[str], bought: Collection[str]) -> float:
-    """Normalised discounted cumulative gain at 10 with binary gains.
-
-    Σ over hits at rank r (from 1) of 1 / log2(r + 1), divided by the same sum for min(10, |bought|) hits at the top.
-    0 where nothing was bought.
-    """
-    gain = sum(1 / math.log2(rank + 1) for rank, code in enumerate(ranked[:CUTOFF], 1) if code in bought)
-    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(CUTOFF, len(bought)) + 1))
-    return gain / ideal if ideal else 0.0

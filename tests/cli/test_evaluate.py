@@ -10,9 +10,9 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from state.domain.ranking_metrics import ndcg_at
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
-from training.evaluation.metrics import ndcg_at
 
 SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
 

@@ -152,7 +152,7 @@ def test_it_tells_the_regular_from_the_rare() -> None:
     )
     found = return_metrics(told, judged)
     assert found[14].auc > 0.95
-    assert found[14].brier < 0.1 * judged.came(14).mean()
+    assert found[14].brier < 0.1 * judged.returned_within(14).mean()
     assert found[60].brier < 0.05
 
 

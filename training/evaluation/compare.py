@@ -1,4 +1,4 @@
-"""Compare models: fit each from scratch on what lies before a span, let all of them rank along it, measure."""
+"""Compare models: fit each on what lies before a span, evaluate all of them on it, average over seeds."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -7,8 +7,9 @@ from state.events.invoice import Invoice
 from training import progress
 from training.data.walk import Moment
 from training.errors import TooLittleData
+from training.evaluation.cases import EvaluationCase
 from training.evaluation.model_metrics import ModelMetrics, average_over_seeds, model_metrics
-from training.evaluation.prequential import DEPTH, EvaluationCase, EvaluationRun, Task, evaluate
+from training.evaluation.prequential import DEPTH, EvaluationRun, Task, evaluate
 from training.evaluation.split import Span, format_day, require_data_around, require_repeat_customers
 from training.evaluation.variants import Variant, make_variant
 from training.models import BASELINES
@@ -17,21 +18,26 @@ from training.models.baselines.model import fit_all
 
 
 class MomentResult(NamedTuple):
-    """One moment: the measured values of every model on the same cases.
+    """The metrics of every model at one moment, on the same cases.
 
-    ``measured`` are means over seeds; ``first`` is the run of the first seed, for those who want its rankings.
+    ``metrics`` are means over seeds; ``first_run`` is the run of the first seed, with its rankings.
     """
 
     cases: Sequence[EvaluationCase]
-    measured: dict[str, ModelMetrics]
-    first: EvaluationRun
+    metrics: dict[str, ModelMetrics]
+    first_run: EvaluationRun
 
 
 class Comparison(NamedTuple):
-    """What came out, by moment, visit first.
+    """The result of a comparison.
 
-    ``variants`` are what was compared, by the name that it has in ``measured``; ``curves`` how the training went of
-    those learnt in epochs, by name and seed.
+    Attributes:
+        span: The invoices that were predicted.
+        task: What was ranked.
+        seeds: Over which metrics are averaged.
+        variants: What was compared, by the name that it has in ``metrics``.
+        moments: Result by moment, visit first.
+        curves: Losses by epoch of the models trained in epochs, by name and seed.
     """
 
     span: Span
@@ -55,19 +61,19 @@ def compare(
     epochs: int | None = None,
     first_invoices: bool = False,
 ) -> Comparison:
-    """Fit and judge models side by side.
+    """Fit and evaluate models side by side.
 
     Args:
         invoices: The whole log, sorted by (date, invoice number); returns included.
-        variants: Which. Each is fitted on what lies before the span, once a seed where a seed changes anything.
+        variants: The models. Each is fitted on what lies before the span, once a seed if it depends on the seed.
         span: The invoices to predict.
-        moment: Moment they are predicted; for both moments a model is fitted once, and one walk serves both.
+        moment: When they are predicted; for both moments a model is fitted once, and one walk serves both.
         task: What is ranked.
         seeds: Metrics are averaged over them.
         window: Number of invoices that a history holds, as in the stream.
         depth: Length of the rankings.
-        epochs: Passes over the data, for models that make any; what they make of their own unless given.
-        first_invoices: Whether customers' first purchase invoices are judged too, at the visit.
+        epochs: Passes over the data, for models trained in epochs; their default unless given.
+        first_invoices: Whether customers' first purchase invoices are predicted too, at the visit.
 
     Raises:
         SplitError: The data lies on one side of the span.
@@ -77,11 +83,11 @@ def compare(
     require_data_around(invoices, span)
     require_repeat_customers(invoices)
     models = {str(variant): make_variant(variant, epochs=epochs) for variant in variants}
-    found: dict[Moment, dict[str, list[ModelMetrics]]] = {}
-    first: dict[Moment, EvaluationRun] = {}
+    by_seed: dict[Moment, dict[str, list[ModelMetrics]]] = {}
+    first_runs: dict[Moment, EvaluationRun] = {}
     curves: dict[str, dict[int, Curves]] = {}
     for seed in seeds:
-        fitting = {name: model for name, model in models.items() if model.seeded or not first}
+        fitting = {name: model for name, model in models.items() if model.seeded or not first_runs}
         if not fitting:
             break
         fitted = _fit(fitting, invoices, span.start, seed, window)
@@ -95,26 +101,24 @@ def compare(
             task=task,
             window=window,
             depth=depth,
-            first=first_invoices,
+            first_invoices=first_invoices,
             refit=True,
         )
-        for when, result in runs.items():
-            if not result.cases:
+        for when, run in runs.items():
+            if not run.cases:
                 raise TooLittleData(
                     f"Nobody who bought between {format_day(span.start)} and {format_day(span.end)} had bought before: "
-                    "there is no next basket to judge by. Give a longer span."
+                    "there is no next basket to predict. Give a longer span."
                 )
-            first.setdefault(when, result)
+            first_runs.setdefault(when, run)
             for name in fitting:
-                found.setdefault(when, {}).setdefault(name, []).append(model_metrics(result, name))
+                by_seed.setdefault(when, {}).setdefault(name, []).append(model_metrics(run, name))
         for name, each in fitted.items():
             if isinstance(each, FittedInEpochs):
                 curves.setdefault(name, {})[seed] = each.curves
     moments = {
-        when: MomentResult(
-            first[when].cases, {name: average_over_seeds(found[when][name]) for name in models}, first[when]
-        )
-        for when in found
+        when: MomentResult(run.cases, {name: average_over_seeds(by_seed[when][name]) for name in models}, run)
+        for when, run in first_runs.items()
     }
     return Comparison(span, task, tuple(seeds), {str(each): each for each in variants}, moments, curves)
 
@@ -122,13 +126,13 @@ def compare(
 def _fit(
     models: dict[str, Model], invoices: Sequence[Invoice], until: int, seed: int, window: int
 ) -> dict[str, Fitted]:
-    """Baselines together, since they share most of their work; the order of the names is kept."""
-    simple = [name for name in models if name in BASELINES]
+    """Fit baselines together, since they share most of their work, the others one by one; by name, in their order."""
+    baselines = [name for name in models if name in BASELINES]
     fitted: dict[str, Fitted] = {}
-    if simple:
+    if baselines:
         progress.stage("fitting baselines")
         progress.update(0, 1)
-        fitted.update(fit_all(simple, invoices, until=until, window=window))
+        fitted.update(fit_all(baselines, invoices, until=until, window=window))
         progress.update(1, 1)
     for name, model in models.items():
         if name not in fitted:

@@ -1,4 +1,4 @@
-"""From rankings to figures: each metric invoice by invoice, then the mean, with intervals and by length of history."""
+"""From rankings to metrics: each one invoice by invoice, then its mean, with intervals and by length of history."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,9 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from state.domain.ranking_metrics import hit_at, ndcg_at, recall_at
+from training.evaluation.cases import EvaluationCase
 from training.evaluation.intervals import Interval, Resampling
-from training.evaluation.metrics import coverage, expected_calibration_error, hit_at, ndcg_at, recall_at
-from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking
+from training.evaluation.metrics import coverage, expected_calibration_error
+from training.evaluation.prequential import EvaluationRun, Ranking
 
 METRICS_PER_INVOICE = (
     "hit@1",
@@ -28,7 +30,7 @@ METRICS_PER_INVOICE = (
 """Metrics with one value an invoice, in the order of the report."""
 
 CALIBRATION_DEPTH = 20
-"""Calibration is judged over this many first items of every ranking."""
+"""The calibration error covers this many first items of every ranking."""
 
 COVERAGE_DEPTH = 10
 
@@ -36,27 +38,31 @@ HISTORY_LENGTHS: tuple[tuple[str, int, int], ...] = (
     *(("0", 0, 0), ("1", 1, 1), ("2", 2, 2)),
     *(("3-5", 3, 5), ("6+", 6, 1 << 30)),
 )
-"""Groups by the number of earlier purchase invoices: name, least, most; the first only where such are judged."""
+"""Groups by the number of earlier purchase invoices: name, minimum, maximum. ``0`` exists only where first purchase
+invoices are evaluated."""
 
-Values = dict[str, NDArray[np.float64]]
+PerInvoice = dict[str, NDArray[np.float64]]
 """Metric to one value a case ``[cases]``, NaN where it is not defined there."""
 
 
 class ModelMetrics(NamedTuple):
-    """One model on one run: values invoice by invoice, and what is only defined over all of them.
+    """The metrics of one model on one run.
 
-    ``said`` are the probabilities of the first items of every ranking and ``came``, 1 or 0, whether they were bought:
-    ``[first items of all rankings]`` both.
+    Attributes:
+        per_invoice: Metrics with a value for each invoice.
+        overall: Metrics that are only defined over all invoices (``coverage@10``, ``ece@20``).
+        predicted: Probabilities of the first ``CALIBRATION_DEPTH`` items of all rankings ``[items]``.
+        outcomes: 1 where that item was bought, else 0 ``[items]``.
     """
 
-    values: Values
+    per_invoice: PerInvoice
     overall: dict[str, float]
-    said: NDArray[np.float64]
-    came: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    outcomes: NDArray[np.float64]
 
 
 class MetricSummary(NamedTuple):
-    """What is reported of one model over some invoices: their number, and means with 95 % intervals where they vary."""
+    """What is reported of one model over ``n`` invoices: means, and 95 % intervals of the metrics per invoice."""
 
     n: int
     mean: dict[str, float]
@@ -66,31 +72,32 @@ class MetricSummary(NamedTuple):
 def model_metrics(run: EvaluationRun, model: str) -> ModelMetrics:
     """All metrics of one model on one run.
 
-    At the task ``discover`` what was wanted is what was new; known items are in no ranking.
+    For the task ``discover`` only new items count as bought; its rankings hold no items that the customer knows.
     """
     rankings = run.rankings[model]
     discover = run.task == "discover"
-    wanted = [case.new if discover else case.wanted for case in run.cases]
-    rows = [_row(case, basket, ranked) for case, basket, ranked in zip(run.cases, wanted, rankings, strict=True)]
+    baskets = [case.new if discover else case.bought for case in run.cases]
+    rows = [_row(case, basket, ranked) for case, basket, ranked in zip(run.cases, baskets, rankings, strict=True)]
     columns = np.asarray(rows, np.float64).reshape(len(rows), len(METRICS_PER_INVOICE))
-    values = {name: columns[:, place] for place, name in enumerate(METRICS_PER_INVOICE)}
-    said = np.asarray([p for ranked in rankings for p in ranked.probabilities[:CALIBRATION_DEPTH]], np.float64)
-    came = np.asarray(
+    per_invoice = {name: columns[:, index] for index, name in enumerate(METRICS_PER_INVOICE)}
+    predicted = np.asarray([p for ranked in rankings for p in ranked.probabilities[:CALIBRATION_DEPTH]], np.float64)
+    outcomes = np.asarray(
         [
             code in basket
-            for basket, ranked in zip(wanted, rankings, strict=True)
+            for basket, ranked in zip(baskets, rankings, strict=True)
             for code in ranked.stock_codes[:CALIBRATION_DEPTH]
         ],
         np.float64,
     )
     overall = {
-        "coverage@10": coverage([ranked.stock_codes for ranked in rankings], run.catalogue, COVERAGE_DEPTH),
-        "ece@20": expected_calibration_error(said, came),
+        "coverage@10": coverage([ranked.stock_codes for ranked in rankings], run.catalogue_size, COVERAGE_DEPTH),
+        "ece@20": expected_calibration_error(predicted, outcomes),
     }
-    return ModelMetrics(values, overall, said, came)
+    return ModelMetrics(per_invoice, overall, predicted, outcomes)
 
 
 def _row(case: EvaluationCase, basket: frozenset[str], ranked: Ranking) -> list[float]:
+    """The values of ``METRICS_PER_INVOICE``, in their order."""
     codes = ranked.stock_codes
     return [
         hit_at(codes, basket, 1),
@@ -109,60 +116,63 @@ def _row(case: EvaluationCase, basket: frozenset[str], ranked: Ranking) -> list[
     ]
 
 
-def average_over_seeds(measured: Sequence[ModelMetrics]) -> ModelMetrics:
-    """The mean over seeds, value by value: all seeds met the same cases in the same order.
+def average_over_seeds(seeds: Sequence[ModelMetrics]) -> ModelMetrics:
+    """The mean over seeds, value by value: all seeds have the same cases in the same order.
 
     Predictions are pooled, for a reliability plot of all of them; the calibration error is the mean of the seeds'.
     """
-    first = measured[0]
-    values = {name: np.mean([each.values[name] for each in measured], axis=0) for name in first.values}
-    overall = {name: float(np.mean([each.overall[name] for each in measured])) for name in first.overall}
-    said, came = ([getattr(each, part) for each in measured] for part in ("said", "came"))
-    return ModelMetrics(values, overall, np.concatenate(said), np.concatenate(came))
+    first = seeds[0]
+    per_invoice = {name: np.mean([each.per_invoice[name] for each in seeds], axis=0) for name in first.per_invoice}
+    overall = {name: float(np.mean([each.overall[name] for each in seeds])) for name in first.overall}
+    predicted = np.concatenate([each.predicted for each in seeds])
+    outcomes = np.concatenate([each.outcomes for each in seeds])
+    return ModelMetrics(per_invoice, overall, predicted, outcomes)
 
 
 def metric_summaries(
-    measured: ModelMetrics, cases: Sequence[EvaluationCase], draws: Resampling
+    metrics: ModelMetrics, cases: Sequence[EvaluationCase], customers: Resampling
 ) -> dict[str, MetricSummary]:
     """Means with intervals over customers: of all invoices, and by length of history.
 
     Args:
-        measured: The values of one model.
+        metrics: Of one model.
         cases: The cases they belong to, in the same order.
-        draws: Of the customers of these cases.
+        customers: Resamples of the customers of these cases.
 
     Returns:
-        By group: ``all``, which alone has what is only defined over all invoices, then those of ``HISTORY_LENGTHS``,
-        ``0`` only where there are first purchase invoices.
+        By group: ``all``, which alone has the overall metrics, then those of ``HISTORY_LENGTHS``, ``0`` only where
+        there are first purchase invoices.
     """
-    earlier = np.asarray([case.earlier for case in cases], np.int64)
+    earlier = np.asarray([case.earlier_invoices for case in cases], np.int64)
     groups = {"all": np.ones(len(cases), np.bool_)}
     groups.update(
-        (group, (earlier >= least) & (earlier <= most))
-        for group, least, most in HISTORY_LENGTHS
-        if most > 0 or (earlier == 0).any()
+        (group, (earlier >= minimum) & (earlier <= maximum))
+        for group, minimum, maximum in HISTORY_LENGTHS
+        if maximum > 0 or (earlier == 0).any()
     )
-    names = list(measured.values)
-    columns = np.stack([measured.values[name] for name in names], axis=1)
-    parts = [np.where(inside[:, None], columns, np.nan) for inside in groups.values()]
-    drawn = draws.intervals(np.concatenate(parts, axis=1))
-    held: dict[str, MetricSummary] = {}
-    for place, (group, inside) in enumerate(groups.items()):
-        own = dict(zip(names, drawn[place * len(names) : (place + 1) * len(names)], strict=True))
-        mean = {name: interval.mean for name, interval in own.items()} | (measured.overall if group == "all" else {})
-        ends = {name: (interval.low, interval.high) for name, interval in own.items()}
-        held[group] = MetricSummary(int(inside.sum()), mean, ends)
-    return held
+    names = list(metrics.per_invoice)
+    columns = np.stack([metrics.per_invoice[name] for name in names], axis=1)
+    masked = [np.where(members[:, None], columns, np.nan) for members in groups.values()]
+    intervals = customers.intervals(np.concatenate(masked, axis=1))
+    summaries: dict[str, MetricSummary] = {}
+    for index, (group, members) in enumerate(groups.items()):
+        of_group = dict(zip(names, intervals[index * len(names) : (index + 1) * len(names)], strict=True))
+        mean = {name: interval.mean for name, interval in of_group.items()} | (
+            metrics.overall if group == "all" else {}
+        )
+        ends = {name: (interval.low, interval.high) for name, interval in of_group.items()}
+        summaries[group] = MetricSummary(int(members.sum()), mean, ends)
+    return summaries
 
 
-def metric_differences(of: ModelMetrics, to: ModelMetrics, draws: Resampling) -> dict[str, Interval]:
+def metric_differences(model: ModelMetrics, other: ModelMetrics, customers: Resampling) -> dict[str, Interval]:
     """How far one model is above another by each of ``METRICS_PER_INVOICE``, invoice by invoice, with intervals."""
-    ahead = np.stack([of.values[name] - to.values[name] for name in of.values], axis=1)
-    return dict(zip(of.values, draws.intervals(ahead), strict=True))
+    differences = np.stack([model.per_invoice[name] - other.per_invoice[name] for name in model.per_invoice], axis=1)
+    return dict(zip(model.per_invoice, customers.intervals(differences), strict=True))
 
 
 def resampling(cases: Sequence[EvaluationCase], *, seed: int) -> Resampling:
-    """Draws of the customers of some cases; the same seed draws the same."""
+    """Resamples of the customers of some cases; the same seed gives the same ones."""
     return Resampling(customer_indices(cases), generator=np.random.default_rng(seed))
 
 
@@ -172,18 +182,19 @@ def customer_indices(cases: Sequence[EvaluationCase]) -> NDArray[np.int64]:
     return np.asarray([numbers.setdefault(case.customer_id, len(numbers)) for case in cases], np.int64)
 
 
-def metric_means(measured: Mapping[str, ModelMetrics]) -> dict[str, dict[str, float]]:
+def metric_means(metrics: Mapping[str, ModelMetrics]) -> dict[str, dict[str, float]]:
     """By model the mean of every metric, without intervals: what a manifest holds and the gate decides by.
 
-    A metric that is defined nowhere is left out: JSON knows no NaN.
+    A metric that is defined nowhere is left out: JSON has no NaN.
     """
     table: dict[str, dict[str, float]] = {}
-    for model, each in measured.items():
-        held = {name: _mean(values) for name, values in each.values.items()} | each.overall
-        table[model] = {name: value for name, value in held.items() if np.isfinite(value)}
+    for model, each in metrics.items():
+        means = {name: _mean(values) for name, values in each.per_invoice.items()} | each.overall
+        table[model] = {name: value for name, value in means.items() if np.isfinite(value)}
     return table
 
 
 def _mean(values: NDArray[np.float64]) -> float:
+    """The mean of what is not NaN; NaN where all is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")

@@ -1,14 +1,14 @@
-"""A comparison as a report with pictures: what ``report.as_dict`` gave, drawn, and said in sentences."""
+"""A comparison as an HTML report: what ``report.as_dict`` returns, as charts with a sentence each, and as tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Drawing
 
-from training.evaluation import pictures, tables
-from training.evaluation.pictures import Ends, Panel
-from training.evaluation.report import GATE_METRIC
-from training.evaluation.tables import ABLATED, GAINS, difference, written
+from training.evaluation import charts, tables
+from training.evaluation.charts import MeanInterval, Panel
+from training.evaluation.tables import ABLATED, GAINS, format_difference, format_metric
+from training.registry.gate import GATE_METRIC
 from training.report import HALF, Figure, Page, Section, Table, draw
 
 QUALITY = {
@@ -19,7 +19,7 @@ KINDS = {
     "next-basket": ("recall@20_repeat", "recall@20_new", "recall@20_cold", "recall@20_rare"),
     "discover": ("recall@20_cold", "recall@20_rare"),
 }
-"""By task, the metrics that are drawn beside each other."""
+"""By task, the metrics that are drawn side by side."""
 
 WIDTH = 10.0
 
@@ -28,9 +28,9 @@ _RANKED = {
     "discover": "what the customer had never bought for an invoice that holds such an item",
 }
 
-_WHEN = {
-    "visit": "just before the invoice, which is what a storefront asks",
-    "emission": "right after the customer's previous invoice, which is what the topic carries",
+_MOMENTS = {
+    "visit": "just before the invoice, as a storefront asks",
+    "emission": "right after the customer's previous invoice, as the topic carries it",
 }
 
 
@@ -38,19 +38,19 @@ def page(report: Mapping[str, Any], *, footer: str = "") -> Page:
     """The page of a comparison.
 
     Args:
-        report: What ``report.as_dict`` gave.
-        footer: How it was made, so that it can be made again.
+        report: What ``report.as_dict`` returned.
+        footer: The command that makes it again.
     """
     moments = report["moments"]
     names = _by_rank(next(iter(moments.values())))
-    when = " and ".join(f"at the {each} ({_WHEN[each]})" for each in moments)
+    asked = " and ".join(f"at the {each} ({_MOMENTS[each]})" for each in moments)
     seeds = len(report["seeds"])
     return Page(
         title=f"Models compared, {report['from']} to {report['to']}",
         lead=(
-            f"Every model was fitted on what lies before {report['from']} and then, {when}, ranked "
-            f"{_RANKED[report['task']]}. Judged are all of them before {report['to']}. Lines are 95 % intervals from "
-            "drawing customers, with all their invoices, 2,000 times."
+            f"Every model was fitted on the invoices before {report['from']}. Then, {asked}, it ranked "
+            f"{_RANKED[report['task']]}, for all such invoices before {report['to']}. Lines are 95 % intervals from "
+            "2,000 resamples of the customers, each with all their invoices."
         ),
         sections=[
             _quality(report, names),
@@ -74,49 +74,49 @@ def page(report: Mapping[str, Any], *, footer: str = "") -> Page:
 def _quality(report: Mapping[str, Any], names: Sequence[str]) -> Section:
     moments = report["moments"]
     panels = [
-        Panel(metric, {when: _means(judged["models"], metric) for when, judged in moments.items()})
+        Panel(metric, {moment: _means(result["models"], metric) for moment, result in moments.items()})
         for metric in QUALITY[report["task"]]
     ]
-    said = [
-        f"at the {when} {judged['best']} has the highest {GATE_METRIC}, "
-        f"{_ends(pictures.of_mean(judged['models'][judged['best']], GATE_METRIC))}"
-        for when, judged in moments.items()
+    best = [
+        f"at the {moment} {result['best']} has the highest {GATE_METRIC}, "
+        f"{_format_interval(charts.of_mean(result['models'][result['best']], GATE_METRIC))}"
+        for moment, result in moments.items()
     ]
-    figure = _intervals("metrics", "How good each model is", names, panels, f"{_sentence('; '.join(said))}.")
+    figure = _intervals("metrics", "How good each model is", names, panels, f"{_sentence('; '.join(best))}.")
     return Section(
         "How good they are",
         "hit@k: any of the first k items was bought; recall@k: the share of the basket among them; ndcg@k: the same, "
-        "where early places count more.",
-        [figure, *(_table(tables.means(report, when)) for when in moments)],
+        "where the first ranks count more.",
+        [figure, *(_table(tables.means(report, moment)) for moment in moments)],
     )
 
 
 def _gains(report: Mapping[str, Any]) -> list[Section]:
     blocks: list[Figure | Table] = []
-    for when, judged in report["moments"].items():
-        gains, best = judged["gains"], judged["best"]
+    for moment, result in report["moments"].items():
+        gains, best = result["gains"], result["best"]
         if not gains:
             continue
-        names = [name for name in _by_rank(judged) if name != best]
+        names = [name for name in _by_rank(result) if name != best]
         panels = [
-            Panel(metric, {when: {name: pictures.of_difference(gains[metric][name]) for name in names}})
+            Panel(metric, {moment: {name: charts.of_difference(gains[metric][name]) for name in names}})
             for metric in GAINS
         ]
-        unsure = [name for name in names if not (gains[GATE_METRIC][name]["low"] or 0.0) > 0.0]
-        verdict = f"{', '.join(unsure)} it does not" if unsure else "every other model it does"
-        sentence = f"At the {when} {best} leads by {GATE_METRIC}. Does the interval exclude zero? Over {verdict}."
-        title = f"How far {best} is ahead at the {when}"
+        uncertain = [name for name in names if not (gains[GATE_METRIC][name]["low"] or 0.0) > 0.0]
+        whose = f"all models but {', '.join(uncertain)}" if uncertain else "every other model"
+        sentence = f"At the {moment} {best} leads by {GATE_METRIC}; the interval excludes zero over {whose}."
+        title = f"How far {best} is ahead at the {moment}"
         blocks += [
-            _intervals(f"gains-{when}", title, names, panels, sentence, differences=True),
-            _table(tables.gains(report, when)),
+            _intervals(f"gains-{moment}", title, names, panels, sentence, differences=True),
+            _table(tables.gains(report, moment)),
         ]
     if not blocks:
         return []
     text = (
-        "A difference is taken invoice by invoice, so that both models meet the same customers. Right of zero the best "
-        "is ahead; a hollow mark may be zero. Beyond ±.02 the scale is logarithmic."
+        "A difference is taken invoice by invoice, so that both models have the same customers. Right of zero the best "
+        "model is ahead; a hollow mark: the interval includes zero. Beyond ±.02 the scale is logarithmic."
     )
-    return [Section("Who is ahead, and is it chance", text, blocks)]
+    return [Section("Which model is ahead, and by how much", text, blocks)]
 
 
 def _lengths(report: Mapping[str, Any], names: Sequence[str]) -> Section:
@@ -126,23 +126,25 @@ def _lengths(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         Panel(
             f"{group} earlier (n = {sizes[group]['n']:,})",
             {
-                when: _means({name: judged["models"][name]["by_length"][group] for name in names}, GATE_METRIC)
-                for when, judged in moments.items()
-                if group in judged["models"][names[0]]["by_length"]  # at the emission nobody's first purchase is ahead
+                moment: _means({name: result["models"][name]["by_length"][group] for name in names}, GATE_METRIC)
+                for moment, result in moments.items()
+                if group in result["models"][names[0]]["by_length"]  # a first invoice has no emission before it
             },
         )
         for group in sizes
     ]
-    when, judged = next(iter(moments.items()))
-    best: dict[str, list[str]] = {}
+    moment, result = next(iter(moments.items()))
+    groups_of: dict[str, list[str]] = {}
     for group in sizes:
-        found = _highest({name: model["by_length"][group] for name, model in judged["models"].items()}, GATE_METRIC)
+        found = _highest({name: model["by_length"][group] for name, model in result["models"].items()}, GATE_METRIC)
         if found is not None:
-            best.setdefault(found[0], []).append(f"{group} ({written(found[1])})")
-    said = "; ".join(f"{name} with {', '.join(groups)}" for name, groups in best.items())
-    sentence = f"Best at the {when}, by the number of earlier invoices: {said}."
+            groups_of.setdefault(found[0], []).append(f"{group} ({format_metric(found[1])})")
+    best = "; ".join(f"{name} with {', '.join(groups)}" for name, groups in groups_of.items())
+    sentence = f"Best at the {moment}, by the number of earlier invoices: {best}."
     figure = _intervals("lengths", f"{GATE_METRIC} by the number of earlier invoices", names, panels, sentence)
-    return Section("By length of history", "", [figure, *(_table(tables.lengths(report, when)) for when in moments)])
+    return Section(
+        "By length of history", "", [figure, *(_table(tables.lengths(report, moment)) for moment in moments)]
+    )
 
 
 def _kinds(report: Mapping[str, Any], names: Sequence[str]) -> Section:
@@ -151,18 +153,18 @@ def _kinds(report: Mapping[str, Any], names: Sequence[str]) -> Section:
     panels = [
         Panel(
             f"{metric} (n = {report['holding'][metric.removeprefix('recall@20_')]:,})",
-            {when: _means(judged["models"], metric) for when, judged in moments.items()},
+            {moment: _means(result["models"], metric) for moment, result in moments.items()},
         )
         for metric in metrics
     ]
-    when, judged = next(iter(moments.items()))
-    said = [
-        f"of {metric.removeprefix('recall@20_')} items {name} finds most ({written(value)})"
+    moment, result = next(iter(moments.items()))
+    best = [
+        f"of {metric.removeprefix('recall@20_')} items {name} finds the most ({format_metric(value)})"
         for metric in metrics
-        if (found := _highest(judged["models"], metric))
+        if (found := _highest(result["models"], metric))
         for name, value in [found]
     ]
-    sentence = f"At the {when}, among the first 20: {', '.join(said)}."
+    sentence = f"At the {moment}, among the first 20: {', '.join(best)}."
     return Section(
         "Repeat, new, cold and rare",
         "The share of the basket's items of a kind that are among the first 20 of the ranking. Repeat and new: whether "
@@ -176,30 +178,30 @@ def _calibration(report: Mapping[str, Any], names: Sequence[str]) -> Section:
     moments = report["moments"]
     models = {
         name: {
-            when: (judged["models"][name]["reliability"], judged["models"][name]["mean"]["ece@20"])
-            for when, judged in moments.items()
-            if judged["models"][name]["reliability"]
+            moment: (result["models"][name]["reliability"], result["models"][name]["mean"]["ece@20"])
+            for moment, result in moments.items()
+            if result["models"][name]["reliability"]
         }
         for name in names
     }
     models = {name: each for name, each in models.items() if each}
-    when = next(iter(moments))
-    errors = {name: each[when][1] for name, each in models.items() if when in each}
-    least, most = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
+    moment = next(iter(moments))
+    errors = {name: each[moment][1] for name, each in models.items() if moment in each}
+    lowest, highest = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
     figure = Figure(
         "reliability",
         draw(
-            "What was promised, and what came true",
-            lambda drawing: pictures.reliability(drawing, models),
-            size=(WIDTH, pictures.reliability_height(len(models))),
+            "Predicted and observed frequency",
+            lambda drawing: charts.reliability(drawing, models),
+            size=(WIDTH, charts.reliability_height(len(models))),
         ),
-        "Reliability plots, one a model: the share of items that were bought against the probability given.",
-        "On the line, of the items given 30 % three in ten are bought. "
-        f"At the {when} the calibration error is least for {least} ({errors[least]:.3f}) and greatest for {most} "
-        f"({errors[most]:.3f}).",
+        "Reliability plots, one a model: the share of items that were bought against the predicted probability.",
+        "On the line, of the items with a probability of 30 % three in ten are bought. "
+        f"At the {moment} the calibration error is lowest for {lowest} ({errors[lowest]:.3f}) and highest for "
+        f"{highest} ({errors[highest]:.3f}).",
     )
     return Section(
-        "Are the probabilities right",
+        "Are the probabilities calibrated",
         "The first 20 items of every ranking in 15 bins of equal mass, and the expected calibration error: the mean "
         "distance from the line.",
         [figure],
@@ -207,29 +209,30 @@ def _calibration(report: Mapping[str, Any], names: Sequence[str]) -> Section:
 
 
 def _ablations(report: Mapping[str, Any]) -> list[Section]:
-    moments = {when: judged["ablations"] for when, judged in report["moments"].items() if judged["ablations"]}
+    moments = {moment: result["ablations"] for moment, result in report["moments"].items() if result["ablations"]}
     if not moments:
         return []
-    when, ablations = next(iter(moments.items()))
+    moment, ablations = next(iter(moments.items()))
     names = list(ablations[GATE_METRIC])
     panels = [
         Panel(
             metric,
             {
-                each: {name: pictures.of_difference(held[metric][name]) for name in names}
-                for each, held in moments.items()
+                each: {name: charts.of_difference(differences[metric][name]) for name in names}
+                for each, differences in moments.items()
             },
         )
         for metric in ABLATED
     ]
     worst = min(names, key=lambda name: ablations[GATE_METRIC][name]["mean"])
-    lost = difference(ablations[GATE_METRIC][worst])
-    sentence = f"At the {when} {worst} is lowest against its base by {GATE_METRIC}: {lost}."
-    title = "What a variant gains or loses against its base"
+    lost = format_difference(ablations[GATE_METRIC][worst])
+    sentence = f"At the {moment} {worst} is lowest against its base by {GATE_METRIC}: {lost}."
+    title = "Difference of each variant to its base"
     return [
         Section(
             "Ablations",
-            "A base is the same model with fewer options. Left of zero: worse than it; a hollow mark may be zero.",
+            "The base is the same model with fewer options. Left of zero: worse than the base; a hollow mark: the "
+            "interval includes zero.",
             [
                 _intervals("ablations", title, names, panels, sentence, differences=True),
                 *(_table(tables.ablations(report, each)) for each in moments),
@@ -246,15 +249,15 @@ def _learning(report: Mapping[str, Any]) -> list[Section]:
 
 def _curves(name: str, seeds: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     first = next(iter(seeds.values()))
-    said = [
+    losses_of = [
         f"{part} from {losses[0]:.3f} to {losses[-1]:.3f}, lowest in epoch {losses.index(min(losses)) + 1}"
         for part, losses in first.items()
     ]
     return Figure(
         f"curves-{''.join(letter if letter.isalnum() else '-' for letter in name.lower())}",
-        draw(name, lambda drawing: pictures.curves(drawing, seeds), size=HALF),
+        draw(name, lambda drawing: charts.curves(drawing, seeds), size=HALF),
         f"Line chart: loss of {name} by epoch.",
-        f"{_sentence('; '.join(said))}.",
+        f"{_sentence('; '.join(losses_of))}.",
     )
 
 
@@ -262,9 +265,9 @@ def _intervals(
     name: str, title: str, names: Sequence[str], panels: Sequence[Panel], sentence: str, *, differences: bool = False
 ) -> Figure:
     def paint(drawing: Drawing) -> None:
-        pictures.intervals(drawing, names, panels, differences=differences)
+        charts.intervals(drawing, names, panels, differences=differences)
 
-    picture = draw(title, paint, size=(WIDTH, pictures.height(len(names), len(panels[0].values))))
+    picture = draw(title, paint, size=(WIDTH, charts.height(len(names), len(panels[0].values))))
     kind = "Differences" if differences else "Means"
     alt = f"{kind} with 95 % intervals, a row a model: {', '.join(panel.title for panel in panels)}."
     return Figure(name, picture, alt, sentence)
@@ -274,22 +277,25 @@ def _table(cells: tables.Cells) -> Table:
     return Table(cells.caption, cells.columns, cells.rows)
 
 
-def _by_rank(judged: Mapping[str, Any]) -> list[str]:
+def _by_rank(result: Mapping[str, Any]) -> list[str]:
     """Names of models, the best by ``GATE_METRIC`` first."""
-    return sorted(judged["models"], key=lambda name: -(judged["models"][name]["mean"][GATE_METRIC] or 0.0))
+    return sorted(result["models"], key=lambda name: -(result["models"][name]["mean"][GATE_METRIC] or 0.0))
 
 
-def _means(models: Mapping[str, Any], metric: str) -> dict[str, Ends | None]:
-    return {name: pictures.of_mean(figures, metric) for name, figures in models.items()}
+def _means(models: Mapping[str, Any], metric: str) -> dict[str, MeanInterval | None]:
+    return {name: charts.of_mean(summary, metric) for name, summary in models.items()}
 
 
 def _highest(models: Mapping[str, Any], metric: str) -> tuple[str, float] | None:
     known = {name: value for name, each in models.items() if (value := each["mean"][metric]) is not None}
-    return max(known.items(), key=lambda held: held[1]) if known else None
+    return max(known.items(), key=lambda pair: pair[1]) if known else None
 
 
-def _ends(ends: Ends | None) -> str:
-    return "–" if ends is None else f"{written(ends[0])} [{written(ends[1])}, {written(ends[2])}]"
+def _format_interval(interval: MeanInterval | None) -> str:
+    if interval is None:
+        return "–"
+    mean, low, high = map(format_metric, interval)
+    return f"{mean} [{low}, {high}]"
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What programs read of a comparison: every figure as plain values for JSON, and the rankings as Parquet."""
+"""A comparison for other programs: every metric as plain values for JSON, and the rankings as Parquet."""
 
 import math
 from collections.abc import Mapping
@@ -11,13 +11,17 @@ import pyarrow.parquet as pq
 from training.evaluation.compare import Comparison, MomentResult
 from training.evaluation.intervals import Interval
 from training.evaluation.metrics import reliability
-from training.evaluation.model_metrics import MetricSummary, metric_differences, metric_summaries, resampling
+from training.evaluation.model_metrics import (
+    MetricSummary,
+    ModelMetrics,
+    metric_differences,
+    metric_summaries,
+    resampling,
+)
 from training.evaluation.prequential import EvaluationRun
 from training.evaluation.split import format_day
 from training.evaluation.variants import Variant, base_variant
-
-GATE_METRIC = "ndcg@10"
-"""The best model is the best by this."""
+from training.registry.gate import GATE_METRIC
 
 RANKINGS = pa.schema(
     [
@@ -31,7 +35,7 @@ RANKINGS = pa.schema(
 """Columns of ``--predictions-out``: one row a model and invoice, both lists best first."""
 
 KINDS = ("repeat", "new", "cold", "rare")
-"""Items of a case that have a recall of their own."""
+"""Kinds of items with a recall of their own."""
 
 SEED = 0
 """Of the resampling: the same comparison has the same intervals."""
@@ -41,72 +45,76 @@ Gains = dict[str, dict[str, dict[str, float | None]]]
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as plain values for JSON; a figure that is defined nowhere is None.
+    """A comparison as plain values for JSON; a metric that is defined nowhere is None.
 
     Keys: ``from``, ``to`` (half-open), ``task``, ``seeds``, ``invoices``, ``customers``; ``holding``: how many invoices
     hold items of a kind (``repeat``, ``new``, ``cold``, ``rare``); ``curves``: by model, seed and name one loss an
     epoch; ``moments``: by ``visit`` and ``emission``
 
     - ``models``: by name ``n``, ``mean`` and ``interval`` (95 %, over customers); ``by_length``: the same by the number
-      of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with ``said``, ``came`` and ``n``;
+      of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with the mean predicted
+      probability (``said``), the share that was bought (``came``) and ``n``;
     - ``best`` by ndcg@10, and ``gains``: by metric and name, how far it is above each other one, with the interval;
-    - ``ablations``: by metric and name, how far a variant (``basket_lstm:without=text``) is above what it
-      is one of (``variants.base_variant``).
+    - ``ablations``: by metric and name, how far a variant (``basket_lstm:epochs=3``) is above its base
+      (``variants.base_variant``).
     """
-    some = next(iter(comparison.moments.values()))
-    wanted = [case.new if comparison.task == "discover" else case.wanted for case in some.cases]
+    result = next(iter(comparison.moments.values()))
+    baskets = [case.new if comparison.task == "discover" else case.bought for case in result.cases]
     return {
         "from": format_day(comparison.span.start),
         "to": format_day(comparison.span.end),
         "task": comparison.task,
         "seeds": list(comparison.seeds),
-        "invoices": len(some.cases),
-        "customers": len({case.customer_id for case in some.cases}),
+        "invoices": len(result.cases),
+        "customers": len({case.customer_id for case in result.cases}),
         "holding": {
-            kind: sum(bool(getattr(case, kind) & basket) for case, basket in zip(some.cases, wanted, strict=True))
+            kind: sum(bool(getattr(case, kind) & basket) for case, basket in zip(result.cases, baskets, strict=True))
             for kind in KINDS
         },
         "curves": {
             name: {str(seed): {part: list(values) for part, values in curves.items()} for seed, curves in each.items()}
             for name, each in comparison.curves.items()
         },
-        "moments": {when: _judged(each, comparison.variants) for when, each in comparison.moments.items()},
+        "moments": {moment: _moment(each, comparison.variants) for moment, each in comparison.moments.items()},
     }
 
 
-def _judged(judged: MomentResult, variants: Mapping[str, Variant]) -> dict[str, Any]:
-    draws = resampling(judged.cases, seed=SEED)
-    held = {name: metric_summaries(measured, judged.cases, draws) for name, measured in judged.measured.items()}
-    best = max(held, key=lambda name: (_number(held[name]["all"].mean[GATE_METRIC]), name))
-    ahead = {
-        name: metric_differences(judged.measured[best], measured, draws)
-        for name, measured in judged.measured.items()
+def _moment(result: MomentResult, variants: Mapping[str, Variant]) -> dict[str, Any]:
+    customers = resampling(result.cases, seed=SEED)
+    summaries = {name: metric_summaries(metrics, result.cases, customers) for name, metrics in result.metrics.items()}
+    best = max(summaries, key=lambda name: (_sortable(summaries[name]["all"].mean[GATE_METRIC]), name))
+    gains = {
+        name: metric_differences(result.metrics[best], metrics, customers)
+        for name, metrics in result.metrics.items()
         if name != best
     }
     bases = {name: base_variant(variant, list(variants.values())) for name, variant in variants.items()}
-    ablated = {
-        name: metric_differences(judged.measured[name], judged.measured[str(other)], draws)
-        for name, other in bases.items()
-        if other is not None
+    ablations = {
+        name: metric_differences(result.metrics[name], result.metrics[str(base)], customers)
+        for name, base in bases.items()
+        if base is not None
     }
     return {
         "best": best,
         "models": {
             name: {
-                **_figures(each["all"]),
-                "by_length": {group: _figures(part) for group, part in each.items() if group != "all"},
-                "reliability": [
-                    part._asdict() for part in reliability(judged.measured[name].said, judged.measured[name].came)
-                ],
+                **_summary(groups["all"]),
+                "by_length": {group: _summary(each) for group, each in groups.items() if group != "all"},
+                "reliability": _reliability(result.metrics[name]),
             }
-            for name, each in held.items()
+            for name, groups in summaries.items()
         },
-        "gains": _by_metric(ahead),
-        "ablations": _by_metric(ablated),
+        "gains": _by_metric(gains),
+        "ablations": _by_metric(ablations),
     }
 
 
-def _figures(each: MetricSummary) -> dict[str, Any]:
+def _reliability(metrics: ModelMetrics) -> list[dict[str, float]]:
+    bins = reliability(metrics.predicted, metrics.outcomes)
+    return [{"said": each.predicted, "came": each.observed, "n": each.n} for each in bins]
+
+
+def _summary(each: MetricSummary) -> dict[str, Any]:
     return {
         "n": each.n,
         "mean": _finite(each.mean),
@@ -115,18 +123,19 @@ def _figures(each: MetricSummary) -> dict[str, Any]:
 
 
 def _by_metric(differences: Mapping[str, Mapping[str, Interval]]) -> Gains:
-    turned: Gains = {}
-    for name, by_metric in differences.items():
-        for metric, interval in by_metric.items():
-            turned.setdefault(metric, {})[name] = _finite(interval._asdict())
-    return turned
+    """Differences by model and metric, turned into those by metric and model."""
+    by_metric: Gains = {}
+    for name, intervals in differences.items():
+        for metric, interval in intervals.items():
+            by_metric.setdefault(metric, {})[name] = _finite(interval._asdict())
+    return by_metric
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _number(value: float) -> float:
+def _sortable(value: float) -> float:
     return value if math.isfinite(value) else -math.inf
 
 

@@ -1,4 +1,4 @@
-"""How well the chance of a return is foreseen: Brier score, AUC and calibration by horizon, at the emission."""
+"""Metrics of the predicted chance of a return: Brier score, AUC and calibration by horizon, at the emission."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,98 +19,102 @@ Floats = NDArray[np.float64]
 
 
 class EmissionOutcomes(NamedTuple):
-    """The purchases of a span, in order, and what came of them.
+    """The purchases of a span, in order, and when their customers bought again.
 
-    ``histories`` as they stood right after each · ``date`` int64 ``[n]``, seconds since 1970 · ``following`` int64
-    ``[n]``: the date of the customer's next purchase, -1 where the log has none · ``end``: the last date of the log.
+    Attributes:
+        histories: Of the customer, right after each purchase.
+        date: Of each purchase, int64 ``[n]``, seconds since 1970.
+        next_date: Of the customer's next purchase, int64 ``[n]``; -1 where the log has none.
+        log_end: Date of the last purchase of the log.
     """
 
     histories: list[CustomerHistory]
     date: NDArray[np.int64]
-    following: NDArray[np.int64]
-    end: int
+    next_date: NDArray[np.int64]
+    log_end: int
 
-    def passed(self, horizon: int) -> NDArray[np.bool_]:
-        """Which can be judged: those whose horizon, in days, had passed by the end of the log ``[n]``."""
-        return self.end - self.date >= horizon * DAY
+    def is_observed(self, horizon: int) -> NDArray[np.bool_]:
+        """Whether a horizon, in days, had ended when the log did, so that the outcome is known ``[n]``."""
+        return self.log_end - self.date >= horizon * DAY
 
-    def came(self, horizon: int) -> NDArray[np.bool_]:
-        """Whose customer bought again within the horizon ``[n]``; an invoice of returns is no purchase."""
-        return (self.following >= 0) & (self.following - self.date <= horizon * DAY)
+    def returned_within(self, horizon: int) -> NDArray[np.bool_]:
+        """Whether the customer bought again within the horizon ``[n]``; an invoice of returns is no purchase."""
+        return (self.next_date >= 0) & (self.next_date - self.date <= horizon * DAY)
 
 
 class ReturnMetrics(NamedTuple):
-    """How well the chances of one horizon came true, over ``n`` emissions; NaN where there is nothing to tell by.
+    """Metrics of the predictions for one horizon, over ``n`` emissions; NaN where they are not defined.
 
-    ``chances`` and ``came`` are those it was told by, ``[n]``.
+    ``predicted`` and ``outcomes`` are what they were computed from, ``[n]`` both.
     """
 
     n: int
     brier: float
     auc: float
     ece: float
-    chances: Floats
-    came: Floats
+    predicted: Floats
+    outcomes: Floats
 
 
-def emission_outcomes(log: Sequence[Invoice], judged: Span, window: int = 100) -> EmissionOutcomes:
+def emission_outcomes(log: Sequence[Invoice], span: Span, window: int = 100) -> EmissionOutcomes:
     """The purchases of a span with what followed, to the end of the log.
 
     Args:
         log: Sorted by date.
-        judged: The span of the emissions.
+        span: Of the emissions.
         window: Number of invoices that a history holds, as in the stream.
     """
-    held = HistoryCache()
-    last: dict[str, int] = {}
+    current = HistoryCache()
+    newest_index: dict[str, int] = {}
     histories: list[CustomerHistory] = []
     dates: list[int] = []
-    following: list[int] = []
-    end = judged.start
+    next_dates: list[int] = []
+    end = span.start
     for invoice in log:
         customer = invoice.customer_id
         if customer is None:
             continue
-        if invoice.date < judged.end:
-            held[customer] = add_invoice(held.get(customer) or CustomerHistory(customer), invoice, window).history
+        if invoice.date < span.end:
+            history = current.get(customer) or CustomerHistory(customer)
+            current[customer] = add_invoice(history, invoice, window).history
         if not invoice.is_purchase:
             continue
         end = invoice.date
-        if customer in last:
-            following[last.pop(customer)] = invoice.date
-        if judged.start <= invoice.date < judged.end:
-            last[customer] = len(dates)
+        if customer in newest_index:
+            next_dates[newest_index.pop(customer)] = invoice.date
+        if span.start <= invoice.date < span.end:
+            newest_index[customer] = len(dates)
             dates.append(invoice.date)
-            following.append(-1)
-            histories.append(held[customer])
-    return EmissionOutcomes(histories, np.asarray(dates, np.int64), np.asarray(following, np.int64), end)
+            next_dates.append(-1)
+            histories.append(current[customer])
+    return EmissionOutcomes(histories, np.asarray(dates, np.int64), np.asarray(next_dates, np.int64), end)
 
 
-def return_metrics(chances: Floats, seen: EmissionOutcomes) -> dict[int, ReturnMetrics]:
-    """Judge chances ``[emissions, horizons]`` by horizon, only where it had passed by the end of the log.
+def return_metrics(predicted: Floats, emissions: EmissionOutcomes) -> dict[int, ReturnMetrics]:
+    """Metrics by horizon of predictions ``[emissions, horizons]``, over the emissions whose outcome is known.
 
     Brier = Σ (p − y)² / n, y being whether the customer bought again within the horizon (Brier, "Verification of
     forecasts expressed in terms of probability", 1950); AUC and expected calibration error as in ``auc`` and
     ``expected_calibration_error``.
     """
-    found = {}
-    for place, horizon in enumerate(HORIZONS):
-        passed = seen.passed(horizon)
-        p, y = chances[passed, place], seen.came(horizon)[passed].astype(np.float64)
+    metrics = {}
+    for index, horizon in enumerate(HORIZONS):
+        observed = emissions.is_observed(horizon)
+        p, y = predicted[observed, index], emissions.returned_within(horizon)[observed].astype(np.float64)
         brier = float(((p - y) ** 2).mean()) if len(p) else float("nan")
-        found[horizon] = ReturnMetrics(len(p), brier, auc(p, y), expected_calibration_error(p, y), p, y)
-    return found
+        metrics[horizon] = ReturnMetrics(len(p), brier, auc(p, y), expected_calibration_error(p, y), p, y)
+    return metrics
 
 
-def auc(chances: Floats, came: Floats) -> float:
-    """Area under the ROC curve: the chance that one who came back was given more than one who did not; ties count half.
+def auc(predicted: Floats, outcomes: Floats) -> float:
+    """Area under the ROC curve: how often one who returned was given more than one who did not; ties count half.
 
-    NaN where all or none came back. Source: Hanley and McNeil, "The meaning and use of the area under a receiver
+    NaN where all or none returned. Source: Hanley and McNeil, "The meaning and use of the area under a receiver
     operating characteristic (ROC) curve", 1982.
     """
-    positive = int(came.sum())
-    negative = len(came) - positive
+    positive = int(outcomes.sum())
+    negative = len(outcomes) - positive
     if not positive or not negative:
         return float("nan")
-    ranks = rankdata(chances)[came > 0].sum()
+    ranks = rankdata(predicted)[outcomes > 0].sum()
     return float((ranks - positive * (positive + 1) / 2) / (positive * negative))

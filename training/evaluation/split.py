@@ -19,7 +19,7 @@ class Span(NamedTuple):
 
 
 def parse_instant(text: str, zone: str = "UTC") -> int:
-    """A day (``2011-11-09``: its first second) or a date with a time, as seconds since 1970.
+    """Parse a day (``2011-11-09``: its first second) or a date with a time; returns seconds since 1970.
 
     Args:
         text: ISO 8601; without a zone it is one in ``zone``.
@@ -35,12 +35,12 @@ def parse_instant(text: str, zone: str = "UTC") -> int:
 
 
 def format_day(seconds: int) -> str:
-    """The day of a date in UTC, as it is written in a report."""
+    """The day of a date in UTC, as in a report."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
 def parse_span(start: str, end: str, zone: str = "UTC") -> Span:
-    """A half-open span from two dates.
+    """Parse two dates as a half-open span.
 
     Raises:
         SplitError: One is no date, or the end does not come after the start.
@@ -53,28 +53,28 @@ def parse_span(start: str, end: str, zone: str = "UTC") -> Span:
     return parsed
 
 
-def require_data_around(invoices: Sequence[Invoice], judged: Span) -> None:
-    """Make sure that something lies before the span, to learn from, and something in it, to judge by.
+def require_data_around(invoices: Sequence[Invoice], span: Span) -> None:
+    """Check that the log has invoices before the span, to fit on, and invoices in it or after, to evaluate on.
 
     Args:
         invoices: The log, sorted by date.
-        judged: The span that is to be predicted.
+        span: The invoices to predict.
 
     Raises:
-        SplitError: The log is empty, or all of it lies on one side of the span's start, or behind its end.
+        SplitError: The log is empty, or all of it lies on one side of the start of the span.
     """
     if not invoices:
         raise SplitError("The data holds no invoice at all. Check that it is the right table.")
     first, last = invoices[0].date, invoices[-1].date
-    start, covers = format_day(judged.start), f"the data runs from {format_day(first)} to {format_day(last)}"
-    if first >= judged.start:
-        raise SplitError(f"Nothing lies before {start} to learn from: {covers}. Give a later --from.")
-    if last < judged.start:
-        raise SplitError(f"Nothing lies in or after {start} to judge by: {covers}. Give an earlier --from.")
+    start, covers = format_day(span.start), f"the data runs from {format_day(first)} to {format_day(last)}"
+    if first >= span.start:
+        raise SplitError(f"Nothing lies before {start} to fit on: {covers}. Give a later --from.")
+    if last < span.start:
+        raise SplitError(f"Nothing lies in or after {start} to evaluate on: {covers}. Give an earlier --from.")
 
 
 def require_repeat_customers(invoices: Sequence[Invoice]) -> None:
-    """Make sure that there is a next basket to learn from or to judge by: several customers, one of whom came back.
+    """Check that there are next baskets to predict: several customers, one of whom bought twice.
 
     Raises:
         TooLittleData: All purchases are of one customer, or nobody bought twice.

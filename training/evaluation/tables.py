@@ -1,9 +1,9 @@
-"""A comparison as people read it: cells of tables, for the terminal and for the page alike."""
+"""A comparison as tables of text, for the terminal and for the page alike."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from training.evaluation.report import GATE_METRIC
+from training.registry.gate import GATE_METRIC
 
 SHOWN = (
     "recall@5",
@@ -34,66 +34,68 @@ class Cells(NamedTuple):
     rows: list[list[str]]
 
 
-def tables(report: Mapping[str, Any], when: str) -> list[Cells]:
+def tables(report: Mapping[str, Any], moment: str) -> list[Cells]:
     """All tables of one moment of what ``report.as_dict`` gave."""
-    judged = report["moments"][when]
-    found = [means(report, when)]
-    if judged["gains"]:
-        found.append(gains(report, when))
-    found.append(lengths(report, when))
-    if judged["ablations"]:
-        found.append(ablations(report, when))
+    result = report["moments"][moment]
+    found = [means(report, moment)]
+    if result["gains"]:
+        found.append(gains(report, moment))
+    found.append(lengths(report, moment))
+    if result["ablations"]:
+        found.append(ablations(report, moment))
     return found
 
 
-def means(report: Mapping[str, Any], when: str) -> Cells:
+def means(report: Mapping[str, Any], moment: str) -> Cells:
     """The models and their metrics."""
     metrics = SHOWN_DISCOVER if report["task"] == "discover" else SHOWN
     seeds = len(report["seeds"])
     caption = (
-        f"{report['task']}, {report['from']} to {report['to']} (not included), {when}: {report['invoices']:,} invoices "
-        f"of {report['customers']:,} customers, {seeds} seed{'s' if seeds > 1 else ''}"
+        f"{report['task']}, {report['from']} to {report['to']} (not included), {moment}: "
+        f"{report['invoices']:,} invoices of {report['customers']:,} customers, {seeds} seed{'s' if seeds > 1 else ''}"
     )
-    models = report["moments"][when]["models"]
-    rows = [[name, *(written(model["mean"][metric]) for metric in metrics)] for name, model in models.items()]
+    models = report["moments"][moment]["models"]
+    rows = [[name, *(format_metric(model["mean"][metric]) for metric in metrics)] for name, model in models.items()]
     return Cells(caption, ["model", *metrics], rows)
 
 
-def gains(report: Mapping[str, Any], when: str) -> Cells:
+def gains(report: Mapping[str, Any], moment: str) -> Cells:
     """How far the best model is ahead of every other one."""
-    judged = report["moments"][when]
-    return _differences(f"At the {when} {judged['best']} is ahead of … by (95 % interval)", GAINS, judged["gains"])
+    result = report["moments"][moment]
+    return _differences(f"At the {moment} {result['best']} is ahead of … by (95 % interval)", GAINS, result["gains"])
 
 
-def lengths(report: Mapping[str, Any], when: str) -> Cells:
-    """The decisive metric by length of history."""
-    models = report["moments"][when]["models"]
+def lengths(report: Mapping[str, Any], moment: str) -> Cells:
+    """The gate's metric by length of history."""
+    models = report["moments"][moment]["models"]
     sizes = next(iter(models.values()))["by_length"]
     columns = ["model", *(f"{group} (n = {size['n']:,})" for group, size in sizes.items())]
     rows = [
-        [name, *(written(model["by_length"][group]["mean"][GATE_METRIC]) for group in sizes)]
+        [name, *(format_metric(model["by_length"][group]["mean"][GATE_METRIC]) for group in sizes)]
         for name, model in models.items()
     ]
-    return Cells(f"{GATE_METRIC} at the {when} by the number of earlier invoices", columns, rows)
+    return Cells(f"{GATE_METRIC} at the {moment} by the number of earlier invoices", columns, rows)
 
 
-def ablations(report: Mapping[str, Any], when: str) -> Cells:
-    """How far every variant is above what it is one of (``variants.base_variant``)."""
-    differences = report["moments"][when]["ablations"]
-    return _differences(f"At the {when} a variant is above its base by (95 % interval)", ABLATED, differences)
+def ablations(report: Mapping[str, Any], moment: str) -> Cells:
+    """How far every variant is above its base (``variants.base_variant``)."""
+    differences = report["moments"][moment]["ablations"]
+    return _differences(f"At the {moment} a variant is above its base by (95 % interval)", ABLATED, differences)
 
 
 def _differences(caption: str, metrics: Sequence[str], by_metric: Mapping[str, Any]) -> Cells:
-    rows = [[name, *(difference(by_metric[metric][name]) for metric in metrics)] for name in by_metric[metrics[0]]]
+    rows = [
+        [name, *(format_difference(by_metric[metric][name]) for metric in metrics)] for name in by_metric[metrics[0]]
+    ]
     return Cells(caption, ["model", *metrics], rows)
 
 
-def written(value: float | None) -> str:
-    """A figure between 0 and 1 as in docs/explanation/evaluation.md: four digits, no nought before the point."""
+def format_metric(value: float | None) -> str:
+    """A value between 0 and 1 as in docs/explanation/evaluation.md: four digits, no zero before the point."""
     return "–" if value is None else f"{value:.4f}".replace("0.", ".", 1)
 
 
-def difference(gain: Mapping[str, float | None]) -> str:
+def format_difference(gain: Mapping[str, float | None]) -> str:
     """A difference with its interval: ``+.0101 [+.0068, +.0143]``."""
     mean, low, high = gain["mean"], gain["low"], gain["high"]
     if mean is None or low is None or high is None:

@@ -1,4 +1,4 @@
-"""What is compared: models, and variants of them, written as ``basket_lstm`` and ``basket_lstm:without=text``."""
+"""Models and variants of them as they are given on the command line: ``basket_lstm``, ``basket_lstm:epochs=3``."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, get_type_hints
@@ -12,24 +12,24 @@ from training.models.base import Model
 OptionValue = int | float | str
 
 _WORDS: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-"""What an option of a type may be."""
+"""What the value of an option has to be, by its type."""
 
 
 class Variant(NamedTuple):
-    """A model with options of its own, so that an ablation is a row like any other."""
+    """A model with options, so that an ablation is compared like any other model."""
 
     model: str
     options: tuple[tuple[str, OptionValue], ...] = ()
 
     def __str__(self) -> str:
-        """The name under which it is reported: the way it is asked for."""
+        """The name under which it is reported: as it was given on the command line."""
         return ":".join([self.model, *(f"{option}={value}" for option, value in self.options)])
 
 
 def parse_variants(text: str) -> list[Variant]:
-    """Variants from ``a,b:option=value,b:option=value:other=value``; all that can be made here where it is empty.
+    """Parse ``a,b:option=value,b:option=value:other=value``; an empty text gives all models that can be made here.
 
-    Case and hyphens of a name do not matter. A value that is a number is taken for one.
+    Case and hyphens of a name do not matter.
 
     Raises:
         UnknownModel: There is no model of that name, or an option has no value.
@@ -39,9 +39,9 @@ def parse_variants(text: str) -> list[Variant]:
 
 
 def base_variant(variant: Variant, others: Sequence[Variant]) -> Variant | None:
-    """What a variant is one of: of others of its model the one with most of its options, and no option besides.
+    """What a variant is compared with: the same model with the most of its options, but not all, and no other option.
 
-    Of ``a:b=1:c=2`` that is ``a:b=1`` where it is among the others, else ``a``, else None.
+    For ``a:b=1:c=2`` that is ``a:b=1`` if it is among the others, else ``a``, else None.
     """
     wider = [each for each in others if each.model == variant.model and set(each.options) < set(variant.options)]
     return max(wider, key=lambda each: len(each.options), default=None)
@@ -51,8 +51,8 @@ def make_variant(variant: Variant, *, epochs: int | None = None) -> Model:
     """Make the model of a variant.
 
     Args:
-        variant: Which, with its options.
-        epochs: Passes over the data, for models that make any and are not told by an option of their own.
+        variant: Name and options.
+        epochs: Passes over the data, for models trained in epochs whose options do not give their number.
 
     Raises:
         UnknownModel: There is no such model, or it does not take such an option or value.
@@ -85,7 +85,7 @@ def model_options(variant: Variant, *, epochs: int | None = None) -> dict[str, A
 
 
 def parse_variant(text: str) -> Variant:
-    """One variant, from ``b:option=value:other=value``.
+    """Parse one variant, ``b:option=value:other=value``.
 
     Raises:
         UnknownModel: There is no model of that name, or an option has no value.

@@ -1,9 +1,10 @@
 """A small comparison for tests: two invoices, a model that ranks well, one that does not, a variant of the first."""
 
 from training.data.walk import Moment
+from training.evaluation.cases import EvaluationCase
 from training.evaluation.compare import Comparison, MomentResult
 from training.evaluation.model_metrics import model_metrics
-from training.evaluation.prequential import EvaluationCase, EvaluationRun, Ranking, Task
+from training.evaluation.prequential import EvaluationRun, Ranking, Task
 from training.evaluation.split import parse_span
 from training.evaluation.variants import Variant
 from training.models.base import Curves

@@ -73,20 +73,22 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_seeded_model_is_fitted_for_every_seed_and_averaged() -> None:
-    both = compare(LOG, parse_variants("dice"), JUDGED, seeds=(1, 2)).moments["visit"].measured["dice"]
+    both = compare(LOG, parse_variants("dice"), JUDGED, seeds=(1, 2)).moments["visit"].metrics["dice"]
     assert Dice.seeds == [1, 2]
     each = [
-        compare(LOG, parse_variants("dice"), JUDGED, seeds=(seed,)).moments["visit"].measured["dice"] for seed in (1, 2)
+        compare(LOG, parse_variants("dice"), JUDGED, seeds=(seed,)).moments["visit"].metrics["dice"] for seed in (1, 2)
     ]
-    assert each[0].values["hit@1"].tolist() != each[1].values["hit@1"].tolist()
-    assert both.values["ndcg@10"] == pytest.approx((each[0].values["ndcg@10"] + each[1].values["ndcg@10"]) / 2)
-    assert len(both.said) == len(each[0].said) + len(each[1].said)
+    assert each[0].per_invoice["hit@1"].tolist() != each[1].per_invoice["hit@1"].tolist()
+    assert both.per_invoice["ndcg@10"] == pytest.approx(
+        (each[0].per_invoice["ndcg@10"] + each[1].per_invoice["ndcg@10"]) / 2
+    )
+    assert len(both.predicted) == len(each[0].predicted) + len(each[1].predicted)
 
 
 def test_what_no_seed_changes_is_fitted_once() -> None:
     comparison = compare(LOG, parse_variants("dice:seeded=0,gp_topfreq"), JUDGED, seeds=(1, 2, 3))
     assert Dice.seeds == [1]
-    assert set(comparison.moments["visit"].measured) == {"dice:seeded=0", "gp_topfreq"}
+    assert set(comparison.moments["visit"].metrics) == {"dice:seeded=0", "gp_topfreq"}
 
 
 def test_one_fit_serves_both_moments() -> None:
@@ -98,7 +100,7 @@ def test_one_fit_serves_both_moments() -> None:
 
 def test_a_variant_is_a_row_of_its_own_and_has_its_curves() -> None:
     comparison = compare(LOG, parse_variants("dice,dice:sides=1,ease"), JUDGED, seeds=(1, 2))
-    rankings = comparison.moments["visit"].first.rankings
+    rankings = comparison.moments["visit"].first_run.rankings
     assert [len(ranking.stock_codes) for ranking in rankings["dice:sides=1"]] == [1, 1]
     assert [len(ranking.stock_codes) for ranking in rankings["dice"]] == [3, 3]
     assert isinstance(Die(1, 1), FittedInEpochs)

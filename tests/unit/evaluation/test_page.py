@@ -7,8 +7,8 @@ from matplotlib.figure import Figure as Drawing
 
 from tests.unit.evaluation.comparisons import comparison
 from training.data.walk import Moment
+from training.evaluation.charts import Panel, intervals, reliability
 from training.evaluation.page import page
-from training.evaluation.pictures import Panel, intervals, reliability
 from training.evaluation.prequential import Task
 from training.evaluation.report import as_dict
 from training.report import Figure, Page, Table, render
@@ -32,10 +32,10 @@ def made() -> Page:
 def test_every_question_has_its_section(made: Page) -> None:
     assert [section.title for section in made.sections] == [
         "How good they are",
-        "Who is ahead, and is it chance",
+        "Which model is ahead, and by how much",
         "By length of history",
         "Repeat, new, cold and rare",
-        "Are the probabilities right",
+        "Are the probabilities calibrated",
         "Ablations",
         "Learning curves",
     ]
@@ -97,12 +97,12 @@ def test_sentences_say_what_the_numbers_are(made: Page) -> None:
         "at the emission good has the highest ndcg@10, .9599 [.9197, 1.0000]."
     )
     assert figure(made, "gains-visit").sentence == (
-        "At the visit good leads by ndcg@10. Does the interval exclude zero? Over good:without=b it does not."
+        "At the visit good leads by ndcg@10; the interval excludes zero over all models but good:without=b."
     )
     assert "good with 1 (.9197), 6+ (1.0000)." in figure(made, "lengths").sentence
     assert figure(made, "kinds").sentence == (
-        "At the visit, among the first 20: of repeat items good finds most (1.0000), of new items good finds most "
-        "(1.0000), of rare items good finds most (1.0000)."
+        "At the visit, among the first 20: of repeat items good finds the most (1.0000), of new items good finds "
+        "the most (1.0000), of rare items good finds the most (1.0000)."
     )
     assert "good:without=b is lowest against its base by ndcg@10: -.1533 [-.3066, +.0000]" in (
         figure(made, "ablations").sentence
@@ -114,10 +114,10 @@ def test_sentences_say_what_the_numbers_are(made: Page) -> None:
 
 def test_what_was_not_compared_has_no_section() -> None:
     alone = comparison(moments=("visit",))
-    measured = {"bad": alone.moments["visit"].measured["bad"]}
+    metrics = {"bad": alone.moments["visit"].metrics["bad"]}
     kept = alone._replace(
         variants={"bad": alone.variants["bad"]},
-        moments={"visit": alone.moments["visit"]._replace(measured=measured)},
+        moments={"visit": alone.moments["visit"]._replace(metrics=metrics)},
         curves={},
     )
     made = page(as_dict(kept))
@@ -125,7 +125,7 @@ def test_what_was_not_compared_has_no_section() -> None:
         "How good they are",
         "By length of history",
         "Repeat, new, cold and rare",
-        "Are the probabilities right",
+        "Are the probabilities calibrated",
     ]
 
 

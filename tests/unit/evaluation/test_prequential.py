@@ -9,7 +9,8 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import Moment
-from training.evaluation.prequential import EvaluationCase, evaluate, evaluation_cases
+from training.evaluation.cases import EvaluationCase, evaluation_cases
+from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span
 from training.features.item_table import ItemTable
 from training.progress import RecordedProgress, shown_by
@@ -51,8 +52,8 @@ class Spy:
 
 def test_first_invoices_are_cases_where_asked_for() -> None:
     spy = Spy()
-    result = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", first=True)
-    assert [(case.invoice_no, case.earlier) for case in result["visit"].cases] == [
+    result = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", first_invoices=True)
+    assert [(case.invoice_no, case.earlier_invoices) for case in result["visit"].cases] == [
         ("4", 1),
         ("5", 1),
         ("6", 0),
@@ -64,7 +65,7 @@ def test_first_invoices_are_cases_where_asked_for() -> None:
 
 
 def test_cases_by_hand() -> None:
-    found, known, catalogue = evaluation_cases(LOG, JUDGED, with_known=True)
+    found, known, catalogue = evaluation_cases(LOG, JUDGED, with_known_items=True)
     assert found == {
         3: EvaluationCase(
             "4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), frozenset("bd"), 1
@@ -178,13 +179,13 @@ def test_discover_leaves_known_items_out_and_fills_up() -> None:
 
 def test_of_too_many_evenly_spaced_ones_are_predicted_and_all_join_what_is_known() -> None:
     spy, every = Spy(), evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
-    fewer = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", most=2)
+    fewer = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", max_cases=2)
     assert [case.invoice_no for case in fewer["visit"].cases] == ["4", "7"]
     assert {case.invoice_no for case in fewer["emission"].cases} == {"4", "7"}
     # Bob's last invoice is ranked as ever, and after the one of ann that is passed over its item is known.
     assert fewer["visit"].rankings["spy"] == every["visit"].rankings["spy"][::2]
     assert ("bob", 62, ["2", "4"], ["a", "b", "d", "e", "f"]) in spy.seen
-    assert evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both", most=3) == every
+    assert evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both", max_cases=3) == every
 
 
 def test_progress_reaches_its_total() -> None:

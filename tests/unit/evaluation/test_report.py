@@ -23,11 +23,11 @@ from training.evaluation.tables import tables
 
 
 def measured(model: str, task: Task = "next-basket") -> ModelMetrics:
-    return model_metrics(comparison(task).moments["visit"].first, model)
+    return model_metrics(comparison(task).moments["visit"].first_run, model)
 
 
 def test_values_are_those_of_each_invoice() -> None:
-    values = measured("good").values
+    values = measured("good").per_invoice
     assert values["hit@1"].tolist() == [1.0, 1.0]
     assert values["recall@10"].tolist() == [1.0, 1.0]
     assert values["ndcg@10"][0] == pytest.approx((1.0 + 0.5) / (1.0 + 1.0 / math.log2(3)))
@@ -41,13 +41,13 @@ def test_what_is_defined_over_all_invoices() -> None:
     found = measured("good")
     assert found.overall["coverage@10"] == 0.4  # a, b, c and x of ten
     # Six predictions, fewer than bins: each is a bin of its own.
-    assert found.said.tolist() == [0.5, 0.25, 0.5 / 3, 0.5, 0.25, 0.5 / 3]
-    assert found.came.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
-    assert found.overall["ece@20"] == pytest.approx(np.mean(np.abs(found.said - found.came)))
+    assert found.predicted.tolist() == [0.5, 0.25, 0.5 / 3, 0.5, 0.25, 0.5 / 3]
+    assert found.outcomes.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
+    assert found.overall["ece@20"] == pytest.approx(np.mean(np.abs(found.predicted - found.outcomes)))
 
 
 def test_at_discovery_only_new_items_are_wanted() -> None:
-    values = measured("good", "discover").values
+    values = measured("good", "discover").per_invoice
     assert values["recall@10"][0] == 1.0
     assert values["hit@1"][0] == 0.0
     assert values["ndcg@10"][0] == pytest.approx(0.5)
@@ -58,9 +58,9 @@ def test_the_mean_over_seeds_is_taken_value_by_value_and_predictions_are_pooled(
     one = ModelMetrics({"hit@1": np.asarray([1.0, 0.0])}, {"ece@20": 0.1}, np.asarray([0.2]), np.asarray([0.0]))
     two = ModelMetrics({"hit@1": np.asarray([0.0, 0.0])}, {"ece@20": 0.3}, np.asarray([0.4]), np.asarray([1.0]))
     mean = average_over_seeds([one, two])
-    assert mean.values["hit@1"].tolist() == [0.5, 0.0]
+    assert mean.per_invoice["hit@1"].tolist() == [0.5, 0.0]
     assert mean.overall["ece@20"] == pytest.approx(0.2)
-    assert reliability(mean.said, mean.came, bins=1)[0] == pytest.approx((0.3, 0.5, 2))
+    assert reliability(mean.predicted, mean.outcomes, bins=1)[0] == pytest.approx((0.3, 0.5, 2))
 
 
 def test_figures_by_length_of_history() -> None:
@@ -118,7 +118,7 @@ def test_at_discovery_cold_and_rare_items_are_shown() -> None:
 
 def test_rankings_as_parquet(tmp_path: Path) -> None:
     path = tmp_path / "rankings.parquet"
-    assert write_rankings(comparison().moments["visit"].first, path) == 6
+    assert write_rankings(comparison().moments["visit"].first_run, path) == 6
     table = pq.read_table(path)
     assert table.column_names == ["model", "invoice_no", "customer_id", "stock_codes", "probabilities"]
     assert table.to_pylist()[1] == {

@@ -24,15 +24,15 @@ def test_emissions_and_what_followed() -> None:
     """Ann is back after 10 days and, a return being no purchase, after 12 more; bob never."""
     seen = emission_outcomes(LOG, Span(START, START + 12 * DAY))
     assert (seen.date - START).tolist() == [0, 0, 10 * DAY]
-    assert seen.following.tolist() == [START + 10 * DAY, -1, START + 22 * DAY]
-    assert seen.end == START + 22 * DAY
+    assert seen.next_date.tolist() == [START + 10 * DAY, -1, START + 22 * DAY]
+    assert seen.log_end == START + 22 * DAY
     # As they stood then: neither the return nor what came later is in them.
     assert [[each.invoice_no for each in history.invoices] for history in seen.histories] == [["1"], ["2"], ["1", "3"]]
 
 
 def test_the_end_of_the_span_is_not_included() -> None:
     seen = emission_outcomes(LOG, Span(START, START + 10 * DAY))
-    assert seen.following.tolist() == [START + 10 * DAY, -1]
+    assert seen.next_date.tolist() == [START + 10 * DAY, -1]
 
 
 def test_only_where_the_horizon_has_passed() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.bgnbd import BgNbd, Customers
+from bench.research.bgnbd import BgNbd, Customers
 
 
 def customers(*rows: tuple[float, float, float]) -> Customers:

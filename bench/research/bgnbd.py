@@ -1,4 +1,4 @@
-"""BG/NBD, the field's classic model of repeat purchases, as a yardstick of ``next_purchase``.
+"""BG/NBD, the field's classic model of repeat purchases, for comparison with ``next_purchase``.
 
 Fader, Hardie and Lee, "“Counting your customers” the easy way: an alternative to the Pareto/NBD model", Marketing
 Science 24 (2005). While active a customer buys at a steady rate λ ~ Gamma(r, α); after each repeat purchase she leaves
