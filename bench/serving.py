@@ -23,7 +23,7 @@ from training.data.walk import StateReplay
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.global_statistics import learn
+from training.models.global_statistics import fit_global_statistics
 from training.models.return_time.fitting import NETWORKS, WIDTH, ReturnNetwork
 from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import NumpyNetwork
@@ -49,7 +49,7 @@ def main(path: str) -> None:
     returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
     returns = ReturnCurve(returning.arrays())
     with threadpool_limits(1):
-        statistics = learn(log, now)
+        statistics = fit_global_statistics(log, now)
         network = BasketNetwork(input_sizes())
         print(f"{'ms a customer':32}" + "".join(f"{size:>10}" for size in BATCHES))
         rows: dict[str, list[float]] = {}

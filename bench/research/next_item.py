@@ -24,7 +24,7 @@ from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer
 
 MOST_LINES = 10_000
 """Lines that are judged, evenly spaced: a share of 10 % is then known to ± .6 %."""
-AT_ONCE = 500
+READ_BATCH = 500
 FREQUENT = (100, 500)
 
 Scores = Callable[[Sequence[Sequence[str]]], NDArray[np.floating]]
@@ -92,8 +92,8 @@ def ranks(guesser: Guesser, judged: Sequence[Line]) -> NDArray[np.int64]:
     """Number of items that were scored above the one that came (of equals, those that are listed first)."""
     place = {code: number for number, code in enumerate(guesser.codes)}
     found: list[NDArray[np.int64]] = []
-    for first in range(0, len(judged), AT_ONCE):
-        batch = judged[first : first + AT_ONCE]
+    for first in range(0, len(judged), READ_BATCH):
+        batch = judged[first : first + READ_BATCH]
         scores = guesser.scores([line.before for line in batch])
         came = np.asarray([place[line.item] for line in batch])
         mine = scores[np.arange(len(batch)), came][:, None]

@@ -28,7 +28,7 @@ from training.data.tables.invoice_table import load
 from training.evaluation.metrics import reliability
 from training.evaluation.return_time import EmissionOutcomes, ReturnMetrics, emission_outcomes, return_metrics
 from training.evaluation.split import Span, parse_instant, parse_span
-from training.models.return_time.fitting import Purchases, fit_returns, purchases
+from training.models.return_time.fitting import ReturnExamples, fit_returns, return_examples
 from training.serving.return_time.gap_shares import Returns, gaps
 from training.serving.return_time.inputs import return_inputs
 from training.serving.return_time.network import ReturnCurve
@@ -48,7 +48,7 @@ class Known(NamedTuple):
 
     log: Sequence[Invoice]
     until: int
-    seen: Purchases
+    seen: ReturnExamples
 
 
 def base_rate(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
@@ -129,7 +129,7 @@ def main(
             seen.histories[first:last], seen.date[first:last], seen.next_date[first:last], seen.log_end
         )
         if last > first:
-            rounds.append((Known(log, start, purchases(log, start, WINDOW)), asked))
+            rounds.append((Known(log, start, return_examples(log, start, WINDOW)), asked))
 
     def run(name: str, seed: int) -> dict[int, ReturnMetrics]:
         return return_metrics(np.concatenate([MODELS[name](known, asked, seed) for known, asked in rounds]), seen)

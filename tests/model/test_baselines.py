@@ -20,7 +20,8 @@ from training.evaluation.prequential import evaluate
 from training.evaluation.split import parse_span
 from training.features.item_table import ItemTable
 from training.models import BASELINES, MODELS, make_model
-from training.models.baselines.model import Baseline, fit_all, logistic, related_items
+from training.models.baselines.model import Baseline, fit_all, fit_item_to_item
+from training.models.calibration import logistic
 from training.registry import BundleRefused
 from training.serving.baselines.ease import ItemToItem
 from training.serving.baselines.formulas import purchases
@@ -95,7 +96,7 @@ def test_ease_is_the_published_formula() -> None:
     B = np.eye(4) - P / np.diag(P)[None, :]
     h = np.asarray([0.95 + 1.0, 0.95, 0.0, 0.0])
     z = h @ B / np.linalg.norm(h)
-    related = related_items(LOG, NOW + 1)
+    related = fit_item_to_item(LOG, NOW + 1)
     replay = replayed(LOG)
     bought = purchases(replay.histories["ann"], replay.items)
     rows = [replay.items.rows[code] for code in codes]
@@ -103,8 +104,8 @@ def test_ease_is_the_published_formula() -> None:
 
 
 def test_ease_learns_only_from_what_was_before() -> None:
-    assert related_items(LOG, START + 7 * DAY).codes == ["a", "b", "c"]
-    assert related_items(LOG, START).codes == []
+    assert fit_item_to_item(LOG, START + 7 * DAY).codes == ["a", "b", "c"]
+    assert fit_item_to_item(LOG, START).codes == []
 
 
 def test_because_names_the_item_that_speaks_most() -> None:
@@ -160,7 +161,7 @@ def test_no_more_than_were_asked_for() -> None:
 
 
 def test_a_table_that_grows_and_another_table_are_read_anew() -> None:
-    related = related_items(LOG, NOW + 1)
+    related = fit_item_to_item(LOG, NOW + 1)
     scorer = BaselineScorer("ease", "0", learnt=related)
     replay = StateReplay(window=100)
     for each in LOG[:2]:

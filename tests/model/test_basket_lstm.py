@@ -21,20 +21,22 @@ from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
-from training.models.basket_lstm.examples import (
-    Example,
-    Sampling,
-    Staleness,
-    sample,
-    targets,
-    views,
-)
+from training.models.basket_lstm.examples import Example, Sampling, sample
 from training.models.basket_lstm.fitting import Schedule, fit_network
-from training.models.basket_lstm.model import GROUPS, LEFT_TO_CORRECT, Judged, calibrate_on_validation, left_out
-from training.models.basket_lstm.network import LEFT_OUT, BasketNetwork
+from training.models.basket_lstm.model import (
+    GROUPS,
+    REFIT_CORRECTION_SCALE,
+    ValidationCase,
+    calibrate_on_validation,
+    left_out,
+)
+from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, Rate
-from training.models.global_statistics import learn
+from training.models.candidate_views.labelled_views import labelled_views, target_dates
+from training.models.candidate_views.statistics_history import StatisticsHistory
+from training.models.global_statistics import fit_global_statistics
 from training.models.keras_weights import WEIGHTS
+from training.models.standardise import LEFT_OUT
 from training.progress import RecordedProgress, shown_by
 from training.serving.basket_lstm.correction import RATE_SCALES, Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
@@ -148,7 +150,11 @@ def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) ->
     before, after = (
         evaluate(
             log,
-            {"basket_lstm": PrequentialScorer("judged", until=UNTIL, staleness=Staleness(log, UNTIL), **parts)},
+            {
+                "basket_lstm": PrequentialScorer(
+                    "judged", until=UNTIL, statistics_history=StatisticsHistory(log, UNTIL), **parts
+                )
+            },
             Span(UNTIL, END),
             moment="both",
             depth=20,
@@ -175,7 +181,9 @@ def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> No
     try:
         for days, known in ((0, 0), (6, 0), (7, 7), (15, 14), (20, 14), (90, 14)):
             now = scorer.knowledge_at(UNTIL + days * DAY)
-            then = learn([invoice for invoice in LOG if invoice.date < UNTIL + known * DAY], UNTIL + known * DAY)
+            then = fit_global_statistics(
+                [invoice for invoice in LOG if invoice.date < UNTIL + known * DAY], UNTIL + known * DAY
+            )
             assert now.codes == then.codes
             np.testing.assert_array_equal(now.item_statistics, then.item_statistics)
             for name, neighbours in then.neighbours.items():
@@ -194,14 +202,14 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
     other = fitted.scorer
     once, twice = (other.predict([replay.histories["c1"]], replay.items, UNTIL, 30) for _ in range(2))
     assert_same_answers(once, twice)
-    staleness = Staleness(LOG, UNTIL)
+    statistics_history = StatisticsHistory(LOG, UNTIL)
     scorer = PrequentialScorer(
         "unpublished",
         until=UNTIL,
-        staleness=staleness,
+        statistics_history=statistics_history,
         network=other.network,
         correction=Correction(len(CANDIDATE_INPUTS)),
-        statistics=staleness.at(UNTIL),
+        statistics=statistics_history.at(UNTIL),
         calibration=other.calibration,
         returns=other.returns,
         retrieval=other.retrieval,
@@ -249,15 +257,15 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateR
     """In training, and while it is judged: what came then changes probabilities, and no order."""
     history = replay.histories["c1"]
     view = build_view([history], replay.items, UNTIL, fitted.scorer.statistics)
-    came = Judged(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
+    came = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
     assert calibrate_on_validation(fitted.scorer.network, [came])[1].linear.any()
     parts = {name: getattr(fitted.scorer, name) for name in PARTS}
     parts["correction"] = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])[1]
     assert not parts["correction"].linear.any()
 
-    staleness = Staleness(LOG, UNTIL)
-    parts["statistics"] = staleness.at(UNTIL)
-    scorer = PrequentialScorer("judged", until=UNTIL, staleness=staleness, **parts)
+    statistics_history = StatisticsHistory(LOG, UNTIL)
+    parts["statistics"] = statistics_history.at(UNTIL)
+    scorer = PrequentialScorer("judged", until=UNTIL, statistics_history=statistics_history, **parts)
     scorer.refit([], UNTIL)
     (before,) = scorer.predict([history], replay.items, UNTIL, 30)
     bought = tuple(Line(each.stock_code, THOUSAND, 1.0) for each in before.candidates[5:9])
@@ -278,7 +286,9 @@ def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, 
     drawn = np.random.default_rng(1).choice(len(codes), 100, p=share / share.sum())
 
     for came, rate_scale in ((always, RATE_SCALES[0]), (drawn, RATE_SCALES[-1])):
-        judged = [Judged(UNTIL + day, view, codes, np.arange(len(codes)) == item) for day, item in enumerate(came)]
+        judged = [
+            ValidationCase(UNTIL + day, view, codes, np.arange(len(codes)) == item) for day, item in enumerate(came)
+        ]
         _, correction = calibrate_on_validation(fitted.scorer.network, judged)
         assert correction.rate_scale == correction.scaled(0.5).rate_scale == rate_scale
         assert correction.linear.any() == (rate_scale > 0)
@@ -323,7 +333,7 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
     steps = [done for done, _, _ in shown.updates]
     assert steps == sorted(steps)
     assert shown.updates[-1] == (1000, 1000, "calibrated")
-    assert sum(note == "reading histories" for _, _, note in shown.updates) < len(targets(LOG, UNTIL))
+    assert sum(note == "reading histories" for _, _, note in shown.updates) < len(target_dates(LOG, UNTIL))
     arrays, before = less.scorer.network.arrays, fitted.scorer.network.arrays
     assert not np.array_equal(arrays["candidate_mean"], before["candidate_mean"])
     assert not np.array_equal(arrays["score_kernel"], before["score_kernel"])
@@ -345,7 +355,7 @@ def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_
     codes = once.statistics.codes
     assert np.abs(once.correction.item(codes)).max(axis=1).min() > 0.0  # training began it, for both moments
     assert once.correction.linear.any(axis=1).all()
-    np.testing.assert_allclose(twice.correction.linear, LEFT_TO_CORRECT * once.correction.linear)
+    np.testing.assert_allclose(twice.correction.linear, REFIT_CORRECTION_SCALE * once.correction.linear)
 
 
 def test_too_short_a_log_is_refused() -> None:
@@ -358,7 +368,7 @@ def test_too_short_a_log_is_refused() -> None:
 def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
 
-    nothing = Judged(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
+    nothing = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
     for judged in ([], [nothing]):
         calibration, correction = calibrate_on_validation(fitted.scorer.network, judged)
         assert calibration == Calibration()
@@ -423,7 +433,7 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, 
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
+    seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     return [example for example in drawn if example is not None]
 

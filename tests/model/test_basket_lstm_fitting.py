@@ -13,19 +13,18 @@ from training.features.basket_lstm.view import build_view
 from training.models.basket_lstm.checkpoint import Checkpoint, Run, name_of
 from training.models.basket_lstm.examples import (
     Sampling,
-    Staleness,
     batches,
     collate,
     fingerprint,
     load_examples,
     sample,
     save_examples,
-    targets,
-    views,
 )
 from training.models.basket_lstm.fitting import HIT_LOSS_WEIGHTS, learning_rate, losses
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.global_statistics import learn
+from training.models.candidate_views.labelled_views import labelled_views, target_dates
+from training.models.candidate_views.statistics_history import StatisticsHistory
+from training.models.global_statistics import fit_global_statistics
 from training.serving.basket_lstm.scorer import (
     input_sizes,
 )
@@ -62,7 +61,7 @@ def test_the_loss_of_each_head_by_hand() -> None:
 
 
 def test_targets_are_invoices_with_an_earlier_one() -> None:
-    dates = targets(LOG, UNTIL)
+    dates = target_dates(LOG, UNTIL)
 
     assert dates == sorted(dates)
     assert 300 < len(dates) < 370  # 30 customers have a first one, and one in nine is a return
@@ -70,7 +69,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
 
 def test_a_sample_stands_for_all(replay: StateReplay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
+    seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     for _, view, bought, _ in seen:
         example = sample(view, bought, Sampling(own=5, others=3), np.random.default_rng(0))
         if example is None:
@@ -83,7 +82,7 @@ def test_a_sample_stands_for_all(replay: StateReplay) -> None:
 
 
 def test_batches_hold_every_example_once_and_one_length_each() -> None:
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
+    seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[250].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
     cut = batches(examples, 16, np.random.default_rng(1))
@@ -96,7 +95,7 @@ def test_batches_hold_every_example_once_and_one_length_each() -> None:
 
 
 def test_examples_come_out_of_a_file_as_they_went_in(tmp_path: Path) -> None:
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
+    seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
     save_examples(examples, tmp_path)
@@ -122,7 +121,7 @@ def test_the_cycle_rises_and_falls() -> None:
 
 def test_a_training_on_other_values_is_another_one(replay: StateReplay) -> None:
     history = max(replay.histories.values(), key=lambda each: len(each.invoices))
-    view = build_view([history], replay.items, UNTIL, learn(LOG, UNTIL))
+    view = build_view([history], replay.items, UNTIL, fit_global_statistics(LOG, UNTIL))
     bought = np.arange(len(view.row)) < 3
     one, again = (sample(view, bought, Sampling(), np.random.default_rng(1)) for _ in range(2))
     assert one is not None

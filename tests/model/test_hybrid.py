@@ -133,7 +133,7 @@ def test_a_large_catalogue_is_drawn_from_and_has_fewer_snapshots(
     chosen = next(batches(examples, 16, np.random.default_rng(1)))
     size = examples.snapshots[int(examples.snapshot[chosen[0]])].size
     pairs = 12 * len(examples.bought.of(chosen)[0])
-    monkeypatch.setattr("training.models.two_tower.fitting.MOST_MARGINS", pairs)
+    monkeypatch.setattr("training.models.two_tower.fitting.MAX_MARGINS", pairs)
     for negatives, drawn in ((0, 12), (30, 12), (10, 10)):
         batch = Assembler(examples, encoding, Schedule(negatives=negatives)).batch(chosen, np.random.default_rng(2))
         assert batch.scale.tolist() == pytest.approx([size / drawn] * len(chosen))

@@ -17,7 +17,8 @@ from training.evaluation.split import Span
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.item_table import ItemTable
 from training.models import installed, make_model
-from training.models.basket_lstm.examples import Staleness, views
+from training.models.candidate_views.labelled_views import labelled_views
+from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.lightgbm import ranker as lightgbm_ranker
 from training.models.lightgbm.ranker import FittedLightGbm, LightGbm, Part, calibrate, flat
 
@@ -69,7 +70,9 @@ def test_rankings_are_whole_and_probabilities_fall(fitted: FittedLightGbm) -> No
 
 
 def test_every_candidate_has_its_customer_beside_it() -> None:
-    _, view, bought, _ = next(iter(views(LOG, Staleness(LOG, UNTIL), LOG[200].date, UNTIL, 100, Retrieval())))
+    _, view, bought, _ = next(
+        iter(labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[200].date, UNTIL, 100, Retrieval()))
+    )
     inputs = flat(view)
     width = view.candidate.shape[1]
     assert len(inputs) == len(bought)

@@ -9,9 +9,10 @@ from training.data.walk import walk
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.basket_lstm.view import build_view
-from training.models.basket_lstm import retrieval as retrieving
-from training.models.basket_lstm.examples import Staleness, targets
-from training.models.basket_lstm.retrieval import fit_retrieval
+from training.models.candidate_views import retrieval as retrieving
+from training.models.candidate_views.labelled_views import target_dates
+from training.models.candidate_views.retrieval import fit_retrieval
+from training.models.candidate_views.statistics_history import StatisticsHistory
 
 START = 1_300_000_000
 NUMBER = 200
@@ -39,7 +40,7 @@ LOG = fashion_log()
 UNTIL = LOG[-50].date
 
 
-STALENESS = Staleness(LOG, UNTIL)
+STALENESS = StatisticsHistory(LOG, UNTIL)
 
 
 def found(retrieval: Retrieval) -> float:
@@ -72,7 +73,7 @@ def test_it_finds_more_than_before_anything_was_learnt() -> None:
 def test_nothing_after_the_end_is_learnt_from() -> None:
     past = [invoice for invoice in LOG if invoice.date < UNTIL]
 
-    assert fit_retrieval(past, Staleness(past, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == learnt()
+    assert fit_retrieval(past, StatisticsHistory(past, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == learnt()
 
 
 def test_without_anything_new_the_usual_weights_stay() -> None:
@@ -81,8 +82,10 @@ def test_without_anything_new_the_usual_weights_stay() -> None:
         for n in range(30)
     ]
 
-    assert fit_retrieval(again, Staleness(again, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
-    assert fit_retrieval([], Staleness([], UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
+    assert (
+        fit_retrieval(again, StatisticsHistory(again, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
+    )
+    assert fit_retrieval([], StatisticsHistory([], UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
 
 
 def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +105,10 @@ def test_only_the_newest_invoices_are_learnt_from(monkeypatch: pytest.MonkeyPatc
         asked.append(now)
         return STALENESS.at(now)
 
-    staleness = Staleness(LOG, UNTIL)
-    monkeypatch.setattr(staleness, "at", at)
-    fit_retrieval(LOG, staleness, UNTIL, 100, np.random.default_rng(1), 10)
+    statistics_history = StatisticsHistory(LOG, UNTIL)
+    monkeypatch.setattr(statistics_history, "at", at)
+    fit_retrieval(LOG, statistics_history, UNTIL, 100, np.random.default_rng(1), 10)
 
-    visits = [now for now in asked if now >= targets(LOG, UNTIL)[-10]]
+    visits = [now for now in asked if now >= target_dates(LOG, UNTIL)[-10]]
     assert len(asked) <= 20
     assert len(visits) >= 8

@@ -12,13 +12,13 @@ from training.data.walk import StateReplay
 from training.evaluation.return_time import emission_outcomes, return_metrics
 from training.evaluation.split import Span
 from training.models.return_time.fitting import (
-    Purchases,
+    ReturnExamples,
     ReturnNetwork,
+    average_networks,
     fit_returns,
     negative_log_likelihood,
     outcomes,
-    purchases,
-    side_by_side,
+    return_examples,
 )
 from training.serving.return_time.inputs import return_inputs
 from training.serving.return_time.network import EDGES, ReturnCurve
@@ -28,12 +28,12 @@ UNTIL = LOG[300].date
 
 
 @pytest.fixture(scope="module")
-def seen() -> Purchases:
-    return purchases(LOG, UNTIL, 100)
+def seen() -> ReturnExamples:
+    return return_examples(LOG, UNTIL, 100)
 
 
 @pytest.fixture(scope="module")
-def fitted(seen: Purchases) -> ReturnNetwork:
+def fitted(seen: ReturnExamples) -> ReturnNetwork:
     keras.utils.set_random_seed(3)
     return fit_returns(seen, UNTIL)
 
@@ -46,14 +46,14 @@ def test_purchases_and_what_came_of_them() -> None:
         invoice("4", "ann", 11, "a", back=True),
         invoice("5", "bob", 30, "a"),
     ]
-    found = purchases(log, START + 20 * DAY, 100)
+    found = return_examples(log, START + 20 * DAY, 100)
     assert found.days.tolist() == [10.0, 19.0, 10.0]
     assert found.returned.tolist() == [True, False, False]
     assert found.date.tolist() == [START, START + DAY, START + 10 * DAY]
-    assert len(purchases([], START, 100).date) == 0
+    assert len(return_examples([], START, 100).date) == 0
 
 
-def test_training_reads_what_service_reads(seen: Purchases) -> None:
+def test_training_reads_what_service_reads(seen: ReturnExamples) -> None:
     """Histories kept by the walk, read all at once, against those of training, read as they come."""
     replay, since = StateReplay(window=100), LOG[0].date / DAY
     rows = []
@@ -65,9 +65,9 @@ def test_training_reads_what_service_reads(seen: Purchases) -> None:
     np.testing.assert_allclose(seen.inputs, rows, atol=1e-6)
 
 
-def test_nothing_after_the_end_is_learnt_from(seen: Purchases) -> None:
+def test_nothing_after_the_end_is_learnt_from(seen: ReturnExamples) -> None:
     past = [each for each in LOG if each.date < UNTIL]
-    for mine, other in zip(seen, purchases(past, UNTIL, 100), strict=True):
+    for mine, other in zip(seen, return_examples(past, UNTIL, 100), strict=True):
         np.testing.assert_array_equal(mine, other)
 
 
@@ -94,12 +94,12 @@ def test_the_likelihood_by_hand() -> None:
     assert likelihood == pytest.approx([0.75**4 * 0.25, 0.75**6.5], rel=1e-5)
 
 
-def test_numpy_serves_what_keras_computes(fitted: ReturnNetwork, seen: Purchases) -> None:
+def test_numpy_serves_what_keras_computes(fitted: ReturnNetwork, seen: ReturnExamples) -> None:
     served = ReturnCurve(fitted.arrays()).logits(seen.inputs)
     np.testing.assert_allclose(served, np.asarray(fitted(seen.inputs)), atol=1e-5)
 
 
-def test_networks_side_by_side_say_the_mean_of_what_each_says(seen: Purchases) -> None:
+def test_networks_side_by_side_say_the_mean_of_what_each_says(seen: ReturnExamples) -> None:
     keras.utils.set_random_seed(4)
     generator = np.random.default_rng(4)
     networks = [ReturnNetwork() for _ in range(3)]
@@ -110,17 +110,17 @@ def test_networks_side_by_side_say_the_mean_of_what_each_says(seen: Purchases) -
         each.usual.assign(generator.normal(size=each.usual.shape))
     said = [np.asarray(each(seen.inputs)) for each in networks]
     assert np.abs(said[0] - said[1]).max() > 1.0
-    np.testing.assert_allclose(np.asarray(side_by_side(networks)(seen.inputs)), np.mean(said, axis=0), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(average_networks(networks)(seen.inputs)), np.mean(said, axis=0), atol=1e-4)
 
 
-def test_the_same_seed_ends_in_the_same_network(fitted: ReturnNetwork, seen: Purchases) -> None:
+def test_the_same_seed_ends_in_the_same_network(fitted: ReturnNetwork, seen: ReturnExamples) -> None:
     keras.utils.set_random_seed(3)
     again = fit_returns(seen, UNTIL).arrays()
     for name, array in fitted.arrays().items():
         np.testing.assert_array_equal(array, again[name])
 
 
-def test_what_nobody_was_seen_to_reach_goes_by_what_came_before(fitted: ReturnNetwork, seen: Purchases) -> None:
+def test_what_nobody_was_seen_to_reach_goes_by_what_came_before(fitted: ReturnNetwork, seen: ReturnExamples) -> None:
     """Customers differ as much in the intervals behind the data as in the last one with data."""
     passed, came = np.split(outcomes(seen.days, seen.returned), 2, axis=1)
     reached = int((passed + came).any(axis=0).sum())
@@ -145,7 +145,7 @@ def test_it_tells_the_regular_from_the_rare() -> None:
     log = [Invoice(f"{number:05d}", customer, date, line) for number, (date, customer) in enumerate(sorted(dates))]
     end = START + 250 * DAY
     keras.utils.set_random_seed(1)
-    curve = ReturnCurve(fit_returns(purchases(log, end, 100), end).arrays())
+    curve = ReturnCurve(fit_returns(return_examples(log, end, 100), end).arrays())
     judged = emission_outcomes(log, Span(end, end + 60 * DAY))
     told = np.concatenate(
         [curve.curve([history], now) for history, now in zip(judged.histories, judged.date.tolist(), strict=True)]
@@ -159,15 +159,15 @@ def test_it_tells_the_regular_from_the_rare() -> None:
 def test_one_purchase_is_enough_to_say_something() -> None:
     log = [invoice("1", "ann", 0, "a")]
     keras.utils.set_random_seed(1)
-    curve = ReturnCurve(fit_returns(purchases(log, START + DAY, 100), START + DAY).arrays())
+    curve = ReturnCurve(fit_returns(return_examples(log, START + DAY, 100), START + DAY).arrays())
     chances = curve.curve(emission_outcomes(log, Span(START, START + DAY)).histories, START)[0]
     assert 0.0 < chances[0] < chances[-1] < 1.0
 
 
 @pytest.mark.parametrize("most", [1, 5, 77, 10_000])
-def test_only_the_newest_purchases_are_kept(seen: Purchases, most: int) -> None:
+def test_only_the_newest_purchases_are_kept(seen: ReturnExamples, most: int) -> None:
     """Fewer than are read at once, more than that, and more than there are: each with its own outcome."""
-    kept = purchases(LOG, UNTIL, 100, most)
+    kept = return_examples(LOG, UNTIL, 100, most)
 
     assert kept.since == seen.since
     for name in ("inputs", "date", "days", "returned"):

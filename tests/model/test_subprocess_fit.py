@@ -14,10 +14,12 @@ from training.features.basket_lstm.retrieval import Retrieval
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm import subprocess_fit as beside
-from training.models.basket_lstm.examples import Example, Sampling, Staleness, sample, views
+from training.models.basket_lstm.examples import Example, Sampling, sample
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.subprocess_fit import SubprocessFit
+from training.models.candidate_views.labelled_views import labelled_views
+from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.progress import RecordedProgress, shown_by
 
 LOG = shop_log(500)
@@ -35,7 +37,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
     make_model("basket_lstm")  # which sees to it that operations have one thread
-    seen = views(LOG, Staleness(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
+    seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     return [example for example in drawn if example is not None]
 

@@ -193,6 +193,6 @@ def _gram(rows: sparse.csr_array, weights: NDArray[np.floating] | None) -> Float
     return gram
 
 
-def learn(invoices: Sequence[Invoice], until: int) -> GlobalStatistics:
+def fit_global_statistics(invoices: Sequence[Invoice], until: int) -> GlobalStatistics:
     """What a log teaches up to a date; who asks for several dates keeps the ``GlobalStatisticsBuilder``."""
     return GlobalStatisticsBuilder(invoices).until(until)

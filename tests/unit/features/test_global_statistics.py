@@ -11,14 +11,14 @@ from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TermVectors
-from training.models.global_statistics import learn
+from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(200)
 UNTIL = LOG[120].date
 
 
 def test_what_comes_later_changes_nothing() -> None:
-    whole, flat = learn(LOG, UNTIL), learn(LOG[:120], UNTIL)
+    whole, flat = fit_global_statistics(LOG, UNTIL), fit_global_statistics(LOG[:120], UNTIL)
 
     assert whole.codes == flat.codes
     for name, one in whole.neighbours.items():
@@ -30,7 +30,7 @@ def test_what_comes_later_changes_nothing() -> None:
 
 
 def test_items_that_go_together_speak_for_each_other() -> None:
-    statistics = learn(LOG, LOG[-1].date)
+    statistics = fit_global_statistics(LOG, LOG[-1].date)
     first = statistics.neighbours["baskets"]
     partners = 0
     for place, code in enumerate(statistics.codes):
@@ -48,7 +48,7 @@ def test_rates_of_rebuying_by_hand() -> None:
     # in three baskets to be known: another customer sees to that.
     log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
     log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
-    statistics = learn(log, START + 9 * DAY)
+    statistics = fit_global_statistics(log, START + 9 * DAY)
     rate = dict(zip(statistics.codes, np.exp(statistics.item_statistics[:-1, 0]), strict=True))
     usual = (3 + 1) / (6 + 20)
 
@@ -63,7 +63,7 @@ def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
         return Invoice(str(number), customer, START, lines)
 
     log = [bought(n, f"c{n}", a=3, b=1) for n in range(3)] + [bought(9, "c0", a=7)]
-    statistics = learn(log, START + 1)
+    statistics = fit_global_statistics(log, START + 1)
     item_statistics = dict(zip(statistics.codes, statistics.item_statistics[:-1, 2:], strict=True))
     times, sums = 7.0, np.log1p([2, 3, 0]) * 3 + np.log1p([1, 7, 1]) + np.log1p([2, 1, 0]) * 3
     usual = sums / times
@@ -73,11 +73,11 @@ def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
 
 
 def test_nothing_is_known_before_the_first_invoice() -> None:
-    assert learn(LOG, START - 1).codes == []
+    assert fit_global_statistics(LOG, START - 1).codes == []
 
 
 def test_a_table_that_grows_is_followed() -> None:
-    statistics = learn(LOG, UNTIL)
+    statistics = fit_global_statistics(LOG, UNTIL)
     items = ItemTable()
     items.sell([Line("never seen", THOUSAND, 1.0), Line(statistics.codes[3], THOUSAND, 1.0)], START)
     assert statistics.bind(items).place_of_row.tolist() == [len(statistics.codes), 3]

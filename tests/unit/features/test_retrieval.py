@@ -18,11 +18,11 @@ from training.features.basket_lstm.flat_histories import flatten
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex, largest
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot
-from training.models.global_statistics import learn
+from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(200)
 NOW = LOG[-1].date + DAY
-KNOWLEDGE = learn(LOG, NOW)
+KNOWLEDGE = fit_global_statistics(LOG, NOW)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,9 @@ def test_a_stranger_is_shown_what_sells(replay: StateReplay) -> None:
 def test_words_find_what_nobody_bought_yet(replay: StateReplay) -> None:
     """An item outside the vocabulary, whose description is like that of the only own item."""
     mine = history((LOG[0].date, {"00017": 1}))
-    fewer = learn([invoice for invoice in LOG if all(line.stock_code != "00018" for line in invoice.lines)], NOW)
+    fewer = fit_global_statistics(
+        [invoice for invoice in LOG if all(line.stock_code != "00018" for line in invoice.lines)], NOW
+    )
     assert "00018" not in fewer.codes
     likest = max(
         (code for code in replay.items.codes if code != "00017"),

@@ -21,11 +21,11 @@ from training.features.basket_lstm.view import (
     build_view,
 )
 from training.features.item_to_item import ease
-from training.models.global_statistics import BASKETS_RIDGE, NEIGHBOURS, learn
+from training.models.global_statistics import BASKETS_RIDGE, NEIGHBOURS, fit_global_statistics
 
 LOG = shop_log(240)
 NOW = LOG[-1].date
-KNOWLEDGE = learn(LOG, NOW)
+KNOWLEDGE = fit_global_statistics(LOG, NOW)
 
 
 @pytest.fixture(scope="module")

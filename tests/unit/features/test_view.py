@@ -23,11 +23,11 @@ from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TermVectors
-from training.models.global_statistics import learn
+from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(240)
 UNTIL = LOG[160].date
-KNOWLEDGE = learn(LOG, UNTIL)
+KNOWLEDGE = fit_global_statistics(LOG, UNTIL)
 NAMES = list(CANDIDATE_INPUTS)
 
 ARRAYS = ("candidate", "person", "steps", "baskets", "length", "known", "customer")
@@ -140,7 +140,7 @@ HISTORIES = {
 
 @pytest.mark.parametrize("name", HISTORIES)
 @pytest.mark.parametrize("items", [shop_at(200), ItemTable()], ids=["shop", "empty"])
-@pytest.mark.parametrize("statistics", [KNOWLEDGE, learn([], 0)], ids=["learnt", "nothing"])
+@pytest.mark.parametrize("statistics", [KNOWLEDGE, fit_global_statistics([], 0)], ids=["learnt", "nothing"])
 def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, statistics: GlobalStatistics) -> None:
     view = build_view([HISTORIES[name]], items, LOG[199].date, statistics)
 

@@ -9,7 +9,7 @@ from training.data.walk import StateReplay
 from training.features.basket_lstm.flat_histories import STEPS, flatten
 from training.features.basket_lstm.view import STEP_INPUTS, build_view
 from training.features.basket_lstm.weekly_demand import KEPT, WEEK, WeeklyDemandBuilder
-from training.models.global_statistics import learn
+from training.models.global_statistics import fit_global_statistics
 
 MONDAY = 2_000 * WEEK
 
@@ -60,7 +60,7 @@ def test_nothing_is_told_before_the_first_week() -> None:
 
 def test_the_network_sees_the_demand_in_the_week_of_each_basket() -> None:
     log = shop_log(240)
-    statistics = learn(log, log[200].date)
+    statistics = fit_global_statistics(log, log[200].date)
     replay = StateReplay(window=100)
     for invoice in log:
         replay.apply(invoice)

@@ -22,7 +22,7 @@ from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, build_view
 from training.features.item_table import ItemTable
-from training.models.global_statistics import learn
+from training.models.global_statistics import fit_global_statistics
 from training.registry import BundleRefused
 from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import HEADS, OF_HEADS, SHAPES, NumpyNetwork
@@ -42,7 +42,7 @@ from training.serving.return_time.network import ReturnCurve
 
 LOG = shop_log(200)
 NOW = LOG[-1].date
-FITTED_SCORES = learn(LOG, NOW)
+FITTED_SCORES = fit_global_statistics(LOG, NOW)
 SIZES = input_sizes()
 
 

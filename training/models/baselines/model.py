@@ -7,20 +7,18 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
-from training.data.walk import StateReplay, walk
+from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
-from training.features.item_table import ItemTable
 from training.features.item_to_item import cooccurrence, ease
 from training.models.baselines.neighbours import NeighboursScorer
+from training.models.calibration import fit_calibrations
 from training.serving.baselines.ease import ItemToItem
 from training.serving.baselines.formulas import FORMULAS
 from training.serving.baselines.neighbours import Method, Neighbourhood, TifuKnn, UpCf
@@ -36,12 +34,6 @@ MAX_ITEMS = 6_000
 
 CALIBRATION_DAYS = 28
 """Probabilities are fitted to what happened in the last days before the end of the data."""
-CALIBRATION_DEPTH = 20
-CALIBRATION_LEAST = 50
-"""With fewer predictions to learn from, the calibration of an unknown shop is kept."""
-CALIBRATION_MOST = 1_000
-LEAST_SLOPE = 1e-3
-
 EASE = frozenset({"ease", "ease_count_demand"})
 METHODS: dict[str, Method] = {"tifu_knn": TifuKnn(), "up_cf": UpCf()}
 """The models of neighbours with their settings unless told otherwise."""
@@ -194,7 +186,7 @@ def _learn(
     """What those of some models that learn beforehand learn from what is dated before ``until``."""
     learnt: dict[str, FittedScores] = {}
     if any(name in EASE for name in names):
-        related = related_items(invoices, until)
+        related = fit_item_to_item(invoices, until)
         learnt.update((name, related) for name in names if name in EASE)
     if any(name in METHODS for name in names):
         replay = StateReplay(window)
@@ -210,7 +202,7 @@ def _learn(
     return learnt
 
 
-def related_items(invoices: Sequence[Invoice], until: int) -> ItemToItem:
+def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> ItemToItem:
     """EASE over the baskets dated before ``until``."""
     number: dict[str, int] = {}
     baskets: list[NDArray[np.int32]] = []
@@ -226,70 +218,3 @@ def related_items(invoices: Sequence[Invoice], until: int) -> ItemToItem:
     place[[number[code] for code in codes]] = np.arange(len(codes))
     rows = [place[basket] for basket in baskets]
     return ItemToItem(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
-
-
-class Ranks(Protocol):
-    """What is needed of a scorer to fit its calibration."""
-
-    def rank(
-        self, history: CustomerHistory, items: ItemTable, now: int, k: int
-    ) -> tuple[list[str], NDArray[np.float64], int]:
-        """Stock codes, best first, their scores, and the number of baskets."""
-        ...
-
-
-def fit_calibrations(
-    scorers: Mapping[str, Ranks], invoices: Sequence[Invoice], start: int, end: int, window: int
-) -> dict[str, Calibration | None]:
-    """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
-
-    Source: Platt, "Probabilistic outputs for support vector machines", 1999; the number of baskets is a second input.
-    None where too few predictions lie in the span, or all came out alike; of many, evenly spaced ones are taken.
-    """
-    seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
-    spacing = -(-_targets(invoices, start, end) * 2 // CALIBRATION_MOST)
-    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
-        if number % spacing:
-            continue
-        wanted = moment.target.purchased_codes
-        for name, scorer in scorers.items():
-            codes, scores, n_baskets = scorer.rank(moment.history, moment.items, moment.now, CALIBRATION_DEPTH)
-            seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
-    return {name: _calibration(cases) if len(cases) >= CALIBRATION_LEAST else None for name, cases in seen.items()}
-
-
-def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
-    return sum(start <= invoice.date < end and invoice.is_purchase for invoice in invoices)
-
-
-def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> Calibration | None:
-    came = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
-    if came.min() == came.max():
-        return None
-    epsilon = Calibration().epsilon
-    score = np.log(np.maximum(np.concatenate([scores for scores, _, _ in cases]), 0.0) + epsilon)
-    size = np.concatenate([np.full(len(scores), np.log1p(n_baskets)) for scores, n_baskets, _ in cases])
-    bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), came)
-    if slope < LEAST_SLOPE:  # the scores say nothing: only the base rate is left, and the order must stay
-        bias, slope, per_basket = float(np.log(came.mean() / (1.0 - came.mean()))), LEAST_SLOPE, 0.0
-    return Calibration(bias, slope, per_basket, epsilon)
-
-
-def logistic(inputs: NDArray[np.float64], came: NDArray[np.float64], *, ridge: float = 1.0) -> tuple[float, ...]:
-    """Weights of a logistic regression by Newton's method, with a penalty of ½ ``ridge`` ‖w‖².
-
-    Args:
-        inputs: ``[n, inputs]``, a column of ones for the bias among them.
-        came: 0 or 1 ``[n]``.
-        ridge: Keeps the weights finite where the outcome can be told for sure.
-    """
-    weights = np.zeros(inputs.shape[1])
-    penalty = ridge * np.eye(len(weights))
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-np.clip(inputs @ weights, -30.0, 30.0)))
-        slope = inputs.T @ (came - p) - ridge * weights
-        step = np.linalg.solve((inputs * (p * (1.0 - p))[:, None]).T @ inputs + penalty, slope)
-        weights += step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    return tuple(float(weight) for weight in weights)

@@ -2,32 +2,18 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from state.events.dates import DAY
-from state.events.invoice import Invoice
-from training.data.walk import walk
-from training.features.basket_lstm.global_statistics import GlobalStatistics
-from training.features.basket_lstm.retrieval import Retrieval
-from training.features.basket_lstm.view import View, build_view
-from training.features.item_table import ItemTable
-from training.models.global_statistics import GlobalStatisticsBuilder
+from training.features.basket_lstm.view import View
 
 logger = logging.getLogger(__name__)
 
 Half = NDArray[np.float16]
-
-REFIT_DAYS = 7
-"""Item-to-item weights are fitted anew this often, so that training sees them as stale as service does."""
-_FITTED_KEPT = 60
-"""A year of fits, some 6 MB each for 3,000 items: what was asked for in training is asked for again in judging."""
-EMISSION_DAYS = 30
-"""Of emissions before the span that is learnt from, only those of so many days are examples."""
 
 
 class Sampling(NamedTuple):
@@ -50,83 +36,6 @@ class Example(NamedTuple):
     person: Half
     steps: Half
     baskets: Half
-
-
-class Seen(NamedTuple):
-    """A moment as it is learnt from.
-
-    ``date`` of its target · which candidates were ``bought`` ``[candidates]`` · ``items`` is live: it is valid only
-    until the next moment.
-    """
-
-    date: int
-    view: View
-    bought: NDArray[np.bool_]
-    items: ItemTable
-
-
-def targets(invoices: Sequence[Invoice], until: int) -> list[int]:
-    """Dates before ``until`` of the purchase invoices whose customer has an earlier one: what can be learnt from."""
-    seen: set[str] = set()
-    dates: list[int] = []
-    for invoice in invoices:
-        if invoice.date >= until:
-            break
-        if invoice.customer_id is None or not invoice.is_purchase:
-            continue
-        if invoice.customer_id in seen:
-            dates.append(invoice.date)
-        seen.add(invoice.customer_id)
-    return dates
-
-
-class Staleness:
-    """Knowledge as it stood at each moment: fitted when asked for, at dates ``REFIT_DAYS`` apart.
-
-    Training so sees item-to-item weights as old as a service does whose trainer runs that often.
-    """
-
-    def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Nothing dated from ``until`` on is learnt from before ``follow`` says so."""
-        self._invoices = invoices
-        self._origin = self._until = until
-        self._lessons = GlobalStatisticsBuilder(invoices)
-        self._fitted: dict[int, GlobalStatistics] = {}
-
-    def follow(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Learn from what is dated before ``until`` too, of the same log or one that goes on from it."""
-        self._until = max(until, self._origin)
-        if invoices is not self._invoices:
-            self._invoices, self._lessons = invoices, GlobalStatisticsBuilder(invoices)
-
-    def at(self, now: int) -> GlobalStatistics:
-        """The newest knowledge fitted at or before ``now``."""
-        period = REFIT_DAYS * DAY
-        date = self._origin + (min(now, self._until) - self._origin) // period * period
-        if date not in self._fitted:
-            if self._lessons.date is not None and date < self._lessons.date:
-                self._lessons = GlobalStatisticsBuilder(self._invoices)
-            if len(self._fitted) == _FITTED_KEPT:
-                del self._fitted[min(self._fitted)]
-            self._fitted[date] = self._lessons.until(date)
-            logger.debug("learnt item-to-item weights", extra={"until": date})
-        return self._fitted[date]
-
-
-def views(
-    invoices: Sequence[Invoice], staleness: Staleness, start: int, end: int, window: int, retrieval: Retrieval
-) -> Iterator[Seen]:
-    """Every moment, visits and emissions, with targets in a span.
-
-    Emissions ``EMISSION_DAYS`` before the span and earlier are passed over: each week before it would cost a fit of its
-    own for a few examples. Where the span begins with the log there are none.
-    """
-    for moment in walk(invoices, moment="both", start=start, end=end, window=window):
-        if moment.now < start - EMISSION_DAYS * DAY:
-            continue
-        view = build_view([moment.history], moment.items, moment.now, staleness.at(moment.now), retrieval)
-        rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
-        yield Seen(moment.target.date, view, np.isin(view.row, rows), moment.items)
 
 
 def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:

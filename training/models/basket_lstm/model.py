@@ -22,16 +22,18 @@ from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
 from training.features.item_inputs import DEMAND_INPUTS
 from training.models.base import Curves
-from training.models.baselines.model import logistic
 from training.models.basket_lstm.checkpoint import Checkpoint, name_of
-from training.models.basket_lstm.examples import Example, Sampling, Staleness, fingerprint, sample, targets, views
+from training.models.basket_lstm.examples import Example, Sampling, fingerprint, sample
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.prequential import PrequentialScorer
-from training.models.basket_lstm.retrieval import fit_retrieval
 from training.models.basket_lstm.subprocess_fit import SubprocessFit
+from training.models.calibration import logistic
+from training.models.candidate_views.labelled_views import labelled_views, target_dates
+from training.models.candidate_views.retrieval import fit_retrieval
+from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.keras_weights import save_weights
-from training.models.return_time.fitting import fit_returns, purchases
+from training.models.return_time.fitting import fit_returns, return_examples
 from training.serving.basket_lstm.correction import RATE_SCALES, Correction
 from training.serving.basket_lstm.network import NumpyNetwork
 from training.serving.basket_lstm.scorer import Calibration, candidate_codes, input_sizes, rank, score_candidates
@@ -39,9 +41,9 @@ from training.serving.return_time.network import ReturnCurve
 
 logger = logging.getLogger(__name__)
 
-LEAST_TARGETS = 30
+MIN_TARGETS = 30
 """Fewer invoices with an earlier one of the same customer teach nothing."""
-LEAST_EXAMPLES = 10
+MIN_EXAMPLES = 10
 GROUPS: dict[str, dict[str, Sequence[str]]] = {
     "lstm": {"step": STEP_INPUTS, "basket": BASKET_INPUTS},
     "history": {"candidate": CUSTOMER_ITEM_INPUTS},
@@ -57,11 +59,11 @@ CORRECTION = "correction"
 
 VALIDATION_FRACTION = 0.1
 """The newest of what there is to learn from: picks the epoch, and tells what a score is worth as a probability."""
-CALIBRATED_ON = 1_500
+MAX_VALIDATION_CASES = 1_500
 """Moments, evenly spaced, of the span held out."""
-LEFT_TO_CORRECT = 0.5
+REFIT_CORRECTION_SCALE = 0.5
 """Share of the correction that is kept where the network that serves has learnt from the newest examples itself."""
-CALIBRATED_DEPTH = 20
+CALIBRATION_DEPTH = 20
 """Probabilities are fitted to the first items of each ranking: those are what is shown."""
 MAX_EXAMPLES = 60_000
 """About 10 kB each in memory: of a longer log only the newest moments are learnt from."""
@@ -122,7 +124,7 @@ class BasketLstm:
         self._whole = whole
         self._without = without
         self._left_out = left_out(without)
-        self._paces = (0.0,) if CORRECTION in without.split("+") else RATE_SCALES
+        self._rate_scales = (0.0,) if CORRECTION in without.split("+") else RATE_SCALES
         self._keep = keep
         self._tensorboard = tensorboard
         self._parts: list[Checkpoint] = []
@@ -137,22 +139,22 @@ class BasketLstm:
         generator = np.random.default_rng(seed)
         # One thread for BLAS: its matrices are small here, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
-            staleness = Staleness(invoices, until)
+            statistics_history = StatisticsHistory(invoices, until)
             most = max(self._max_examples // 2, 1)
-            retrieval = fit_retrieval(invoices, staleness, until, self._window, generator, most)
+            retrieval = fit_retrieval(invoices, statistics_history, until, self._window, generator, most)
             with progress.part(0, 400, of=1000):
-                material = self._collect(invoices, until, staleness, retrieval, generator)
+                material = self._collect(invoices, until, statistics_history, retrieval, generator)
             with progress.part(400, 990, of=1000):
                 learnt = self._learn(material, seed)
             keras.utils.set_random_seed(seed)
-            seen = purchases(invoices, until, self._window, self._max_examples)
+            seen = return_examples(invoices, until, self._window, self._max_examples)
             with progress.part(990, 1000, of=1000):
                 returning = fit_returns(seen, until)
-            statistics = staleness.at(until)
+            statistics = statistics_history.at(until)
         scorer = PrequentialScorer(
             "unpublished",
             until=until,
-            staleness=staleness,
+            statistics_history=statistics_history,
             network=NumpyNetwork(learnt.network.arrays(), input_sizes()),
             correction=learnt.correction,
             statistics=statistics,
@@ -165,13 +167,13 @@ class BasketLstm:
         progress.update(1000, 1000, "calibrated")
         return FittedBasketLstm(scorer, learnt.network, learnt.curves)
 
-    def _learn(self, material: "_Material", seed: int) -> "_Learnt":
+    def _learn(self, material: "_TrainingData", seed: int) -> "_FitResult":
         """The network that serves, and what is fitted to the outcomes of one that had not seen them."""
         learnt, held = material.learnt, material.held
         choosing = self._recipe(self._schedule, seed, learnt, held)
         if not (self._whole and held):
             network, curves = make_network(choosing, learnt, held)
-            return _Learnt(network, curves, *self._look_back(network, material))
+            return _FitResult(network, curves, *self._calibrate(network, material))
         both = learnt + held
         # Begun before the first has told the number of epochs: seldom fewer than all of them are best.
         whole = self._recipe(self._schedule, seed, both, [])
@@ -179,17 +181,17 @@ class BasketLstm:
             turn = 850 if beside.begun else 500
             with progress.part(0, turn, of=1000):
                 network, curves = make_network(choosing, learnt, held)
-            calibration, correction = self._look_back(network, material)
+            calibration, correction = self._calibrate(network, material)
             best = 1 + int(np.argmin(curves["held out"]))
             if best < self._schedule.epochs:
                 whole = self._recipe(self._schedule._replace(epochs=best), seed, both, [])
             with progress.part(turn, 1000, of=1000):
                 network = beside.network(whole)
-        return _Learnt(network, curves, calibration, correction.scaled(LEFT_TO_CORRECT))
+        return _FitResult(network, curves, calibration, correction.scaled(REFIT_CORRECTION_SCALE))
 
-    def _look_back(self, network: BasketNetwork, material: "_Material") -> tuple[Calibration, Correction]:
+    def _calibrate(self, network: BasketNetwork, material: "_TrainingData") -> tuple[Calibration, Correction]:
         return calibrate_on_validation(
-            NumpyNetwork(network.arrays(), input_sizes()), material.judged, rate_scales=self._paces
+            NumpyNetwork(network.arrays(), input_sizes()), material.judged, rate_scales=self._rate_scales
         )
 
     def _recipe(self, schedule: Schedule, seed: int, learnt: Sequence[Example], held: Sequence[Example]) -> Recipe:
@@ -209,38 +211,38 @@ class BasketLstm:
         self,
         invoices: Sequence[Invoice],
         until: int,
-        staleness: Staleness,
+        statistics_history: StatisticsHistory,
         retrieval: Retrieval,
         generator: np.random.Generator,
-    ) -> "_Material":
-        dates = targets(invoices, until)[-max(self._max_examples // 2, 1) :]
-        if len(dates) < LEAST_TARGETS:
+    ) -> "_TrainingData":
+        dates = target_dates(invoices, until)[-max(self._max_examples // 2, 1) :]
+        if len(dates) < MIN_TARGETS:
             raise TooLittleData(
-                f"Only {len(dates)} invoices have an earlier one of the same customer; at least {LEAST_TARGETS} are "
+                f"Only {len(dates)} invoices have an earlier one of the same customer; at least {MIN_TARGETS} are "
                 f"needed to train {self.name}. Give it a longer history."
             )
         cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))]
-        spacing = -(-2 * sum(date >= cut for date in dates) // CALIBRATED_ON)
+        spacing = -(-2 * sum(date >= cut for date in dates) // MAX_VALIDATION_CASES)
         learnt: list[Example] = []
         held: list[Example] = []
-        judged: list[Judged] = []
-        seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
+        judged: list[ValidationCase] = []
+        seen = labelled_views(invoices, statistics_history, dates[0], until, self._window, retrieval)
         for number, (date, view, bought, items) in enumerate(seen):
             example = sample(view, bought, Sampling(), generator)
             if example is not None:
                 (held if date >= cut else learnt).append(example)
             if date >= cut and number % spacing == 0 and view.length[0]:
-                judged.append(Judged(date, view, candidate_codes(view, items), bought))
+                judged.append(ValidationCase(date, view, candidate_codes(view, items), bought))
             progress.update(number + 1, 2 * len(dates), "reading histories")
-        if len(learnt) < LEAST_EXAMPLES:
+        if len(learnt) < MIN_EXAMPLES:
             raise TooLittleData(
                 f"Only {len(learnt)} of {len(dates)} invoices hold an item that could have been foreseen; at least "
-                f"{LEAST_EXAMPLES} are needed to train {self.name}. Give it a longer history."
+                f"{MIN_EXAMPLES} are needed to train {self.name}. Give it a longer history."
             )
-        return _Material(learnt, held, judged)
+        return _TrainingData(learnt, held, judged)
 
 
-class Judged(NamedTuple):
+class ValidationCase(NamedTuple):
     """The whole view of one customer, its candidates' codes and whether they were bought; ``date`` of the target."""
 
     date: int
@@ -249,15 +251,15 @@ class Judged(NamedTuple):
     bought: NDArray[np.bool_]
 
 
-class _Material(NamedTuple):
+class _TrainingData(NamedTuple):
     """Examples to learn from, newer ones held out, and some of those as they are judged."""
 
     learnt: list[Example]
     held: list[Example]
-    judged: list[Judged]
+    judged: list[ValidationCase]
 
 
-class _Learnt(NamedTuple):
+class _FitResult(NamedTuple):
     """The network that serves, the losses of the one that chose for it, and what that one's outcomes taught."""
 
     network: BasketNetwork
@@ -287,7 +289,7 @@ def left_out(without: str) -> dict[str, list[int]]:
 
 
 def calibrate_on_validation(
-    network: NumpyNetwork, judged: Sequence[Judged], *, rate_scales: Sequence[float] = RATE_SCALES
+    network: NumpyNetwork, judged: Sequence[ValidationCase], *, rate_scales: Sequence[float] = RATE_SCALES
 ) -> tuple[Calibration, Correction]:
     """What outcomes say of a network that did not learn from them, one after the other as they came.
 
@@ -306,8 +308,8 @@ def calibrate_on_validation(
         (said,) = score_candidates(view, codes, network)
         for place, correction in enumerate(tried):
             best = rank(view, correction.corrected(said))[0]
-            inputs[place].append(Calibration.inputs(best, view.person[0])[:CALIBRATED_DEPTH])
-            came[place].append(bought[best.position[:CALIBRATED_DEPTH]].astype(np.float64))
+            inputs[place].append(Calibration.inputs(best, view.person[0])[:CALIBRATION_DEPTH])
+            came[place].append(bought[best.position[:CALIBRATION_DEPTH]].astype(np.float64))
             losses[place] += correction.learn(said, bought)
     least = int(np.argmin(losses))
     correction = tried[least]

@@ -12,7 +12,7 @@ from state.events.invoice import Invoice
 from training.features.basket_lstm.flat_histories import Floats
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.item_table import ItemTable
-from training.models.basket_lstm.examples import Staleness
+from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.serving.basket_lstm.correction import CandidateLogits
 from training.serving.basket_lstm.scorer import BasketScorer
 from training.serving.scorer import Prediction
@@ -67,11 +67,11 @@ class PrequentialScorer(BasketScorer):
     the rate at which those promised before came true, visits and emissions apart.
     """
 
-    def __init__(self, version: str, *, until: int, staleness: Staleness, **fitted: Any) -> None:
+    def __init__(self, version: str, *, until: int, statistics_history: StatisticsHistory, **fitted: Any) -> None:
         """Take over what was fitted; see ``BasketScorer``."""
         super().__init__(version, **fitted)
         self._until = self._now = until
-        self._staleness = staleness
+        self._statistics_history = statistics_history
         self._rates = {True: Rate(), False: Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
         self._said: list[CandidateLogits] = []
@@ -79,7 +79,7 @@ class PrequentialScorer(BasketScorer):
 
     def refit(self, invoices: Sequence[Invoice], until: int) -> None:
         """Take what is known before ``until`` into account; see ``training.evaluation.prequential.Refits``."""
-        self._staleness.follow(invoices, until)
+        self._statistics_history.extend(invoices, until)
         if self._promised is None:
             self._promised = {}
             self.correction = self.correction.scaled(1.0)
@@ -94,7 +94,7 @@ class PrequentialScorer(BasketScorer):
         """The knowledge fitted at or before ``now``, as in training."""
         if now >= self._until and self._now == self._until:
             return self.statistics
-        return self._staleness.at(min(now, self._now))
+        return self._statistics_history.at(min(now, self._now))
 
     def corrected(self, said: Sequence[CandidateLogits], histories: Sequence[CustomerHistory], now: int) -> Floats:
         """As it would have been at ``now``; before the weights were fitted there was nothing to correct."""

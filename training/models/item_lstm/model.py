@@ -13,7 +13,7 @@ from state.events.invoice import Invoice
 from training.errors import TooLittleData
 from training.features.text import TextEncoder
 from training.models.base import Curves
-from training.models.baselines.model import fit_calibrations
+from training.models.calibration import fit_calibrations
 from training.models.item_lstm.fitting import Schedule, fit_network
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import most_bought, sequences, windows
@@ -32,7 +32,7 @@ MAX_BOUGHT = 2_000_000
 """Of a longer log only the newest purchases are learnt from."""
 VALIDATION_FRACTION = 0.05
 """The newest of the purchases: they pick the epoch, and tell what a score is worth as a probability."""
-LEAST_TARGETS = 100
+MIN_TARGETS = 100
 """With fewer items to foresee there is nothing to learn."""
 
 
@@ -92,9 +92,9 @@ class ItemLstm:
         codes = list(count)
         place = {code: number for number, code in enumerate(codes)}
         learnt = windows(earlier, place, STEPS, end=cut)
-        if learnt.targets < LEAST_TARGETS:
+        if learnt.targets < MIN_TARGETS:
             raise TooLittleData(
-                f"Only {learnt.targets} purchases follow an earlier one of the same customer; at least {LEAST_TARGETS} "
+                f"Only {learnt.targets} purchases follow an earlier one of the same customer; at least {MIN_TARGETS} "
                 f"are needed to train {self.name}. Give it a longer history."
             )
         held = windows(bought.values(), place, STEPS, start=cut, end=until)

@@ -19,9 +19,10 @@ from training.errors import TooLittleData, TrainingError
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
-from training.models.baselines.model import logistic
-from training.models.basket_lstm.examples import Staleness, targets, views
-from training.models.basket_lstm.retrieval import fit_retrieval
+from training.models.calibration import logistic
+from training.models.candidate_views.labelled_views import labelled_views, target_dates
+from training.models.candidate_views.retrieval import fit_retrieval
+from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.return_time.gap_shares import Returns, gaps
 from training.serving.scorer import Candidate, Prediction
@@ -31,11 +32,11 @@ NAME = "lightgbm"
 NEWEST_STEPS = 3
 """Trees see the customer's inputs of so many of the newest baskets, side by side; they cannot read a sequence."""
 
-LEAST_TARGETS = 30
+MIN_TARGETS = 30
 VALIDATION_FRACTION = 0.1
 """The newest of what there is to learn from tells the number of rounds, and fits the calibration."""
-PATIENCE = 30
-CALIBRATED_DEPTH = 20
+EARLY_STOPPING_ROUNDS = 30
+CALIBRATION_DEPTH = 20
 
 PARAMETERS: dict[str, Any] = {
     "objective": "lambdarank",
@@ -94,17 +95,22 @@ class LightGbm:
         """
         import lightgbm
 
-        staleness = Staleness(invoices, until)
+        statistics_history = StatisticsHistory(invoices, until)
         retrieval = fit_retrieval(
-            invoices, staleness, until, self._window, np.random.default_rng(seed), max(self._max_moments // 2, 1)
+            invoices,
+            statistics_history,
+            until,
+            self._window,
+            np.random.default_rng(seed),
+            max(self._max_moments // 2, 1),
         )
-        learnt, held = self._collect(invoices, until, staleness, retrieval)
+        learnt, held = self._collect(invoices, until, statistics_history, retrieval)
 
         def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:
             data = _dataset(parts)
             callbacks = [lambda each: progress.update(1000 + each.iteration, 1000 + self._rounds, note)]
             if judged:
-                callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
+                callbacks.append(lightgbm.early_stopping(EARLY_STOPPING_ROUNDS, verbose=False))
             return lightgbm.train(
                 PARAMETERS | {"seed": seed, "num_threads": self._threads},
                 data,
@@ -120,7 +126,7 @@ class LightGbm:
         bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase)
         scorer = TreesScorer(
             booster,
-            staleness,
+            statistics_history,
             until,
             retrieval,
             calibration,
@@ -133,20 +139,20 @@ class LightGbm:
         self,
         invoices: Sequence[Invoice],
         until: int,
-        staleness: Staleness,
+        statistics_history: StatisticsHistory,
         retrieval: Retrieval,
     ) -> tuple[list["Part"], list["Part"]]:
         """What is learnt from, and what is held out, oldest first."""
-        dates = targets(invoices, until)[-max(self._max_moments // 2, 1) :]
-        if len(dates) < LEAST_TARGETS:
+        dates = target_dates(invoices, until)[-max(self._max_moments // 2, 1) :]
+        if len(dates) < MIN_TARGETS:
             raise TooLittleData(
-                f"Only {len(dates)} invoices have an earlier one of the same customer; at least {LEAST_TARGETS} are "
+                f"Only {len(dates)} invoices have an earlier one of the same customer; at least {MIN_TARGETS} are "
                 f"needed to train {self.name}. Give it a longer history."
             )
         cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))]
         learnt: list[Part] = []
         held: list[Part] = []
-        seen = views(invoices, staleness, dates[0], until, self._window, retrieval)
+        seen = labelled_views(invoices, statistics_history, dates[0], until, self._window, retrieval)
         for number, (date, view, bought, _) in enumerate(seen):
             progress.update(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
@@ -196,7 +202,7 @@ def calibrate(scores: Sequence[NDArray[np.float64]], held: Sequence[Part]) -> tu
     """
     firsts, came = [], []
     for score, part in zip(scores, held, strict=True):
-        best = np.argsort(-score, kind="stable")[:CALIBRATED_DEPTH]
+        best = np.argsort(-score, kind="stable")[:CALIBRATION_DEPTH]
         firsts.append(score[best])
         came.append(part.bought[best])
     first = np.concatenate(firsts)
@@ -213,7 +219,7 @@ class TreesScorer:
     def __init__(
         self,
         booster: Any,
-        staleness: Staleness,
+        statistics_history: StatisticsHistory,
         until: int,
         retrieval: Retrieval,
         calibration: tuple[float, float],
@@ -221,7 +227,7 @@ class TreesScorer:
     ) -> None:
         """Put a scorer together; at a moment before ``until`` it knows only what was known then, as in training."""
         self._booster = booster
-        self._staleness = staleness
+        self._statistics_history = statistics_history
         self._now = until
         self._retrieval = retrieval
         self._bias, self._slope = calibration
@@ -230,7 +236,7 @@ class TreesScorer:
 
     def refit(self, invoices: Sequence[Invoice], until: int) -> None:
         """Take what everybody's baskets taught before ``until``; see ``PrequentialScorer.refit``."""
-        self._staleness.follow(invoices, until)
+        self._statistics_history.extend(invoices, until)
         self._now = until
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
@@ -238,7 +244,7 @@ class TreesScorer:
         return [self._predict(history, items, now, k) for history in histories]
 
     def _predict(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
-        view = build_view([history], items, now, self._staleness.at(min(now, self._now)), self._retrieval)
+        view = build_view([history], items, now, self._statistics_history.at(min(now, self._now)), self._retrieval)
         rest = self._by_demand.predict([history], items, now, k)[0]
         if not view.length[0]:
             return rest

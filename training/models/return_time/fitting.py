@@ -16,7 +16,7 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
 from training.data.history_cache import HistoryCache
-from training.models.basket_lstm.network import Standardise
+from training.models.standardise import Standardise
 from training.serving.return_time.inputs import RETURN_INPUTS, return_inputs
 from training.serving.return_time.network import EDGES
 
@@ -36,17 +36,17 @@ HALF_LIFE = 60.0
 DEFAULT_HAZARD = 1.0 / 200.0
 """Returns a day in an interval of which nothing is known; it counts as half a customer."""
 
-AT_ONCE = 512
+READ_BATCH = 512
 """Histories read at once."""
 
-MOST = 1_000_000
+MAX_PURCHASES = 1_000_000
 """Purchases kept unless told: 200 bytes each."""
 
 NEVER = np.iinfo(np.int64).min
 """The date of a next purchase that did not come."""
 
 
-class Purchases(NamedTuple):
+class ReturnExamples(NamedTuple):
     """Purchases of a log in its order, and what came of them.
 
     ``inputs`` float32 ``[n, inputs]`` · ``date`` int64 ``[n]``, seconds since 1970 · ``days`` float64 ``[n]``: until
@@ -61,7 +61,7 @@ class Purchases(NamedTuple):
     since: float
 
 
-def purchases(invoices: Sequence[Invoice], until: int, window: int, most: int = MOST) -> Purchases:
+def return_examples(invoices: Sequence[Invoice], until: int, window: int, most: int = MAX_PURCHASES) -> ReturnExamples:
     """The newest purchases dated before ``until``, with the outcomes known then.
 
     Histories are read along the walk, and only numbers are kept: those of ``most`` purchases.
@@ -100,7 +100,7 @@ def purchases(invoices: Sequence[Invoice], until: int, window: int, most: int = 
         date[number % most], following[number % most] = invoice.date, NEVER
         waiting.append(histories[customer])
         number += 1
-        if len(waiting) == min(AT_ONCE, most):
+        if len(waiting) == min(READ_BATCH, most):
             read()
     if waiting:
         read()
@@ -108,7 +108,7 @@ def purchases(invoices: Sequence[Invoice], until: int, window: int, most: int = 
     dates, next_date = date[newest], following[newest]
     returned = next_date != NEVER
     days = (np.where(returned, next_date, until) - dates) / DAY
-    return Purchases(inputs[newest], dates, days, returned, since)
+    return ReturnExamples(inputs[newest], dates, days, returned, since)
 
 
 def outcomes(days: NDArray[np.float64], returned: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -180,7 +180,7 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         return {name: value.numpy().astype(np.float32) for name, value in found.items()}
 
 
-def fit_returns(seen: Purchases, until: int) -> ReturnNetwork:
+def fit_returns(seen: ReturnExamples, until: int) -> ReturnNetwork:
     """Fit by the likelihood of what came of every purchase; chance is Keras's (``set_random_seed``).
 
     Args:
@@ -194,10 +194,10 @@ def fit_returns(seen: Purchases, until: int) -> ReturnNetwork:
     for number in range(NETWORKS):
         with progress.part(number * EPOCHS, (number + 1) * EPOCHS, of=NETWORKS * EPOCHS):
             networks.append(_fit_one(seen, until))
-    return side_by_side(networks)
+    return average_networks(networks)
 
 
-def side_by_side(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
+def average_networks(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
     """Networks fitted on the same purchases as one, with the cells of all; its log odds are the mean of theirs."""
     first, number = networks[0], len(networks)
     together = ReturnNetwork(number * WIDTH)
@@ -211,7 +211,7 @@ def side_by_side(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
     return together
 
 
-def _fit_one(seen: Purchases, until: int) -> ReturnNetwork:
+def _fit_one(seen: ReturnExamples, until: int) -> ReturnNetwork:
     network = ReturnNetwork()
     network.since.assign([seen.since])
     network.standardise.fit(seen.inputs)

@@ -14,11 +14,11 @@ from training.serving.two_tower.inputs import CHANGING, Encoding, Scales, Vocabu
 
 BANDS = 8
 """Price bands, of equally many items."""
-LEAST_SEEN = 5
+MIN_COUNT = 5
 """A value of an attribute has a tag if so many moments, or items, have it."""
-MOST_VALUES = 500
+MAX_VALUES = 500
 """Values of one attribute that have a tag; of more, the most frequent."""
-MOST_KEYS = 16
+MAX_KEYS = 16
 
 
 def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) -> Encoding:
@@ -70,12 +70,12 @@ def vocabulary(seen: Iterable[Mapping[str, str]]) -> Vocabulary:
         for key, value in attributes.items():
             if key != BIRTH_DATE:
                 counts.setdefault(key, Counter())[value] += 1
-    keys = sorted(counts, key=lambda key: (-counts[key].total(), key))[:MOST_KEYS]
+    keys = sorted(counts, key=lambda key: (-counts[key].total(), key))[:MAX_KEYS]
     values = [
         [
             value
-            for value, times in sorted(counts[key].items(), key=lambda each: (-each[1], each[0]))[:MOST_VALUES]
-            if times >= LEAST_SEEN
+            for value, times in sorted(counts[key].items(), key=lambda each: (-each[1], each[0]))[:MAX_VALUES]
+            if times >= MIN_COUNT
         ]
         for key in keys
     ]

@@ -28,7 +28,7 @@ _NO_WEIGHTS = np.zeros(0, np.float32)
 _NO_KNOWN = np.zeros((0, len(KNOWN)), np.float32)
 
 
-class Bags(NamedTuple):
+class RaggedRows(NamedTuple):
     """Lists of different lengths, one after the other: list ``n`` is ``row[start[n]:start[n + 1]]``."""
 
     start: Ints
@@ -59,10 +59,10 @@ class Examples(NamedTuple):
     """
 
     snapshot: Ints
-    history: Bags
+    history: RaggedRows
     weight: NDArray[np.float16]
     known: NDArray[np.float16]
-    bought: Bags
+    bought: RaggedRows
     rfmv: Floats
     age: Floats
     attributes: Ints
@@ -126,10 +126,10 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
         group.append(groups.setdefault(tuple(each.attributes.items()), len(groups)))
     return Examples(
         snapshot=np.asarray(snapshot, np.int64),
-        history=_bags(bags),
+        history=_ragged_rows(bags),
         weight=np.concatenate([_NO_WEIGHTS.astype(np.float16), *weights]),
         known=np.concatenate([_NO_KNOWN.astype(np.float16), *known]),
-        bought=_bags(bought),
+        bought=_ragged_rows(bought),
         rfmv=np.stack(rfmv) if rfmv else np.zeros((0, len(RFMV)), np.float32),
         age=np.asarray(ages, np.float32),
         attributes=np.asarray(group, np.int64),
@@ -139,10 +139,10 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
     )
 
 
-def _bags(lists: Sequence[NDArray[np.int32]]) -> Bags:
+def _ragged_rows(lists: Sequence[NDArray[np.int32]]) -> RaggedRows:
     start = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(each) for each in lists], out=start[1:])
-    return Bags(start, np.concatenate(lists) if lists else np.zeros(0, np.int32))
+    return RaggedRows(start, np.concatenate(lists) if lists else np.zeros(0, np.int32))
 
 
 def batches(examples: Examples, size: int, generator: np.random.Generator) -> Iterator[Ints]:

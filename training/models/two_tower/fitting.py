@@ -11,20 +11,20 @@ import tensorflow as tf
 from training import progress
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
-from training.models.two_tower.network import Towers
+from training.models.two_tower.network import TwoTowerNetwork
 from training.serving.two_tower.customer import Floats, Ints
 from training.serving.two_tower.inputs import Encoding
 
 logger = logging.getLogger(__name__)
 
-MOST_MARGINS = 32_000_000
+MAX_MARGINS = 32_000_000
 """Pairs of a bought item and a negative in a batch, about: 128 MB a copy. For more pairs, fewer negatives are drawn."""
 
 
 class Schedule(NamedTuple):
     """How the weights are found.
 
-    ``negatives``: items drawn a batch, shared by its customers; 0 for all; fewer beyond ``MOST_MARGINS``. ``balanced``:
+    ``negatives``: items drawn a batch, shared by its customers; 0 for all; fewer beyond ``MAX_MARGINS``. ``balanced``:
     whether what is bought often counts less.
     """
 
@@ -85,7 +85,7 @@ class Assembler:
         bag_row = examples.history.row[at].astype(np.int64)
         bought_at, bought_owner = examples.bought.of(chosen)
         bought_row = examples.bought.row[bought_at].astype(np.int64)
-        wanted = min(schedule.negatives or snapshot.size, max(1, MOST_MARGINS // len(bought_row)))
+        wanted = min(schedule.negatives or snapshot.size, max(1, MAX_MARGINS // len(bought_row)))
         if wanted < snapshot.size:
             drawn = generator.choice(snapshot.size, wanted, replace=False)
             row = np.unique(np.concatenate([drawn, bought_row]))
@@ -119,7 +119,7 @@ class Assembler:
 
 
 def fit_towers(
-    towers: Towers,
+    towers: TwoTowerNetwork,
     examples: Examples,
     encoding: Encoding,
     schedule: Schedule,
@@ -159,7 +159,7 @@ def fit_towers(
     return losses
 
 
-def scores(towers: Towers, batch: Batch, training: bool = False) -> Any:
+def scores(towers: TwoTowerNetwork, batch: Batch, training: bool = False) -> Any:
     """Score of every column for every customer of a batch, ``[customers, columns]``."""
     vectors, biases = towers.items(batch.row, batch.band, batch.changing, training=training)
     customers = towers.customers(
@@ -170,7 +170,7 @@ def scores(towers: Towers, batch: Batch, training: bool = False) -> Any:
     return tf.tensor_scatter_nd_add(found, batch.known_at, had)
 
 
-def _compiled(towers: Towers, optimizer: Any) -> Callable[..., Any]:
+def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
     def step(*parts: Any) -> Any:
         batch = Batch(*parts)
         with tf.GradientTape() as tape:

@@ -18,14 +18,14 @@ from threadpoolctl import threadpool_limits
 from state.events.invoice import Invoice
 from training.errors import TooLittleData, UnknownModel
 from training.models.base import Curves
-from training.models.baselines.model import fit_calibrations
+from training.models.calibration import fit_calibrations
 from training.models.keras_weights import save_weights
 from training.models.text_encoders import descriptions_before, fit_offline
 from training.models.two_tower.encoding import fit_encoding
 from training.models.two_tower.examples import Examples, collect
 from training.models.two_tower.fitting import Schedule, fit_towers
 from training.models.two_tower.losses import LOSSES
-from training.models.two_tower.network import HIDDEN, Sizes, Static, Towers
+from training.models.two_tower.network import HIDDEN, Sizes, Static, TwoTowerNetwork
 from training.serving.return_time.gap_shares import Returns, gaps
 from training.serving.two_tower.inputs import CHANGING, Encoding
 from training.serving.two_tower.network import NumpyTowers
@@ -41,14 +41,14 @@ MAX_EXAMPLES = 400_000
 """Of a longer log only the newest moments are learnt from: a kilobyte each where histories are long."""
 VALIDATION_FRACTION = 0.05
 """The newest of the purchases tell what a score is worth as a probability."""
-LEAST_EXAMPLES = 100
+MIN_EXAMPLES = 100
 """With fewer moments there is nothing to learn."""
 
 
 class FittedHybrid:
     """A trained hybrid model that can be judged, served and saved; ``curves``: the loss of each epoch."""
 
-    def __init__(self, scorer: HybridScorer, towers: Towers, curves: Curves) -> None:
+    def __init__(self, scorer: HybridScorer, towers: TwoTowerNetwork, curves: Curves) -> None:
         self.scorer = scorer
         self.towers = towers
         self.curves = curves
@@ -140,9 +140,9 @@ class Hybrid:
             window=self._window,
             expected=2 * len(learnt),
         )
-        if len(examples.snapshot) < LEAST_EXAMPLES:
+        if len(examples.snapshot) < MIN_EXAMPLES:
             raise TooLittleData(
-                f"Only {len(examples.snapshot)} moments have a next purchase to learn from; at least {LEAST_EXAMPLES} "
+                f"Only {len(examples.snapshot)} moments have a next purchase to learn from; at least {MIN_EXAMPLES} "
                 f"are needed to train {self.name}. Give it a longer history."
             )
         encoding = fit_encoding(_most_sold(examples), examples, fit_offline(descriptions_before(invoices, cut)))
@@ -162,9 +162,9 @@ class Hybrid:
             scorer.calibration = fitted or scorer.calibration
         return FittedHybrid(scorer, towers, {"learnt": losses})
 
-    def _towers(self, examples: Examples, encoding: Encoding) -> Towers:
+    def _towers(self, examples: Examples, encoding: Encoding) -> TwoTowerNetwork:
         items = encoding.items(examples.table, 0)
-        return Towers(
+        return TwoTowerNetwork(
             Sizes(
                 codes=len(encoding.codes),
                 text=encoding.text.width,

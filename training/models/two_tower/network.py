@@ -37,7 +37,7 @@ class Static(NamedTuple):
     tags: Ints
 
 
-class Towers(keras.Model):  # type: ignore[misc]  # Keras has no types
+class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Customer and item tower, biases, and what it says that a customer has an item.
 
     A bias of the customer would raise all scores of a customer alike: no ranking and no ranking loss would see it.

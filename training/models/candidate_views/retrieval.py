@@ -15,7 +15,8 @@ from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import Floats, flatten
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex
 from training.features.item_inputs import ItemSnapshot
-from training.models.basket_lstm.examples import EMISSION_DAYS, Staleness, targets
+from training.models.candidate_views.labelled_views import EMISSION_DAYS, target_dates
+from training.models.candidate_views.statistics_history import StatisticsHistory
 
 DAYS = 60
 """The newest days are learnt from: what makes an item new to a shop's customers likely changes with its season."""
@@ -41,7 +42,7 @@ class _Moment(NamedTuple):
 
 def fit_retrieval(
     invoices: Sequence[Invoice],
-    staleness: Staleness,
+    statistics_history: StatisticsHistory,
     until: int,
     window: int,
     generator: np.random.Generator,
@@ -53,16 +54,16 @@ def fit_retrieval(
 
     Args:
         invoices: The log, sorted by date.
-        staleness: Knowledge as it stood at each moment.
+        statistics_history: The global statistics as of each moment.
         until: Only what is dated before it is learnt from, seconds since 1970.
         window: Number of invoices that a history holds.
         generator: Draws the items that were not bought.
         most: Of the invoices that can be learnt from only so many are, the newest.
     """
-    dates = targets(invoices, until)[-most:]
+    dates = target_dates(invoices, until)[-most:]
     start = max(until - DAYS * DAY, dates[0] if dates else until)
     spacing = max(-(-2 * sum(date >= start for date in dates) // MOMENTS), 1)
-    seen = list(_moments(invoices, staleness, start, until, window, spacing, generator))
+    seen = list(_moments(invoices, statistics_history, start, until, window, spacing, generator))
     usual = Retrieval()
     if not seen:
         return usual
@@ -93,7 +94,7 @@ def fit_retrieval(
 
 def _moments(
     invoices: Sequence[Invoice],
-    staleness: Staleness,
+    statistics_history: StatisticsHistory,
     start: int,
     until: int,
     window: int,
@@ -104,7 +105,7 @@ def _moments(
     for number, moment in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
         if number % spacing or moment.now < start - EMISSION_DAYS * DAY:
             continue
-        items, statistics = moment.items, staleness.at(moment.now)
+        items, statistics = moment.items, statistics_history.at(moment.now)
         past = flatten([moment.history], items)
         shop = ItemSnapshot.at(items, moment.now, len(past.unknown))
         own = customer_items(past, moment.now, shop.size)

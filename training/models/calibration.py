@@ -1,0 +1,86 @@
+"""Calibration: Platt's scaling of scores into probabilities, by a logistic regression on what was bought."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory
+from state.events.invoice import Invoice
+from training.data.walk import walk
+from training.features.item_table import ItemTable
+from training.serving.baselines.scorer import Calibration
+
+CALIBRATION_DEPTH = 20
+MIN_CALIBRATION_CASES = 50
+"""With fewer predictions to learn from, the calibration of an unknown shop is kept."""
+MAX_CALIBRATION_CASES = 1_000
+MIN_SLOPE = 1e-3
+
+
+class Ranker(Protocol):
+    """What is needed of a scorer to fit its calibration."""
+
+    def rank(
+        self, history: CustomerHistory, items: ItemTable, now: int, k: int
+    ) -> tuple[list[str], NDArray[np.float64], int]:
+        """Stock codes, best first, their scores, and the number of baskets."""
+        ...
+
+
+def fit_calibrations(
+    scorers: Mapping[str, Ranker], invoices: Sequence[Invoice], start: int, end: int, window: int
+) -> dict[str, Calibration | None]:
+    """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999; the number of baskets is a second input.
+    None where too few predictions lie in the span, or all came out alike; of many, evenly spaced ones are taken.
+    """
+    seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
+    spacing = -(-_targets(invoices, start, end) * 2 // MAX_CALIBRATION_CASES)
+    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
+        if number % spacing:
+            continue
+        wanted = moment.target.purchased_codes
+        for name, scorer in scorers.items():
+            codes, scores, n_baskets = scorer.rank(moment.history, moment.items, moment.now, CALIBRATION_DEPTH)
+            seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
+    return {name: _calibration(cases) if len(cases) >= MIN_CALIBRATION_CASES else None for name, cases in seen.items()}
+
+
+def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
+    return sum(start <= invoice.date < end and invoice.is_purchase for invoice in invoices)
+
+
+def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> Calibration | None:
+    came = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
+    if came.min() == came.max():
+        return None
+    epsilon = Calibration().epsilon
+    score = np.log(np.maximum(np.concatenate([scores for scores, _, _ in cases]), 0.0) + epsilon)
+    size = np.concatenate([np.full(len(scores), np.log1p(n_baskets)) for scores, n_baskets, _ in cases])
+    bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), came)
+    if slope < MIN_SLOPE:  # the scores say nothing: only the base rate is left, and the order must stay
+        bias, slope, per_basket = float(np.log(came.mean() / (1.0 - came.mean()))), MIN_SLOPE, 0.0
+    return Calibration(bias, slope, per_basket, epsilon)
+
+
+def logistic(inputs: NDArray[np.float64], came: NDArray[np.float64], *, ridge: float = 1.0) -> tuple[float, ...]:
+    """Weights of a logistic regression by Newton's method, with a penalty of ½ ``ridge`` ‖w‖².
+
+    Args:
+        inputs: ``[n, inputs]``, a column of ones for the bias among them.
+        came: 0 or 1 ``[n]``.
+        ridge: Keeps the weights finite where the outcome can be told for sure.
+    """
+    weights = np.zeros(inputs.shape[1])
+    penalty = ridge * np.eye(len(weights))
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(inputs @ weights, -30.0, 30.0)))
+        slope = inputs.T @ (came - p) - ridge * weights
+        step = np.linalg.solve((inputs * (p * (1.0 - p))[:, None]).T @ inputs + penalty, slope)
+        weights += step
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    return tuple(float(weight) for weight in weights)

@@ -1,0 +1,67 @@
+"""The views of a log's visits and emissions, each with what was bought next."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.events.dates import DAY
+from state.events.invoice import Invoice
+from training.data.walk import walk
+from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.view import View, build_view
+from training.features.item_table import ItemTable
+from training.models.candidate_views.statistics_history import StatisticsHistory
+
+EMISSION_DAYS = 30
+"""Of emissions before the span that is learnt from, only those of so many days are examples."""
+
+
+class LabelledView(NamedTuple):
+    """A moment as it is learnt from.
+
+    ``date`` of its target · which candidates were ``bought`` ``[candidates]`` · ``items`` is live: it is valid only
+    until the next moment.
+    """
+
+    date: int
+    view: View
+    bought: NDArray[np.bool_]
+    items: ItemTable
+
+
+def target_dates(invoices: Sequence[Invoice], until: int) -> list[int]:
+    """Dates before ``until`` of the purchase invoices whose customer has an earlier one: what can be learnt from."""
+    seen: set[str] = set()
+    dates: list[int] = []
+    for invoice in invoices:
+        if invoice.date >= until:
+            break
+        if invoice.customer_id is None or not invoice.is_purchase:
+            continue
+        if invoice.customer_id in seen:
+            dates.append(invoice.date)
+        seen.add(invoice.customer_id)
+    return dates
+
+
+def labelled_views(
+    invoices: Sequence[Invoice],
+    statistics_history: StatisticsHistory,
+    start: int,
+    end: int,
+    window: int,
+    retrieval: Retrieval,
+) -> Iterator[LabelledView]:
+    """Every moment, visits and emissions, with targets in a span.
+
+    Emissions ``EMISSION_DAYS`` before the span and earlier are passed over: each week before it would cost a fit of its
+    own for a few examples. Where the span begins with the log there are none.
+    """
+    for moment in walk(invoices, moment="both", start=start, end=end, window=window):
+        if moment.now < start - EMISSION_DAYS * DAY:
+            continue
+        view = build_view([moment.history], moment.items, moment.now, statistics_history.at(moment.now), retrieval)
+        rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
+        yield LabelledView(moment.target.date, view, np.isin(view.row, rows), moment.items)

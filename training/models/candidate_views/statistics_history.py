@@ -1,0 +1,49 @@
+"""Global statistics as of any date, as old as those of a service whose trainer runs every week."""
+
+import logging
+from collections.abc import Sequence
+
+from state.events.dates import DAY
+from state.events.invoice import Invoice
+from training.features.basket_lstm.global_statistics import GlobalStatistics
+from training.models.global_statistics import GlobalStatisticsBuilder
+
+logger = logging.getLogger(__name__)
+
+REFIT_DAYS = 7
+"""Item-to-item weights are fitted anew this often, so that training sees them as stale as service does."""
+_MAX_FITS = 60
+"""A year of fits, some 6 MB each for 3,000 items: what was asked for in training is asked for again in judging."""
+
+
+class StatisticsHistory:
+    """Knowledge as it stood at each moment: fitted when asked for, at dates ``REFIT_DAYS`` apart.
+
+    Training so sees item-to-item weights as old as a service does whose trainer runs that often.
+    """
+
+    def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Nothing dated from ``until`` on is learnt from before ``extend`` says so."""
+        self._invoices = invoices
+        self._origin = self._until = until
+        self._builder = GlobalStatisticsBuilder(invoices)
+        self._fitted: dict[int, GlobalStatistics] = {}
+
+    def extend(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Learn from what is dated before ``until`` too, of the same log or one that goes on from it."""
+        self._until = max(until, self._origin)
+        if invoices is not self._invoices:
+            self._invoices, self._builder = invoices, GlobalStatisticsBuilder(invoices)
+
+    def at(self, now: int) -> GlobalStatistics:
+        """The newest knowledge fitted at or before ``now``."""
+        period = REFIT_DAYS * DAY
+        date = self._origin + (min(now, self._until) - self._origin) // period * period
+        if date not in self._fitted:
+            if self._builder.date is not None and date < self._builder.date:
+                self._builder = GlobalStatisticsBuilder(self._invoices)
+            if len(self._fitted) == _MAX_FITS:
+                del self._fitted[min(self._fitted)]
+            self._fitted[date] = self._builder.until(date)
+            logger.debug("learnt item-to-item weights", extra={"until": date})
+        return self._fitted[date]
