@@ -5,21 +5,28 @@ import sys
 
 from state.settings import Settings
 
-FOREIGN = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.kafka.fetch_buffer")
-"""Loggers of libraries (Faust's services log under the name of the module that derives from them)."""
+WARNINGS_ONLY = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.kafka.fetch_buffer")
+"""Loggers of libraries. A service of Faust logs under the name of the module that derives from its class."""
 
-SELF_ABSORBED = ("mode.timers", "stream.kafka.faust_app")
-"""Loggers that warn of late timers and of rebalances in a row: an outage makes both, and is said itself."""
+ERRORS_ONLY = ("mode.timers", "stream.kafka.faust_app")
+"""Loggers that warn of late timers and of repeated rebalances, which every outage causes and the worker logs itself."""
 
-CHATTY = ("aiokafka", "kafka", "stream.kafka.config")
-"""Loggers of clients that, in an outage, say the same many times a second."""
+REPETITIVE = ("aiokafka", "kafka", "stream.kafka.config")
+"""Loggers of clients that repeat a message many times a second during an outage."""
 
-KINDS = 1_000
-"""Kinds of messages remembered at most; a client may put what changes into the text itself."""
+MAX_MESSAGES = 1_000
+"""Messages whose time is stored; a client may put a changing value into the message itself."""
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send logs to stderr: JSON lines, or plain ones where a person watches. For entry points only."""
+def configure_logging(settings: Settings, *, only_if_level_set: bool = False) -> None:
+    """Send logs to standard error, as JSON lines or, on a terminal, as plain ones. For entry points only.
+
+    Args:
+        settings: The level and the format.
+        only_if_level_set: Do nothing without NEXTBASKET_LOG_LEVEL. For commands that print their results for people.
+    """
+    if only_if_level_set and "log_level" not in settings.model_fields_set:
+        return
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler()
     if console:
@@ -36,29 +43,28 @@ def configure_logging(settings: Settings) -> None:
         )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    # Their news are about their own machinery, and ours says what matters of it.
-    for name in SELF_ABSORBED:
+    for name in ERRORS_ONLY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    for name in FOREIGN:
+    for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     handler.addFilter(RepeatFilter())
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a message of a chatty client through once in a while, and everything else always."""
+    """Drops a message of a repetitive logger that came within the last ``interval_s``; passes all others."""
 
-    def __init__(self, quiet_s: float = 30.0) -> None:
+    def __init__(self, interval_s: float = 30.0) -> None:
         super().__init__()
-        self._quiet_s = quiet_s
-        self._said: dict[object, float] = {}
+        self._interval_s = interval_s
+        self._last_logged: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is news."""
-        if not record.name.startswith(CHATTY):
+        """Whether the record is logged."""
+        if not record.name.startswith(REPETITIVE):
             return True
-        if record.created - self._said.get(record.msg, -self._quiet_s) < self._quiet_s:
+        if record.created - self._last_logged.get(record.msg, -self._interval_s) < self._interval_s:
             return False
-        if len(self._said) >= KINDS:
-            self._said.clear()
-        self._said[record.msg] = record.created
+        if len(self._last_logged) >= MAX_MESSAGES:
+            self._last_logged.clear()
+        self._last_logged[record.msg] = record.created
         return True

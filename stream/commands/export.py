@@ -37,8 +37,8 @@ def export(
 ) -> None:
     """Write histories, recommendations or attributes: one line of JSON per customer or item, sorted.
 
-    Two states are equal if their exported histories and attributes are
-    equal byte for byte.
+    Needs NEXTBASKET_REDIS_URL. Two states are equal if their exported
+    histories and attributes are equal byte for byte.
 
     Example:
       nextbasket export histories --output histories.jsonl

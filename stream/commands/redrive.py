@@ -16,8 +16,9 @@ def redrive(
 ) -> None:
     """Send dead letters back to the topic of invoices once their cause is gone.
 
-    Each goes once, with its bytes and key as they came. Kafka stores which
-    were sent, so a second call sends only new ones and those left before.
+    Needs NEXTBASKET_KAFKA_BROKERS. Each letter goes once, with its bytes and
+    key as they came. Kafka stores which were sent, so a second call sends
+    only new ones and those left before.
 
     Example:
       nextbasket redrive --reason "ahead of the clock" --dry-run

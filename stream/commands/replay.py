@@ -31,7 +31,8 @@ def replay(
 ) -> None:
     """Send the rows of an invoice table into Kafka, in time order, as a shop would have.
 
-    As fast as Kafka takes them, unless --rate or --speed is given.
+    Needs NEXTBASKET_KAFKA_BROKERS. Sends as fast as Kafka takes the events,
+    unless --rate or --speed is given.
 
     Example:
       nextbasket replay retail.parquet --from 2011-11-09 --rate 50

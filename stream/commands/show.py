@@ -29,7 +29,7 @@ def show(
     """Show a customer: history, attributes, the recommendation for a visit now, and why.
 
     Also when they are expected back, and what was last sent for them.
-    Exit code 1 for an unknown customer.
+    Needs NEXTBASKET_REDIS_URL. Exit code 1 for an unknown customer.
 
     Example:
       nextbasket show 12680 --at 2011-12-09T13:00

@@ -28,7 +28,8 @@ def similar(
 ) -> None:
     """Show the items most similar to one, or the customers most similar to one.
 
-    Needs a two-tower model: nextbasket train --model hybrid.
+    Needs NEXTBASKET_REDIS_URL, and a two-tower model, which
+    nextbasket train --model hybrid publishes.
     Exit code 1 where there is none, and for an unknown item or customer.
 
     Example:

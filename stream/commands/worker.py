@@ -15,7 +15,9 @@ def worker() -> None:
     Waits for Kafka and Redis while they do not answer.
 
     Example:
-      NEXTBASKET_KAFKA_BROKERS=localhost:9092 nextbasket worker
+      export NEXTBASKET_KAFKA_BROKERS=localhost:9092
+      export NEXTBASKET_REDIS_URL=redis://localhost
+      nextbasket worker
     """
     # Until the worker has begun there is nothing to end in order.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

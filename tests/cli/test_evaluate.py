@@ -114,8 +114,12 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
         ([*SPAN, "--html", "."], ExitCode.USAGE, ". is a folder"),
         ([*SPAN, "--task", "guess"], ExitCode.USAGE, "guess"),
         ([*SPAN, "--models", "ease:lambda=1"], ExitCode.USAGE, "ease has no option 'lambda'"),
-        ([*SPAN, "--moment", "emission", "--first-invoices"], ExitCode.USAGE, "nobody has a first purchase ahead"),
-        ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "does not say its moment"),
+        (
+            [*SPAN, "--moment", "emission", "--first-invoices"],
+            ExitCode.USAGE,
+            "Nobody has an emission before a first purchase",
+        ),
+        ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "has no column for the moment"),
     ],
 )
 def test_what_cannot_be_done_is_said(

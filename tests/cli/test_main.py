@@ -29,10 +29,15 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "models list", "models promote", "models rollback"])
-def test_help_of_every_command_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_every_command_has_an_example_and_fits_80_columns(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main([*name.split(), "--help"]) == ExitCode.OK
     shown = capsys.readouterr().out
     assert "Usage: nextbasket" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown, "a word that is too long was cut"
     if name != "models":
         assert f"nextbasket {name}" in " ".join(shown.partition("Example:")[2].split())
 
