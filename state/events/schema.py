@@ -36,7 +36,10 @@ def event_schema(settings: Settings) -> dict[str, Any]:
         "type": {"enum": [EVENT_TYPE, None]},
         "version": {"enum": [EVENT_VERSION, None]},
     }
-    of_customer = {"description": f"{_ATTRIBUTES} Attributes of the customer.", "examples": [{"gender": "F", "city": "4"}]}
+    of_customer = {
+        "description": f"{_ATTRIBUTES} Attributes of the customer.",
+        "examples": [{"gender": "F", "city": "4"}],
+    }
     of_item = {"description": f"{_ATTRIBUTES} Attributes of the item.", "examples": [{"category": "Books"}]}
     country = {"description": "The customer's attribute of that name; a value that is not a string is ignored."}
     within = {

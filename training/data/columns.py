@@ -1,6 +1,8 @@
-"""Names of the columns of an invoice table: ours, which are the wire's, and what tables of others call them."""
+"""Columns of an invoice table: their names here, which are those of the wire, and their names in foreign tables."""
 
 from collections.abc import Iterable
+
+from training.data.errors import MissingColumns
 
 INVOICE_NO = "invoice_no"
 STOCK_CODE = "stock_code"
@@ -43,7 +45,7 @@ UCI_II = {
 }
 """Columns of UCI Online Retail II as published, in their order."""
 
-OTHERS = {
+ALIASES = {
     INVOICE_NO: (
         *("invoice_id", "invoice_number", "order_id", "order_no", "order_number", "transaction_id", "transaction_no"),
         *("basket_id", "receipt_id", "receipt_no", "bill_no"),
@@ -64,36 +66,69 @@ OTHERS = {
         *("member_number", "household_id", "household_key"),
     ),
 }
-"""What other tables call ours, best first. Not here: names that may mean a price as well as a number (``amount``)."""
+"""Names of the columns in foreign tables, best first. Ambiguous ones, as ``amount`` (price or number), are left out."""
 
 
-def _squashed(name: str) -> str:
+def _normalised(name: str) -> str:
+    """Letters and digits only, in lower case."""
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-_PROPER = {_squashed(theirs): name for theirs, name in [*UCI.items(), *UCI_II.items(), *zip(ALL, ALL, strict=True)]}
-_KNOWN = _PROPER | {_squashed(theirs): name for name, names in OTHERS.items() for theirs in names}
-_RANK = {theirs: rank for rank, theirs in enumerate(_KNOWN)}
+_STANDARD = {_normalised(name): column for name, column in [*UCI.items(), *UCI_II.items(), *zip(ALL, ALL, strict=True)]}
+_KNOWN = _STANDARD | {_normalised(name): column for column, names in ALIASES.items() for name in names}
+_RANK = {name: rank for rank, name in enumerate(_KNOWN)}
 
 
-def taken(published: Iterable[str]) -> dict[str, str]:
-    """The columns that are read, ours to theirs; case and whatever is no letter or digit does not matter.
+def map_columns(header: Iterable[str]) -> dict[str, str]:
+    """The columns that a header has: the column to its name in the header.
 
-    Where several may be one of ours, our own and UCI's names come before others, those in their order.
+    Names are compared by their letters and digits, without case. Where several names may be one column, the standard
+    names (the wire's and UCI's) come before the aliases, those in their order.
     """
-    found: dict[str, str] = {}
-    known = [name for name in published if _squashed(name) in _KNOWN]
-    for theirs in sorted(known, key=lambda name: _RANK[_squashed(name)]):
-        found.setdefault(_KNOWN[_squashed(theirs)], theirs)
-    return found
+    mapping: dict[str, str] = {}
+    known = [name for name in header if _normalised(name) in _KNOWN]
+    for name in sorted(known, key=lambda name: _RANK[_normalised(name)]):
+        mapping.setdefault(_KNOWN[_normalised(name)], name)
+    return mapping
 
 
-def is_standard_name(theirs: str) -> bool:
-    """Whether a column is called as on the wire or in UCI's tables."""
-    return _squashed(theirs) in _PROPER
+def require_columns(header: Iterable[str], where: str = "The table") -> dict[str, str]:
+    """``map_columns`` of a header that has all columns that are needed.
+
+    Needed are customer, date, and stock code or description. A table with stock codes under a standard name holds
+    invoice lines, so it needs invoice number, quantity and price as well.
+
+    Args:
+        header: Names of the columns.
+        where: What the message calls the table.
+
+    Raises:
+        MissingColumns: A needed column is missing; the message lists the columns found and the names accepted.
+    """
+    names = list(header)
+    mapping = map_columns(names)
+    needed: tuple[str, ...] = (CUSTOMER_ID, INVOICE_DATE)
+    if is_standard_name(mapping.get(STOCK_CODE, "")):
+        needed = REQUIRED
+    missing = [column for column in needed if column not in mapping]
+    if STOCK_CODE not in mapping and DESCRIPTION not in mapping:
+        missing.append(STOCK_CODE)
+    if missing:
+        found = ", ".join(" ".join(name.split())[:40] for name in names[:20])
+        accepted = "; ".join(accepted_names(column) for column in missing)
+        raise MissingColumns(
+            f"{where} lacks {', '.join(missing)}: found {found or 'no columns'}. "
+            f"Name the columns as one of these: {accepted}."
+        )
+    return mapping
 
 
-def accepted_names(name: str) -> str:
-    """What one of our columns may be called, in words."""
-    proper = [theirs for theirs, ours in [*UCI.items(), *UCI_II.items()] if ours == name]
-    return ", ".join(dict.fromkeys([name, *proper, *OTHERS.get(name, ())]))
+def is_standard_name(name: str) -> bool:
+    """Whether a name is one of the wire's or of UCI's tables."""
+    return _normalised(name) in _STANDARD
+
+
+def accepted_names(column: str) -> str:
+    """The names under which a column is found, separated by commas."""
+    standard = [name for name, known in [*UCI.items(), *UCI_II.items()] if known == column]
+    return ", ".join(dict.fromkeys([column, *standard, *ALIASES.get(column, ())]))

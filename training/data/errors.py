@@ -1,19 +1,19 @@
-"""Everything ``training.data`` raises on purpose.
+"""The errors of ``training.data``.
 
 DataError
 ├── NoTable            there is no table at the path, or more than one to choose from
-├── UnreadableTable    the file is no table, damaged, or of a format that is not read
+├── UnreadableTable    the file is no table, damaged, or of another format
 ├── MissingColumns     the table lacks columns that are needed
-├── UnclearDates       nothing tells whether day or month comes first, or dates of both kinds are there
-├── BrokenReference    a key in a file of the case study is missing or twice
+├── UnclearDates       no date shows whether day or month comes first, or dates contradict each other
+├── BrokenReference    a key in a file of the case study is missing or repeated
 ├── NothingLeft        the table is empty, or cleaning leaves no purchase
-├── WrongContent       what was downloaded is not the table it should be
-└── DownloadFailed     the server cannot be reached, has no such file, or broke off
+├── WrongContent       the download is not the table it should be
+└── DownloadFailed     the server cannot be reached, has no such file, or closed the connection
 """
 
 
 class DataError(Exception):
-    """Base of everything this package raises on purpose; the message says what to do next."""
+    """Base of the errors of this package; the message names the next step."""
 
 
 class NoTable(DataError):
@@ -21,28 +21,28 @@ class NoTable(DataError):
 
 
 class UnreadableTable(DataError):
-    """The file is no table, damaged, or of a format that is not read."""
+    """The file is no table, damaged, or of another format."""
 
 
 class MissingColumns(DataError):
-    """The table lacks columns that are needed; the message says which there are."""
+    """The table lacks columns that are needed; the message lists those found."""
 
 
 class UnclearDates(DataError):
-    """Nothing tells whether day or month comes first, or dates of both kinds are there; the message shows them."""
+    """No date shows whether day or month comes first, or dates contradict each other; the message shows examples."""
 
 
 class BrokenReference(DataError):
-    """A key of one file of a data set is missing or twice; the message names the file and the key."""
+    """A key in a file of the case study is missing or repeated; the message names the file and the key."""
 
 
 class NothingLeft(DataError):
-    """The table is empty, or cleaning leaves no purchase; the message says which rule took the most."""
+    """The table is empty, or cleaning leaves no purchase; the message names the rule that left out most rows."""
 
 
 class WrongContent(DataError):
-    """What was downloaded is not the table it should be; nothing of it was kept."""
+    """The download is not the table it should be; it was not saved."""
 
 
 class DownloadFailed(DataError):
-    """The server cannot be reached, has no such file, or broke off; nothing was kept."""
+    """The server cannot be reached, has no such file, or closed the connection; nothing was saved."""

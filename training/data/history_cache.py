@@ -1,4 +1,4 @@
-"""Histories: one of each customer of a log, the ones last touched in memory, the others in a file."""
+"""History cache: the histories of a log's customers, the most recently used in memory, the others in a file."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, MutableMapping
@@ -8,7 +8,7 @@ import msgspec
 from state.domain.history import CustomerHistory
 from training.data.temporary_database import TemporaryDatabase
 
-MOST = 5_000
+CAPACITY = 5_000
 """Histories in memory: about 20 kB each in a shop such as UCI's."""
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -16,48 +16,49 @@ _DECODER = msgspec.msgpack.Decoder(CustomerHistory)
 
 
 class HistoryCache(MutableMapping[str, CustomerHistory]):
-    """The history of each customer by customer id, in the order in which customers came; none can be taken out.
+    """Histories by customer id, in the order in which the customers were added; none can be deleted.
 
-    It holds ids for all, and the ``most`` histories that were touched last; the rest lies in a temporary database of
-    SQLite, a file without a name that is gone with the process.
+    In memory are the ids of all, and the ``capacity`` histories used last; the others are in a temporary SQLite
+    database, a file without a name that ends with the process.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._place: dict[str, int] = {}
-        self._held: OrderedDict[str, CustomerHistory] = OrderedDict()
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._row: dict[str, int] = {}
+        self._in_memory: OrderedDict[str, CustomerHistory] = OrderedDict()
         self._database = TemporaryDatabase()
-        self._database.execute("CREATE TABLE history (place INTEGER PRIMARY KEY, content BLOB)")
+        self._database.execute("CREATE TABLE history (row INTEGER PRIMARY KEY, content BLOB)")
 
     def __getitem__(self, customer: str) -> CustomerHistory:
-        place = self._place[customer]
-        held = self._held.get(customer)
-        if held is None:
-            found = self._database.execute("SELECT content FROM history WHERE place = ?", (place,)).fetchone()
-            held = _DECODER.decode(found[0])
-        self._hold(customer, held)
-        return held
+        row = self._row[customer]
+        history = self._in_memory.get(customer)
+        if history is None:
+            (content,) = self._database.execute("SELECT content FROM history WHERE row = ?", (row,)).fetchone()
+            history = _DECODER.decode(content)
+        self._use(customer, history)
+        return history
 
     def __setitem__(self, customer: str, history: CustomerHistory) -> None:
-        self._place.setdefault(customer, len(self._place))
-        self._hold(customer, history)
+        self._row.setdefault(customer, len(self._row))
+        self._use(customer, history)
 
     def __delitem__(self, customer: str) -> None:
-        raise TypeError("A log only grows: no history is taken out.")
+        raise TypeError("A log only grows: no history can be deleted.")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._place)
+        return iter(self._row)
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._row)
 
     def __contains__(self, customer: object) -> bool:
-        return customer in self._place
+        return customer in self._row
 
-    def _hold(self, customer: str, history: CustomerHistory) -> None:
-        self._held[customer] = history
-        self._held.move_to_end(customer)
-        if len(self._held) > self._most:
-            oldest, its = self._held.popitem(last=False)
-            row = (self._place[oldest], _ENCODER.encode(its))
+    def _use(self, customer: str, history: CustomerHistory) -> None:
+        """Put a history into memory, and write the one that was used longest ago to the file where memory is full."""
+        self._in_memory[customer] = history
+        self._in_memory.move_to_end(customer)
+        if len(self._in_memory) > self._capacity:
+            evicted, content = self._in_memory.popitem(last=False)
+            row = (self._row[evicted], _ENCODER.encode(content))
             self._database.execute("INSERT OR REPLACE INTO history VALUES (?, ?)", row)

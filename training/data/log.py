@@ -1,6 +1,6 @@
-"""The log of purchases: its invoices in the order of their dates, in a file, so that it may be larger than memory.
+"""The log: invoices by date, in a file, so that it may exceed memory.
 
-Who trains or judges reads it as a sequence of invoices, as if it were a list. In memory are 8 bytes an invoice.
+Training and evaluation read it like a list of invoices. In memory are 8 bytes an invoice.
 """
 
 from bisect import bisect_left
@@ -27,33 +27,33 @@ from training.data.temporary_database import TemporaryDatabase
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Invoice)
 
-_TABLE = "CREATE TABLE part (place INTEGER PRIMARY KEY, customer TEXT, number TEXT, date INTEGER, content BLOB)"
-_PUT = "INSERT INTO part (customer, number, date, content) VALUES (?, ?, ?, ?)"
-_PARTS_OF_ONE = """
+_CREATE = "CREATE TABLE part (row INTEGER PRIMARY KEY, customer TEXT, number TEXT, date INTEGER, content BLOB)"
+_INSERT = "INSERT INTO part (customer, number, date, content) VALUES (?, ?, ?, ?)"
+_SELECT_PARTS = """
 SELECT customer, number, content FROM part
 WHERE (customer, number) IN (SELECT customer, number FROM part GROUP BY customer, number HAVING COUNT(*) > 1)
-ORDER BY customer, number, place
+ORDER BY customer, number, row
 """
-_DROP = """
+_DELETE_PARTS = """
 DELETE FROM part
 WHERE (customer, number) IN (SELECT customer, number FROM part GROUP BY customer, number HAVING COUNT(*) > 1)
 """
 
 
 class InvoiceLog(Sequence[Invoice]):
-    """Invoices sorted by (date, invoice number, customer); each one is a new object whenever it is read.
+    """Invoices sorted by (date, invoice number, customer); each is a new object whenever it is read.
 
-    They lie in a temporary database of SQLite: a file without a name, gone with the process. A slice of a log is a log
+    They are in a temporary SQLite database: a file without a name that ends with the process. A slice of a log is a log
     in the same file.
     """
 
-    def __init__(self, database: TemporaryDatabase, order: NDArray[np.int64]) -> None:
-        """Read from a database that ``merge_logs`` made; ``order`` int64 ``[invoices]`` are places in it."""
+    def __init__(self, database: TemporaryDatabase, rows: NDArray[np.int64]) -> None:
+        """Read from a database that ``merge_logs`` made; ``rows`` int64 ``[invoices]`` are rows of it, in order."""
         self._database = database
-        self._order = order
+        self._rows = rows
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._rows)
 
     @overload
     def __getitem__(self, position: int) -> Invoice: ...
@@ -63,58 +63,58 @@ class InvoiceLog(Sequence[Invoice]):
 
     def __getitem__(self, position: int | slice) -> Invoice | Self:
         if isinstance(position, slice):
-            return type(self)(self._database, self._order[position])
-        return self._read(int(self._order[position]))
+            return type(self)(self._database, self._rows[position])
+        return self._read(int(self._rows[position]))
 
     def __iter__(self) -> Iterator[Invoice]:
-        return map(self._read, self._order)
+        return map(self._read, self._rows)
 
-    def _read(self, place: int) -> Invoice:
-        row = self._database.execute("SELECT content FROM part WHERE place = ?", (int(place),)).fetchone()
-        return _DECODER.decode(row[0])
+    def _read(self, row: int) -> Invoice:
+        found = self._database.execute("SELECT content FROM part WHERE row = ?", (int(row),)).fetchone()
+        return _DECODER.decode(found[0])
 
 
 def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
-    """One log of all invoices, sorted by (date, invoice number), by the rules of a history.
+    """One log of all invoices, sorted by (date, invoice number, customer), by the rules of a history.
 
-    Parts of one invoice of a customer become one, dated at the earliest; a line counts once, however often and from
-    wherever it came. Of two texts for one line the later place's wins. Anonymous invoices and those without lines are
-    left out.
+    Parts of one invoice of a customer are joined and have the earliest date; a line counts once, however often it
+    occurs and in whichever log. Of two descriptions of a line the last one is used. Invoices without a customer or
+    without lines are left out.
     """
     database = TemporaryDatabase()
-    database.execute(_TABLE)
+    database.execute(_CREATE)
     for log in logs:
-        _put(database, (invoice for invoice in log if invoice.customer_id is not None and invoice.lines))
-    parts = ((key, _DECODER.decode(content)) for *key, content in database.execute(_PARTS_OF_ONE))
-    joined = [_one([part for _, part in each]) for _, each in groupby(parts, key=lambda pair: pair[0])]
-    database.execute(_DROP)
-    _put(database, joined)
-    order = database.execute("SELECT place FROM part ORDER BY date, number, customer")
-    return InvoiceLog(database, np.fromiter((place for (place,) in order), np.int64))
+        _insert(database, (invoice for invoice in log if invoice.customer_id is not None and invoice.lines))
+    parts = ((key, _DECODER.decode(content)) for *key, content in database.execute(_SELECT_PARTS))
+    joined = [_join([part for _, part in each]) for _, each in groupby(parts, key=lambda pair: pair[0])]
+    database.execute(_DELETE_PARTS)
+    _insert(database, joined)
+    order = database.execute("SELECT row FROM part ORDER BY date, number, customer")
+    return InvoiceLog(database, np.fromiter((row for (row,) in order), np.int64))
 
 
 def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> tuple[InvoiceLog, Ledger]:
-    """The log of a table and the account of its cleaning, in memory that does not grow with a Parquet table.
+    """The log of a table and the ledger of its cleaning, in memory that does not grow with a Parquet table.
 
     Args:
-        path: As ``datasets.load`` takes it.
+        path: As in ``tables.invoice_table.load``.
         settings: Zone of dates, bounds and dialect.
         clock: Seconds since 1970; dates further ahead of it than the settings allow are refused. None: no date is.
 
     Raises:
         DataError: The table cannot be read.
     """
-    account: LedgerBuilder | None = None
+    builder: LedgerBuilder | None = None
 
-    def sold() -> Iterator[Invoice]:
-        nonlocal account
+    def cleaned_invoices() -> Iterator[Invoice]:
+        nonlocal builder
         for part in partition_by_customer(load_batches(path, timezone=settings.timezone)):
-            account = account or LedgerBuilder(dialect_of(part, settings).name)
-            yield from invoices(clean(part, settings, clock=clock, account=account))
+            builder = builder or LedgerBuilder(dialect_of(part, settings).name)
+            yield from invoices(clean(part, settings, clock=clock, builder=builder))
 
-    log = merge_logs(sold())
-    assert account is not None  # a table has rows
-    return log, account.ledger()
+    log = merge_logs(cleaned_invoices())
+    assert builder is not None  # a table has rows
+    return log, builder.build()
 
 
 def invoices_before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
@@ -122,32 +122,33 @@ def invoices_before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
     return log[: bisect_left(log, date, key=lambda invoice: invoice.date)]
 
 
-def _put(database: TemporaryDatabase, invoices: Iterable[Invoice]) -> None:
+def _insert(database: TemporaryDatabase, invoices: Iterable[Invoice]) -> None:
     database.executemany(
-        _PUT, ((each.customer_id, each.invoice_no, each.date, _ENCODER.encode(each)) for each in invoices)
+        _INSERT,
+        ((invoice.customer_id, invoice.invoice_no, invoice.date, _ENCODER.encode(invoice)) for invoice in invoices),
     )
 
 
-def _one(parts: list[Invoice]) -> Invoice:
-    """Parts of one invoice as one; histories know no description of a line, so those are looked up again."""
+def _join(parts: list[Invoice]) -> Invoice:
+    """One invoice of its parts: a history joins them, and the lines get their descriptions back, which it has not."""
     first = parts[0]
     history = CustomerHistory(str(first.customer_id))
-    said: dict[HeldLine, Line] = {}
+    lines: dict[HeldLine, Line] = {}
     for part in parts:
         history = add_invoice(history, part, window=1).history
         for line in part.lines:
-            held = HeldLine(line.stock_code, line.quantity, line.unit_price, line.line_id)
-            before = said.get(held, line)
-            said[held] = replace(
+            key = HeldLine(line.stock_code, line.quantity, line.unit_price, line.line_id)
+            earlier = lines.get(key, line)
+            lines[key] = replace(
                 line,
-                description=line.description or before.description,
-                attributes=line.attributes or before.attributes,
+                description=line.description or earlier.description,
+                attributes=line.attributes or earlier.attributes,
             )
     (invoice,) = history.invoices
     return Invoice(
         first.invoice_no,
         first.customer_id,
         invoice.date,
-        tuple(said[line] for line in invoice.lines),
+        tuple(lines[line] for line in invoice.lines),
         next((part.attributes for part in parts if part.attributes == history.attributes), history.attributes),
     )

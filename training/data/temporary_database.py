@@ -1,12 +1,12 @@
-"""A temporary database of SQLite, for what does not fit in memory."""
+"""Temporary database: SQLite in a file without a name, for data that exceeds memory."""
 
 import sqlite3
 
 
 class TemporaryDatabase(sqlite3.Connection):
-    """A connection to a database of its own, in a file without a name that is gone with the process.
+    """A connection to a new, empty database in a file that ends with the process.
 
-    What fits in SQLite's cache stays in memory. The connection closes when the last reference to it goes.
+    Data that fits in SQLite's cache stays in memory. The connection is closed with the last reference to it.
     """
 
     def __init__(self) -> None:

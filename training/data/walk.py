@@ -1,8 +1,7 @@
-"""The time-ordered walk over the log: what was known at every moment of prediction.
+"""Walk: the log in the order of time, with what was known at each point where a basket can be predicted.
 
-One walk gives the training examples and the evaluation moments alike, and it keeps its state with the very functions
-the stream uses (``add``, ``ItemTable.sell``), so that nothing can be known here that would not be known
-in service.
+Training examples and evaluation cases come from the same walk. It keeps its state by the functions of the stream
+(``add_invoice``, ``ItemTable.sell``), so that nothing is known here that would not be known in service.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,15 +16,19 @@ from training.data.history_cache import HistoryCache
 from training.features.item_table import ItemTable
 
 Moment = Literal["visit", "emission"]
-"""The two moments of prediction: just before an invoice, and right after the customer's previous one."""
+"""The moment of a prediction: just before an invoice (visit), or right after the customer's previous one (emission)."""
 
 
 class PredictionPoint(NamedTuple):
-    """What was known at one moment of prediction, and the invoice that came next.
+    """A point of the log where a basket is predicted: what was known then, and the invoice that came next.
 
-    ``now`` in seconds since 1970; ``target`` the customer's next purchase invoice and ``position`` its place in the
-    log. ``history`` is a value that may be kept. ``items`` is live: it is valid only until the walk
-    takes its next step.
+    Attributes:
+        moment: Visit or emission.
+        now: Seconds since 1970.
+        position: Of the target in the log.
+        target: The customer's next purchase invoice.
+        history: The customer's history; a value that may be stored.
+        items: The items; valid only until the walk takes its next step.
     """
 
     moment: Moment
@@ -37,12 +40,12 @@ class PredictionPoint(NamedTuple):
 
 
 class StateReplay:
-    """Histories and items rebuilt offline, one invoice at a time, as a store that was fed the same log would hold them.
+    """Histories and items rebuilt offline, one invoice at a time, as a store holds them after the same log.
 
     Attributes:
-        histories: The history of each customer seen so far, by customer id.
-        items: What is known of the items as of the newest invoice applied.
-        now: The greatest date accepted so far in seconds since 1970, or None before the first.
+        histories: The history of each customer so far, by customer id.
+        items: The items as of the newest invoice applied.
+        now: The greatest date accepted so far in seconds since 1970, None before the first.
     """
 
     def __init__(self, window: int) -> None:
@@ -53,15 +56,15 @@ class StateReplay:
         self._window = window
 
     def apply(self, invoice: Invoice) -> None:
-        """Take one whole invoice in; anonymous ones and those without lines change nothing.
+        """Apply a whole invoice, once; one without a customer or without lines changes nothing.
 
-        Each invoice of a customer comes once: parts of one would count its items more than once.
+        An invoice in parts would count its items more than once.
         """
         customer = invoice.customer_id
         if customer is None or not invoice.lines:
             return
-        before = self.histories.get(customer) or CustomerHistory(customer)
-        added = add_invoice(before, invoice, self._window)
+        history = self.histories.get(customer) or CustomerHistory(customer)
+        added = add_invoice(history, invoice, self._window)
         self.histories[customer] = added.history
         if added.behind_watermark:
             return
@@ -78,25 +81,24 @@ def walk(
     window: int,
     first: bool = False,
 ) -> Iterator[PredictionPoint]:
-    """Replay the log in its order and stop at every moment of prediction whose outcome lies in [``start``, ``end``).
+    """Replay the log and yield the prediction points whose target is dated in [``start``, ``end``).
 
-    There is one moment for each purchase invoice whose customer has an earlier purchase invoice, with ``first`` for one
-    who has none too. At the *visit* it is what was known just before the invoice; at the *emission*, what was known
-    right after the customer's previous purchase invoice, so that returns between the two are not in it. Purchases count
-    gross: a customer who took everything back is no new customer.
+    There is a point for each purchase invoice of a customer with an earlier purchase invoice. At the *visit* it holds
+    what was known just before the invoice; at the *emission*, what was known right after the customer's previous
+    purchase invoice, so that returns between the two are not in it. A purchase counts even if everything was returned
+    later.
 
     Args:
         invoices: The whole log from its beginning, sorted by (date, invoice number); returns included.
         moment: ``visit``, ``emission``, or ``both``.
-        start: First second, since 1970, at which a target may be dated.
-        end: First second at which it may not any more.
+        start: First second, since 1970, of the targets.
+        end: First second after the targets.
         window: Number of invoices that a history holds.
-        first: Whether a customer's first purchase invoice is a moment too, at the visit: the history then holds no
-            purchase, but the customer's attributes as this very invoice says them, since a storefront knows who is
-            there.
+        first: Whether a customer's first purchase invoice has a point too, at the visit. Its history holds no
+            purchase, but the customer's attributes as of this invoice, since a storefront knows who is there.
 
     Yields:
-        The moments in the order of ``now``.
+        The points in the order of ``now``.
     """
     following = _following(invoices, start, end)
     replay = StateReplay(window)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from training.data import columns
-from training.data.tables.case_study import Attributes
+from training.data.tables.case_study import AttributeTables
 from training.eda import charts
 from training.eda.customers import UNKNOWN, by_group
 from training.eda.formatting import clipped, count, listed, number, share
@@ -16,17 +16,17 @@ SHOWN = 10
 DECADE = 10
 
 
-def customer_attribute(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
+def customer_attribute(sales: Sales, attributes: AttributeTables, name: str) -> pd.Series:
     """An attribute of the customer of each line."""
     return sales.lines[columns.CUSTOMER_ID].map(attributes.customers.set_index("customer_id")[name])
 
 
-def item_attribute(sales: Sales, attributes: Attributes, name: str) -> pd.Series:
+def item_attribute(sales: Sales, attributes: AttributeTables, name: str) -> pd.Series:
     """An attribute of the item of each line."""
     return sales.lines[columns.STOCK_CODE].map(attributes.items.set_index(columns.STOCK_CODE)[name])
 
 
-def ages(sales: Sales, attributes: Attributes) -> pd.Series:
+def ages(sales: Sales, attributes: AttributeTables) -> pd.Series:
     """Completed years of each buying customer whose birth date is known, on the last day of the sales."""
     buying = attributes.customers[attributes.customers["customer_id"].isin(sales.lines[columns.CUSTOMER_ID])]
     born = buying["birth_date"].dropna().dt
@@ -65,7 +65,7 @@ def describe_genders(table: pd.DataFrame) -> str:
     return f"Customers by gender: {listed(parts)}."
 
 
-def attributes_section(sales: Sales, attributes: Attributes) -> Section:
+def attributes_section(sales: Sales, attributes: AttributeTables) -> Section:
     """Attributes of customers and items."""
     blocks = [
         _groups(by_group(sales, item_attribute(sales, attributes, "category")), "category", "categories"),

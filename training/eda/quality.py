@@ -12,7 +12,7 @@ from state.events.dialect import Dialect
 from state.events.text import clean_text
 from training.data import columns
 from training.data.cleaning.ledger import Ledger
-from training.data.distinct import map_distinct
+from training.data.distinct import map_distinct, where_distinct
 from training.data.tables.invoice_table import InvoiceTable
 from training.eda.formatting import clipped, count, listed, money, share
 from training.report import STRIP, WIDE, Figure, Section, Table, draw
@@ -96,7 +96,7 @@ def _where(values: pd.Series, holds: Callable[[str], bool]) -> Rows:
     """Rows for whose text something holds; numbers and missing values are no text."""
     if not (pd.api.types.is_string_dtype(values.dtype) or values.dtype == object):
         return np.zeros(len(values), dtype=bool)
-    return map_distinct(values, lambda text: holds(text) or None).notna().to_numpy()
+    return where_distinct(values, holds).to_numpy()
 
 
 def _is_undecodable(text: str) -> bool:

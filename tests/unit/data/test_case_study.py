@@ -52,7 +52,7 @@ def test_the_three_files_are_one_table(tmp_path: Path) -> None:
     assert column(table, "quantity") == [2.0, -2.0, 1.0]
     assert column(table, "unit_price") == [578.0, 578.0, 99.5]
     assert [f"{date:%Y-%m-%d}" for date in table.frame["invoice_date"]] == ["2014-02-12", "2014-02-20", "2014-03-03"]
-    assert table.notes == ("Dates of tran_date are read day first: 20-02-2014 tells.",)
+    assert table.notes == ("Dates of tran_date are read day first, as 20-02-2014 shows.",)
     assert not table.uci
 
 
@@ -151,7 +151,7 @@ def test_a_key_is_one_with_a_point_or_without(tmp_path: Path) -> None:
     sales = [*SALES, "102.0,2.0,21-03-2014,4.0,3.0,1.0,99.0,1,1,MBR"]
     table = load(write(tmp_path, sales, [CUSTOMERS[0], *pointed], [PRODUCTS[0], "1,Clothing,4.0,Mens", *PRODUCTS[2:]]))
 
-    assert table.notes == ("Dates of tran_date are read day first: 20-02-2014 tells.",)
+    assert table.notes == ("Dates of tran_date are read day first, as 20-02-2014 shows.",)
     assert column(table, "stock_code") == ["1-4-e-Shop", "1-4-e-Shop", "3-4-Flagship store", "3-4-MBR"]
     assert column(table, "invoice_no")[3] == "102"
     assert column(table, "customer_id") == ["1", "1", "2", "2"]

@@ -1,21 +1,21 @@
 """Dates as tables write them, and the order of day and month decided over the whole column."""
 
 from datetime import UTC, datetime
-from typing import Literal
 
 import pandas as pd
 import pytest
 
 from training.data.errors import UnclearDates
-from training.data.tables.dates import Dates, read_dates
+from training.data.tables.cells import ParsedCells
+from training.data.tables.dates import DateOrder, parse_dates
 
 
-def read(*texts: object, zone: str = "UTC", undecided: Literal["day", "month"] | None = None) -> Dates:
-    return read_dates(pd.Series(list(texts), dtype=object), zone, name="Date", undecided=undecided)
+def read(*texts: object, zone: str = "UTC", default_order: DateOrder | None = None) -> ParsedCells:
+    return parse_dates(pd.Series(list(texts), dtype=object), zone, name="Date", default_order=default_order)
 
 
-def days(dates: Dates) -> list[str | None]:
-    return [None if pd.isna(stamp) else stamp.strftime("%Y-%m-%d %H:%M:%S") for stamp in dates.stamps]
+def days(dates: ParsedCells) -> list[str | None]:
+    return [None if pd.isna(stamp) else stamp.strftime("%Y-%m-%d %H:%M:%S") for stamp in dates.values]
 
 
 @pytest.mark.parametrize(
@@ -49,31 +49,31 @@ def test_what_is_none(text: object) -> None:
 def test_one_date_tells_for_the_whole_column() -> None:
     assert days(read("3/4/2015", "21-07-2015", None)) == ["2015-04-03 00:00:00", "2015-07-21 00:00:00", None]
     assert days(read("3/4/2015", "07-21-2015")) == ["2015-03-04 00:00:00", "2015-07-21 00:00:00"]
-    assert read("3/4/2015", "21-07-2015").note == "Dates of Date are read day first: 21-07-2015 tells."
-    assert read("3/4/2015", "07-21-2015").note == "Dates of Date are read month first: 07-21-2015 tells."
+    assert read("3/4/2015", "21-07-2015").note == "Dates of Date are read day first, as 21-07-2015 shows."
+    assert read("3/4/2015", "07-21-2015").note == "Dates of Date are read month first, as 07-21-2015 shows."
 
 
 def test_what_a_column_says_counts_more_than_what_is_usual() -> None:
-    assert days(read("3/4/2015", "21-07-2015", undecided="month"))[0] == "2015-04-03 00:00:00"
+    assert days(read("3/4/2015", "21-07-2015", default_order="month"))[0] == "2015-04-03 00:00:00"
 
 
 def test_where_none_tells_the_usual_is_taken_and_said() -> None:
-    dates = read("3/4/2015", "5/5/2015", undecided="month")
+    dates = read("3/4/2015", "5/5/2015", default_order="month")
 
     assert days(dates) == ["2015-03-04 00:00:00", "2015-05-05 00:00:00"]
-    assert dates.note == "Dates of Date such as 3/4/2015 are read month first: none of them tells otherwise."
+    assert dates.note == "Dates of Date such as 3/4/2015 are read month first: none of them shows the order."
     assert read("5/5/2015").note is None
     assert read("2015-03-04").note is None
 
 
 def test_where_nothing_tells_and_nothing_is_usual_they_are_refused() -> None:
-    with pytest.raises(UnclearDates, match=r"such as '3/4/2015', and none of them tells .* write them as 2011-12-09"):
+    with pytest.raises(UnclearDates, match=r"such as '3/4/2015', and none of them shows .* write them as 2011-12-09"):
         read("3/4/2015", "5/5/2015")
 
 
 def test_dates_of_both_orders_are_refused() -> None:
     with pytest.raises(UnclearDates, match=r"holds '21/7/2015', where the day .* '7/22/2015', where the month"):
-        read("21/7/2015", "7/22/2015", undecided="month")
+        read("21/7/2015", "7/22/2015", default_order="month")
 
 
 def test_days_begin_in_the_zone_that_is_set() -> None:
@@ -83,4 +83,4 @@ def test_days_begin_in_the_zone_that_is_set() -> None:
 def test_which_rows_were_text() -> None:
     dates = read("2011-07-09", datetime(2011, 7, 9, tzinfo=UTC), None, "soon")
 
-    assert dates.parsed.tolist() == [True, False, False, True]
+    assert dates.converted.tolist() == [True, False, False, True]

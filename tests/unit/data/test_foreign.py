@@ -50,7 +50,7 @@ def test_groceries_without_invoice_code_price_and_quantity(tmp_path: Path) -> No
     assert table.notes == (
         "Columns of other names are read: description from itemDescription, invoice_date from Date, "
         "customer_id from Member_number.",
-        "Dates of Date are read day first: 21-07-2015 tells.",
+        "Dates of Date are read day first, as 21-07-2015 shows.",
         "There is no stock code: the description names the item.",
         "There is no invoice number: what one customer bought on one day is one invoice.",
         "There is no quantity: it is taken as 1 in every row.",
@@ -120,7 +120,7 @@ def test_dates_that_may_be_either_are_refused_but_where_the_wire_has_a_rule(tmp_
     table = from_frame(frame({"InvoiceDate": "12/9/2011 12:50"}))
     assert f"{table.frame['invoice_date'].iloc[0]:%Y-%m-%d}" == "2011-12-09"
     assert table.notes == (
-        "Dates of InvoiceDate such as 12/9/2011 12:50 are read month first: none of them tells otherwise.",
+        "Dates of InvoiceDate such as 12/9/2011 12:50 are read month first: none of them shows the order.",
     )
 
 

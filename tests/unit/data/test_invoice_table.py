@@ -140,7 +140,7 @@ def test_another_shops_codes_in_columns_of_uci_are_of_no_dialect() -> None:
     assert not read.uci
     assert read.notes == (
         "The columns are named as UCI's, but 50% of the stock codes begin with five digits as those of products do "
-        "there: nothing is taken as peculiar to UCI. NEXTBASKET_DIALECT=uci overrules it.",
+        "there: the UCI dialect is not used. NEXTBASKET_DIALECT=uci overrules it.",
     )
 
 
@@ -152,7 +152,7 @@ def test_postage_among_codes_of_uci_changes_no_dialect() -> None:
 
 
 def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.tables.files.BATCH", 150)
+    monkeypatch.setattr("training.data.tables.files.BATCH_ROWS", 150)
     codes = ["85123A"] * 150 + ["4011"] * 150
     dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
     dated.to_parquet(tmp_path / "retail.parquet")
@@ -263,7 +263,7 @@ def test_a_truncated_parquet_file_is_said(tmp_path: Path) -> None:
     whole = write_parquet(tmp_path / "t.parquet", UCI_ROWS).read_bytes()
     (tmp_path / "t.parquet").write_bytes(whole[:-20])
 
-    assert "Check that the file is whole" in said(tmp_path / "t.parquet", UnreadableTable)
+    assert "Check that the file is complete" in said(tmp_path / "t.parquet", UnreadableTable)
 
 
 def test_missing_columns_are_said_with_what_was_found_and_what_would_be_taken(tmp_path: Path) -> None:

@@ -58,10 +58,10 @@ def in_parts(raw: pd.DataFrame, stretch: int, rows: int) -> tuple[list[Invoice],
         for start in range(0, len(raw), stretch):
             yield raw.iloc[start : start + stretch]
 
-    account = LedgerBuilder("uci")
+    builder = LedgerBuilder("uci")
     tables = TableBatches(len(raw), (from_frame(each) for each in stretches()))
-    found = [invoices(clean(part, UCI, account=account)) for part in partition_by_customer(tables, rows)]
-    return list(merge_logs(*found)), account.ledger()
+    found = [invoices(clean(part, UCI, builder=builder)) for part in partition_by_customer(tables, rows)]
+    return list(merge_logs(*found)), builder.build()
 
 
 @given(rows=ROWS, stretch=st.integers(1, 12), size=st.integers(2, 12))
@@ -80,7 +80,7 @@ def test_a_shop_from_parquet_is_read_in_batches(
     if shuffled:
         raw = raw.sample(frac=1.0, random_state=5, ignore_index=True)
     raw.to_parquet(tmp_path / "shop.parquet")
-    monkeypatch.setattr(files, "BATCH", 1_000)
+    monkeypatch.setattr(files, "BATCH_ROWS", 1_000)
     found = load_batches(tmp_path / "shop.parquet")
     assert found.rows == len(raw)
     assert [len(table.frame) for table in found.tables][:-1] == [1_000] * (len(raw) // 1_000)
@@ -99,7 +99,7 @@ def test_a_parquet_file_of_invoices_is_read_in_batches(tmp_path: Path, monkeypat
     ]
     path = tmp_path / "history.parquet"
     pd.DataFrame(rows).to_parquet(path)
-    monkeypatch.setattr(files, "BATCH", 200)
+    monkeypatch.setattr(files, "BATCH_ROWS", 200)
 
     tables = list(load_batches(path).tables)
 

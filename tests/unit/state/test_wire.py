@@ -381,6 +381,4 @@ def test_the_json_schema_agrees_with_the_decoder(event: object, good: bool) -> N
 )
 def test_the_published_schemas_are_those_of_the_code(name: str, schema: dict[str, Any]) -> None:
     page = Path(__file__).parents[3] / "docs" / "schemas" / f"{name}.json"
-    assert json.loads(page.read_text(encoding="utf-8")) == schema, (
-        f"update docs/schemas/{name}.json"
-    )
+    assert json.loads(page.read_text(encoding="utf-8")) == schema, f"update docs/schemas/{name}.json"

@@ -1,1 +1,1 @@
-"""From raw rows to invoices: named cleaning steps and the ledger of what each removed or changed."""
+"""From typed rows to invoices: named cleaning rules, and the ledger of what each removed or changed."""

@@ -1,4 +1,4 @@
-"""Ledger: the account of a cleaning, of one table or added up over its parts."""
+"""Ledger: what each cleaning step removed or changed, of one table or added up over its parts."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from training.data.errors import NothingLeft
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What one rule did: rows before and after it, and how many of those after it it changed."""
+    """What one rule did: rows before and after it, and how many of the rows after it it changed."""
 
     name: str
     rule: str
@@ -18,7 +18,12 @@ class Step(msgspec.Struct, frozen=True):
     rows_out: int
     changed: int = 0
 
-    def plus(self, other: "Step") -> "Step":
+    @property
+    def removed(self) -> int:
+        """Number of rows that the rule left out."""
+        return self.rows_in - self.rows_out
+
+    def __add__(self, other: "Step") -> "Step":
         """The same rule over the rows of both."""
         return Step(
             self.name,
@@ -30,12 +35,12 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """The account of a cleaning: its steps in order, and what is left.
+    """The steps of a cleaning in order, and what is left.
 
-    ``notes`` are sentences about what reading the table took for granted. Purchases are lines with a quantity above 0,
-    which is what the evaluation protocol counts; returns are kept beside them, because the stream nets them out.
-    ``repeated_lines``: lines that occur again within their invoice with the same stock code, quantity and price (or
-    line id); histories count them once.
+    ``notes``: a sentence for everything that reading the table assumed. Purchases are lines with a quantity above 0,
+    which the evaluation protocol counts; returns stay in the log, because histories subtract them. ``repeated_lines``:
+    lines that occur again within their invoice with the same stock code, quantity and price (or line id); histories
+    count them once.
     """
 
     dialect: str
@@ -49,13 +54,18 @@ class Ledger(msgspec.Struct, frozen=True):
     return_invoices: int
     repeated_lines: int
 
+    @property
+    def strictest(self) -> Step:
+        """The step that left out most rows, the first of equal ones."""
+        return max(self.steps, key=lambda step: step.removed)
+
     def lines(self) -> list[str]:
-        """The ledger as text, a note or a step a line, for people to read."""
+        """The ledger as text for people, a note or a step a line."""
         width = max(len(step.rule) for step in self.steps)
         return [
             *self.notes,
             *(
-                f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.rows_in - step.rows_out:,}"
+                f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.removed:,}"
                 + (f", {step.changed:,} changed)" if step.changed else ")")
                 for step in self.steps
             ),
@@ -66,72 +76,72 @@ class Ledger(msgspec.Struct, frozen=True):
         ]
 
     def require_purchases(self) -> None:
-        """Make sure that something is left to learn from or to judge by.
+        """Make sure that purchases are left, to train on and to evaluate.
 
         Raises:
-            NothingLeft: No purchase is; the message says which rule left out most.
+            NothingLeft: No purchase is left; the message names the rule that left out most rows.
         """
         if self.purchase_lines:
             return
-        most = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
-        why = f"“{most.rule}” left out {most.rows_in - most.rows_out:,} of {self.steps[0].rows_in:,} rows"
+        step = self.strictest
+        why = f"“{step.rule}” left out {step.removed:,} of {self.steps[0].rows_in:,} rows"
         if self.return_lines:
             why = f"all {self.return_lines:,} lines that are left are returns"
         raise NothingLeft(f"No purchase of a known customer is left after cleaning: {why}. Check the table's columns.")
 
 
 class LedgerBuilder:
-    """Adds up a cleaning part by part; it holds numbers of each description, no line.
+    """Adds up the ledger of a table that is cleaned in parts; it holds counts by description, no lines.
 
-    All rows of a customer are in one part: then sums over parts are what the whole table would give.
+    All rows of a customer are in one part, so the sums over the parts are those of the whole table.
     """
 
     def __init__(self, dialect: str) -> None:
-        """Begin an account of nothing, in a dialect's name."""
+        """Start with no rows, in a dialect's name."""
         self._dialect = dialect
         self._notes: dict[str, None] = {}
         self._steps: list[Step] = []
         self._customers = 0
         self._repeated = 0
-        self._invoices = {True: 0, False: 0}
-        self._texts = pd.DataFrame()
+        self._invoices = {True: 0, False: 0}  # with purchases, with returns
+        self._descriptions = pd.DataFrame()
 
     def add(self, frame: pd.DataFrame, steps: Sequence[Step], notes: Sequence[str]) -> None:
-        """Add a part: its cleaned lines, what the rules before that did, and what reading it took for granted."""
+        """Add a part: its cleaned lines, the steps before that, and the notes of its table."""
         self._notes |= dict.fromkeys(notes)
-        before = self._steps or [Step(step.name, step.rule, 0, 0) for step in steps]
-        self._steps = [one.plus(other) for one, other in zip(before, steps, strict=True)]
+        self._steps = [one + other for one, other in zip(self._steps, steps, strict=True)] if self._steps else [*steps]
         bought = frame[columns.QUANTITY] > 0
         invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
-        for kind in self._invoices:
-            self._invoices[kind] += int((~frame.loc[bought == kind, invoice].duplicated()).sum())
+        for purchases in self._invoices:
+            self._invoices[purchases] += int((~frame.loc[bought == purchases, invoice].duplicated()).sum())
         self._customers += frame.loc[bought, columns.CUSTOMER_ID].nunique()
         content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
-        named = frame[columns.LINE_ID].notna()
-        self._repeated += int(frame[~named].duplicated([*invoice, *content]).sum())
-        self._repeated += int(frame[named].duplicated([*invoice, columns.LINE_ID]).sum())
-        texts = frame[[columns.STOCK_CODE, columns.DATE]].assign(
+        with_id = frame[columns.LINE_ID].notna()
+        self._repeated += int(frame[~with_id].duplicated([*invoice, *content]).sum())
+        self._repeated += int(frame[with_id].duplicated([*invoice, columns.LINE_ID]).sum())
+        described = frame[[columns.STOCK_CODE, columns.DATE]].assign(
             bought=bought, lines=1, description=frame[columns.DESCRIPTION].fillna("")
         )
         key = [columns.STOCK_CODE, columns.DESCRIPTION, "bought"]
-        both = pd.concat([self._texts, texts]) if len(self._texts) else texts
-        self._texts = both.groupby(key, as_index=False).agg({columns.DATE: "max", "lines": "sum"})
+        both = pd.concat([self._descriptions, described]) if len(self._descriptions) else described
+        self._descriptions = both.groupby(key, as_index=False).agg({columns.DATE: "max", "lines": "sum"})
 
     def descriptions(self) -> pd.Series:
-        """The one description of each stock code, indexed by it: the newest, of one date the larger text.
+        """The one description of each stock code, indexed by it: the newest, of equal dates the larger text.
 
-        It is what the stream's item state holds after the same lines (``observe``), which only purchases
-        describe; an item that was never bought is described by its returns.
+        It is what the stream's item state holds after the same lines (``observe_sale``), where only purchases count;
+        an item that was never bought is described by its returns.
         """
-        described = self._texts[self._texts[columns.DESCRIPTION] != ""]
+        described = self._descriptions[self._descriptions[columns.DESCRIPTION] != ""]
         ordered = described.sort_values(["bought", columns.DATE, columns.DESCRIPTION])
         return ordered.groupby(columns.STOCK_CODE)[columns.DESCRIPTION].last()
 
-    def ledger(self) -> Ledger:
-        """The account of all parts so far."""
-        lines = self._texts.groupby("bought")["lines"].sum().reindex([True, False], fill_value=0)
-        known = self._texts[columns.STOCK_CODE].map(self.descriptions()).astype("str").fillna("")
-        renamed = int(self._texts.loc[self._texts[columns.DESCRIPTION] != known, "lines"].sum())
+    def build(self) -> Ledger:
+        """The ledger of all parts added so far."""
+        counts = self._descriptions
+        lines = counts.groupby("bought")["lines"].sum().reindex([True, False], fill_value=0)
+        chosen = counts[columns.STOCK_CODE].map(self.descriptions()).astype("str").fillna("")
+        renamed = int(counts.loc[counts[columns.DESCRIPTION] != chosen, "lines"].sum())
         left = int(lines.sum())
         return Ledger(
             dialect=self._dialect,
@@ -144,7 +154,7 @@ class LedgerBuilder:
             purchase_lines=int(lines[True]),
             purchase_invoices=self._invoices[True],
             customers=self._customers,
-            items=self._texts.loc[self._texts["bought"], columns.STOCK_CODE].nunique(),
+            items=counts.loc[counts["bought"], columns.STOCK_CODE].nunique(),
             return_lines=int(lines[False]),
             return_invoices=self._invoices[False],
             repeated_lines=self._repeated,

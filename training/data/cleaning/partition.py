@@ -1,7 +1,7 @@
-"""Parts: a table that is larger than memory as several that are not, each with all rows of its customers.
+"""Partition: a table that exceeds memory as parts that do not, each with all rows of its customers.
 
-What cleaning looks for across rows, exact duplicates and the lines of one invoice, lies within one customer. So each
-part can be cleaned for itself, and sums over the parts are those of the table.
+The cleaning rules that compare rows (exact duplicates, lines of one invoice) compare rows of one customer. So each part
+is cleaned alone, and sums over the parts are those of the table.
 """
 
 import tempfile
@@ -16,62 +16,63 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.data import columns
-from training.data.cleaning.clean import customer_ids
+from training.data.cleaning.clean import normalise_customer_ids
 from training.data.tables.invoice_table import InvoiceTable, TableBatches
 
 PART_ROWS = 200_000
-"""About so many rows are in a part: some 100 MB while it is cleaned."""
+"""Mean number of rows of a part: some 100 MB while it is cleaned."""
 
 
 def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Iterator[InvoiceTable]:
-    """The rows of a table, in its order within each part; the parts lie in a temporary folder until they are read.
+    """Split a table into parts, which wait in a temporary folder; the order of rows within a part is that of the table.
 
     Args:
         batches: The table.
-        rows: So many are to be in a part on average; where the table has no more, there is one.
+        rows: Mean number of rows of a part; a table with fewer is one part.
 
     Yields:
-        Parts, with what was taken for granted in the first of them.
+        The parts; the first has the notes of the table.
     """
     number = -(-batches.rows // rows)
     if number == 1:
         yield _concatenated(list(batches.tables))
         return
     with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as folder:
-        paths = [Path(folder) / f"{place}.arrow" for place in range(number)]
-        first = _concatenated([replace(table, frame=pd.DataFrame()) for table in _write_parts(batches.tables, paths)])
-        for place, path in enumerate(paths):
+        paths = [Path(folder) / f"{part}.arrow" for part in range(number)]
+        tables = _write_parts(batches.tables, paths)
+        whole = _concatenated([replace(table, frame=pd.DataFrame()) for table in tables])
+        for part, path in enumerate(paths):
             with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
             path.unlink()
-            yield replace(first, frame=frame, retyped=0 if place else first.retyped)
+            yield replace(whole, frame=frame, retyped=0 if part else whole.retyped)
 
 
 def _write_parts(tables: Iterable[InvoiceTable], paths: list[Path]) -> Iterator[InvoiceTable]:
-    """Write the rows of each table to the files, all of a customer to one; gives the tables back."""
+    """Write the rows of each table to the files, all rows of a customer to one file, and yield the table."""
     with ExitStack() as files:
         writers: list[pa.RecordBatchStreamWriter] = []
         for table in tables:
             if not writers:
                 schema = pa.Schema.from_pandas(table.frame, preserve_index=False)
                 writers = [files.enter_context(pa.ipc.new_stream(str(path), schema)) for path in paths]
-            part = _part_of_rows(table.frame[columns.CUSTOMER_ID], len(paths))
-            for place, writer in enumerate(writers):
-                rows = table.frame[part == place]
+            part_of_row = _parts_of_rows(table.frame[columns.CUSTOMER_ID], len(paths))
+            for part, writer in enumerate(writers):
+                rows = table.frame[part_of_row == part]
                 writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
             yield table
 
 
-def _part_of_rows(customers: pd.Series, number: int) -> NDArray[np.uint64]:
-    """The part of each row, by its customer; rows of nobody are spread evenly."""
-    known = customer_ids(customers)
+def _parts_of_rows(customers: pd.Series, parts: int) -> NDArray[np.uint64]:
+    """The part of each row, by a hash of its customer; rows without a customer are spread evenly."""
+    known = normalise_customer_ids(customers)
     hashed = np.asarray(pd.util.hash_pandas_object(known, index=False), np.uint64)
-    spread = np.arange(len(known), dtype=np.uint64)
-    return np.where(known.notna(), hashed, spread) % np.uint64(number)
+    row = np.arange(len(known), dtype=np.uint64)
+    return np.where(known.notna(), hashed, row) % np.uint64(parts)
 
 
 def _concatenated(tables: list[InvoiceTable]) -> InvoiceTable:
-    """Tables one below the other as one."""
+    """One table with the rows and notes of all."""
     if len(tables) == 1:
         return tables[0]
     return replace(

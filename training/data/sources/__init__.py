@@ -1,1 +1,1 @@
-"""Where the invoices of a run come from: a given path, the cache, the download, the simulator."""
+"""Where the table of a run comes from: a path, the cache, a download or the simulator."""

@@ -1,7 +1,6 @@
-"""Checksum: a fingerprint of what a table says, whatever file it was read from and in whatever order its rows stand.
+"""Checksum: a hash of a table's content, whatever file it was read from and whatever the order of its rows.
 
-UCI publishes no hash of its archive, and an archive may be packed anew without a change of its content. So what is
-checked is the table itself.
+UCI publishes no hash of its archive, and an archive may be packed anew with the same content. So the table is checked.
 """
 
 import hashlib
@@ -12,8 +11,8 @@ from training.data.distinct import map_distinct
 from training.data.tables.invoice_table import InvoiceTable
 
 UCI_ONLINE_RETAIL = "643db8dfbe2cb983b78e35b346224f3db21d5f4402eb070451e1676b888824eb"
-"""Of UCI Online Retail (dataset 352, doi 10.24432/C5BW33, 541,909 rows): ``checksum(load(PATH))`` of a Parquet copy of
-the published workbook; a workbook of the same rows, shuffled, gives the same."""
+"""``checksum`` of UCI Online Retail (dataset 352, doi 10.24432/C5BW33, 541,909 rows),
+the same for a Parquet copy of the published workbook and for a workbook of the same rows, shuffled."""
 
 
 def checksum(table: InvoiceTable) -> str:

@@ -1,4 +1,4 @@
-"""Download: UCI Online Retail from UCI's own server, checked, and kept as Parquet."""
+"""Download: UCI Online Retail from UCI's server, checked, and cached as Parquet."""
 
 import contextlib
 import logging
@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 
 UCI_URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 MAX_BYTES = 500_000_000
-"""Of the archive, and of the workbook in it (22.6 and 23.7 MB): what is larger is not the table."""
+"""Limit of the archive, and of the workbook in it (22.6 and 23.7 MB): a larger file is not the table."""
 
 CONNECT_SECONDS = 3.0
-"""For finding the server's address and for each try to connect; also how soon a missing network is noticed."""
+"""Limit for finding the server's address and for each attempt to connect; without a network, the delay."""
 READ_SECONDS = 10.0
-"""Without a single byte."""
+"""Limit of the time without a byte."""
 
-_ZIP = b"PK\x03\x04"
+_ZIP_SIGNATURE = b"PK\x03\x04"
 
-_KEEP_OWN_WAY = f"Download it yourself from {UCI_URL} and give the unpacked file with --data PATH or NEXTBASKET_DATA."
+_BY_HAND = f"Download it yourself from {UCI_URL} and give the unpacked file with --data PATH or NEXTBASKET_DATA."
 
 
 def cached_path(cache: Path, expected: str = UCI_ONLINE_RETAIL) -> Path:
-    """Where the cached copy of the table with this checksum lies, if there is one."""
+    """The path of the cached copy of the table with this checksum, whether it exists or not."""
     return cache / f"online_retail-{expected[:12]}.parquet"
 
 
@@ -51,20 +51,20 @@ def download(
     expected: str = UCI_ONLINE_RETAIL,
     progress: bool = False,
 ) -> InvoiceTable:
-    """Fetch the archive, read the workbook in it, check what it says, and keep it as Parquet.
+    """Fetch the archive, read the workbook in it, check its content, and cache it as Parquet.
 
-    What is kept appears under its name in one step; a folder that cannot be written only costs the next download.
+    A cache that cannot be written costs another download the next time, and is no error.
 
     Args:
-        cache: Folder to keep the table in.
-        timezone: Zone in which its dates are read.
-        url: Of a zip archive with the workbook.
+        cache: Folder of the cached table.
+        timezone: Zone of its dates.
+        url: Address of a zip archive with the workbook.
         expected: Checksum of the table's content.
-        progress: Whether to draw a bar on standard error.
+        progress: Whether to draw a progress bar on standard error.
 
     Raises:
-        DownloadFailed: The server cannot be reached, has no such file, or broke off.
-        WrongContent: What came is something else; nothing of it is kept.
+        DownloadFailed: The server cannot be reached, has no such file, or closed the connection.
+        WrongContent: The download is something else; it is not cached.
     """
     with tempfile.TemporaryDirectory(prefix="nextbasket-download-") as folder:
         archive = Path(folder) / "archive.zip"
@@ -73,53 +73,50 @@ def download(
     found = checksum(table)
     if found != expected:
         raise WrongContent(
-            f"The table downloaded from {url} is not UCI Online Retail as we know it (content {found[:12]}…, expected "
-            f"{expected[:12]}…), so it was not kept. {_KEEP_OWN_WAY}"
+            f"The table downloaded from {url} is not the known UCI Online Retail (content {found[:12]}…, expected "
+            f"{expected[:12]}…), so it was not saved. {_BY_HAND}"
         )
     try:
         write_cached(table, cached_path(cache, expected))
     except OSError as error:
-        logger.warning("the downloaded table could not be kept in %s: %s", cache, error)
+        logger.warning("the downloaded table could not be cached in %s: %s", cache, error)
     return table
 
 
 def write_cached(table: InvoiceTable, path: Path) -> None:
-    """Write a table as Parquet with UCI's columns: aside first, then under its name in one step."""
+    """Write a table as Parquet with UCI's columns, first under a temporary name, so that it appears whole."""
     frame = table.frame[list(columns.UCI.values())].set_axis(list(columns.UCI), axis=1)
     frame["InvoiceDate"] = frame["InvoiceDate"].dt.tz_convert(table.timezone).dt.tz_localize(None)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         pq.write_table(
             pa.Table.from_pandas(frame, preserve_index=False),
-            aside,
+            temporary,
             compression="zstd",
             write_page_checksum=True,
         )
-        aside.replace(path)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _fetch(url: str, target: Path, progress: bool) -> None:
     host = urlsplit(url).hostname or ""
     _resolve(host, url)
     downloader = pooch.HTTPDownloader(
-        progressbar=_Bar(progress), chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
+        progressbar=_ProgressBar(progress), chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)
     )
     try:
         downloader(url, str(target), None)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # requests derives its errors from OSError; a URL that is none is a ValueError
+    except (OSError, ValueError) as error:  # errors of requests are OSErrors, a malformed URL is a ValueError
         raise DownloadFailed(f"{url} could not be downloaded ({_reason(error)}).") from error
 
 
 def _resolve(host: str, url: str) -> None:
-    """Find the server's address within ``CONNECT_SECONDS``; the system's own resolver may take half a minute.
+    """Look the server's address up within ``CONNECT_SECONDS``; the system's resolver alone may take half a minute.
 
-    Behind a proxy it is the proxy that finds it.
+    Behind a proxy nothing is looked up here: the proxy does it.
     """
     if urlsplit(url).scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
         return
@@ -146,9 +143,7 @@ def _read(archive: Path, url: str, timezone: str) -> InvoiceTable:
         with zipfile.ZipFile(archive) as opened:
             books = [member for member in opened.infolist() if member.filename.lower().endswith(".xlsx")]
             if len(books) != 1 or books[0].file_size > MAX_BYTES:
-                raise WrongContent(
-                    f"The archive at {url} does not hold one workbook of the right size. {_KEEP_OWN_WAY}"
-                )
+                raise WrongContent(f"The archive at {url} does not hold one workbook of the right size. {_BY_HAND}")
             workbook = archive.with_name("workbook.xlsx")
             with opened.open(books[0]) as packed, workbook.open("wb") as target:
                 while block := packed.read(1 << 20):
@@ -158,10 +153,10 @@ def _read(archive: Path, url: str, timezone: str) -> InvoiceTable:
         if isinstance(error, WrongContent):
             raise
         with archive.open("rb") as file:
-            if isinstance(error, zipfile.BadZipFile) and file.read(4) == _ZIP:  # no length was announced
-                raise DownloadFailed(f"{url} could not be downloaded (the archive broke off).") from error
+            if isinstance(error, zipfile.BadZipFile) and file.read(4) == _ZIP_SIGNATURE:  # no length was announced
+                raise DownloadFailed(f"{url} could not be downloaded (the archive is incomplete).") from error
         raise WrongContent(
-            f"What {url} sent is not an archive with UCI's workbook ({_reason(error)}). {_KEEP_OWN_WAY}"
+            f"The download from {url} is not an archive with UCI's workbook ({_reason(error)}). {_BY_HAND}"
         ) from error
 
 
@@ -173,8 +168,8 @@ def _reason(error: BaseException) -> str:
     return " ".join((text or type(error).__name__).split())[:200].rstrip(".")
 
 
-class _Bar:
-    """What pooch tells about its progress: drawn if wanted, and stopped when it is too much."""
+class _ProgressBar:
+    """The progress of pooch: drawn if wanted, and stopped when the download is too large."""
 
     def __init__(self, drawn: bool) -> None:
         self.total = 0
@@ -183,7 +178,7 @@ class _Bar:
         self._received = 0
 
     def update(self, received: int) -> None:
-        """Pooch received that many bytes more."""
+        """Add the bytes that pooch received."""
         if self._bar is None:
             self._bar = tqdm(
                 total=self.total or None, unit="B", unit_scale=True, desc="UCI Online Retail", disable=not self._drawn
@@ -195,12 +190,12 @@ class _Bar:
         self._bar.update(received)
 
     def reset(self) -> None:
-        """Pooch is about to fill the bar."""
+        """Start again, as pooch does before it fills the bar."""
         self._received = 0
         with contextlib.suppress(AttributeError):
             self._bar.reset()
 
     def close(self) -> None:
-        """Pooch is done."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()

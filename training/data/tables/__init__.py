@@ -1,1 +1,1 @@
-"""From the file of an invoice table to rows with typed columns."""
+"""From the file of a table to typed rows; ``invoice_table.load`` is the entry."""

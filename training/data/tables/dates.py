@@ -1,17 +1,18 @@
-"""Dates of a column: each as written, and whether day or month comes first decided once for all of them."""
+"""Dates of a column as written in tables; whether day or month comes first is decided once for the whole column."""
 
 import re
 from collections.abc import Iterable
 from datetime import date, datetime, time
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
 from state.events.dates import FIRST, LAST, parse_date, to_seconds
-from training.data.distinct import map_distinct
+from training.data.distinct import map_distinct, where_distinct
 from training.data.errors import UnclearDates
+from training.data.tables.cells import ParsedCells
 
 _TIME = r"(?:[ T,]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])[Mm])?)?"
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _TIME)
@@ -19,39 +20,28 @@ _YEAR_LAST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})"
 _COMPACT = re.compile(r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})")
 
 _NOT_A_TIME = np.iinfo("int64").min
-_CENTURY_TURNS = 70
+_CENTURY_PIVOT = 70
 """Years of two digits below it are after 2000."""
 
-
-First = Literal["day", "month"]
-"""What comes first in ``12/9/2011`` and its like."""
-
-
-class Dates(NamedTuple):
-    """A column as dates in UTC to the second (missing where there is none), and what was taken for granted, if it was.
-
-    ``parsed`` tells the rows that were text.
-    """
-
-    stamps: pd.Series
-    note: str | None
-    parsed: np.ndarray
+DateOrder = Literal["day", "month"]
+"""What comes first in ``12/9/2011``."""
 
 
-def read_dates(column: pd.Series, timezone: str, *, name: str, undecided: First | None) -> Dates:
-    """Read a column of dates, of a type of their own or as text.
+def parse_dates(column: pd.Series, timezone: str, *, name: str, default_order: DateOrder | None) -> ParsedCells:
+    """Parse a column of dates, text or a date type: UTC to the second, missing where a cell is no date.
 
-    Text may be what the wire takes, or a day with or without a time: ``2011-12-09``, ``20111209``, ``9.12.2011``,
-    ``09-12-11 12:50``, ``12/9/2011 1:05 PM``; a day without a time is its first second. A fraction is dropped.
+    Text may have any format of the wire, or be a day with or without a time: ``2011-12-09``, ``20111209``,
+    ``9.12.2011``, ``09-12-11 12:50``, ``12/9/2011 1:05 PM``. A day without a time is its first second; fractions of a
+    second are dropped.
 
     Args:
         column: Dates, or text.
         timezone: Zone of dates that name none.
-        name: What the messages call the column.
-        undecided: What comes first where no date of the column tells; None: that is an error.
+        name: What notes and messages call the column.
+        default_order: What comes first where no date of the column shows it; None: that is an error.
 
     Raises:
-        UnclearDates: Nothing tells whether day or month comes first, or dates of both kinds are there.
+        UnclearDates: No date shows whether day or month comes first, or some show the one and some the other.
     """
     zone = ZoneInfo(timezone)
     aware = isinstance(column.dtype, pd.DatetimeTZDtype)
@@ -59,56 +49,59 @@ def read_dates(column: pd.Series, timezone: str, *, name: str, undecided: First 
         column = column.dt.tz_convert("UTC").dt.tz_localize(None) if aware else column
         seconds = pd.Series(column.dt.floor("s").to_numpy("datetime64[s]").astype("int64"), dtype="Int64")
         seconds = seconds.where(column.notna() & seconds.between(FIRST, LAST))
-        return Dates(_stamps(seconds, column.index), None, np.zeros(len(column), dtype=bool))
+        return ParsedCells(_timestamps(seconds, column.index), np.zeros(len(column), dtype=bool))
     cells = column.astype(object)
     texts = [value for value in cells.dropna().unique() if isinstance(value, str)]
-    first, note = _order(texts, name, undecided)
-    seconds = map_distinct(cells, lambda value: _seconds(value, zone, first)).astype("Int64")
-    parsed = map_distinct(cells, lambda value: isinstance(value, str) or None).notna().to_numpy()
-    return Dates(_stamps(seconds, column.index), note, parsed)
+    order, note = _find_order(texts, name, default_order)
+    seconds = map_distinct(cells, lambda value: _seconds(value, zone, order)).astype("Int64")
+    was_text = where_distinct(cells, lambda value: isinstance(value, str)).to_numpy()
+    return ParsedCells(_timestamps(seconds, column.index), was_text, note)
 
 
-def _stamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
+def _timestamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
     values = seconds.to_numpy("int64", na_value=_NOT_A_TIME).view("datetime64[s]")
     return pd.Series(values, index=index).dt.tz_localize("UTC")
 
 
-def _order(texts: Iterable[str], name: str, undecided: First | None) -> tuple[First, str | None]:
-    """What comes first in all of some texts, and a sentence that says so where it matters."""
-    tells: dict[First, str] = {}
-    either = None
+def _find_order(texts: Iterable[str], name: str, default: DateOrder | None) -> tuple[DateOrder, str | None]:
+    """What comes first in all dates of a column, and a note where it makes a difference.
+
+    A number above 12 is a day, so a date with one shows the order.
+    """
+    examples: dict[DateOrder, str] = {}
+    ambiguous = None
     for text in texts:
         if not (match := _YEAR_LAST.fullmatch(text.strip())):
             continue
-        one, two = int(match[1]), int(match[2])
-        if one > 12 >= two:
-            tells.setdefault("day", text)
-        elif two > 12 >= one:
-            tells.setdefault("month", text)
-        elif one != two and max(one, two) <= 12:
-            either = either or text
-    if len(tells) == 2:
+        first, second = int(match[1]), int(match[2])
+        if first > 12 >= second:
+            examples.setdefault("day", text)
+        elif second > 12 >= first:
+            examples.setdefault("month", text)
+        elif first != second and max(first, second) <= 12:
+            ambiguous = ambiguous or text
+    if len(examples) == 2:
         raise UnclearDates(
-            f"{name} holds {tells['day']!r}, where the day comes first, and {tells['month']!r}, where the month does: "
-            "write all dates as 2011-12-09 12:50."
+            f"{name} holds {examples['day']!r}, where the day comes first, and {examples['month']!r}, where the month "
+            "does: write all dates as 2011-12-09 12:50."
         )
-    if tells:
-        ((first, text),) = tells.items()
-        return first, f"Dates of {name} are read {first} first: {text} tells."
-    if either is None:
-        return undecided or "day", None
-    if undecided is None:
+    if examples:
+        ((order, text),) = examples.items()
+        return order, f"Dates of {name} are read {order} first, as {text} shows."
+    if ambiguous is None:
+        return default or "day", None
+    if default is None:
         raise UnclearDates(
-            f"{name} holds dates such as {either!r}, and none of them tells whether day or month comes first: "
+            f"{name} holds dates such as {ambiguous!r}, and none of them shows whether day or month comes first: "
             "write them as 2011-12-09 12:50."
         )
-    return undecided, f"Dates of {name} such as {either} are read {undecided} first: none of them tells otherwise."
+    return default, f"Dates of {name} such as {ambiguous} are read {default} first: none of them shows the order."
 
 
-def _seconds(value: Any, zone: ZoneInfo, first: First) -> int | None:
-    """Of a date as text, or as a spreadsheet's cell (where a midnight comes without its time)."""
+def _seconds(value: Any, zone: ZoneInfo, order: DateOrder) -> int | None:
+    """Seconds since 1970 of a date as text, or as a cell of a spreadsheet (which holds a midnight as a day)."""
     if isinstance(value, str):
-        return _parsed(value.strip(), zone, first)
+        return _parse(value.strip(), zone, order)
     if isinstance(value, datetime):
         return to_seconds(value if value.tzinfo else value.replace(tzinfo=zone))
     if isinstance(value, date):
@@ -116,20 +109,20 @@ def _seconds(value: Any, zone: ZoneInfo, first: First) -> int | None:
     return None
 
 
-def _parsed(text: str, zone: ZoneInfo, first: First) -> int | None:
+def _parse(text: str, zone: ZoneInfo, order: DateOrder) -> int | None:
     if match := _YEAR_LAST.fullmatch(text):
-        one, two, year, *rest = match.groups()
-        month, day = (one, two) if first == "month" else (two, one)
+        leading, following, year, *rest = match.groups()
+        month, day = (leading, following) if order == "month" else (following, leading)
     elif match := _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text):
         year, month, day, *rest = match.groups()
     else:
         return parse_date(text, zone)
     hour, minute, second, half = rest or (None, None, None, None)
     try:
-        moment = datetime(
+        parsed = datetime(
             _year(year), int(month), int(day), _hour(hour, half), int(minute or 0), int(second or 0), tzinfo=zone
         )
-        seconds = to_seconds(moment)
+        seconds = to_seconds(parsed)
     except (ValueError, OverflowError):  # no such day or hour
         return None
     return seconds if FIRST <= seconds <= LAST else None
@@ -137,11 +130,11 @@ def _parsed(text: str, zone: ZoneInfo, first: First) -> int | None:
 
 def _year(text: str) -> int:
     year = int(text)
-    return year if len(text) > 2 else year + (2000 if year < _CENTURY_TURNS else 1900)
+    return year if len(text) > 2 else year + (2000 if year < _CENTURY_PIVOT else 1900)
 
 
 def _hour(text: str | None, half: str | None) -> int:
-    """Of the day; with AM or PM it is one of twelve.
+    """Hour of the day, 0 to 23; ``half`` is the first letter of AM or PM where it was given.
 
     Raises:
         ValueError: There is no such hour.
