@@ -25,11 +25,12 @@ from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_vie
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.global_statistics import fit_global_statistics
 from training.models.return_time.fitting import NETWORKS, WIDTH, ReturnNetwork
-from training.serving.basket_lstm.correction import Correction
+from training.serving.basket_lstm.calibration import BasketCalibration
+from training.serving.basket_lstm.correction import OnlineCorrection
 from training.serving.basket_lstm.network import NumpyNetwork
-from training.serving.basket_lstm.scorer import BasketScorer, Calibration, input_sizes
+from training.serving.basket_lstm.scorer import BasketScorer, input_sizes
 from training.serving.return_time.inputs import RETURN_INPUTS
-from training.serving.return_time.network import ReturnCurve
+from training.serving.return_time.network import NumpyReturnNetwork
 
 BATCHES = (1, 32, 256)
 SECONDS = 3.0
@@ -47,7 +48,7 @@ def main(path: str) -> None:
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
     returning = ReturnNetwork(NETWORKS * WIDTH)
     returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
-    returns = ReturnCurve(returning.arrays())
+    returns = NumpyReturnNetwork(returning.arrays())
     with threadpool_limits(1):
         statistics = fit_global_statistics(log, now)
         network = BasketNetwork(input_sizes())
@@ -62,9 +63,9 @@ def main(path: str) -> None:
             scorer = BasketScorer(
                 "bench",
                 network=ours,
-                correction=Correction(len(CANDIDATE_INPUTS)),
+                correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
                 statistics=statistics,
-                calibration=Calibration(),
+                calibration=BasketCalibration(),
                 returns=returns,
                 retrieval=Retrieval(),
             )
@@ -91,10 +92,10 @@ def _inputs(view: View) -> list[dict[str, Any]]:
         rows = np.flatnonzero(np.isin(view.customer, whose))
         groups.append(
             {
-                "candidate": tf.constant(view.candidate[rows]),
-                "person": tf.constant(view.person[whose]),
-                "steps": tf.constant(view.steps[rows, -length:]),
-                "baskets": tf.constant(view.baskets[whose, -length:]),
+                "candidate": tf.constant(view.candidate_inputs[rows]),
+                "person": tf.constant(view.customer_inputs[whose]),
+                "steps": tf.constant(view.step_inputs[rows, -length:]),
+                "baskets": tf.constant(view.basket_inputs[whose, -length:]),
                 "customer": tf.constant(np.searchsorted(whose, view.customer[rows]).astype(np.int32)),
             }
         )

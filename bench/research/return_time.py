@@ -29,9 +29,9 @@ from training.evaluation.metrics import reliability
 from training.evaluation.return_time import EmissionOutcomes, ReturnMetrics, emission_outcomes, return_metrics
 from training.evaluation.split import Span, parse_instant, parse_span
 from training.models.return_time.fitting import ReturnExamples, fit_returns, return_examples
-from training.serving.return_time.gap_shares import Returns, gaps
+from training.serving.return_time.gap_shares import GapShareCurves, gaps
 from training.serving.return_time.inputs import return_inputs
-from training.serving.return_time.network import ReturnCurve
+from training.serving.return_time.network import NumpyReturnNetwork
 from training.serving.scorer import HORIZONS
 
 WINDOW = 100
@@ -63,7 +63,7 @@ def base_rate(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
 def own_gaps(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
     bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and each.is_purchase)
-    returns = Returns.fit(gaps(bought, known.until))
+    returns = GapShareCurves.fit(gaps(bought, known.until))
     moments = zip(judged.histories, judged.date.tolist(), strict=True)
     return np.asarray([returns.curve(history.purchase_dates, now) for history, now in moments])
 
@@ -99,7 +99,7 @@ def light_gbm(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
 def network(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """The network, through the code that serves."""
     keras.utils.set_random_seed(seed)
-    curve = ReturnCurve(fit_returns(known.seen, known.until).arrays())
+    curve = NumpyReturnNetwork(fit_returns(known.seen, known.until).arrays())
     moments = zip(judged.histories, judged.date.tolist(), strict=True)
     return np.concatenate([curve.curve([history], now) for history, now in moments])
 

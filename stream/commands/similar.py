@@ -10,7 +10,7 @@ from stream.cli.exit_codes import ExitCode, Failure
 if TYPE_CHECKING:
     from state.settings import Settings
     from stream.tools.similarity import Similar
-    from training.serving.two_tower.scorer import HybridScorer
+    from training.serving.two_tower.scorer import TwoTowerScorer
 
 TWO_TOWER_MODELS = ("hybrid", "content", "collaborative")
 """Names under which two-tower models are published."""
@@ -77,7 +77,7 @@ def _print(found: "list[Similar]", *, items: bool) -> None:
     Console(highlight=False).print(table)
 
 
-def _two_tower_scorer(settings: "Settings", version: str | None) -> "HybridScorer":
+def _two_tower_scorer(settings: "Settings", version: str | None) -> "TwoTowerScorer":
     """The model of the given version, else the one that serves, else the newest two-tower model.
 
     Raises:
@@ -86,7 +86,7 @@ def _two_tower_scorer(settings: "Settings", version: str | None) -> "HybridScore
     """
     from stream.cli.registry import open_registry
     from training.serving.load import load_scorer
-    from training.serving.two_tower.scorer import HybridScorer
+    from training.serving.two_tower.scorer import TwoTowerScorer
 
     registry = open_registry(settings)
     if version is None:
@@ -94,7 +94,7 @@ def _two_tower_scorer(settings: "Settings", version: str | None) -> "HybridScore
         current = registry.current()
         version = current if current in versions else versions[-1] if versions else None
     scorer = None if version is None else load_scorer(registry.open(version))
-    if not isinstance(scorer, HybridScorer):
+    if not isinstance(scorer, TwoTowerScorer):
         raise Failure(
             "No model here has vectors to compare by: nextbasket train --model hybrid publishes one."
             if version is None

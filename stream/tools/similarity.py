@@ -28,7 +28,7 @@ class Similar(msgspec.Struct, frozen=True):
 
 
 class VectorModel(Protocol):
-    """A model with vectors of items and of customers, such as ``HybridScorer``."""
+    """A model with vectors of items and of customers, such as ``TwoTowerScorer``."""
 
     def item_vectors(self, items: ItemTable, now: int) -> Floats:
         """Vectors of the items of a table, float32 ``[rows, width]``."""

@@ -16,10 +16,10 @@ from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.serving import test_two_tower_inputs as test_hybrid_inputs
 from training.registry import Registry
 from training.serving.baselines.scorer import BaselineScorer
-from training.serving.return_time.gap_shares import Returns
+from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.two_tower.customer import KNOWN
 from training.serving.two_tower.network import NumpyTowers
-from training.serving.two_tower.scorer import HybridScorer
+from training.serving.two_tower.scorer import TwoTowerScorer
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def publish(registry: Registry, folder: Path, angle: float | None, day: int) -> 
         vectors = np.asarray([[1.0, 0.0], [np.cos(angle), np.sin(angle)], [0.0, 0.0]], np.float32)
         known = np.zeros(len(KNOWN), np.float32)
         towers = {"read": vectors, "offered": vectors, "identity_bias": vectors[:, 0], "known": known}
-        HybridScorer(
+        TwoTowerScorer(
             "collaborative",
             "unpublished",
             encoding=test_hybrid_inputs.encoding(),
             towers=NumpyTowers(towers),
             calibration=None,
-            returns=Returns.usual(),
+            returns=GapShareCurves.usual(),
         ).save(folder)
     return registry.publish(
         folder,

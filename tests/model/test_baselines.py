@@ -23,9 +23,9 @@ from training.models import BASELINES, MODELS, make_model
 from training.models.baselines.model import Baseline, fit_all, fit_item_to_item
 from training.models.calibration import logistic
 from training.registry import BundleRefused
-from training.serving.baselines.ease import ItemToItem
-from training.serving.baselines.formulas import purchases
-from training.serving.baselines.scorer import BaselineScorer, Calibration, load
+from training.serving.baselines.ease import EaseWeights
+from training.serving.baselines.formulas import customer_purchases
+from training.serving.baselines.scorer import BaselineScorer, PlattCalibration, load
 
 LOG = [
     invoice("1", "ann", 0, "a", "b"),
@@ -98,7 +98,7 @@ def test_ease_is_the_published_formula() -> None:
     z = h @ B / np.linalg.norm(h)
     related = fit_item_to_item(LOG, NOW + 1)
     replay = replayed(LOG)
-    bought = purchases(replay.histories["ann"], replay.items)
+    bought = customer_purchases(replay.histories["ann"], replay.items)
     rows = [replay.items.rows[code] for code in codes]
     assert related.scores(bought, replay.items)[rows] == pytest.approx(z, abs=1e-7)
 
@@ -113,16 +113,16 @@ def test_because_names_the_item_that_speaks_most() -> None:
     history = replayed(LOG).histories["ann"]
     weights = np.zeros((4, 4), np.float32)
     weights[0, 2], weights[1, 2], weights[0, 1] = 0.2, 0.5, -0.3  # a → c, b → c, a against b
-    scorer = BaselineScorer("ease", "0", learnt=ItemToItem(["a", "b", "c", "d"], weights))
+    scorer = BaselineScorer("ease", "0", learnt=EaseWeights(["a", "b", "c", "d"], weights))
     found = {each.stock_code: each.because for each in scorer.predict([history], items, NOW, 4)[0].candidates}
     assert found == {"c": "b", "a": None, "d": None, "b": None}
 
 
 def test_a_return_counts_once_nothing_is_left() -> None:
     part = [invoice("1", "ann", 0, "a"), invoice("2", "ann", 1, "a"), invoice("3", "ann", 2, "a", back=True)]
-    assert purchases(replayed(part).histories["ann"], ItemTable()).times.tolist() == [2.0]
+    assert customer_purchases(replayed(part).histories["ann"], ItemTable()).times.tolist() == [2.0]
     whole = [*part, invoice("4", "ann", 3, "a", back=True)]
-    assert purchases(replayed(whole).histories["ann"], ItemTable()).times.tolist() == []
+    assert customer_purchases(replayed(whole).histories["ann"], ItemTable()).times.tolist() == []
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -178,7 +178,7 @@ def test_a_table_that_grows_and_another_table_are_read_anew() -> None:
 
 
 def test_the_order_of_probabilities_is_that_of_scores() -> None:
-    calibration = Calibration(bias=-1.0, slope=0.3, per_basket=-0.2)
+    calibration = PlattCalibration(bias=-1.0, slope=0.3, per_basket=-0.2)
     p = calibration.probabilities(np.asarray([3.0, 1.0, 0.5, 0.0, -1.0]), 4)
     assert all(before >= after for before, after in itertools.pairwise(p))
     assert p[1] == pytest.approx(1 / (1 + math.exp(1.0 - 0.3 * math.log(1.0001) + 0.2 * math.log(5))))

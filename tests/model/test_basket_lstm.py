@@ -38,11 +38,11 @@ from training.models.global_statistics import fit_global_statistics
 from training.models.keras_weights import WEIGHTS
 from training.models.standardise import LEFT_OUT
 from training.progress import RecordedProgress, shown_by
-from training.serving.basket_lstm.correction import RATE_SCALES, Correction
+from training.serving.basket_lstm.calibration import BasketCalibration
+from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.basket_lstm.scorer import (
     BasketScorer,
-    Calibration,
     candidate_codes,
     input_sizes,
     load,
@@ -78,10 +78,10 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
         whose = np.flatnonzero(view.length == length)
         rows = np.flatnonzero(np.isin(view.customer, whose))
         inputs = {
-            "candidate": view.candidate[rows],
-            "person": view.person[whose],
-            "steps": view.steps[rows, -length:],
-            "baskets": view.baskets[whose, -length:],
+            "candidate": view.candidate_inputs[rows],
+            "person": view.customer_inputs[whose],
+            "steps": view.step_inputs[rows, -length:],
+            "baskets": view.basket_inputs[whose, -length:],
             "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
         }
         logits[rows] = np.asarray(network(inputs, training=False))
@@ -93,7 +93,7 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Stat
     view = build_view(list(replay.histories.values()), replay.items, now, fitted.scorer.statistics)
 
     assert len(set(view.length.tolist())) > 3
-    assert (view.person[:, DAYS_SINCE_LAST] > 0.0).sum() == len(view.person) - 1
+    assert (view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0).sum() == len(view.customer_inputs) - 1
     np.testing.assert_allclose(fitted.scorer.network.logits(view), keras_logits(fitted.network, view), atol=1e-4)
 
 
@@ -103,13 +103,13 @@ def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBask
     length = int(np.bincount(view.length)[2:].argmax()) + 2
     whose = np.flatnonzero(view.length == length)
     rows = np.flatnonzero(np.isin(view.customer, whose))
-    person = view.person[whose].copy()
+    person = view.customer_inputs[whose].copy()
     person[:, DAYS_SINCE_LAST] = moment
     inputs = {
-        "candidate": view.candidate[rows],
+        "candidate": view.candidate_inputs[rows],
         "person": person,
-        "steps": view.steps[rows, -length:],
-        "baskets": view.baskets[whose, -length:],
+        "steps": view.step_inputs[rows, -length:],
+        "baskets": view.basket_inputs[whose, -length:],
         "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
     }
     said = np.asarray(fitted.network.each(inputs))
@@ -146,7 +146,7 @@ def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) ->
     scrambled += [
         Invoice(each.invoice_no, each.customer_id, each.date, lines) for each, lines in zip(later, baskets, strict=True)
     ]
-    parts = {name: getattr(fitted.scorer, name) for name in PARTS}
+    parts = {name: getattr(fitted.scorer.served, name) for name in PARTS}
     before, after = (
         evaluate(
             log,
@@ -208,11 +208,11 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
         until=UNTIL,
         statistics_history=statistics_history,
         network=other.network,
-        correction=Correction(len(CANDIDATE_INPUTS)),
+        correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
         statistics=statistics_history.at(UNTIL),
         calibration=other.calibration,
-        returns=other.returns,
-        retrieval=other.retrieval,
+        returns=other.served.returns,
+        retrieval=other.served.retrieval,
     )
     scorer.refit([], UNTIL)
     last = replay.histories["c1"].invoices[-1].date
@@ -223,11 +223,11 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
     again, later = (scorer.predict([replay.histories["c1"]], replay.items, now, 30)[0] for now in (UNTIL, last))
 
     bought = {each.stock_code for each in line}
-    correction = Correction(len(CANDIDATE_INPUTS))
-    view = build_view([replay.histories["c1"]], replay.items, UNTIL, scorer.statistics, other.retrieval)
+    correction = OnlineCorrection(len(CANDIDATE_INPUTS))
+    view = build_view([replay.histories["c1"]], replay.items, UNTIL, scorer.statistics, other.served.retrieval)
     (said,) = score_candidates(view, candidate_codes(view, replay.items), other.network)
-    correction.learn(said, np.isin(said.codes, list(bought)))
-    parts = {name: getattr(scorer, name) for name in PARTS} | {"correction": correction}
+    correction, _ = correction.updated(said, np.isin(said.codes, list(bought)))
+    parts = {name: getattr(scorer.served, name) for name in PARTS} | {"correction": correction}
     (corrected,) = BasketScorer("by hand", **parts).predict([replay.histories["c1"]], replay.items, UNTIL, 30)
     assert [each.probability for each in corrected.candidates] != [each.probability for each in plain.candidates]
     for before, after in ((plain, again), (emitted, later)):
@@ -258,10 +258,10 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateR
     history = replay.histories["c1"]
     view = build_view([history], replay.items, UNTIL, fitted.scorer.statistics)
     came = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
-    assert calibrate_on_validation(fitted.scorer.network, [came])[1].linear.any()
-    parts = {name: getattr(fitted.scorer, name) for name in PARTS}
+    assert calibrate_on_validation(fitted.scorer.network, [came])[1].input_weights.any()
+    parts = {name: getattr(fitted.scorer.served, name) for name in PARTS}
     parts["correction"] = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])[1]
-    assert not parts["correction"].linear.any()
+    assert not parts["correction"].input_weights.any()
 
     statistics_history = StatisticsHistory(LOG, UNTIL)
     parts["statistics"] = statistics_history.at(UNTIL)
@@ -273,7 +273,7 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateR
     (after,) = scorer.predict([history], replay.items, UNTIL, 30)
     assert [each.stock_code for each in after.candidates] == [each.stock_code for each in before.candidates]
     assert [each.probability for each in after.candidates] != [each.probability for each in before.candidates]
-    assert not scorer.correction.linear.any()
+    assert not scorer.correction.input_weights.any()
 
 
 def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: StateReplay) -> None:
@@ -291,23 +291,23 @@ def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, 
         ]
         _, correction = calibrate_on_validation(fitted.scorer.network, judged)
         assert correction.rate_scale == correction.scaled(0.5).rate_scale == rate_scale
-        assert correction.linear.any() == (rate_scale > 0)
+        assert correction.input_weights.any() == (rate_scale > 0)
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: StateReplay, tmp_path: Path) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     (said,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
-    correction = Correction(len(CANDIDATE_INPUTS))
+    correction = OnlineCorrection(len(CANDIDATE_INPUTS))
     for visit in (True, False):
-        correction.learn(said._replace(visit=visit), np.arange(len(said.codes)) < 2)
-    parts = {name: getattr(fitted.scorer, name) for name in PARTS} | {"correction": correction}
+        correction, _ = correction.updated(said._replace(visit=visit), np.arange(len(said.codes)) < 2)
+    parts = {name: getattr(fitted.scorer.served, name) for name in PARTS} | {"correction": correction}
     scorer = BasketScorer("unpublished", **parts)
     scorer.save(tmp_path)
     loaded = load(tmp_path, "v1")
     known = fitted.scorer.statistics.codes
-    assert np.abs(correction.item(known)).max(axis=1).min() > 0.0  # for both moments
-    np.testing.assert_array_equal(loaded.correction.item(known), correction.item(known))
-    np.testing.assert_array_equal(loaded.correction.linear, correction.linear)
+    assert np.abs(correction.item_biases(known)).max(axis=1).min() > 0.0  # for both moments
+    np.testing.assert_array_equal(loaded.correction.item_biases(known), correction.item_biases(known))
+    np.testing.assert_array_equal(loaded.correction.input_weights, correction.input_weights)
     several = [*replay.histories.values(), CustomerHistory("stranger")]
 
     assert loaded.version == "v1"
@@ -353,9 +353,9 @@ def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_
         for whole in (False, True)
     )
     codes = once.statistics.codes
-    assert np.abs(once.correction.item(codes)).max(axis=1).min() > 0.0  # training began it, for both moments
-    assert once.correction.linear.any(axis=1).all()
-    np.testing.assert_allclose(twice.correction.linear, REFIT_CORRECTION_SCALE * once.correction.linear)
+    assert np.abs(once.correction.item_biases(codes)).max(axis=1).min() > 0.0  # training began it, for both moments
+    assert once.correction.input_weights.any(axis=1).all()
+    np.testing.assert_allclose(twice.correction.input_weights, REFIT_CORRECTION_SCALE * once.correction.input_weights)
 
 
 def test_too_short_a_log_is_refused() -> None:
@@ -371,8 +371,8 @@ def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedB
     nothing = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
     for judged in ([], [nothing]):
         calibration, correction = calibrate_on_validation(fitted.scorer.network, judged)
-        assert calibration == Calibration()
-        assert not correction.linear.any()
+        assert calibration == BasketCalibration()
+        assert not correction.input_weights.any()
 
 
 def test_predictions_are_whole(fitted: FittedBasketLstm, replay: StateReplay) -> None:
@@ -447,11 +447,17 @@ def test_what_is_left_out_changes_nothing(
     fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1))
     network = NumpyNetwork(less.arrays(), input_sizes())
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.statistics)
-    changed = {"candidate": view.candidate.copy(), "step": view.steps.copy(), "basket": view.baskets.copy()}
+    changed = {
+        "candidate": view.candidate_inputs.copy(),
+        "step": view.step_inputs.copy(),
+        "basket": view.basket_inputs.copy(),
+    }
     for kind in changed.keys() & columns.keys():
         changed[kind][..., columns[kind]] *= 3.0
 
-    other = view._replace(candidate=changed["candidate"], steps=changed["step"], baskets=changed["basket"])
+    other = view._replace(
+        candidate_inputs=changed["candidate"], step_inputs=changed["step"], basket_inputs=changed["basket"]
+    )
     np.testing.assert_allclose(network.logits(other), network.logits(view), atol=1e-5)
 
 

@@ -27,7 +27,7 @@ from training.models.two_tower.model import FittedHybrid, Hybrid
 from training.registry import BundleRefused
 from training.serving.load import LOADERS
 from training.serving.two_tower.customer import customer
-from training.serving.two_tower.scorer import NETWORK, SCALES, SETTINGS, HybridScorer, load
+from training.serving.two_tower.scorer import NETWORK, SCALES, SETTINGS, TwoTowerScorer, load
 
 LOG = shop_log(300)
 UNTIL = LOG[240].date
@@ -272,7 +272,7 @@ def test_a_damaged_bundle_is_refused(file: str, fitted: dict[str, FittedHybrid],
 
 
 def test_a_bundle_of_another_shape_is_refused(fitted: dict[str, FittedHybrid], tmp_path: Path) -> None:
-    scorer: HybridScorer = fitted["hybrid"].scorer
+    scorer: TwoTowerScorer = fitted["hybrid"].scorer
     scorer.save(tmp_path)
     short = {name: array[:-1] if name == "offered" else array for name, array in scorer.towers.arrays.items()}
     np.savez(tmp_path / NETWORK, **short)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array

@@ -74,11 +74,11 @@ def test_every_candidate_has_its_customer_beside_it() -> None:
         iter(labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[200].date, UNTIL, 100, Retrieval()))
     )
     inputs = flat(view)
-    width = view.candidate.shape[1]
+    width = view.candidate_inputs.shape[1]
     assert len(inputs) == len(bought)
-    assert np.array_equal(inputs[:, :width], view.candidate)
-    assert np.array_equal(inputs[:, width : width + view.person.shape[1]], view.person[view.customer])
-    assert np.array_equal(inputs[:, -view.steps.shape[2] :], view.steps[:, -1])
+    assert np.array_equal(inputs[:, :width], view.candidate_inputs)
+    assert np.array_equal(inputs[:, width : width + view.customer_inputs.shape[1]], view.customer_inputs[view.customer])
+    assert np.array_equal(inputs[:, -view.step_inputs.shape[2] :], view.step_inputs[:, -1])
 
 
 def test_calibration_gives_the_share_that_came() -> None:

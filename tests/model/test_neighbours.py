@@ -19,7 +19,7 @@ from training.models import make_model
 from training.models.baselines.model import fit_all
 from training.registry import BundleRefused
 from training.serving.baselines import neighbours as baseline_neighbours
-from training.serving.baselines.neighbours import Method, Neighbourhood, TifuKnn, UpCf
+from training.serving.baselines.neighbours import CustomerNeighbourhood, Method, TifuKnn, UpCf
 from training.serving.baselines.scorer import load
 
 Vector = dict[str, float]
@@ -136,7 +136,7 @@ def test_scores_are_those_of_the_papers(method: Method) -> None:
     fitted = replayed(log, FIT)
     name = "tifu_knn" if isinstance(method, TifuKnn) else "up_cf"
     scorer = fit_all([name], log, until=FIT, calibrate=False, methods={name: method})[name].scorer
-    assert isinstance(scorer.learnt, Neighbourhood)
+    assert isinstance(scorer.learnt, CustomerNeighbourhood)
     assert scorer.learnt.codes == fitted.items.codes
     now = replayed(log, until)
     for customer, history in now.histories.items():
@@ -252,7 +252,7 @@ def test_those_who_bought_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     histories = list(replay.histories.values())
 
     def kept() -> list[bool]:
-        crowd = Neighbourhood.fit(UpCf(), histories, replay.items)
+        crowd = CustomerNeighbourhood.fit(UpCf(), histories, replay.items)
         return [bool(crowd.named(name).any()) for name in ("ann", "bob", "cid")]
 
     assert kept() == [True, True, True]
@@ -264,7 +264,7 @@ def test_those_who_bought_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("method", [TifuKnn(), UpCf()], ids=str)
 def test_a_crowd_of_nobody(method: Method) -> None:
-    crowd = Neighbourhood.fit(method, [], ItemTable())
+    crowd = CustomerNeighbourhood.fit(method, [], ItemTable())
     replay = replayed(shop(), FIT)
     assert crowd.codes == []
     fitted = fit_all(["tifu_knn"], [invoice("1", "ann", 0, "a")], until=FIT, calibrate=False)["tifu_knn"].scorer

@@ -21,7 +21,7 @@ from training.models.return_time.fitting import (
     return_examples,
 )
 from training.serving.return_time.inputs import return_inputs
-from training.serving.return_time.network import EDGES, ReturnCurve
+from training.serving.return_time.network import EDGES, NumpyReturnNetwork
 
 LOG = shop_log(400)
 UNTIL = LOG[300].date
@@ -95,7 +95,7 @@ def test_the_likelihood_by_hand() -> None:
 
 
 def test_numpy_serves_what_keras_computes(fitted: ReturnNetwork, seen: ReturnExamples) -> None:
-    served = ReturnCurve(fitted.arrays()).logits(seen.inputs)
+    served = NumpyReturnNetwork(fitted.arrays()).logits(seen.inputs)
     np.testing.assert_allclose(served, np.asarray(fitted(seen.inputs)), atol=1e-5)
 
 
@@ -145,7 +145,7 @@ def test_it_tells_the_regular_from_the_rare() -> None:
     log = [Invoice(f"{number:05d}", customer, date, line) for number, (date, customer) in enumerate(sorted(dates))]
     end = START + 250 * DAY
     keras.utils.set_random_seed(1)
-    curve = ReturnCurve(fit_returns(return_examples(log, end, 100), end).arrays())
+    curve = NumpyReturnNetwork(fit_returns(return_examples(log, end, 100), end).arrays())
     judged = emission_outcomes(log, Span(end, end + 60 * DAY))
     told = np.concatenate(
         [curve.curve([history], now) for history, now in zip(judged.histories, judged.date.tolist(), strict=True)]
@@ -159,7 +159,7 @@ def test_it_tells_the_regular_from_the_rare() -> None:
 def test_one_purchase_is_enough_to_say_something() -> None:
     log = [invoice("1", "ann", 0, "a")]
     keras.utils.set_random_seed(1)
-    curve = ReturnCurve(fit_returns(return_examples(log, START + DAY, 100), START + DAY).arrays())
+    curve = NumpyReturnNetwork(fit_returns(return_examples(log, START + DAY, 100), START + DAY).arrays())
     chances = curve.curve(emission_outcomes(log, Span(START, START + DAY)).histories, START)[0]
     assert 0.0 < chances[0] < chances[-1] < 1.0
 

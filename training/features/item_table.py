@@ -1,8 +1,8 @@
-"""ItemTable: what is known of every item now, as numpy columns, for training and service alike.
+"""ItemTable: the state of every item as NumPy columns, for training and service alike.
 
-Rows are given out in order of first sight and never move, so a row number stays valid while the table lives. Demand and
-shares are held scaled to one common reference date, so that an event costs O(its lines) and reading the whole table is
-one multiplication, whatever the time between: ``demand = held × 0.5 ** ((now − reference) / half-life)``.
+Rows are numbered in order of first sight and never move, so a row number stays valid while the table lives. Demand and
+shares are stored as sums scaled to one common reference date, so that an event costs O(its lines) and reading the whole
+table is one multiplication: ``demand = sums × 0.5 ** ((now − reference) / half-life)``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _DEMAND = slice(0, len(HALF_LIVES))
 _SHARES = slice(len(HALF_LIVES), len(HALF_LIVES) + len(SHARE_HALF_LIVES))
 _HALF_LIFE_SECONDS = np.asarray(HALF_LIVES + SHARE_HALF_LIVES, dtype=np.float64) * DAY
 _REBASE_AFTER = int(256 * DAY * min(HALF_LIVES + SHARE_HALF_LIVES))
-"""The reference moves once a sale lies this far behind it: 2 ** 256 is well inside what a float64 holds."""
+"""The reference moves once a sale is so many seconds after it: 2 ** 256 is well within a float64."""
 
 _NEVER = -(2**62)
 
@@ -67,9 +67,9 @@ class ItemTable:
         return self._price[: len(self.codes)]
 
     @property
-    def rewritten(self) -> NDArray[np.int64]:
-        """How often the item's description has changed, int64 ``[items]``: tells what to encode anew."""
-        return self._rewritten[: len(self.codes)]
+    def description_changes(self) -> NDArray[np.int64]:
+        """Number of changes of the item's description, int64 ``[items]``: tells what must be encoded again."""
+        return self._description_changes[: len(self.codes)]
 
     def description(self, stock_code: str) -> str | None:
         """The newest description of an item, or None where there is none or the item is unknown."""
@@ -77,9 +77,9 @@ class ItemTable:
         return None if row is None else self._descriptions[row]
 
     def attributes(self, stock_code: str) -> Attributes:
-        """The attributes of an item as they hold now, ordered by key; empty where the item is unknown.
+        """The current attributes of an item, ordered by key; empty where the item is unknown.
 
-        The very same object until one of them changes.
+        The same object until one of them changes.
         """
         row = self.rows.get(stock_code)
         return NO_ATTRIBUTES if row is None else self._attributes[row]
@@ -87,25 +87,24 @@ class ItemTable:
     def demand(self, now: int) -> NDArray[np.float32]:
         """Decayed number of baskets as of ``now``, float32 ``[items, half-lives]``, in the order of ``HALF_LIVES``.
 
-        A ``now`` before the newest sale gives the demand as of that sale: what came after is not taken out.
+        A ``now`` before the newest sale gives the demand as of that sale: later sales are not subtracted.
         """
-        return self._faded(_DEMAND, now)
+        return self._decayed(_DEMAND, now)
 
     def shares(self, now: int) -> NDArray[np.float32]:
         """Decayed shares as of ``now``, float32 ``[items, half-lives]``, in the order of ``SHARE_HALF_LIVES``.
 
         Each basket counts 1 / √(its distinct stock codes) instead of 1; otherwise as ``demand``. Never below 0, where a
-        state can be: by rounding, or when an invoice from before shares were kept changes, and takes back what it never
-        gave.
+        state can be: by rounding, or when an invoice changes that was counted before shares were stored.
         """
-        return np.maximum(self._faded(_SHARES, now), np.float32(0.0))
+        return np.maximum(self._decayed(_SHARES, now), np.float32(0.0))
 
     def sell(self, lines: Sequence[Line], date: int) -> None:
         """Count the purchase lines of one whole invoice: each stock code once, however many lines it has.
 
-        Returns (negative quantities) are passed over. Ends as ``sell`` once a stock code does, with share
-        1 / √(distinct stock codes purchased), but for float rounding: price (ties: the larger) and description (ties:
-        the larger text) are those of the newest date, in whatever order invoices come.
+        Returns (negative quantities) are skipped. Equals counting each stock code by itself, with share
+        1 / √(distinct stock codes purchased), up to float rounding. Price (ties: the larger) and description (ties: the
+        larger text) are those of the newest date, in whatever order invoices come.
         """
         bought = [line for line in lines if line.quantity > 0]
         if not bought:
@@ -122,7 +121,7 @@ class ItemTable:
 
         once = np.exp2(_halvings(self._reference, date))
         once[_SHARES] /= np.sqrt(len(unique))
-        self._held[unique] += once
+        self._sums[unique] += once
         self._sold[unique] += 1
         self._first[unique] = np.minimum(self._first[unique], date)
         self._last[unique] = np.maximum(self._last[unique], date)
@@ -137,11 +136,11 @@ class ItemTable:
                 self._set_attributes(row, merge_attributes(self._dated[row], line.attributes, date))
 
     def update(self, states: Iterable[ItemState]) -> None:
-        """Take over the given states; each replaces what was known of its item."""
+        """Replace the state of each of the given items."""
         for state in states:
             self._move_reference(state.as_of)
             row = self._row(state.stock_code)
-            self._held[row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
+            self._sums[row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
             self._first[row] = state.first
             self._last[row] = state.last
             self._sold[row] = state.sold
@@ -151,24 +150,24 @@ class ItemTable:
             self._description_date[row] = state.description_date
             self._set_attributes(row, state.dated_attributes)
 
-    def _faded(self, columns: slice, now: int) -> NDArray[np.float32]:
-        held = self._held[: len(self.codes), columns]
+    def _decayed(self, columns: slice, now: int) -> NDArray[np.float32]:
+        sums = self._sums[: len(self.codes), columns]
         halvings = _halvings(self._reference, max(now, self._newest))[columns]
-        return (held * np.exp2(-halvings)).astype(np.float32)
+        return (sums * np.exp2(-halvings)).astype(np.float32)
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
         if text is None:
             return
-        held = self._descriptions[row]
-        known_at = int(self._description_date[row])
-        if held is None or date > known_at or (date == known_at and text > held):
+        current = self._descriptions[row]
+        current_date = int(self._description_date[row])
+        if current is None or date > current_date or (date == current_date and text > current):
             self._set_description(row, text)
             self._description_date[row] = date
 
     def _set_description(self, row: int, text: str | None) -> None:
         if text != self._descriptions[row]:
             self._descriptions[row] = text
-            self._rewritten[row] += 1
+            self._description_changes[row] += 1
 
     def _set_attributes(self, row: int, dated: DatedAttributes) -> None:
         if dated is self._dated[row]:
@@ -192,50 +191,50 @@ class ItemTable:
     def _move_reference(self, date: int) -> None:
         self._newest = max(self._newest, date)
         if date - self._reference > _REBASE_AFTER:
-            self._held *= np.exp2(-_halvings(self._reference, date))
+            self._sums *= np.exp2(-_halvings(self._reference, date))
             self._reference = date
 
     def _allocate(self, capacity: int) -> None:
-        self._held = np.zeros((capacity, len(_HALF_LIFE_SECONDS)), np.float64)
+        self._sums = np.zeros((capacity, len(_HALF_LIFE_SECONDS)), np.float64)
         self._first = np.full(capacity, -_NEVER, np.int64)
         self._last = np.full(capacity, _NEVER, np.int64)
         self._sold = np.zeros(capacity, np.int64)
-        self._rewritten = np.zeros(capacity, np.int64)
+        self._description_changes = np.zeros(capacity, np.int64)
         self._price = np.zeros(capacity, np.float64)
         self._price_date = np.full(capacity, _NEVER, np.int64)
         self._description_date = np.zeros(capacity, np.int64)
 
     def _grow(self) -> None:
-        held = (
-            self._held,
+        old_columns = (
+            self._sums,
             self._first,
             self._last,
             self._sold,
-            self._rewritten,
+            self._description_changes,
             self._price,
             self._price_date,
             self._description_date,
         )
         size = len(self._sold)
         self._allocate(2 * size)
-        grown = (
-            self._held,
+        new_columns = (
+            self._sums,
             self._first,
             self._last,
             self._sold,
-            self._rewritten,
+            self._description_changes,
             self._price,
             self._price_date,
             self._description_date,
         )
-        for old, new in zip(held, grown, strict=True):
+        for old, new in zip(old_columns, new_columns, strict=True):
             new[:size] = old
 
 
 def _halvings(since: int, until: int) -> NDArray[np.float64]:
-    """Half-lives gone by between two dates, float64 ``[half-lives]``: those of demand, then those of shares.
+    """Number of half-lives between two dates, float64 ``[half-lives]``: those of demand, then those of shares.
 
-    At most ±1,000, where 2 to the power of it is as good as 0 or still finite.
+    Clipped to ±1,000, where 2 to the power of it is practically 0 or still finite.
     """
     halvings: NDArray[np.float64] = np.clip((until - since) / _HALF_LIFE_SECONDS, -1000.0, 1000.0)
     return halvings

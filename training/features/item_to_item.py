@@ -1,8 +1,8 @@
-"""Item-to-item: which items speak for which others, learnt from the baskets of the past and kept as neighbour lists.
+"""Item-to-item weights from co-occurrence in baskets, stored as neighbour lists.
 
 EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data"): with G = XᵀWX over baskets × items (binary)
-and P = (G + λI)⁻¹, the weight of item i for item j is B[i, j] = −P[i, j] / P[j, j], and 0 on the diagonal. Of these the
-weights farthest from 0 can be kept, so that what is served grows with the catalogue and not with its square.
+and P = (G + λI)⁻¹, the weight of item i for item j is B[i, j] = −P[i, j] / P[j, j], and 0 on the diagonal. Only the
+weights farthest from 0 need be stored, so that a bundle grows with the catalogue and not with its square.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ _LEAF = 256
 class Neighbours(NamedTuple):
     """For each item its strongest neighbours: ``neighbour`` int32 and ``weight`` float32, both ``[items, neighbours]``.
 
-    ``weight[i, n]`` is how much item ``i`` in a history speaks for item ``neighbour[i, n]``. Where an item has fewer
-    neighbours, the weight is 0.
+    ``weight[i, n]`` is the weight of item ``i`` in a history for item ``neighbour[i, n]``; 0 where an item has fewer
+    neighbours.
     """
 
     neighbour: Rows
@@ -32,10 +32,10 @@ class Neighbours(NamedTuple):
 
 
 def cooccurrence(baskets: Sequence[Rows], weights: Sequence[float], n_items: int) -> Float:
-    """Weighted number of baskets that hold both items, float32 ``[n_items, n_items]``.
+    """Weighted number of baskets that contain both items, float32 ``[n_items, n_items]``.
 
     Args:
-        baskets: Distinct items of each basket; negative ones (outside the vocabulary) are passed over.
+        baskets: Distinct items of each basket; negative ones (outside the vocabulary) are skipped.
         weights: One weight a basket; baskets of weight 0 cost nothing.
         n_items: Size of the vocabulary.
     """
@@ -62,7 +62,7 @@ def ease(gram: Float, ridge: float) -> Float:
 def strongest(weights: Float, keep: int) -> Neighbours:
     """The ``keep`` weights of each row that are farthest from 0, in no particular order.
 
-    Those below 0 say which items stand in for each other: who has the one does not need the other.
+    Weights below 0 belong to substitutes: who buys the one seldom buys the other.
     """
     rows, width = weights.shape
     keep = min(keep, width)
@@ -73,7 +73,7 @@ def strongest(weights: Float, keep: int) -> Neighbours:
 
 
 def invert(matrix: Float) -> Float:
-    """Inverse of a symmetric positive definite matrix by blocks, float32.
+    """Inverse of a symmetric positive definite matrix by 2 × 2 blocks, float32.
 
     Four times as fast as ``np.linalg.inv`` at 3,000 items, since all but the leaves are matrix products.
     """

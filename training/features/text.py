@@ -1,8 +1,8 @@
-"""Text vectors of descriptions, applied in numpy: what was fitted or embedded in training, as arrays in the bundle.
+"""Text vectors of descriptions in NumPy: encoders fitted in training and stored as arrays in the bundle.
 
 ``TermVectors`` is the offline encoder: TF-IDF over words and their 3-4-grams, reduced by a truncated SVD (latent
-semantic analysis: Deerwester et al., JASIS 41, 1990). ``KnownVectors`` holds the vectors that a large encoder, the
-Universal Sentence Encoder say, gave the descriptions known at training. ``training.models.text_encoders`` makes both.
+semantic analysis: Deerwester et al., JASIS 41, 1990). ``KnownVectors`` is a table of the vectors that a large encoder
+(Universal Sentence Encoder) gave the descriptions of the training set. ``training.models.text_encoders`` makes both.
 """
 
 import re
@@ -21,16 +21,16 @@ WIDTH = 64
 """Length of the offline encoder's vectors."""
 MAX_TERMS = 8_000
 MAX_CHARS = 1_000
-"""Of a longer description the rest is not read."""
+"""Longer descriptions are truncated."""
 GRAMS = (3, 4)
 
 TEXTS = "text.json"
 VECTORS = "text.npz"
 
-_REMEMBERED = 20_000
-"""Descriptions whose vectors are kept: 5 MB at 64 numbers each."""
-_NOTHING = 1e-6
-"""A sum this much shorter than its parts is rounding: nothing of the description lies in the reduced space."""
+_CACHE_SIZE = 20_000
+"""Descriptions whose vectors are cached: 5 MB at 64 numbers each."""
+_EPSILON = 1e-6
+"""A sum this much shorter than its parts is rounding: the description has no component in the reduced space."""
 
 _WORD = re.compile(r"\w+")
 
@@ -44,18 +44,18 @@ class TextEncoder(Protocol):
         ...
 
     def encode(self, descriptions: Sequence[str | None]) -> Floats:
-        """Vectors, float32 ``[n, width]``; zeros for None and for what the encoder can say nothing of."""
+        """Vectors, float32 ``[n, width]``; zeros for None and for descriptions the encoder has no vector for."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what ``load_text`` reads."""
+        """Write the files that ``load_text`` reads."""
         ...
 
 
 def terms(description: str) -> list[str]:
     """Words and the 3- and 4-grams within them, in order and as often as they occur.
 
-    A word stands between spaces, so that a gram at its edge differs from one inside: "red mug" gives
+    A word is padded with spaces, so that a gram at its edge differs from one inside: "red mug" gives
     `` re``, ``red``, ``ed ``, `` red``, ``red ``, `` red `` and so on.
     """
     found: list[str] = []
@@ -72,7 +72,7 @@ class _Vectors:
     """Texts and a vector for each; the base of both encoders."""
 
     def __init__(self, texts: Sequence[str], vectors: Floats) -> None:
-        """Take texts and their vectors, float32 ``[texts, width]``, over.
+        """``vectors`` float32 ``[texts, width]``, one for each text.
 
         Raises:
             ValueError: A text occurs twice, or the vectors are of another shape or not finite.
@@ -83,7 +83,7 @@ class _Vectors:
             raise ValueError("the text vectors are no finite float32")
         self.texts = list(texts)
         self.vectors = vectors
-        self._place = {text: place for place, text in enumerate(self.texts)}
+        self._position = {text: position for position, text in enumerate(self.texts)}
 
     @property
     def width(self) -> int:
@@ -91,13 +91,13 @@ class _Vectors:
         return int(self.vectors.shape[1])
 
     def save(self, folder: Path) -> None:
-        """Write what ``load_text`` reads."""
+        """Write the files that ``load_text`` reads."""
         (folder / TEXTS).write_bytes(msgspec.json.encode(_Saved(type(self).__name__, self.texts)))
         np.savez(folder / VECTORS, vectors=self.vectors)
 
     @classmethod
-    def of_nothing(cls, width: int = WIDTH) -> Self:
-        """An encoder that gives every description zeros: where there was none to learn from."""
+    def empty(cls, width: int = WIDTH) -> Self:
+        """An encoder that gives every description zeros: for a log without descriptions."""
         return cls([], np.zeros((0, width), np.float32))
 
 
@@ -105,72 +105,70 @@ class TermVectors(_Vectors):
     """The offline encoder: a description is the sum of its terms' vectors, at length 1.
 
     ``vectors`` are the terms' inverse document frequency times their loadings in the SVD; the sum at length 1 equals
-    scikit-learn's TF-IDF, SVD and normalisation, since the length of the TF-IDF vector falls out.
+    scikit-learn's TF-IDF, SVD and normalisation, since the length of the TF-IDF vector cancels.
     """
 
     def __init__(self, texts: Sequence[str], vectors: Floats) -> None:
         super().__init__(texts, vectors)
-        self._remembered: Callable[[str], Floats] = lru_cache(_REMEMBERED)(self._vector)
+        self._cached: Callable[[str], Floats] = lru_cache(_CACHE_SIZE)(self._vector)
 
     def encode(self, descriptions: Sequence[str | None]) -> Floats:
         """Vectors, float32 ``[n, width]``; zeros for None and for descriptions without a known term."""
         encoded = np.zeros((len(descriptions), self.width), np.float32)
         for row, description in enumerate(descriptions):
             if description:
-                encoded[row] = self._remembered(description[:MAX_CHARS])
+                encoded[row] = self._cached(description[:MAX_CHARS])
         return encoded
 
     def _vector(self, description: str) -> Floats:
-        known = [self._place[term] for term in terms(description) if term in self._place]
+        known = [self._position[term] for term in terms(description) if term in self._position]
         parts = self.vectors[known]
         total: Floats = parts.sum(axis=0)
         length = float(np.linalg.norm(total))
-        if length <= _NOTHING * float(np.abs(parts).sum()):
+        if length <= _EPSILON * float(np.abs(parts).sum()):
             return np.zeros(self.width, np.float32)
         total /= np.float32(length)
         return total
 
 
 class KnownVectors(_Vectors):
-    """Vectors of the descriptions known at training, looked up by their text.
+    """Vectors of the descriptions of the training set, looked up by their text.
 
-    A description that is not among them gets zeros: the encoder is not there in service, and a vector borrowed from a
-    similar description would claim more than is known.
+    A description that is not among them gets zeros: the encoder itself is not part of a bundle.
     """
 
     @classmethod
     def of(cls, texts: Sequence[str], vectors: Floats) -> Self:
-        """Take texts and vectors of any length over."""
+        """Scales vectors of any length to length 1."""
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return cls(texts, np.divide(vectors, length, out=np.zeros_like(vectors), where=length > _NOTHING))
+        return cls(texts, np.divide(vectors, length, out=np.zeros_like(vectors), where=length > _EPSILON))
 
     def encode(self, descriptions: Sequence[str | None]) -> Floats:
         """Vectors, float32 ``[n, width]``; zeros for None and for descriptions not known at training."""
-        places = [self._place.get(trimmed(description), -1) for description in descriptions]
-        found = np.asarray(places, np.int64)
-        encoded = np.zeros((len(places), self.width), np.float32)
-        encoded[found >= 0] = self.vectors[found[found >= 0]]
+        positions = np.asarray([self._position.get(trimmed(each), -1) for each in descriptions], np.int64)
+        encoded = np.zeros((len(positions), self.width), np.float32)
+        encoded[positions >= 0] = self.vectors[positions[positions >= 0]]
         return encoded
 
 
 def trimmed(description: str | None) -> str:
-    """A description as ``KnownVectors`` looks it up: without space around it, cut at ``MAX_CHARS``."""
+    """A description as ``KnownVectors`` looks it up: stripped, truncated to ``MAX_CHARS``."""
     return (description or "").strip()[:MAX_CHARS]
 
 
 class _Saved(msgspec.Struct, frozen=True):
-    """What ``text.json`` holds: which encoder, and its texts in the order of the vectors."""
+    """Contents of ``text.json``: the class of the encoder, and its texts in the order of the vectors."""
 
     encoder: str
     texts: list[str]
 
 
 def load_text(folder: Path) -> TextEncoder:
-    """Read what an encoder's ``save`` wrote.
+    """Reads the files that an encoder's ``save`` wrote.
 
     Raises:
         OSError: A file is missing.
-        ValueError: A file is damaged or holds something else (``msgspec`` and ``zipfile`` raise errors of their own).
+        ValueError: A file is damaged or of another kind (``msgspec`` and ``zipfile`` raise errors of their own).
     """
     saved = msgspec.json.decode((folder / TEXTS).read_bytes(), type=_Saved)
     encoders: dict[str, type[TermVectors | KnownVectors]] = {

@@ -10,7 +10,7 @@ from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
 from training.data.walk import walk
 from training.features.item_table import ItemTable
-from training.serving.baselines.scorer import Calibration
+from training.serving.baselines.scorer import PlattCalibration
 
 CALIBRATION_DEPTH = 20
 MIN_CALIBRATION_CASES = 50
@@ -31,7 +31,7 @@ class Ranker(Protocol):
 
 def fit_calibrations(
     scorers: Mapping[str, Ranker], invoices: Sequence[Invoice], start: int, end: int, window: int
-) -> dict[str, Calibration | None]:
+) -> dict[str, PlattCalibration | None]:
     """Platt's scaling of each scorer's scores by what was bought in [``start``, ``end``), at both moments.
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999; the number of baskets is a second input.
@@ -53,17 +53,17 @@ def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
     return sum(start <= invoice.date < end and invoice.is_purchase for invoice in invoices)
 
 
-def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> Calibration | None:
+def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> PlattCalibration | None:
     came = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
     if came.min() == came.max():
         return None
-    epsilon = Calibration().epsilon
+    epsilon = PlattCalibration().epsilon
     score = np.log(np.maximum(np.concatenate([scores for scores, _, _ in cases]), 0.0) + epsilon)
     size = np.concatenate([np.full(len(scores), np.log1p(n_baskets)) for scores, n_baskets, _ in cases])
     bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), came)
     if slope < MIN_SLOPE:  # the scores say nothing: only the base rate is left, and the order must stay
         bias, slope, per_basket = float(np.log(came.mean() / (1.0 - came.mean()))), MIN_SLOPE, 0.0
-    return Calibration(bias, slope, per_basket, epsilon)
+    return PlattCalibration(bias, slope, per_basket, epsilon)
 
 
 def logistic(inputs: NDArray[np.float64], came: NDArray[np.float64], *, ridge: float = 1.0) -> tuple[float, ...]:

@@ -86,7 +86,7 @@ class GlobalStatisticsBuilder:
             codes,
             self._fit_i2i(chosen, date),
             self._habits(chosen, date),
-            self._weekly.until(date, chosen),
+            self._weekly.as_of(date, chosen),
             self._read_texts(date),
         )
 
@@ -109,7 +109,7 @@ class GlobalStatisticsBuilder:
         self._texts.update(text for line in invoice.lines if (text := trimmed(line.description)))
         basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in units], np.int32)
         self._grow()
-        self._weekly.sell(basket, invoice.date)
+        self._weekly.add_basket(basket, invoice.date)
         lately = self._lately(invoice.date)
         times = self._times.get(customer, 0)
         self._times[customer] = times + 1

@@ -66,7 +66,7 @@ def fit_offline(descriptions: Iterable[str]) -> TermVectors:
     frequency = Counter(term for text in texts for term in set(terms(text)))
     known = sorted(frequency, key=lambda term: (-frequency[term], term))[:MAX_TERMS]
     if len(known) < 2:  # scikit-learn reduces two columns or more
-        return TermVectors.of_nothing()
+        return TermVectors.empty()
     tfidf = TfidfVectorizer(analyzer=terms, vocabulary=known)
     weighted = tfidf.fit_transform(texts)
     svd = TruncatedSVD(min(WIDTH, len(texts), len(known)), random_state=_SEED)
@@ -100,7 +100,7 @@ def embed(descriptions: Iterable[str], handle: str, cache: Path) -> KnownVectors
         known.update((keys[place], vector) for place, vector in zip(missing, found, strict=True))
         _write(file, known)
     if not texts:
-        return KnownVectors.of_nothing()
+        return KnownVectors.empty()
     return KnownVectors.of(texts, np.stack([known[key] for key in keys]))
 
 

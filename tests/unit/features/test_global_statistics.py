@@ -80,14 +80,14 @@ def test_a_table_that_grows_is_followed() -> None:
     statistics = fit_global_statistics(LOG, UNTIL)
     items = ItemTable()
     items.sell([Line("never seen", THOUSAND, 1.0), Line(statistics.codes[3], THOUSAND, 1.0)], START)
-    assert statistics.bind(items).place_of_row.tolist() == [len(statistics.codes), 3]
+    assert statistics.bind(items).index_of_row.tolist() == [len(statistics.codes), 3]
 
     for code in statistics.codes:
         items.sell([Line(code, THOUSAND, 1.0)], START)
     binding = statistics.bind(items)
 
-    assert [items.codes[row] for row in binding.row_of_place[:-1]] == statistics.codes
-    assert binding.row_of_place[-1] == -1
+    assert [items.codes[row] for row in binding.row_of_index[:-1]] == statistics.codes
+    assert binding.row_of_index[-1] == -1
 
 
 @pytest.mark.parametrize(
@@ -112,5 +112,5 @@ def test_what_does_not_fit_is_refused(
             dict.fromkeys(I2I_VARIANTS, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32))),
             item_statistics.astype(np.float32),
             WeeklyDemand(0, weeks.astype(np.float32)),
-            TermVectors.of_nothing(),
+            TermVectors.empty(),
         )

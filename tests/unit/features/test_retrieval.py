@@ -1,4 +1,4 @@
-"""Retrieval: what is scored is what is learnt from, and candidates are the own items and the best of the others."""
+"""Retrieval: scores are linear in the inputs of the fit; candidates are the items bought and the best new ones."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import StateReplay
 from training.features.basket_lstm import retrieval as module
-from training.features.basket_lstm.candidates import RELATED_INPUTS, directions, each_customer
+from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS, history_vectors, i2i_scores_by_customer
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import flatten
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex, largest
@@ -22,7 +22,7 @@ from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(200)
 NOW = LOG[-1].date + DAY
-KNOWLEDGE = fit_global_statistics(LOG, NOW)
+STATISTICS = fit_global_statistics(LOG, NOW)
 
 
 @pytest.fixture(scope="module")
@@ -47,87 +47,98 @@ def test_a_score_is_the_inputs_by_their_weights(replay: StateReplay) -> None:
     drawn = np.random.default_rng(1).normal(size=len(RETRIEVAL_INPUTS)).astype(np.float32)
     histories = list(replay.histories.values())[:5]
     flat = flatten(histories, replay.items)
-    shop = ItemSnapshot.at(replay.items, NOW, 0)
-    binding = KNOWLEDGE.bind(replay.items)
-    shelf = RetrievalIndex.of(shop, binding.place_of_row, binding.vectors, drawn)
+    snapshot = ItemSnapshot.at(replay.items, NOW, 0)
+    binding = STATISTICS.bind(replay.items)
+    index = RetrievalIndex.of(snapshot, binding.index_of_row, binding.vectors, drawn)
 
-    own = customer_items(flat, NOW, shop.size)
-    alike = directions(own, 5, binding.vectors) @ shelf.vectors.T
-    assert (alike.max(axis=1) > 0.3).all()
+    bought = customer_items(flat, NOW, snapshot.size)
+    similarities = history_vectors(bought, 5, binding.vectors) @ index.vectors.T
+    assert (similarities.max(axis=1) > 0.3).all()
     checked = 0
-    for one, similarity in zip(each_customer(flat, own, binding.place_of_row, KNOWLEDGE), alike, strict=True):
-        said = one.said[: len(RELATED_INPUTS)]
-        inputs = shelf.inputs(shop, said, similarity)
+    customers = i2i_scores_by_customer(flat, bought, binding.index_of_row, STATISTICS)
+    for customer, similarity in zip(customers, similarities, strict=True):
+        scores = customer.scores[: len(I2I_CANDIDATE_INPUTS)]
+        inputs = index.inputs(snapshot, scores, similarity)
         assert inputs.shape == (len(replay.items), len(RETRIEVAL_INPUTS))
-        np.testing.assert_allclose(shelf.scores(said, similarity, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(index.scores(scores, similarity, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)
         assert all(inputs[:, column].any() for column in range(5))
         checked += 1
     assert checked == 5
 
 
 @pytest.mark.parametrize("new", [0, 7, 1_000])
-def test_candidates_are_the_own_items_and_the_best_new_ones(new: int, replay: StateReplay) -> None:
-    mine = next(iter(replay.histories.values()))
+def test_candidates_are_the_items_bought_and_the_best_new_ones(new: int, replay: StateReplay) -> None:
+    customer_history = next(iter(replay.histories.values()))
     retrieval = Retrieval(weights(demand_3=1.0), new=new)
-    view = build_view([mine], replay.items, NOW, KNOWLEDGE, retrieval)
+    view = build_view([customer_history], replay.items, NOW, STATISTICS, retrieval)
 
-    demand = ItemSnapshot.at(replay.items, NOW, 0).fixed[:, ITEM_STATE_INPUTS.index("demand_3")]
-    own = codes(view, replay, known=True)
-    others = [row for row in np.argsort(-demand, kind="stable") if replay.items.codes[row] not in own]
-    assert set(own) == {code for code in replay.items.codes if code in _kept(mine)}
+    demand = ItemSnapshot.at(replay.items, NOW, 0).inputs[:, ITEM_STATE_INPUTS.index("demand_3")]
+    bought = codes(view, replay, known=True)
+    others = [row for row in np.argsort(-demand, kind="stable") if replay.items.codes[row] not in bought]
+    assert set(bought) == {code for code in replay.items.codes if code in _net_codes(customer_history)}
     assert codes(view, replay, known=False) == sorted(replay.items.codes[row] for row in others[:new])
 
 
-def _kept(mine: CustomerHistory) -> set[str]:
+def _net_codes(customer_history: CustomerHistory) -> set[str]:
     net: dict[str, int] = {}
-    for invoice in mine.invoices:
+    for invoice in customer_history.invoices:
         for line in invoice.lines:
             net[line.stock_code] = net.get(line.stock_code, 0) + line.quantity
     return {code for code, quantity in net.items() if quantity > 0}
 
 
-def test_of_the_own_items_the_newest_are_kept(replay: StateReplay) -> None:
-    mine = history(*((LOG[0].date + day * DAY, {f"{day:05d}": 1}) for day in range(20)))
-    view = build_view([mine], replay.items, NOW, KNOWLEDGE, Retrieval(own=5, new=0))
+def test_of_the_items_bought_the_newest_are_candidates(replay: StateReplay) -> None:
+    customer_history = history(*((LOG[0].date + day * DAY, {f"{day:05d}": 1}) for day in range(20)))
+    view = build_view([customer_history], replay.items, NOW, STATISTICS, Retrieval(known=5, new=0))
 
     assert codes(view, replay, known=True) == [f"{day:05d}" for day in range(15, 20)]
 
 
-def test_a_stranger_is_shown_what_sells(replay: StateReplay) -> None:
+def test_without_a_history_candidates_are_those_in_demand(replay: StateReplay) -> None:
     nine = Retrieval(weights(demand_7=1.0), new=9)
-    view = build_view([CustomerHistory("stranger")], replay.items, NOW, KNOWLEDGE, nine)
+    view = build_view([CustomerHistory("nobody")], replay.items, NOW, STATISTICS, nine)
 
     demand = replay.items.demand(NOW)[:, 2]
     assert sorted(view.row.tolist()) == sorted(np.argsort(-demand, kind="stable")[:9].tolist())
 
 
-def test_words_find_what_nobody_bought_yet(replay: StateReplay) -> None:
-    """An item outside the vocabulary, whose description is like that of the only own item."""
-    mine = history((LOG[0].date, {"00017": 1}))
+def test_text_similarity_retrieves_an_item_outside_the_vocabulary(replay: StateReplay) -> None:
+    """Its description is similar to that of the only item bought."""
+    customer_history = history((LOG[0].date, {"00017": 1}))
     fewer = fit_global_statistics(
         [invoice for invoice in LOG if all(line.stock_code != "00018" for line in invoice.lines)], NOW
     )
     assert "00018" not in fewer.codes
-    likest = max(
+    most_similar = max(
         (code for code in replay.items.codes if code != "00017"),
         key=lambda code: float(
             fewer.bind(replay.items).vectors[replay.items.rows[code]]
             @ fewer.bind(replay.items).vectors[replay.items.rows["00017"]]
         ),
     )
-    view = build_view([mine], replay.items, NOW, fewer, Retrieval(weights(text_like_history=1.0), new=1))
+    view = build_view(
+        [customer_history], replay.items, NOW, fewer, Retrieval(weights(text_similarity_history=1.0), new=1)
+    )
 
-    assert codes(view, replay, known=False) == [likest]
+    assert codes(view, replay, known=False) == [most_similar]
 
 
-def test_of_a_large_catalogue_what_sells_best_is_scored(replay: StateReplay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_catalogue_only_the_best_selling_items_are_scored(
+    replay: StateReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_SCORED", 10)
-    mine = next(iter(replay.histories.values()))
-    view = build_view([mine], replay.items, NOW, KNOWLEDGE, Retrieval(weights(demand_3=1.0, customers=50.0), own=0))
+    customer_history = next(iter(replay.histories.values()))
+    view = build_view(
+        [customer_history],
+        replay.items,
+        NOW,
+        STATISTICS,
+        Retrieval(weights(demand_3=1.0, i2i_score_customers=50.0), known=0),
+    )
 
-    demand = ItemSnapshot.at(replay.items, NOW, 0).fixed[:, ITEM_STATE_INPUTS.index("demand_3")]
+    demand = ItemSnapshot.at(replay.items, NOW, 0).inputs[:, ITEM_STATE_INPUTS.index("demand_3")]
     best = {replay.items.codes[row] for row in np.argsort(-demand, kind="stable")[:10]}
-    assert set(codes(view, replay, known=False)) == best - _kept(mine)
+    assert set(codes(view, replay, known=False)) == best - _net_codes(customer_history)
 
 
 @given(st.lists(st.integers(-5, 5), max_size=30), st.integers(-1, 35))
@@ -135,10 +146,10 @@ def test_the_largest_are_no_smaller_than_the_rest(scores: list[int], n: int) -> 
     found = largest(np.asarray(scores, np.float32), n).tolist()
 
     assert len(set(found)) == len(found) == min(max(n, 0), len(scores))
-    rest = [score for place, score in enumerate(scores) if place not in found]
-    assert not found or not rest or min(scores[place] for place in found) >= max(rest)
+    rest = [score for position, score in enumerate(scores) if position not in found]
+    assert not found or not rest or min(scores[position] for position in found) >= max(rest)
 
 
-def test_the_usual_weights_are_those_of_inputs_there_are() -> None:
+def test_default_weights_name_inputs_that_exist() -> None:
     named: Mapping[str, float] = module.DEFAULT_WEIGHTS
     assert named.keys() <= set(RETRIEVAL_INPUTS)

@@ -94,7 +94,7 @@ def test_known_vectors_are_looked_up_and_the_rest_is_zeros() -> None:
     known = KnownVectors.of(["MUG", "CUP"], np.asarray([[3.0, 4.0], [0.0, 0.0]], np.float32))
     encoded = known.encode([" MUG ", "CUP", "mug", None, ""])
     assert encoded == pytest.approx(np.asarray([[0.6, 0.8], [0, 0], [0, 0], [0, 0], [0, 0]]))
-    assert KnownVectors.of_nothing(3).encode(["MUG"]).shape == (1, 3)
+    assert KnownVectors.empty(3).encode(["MUG"]).shape == (1, 3)
 
 
 @pytest.mark.parametrize("which", ["offline", "known", "nothing"])
@@ -102,7 +102,7 @@ def test_a_file_answers_as_what_was_saved(which: str, offline: TermVectors, tmp_
     encoders: dict[str, TextEncoder] = {
         "offline": offline,
         "known": KnownVectors(["MUG"], np.ones((1, 512), np.float32)),
-        "nothing": TermVectors.of_nothing(),
+        "nothing": TermVectors.empty(),
     }
     encoders[which].save(tmp_path)
     loaded = load_text(tmp_path)

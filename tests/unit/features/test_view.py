@@ -1,4 +1,4 @@
-"""The view: one for training and service, finite for any history, and by hand for a small one."""
+"""The view: the same in training and service, finite for any history, and checked by hand for a small one."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from state.settings import load_settings
 from state.store.memory import MemoryStore
 from tests.unit.features.shop import START, history, shop_log
 from training.data.walk import walk
-from training.features.basket_lstm.candidates import because
+from training.features.basket_lstm.candidates import explaining_items
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, CUSTOMER_INPUTS
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS
 from training.features.basket_lstm.flat_histories import STEPS, flatten
@@ -27,10 +27,10 @@ from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(240)
 UNTIL = LOG[160].date
-KNOWLEDGE = fit_global_statistics(LOG, UNTIL)
+STATISTICS = fit_global_statistics(LOG, UNTIL)
 NAMES = list(CANDIDATE_INPUTS)
 
-ARRAYS = ("candidate", "person", "steps", "baskets", "length", "known", "customer")
+ARRAYS = ("candidate_inputs", "customer_inputs", "step_inputs", "basket_inputs", "length", "known", "customer")
 
 
 def shop_at(position: int) -> ItemTable:
@@ -45,7 +45,7 @@ def by_code(view: View, items: ItemTable) -> dict[str, int]:
     return {codes[row]: position for position, row in enumerate(view.row)}
 
 
-def test_training_and_service_see_the_same() -> None:
+def test_training_and_service_compute_the_same_inputs() -> None:
     """The walk over the log against the store's own history and item states, which arrive in another order."""
     checked = 0
     for moment in walk(LOG, moment="visit", start=UNTIL, end=LOG[-1].date, window=100):
@@ -56,63 +56,63 @@ def test_training_and_service_see_the_same() -> None:
         served = store.history(moment.history.customer_id)
         assert served is not None
         items = ItemTable(reversed(list(store.items().states.values())))
-        trained = build_view([moment.history], moment.items, moment.now, KNOWLEDGE)
-        seen = build_view([served], items, moment.now, KNOWLEDGE)
+        trained = build_view([moment.history], moment.items, moment.now, STATISTICS)
+        seen = build_view([served], items, moment.now, STATISTICS)
 
         here, there = by_code(trained, moment.items), by_code(seen, items)
         assert here.keys() == there.keys()
         order = [there[code] for code in here]
-        np.testing.assert_allclose(trained.candidate, seen.candidate[order], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(trained.steps, seen.steps[order], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(trained.person, seen.person, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(trained.baskets, seen.baskets, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(trained.candidate_inputs, seen.candidate_inputs[order], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(trained.step_inputs, seen.step_inputs[order], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(trained.customer_inputs, seen.customer_inputs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(trained.basket_inputs, seen.basket_inputs, rtol=1e-5, atol=1e-6)
         checked += 1
     assert checked >= 3
 
 
-def test_a_batch_is_what_its_customers_are_alone() -> None:
+def test_a_batch_equals_its_customers_one_by_one() -> None:
     store = MemoryStore(load_settings({}))
     store.apply(LOG[:200], clock_ms=1)
     items, now = ItemTable(store.items().states.values()), LOG[199].date
-    several = [*store.histories(), CustomerHistory("stranger")]
-    together = build_view(several, items, now, KNOWLEDGE)
+    several = [*store.histories(), CustomerHistory("nobody")]
+    together = build_view(several, items, now, STATISTICS)
 
     for number, one in enumerate(several):
-        alone = build_view([one], items, now, KNOWLEDGE)
-        mine = together.customer == number
-        np.testing.assert_array_equal(together.row[mine], alone.row)
-        np.testing.assert_allclose(together.candidate[mine], alone.candidate, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(together.steps[mine], alone.steps, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(together.person[number], alone.person[0], rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(together.baskets[number], alone.baskets[0])
+        alone = build_view([one], items, now, STATISTICS)
+        of_customer = together.customer == number
+        np.testing.assert_array_equal(together.row[of_customer], alone.row)
+        np.testing.assert_allclose(together.candidate_inputs[of_customer], alone.candidate_inputs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(together.step_inputs[of_customer], alone.step_inputs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(together.customer_inputs[number], alone.customer_inputs[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(together.basket_inputs[number], alone.basket_inputs[0])
 
 
 def test_a_small_history_by_hand() -> None:
     items = ItemTable()
     items.sell([Line("a", THOUSAND, 2.0), Line("b", THOUSAND, 1.0), Line("c", THOUSAND, 4.0)], START)
     ann = history((START, {"a": 3, "b": 1}), (START + 10 * DAY, {"a": 1}), (START + 30 * DAY, {"b": -1, "a": 2}))
-    view = build_view([ann], items, START + 40 * DAY, KNOWLEDGE)
+    view = build_view([ann], items, START + 40 * DAY, STATISTICS)
     at = by_code(view, items)
-    a = dict(zip(NAMES, view.candidate[at["a"]].tolist(), strict=True))
-    b = dict(zip(NAMES, view.candidate[at["b"]].tolist(), strict=True))
-    person = dict(zip(CUSTOMER_INPUTS, view.person[0].tolist(), strict=True))
+    a = dict(zip(NAMES, view.candidate_inputs[at["a"]].tolist(), strict=True))
+    b = dict(zip(NAMES, view.candidate_inputs[at["b"]].tolist(), strict=True))
+    customer_inputs = dict(zip(CUSTOMER_INPUTS, view.customer_inputs[0].tolist(), strict=True))
 
     assert view.known.tolist() == [code == "a" for code in at]
     assert a["log_count"] == pytest.approx(np.log(4))
     assert a["count_per_basket"] == 1.0
     assert a["log_days_since_last"] == pytest.approx(np.log(11))
-    assert a["faded_by_baskets"] == pytest.approx(1 + 0.85 + 0.85**2)
+    assert a["decayed_count"] == pytest.approx(1 + 0.85 + 0.85**2)
     assert a["days_since_last_over_gap"] == pytest.approx(np.log(11 / 16))
     assert a["price_now_over_last"] == pytest.approx(np.log(2.0))
-    assert (a["taken_back"], b["taken_back"], b["known"]) == (0.0, 1.0, 0.0)
+    assert (a["returned"], b["returned"], b["bought_before"]) == (0.0, 1.0, 0.0)
     assert [b[name] for name in CUSTOMER_ITEM_INPUTS[:-1]] == [0.0] * (len(CUSTOMER_ITEM_INPUTS) - 1)
-    assert person["log_baskets"] == pytest.approx(np.log(4))
-    assert person["log_mean_gap"] == pytest.approx(np.log(16))
-    assert person["log_taken_back"] == pytest.approx(np.log(2))
-    assert person["repeat_share"] == pytest.approx(2 / 3)
+    assert customer_inputs["log_baskets"] == pytest.approx(np.log(4))
+    assert customer_inputs["log_mean_gap"] == pytest.approx(np.log(16))
+    assert customer_inputs["log_returned_items"] == pytest.approx(np.log(2))
+    assert customer_inputs["repeat_share"] == pytest.approx(2 / 3)
     assert view.length.tolist() == [3]
-    assert view.steps[at["a"], :, 0].tolist() == [0.0] * (STEPS - 3) + [1.0] * 3
-    days = view.baskets[0, -3:, BASKET_INPUTS.index("log_days_ago")]
+    assert view.step_inputs[at["a"], :, 0].tolist() == [0.0] * (STEPS - 3) + [1.0] * 3
+    days = view.basket_inputs[0, -3:, BASKET_INPUTS.index("log_days_ago")]
     np.testing.assert_allclose(days, np.log([41, 31, 11]), rtol=1e-6)
 
 
@@ -124,8 +124,8 @@ HUGE = CustomerHistory(
     ),
 )
 HISTORIES = {
-    "stranger": CustomerHistory("stranger"),
-    "everything taken back": history((START, {"00001": 2}), (START + 1, {"00001": -2})),
+    "no history": CustomerHistory("nobody"),
+    "everything returned": history((START, {"00001": 2}), (START + 1, {"00001": -2})),
     "returns only": history((START, {"00001": -2})),
     "one basket": history((START, {"00001": 2, "00002": 1})),
     "200 baskets": history(*((START + number * DAY, {f"{number % 60:05d}": 1}) for number in range(200))),
@@ -140,7 +140,7 @@ HISTORIES = {
 
 @pytest.mark.parametrize("name", HISTORIES)
 @pytest.mark.parametrize("items", [shop_at(200), ItemTable()], ids=["shop", "empty"])
-@pytest.mark.parametrize("statistics", [KNOWLEDGE, fit_global_statistics([], 0)], ids=["learnt", "nothing"])
+@pytest.mark.parametrize("statistics", [STATISTICS, fit_global_statistics([], 0)], ids=["fitted", "empty"])
 def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, statistics: GlobalStatistics) -> None:
     view = build_view([HISTORIES[name]], items, LOG[199].date, statistics)
 
@@ -148,7 +148,7 @@ def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, statistics:
         values = getattr(view, array)
         assert np.isfinite(values).all(), array
         assert np.abs(values, dtype=np.float64).max(initial=0.0) < 100.0, array
-    assert len(view.row) <= Retrieval().own + Retrieval().new
+    assert len(view.row) <= Retrieval().known + Retrieval().new
     assert len(set(view.row.tolist())) == len(view.row)
 
 
@@ -160,8 +160,8 @@ held_lines = st.lists(
 
 
 @given(st.lists(held_lines, max_size=6))
-def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
-    """The short way over plain lines against ``state.domain.history.baskets``, with returns of every kind."""
+def test_flat_histories_equal_the_net_baskets(invoices: list[list[HeldLine]]) -> None:
+    """Netting item by item against ``state.domain.history.baskets`` of the whole history, with every kind of return."""
     held = tuple(HeldInvoice(str(n), START + n * DAY, tuple(lines)) for n, lines in enumerate(invoices))
     ann = CustomerHistory("ann", held)
     flat = flatten([ann], ItemTable())
@@ -172,20 +172,21 @@ def test_the_past_is_what_baskets_says(invoices: list[list[HeldLine]]) -> None:
     expected = baskets(ann)
     assert flat.basket_date.tolist() == [basket.date for basket in expected]
     for items, basket in zip(found, expected, strict=True):
-        assert items == pytest.approx({code: kept / THOUSAND for code, kept in basket.items.items()})
+        assert items == pytest.approx({code: quantity / THOUSAND for code, quantity in basket.items.items()})
 
 
-def test_the_item_that_speaks_most_is_named() -> None:
-    # a speaks for c with .5, b with .4; b counts twice.
+def test_the_item_with_the_greatest_weight_explains_a_recommendation() -> None:
+    # The weights for c are .5 from a and .4 from b.
     neighbours = Neighbours(np.asarray([[2], [2], [0]], np.int32), np.asarray([[0.5], [0.4], [0.1]], np.float32))
     statistics = GlobalStatistics(
         ["a", "b", "c"],
         dict.fromkeys(I2I_VARIANTS, neighbours),
         np.zeros((4, len(ITEM_STATISTICS)), np.float32),
         WeeklyDemand(0, np.zeros((1, 4), np.float32)),
-        TermVectors.of_nothing(),
+        TermVectors.empty(),
     )
-    asked, own = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])
+    items, bought = np.asarray([2, 0, 3]), np.asarray([0, 1, 3])
+    once, b_twice = np.asarray([1.0, 1.0, 9.0], np.float32), np.asarray([1.0, 2.0, 9.0], np.float32)
 
-    assert because(asked, own, np.asarray([1.0, 1.0, 9.0], np.float32), statistics).tolist() == [0, -1, -1]
-    assert because(asked, own, np.asarray([1.0, 2.0, 9.0], np.float32), statistics).tolist() == [1, -1, -1]
+    assert explaining_items(items, bought, once, statistics).tolist() == [0, -1, -1]
+    assert explaining_items(items, bought, b_twice, statistics).tolist() == [1, -1, -1]

@@ -1,4 +1,4 @@
-"""The scorer without Keras: answers for anything, and refuses what does not fit. No TensorFlow on this path."""
+"""``BasketScorer`` without Keras: any history gets a prediction, and a damaged bundle is refused."""
 
 import shutil
 import subprocess
@@ -24,25 +24,24 @@ from training.features.basket_lstm.view import CANDIDATE_INPUTS, build_view
 from training.features.item_table import ItemTable
 from training.models.global_statistics import fit_global_statistics
 from training.registry import BundleRefused
-from training.serving.basket_lstm.correction import Correction
-from training.serving.basket_lstm.network import HEADS, OF_HEADS, SHAPES, NumpyNetwork
+from training.serving.basket_lstm import bundle_names
+from training.serving.basket_lstm.calibration import BasketCalibration, Ranked, rank
+from training.serving.basket_lstm.correction import OnlineCorrection
+from training.serving.basket_lstm.network import HEAD_ARRAYS, HEADS, SHAPES, NumpyNetwork
 from training.serving.basket_lstm.scorer import (
     CORRECTION,
-    KNOWLEDGE,
     NETWORK,
     SETTINGS,
+    STATISTICS,
     BasketScorer,
-    Calibration,
-    Ranked,
     input_sizes,
     load,
-    rank,
 )
-from training.serving.return_time.network import ReturnCurve
+from training.serving.return_time.network import NumpyReturnNetwork
 
 LOG = shop_log(200)
 NOW = LOG[-1].date
-FITTED_SCORES = fit_global_statistics(LOG, NOW)
+GLOBAL_STATISTICS = fit_global_statistics(LOG, NOW)
 SIZES = input_sizes()
 
 
@@ -66,11 +65,11 @@ def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
     return made
 
 
-def correction() -> Correction:
+def correction() -> OnlineCorrection:
     generator = np.random.default_rng(5)
-    shapes = (2, len(FITTED_SCORES.codes)), (2, len(CANDIDATE_INPUTS))
-    item, linear = (generator.normal(size=shape).astype(np.float32) * 0.1 for shape in shapes)
-    return Correction(len(CANDIDATE_INPUTS), FITTED_SCORES.codes, item, linear)
+    shapes = (2, len(GLOBAL_STATISTICS.codes)), (2, len(CANDIDATE_INPUTS))
+    item_biases, input_weights = (generator.normal(size=shape).astype(np.float32) * 0.1 for shape in shapes)
+    return OnlineCorrection(len(CANDIDATE_INPUTS), GLOBAL_STATISTICS.codes, item_biases, input_weights)
 
 
 def scorer() -> BasketScorer:
@@ -78,9 +77,9 @@ def scorer() -> BasketScorer:
         "v1",
         network=NumpyNetwork(arrays(), SIZES),
         correction=correction(),
-        statistics=FITTED_SCORES,
-        calibration=Calibration(-0.3, 0.9, 0.8),
-        returns=ReturnCurve(return_arrays()),
+        statistics=GLOBAL_STATISTICS,
+        calibration=BasketCalibration(-0.3, 0.9, 0.8),
+        returns=NumpyReturnNetwork(return_arrays()),
         retrieval=Retrieval(),
     )
 
@@ -95,7 +94,7 @@ def items() -> ItemTable:
 
 @pytest.mark.parametrize("name", HISTORIES)
 @pytest.mark.parametrize("shop", ["shop", "empty"])
-def test_any_history_has_an_answer(name: str, shop: str, items: ItemTable) -> None:
+def test_any_history_has_a_prediction(name: str, shop: str, items: ItemTable) -> None:
     known = items if shop == "shop" else ItemTable()
     prediction = scorer().predict([HISTORIES[name]], known, NOW, 10)[0]
     chances = [candidate.probability for candidate in prediction.candidates]
@@ -124,44 +123,44 @@ def test_customers_do_not_touch_each_other(items: ItemTable) -> None:
             np.testing.assert_allclose(other.return_curve, alone.return_curve, rtol=1e-4)
 
 
-def test_nobody_is_no_error(items: ItemTable) -> None:
+def test_an_empty_batch_has_no_predictions(items: ItemTable) -> None:
     assert scorer().predict([], items, NOW, 10) == []
 
 
-def test_the_lstm_reads_baskets_in_their_order(items: ItemTable) -> None:
+def test_the_order_of_baskets_matters(items: ItemTable) -> None:
     codes = [line.stock_code for line in LOG[0].lines][:2]
-    forth = history((START, {codes[0]: 1}), (START + 9, {codes[1]: 1}))
-    back = history((START, {codes[1]: 1}), (START + 9, {codes[0]: 1}))
-    one, other = scorer().predict([forth, back], items, NOW, 10)
+    forward = history((START, {codes[0]: 1}), (START + 9, {codes[1]: 1}))
+    backward = history((START, {codes[1]: 1}), (START + 9, {codes[0]: 1}))
+    one, other = scorer().predict([forward, backward], items, NOW, 10)
 
     assert one.candidates != other.candidates
 
 
 def test_a_probability_by_hand_and_in_the_order_of_the_list(items: ItemTable) -> None:
     """A customer at a visit with two items, of which the known one has .8 of the softmax."""
-    person = np.zeros(len(CUSTOMER_INPUTS), np.float32)
+    customer_inputs = np.zeros(len(CUSTOMER_INPUTS), np.float32)
     for name, value in (("log_mean_size", 2.0), ("log_baskets", 1.0), ("log_days_since_last", 0.5)):
-        person[CUSTOMER_INPUTS.index(name)] = value
-    calibration = Calibration(-1.0, 0.5, 0.25, 0.125, 0.1, 2.0)
-    first, second = calibration.probabilities(Ranked(np.asarray([1, 0]), np.log([0.8, 0.2]), 0.8), person)
+        customer_inputs[CUSTOMER_INPUTS.index(name)] = value
+    calibration = BasketCalibration(-1.0, 0.5, 0.25, 0.125, 0.1, 2.0)
+    first, second = calibration.probabilities(Ranked(np.asarray([1, 0]), np.log([0.8, 0.2]), 0.8), customer_inputs)
 
     logit = -1.0 + 0.5 * np.log(0.8) + 0.25 * 2.0 + 0.125 * 1.0 + 0.1 + 2.0 * 0.8
     assert first == pytest.approx(1.0 / (1.0 + np.exp(-logit)), abs=1e-6)
     assert second == pytest.approx(1.0 / (1.0 + np.exp(-logit - 0.5 * np.log(0.25))), abs=1e-6)
 
-    view = build_view(list(HISTORIES.values()), items, NOW, FITTED_SCORES)
+    view = build_view(list(HISTORIES.values()), items, NOW, GLOBAL_STATISTICS)
     for customer, ranked in enumerate(rank(view, scorer().network.logits(view))):
         shares = np.exp(ranked.log_softmax)
         assert shares.sum() == pytest.approx(1.0)
         assert ranked.known_share == pytest.approx(shares[view.known[ranked.position]].sum())
-        chances = calibration.probabilities(ranked, view.person[customer])
+        chances = calibration.probabilities(ranked, view.customer_inputs[customer])
         assert (np.diff(chances) <= 0.0).all()
 
 
-def test_what_was_saved_comes_back(items: ItemTable, tmp_path: Path) -> None:
+def test_a_saved_scorer_predicts_the_same(items: ItemTable, tmp_path: Path) -> None:
     scorer().save(tmp_path)
 
-    several = [CustomerHistory("stranger"), HISTORIES["1900"]]
+    several = [CustomerHistory("nobody"), HISTORIES["1900"]]
     found, expected = (each.predict(several, items, NOW, 30) for each in (load(tmp_path, "v1"), scorer()))
     assert_same_answers(found, expected)
 
@@ -182,7 +181,7 @@ def _network(change: Callable[[dict[str, NDArray[np.float32]]], object]) -> Call
     def write(folder: Path) -> None:
         made = arrays()
         change(made)
-        np.savez(folder / NETWORK, **made)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
+        np.savez(folder / NETWORK, **bundle_names.stored_network(made))  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
 
     return write
 
@@ -207,7 +206,7 @@ def _settings(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], No
 
 
 def _pickled(folder: Path) -> None:
-    np.savez(folder / KNOWLEDGE, item_statistics=np.asarray([object()]))
+    np.savez(folder / STATISTICS, habits=np.asarray([object()]))
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
@@ -217,27 +216,27 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "no correction": _lacks(CORRECTION),
     "half a correction": _cut(CORRECTION),
     "a correction of other inputs": _correction(lambda made: made.update(linear=np.zeros((2, 3), np.float32))),
-    "a correction that is no number": _correction(lambda made: made["item"].fill(np.inf)),
+    "a correction that is not finite": _correction(lambda made: made["item"].fill(np.inf)),
     "half a network": _cut(NETWORK),
     "half a vocabulary": _cut("vocabulary.json"),
     "a pickle": _pickled,
     "a missing array": _network(lambda made: made.pop("second_bias")),
     "an array too many": _network(lambda made: made.update(other=np.zeros(1, np.float32))),
     "another width": _network(lambda made: made.update(candidate_mean=np.zeros(3, np.float32))),
-    "no number": _network(lambda made: made["reader_bias"].fill(np.nan)),
-    "a deviation of 0": _network(lambda made: made["steps_deviation"].fill(0.0)),
-    "doubles": _network(lambda made: made.update(reader_bias=made["reader_bias"].astype(np.float64))),
+    "a number that is not finite": _network(lambda made: made["lstm_bias"].fill(np.nan)),
+    "a deviation of 0": _network(lambda made: made["step_deviation"].fill(0.0)),
+    "doubles": _network(lambda made: made.update(lstm_bias=made["lstm_bias"].astype(np.float64))),
     "other inputs": _settings(lambda held: held["inputs"].update(person=["age"])),
     "a head's layer too few": _network(lambda made: made.update(score_kernel=made["score_kernel"][1:])),
     "another input of the retrieval": _settings(lambda held: held["retrieval"].update(unknown=3)),
-    "a weight that is no number": _settings(lambda held: held["retrieval"].update(text_like_history="much")),
+    "a retrieval weight that is a text": _settings(lambda held: held["retrieval"].update(text_like_history="much")),
     "a number of candidates below 0": _settings(lambda held: held.update(new=-1)),
     "a falling calibration": _settings(lambda held: held["calibration"].update(slope=-1.0)),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_does_not_fit_is_refused(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_refused(damage: str, tmp_path: Path) -> None:
     scorer().save(tmp_path)
     DAMAGES[damage](tmp_path)
 
@@ -255,7 +254,7 @@ def test_a_network_of_another_version_is_to_be_trained_anew(tmp_path: Path) -> N
 
 def test_a_network_with_fewer_heads_is_to_be_trained_anew(tmp_path: Path) -> None:
     scorer().save(tmp_path)
-    _network(lambda made: made.update({name: made[name][: HEADS // 2] for name in OF_HEADS}))(tmp_path)
+    _network(lambda made: made.update({name: made[name][: HEADS // 2] for name in HEAD_ARRAYS}))(tmp_path)
 
     with pytest.raises(BundleRefused, match=f"has {HEADS // 2} heads, not {HEADS}: train it anew"):
         load(tmp_path, "v1")

@@ -1,10 +1,17 @@
-"""What outcomes teach beside the network: by hand, by differences, and in the order they come."""
+"""Online correction: one gradient step an outcome, checked by hand and by finite differences."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.serving.basket_lstm.correction import FOUND, INPUT_RATE, ITEM_RATE, KEPT, CandidateLogits, Correction
+from training.serving.basket_lstm.correction import (
+    DECAY,
+    INPUT_LEARNING_RATE,
+    ITEM_LEARNING_RATE,
+    ITEM_LOSS_WEIGHT,
+    CandidateLogits,
+    OnlineCorrection,
+)
 
 CODES = ["a", "b", "c"]
 INPUTS = np.asarray([[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]], np.float32)
@@ -15,17 +22,21 @@ VISIT, EMISSION = (CandidateLogits(visit, CODES, INPUTS, LOGITS) for visit in (T
 
 def loss(logits: NDArray[np.float64], bought: NDArray[np.bool_]) -> float:
     log_p = logits - np.log(np.exp(logits).sum())
-    return float(-FOUND * log_p[bought].sum() / np.sqrt(bought.sum()) - np.log(np.exp(log_p[bought]).sum()))
+    return float(-ITEM_LOSS_WEIGHT * log_p[bought].sum() / np.sqrt(bought.sum()) - np.log(np.exp(log_p[bought]).sum()))
 
 
-def test_before_any_outcome_nothing_is_corrected() -> None:
-    np.testing.assert_array_equal(Correction(2).corrected(VISIT), LOGITS)
+def updated(candidates: CandidateLogits = VISIT, *, rate_scale: float = 1.0) -> OnlineCorrection:
+    """An empty correction after one outcome."""
+    return OnlineCorrection(2, rate_scale=rate_scale).updated(candidates, BOUGHT)[0]
 
 
-def test_a_step_goes_down_the_loss() -> None:
-    """Each number moves by its rate times the slope of the loss, taken by differences."""
-    correction = Correction(2)
-    correction.learn(VISIT, BOUGHT)
+def test_an_empty_correction_returns_the_logits() -> None:
+    np.testing.assert_array_equal(OnlineCorrection(2).apply(VISIT), LOGITS)
+
+
+def test_an_update_is_a_gradient_step() -> None:
+    """Each parameter moves by its learning rate times the slope of the loss, computed by finite differences."""
+    correction = updated()
     small = 1e-5
     slope = np.asarray(
         [
@@ -33,78 +44,78 @@ def test_a_step_goes_down_the_loss() -> None:
             for step in np.eye(3)
         ]
     )
+    biases, weights = correction.item_biases(CODES)[0], correction.input_weights[0]
 
-    np.testing.assert_allclose(correction.item(CODES)[0], -ITEM_RATE * slope, rtol=1e-4)
-    np.testing.assert_allclose(correction.linear[0], -INPUT_RATE * slope @ INPUTS, rtol=1e-4)
-    np.testing.assert_allclose(
-        correction.corrected(VISIT), LOGITS + correction.item(CODES)[0] + INPUTS @ correction.linear[0], rtol=1e-6
-    )
-    assert loss(correction.corrected(VISIT).astype(np.float64), BOUGHT) < loss(LOGITS.astype(np.float64), BOUGHT)
-
-
-def test_a_slower_pace_takes_shorter_steps_down_the_same_loss() -> None:
-    full, slow, still = (Correction(2, rate_scale=rate_scale) for rate_scale in (1.0, 0.5, 0.0))
-    for correction in (full, slow, still):
-        assert correction.learn(VISIT, BOUGHT) == pytest.approx(loss(LOGITS.astype(np.float64), BOUGHT), rel=1e-6)
-
-    np.testing.assert_allclose(slow.item(CODES), 0.5 * full.item(CODES), rtol=1e-6)
-    np.testing.assert_allclose(slow.linear, 0.5 * full.linear, rtol=1e-6)
-    np.testing.assert_array_equal(still.corrected(VISIT), LOGITS)
-    assert full.learn(VISIT, BOUGHT) < slow.learn(VISIT, BOUGHT) < still.learn(VISIT, BOUGHT)
+    np.testing.assert_allclose(biases, -ITEM_LEARNING_RATE * slope, rtol=1e-4)
+    np.testing.assert_allclose(weights, -INPUT_LEARNING_RATE * slope @ INPUTS, rtol=1e-4)
+    np.testing.assert_allclose(correction.apply(VISIT), LOGITS + biases + INPUTS @ weights, rtol=1e-6)
+    assert loss(correction.apply(VISIT).astype(np.float64), BOUGHT) < loss(LOGITS.astype(np.float64), BOUGHT)
 
 
-def test_visits_and_emissions_learn_apart() -> None:
-    correction = Correction(2)
-    correction.learn(VISIT, BOUGHT)
-    np.testing.assert_array_equal(correction.corrected(EMISSION), LOGITS)
+def test_the_rate_scale_scales_the_step_of_the_same_loss() -> None:
+    empty = [OnlineCorrection(2, rate_scale=rate_scale) for rate_scale in (1.0, 0.5, 0.0)]
+    before = loss(LOGITS.astype(np.float64), BOUGHT)
+    full, slow, still = (correction.updated(VISIT, BOUGHT) for correction in empty)
+    assert [each[1] for each in (full, slow, still)] == pytest.approx([before] * 3, rel=1e-6)
 
-    correction.learn(EMISSION, BOUGHT)
-    np.testing.assert_allclose(correction.corrected(EMISSION), correction.corrected(VISIT), rtol=1e-6)
-
-
-def test_nothing_bought_teaches_nothing() -> None:
-    correction = Correction(2)
-    correction.learn(VISIT, np.zeros(3, np.bool_))
-
-    np.testing.assert_array_equal(correction.corrected(VISIT), LOGITS)
+    np.testing.assert_allclose(slow[0].item_biases(CODES), 0.5 * full[0].item_biases(CODES), rtol=1e-6)
+    np.testing.assert_allclose(slow[0].input_weights, 0.5 * full[0].input_weights, rtol=1e-6)
+    np.testing.assert_array_equal(still[0].apply(VISIT), LOGITS)
+    after = [each[0].updated(VISIT, BOUGHT)[1] for each in (full, slow, still)]
+    assert after[0] < after[1] < after[2] == pytest.approx(before)
 
 
-def test_what_everybody_buys_rises_and_what_is_unknown_stays() -> None:
-    correction = Correction(2)
+def test_visits_and_emissions_are_corrected_separately() -> None:
+    correction = updated(VISIT)
+    np.testing.assert_array_equal(correction.apply(EMISSION), LOGITS)
+
+    correction, _ = correction.updated(EMISSION, BOUGHT)
+    np.testing.assert_allclose(correction.apply(EMISSION), correction.apply(VISIT), rtol=1e-6)
+
+
+def test_an_outcome_without_a_purchase_changes_nothing() -> None:
+    correction, value = OnlineCorrection(2).updated(VISIT, np.zeros(3, np.bool_))
+
+    assert value == 0.0
+    np.testing.assert_array_equal(correction.apply(VISIT), LOGITS)
+
+
+def test_an_item_bought_every_time_rises_and_unknown_items_stay() -> None:
+    correction = OnlineCorrection(2)
     for _ in range(60):
-        correction.learn(VISIT, np.asarray([False, False, True]))
+        correction, _ = correction.updated(VISIT, np.asarray([False, False, True]))
 
-    assert correction.corrected(VISIT).argmax() == 2
-    assert correction.item(["c"])[0] > 1.0
-    np.testing.assert_array_equal(correction.item(["x", "y"]), np.zeros((2, 2)))
-
-
-def test_what_was_learnt_fades_with_every_outcome() -> None:
-    """An outcome among other items leaves ``KEPT`` of what was known."""
-    correction = Correction(2)
-    correction.learn(VISIT, BOUGHT)
-    before = correction.item(CODES)
-    correction.learn(
-        CandidateLogits(True, ["x", "y"], np.zeros((2, 2), np.float32), LOGITS[:2]), np.asarray([True, False])
-    )
-
-    np.testing.assert_allclose(correction.item(CODES), before * KEPT, rtol=1e-6)
+    assert correction.apply(VISIT).argmax() == 2
+    assert correction.item_biases(["c"])[0] > 1.0
+    np.testing.assert_array_equal(correction.item_biases(["x", "y"]), np.zeros((2, 2)))
 
 
-def test_a_scaled_copy_leaves_the_other_alone() -> None:
-    correction = Correction(2)
-    correction.learn(VISIT, BOUGHT)
+def test_biases_decay_with_every_update() -> None:
+    """An outcome among other items leaves ``DECAY`` of a bias."""
+    before = updated()
+    others = CandidateLogits(True, ["x", "y"], np.zeros((2, 2), np.float32), LOGITS[:2])
+    after, _ = before.updated(others, np.asarray([True, False]))
+
+    np.testing.assert_allclose(after.item_biases(CODES), before.item_biases(CODES) * DECAY, rtol=1e-6)
+    np.testing.assert_allclose(after.input_weights, before.input_weights * DECAY, rtol=1e-6)
+
+
+def test_scaling_and_updating_leave_the_original_unchanged() -> None:
+    correction = updated()
+    biases, weights = correction.item_biases(CODES).copy(), correction.input_weights.copy()
     half = correction.scaled(0.5)
-    np.testing.assert_allclose(half.item(CODES), 0.5 * correction.item(CODES))
-    np.testing.assert_allclose(half.linear, 0.5 * correction.linear)
+    np.testing.assert_allclose(half.item_biases(CODES), 0.5 * biases)
+    np.testing.assert_allclose(half.input_weights, 0.5 * weights)
 
-    kept = correction.item(CODES)
-    half.learn(VISIT, BOUGHT)
-    np.testing.assert_array_equal(correction.item(CODES), kept)
+    for each in (half, correction):
+        changed, _ = each.updated(VISIT, BOUGHT)
+        assert not np.array_equal(changed.item_biases(CODES), each.item_biases(CODES))
+    np.testing.assert_array_equal(correction.item_biases(CODES), biases)
+    np.testing.assert_array_equal(correction.input_weights, weights)
 
 
 @pytest.mark.parametrize(
-    ("item", "linear"),
+    ("item_biases", "input_weights"),
     [
         (np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)),
         (np.zeros((2, 3), np.float32), np.zeros((2, 1), np.float32)),
@@ -112,6 +123,8 @@ def test_a_scaled_copy_leaves_the_other_alone() -> None:
         (np.zeros((2, 3), np.float32), np.zeros((2, 2))),
     ],
 )
-def test_what_does_not_fit_is_refused(item: NDArray[np.float32], linear: NDArray[np.float32]) -> None:
+def test_arrays_that_do_not_fit_are_refused(
+    item_biases: NDArray[np.float32], input_weights: NDArray[np.float32]
+) -> None:
     with pytest.raises(ValueError, match="The correction is no finite float32"):
-        Correction(2, CODES, item, linear)
+        OnlineCorrection(2, CODES, item_biases, input_weights)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.events.dates import DAY
-from training.serving.return_time.gap_shares import DAYS, GROUPS, STRENGTH, Returns, gaps
+from training.serving.return_time.gap_shares import DAYS, GROUPS, STRENGTH, GapShareCurves, gaps
 from training.serving.scorer import HORIZONS
 
-FLAT = Returns(np.tile(np.minimum(np.arange(DAYS) / 100.0, 0.5), (len(GROUPS), 1)))
+FLAT = GapShareCurves(np.tile(np.minimum(np.arange(DAYS) / 100.0, 0.5), (len(GROUPS), 1)))
 
 
 def test_gaps_by_hand() -> None:
@@ -26,7 +26,7 @@ def test_kaplan_and_meier_by_hand() -> None:
     days = [2.0] * 200 + [4.0] * 300 + [6.0] * 100 + [300.0] * 400
     returned = [True] * 200 + [False] * 300 + [True] * 100 + [False] * 400
     found = gaps([], 0)._replace(baskets=np.ones(1000, np.int64), days=np.asarray(days), returned=np.asarray(returned))
-    curve = Returns.fit(found).curves[0]
+    curve = GapShareCurves.fit(found).curves[0]
     # Half a customer of what is usual moves it a little.
     assert curve[1] == pytest.approx(0.0, abs=1e-3)
     assert curve[2] == pytest.approx(0.2, abs=2e-3)
@@ -35,8 +35,8 @@ def test_kaplan_and_meier_by_hand() -> None:
 
 
 def test_without_customers_the_usual_curves() -> None:
-    usual = Returns.usual().curves
-    assert Returns.fit(gaps([], 0)).curves == pytest.approx(usual)
+    usual = GapShareCurves.usual().curves
+    assert GapShareCurves.fit(gaps([], 0)).curves == pytest.approx(usual)
     thirty = usual[:, 30]
     assert all(fewer < more for fewer, more in itertools.pairwise(thirty))
 
@@ -67,7 +67,7 @@ def test_a_moment_before_the_last_purchase_counts_as_that_purchase() -> None:
 )
 def test_the_curve_is_made_of_chances_that_never_fall(steps: list[int], gone: int, first: int) -> None:
     dates = [first, *(first + total for total in np.cumsum(steps).tolist())] if steps else []
-    curve = Returns.usual().curve(dates, (dates[-1] if dates else first) + gone)
+    curve = GapShareCurves.usual().curve(dates, (dates[-1] if dates else first) + gone)
     assert len(curve) == len(HORIZONS)
     assert all(0.0 <= chance <= 1.0 for chance in curve)
     assert all(sooner <= later + 1e-12 for sooner, later in itertools.pairwise(curve))
@@ -84,4 +84,4 @@ def test_the_curve_is_made_of_chances_that_never_fall(steps: list[int], gone: in
 )
 def test_impossible_curves_are_refused(curves: np.ndarray) -> None:
     with pytest.raises(ValueError, match="curves"):
-        Returns(curves)
+        GapShareCurves(curves)

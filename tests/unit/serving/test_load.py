@@ -15,24 +15,24 @@ from tests.unit.serving import test_two_tower_inputs as test_hybrid_inputs
 from training.registry import BundleRefused, Registry
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.load import fallback_scorer, load_scorer
-from training.serving.return_time.gap_shares import Returns
+from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.two_tower.customer import KNOWN
 from training.serving.two_tower.network import NumpyTowers
-from training.serving.two_tower.scorer import SETTINGS, HybridScorer
+from training.serving.two_tower.scorer import SETTINGS, TwoTowerScorer
 
 
-def _hybrid(name: str) -> HybridScorer:
+def _hybrid(name: str) -> TwoTowerScorer:
     """One that knows two items by their identities."""
     generator = np.random.default_rng(1)
     shapes = {"read": (3, 4), "offered": (3, 4), "identity_bias": (3,), "known": (len(KNOWN),)}
     arrays = {each: generator.normal(size=shape).astype(np.float32) for each, shape in shapes.items()}
-    return HybridScorer(
+    return TwoTowerScorer(
         name,
         "unpublished",
         encoding=test_hybrid_inputs.encoding(),
         towers=NumpyTowers(arrays),
         calibration=None,
-        returns=Returns.usual(),
+        returns=GapShareCurves.usual(),
     )
 
 

@@ -12,7 +12,7 @@ from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from tests.unit.features.shop import history
 from training.serving.return_time.inputs import RETURN_INPUTS
-from training.serving.return_time.network import EDGES, ReturnCurve
+from training.serving.return_time.network import EDGES, NumpyReturnNetwork
 from training.serving.scorer import HORIZONS
 
 WIDTH = 3
@@ -41,7 +41,7 @@ def arrays(hazard: float | None = None, seed: int = 0) -> dict[str, NDArray[np.f
 
 def test_the_curve_by_hand() -> None:
     """A tenth of those left come back in each interval; 5 intervals end within 7 days, 7 within 14."""
-    curve = ReturnCurve(arrays(0.1)).curve([ANN], BOUGHT)[0]
+    curve = NumpyReturnNetwork(arrays(0.1)).curve([ANN], BOUGHT)[0]
     before = [EDGES.index(float(horizon)) for horizon in HORIZONS]
     assert before[:2] == [5, 7]
     assert curve == pytest.approx([1 - 0.9**passed for passed in before], rel=1e-5)
@@ -49,20 +49,20 @@ def test_the_curve_by_hand() -> None:
 
 def test_days_gone_by_are_conditioned_on() -> None:
     """After 7 days without a return, 14 days from the purchase are two intervals away; 3.5 to 10.5 are 2 3/8."""
-    model = ReturnCurve(arrays(0.1))
+    model = NumpyReturnNetwork(arrays(0.1))
     assert model.curve([ANN], BOUGHT + 7 * DAY)[0][0] == pytest.approx(1 - 0.9**2, rel=1e-5)
     later = model.curve([ANN], BOUGHT + int(3.5 * DAY))[0]
     assert later[0] == pytest.approx(1 - 0.9 ** (0.25 + 2 + 1 / 8), rel=1e-5)
 
 
 def test_behind_the_last_edge_the_hazard_stays() -> None:
-    curve = ReturnCurve(arrays(0.1)).curve([ANN], BOUGHT + 1_000 * DAY)[0]
+    curve = NumpyReturnNetwork(arrays(0.1)).curve([ANN], BOUGHT + 1_000 * DAY)[0]
     assert curve == pytest.approx([1 - 0.9 ** (horizon / 96) for horizon in HORIZONS], rel=1e-5)
 
 
 def test_dates_by_hand() -> None:
     """10 % after the first interval of half a day; half after 6.58 intervals; 90 % never (16 intervals hold 81 %)."""
-    model = ReturnCurve(arrays(0.1))
+    model = NumpyReturnNetwork(arrays(0.1))
     days = model.days_until([ANN], BOUGHT, (0.1, 0.5, 0.9))[0]
     passed = np.log(0.5) / np.log(0.9)
     assert days[0] == pytest.approx(0.5, rel=1e-5)
@@ -82,7 +82,7 @@ def test_one_curve_that_never_falls(seed: int, steps: list[int], gone: int, chan
     dates = (DAY + np.cumsum(steps, dtype=np.int64)).tolist()
     ann = history(*((date, {"00001": 1}) for date in dates))
     now = (dates[-1] if dates else 0) + gone
-    model = ReturnCurve(arrays(seed=seed))
+    model = NumpyReturnNetwork(arrays(seed=seed))
     curve = model.curve([ann], now)[0].tolist()
     assert all(0.0 <= sooner <= later <= 1.0 for sooner, later in itertools.pairwise(curve))
     day = model.days_until([ann], now, (chance,))[0, 0]
@@ -96,7 +96,7 @@ def test_one_curve_that_never_falls(seed: int, steps: list[int], gone: int, chan
 
 def test_a_customer_is_told_the_same_alone_and_among_others() -> None:
     several = [ANN, CustomerHistory("stranger"), history(*((day * DAY, {"00001": 1}) for day in range(1, 120)))]
-    model = ReturnCurve(arrays(seed=1))
+    model = NumpyReturnNetwork(arrays(seed=1))
     together = model.curve(several, BOUGHT + DAY)
     alone = np.concatenate([model.curve([each], BOUGHT + DAY) for each in several])
     np.testing.assert_allclose(together, alone, atol=1e-6)
@@ -115,4 +115,4 @@ def test_a_customer_is_told_the_same_alone_and_among_others() -> None:
 )
 def test_arrays_that_are_no_such_network_are_refused(name: str, array: NDArray[np.generic]) -> None:
     with pytest.raises(ValueError, match="network of returns"):
-        ReturnCurve(arrays() | {name: array})  # type: ignore[arg-type]  # the wrong kind is the case
+        NumpyReturnNetwork(arrays() | {name: array})  # type: ignore[arg-type]  # the wrong kind is the case

@@ -12,17 +12,17 @@ from state.events.invoice import THOUSAND, Line
 from tests.unit.features.shop import history
 from training.features.item_table import ItemTable
 from training.features.text import TermVectors
-from training.serving.two_tower.customer import FADE, RFMV, age, customer
-from training.serving.two_tower.inputs import CHANGING, NUMBERS, Encoding, Scales, Vocabulary
+from training.serving.two_tower.customer import BASKET_DECAY, RFMV, age, customer
+from training.serving.two_tower.inputs import NUMBERS, TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
 from training.serving.two_tower.network import NumpyTowers
 
 NOW = 100 * DAY
-COLOURS = Vocabulary(["colour"], [["red", "blue"]])
-PEOPLE = Vocabulary(["country", "gender"], [["France"], ["F", "M"]])
+COLOURS = AttributeVocabulary(["colour"], [["red", "blue"]])
+PEOPLE = AttributeVocabulary(["country", "gender"], [["France"], ["F", "M"]])
 
 
 def scales(**changed: Any) -> Scales:
-    wide = len(CHANGING)
+    wide = len(TIME_VARYING_INPUTS)
     usual = {
         "rfmv": np.asarray([np.zeros(4), np.ones(4)], np.float32),
         "changing": np.asarray([np.zeros(wide), np.ones(wide)], np.float32),
@@ -35,7 +35,7 @@ def scales(**changed: Any) -> Scales:
 
 
 def encoding(codes: tuple[str, ...] = ("a", "b")) -> Encoding:
-    return Encoding(codes, PEOPLE, COLOURS, scales(), TermVectors.of_nothing(3))
+    return Encoding(codes, PEOPLE, COLOURS, scales(), TermVectors.empty(3))
 
 
 def table() -> ItemTable:
@@ -48,7 +48,9 @@ def table() -> ItemTable:
 def test_a_customer_worked_by_hand() -> None:
     read = customer(history((80 * DAY, {"a": 2}), (90 * DAY, {"a": 1, "b": 3, "gone": 1}), price=2.0), table(), NOW)
     assert read.rows.tolist() == [0, 1]
-    assert read.weights.tolist() == pytest.approx(np.asarray([1.0 + FADE, 1.0]) / math.hypot(1.0 + FADE, 1.0))
+    assert read.weights.tolist() == pytest.approx(
+        np.asarray([1.0 + BASKET_DECAY, 1.0]) / math.hypot(1.0 + BASKET_DECAY, 1.0)
+    )
     assert read.known[:, 0].tolist() == [1.0, 1.0]
     assert read.known[:, 2].tolist() == pytest.approx([math.log1p(10)] * 2)
     expected = dict(zip(RFMV, np.log1p([10, 2, 14, 3]), strict=True))
@@ -116,12 +118,12 @@ def test_scales_that_are_no_numbers_or_of_another_shape_are_refused(name: str) -
     right = getattr(scales(), name)
     for wrong in (np.full_like(right, np.nan), right.astype(np.float64), right[None]):
         with pytest.raises(ValueError, match=name.removesuffix("s")):
-            Encoding(["a"], PEOPLE, COLOURS, scales(**{name: wrong}), TermVectors.of_nothing(3))
+            Encoding(["a"], PEOPLE, COLOURS, scales(**{name: wrong}), TermVectors.empty(3))
 
 
 def test_attributes_without_a_list_of_values_are_refused() -> None:
     with pytest.raises(ValueError, match="2 attributes do not go with 1 lists"):
-        Encoding(["a"], Vocabulary(["city", "gender"], [["F"]]), COLOURS, scales(), TermVectors.of_nothing(3))
+        Encoding(["a"], AttributeVocabulary(["city", "gender"], [["F"]]), COLOURS, scales(), TermVectors.empty(3))
 
 
 def test_a_layer_without_axes_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Global statistics: what is known from the baskets of all customers up to a date; every view is computed with it."""
+"""Global statistics: what the baskets of all customers before a date say about items; an input of every view."""
 
 from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
@@ -12,20 +12,20 @@ from training.features.item_to_item import Neighbours
 from training.features.text import TextEncoder
 
 BASKETS = "baskets"
-"""The item-to-item weights that also say what a single basket means, and why an item is recommended."""
+"""The variant that also scores single baskets, and explains a recommendation."""
 RECENT = "recent"
 CUSTOMERS = "customers"
 I2I_VARIANTS = (BASKETS, RECENT, CUSTOMERS)
 """Variants of the item-to-item scores; ``training.models.global_statistics`` describes each."""
 
-ITEM_STATISTICS = ("rebuy_ever", "rebuy_lately", "size", "quantity", "baskets")
-"""How an item is bought. Log of the share of later baskets in which those who had it bought it again, ever and lately;
-and of those who bought it lately the mean logs of the basket's size, of the units, and of the baskets the customer had
-before (each log(1 + …))."""
+ITEM_STATISTICS = ("rebuy_rate", "recent_rebuy_rate", "basket_size", "quantity", "n_baskets")
+"""How an item is bought. Rebuy rates: log of the share of its buyers' later baskets that hold it again, over all dates
+and weighted to recent ones. The others are means over its recent buyers: logs of 1 + the size of the basket, the units,
+and the number of baskets the customer had before."""
 
 
 class GlobalStatistics:
-    """What all customers' baskets before a date say about items.
+    """Statistics of items over all customers' baskets before a date.
 
     ``codes`` is the vocabulary: the position of a stock code is the item's index, and ``len(codes)`` is the index of
     every item outside it, so dense scores have ``len(codes) + 1`` entries. ``neighbours``: item-to-item weights by
@@ -41,7 +41,7 @@ class GlobalStatistics:
         weeks: WeeklyDemand,
         text: TextEncoder,
     ) -> None:
-        """Take what was learnt over.
+        """Checks that the parts fit together.
 
         Raises:
             ValueError: The parts do not fit together, or hold no finite numbers.
@@ -51,7 +51,7 @@ class GlobalStatistics:
         self.weeks = weeks
         self.text = text
         self.neighbours = {name: neighbours[name] for name in I2I_VARIANTS if name in neighbours}
-        self._place = {code: place for place, code in enumerate(self.codes)}
+        self._index = {code: index for index, code in enumerate(self.codes)}
         self._bindings: WeakKeyDictionary[ItemTable, Binding] = WeakKeyDictionary()
         self._check()
 
@@ -63,59 +63,62 @@ class GlobalStatistics:
             self.item_statistics.shape != (size + 1, len(ITEM_STATISTICS))
             or not np.isfinite(self.item_statistics).all()
         ):
-            raise ValueError(f"The habits do not go with {size} stock codes.")
+            raise ValueError(f"The item statistics do not go with {size} stock codes.")
         demand = self.weeks.demand
         if demand.ndim != 2 or not len(demand) or demand.shape[1] != size + 1 or not np.isfinite(demand).all():
-            raise ValueError(f"The weeks do not go with {size} stock codes.")
+            raise ValueError(f"The weekly demands do not go with {size} stock codes.")
         for neighbour, weight in self.neighbours.values():
             fits = neighbour.ndim == 2 and neighbour.shape == weight.shape and len(neighbour) == size
             if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():
                 raise ValueError(f"The neighbours do not go with {size} stock codes.")
 
     def bind(self, items: ItemTable) -> "Binding":
-        """Places and rows of one item table, brought up to date with what the table has learnt since."""
+        """The binding to one item table, brought up to date with the rows and descriptions the table gained since."""
         binding = self._bindings.get(items)
         if binding is None:
             binding = self._bindings[items] = Binding(len(self.codes), self.text)
-        binding.extend(items, self._place)
+        binding.extend(items, self._index)
         return binding
 
 
 class Binding:
-    """The way between a vocabulary and an item table: ``row_of_place`` int64 ``[places + 1]``, -1 for none."""
+    """Maps a vocabulary to the rows of an item table and back; holds the text vectors of the rows.
 
-    def __init__(self, n_places: int, text: TextEncoder) -> None:
-        self.row_of_place: NDArray[np.int64] = np.full(n_places + 1, -1, np.int64)
-        self._places: NDArray[np.int64] = np.full(64, n_places, np.int64)
+    ``row_of_index`` int64 ``[vocabulary + 1]``, −1 where the table has no such item.
+    """
+
+    def __init__(self, vocabulary_size: int, text: TextEncoder) -> None:
+        self.row_of_index: NDArray[np.int64] = np.full(vocabulary_size + 1, -1, np.int64)
+        self._indexes: NDArray[np.int64] = np.full(64, vocabulary_size, np.int64)
         self._vectors = np.zeros((64, text.width), np.float32)
-        self._rewritten: NDArray[np.int64] = np.zeros(64, np.int64)
+        self._encoded: NDArray[np.int64] = np.zeros(64, np.int64)
         self._size = 0
-        self._outside = n_places
+        self._outside = vocabulary_size
         self._text = text
 
     @property
-    def place_of_row(self) -> NDArray[np.int64]:
-        """Place of each row of the table, int64 ``[rows]``."""
-        return self._places[: self._size]
+    def index_of_row(self) -> NDArray[np.int64]:
+        """Vocabulary index of each row of the table, int64 ``[rows]``; ``vocabulary_size`` for an item outside it."""
+        return self._indexes[: self._size]
 
     @property
     def vectors(self) -> NDArray[np.float32]:
         """Text vector of each row's description, float32 ``[rows, width]``, of length 1 or 0."""
         return self._vectors[: self._size]
 
-    def extend(self, items: ItemTable, places: dict[str, int]) -> None:
-        """Take in the rows that the table has grown by, and descriptions that have changed."""
-        while len(self._places) < len(items):
-            self._places = np.concatenate([self._places, np.full(len(self._places), self._outside, np.int64)])
+    def extend(self, items: ItemTable, indexes: dict[str, int]) -> None:
+        """Adds the rows that the table has grown by, and encodes descriptions that have changed."""
+        while len(self._indexes) < len(items):
+            self._indexes = np.concatenate([self._indexes, np.full(len(self._indexes), self._outside, np.int64)])
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._rewritten = np.concatenate([self._rewritten, np.zeros_like(self._rewritten)])
+            self._encoded = np.concatenate([self._encoded, np.zeros_like(self._encoded)])
         for row in range(self._size, len(items)):
-            place = places.get(items.codes[row], self._outside)
-            self._places[row] = place
-            if place != self._outside:
-                self.row_of_place[place] = row
+            index = indexes.get(items.codes[row], self._outside)
+            self._indexes[row] = index
+            if index != self._outside:
+                self.row_of_index[index] = row
         self._size = len(items)
-        changed = np.flatnonzero(self._rewritten[: self._size] != items.rewritten)
+        changed = np.flatnonzero(self._encoded[: self._size] != items.description_changes)
         if len(changed):
             self._vectors[changed] = self._text.encode([items.description(items.codes[row]) for row in changed])
-            self._rewritten[changed] = items.rewritten[changed]
+            self._encoded[changed] = items.description_changes[changed]

@@ -1,7 +1,7 @@
 """Retrieval: a linear score of every item for a customer; the best of the items new to the customer are candidates.
 
-It reads what is cheap for a whole catalogue: how the history speaks for an item, how the item sells, and how like its
-description is to those of the history. So an item without a single basket can be found too.
+Its inputs are cheap for a whole catalogue: item-to-item scores, how the item sells, and the similarity of its
+description to those of the history. So an item without a single basket can be retrieved too.
 """
 
 from typing import NamedTuple
@@ -12,101 +12,116 @@ from numpy.typing import NDArray
 from training.features.basket_lstm.flat_histories import Floats, Ints
 from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot
 
-I2I_INPUTS = ("baskets", "recent", "customers", "baskets_of_last", "recent_of_last", "unspoken")
-"""How much the history and the last basket speak for an item, and whether none of these do."""
+I2I_INPUTS = (
+    "i2i_score_baskets",
+    "i2i_score_recent",
+    "i2i_score_customers",
+    "last_basket_i2i_score_baskets",
+    "last_basket_i2i_score_recent",
+    "no_i2i_score",
+)
+"""Signed roots of the item-to-item scores of the history and the last basket, and whether all of them are 0."""
 ITEM_INPUTS = ITEM_STATE_INPUTS[:-1]
-"""What is the same for every customer."""
-RETRIEVAL_INPUTS = (*I2I_INPUTS, "text_like_history", *ITEM_INPUTS)
-"""What a weight belongs to."""
+"""Inputs that are the same for every customer."""
+RETRIEVAL_INPUTS = (*I2I_INPUTS, "text_similarity_history", *ITEM_INPUTS)
+"""The inputs that the weights belong to, in order."""
 
-DEFAULT_WEIGHTS = {"recent": 4.0, "customers": 4.0, "text_like_history": 1.0, "demand_3": 0.5, "demand_30": 0.5}
-"""Weights before anything was learnt: what sells, a little bent to what was bought."""
+DEFAULT_WEIGHTS = {
+    "i2i_score_recent": 4.0,
+    "i2i_score_customers": 4.0,
+    "text_similarity_history": 1.0,
+    "demand_3": 0.5,
+    "demand_30": 0.5,
+}
+"""Weights before any are fitted: demand, adjusted to the history."""
 MAX_SCORED = 10_000
-"""Items scored for a customer: of a larger catalogue those that sell best, whatever the customer bought."""
+"""Items scored for a customer: of a larger catalogue those with the best customer-independent score."""
 
-_SPOKEN = len(I2I_INPUTS)
-_USUAL = tuple(DEFAULT_WEIGHTS.get(name, 0.0) for name in RETRIEVAL_INPUTS)
+_N_I2I = len(I2I_INPUTS)
+_DEFAULT = tuple(DEFAULT_WEIGHTS.get(name, 0.0) for name in RETRIEVAL_INPUTS)
 
 
 class Retrieval(NamedTuple):
-    """How candidates are found.
+    """How candidates are retrieved.
 
-    ``weights`` of ``RETRIEVAL_INPUTS`` · at most how many there are of a customer's ``own`` items and of ``new`` ones.
+    ``weights`` of ``RETRIEVAL_INPUTS`` · the greatest numbers of candidates: ``known`` ones, which the customer bought
+    before, and ``new`` ones.
     """
 
-    weights: tuple[float, ...] = _USUAL
-    own: int = 600
+    weights: tuple[float, ...] = _DEFAULT
+    known: int = 600
     new: int = 120
 
 
 class RetrievalIndex(NamedTuple):
-    """The items that are scored for every customer of a batch: ``row`` int64 ``[items]`` and their base ``score``.
+    """The items that are scored for every customer of a batch.
 
-    ``place`` int64 ``[items]``: in the vocabulary · ``vectors`` float32 ``[items, width]``: of their descriptions.
+    ``row`` int64 ``[items]`` · ``score`` float32 ``[items]``: the part that is the same for every customer ·
+    ``item_index`` int64 ``[items]``: index in the vocabulary · ``vectors`` float32 ``[items, width]``: text vectors.
     """
 
     row: Ints
     score: Floats
-    place: Ints
+    item_index: Ints
     vectors: Floats
 
     @classmethod
     def of(
-        cls, shop: ItemSnapshot, place_of_row: Ints, vectors: Floats, weights: NDArray[np.float32]
+        cls, snapshot: ItemSnapshot, index_of_row: Ints, vectors: Floats, weights: NDArray[np.float32]
     ) -> "RetrievalIndex":
-        """Scores the items by what is the same for every customer.
+        """Scores the items by the inputs that are the same for every customer.
 
         Args:
-            shop: The items now.
-            place_of_row: Place of each of the shop's rows in the vocabulary.
-            vectors: Of the rows that are in the item table.
+            snapshot: The items now.
+            index_of_row: Vocabulary index of each row of the snapshot.
+            vectors: Text vectors of the rows that are in the item table.
             weights: Of ``RETRIEVAL_INPUTS``.
         """
         known = len(vectors)
-        score = shop.fixed[:known] @ weights[_SPOKEN + 1 :]
+        score = snapshot.inputs[:known] @ weights[_N_I2I + 1 :]
         row = np.arange(known)
         if known > MAX_SCORED:
             row = np.sort(largest(score, MAX_SCORED))
             score, vectors = score[row], vectors[row]
-        return cls(row, score, place_of_row[row], vectors)
+        return cls(row, score, index_of_row[row], vectors)
 
-    def scores(self, said: Floats, alike: Floats, weights: NDArray[np.float32]) -> Floats:
+    def scores(self, i2i_scores: Floats, similarity: Floats, weights: NDArray[np.float32]) -> Floats:
         """Scores of all its items for one customer, float32 ``[items]``.
 
         Args:
-            said: How the customer's history speaks, ``[ways of speaking, places + 1]``.
-            alike: How like each description is to those of the history, the cosine ``[items]``.
+            i2i_scores: ``I2I_CANDIDATE_INPUTS`` of the vocabulary, ``[inputs, vocabulary + 1]``.
+            similarity: Cosine of each item's text vector with that of the history ``[items]``.
             weights: Of ``RETRIEVAL_INPUTS``.
         """
-        scores: Floats = self.score + (weights[:_SPOKEN] @ i2i_inputs(said))[self.place]
-        scores += weights[_SPOKEN] * alike
+        scores: Floats = self.score + (weights[:_N_I2I] @ i2i_inputs(i2i_scores))[self.item_index]
+        scores += weights[_N_I2I] * similarity
         return scores
 
-    def inputs(self, shop: ItemSnapshot, said: Floats, alike: Floats) -> Floats:
+    def inputs(self, snapshot: ItemSnapshot, i2i_scores: Floats, similarity: Floats) -> Floats:
         """``RETRIEVAL_INPUTS`` of all its items for one customer, float32 ``[items, inputs]``."""
-        columns = [i2i_inputs(said)[:, self.place].T, alike[:, None], shop.fixed[self.row]]
+        columns = [i2i_inputs(i2i_scores)[:, self.item_index].T, similarity[:, None], snapshot.inputs[self.row]]
         return np.concatenate(columns, axis=1, dtype=np.float32)
 
 
-def i2i_inputs(said: Floats) -> Floats:
-    """``I2I_INPUTS`` of every place, float32 ``[inputs, places + 1]``.
+def i2i_inputs(scores: Floats) -> Floats:
+    """``I2I_INPUTS`` of every item of the vocabulary, float32 ``[inputs, vocabulary + 1]``.
 
-    Of how much is said the root, with its sign: a few weights are large, most are small, and all tell something.
+    The signed root of the scores: a few are large, most are small, and the small ones carry information too.
     """
-    inputs = np.empty((_SPOKEN, said.shape[1]), np.float32)
-    np.sqrt(np.abs(said), out=inputs[:-1])
-    np.copysign(inputs[:-1], said, out=inputs[:-1])
-    inputs[-1] = np.logical_not(said.any(axis=0))
+    inputs = np.empty((_N_I2I, scores.shape[1]), np.float32)
+    np.sqrt(np.abs(scores), out=inputs[:-1])
+    np.copysign(inputs[:-1], scores, out=inputs[:-1])
+    inputs[-1] = np.logical_not(scores.any(axis=0))
     return inputs
 
 
 def largest(scores: NDArray[np.floating], n: int) -> Ints:
-    """Positions of the ``n`` largest scores, in no order; of equal ones at the edge the first."""
+    """Positions of the ``n`` largest scores, in no order; of scores equal to the smallest of them, the first."""
     if n >= len(scores):
         return np.arange(len(scores))
     if n <= 0:
         return np.zeros(0, np.int64)
     # The n-th value by ``partition``, then a comparison: several times as fast as ``argpartition``.
-    edge = np.partition(scores, len(scores) - n)[len(scores) - n]
-    above = np.flatnonzero(scores > edge)
-    return np.concatenate([above, np.flatnonzero(scores == edge)[: n - len(above)]])
+    threshold = np.partition(scores, len(scores) - n)[len(scores) - n]
+    above = np.flatnonzero(scores > threshold)
+    return np.concatenate([above, np.flatnonzero(scores == threshold)[: n - len(above)]])

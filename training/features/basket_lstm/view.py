@@ -1,4 +1,4 @@
-"""View: everything the network sees of a batch of customers. One function, for training and service alike."""
+"""View: all inputs of the network for a batch of customers. Training and service call the same function."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
-from training.features.basket_lstm.candidates import RELATED_INPUTS, Found, gather
+from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS, CandidateSet, gather_candidates
 from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS, basket_inputs, customer_inputs
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS, customer_item_inputs
-from training.features.basket_lstm.customer_items import CustomerItems, customer_items, most
-from training.features.basket_lstm.customer_norms import Norms, norms
+from training.features.basket_lstm.customer_items import CustomerItems, customer_items, max_per_customer
+from training.features.basket_lstm.customer_means import CustomerMeans, customer_means
 from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints, flatten
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
@@ -21,72 +21,72 @@ from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot, item_
 from training.features.item_table import ItemTable
 
 ITEM_STATISTIC_INPUTS = (
-    "rebuy_ever",
-    "rebuy_lately",
-    "buyers_size_over_own",
-    "buyers_quantity_over_own",
-    "buyers_baskets_over_own",
-    "buyers_size_apart",
-    "buyers_quantity_apart",
-    "buyers_baskets_apart",
+    "rebuy_rate",
+    "recent_rebuy_rate",
+    "buyers_basket_size_over_customer",
+    "buyers_quantity_over_customer",
+    "buyers_n_baskets_over_customer",
+    "buyers_basket_size_distance",
+    "buyers_quantity_distance",
+    "buyers_n_baskets_distance",
 )
-"""Inputs from how an item is bought: how often again, and how far those who buy it lately are from this customer, with
-the sign and without: wholesalers and small shops do not buy the same things."""
-SIMPLE_INPUTS = ("log_count_demand", "log_ease_count_demand")
-"""Inputs from the two best simple scores (docs/models/baselines.md): a base that the network need not find anew."""
+"""Inputs from how an item is bought: how often again, and the difference between its recent buyers and this customer,
+with sign and absolute: wholesalers and small shops do not buy the same things."""
+BASELINE_INPUTS = ("log_count_demand", "log_ease_count_demand")
+"""Logs of the scores of the two best baselines (docs/models/baselines.md), so that the network need not learn them."""
 CANDIDATE_INPUTS = (
     *CUSTOMER_ITEM_INPUTS,
     *ITEM_STATISTIC_INPUTS,
-    *RELATED_INPUTS,
+    *I2I_CANDIDATE_INPUTS,
     *TEXT_INPUTS,
-    *SIMPLE_INPUTS,
+    *BASELINE_INPUTS,
     *ITEM_STATE_INPUTS,
 )
-"""Columns of ``View.candidate``."""
+"""Columns of ``View.candidate_inputs``."""
 STEP_INPUTS = (
     "in_basket",
-    "basket_speaks",
-    "log_quantity_over_norm",
-    "log_price_now_over_then",
-    "text_like_basket",
-    "demand_then",
+    "i2i_score_basket",
+    "log_quantity_over_customer_mean",
+    "log_price_now_over_basket",
+    "text_similarity_basket",
+    "demand_in_week_of_basket",
 )
-"""Inputs that depend on a candidate and a basket, of the newest ``STEPS`` baskets."""
+"""Inputs of a candidate and one of the newest ``STEPS`` baskets: what the LSTM reads at a time step."""
 
-_OWN = [CUSTOMER_INPUTS.index(name) for name in ("log_mean_size", "log_quantity", "log_baskets")]
-"""What a customer has where ``ITEM_STATISTICS`` has what is usual for an item."""
+_CUSTOMER_COLUMNS = [CUSTOMER_INPUTS.index(name) for name in ("log_mean_size", "log_quantity", "log_baskets")]
+"""The customer's inputs that go with ``ITEM_STATISTICS`` from its third column on."""
 
 
 class View(NamedTuple):
     """Inputs of a batch of customers, candidates flattened over customers and sorted by customer, then row.
 
     Attributes:
-        customer: Which customer a candidate is of, int64 ``[candidates]``.
-        row: Its row in the item table (from ``len(items)`` on: in no table), int64 ``[candidates]``.
-        known: Whether the customer kept one before, bool ``[candidates]``.
-        candidate: float32 ``[candidates, candidate inputs]``.
-        person: float32 ``[customers, person inputs]``.
-        steps: float32 ``[candidates, STEPS, step inputs]``, the newest basket in the last place, zeros where none is.
-        baskets: float32 ``[customers, STEPS, basket inputs]``, likewise.
-        length: How many of the ``STEPS`` hold a basket, int64 ``[customers]``.
-        unknown: Codes of the rows that are in no table.
-        place: Place of each candidate in the vocabulary, int64 ``[candidates]``.
-        own: What the customers kept, for the reasons.
-        own_place: Place of each of these items in the vocabulary.
+        customer: Position of a candidate's customer in the batch, int64 ``[candidates]``.
+        row: Row in the item table (from ``len(items)`` on: not in the table), int64 ``[candidates]``.
+        known: Whether the customer bought it before and did not return it, bool ``[candidates]``.
+        candidate_inputs: float32 ``[candidates, CANDIDATE_INPUTS]``.
+        customer_inputs: float32 ``[customers, CUSTOMER_INPUTS]``.
+        step_inputs: float32 ``[candidates, STEPS, STEP_INPUTS]``, the newest basket last, zeros before the first one.
+        basket_inputs: float32 ``[customers, STEPS, BASKET_INPUTS]``, likewise.
+        length: Number of the ``STEPS`` that hold a basket, int64 ``[customers]``.
+        unknown: Stock codes of the rows that are not in the table.
+        item_index: Index of each candidate in the vocabulary, int64 ``[candidates]``.
+        customer_items: The items the customers bought, for explanations.
+        customer_item_index: Index of each of these items in the vocabulary.
     """
 
     customer: Ints
     row: Ints
     known: NDArray[np.bool_]
-    candidate: Floats
-    person: Floats
-    steps: Floats
-    baskets: Floats
+    candidate_inputs: Floats
+    customer_inputs: Floats
+    step_inputs: Floats
+    basket_inputs: Floats
     length: Ints
     unknown: list[str]
-    place: Ints
-    own: CustomerItems
-    own_place: Ints
+    item_index: Ints
+    customer_items: CustomerItems
+    customer_item_index: Ints
 
 
 def build_view(
@@ -96,120 +96,125 @@ def build_view(
     statistics: GlobalStatistics,
     retrieval: Retrieval | None = None,
 ) -> View:
-    """The network's inputs for some customers at one moment.
+    """Computes the network's inputs for some customers.
 
     Args:
-        histories: Of any size, without baskets too: such a customer has the candidates of a stranger.
-        items: What is known of the items at the moment.
-        now: The moment, seconds since 1970; dates after it count as of it.
-        statistics: What was learnt from everybody's baskets, before the moment.
-        retrieval: How candidates are found, and how many.
+        histories: Of any length; a customer without baskets gets the candidates of an empty history.
+        items: The item table as of ``now``.
+        now: Time of the prediction, seconds since 1970; later dates count as ``now``.
+        statistics: Of the baskets before ``now``.
+        retrieval: How candidates are retrieved, and how many.
 
     Returns:
         A view with finite numbers only, whatever the dates, prices and quantities.
     """
     flat = flatten(histories, items)
-    shop = ItemSnapshot.at(items, now, len(flat.unknown))
-    own = customer_items(flat, now, shop.size)
-    found = gather(flat, own, shop, statistics, items, retrieval or Retrieval())
-    norm = norms(flat, own)
-    # Candidates and own items are both sorted by (customer, row), so each candidate's own item is found by bisection.
-    key = found.customer * shop.size + found.row
-    place = np.searchsorted(own.key, key)
-    place[place == len(own.key)] = 0
-    known = own.key[place] == key if len(own.key) else np.zeros(len(key), np.bool_)
-    place[~known] = -1
-    log_price = shop.log_price[found.row]
-    similarity = text_similarity(flat, own, found.customer, found.row, statistics.bind(items).vectors)
-    person = customer_inputs(flat, own, norm, now)
-    candidate = np.concatenate(
+    snapshot = ItemSnapshot.at(items, now, len(flat.unknown))
+    bought = customer_items(flat, now, snapshot.size)
+    candidates = gather_candidates(flat, bought, snapshot, statistics, items, retrieval or Retrieval())
+    means = customer_means(flat, bought)
+    # Candidates and bought items are both sorted by (customer, row): bisection finds each candidate's position.
+    key = candidates.customer * snapshot.size + candidates.row
+    position = np.searchsorted(bought.key, key)
+    position[position == len(bought.key)] = 0
+    known = bought.key[position] == key if len(bought.key) else np.zeros(len(key), np.bool_)
+    position[~known] = -1
+    log_price = snapshot.log_price[candidates.row]
+    binding = statistics.bind(items)
+    similarity = text_similarity(flat, bought, candidates.customer, candidates.row, binding.vectors)
+    of_customer = customer_inputs(flat, bought, means, now)
+    candidate_inputs = np.concatenate(
         [
-            customer_item_inputs(own, place, norm, flat, log_price, found.customer, found.row, shop.size, now),
-            _habits(statistics.item_statistics[found.place], person[found.customer]),
-            found.related,
-            similarity.candidate,
-            _simple(own, place, found, shop, len(flat.n_baskets)),
-            item_state_inputs(shop, found.row, norm.log_price[found.customer]),
+            customer_item_inputs(
+                bought, position, means, flat, log_price, candidates.customer, candidates.row, snapshot.size
+            ),
+            _item_statistic_inputs(statistics.item_statistics[candidates.item_index], of_customer[candidates.customer]),
+            candidates.i2i_inputs,
+            similarity.candidate_inputs,
+            _baseline_inputs(bought, position, candidates, snapshot, len(flat.n_baskets)),
+            item_state_inputs(snapshot, candidates.row, means.log_price[candidates.customer]),
         ],
         axis=1,
         dtype=np.float32,
     )
     return View(
-        customer=found.customer,
-        row=found.row,
+        customer=candidates.customer,
+        row=candidates.row,
         known=known,
-        candidate=candidate,
-        person=person,
-        steps=_steps(
+        candidate_inputs=candidate_inputs,
+        customer_inputs=of_customer,
+        step_inputs=_step_inputs(
             flat,
-            own,
-            norm,
-            place,
-            found.steps,
-            similarity.steps,
-            statistics.weeks.then(flat, found.customer, found.place),
+            bought,
+            means,
+            position,
+            candidates.i2i_by_step,
+            similarity.by_step,
+            statistics.weeks.at_baskets(flat, candidates.customer, candidates.item_index),
             log_price,
         ),
-        baskets=basket_inputs(flat, own, now),
+        basket_inputs=basket_inputs(flat, bought, now),
         length=np.minimum(flat.n_baskets, STEPS),
         unknown=flat.unknown,
-        place=found.place,
-        own=own,
-        own_place=np.concatenate(
-            [statistics.bind(items).place_of_row, np.full(len(flat.unknown), len(statistics.codes))]
-        )[own.row],
+        item_index=candidates.item_index,
+        customer_items=bought,
+        customer_item_index=np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])[
+            bought.row
+        ],
     )
 
 
-def _habits(item_statistics: Floats, person: Floats) -> Floats:
+def _item_statistic_inputs(item_statistics: Floats, of_customer: Floats) -> Floats:
     """``ITEM_STATISTIC_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
-    over = item_statistics[:, 2:] - person[:, _OWN]
+    over = item_statistics[:, 2:] - of_customer[:, _CUSTOMER_COLUMNS]
     return np.concatenate([item_statistics[:, :2], over, np.abs(over)], axis=1)
 
 
-def _simple(own: CustomerItems, place: Ints, found: Found, shop: ItemSnapshot, customers: int) -> Floats:
-    """``SIMPLE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
-    week = np.log1p(shop.demand[:, HALF_LIVES.index(7.0)])
-    in_demand = (week / max(float(week.max(initial=0.0)), 1e-6))[found.row]
-    mine = place >= 0
-    count, faded = np.zeros(len(place), np.float32), np.zeros(len(place), np.float32)
-    count[mine] = own.times[place[mine]]
-    faded[mine] = (own.faded_slowly / most(own.faded_slowly, own, customers)[own.customer])[place[mine]]
+def _baseline_inputs(
+    bought: CustomerItems, position: Ints, candidates: CandidateSet, snapshot: ItemSnapshot, customers: int
+) -> Floats:
+    """``BASELINE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
+    week = np.log1p(snapshot.demand[:, HALF_LIVES.index(7.0)])
+    demand = (week / max(float(week.max(initial=0.0)), 1e-6))[candidates.row]
+    known = position >= 0
+    count, decayed = np.zeros(len(position), np.float32), np.zeros(len(position), np.float32)
+    count[known] = bought.n_baskets[position[known]]
+    greatest = max_per_customer(bought.slowly_decayed_count, bought, customers)
+    decayed[known] = (bought.slowly_decayed_count / greatest[bought.customer])[position[known]]
+    i2i_score = candidates.i2i_inputs[:, I2I_CANDIDATE_INPUTS.index("i2i_score_baskets")]
     scores = np.stack(
-        [
-            count * (0.001 + in_demand) + 0.001 * in_demand,
-            (faded + found.related[:, RELATED_INPUTS.index("baskets_speak")]) * (0.001 + in_demand),
-        ],
+        [count * (0.001 + demand) + 0.001 * demand, (decayed + i2i_score) * (0.001 + demand)],
         axis=1,
     )
     inputs: Floats = np.log(np.maximum(scores, 1e-6))
     return inputs
 
 
-def _steps(
+def _step_inputs(
     flat: FlatHistories,
-    own: CustomerItems,
-    norm: Norms,
-    place: Ints,
-    speaks: Floats,
-    similarity: Floats,
-    demand_then: Floats,
+    bought: CustomerItems,
+    means: CustomerMeans,
+    position: Ints,
+    i2i_by_step: Floats,
+    similarity_by_step: Floats,
+    demand_by_step: Floats,
     log_price: Floats,
 ) -> Floats:
-    """``View.steps``: what each of the newest baskets says of each candidate."""
-    steps = np.zeros((len(place), STEPS, len(STEP_INPUTS)), np.float32)
-    steps[:, :, 1] = speaks
-    steps[:, :, 4] = similarity
-    steps[:, :, 5] = demand_then
-    if len(own.key) == 0:
-        return steps
-    candidate_of_own = np.full(len(own.key), -1, np.int64)
-    candidate_of_own[place[place >= 0]] = np.flatnonzero(place >= 0)
+    """``View.step_inputs``; ``position`` is each candidate's position in ``bought``, −1 where it is new."""
+    inputs = np.zeros((len(position), STEPS, len(STEP_INPUTS)), np.float32)
+    inputs[:, :, 1] = i2i_by_step
+    inputs[:, :, 4] = similarity_by_step
+    inputs[:, :, 5] = demand_by_step
+    if len(bought.key) == 0:
+        return inputs
+    candidate_at = np.full(len(bought.key), -1, np.int64)
+    candidate_at[position[position >= 0]] = np.flatnonzero(position >= 0)
     ago = flat.basket_ago[flat.entry_basket]
-    at = candidate_of_own[own.of_entry]
+    at = candidate_at[bought.of_entry]
     use = (at >= 0) & (ago < STEPS)
     at, step = at[use], STEPS - 1 - ago[use]
-    steps[at, step, 0] = 1.0
-    steps[at, step, 2] = own.log_quantity[use] - norm.log_quantity[flat.basket_customer[flat.entry_basket[use]]]
-    steps[at, step, 3] = log_price[at] - np.log(np.maximum(flat.price[use], 1e-4))
-    return steps
+    buyer = flat.basket_customer[flat.entry_basket[use]]
+    inputs[at, step, 0] = 1.0
+    inputs[at, step, 2] = bought.log_quantity[use] - means.log_quantity[buyer]
+    inputs[at, step, 3] = log_price[at] - np.log(np.maximum(flat.price[use], 1e-4))
+    return inputs

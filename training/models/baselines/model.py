@@ -19,11 +19,11 @@ from training.errors import TooLittleData, UnknownModel
 from training.features.item_to_item import cooccurrence, ease
 from training.models.baselines.neighbours import NeighboursScorer
 from training.models.calibration import fit_calibrations
-from training.serving.baselines.ease import ItemToItem
+from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import FORMULAS
-from training.serving.baselines.neighbours import Method, Neighbourhood, TifuKnn, UpCf
-from training.serving.baselines.scorer import BaselineScorer, Calibration, FittedScores
-from training.serving.return_time.gap_shares import Returns, gaps
+from training.serving.baselines.neighbours import CustomerNeighbourhood, Method, TifuKnn, UpCf
+from training.serving.baselines.scorer import BaselineScorer, FittedScores, PlattCalibration
+from training.serving.return_time.gap_shares import GapShareCurves, gaps
 
 logger = logging.getLogger(__name__)
 
@@ -164,14 +164,14 @@ def fit_all(
     if not bought or bought[0][1] >= until:
         raise TooLittleData("Nothing was bought before the given date: there is nothing to learn from.")
     start = until - CALIBRATION_DAYS * DAY
-    calibrations: dict[str, Calibration | None] = dict.fromkeys(names)
+    calibrations: dict[str, PlattCalibration | None] = dict.fromkeys(names)
     if calibrate:
         # What is judged must not have been learnt from: the calibration has weights of its own.
         earlier = _learn(names, invoices, start, window, methods)
         scorers = {name: BaselineScorer(name, "unpublished", learnt=earlier.get(name)) for name in names}
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
     learnt = _learn(names, invoices, until, window, methods)
-    returns = Returns.fit(gaps(bought, until))
+    returns = GapShareCurves.fit(gaps(bought, until))
 
     def scorer(name: str) -> BaselineScorer:
         make = partial(NeighboursScorer, method=methods[name], window=window) if name in METHODS else BaselineScorer
@@ -195,14 +195,14 @@ def _learn(
                 break
             replay.apply(invoice)
         learnt.update(
-            (name, Neighbourhood.fit(methods[name], replay.histories.values(), replay.items))
+            (name, CustomerNeighbourhood.fit(methods[name], replay.histories.values(), replay.items))
             for name in names
             if name in METHODS
         )
     return learnt
 
 
-def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> ItemToItem:
+def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
     """EASE over the baskets dated before ``until``."""
     number: dict[str, int] = {}
     baskets: list[NDArray[np.int32]] = []
@@ -217,4 +217,4 @@ def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> ItemToItem:
     place = np.full(len(number), -1, np.int32)
     place[[number[code] for code in codes]] = np.arange(len(codes))
     rows = [place[basket] for basket in baskets]
-    return ItemToItem(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
+    return EaseWeights(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))

@@ -5,7 +5,7 @@ from typing import Any
 
 from state.events.invoice import Invoice
 from training.data.walk import StateReplay
-from training.serving.baselines.neighbours import Method, Neighbourhood, Vectors
+from training.serving.baselines.neighbours import CustomerNeighbourhood, Method, VectorCache
 from training.serving.baselines.scorer import BaselineScorer
 
 
@@ -21,7 +21,7 @@ class NeighboursScorer(BaselineScorer):
 
     def _start(self) -> None:
         self._replay = StateReplay(self._window)
-        self._vectors: Vectors = {}
+        self._vectors: VectorCache = {}
         self._position = 0
         self._until = 0
 
@@ -33,6 +33,6 @@ class NeighboursScorer(BaselineScorer):
         while self._position < len(invoices) and invoices[self._position].date < until:
             self._replay.apply(invoices[self._position])
             self._position += 1
-        self.learnt = Neighbourhood.fit(
+        self.learnt = CustomerNeighbourhood.fit(
             self._method, self._replay.histories.values(), self._replay.items, self._vectors
         )

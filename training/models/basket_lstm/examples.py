@@ -58,10 +58,10 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
     return Example(
         bought=bought[rows],
         correction=np.concatenate(corrections),
-        candidate=view.candidate[rows].astype(np.float16),
-        person=view.person[0].astype(np.float16),
-        steps=view.steps[rows, -length:].astype(np.float16),
-        baskets=view.baskets[0, -length:].astype(np.float16),
+        candidate=view.candidate_inputs[rows].astype(np.float16),
+        person=view.customer_inputs[0].astype(np.float16),
+        steps=view.step_inputs[rows, -length:].astype(np.float16),
+        baskets=view.basket_inputs[0, -length:].astype(np.float16),
     )
 
 

@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_limits
 from state.events.invoice import Invoice
 from training import progress
 from training.errors import TooLittleData, UnknownModel
-from training.features.basket_lstm.candidates import RELATED_INPUTS
+from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
-from training.features.basket_lstm.view import CANDIDATE_INPUTS, SIMPLE_INPUTS, STEP_INPUTS, View
+from training.features.basket_lstm.view import BASELINE_INPUTS, CANDIDATE_INPUTS, STEP_INPUTS, View
 from training.features.item_inputs import DEMAND_INPUTS
 from training.models.base import Curves
 from training.models.basket_lstm.checkpoint import Checkpoint, name_of
@@ -34,10 +34,11 @@ from training.models.candidate_views.retrieval import fit_retrieval
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.keras_weights import save_weights
 from training.models.return_time.fitting import fit_returns, return_examples
-from training.serving.basket_lstm.correction import RATE_SCALES, Correction
+from training.serving.basket_lstm.calibration import BasketCalibration, rank
+from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
 from training.serving.basket_lstm.network import NumpyNetwork
-from training.serving.basket_lstm.scorer import Calibration, candidate_codes, input_sizes, rank, score_candidates
-from training.serving.return_time.network import ReturnCurve
+from training.serving.basket_lstm.scorer import candidate_codes, input_sizes, score_candidates
+from training.serving.return_time.network import NumpyReturnNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,10 @@ MIN_EXAMPLES = 10
 GROUPS: dict[str, dict[str, Sequence[str]]] = {
     "lstm": {"step": STEP_INPUTS, "basket": BASKET_INPUTS},
     "history": {"candidate": CUSTOMER_ITEM_INPUTS},
-    "text": {"candidate": TEXT_INPUTS, "step": ("text_like_basket",)},
-    "demand": {"candidate": DEMAND_INPUTS, "step": ("demand_then",)},
-    "related": {"candidate": RELATED_INPUTS, "step": ("basket_speaks",)},
-    "simple": {"candidate": SIMPLE_INPUTS},
+    "text": {"candidate": TEXT_INPUTS, "step": ("text_similarity_basket",)},
+    "demand": {"candidate": DEMAND_INPUTS, "step": ("demand_in_week_of_basket",)},
+    "related": {"candidate": I2I_CANDIDATE_INPUTS, "step": ("i2i_score_basket",)},
+    "simple": {"candidate": BASELINE_INPUTS},
 }
 """Inputs that can be left out together: all the LSTM reads, hand-made history, descriptions, demand and age of items,
 item-to-item weights, the simple scores."""
@@ -159,7 +160,7 @@ class BasketLstm:
             correction=learnt.correction,
             statistics=statistics,
             calibration=learnt.calibration,
-            returns=ReturnCurve(returning.arrays()),
+            returns=NumpyReturnNetwork(returning.arrays()),
             retrieval=retrieval,
         )
         for part in self._parts:
@@ -189,7 +190,9 @@ class BasketLstm:
                 network = beside.network(whole)
         return _FitResult(network, curves, calibration, correction.scaled(REFIT_CORRECTION_SCALE))
 
-    def _calibrate(self, network: BasketNetwork, material: "_TrainingData") -> tuple[Calibration, Correction]:
+    def _calibrate(
+        self, network: BasketNetwork, material: "_TrainingData"
+    ) -> tuple[BasketCalibration, OnlineCorrection]:
         return calibrate_on_validation(
             NumpyNetwork(network.arrays(), input_sizes()), material.judged, rate_scales=self._rate_scales
         )
@@ -264,8 +267,8 @@ class _FitResult(NamedTuple):
 
     network: BasketNetwork
     curves: Curves
-    calibration: Calibration
-    correction: Correction
+    calibration: BasketCalibration
+    correction: OnlineCorrection
 
 
 def left_out(without: str) -> dict[str, list[int]]:
@@ -290,7 +293,7 @@ def left_out(without: str) -> dict[str, list[int]]:
 
 def calibrate_on_validation(
     network: NumpyNetwork, judged: Sequence[ValidationCase], *, rate_scales: Sequence[float] = RATE_SCALES
-) -> tuple[Calibration, Correction]:
+) -> tuple[BasketCalibration, OnlineCorrection]:
     """What outcomes say of a network that did not learn from them, one after the other as they came.
 
     The correction is that of the pace whose lists, each made before its outcome was known, had the least loss: the
@@ -300,17 +303,18 @@ def calibrate_on_validation(
     come before; without outcomes of both kinds a default. Source: Platt, "Probabilistic outputs for support vector
     machines", 1999.
     """
-    tried = [Correction(len(CANDIDATE_INPUTS), rate_scale=rate_scale) for rate_scale in rate_scales]
+    tried = [OnlineCorrection(len(CANDIDATE_INPUTS), rate_scale=rate_scale) for rate_scale in rate_scales]
     losses = np.zeros(len(tried))
     inputs: list[list[NDArray[np.float64]]] = [[] for _ in tried]
     came = [[np.zeros(0)] for _ in tried]
     for _, view, codes, bought in sorted(judged, key=lambda each: each.date):
         (said,) = score_candidates(view, codes, network)
         for place, correction in enumerate(tried):
-            best = rank(view, correction.corrected(said))[0]
-            inputs[place].append(Calibration.inputs(best, view.person[0])[:CALIBRATION_DEPTH])
+            best = rank(view, correction.apply(said))[0]
+            inputs[place].append(BasketCalibration.inputs(best, view.customer_inputs[0])[:CALIBRATION_DEPTH])
             came[place].append(bought[best.position[:CALIBRATION_DEPTH]].astype(np.float64))
-            losses[place] += correction.learn(said, bought)
+            tried[place], loss = correction.updated(said, bought)
+            losses[place] += loss
     least = int(np.argmin(losses))
     correction = tried[least]
     seen = max(sum(bool(each.bought.any()) for each in judged), 1)
@@ -320,9 +324,9 @@ def calibrate_on_validation(
     )
     outcome = np.concatenate(came[least])
     if not outcome.any() or outcome.all():
-        return Calibration(), correction
+        return BasketCalibration(), correction
     weights = logistic(np.concatenate(inputs[least]), outcome)
     if weights[1] <= 1e-3:
         logger.warning("the network's scores say nothing of the newest purchases; probabilities are rough")
-        return Calibration(), correction
-    return Calibration(*weights), correction
+        return BasketCalibration(), correction
+    return BasketCalibration(*weights), correction

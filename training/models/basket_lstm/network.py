@@ -61,13 +61,13 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """
 
     def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
-        """Build for inputs of the given widths: ``candidate``, ``person``, ``step`` and ``basket``.
+        """Build for inputs of the given widths: ``candidate``, ``customer``, ``step`` and ``basket``.
 
         ``left_out``: columns of any of them that the network does not see.
         """
         super().__init__(name="basket_lstm")
         self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
-        self.standardise_person = Standardise(sizes["person"], "standardise_person")
+        self.standardise_person = Standardise(sizes["customer"], "standardise_person")
         self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
         self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
@@ -75,7 +75,8 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.heads = [Head(f"head_{place}") for place in range(HEADS)]
         one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
         nobody = np.zeros(1, np.int32)
-        self({**one, "steps": one["step"][None], "baskets": one["basket"][None], "customer": nobody})
+        inputs = {"candidate": one["candidate"], "person": one["customer"], "customer": nobody}
+        self({**inputs, "steps": one["step"][None], "baskets": one["basket"][None]})
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
         """Logits ``[candidates]``: of each candidate the mean over the heads of its moment."""
@@ -124,17 +125,18 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         """The weights under the names of ``training.serving.basket_lstm.network.SHAPES``."""
         scales = {
             "candidate": self.standardise_candidate,
-            "person": self.standardise_person,
-            "steps": self.standardise_steps,
-            "baskets": self.standardise_baskets,
+            "customer": self.standardise_person,
+            "step": self.standardise_steps,
+            "basket": self.standardise_baskets,
         }
         found = {}
         for name, scale in scales.items():
             found[f"{name}_mean"], found[f"{name}_deviation"] = scale.mean, scale.deviation
-        found["reader_kernel"], found["reader_recurrent"], found["reader_bias"] = self.reader.weights
+        found["lstm_kernel"], found["lstm_recurrent"], found["lstm_bias"] = self.reader.weights
         arrays = {name: value.numpy() for name, value in found.items()}
-        for name in ("hidden", "hidden_person", "second", "score", "linear"):
-            layers = [getattr(head, name) for head in self.heads]
+        layer_names = {"hidden_customer": "hidden_person"}
+        for name in ("hidden", "hidden_customer", "second", "score", "linear"):
+            layers = [getattr(head, layer_names.get(name, name)) for head in self.heads]
             kernels = [layer.kernel.numpy() for layer in layers]
             rows = max(len(kernel) for kernel in kernels)  # where a head does not read the LSTM, its state counts 0
             arrays[f"{name}_kernel"] = np.stack([np.pad(each, ((0, rows - len(each)), (0, 0))) for each in kernels])

@@ -1,7 +1,10 @@
 """The scorer of ``basket_lstm`` as it is judged: at every moment it knows what was known then, and nothing else."""
 
+import dataclasses
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +12,20 @@ from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, baskets
 from state.events.invoice import Invoice
-from training.features.basket_lstm.flat_histories import Floats
 from training.features.basket_lstm.global_statistics import GlobalStatistics
+from training.features.basket_lstm.view import CANDIDATE_INPUTS
 from training.features.item_table import ItemTable
 from training.models.candidate_views.statistics_history import StatisticsHistory
-from training.serving.basket_lstm.correction import CandidateLogits
-from training.serving.basket_lstm.scorer import BasketScorer
+from training.serving.basket_lstm.calibration import BasketCalibration
+from training.serving.basket_lstm.correction import CandidateLogits, OnlineCorrection
+from training.serving.basket_lstm.network import NumpyNetwork
+from training.serving.basket_lstm.scorer import (
+    CUSTOMERS_PER_BATCH,
+    NAME,
+    BasketScorer,
+    candidate_codes,
+    score_candidates,
+)
 from training.serving.scorer import Prediction
 
 DEPTH = 20
@@ -56,7 +67,7 @@ class _Promised(NamedTuple):
     said: CandidateLogits | None
 
 
-class PrequentialScorer(BasketScorer):
+class PrequentialScorer:
     """The scorer as it is judged: at a moment before the end of the data it knows only what was known then.
 
     An emission that is judged was often made long before the weights were fitted. Item-to-item weights fitted on the
@@ -67,22 +78,47 @@ class PrequentialScorer(BasketScorer):
     the rate at which those promised before came true, visits and emissions apart.
     """
 
+    name = NAME
+
     def __init__(self, version: str, *, until: int, statistics_history: StatisticsHistory, **fitted: Any) -> None:
         """Take over what was fitted; see ``BasketScorer``."""
-        super().__init__(version, **fitted)
+        self.version = version
+        self.served = BasketScorer(version, **fitted)
         self._until = self._now = until
         self._statistics_history = statistics_history
         self._rates = {True: Rate(), False: Rate()}
         self._promised: dict[str, list[_Promised]] | None = None
-        self._said: list[CandidateLogits] = []
         self._read = until
+
+    @property
+    def network(self) -> NumpyNetwork:
+        """That of the served scorer."""
+        return self.served.network
+
+    @property
+    def statistics(self) -> GlobalStatistics:
+        """Those of the served scorer."""
+        return self.served.statistics
+
+    @property
+    def correction(self) -> OnlineCorrection:
+        """That of the served scorer, with all updates so far."""
+        return self.served.correction
+
+    @property
+    def calibration(self) -> BasketCalibration:
+        """That of the served scorer."""
+        return self.served.calibration
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle of the served scorer."""
+        self.served.save(folder)
 
     def refit(self, invoices: Sequence[Invoice], until: int) -> None:
         """Take what is known before ``until`` into account; see ``training.evaluation.prequential.Refits``."""
         self._statistics_history.extend(invoices, until)
         if self._promised is None:
             self._promised = {}
-            self.correction = self.correction.scaled(1.0)
         self._now = max(until, self._until)
         position = bisect_left(invoices, self._read, key=lambda invoice: invoice.date)
         while position < len(invoices) and invoices[position].date < until:
@@ -96,35 +132,47 @@ class PrequentialScorer(BasketScorer):
             return self.statistics
         return self._statistics_history.at(min(now, self._now))
 
-    def corrected(self, said: Sequence[CandidateLogits], histories: Sequence[CustomerHistory], now: int) -> Floats:
-        """As it would have been at ``now``; before the weights were fitted there was nothing to correct."""
-        if self._promised is not None:
-            self._said.extend(said)
-        if now < self._until:
-            return np.concatenate([each.logits for each in said])
-        return super().corrected(said, histories, now)
-
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
-        self._said = []
-        found = super().predict(histories, items, now, k)
-        if self._promised is None:
-            return found
-        for number, (history, said, prediction) in enumerate(zip(histories, self._said, found, strict=True)):
-            first = prediction.candidates[:DEPTH]
-            visit = bool(history.invoices) and history.invoices[-1].date < now
-            expected = sum(each.probability for each in first)
-            # Half the digits are enough to learn from, and thousands of emissions wait for their outcome.
-            learns = self.correction.rate_scale > 0 and baskets(history)
-            kept = said._replace(inputs=said.inputs.astype(np.float16)) if learns else None
-            promised = _Promised(now, visit, [each.stock_code for each in first], expected, kept)
-            self._promised.setdefault(history.customer_id, []).append(promised)
-            rate = self._rates[visit].value
-            candidates = [
-                replace(each, probability=min(rate * each.probability, 1.0)) for each in prediction.candidates
-            ]
-            found[number] = replace(prediction, candidates=candidates)
+        scorer = dataclasses.replace(
+            self.served,
+            statistics=self.knowledge_at(now),
+            # Before the weights were fitted there was nothing to correct.
+            correction=self.correction if now >= self._until else OnlineCorrection(len(CANDIDATE_INPUTS)),
+        )
+        found: list[Prediction] = []
+        for start in range(0, len(histories), CUSTOMERS_PER_BATCH):
+            batch = histories[start : start + CUSTOMERS_PER_BATCH]
+            view = scorer.view(batch, items, now)
+            candidates = score_candidates(view, candidate_codes(view, items), scorer.network)
+            predictions = scorer.predictions(view, candidates, batch, items, now, k)
+            if self._promised is not None:
+                promise = partial(self._promise, self._promised, now)
+                predictions = list(map(promise, batch, candidates, predictions))
+            found.extend(predictions)
         return found
+
+    def _promise(
+        self,
+        promised: dict[str, list[_Promised]],
+        now: int,
+        history: CustomerHistory,
+        candidates: CandidateLogits,
+        prediction: Prediction,
+    ) -> Prediction:
+        """Remember a list until its outcome is known; its probabilities follow the rate of those before it."""
+        first = prediction.candidates[:DEPTH]
+        visit = bool(history.invoices) and history.invoices[-1].date < now
+        expected = sum(each.probability for each in first)
+        # Half the digits are enough to learn from, and thousands of emissions wait for their outcome.
+        learns = self.correction.rate_scale > 0 and baskets(history)
+        kept = candidates._replace(inputs=candidates.inputs.astype(np.float16)) if learns else None
+        promised.setdefault(history.customer_id, []).append(
+            _Promised(now, visit, [each.stock_code for each in first], expected, kept)
+        )
+        rate = self._rates[visit].value
+        listed = [replace(each, probability=min(rate * each.probability, 1.0)) for each in prediction.candidates]
+        return replace(prediction, candidates=listed)
 
     def _compare(self, invoice: Invoice, promised: dict[str, list[_Promised]]) -> None:
         """What an invoice makes of the lists that were made for its customer before it."""
@@ -138,7 +186,8 @@ class PrequentialScorer(BasketScorer):
                 self._rates[each.visit].learn(each.expected, sum(code in bought for code in each.codes))
                 if each.said is not None:
                     came = np.fromiter((code in bought for code in each.said.codes), np.bool_, len(each.said.codes))
-                    self.correction.learn(each.said, came)
+                    correction, _ = self.correction.updated(each.said, came)
+                    self.served = dataclasses.replace(self.served, correction=correction)
             else:  # made right after this invoice
                 still.append(each)
         promised[customer] = still

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.walk import walk
-from training.features.basket_lstm.candidates import RELATED_INPUTS, directions, each_customer
+from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS, history_vectors, i2i_scores_by_customer
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import Floats, flatten
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex
@@ -106,20 +106,22 @@ def _moments(
         if number % spacing or moment.now < start - EMISSION_DAYS * DAY:
             continue
         items, statistics = moment.items, statistics_history.at(moment.now)
-        past = flatten([moment.history], items)
-        shop = ItemSnapshot.at(items, moment.now, len(past.unknown))
-        own = customer_items(past, moment.now, shop.size)
+        flat = flatten([moment.history], items)
+        snapshot = ItemSnapshot.at(items, moment.now, len(flat.unknown))
+        own = customer_items(flat, moment.now, snapshot.size)
         binding = statistics.bind(items)
-        shelf = RetrievalIndex.of(shop, binding.place_of_row, binding.vectors, nothing)
-        place_of_row = np.concatenate([binding.place_of_row, np.full(len(past.unknown), len(statistics.codes))])
-        one = next(each_customer(past, own, place_of_row, statistics))
-        alike = directions(own, 1, binding.vectors)[0] @ shelf.vectors.T
+        index = RetrievalIndex.of(snapshot, binding.index_of_row, binding.vectors, nothing)
+        index_of_row = np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])
+        one = next(i2i_scores_by_customer(flat, own, index_of_row, statistics))
+        similarity = history_vectors(own, 1, binding.vectors)[0] @ index.vectors.T
         rows = [items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
-        bought = np.isin(shelf.row, rows)
-        new = ~np.isin(shelf.row, one.own_row)
+        bought = np.isin(index.row, rows)
+        new = ~np.isin(index.row, one.bought_row)
         hits, others = np.flatnonzero(bought & new), np.flatnonzero(~bought & new)
         if not len(hits) or not len(others):
             continue
         drawn = generator.choice(others, min(OTHERS, len(others)), replace=False)
-        inputs = shelf.inputs(shop, one.said[: len(RELATED_INPUTS)], alike)[np.concatenate([hits, drawn])]
+        inputs = index.inputs(snapshot, one.scores[: len(I2I_CANDIDATE_INPUTS)], similarity)[
+            np.concatenate([hits, drawn])
+        ]
         yield _Moment(inputs, len(hits), float(np.log(len(others) / len(drawn))))

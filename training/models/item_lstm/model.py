@@ -20,7 +20,7 @@ from training.models.item_lstm.sequences import most_bought, sequences, windows
 from training.models.keras_weights import save_weights
 from training.serving.item_lstm.network import Floats, NumpyItemNetwork
 from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer
-from training.serving.return_time.gap_shares import Returns, gaps
+from training.serving.return_time.gap_shares import GapShareCurves, gaps
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class ItemLstm:
             codes=codes,
             network=NumpyItemNetwork(network.arrays()),
             calibration=None,
-            returns=Returns.fit(gaps(purchases, until)),
+            returns=GapShareCurves.fit(gaps(purchases, until)),
             text=text,
         )
         fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from training.serving.item_lstm.network import Floats
-from training.serving.item_lstm.scorer import as_read
+from training.serving.item_lstm.scorer import scale_text_vectors
 
 CELLS = 64
 DROPOUT = 0.2
@@ -25,7 +25,7 @@ class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         """
         super().__init__(name="item_lstm")
         self.offered = self._weights("offered", start, trainable=True)
-        self.read = self.offered if tied else self._weights("read", as_read(start), trainable=False)
+        self.read = self.offered if tied else self._weights("read", scale_text_vectors(start), trainable=False)
         self.popularity = self._weights("popularity", popularity, trainable=True)
         self.reader = keras.layers.LSTM(CELLS, return_sequences=True, name="reader")
         self.output_vector = keras.layers.Dense(start.shape[1], use_bias=False, name="output_vector")

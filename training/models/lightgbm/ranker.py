@@ -24,7 +24,7 @@ from training.models.candidate_views.labelled_views import labelled_views, targe
 from training.models.candidate_views.retrieval import fit_retrieval
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.serving.baselines.scorer import BaselineScorer
-from training.serving.return_time.gap_shares import Returns, gaps
+from training.serving.return_time.gap_shares import GapShareCurves, gaps
 from training.serving.scorer import Candidate, Prediction
 
 NAME = "lightgbm"
@@ -130,7 +130,7 @@ class LightGbm:
             until,
             retrieval,
             calibration,
-            Returns.fit(gaps(bought, until)),
+            GapShareCurves.fit(gaps(bought, until)),
         )
         progress.update(1000 + self._rounds, 1000 + self._rounds, "calibrated")
         return FittedLightGbm(scorer)
@@ -189,9 +189,11 @@ def _dataset(parts: Sequence[Part], reference: Any = None) -> Any:
 
 def flat(view: View) -> NDArray[np.float32]:
     """The inputs of every candidate side by side, ``[candidates, inputs]``: its own, the customer's, newest baskets."""
-    steps = view.steps[:, -NEWEST_STEPS:]
+    steps = view.step_inputs[:, -NEWEST_STEPS:]
     return np.concatenate(
-        [view.candidate, view.person[view.customer], steps.reshape(len(steps), -1)], axis=1, dtype=np.float32
+        [view.candidate_inputs, view.customer_inputs[view.customer], steps.reshape(len(steps), -1)],
+        axis=1,
+        dtype=np.float32,
     )
 
 
@@ -223,7 +225,7 @@ class TreesScorer:
         until: int,
         retrieval: Retrieval,
         calibration: tuple[float, float],
-        returns: Returns,
+        returns: GapShareCurves,
     ) -> None:
         """Put a scorer together; at a moment before ``until`` it knows only what was known then, as in training."""
         self._booster = booster

@@ -10,7 +10,7 @@ from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
 from training.models.two_tower.examples import Examples
 from training.serving.two_tower.customer import BIRTH_DATE
-from training.serving.two_tower.inputs import CHANGING, Encoding, Scales, Vocabulary
+from training.serving.two_tower.inputs import TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
 
 BANDS = 8
 """Price bands, of equally many items."""
@@ -44,9 +44,9 @@ def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) ->
         changing=np.stack(mean_and_deviation(fixed)),
         scores=np.quantile(rfmv, [0.2, 0.4, 0.6, 0.8], axis=0).T.astype(np.float32),
         clusters=centres,
-        bands=np.unique(np.quantile(fixed[:, CHANGING.index("log_price")], np.arange(1, BANDS) / BANDS)).astype(
-            np.float32
-        ),
+        bands=np.unique(
+            np.quantile(fixed[:, TIME_VARYING_INPUTS.index("log_price")], np.arange(1, BANDS) / BANDS)
+        ).astype(np.float32),
         age=np.asarray([ages.mean(), max(float(ages.std()), 1.0)] if len(ages) else [0.0, 1.0], np.float32),
     )
     return Encoding(
@@ -63,7 +63,7 @@ def item_attributes(table: ItemTable) -> list[Mapping[str, str]]:
     return [table.attributes(code) for code in table.codes]
 
 
-def vocabulary(seen: Iterable[Mapping[str, str]]) -> Vocabulary:
+def vocabulary(seen: Iterable[Mapping[str, str]]) -> AttributeVocabulary:
     """The values that have a tag, by key; a birth date has none, it is read as an age."""
     counts: dict[str, Counter[str]] = {}
     for attributes in seen:
@@ -79,6 +79,6 @@ def vocabulary(seen: Iterable[Mapping[str, str]]) -> Vocabulary:
         ]
         for key in keys
     ]
-    return Vocabulary(
+    return AttributeVocabulary(
         [key for key, known in zip(keys, values, strict=True) if known], [known for known in values if known]
     )

@@ -43,7 +43,7 @@ class RaggedRows(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The items at one moment: the first ``size`` rows of the table; ``fixed`` float16 ``[size, CHANGING]``."""
+    """The first ``size`` rows of the table at one date; ``fixed`` float16 ``[size, TIME_VARYING_INPUTS]``."""
 
     size: int
     fixed: NDArray[np.float16]
@@ -107,7 +107,7 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
         table = moment.items
         if number == due:
             shop = ItemSnapshot.at(table, moment.now, 0)
-            snapshots.append(Snapshot(shop.size, shop.fixed.astype(np.float16)))
+            snapshots.append(Snapshot(shop.size, shop.inputs.astype(np.float16)))
             due += max(1, -(-expected // SNAPSHOTS), -(-expected * shop.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size
         wanted = moment.target.purchased_codes

@@ -26,10 +26,10 @@ from training.models.two_tower.examples import Examples, collect
 from training.models.two_tower.fitting import Schedule, fit_towers
 from training.models.two_tower.losses import LOSSES
 from training.models.two_tower.network import HIDDEN, Sizes, Static, TwoTowerNetwork
-from training.serving.return_time.gap_shares import Returns, gaps
-from training.serving.two_tower.inputs import CHANGING, Encoding
+from training.serving.return_time.gap_shares import GapShareCurves, gaps
+from training.serving.two_tower.inputs import TIME_VARYING_INPUTS, Encoding
 from training.serving.two_tower.network import NumpyTowers
-from training.serving.two_tower.scorer import HybridScorer
+from training.serving.two_tower.scorer import TwoTowerScorer
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ MIN_EXAMPLES = 100
 class FittedHybrid:
     """A trained hybrid model that can be judged, served and saved; ``curves``: the loss of each epoch."""
 
-    def __init__(self, scorer: HybridScorer, towers: TwoTowerNetwork, curves: Curves) -> None:
+    def __init__(self, scorer: TwoTowerScorer, towers: TwoTowerNetwork, curves: Curves) -> None:
         self.scorer = scorer
         self.towers = towers
         self.curves = curves
@@ -150,13 +150,13 @@ class Hybrid:
         with threadpool_limits(1):
             towers = self._towers(examples, encoding)
             losses = fit_towers(towers, examples, encoding, self._schedule, np.random.default_rng(seed))
-            scorer = HybridScorer(
+            scorer = TwoTowerScorer(
                 self.name,
                 "unpublished",
                 encoding=encoding,
                 towers=NumpyTowers(towers.arrays()),
                 calibration=None,
-                returns=Returns.fit(gaps(purchases, until)),
+                returns=GapShareCurves.fit(gaps(purchases, until)),
             )
             fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]
             scorer.calibration = fitted or scorer.calibration
@@ -168,7 +168,7 @@ class Hybrid:
             Sizes(
                 codes=len(encoding.codes),
                 text=encoding.text.width,
-                changing=len(CHANGING),
+                changing=len(TIME_VARYING_INPUTS),
                 customer_tags=encoding.customer_tag_count,
                 item_tags=encoding.item_tag_count,
             ),

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from training.features.item_table import ItemTable
 from training.registry import read_vocabulary
-from training.serving.baselines.formulas import Bought, Floats
-from training.serving.baselines.vocabulary import Ints, Vocabulary
+from training.serving.baselines.formulas import CustomerPurchases, Floats
+from training.serving.baselines.vocabulary import Ints, StockCodeVocabulary
 from training.serving.bundle_files import read_arrays
 
 ARRAYS = "ease.npz"
 
 
-class ItemToItem:
+class EaseWeights:
     """EASE's weights over a vocabulary, read for the rows of any item table.
 
     All weights are kept, for and against: the figures of the protocol are those of the whole matrix.
@@ -30,7 +30,7 @@ class ItemToItem:
         """
         if weights.shape != (len(codes), len(codes)) or not np.isfinite(weights).all():
             raise ValueError(f"{len(codes)} stock codes do not go with weights of shape {weights.shape}.")
-        self._vocabulary = Vocabulary(codes)
+        self._vocabulary = StockCodeVocabulary(codes)
         self.weights = weights
 
     @property
@@ -38,7 +38,7 @@ class ItemToItem:
         """The stock codes that it knows."""
         return self._vocabulary.codes
 
-    def scores(self, bought: Bought, items: ItemTable) -> Floats:
+    def scores(self, bought: CustomerPurchases, items: ItemTable) -> Floats:
         """Get z of every row, 0 outside the vocabulary, ``[rows]``."""
         places = self._vocabulary.places(items)
         scores = np.zeros(len(bought.times))
@@ -50,7 +50,7 @@ class ItemToItem:
             scores[inside] = z[places[inside]]
         return scores
 
-    def because(self, rows: Ints, bought: Bought, items: ItemTable) -> Ints:
+    def because(self, rows: Ints, bought: CustomerPurchases, items: ItemTable) -> Ints:
         """The row of the customer's item that speaks most for each of some rows, -1 where none does, ``[n]``."""
         places = self._vocabulary.places(items)
         best = np.full(len(rows), -1, np.int64)
@@ -63,7 +63,7 @@ class ItemToItem:
             best[inside] = np.where(speaks.max(axis=0) > 0.0, mine[strongest], -1)
         return best
 
-    def _speaking(self, bought: Bought, items: ItemTable) -> Ints:
+    def _speaking(self, bought: CustomerPurchases, items: ItemTable) -> Ints:
         """The rows of the customer's items that the vocabulary has."""
         mine = np.flatnonzero(bought.faded[: len(items)])
         return mine[self._vocabulary.places(items)[mine] >= 0]

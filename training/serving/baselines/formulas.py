@@ -29,18 +29,18 @@ Floats = NDArray[np.float64]
 
 WEEK = HALF_LIVES.index(7.0)
 THREE_WEEKS = HALF_LIVES.index(21.0)
-FADE = 0.95
+BASKET_DECAY = 0.95
 """What a basket counts for item-to-item against the one after it."""
 
 SMALL = 0.001
 
 
-class Bought(NamedTuple):
+class CustomerPurchases(NamedTuple):
     """One customer's purchases by row of the item table; rows behind its end are items it does not know.
 
     ``baskets``: distinct rows of each, oldest first · ``times``: invoices that hold the item · ``faded``: the same with
-    ``FADE`` a basket · ``newest``: place of its last basket from 1 (0: never) · ``dates``: of the baskets, oldest
-    first · ``unknown``: codes of the rows behind the end.
+    ``BASKET_DECAY`` a basket · ``newest``: position of its last basket from 1 (0: never) · ``dates``: of the baskets,
+    oldest first · ``unknown``: codes of the rows behind the end.
     """
 
     customer_id: str
@@ -59,14 +59,14 @@ class FormulaInputs(NamedTuple):
     fitted beforehand says: z of EASE, or the score by neighbours; 0 where nothing was.
     """
 
-    bought: Bought
+    bought: CustomerPurchases
     demand: Floats
     q: Floats
     sold: Floats
     learnt: Floats
 
 
-def purchases(history: CustomerHistory, items: ItemTable) -> Bought:
+def customer_purchases(history: CustomerHistory, items: ItemTable) -> CustomerPurchases:
     """A history by row of the item table."""
     kept: set[str] | None = None
     if any(line.quantity < 0 for invoice in history.invoices for line in invoice.lines):
@@ -84,9 +84,9 @@ def purchases(history: CustomerHistory, items: ItemTable) -> Bought:
     times, faded, newest = np.zeros(size), np.zeros(size), np.zeros(size)
     for place, basket in enumerate(rows):
         times[basket] += 1.0
-        faded[basket] += FADE ** (len(rows) - 1 - place)
+        faded[basket] += BASKET_DECAY ** (len(rows) - 1 - place)
         newest[basket] = place + 1.0
-    return Bought(history.customer_id, rows, times, faded, newest, dates, list(unknown))
+    return CustomerPurchases(history.customer_id, rows, times, faded, newest, dates, list(unknown))
 
 
 def _behind(code: str, unknown: dict[str, int], size: int) -> int:
@@ -120,5 +120,5 @@ FORMULAS: dict[str, Callable[[FormulaInputs], Floats]] = {
 }
 """Score of every row by model, ``[rows]``; only items above 0 are worth an offer."""
 
-OWN_ONLY = frozenset({"p_topfreq", "ease", "ease_count_demand", "tifu_knn", "up_cf"})
+HISTORY_ONLY = frozenset({"p_topfreq", "ease", "ease_count_demand", "tifu_knn", "up_cf"})
 """Models that look at nothing but the customer's items: where none is left, they offer what is in demand."""

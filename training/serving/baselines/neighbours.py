@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
 from training.registry import read_vocabulary
-from training.serving.baselines.formulas import Bought, Floats, purchases
-from training.serving.baselines.vocabulary import Ints, Vocabulary
+from training.serving.baselines.formulas import CustomerPurchases, Floats, customer_purchases
+from training.serving.baselines.vocabulary import Ints, StockCodeVocabulary
 from training.serving.bundle_files import read_arrays
 
 MAX_CUSTOMERS = 20_000
@@ -66,7 +66,7 @@ class TifuKnn(msgspec.Struct, frozen=True, tag_field="method", tag="tifu_knn"):
         weights: Floats = self.group_decay**group * self.within_decay ** (ago % size) / members
         return weights / max(1, -(-n_baskets // size))
 
-    def nearest(self, crowd: "Neighbourhood", own: "Own") -> tuple[Ints, Floats]:
+    def nearest(self, crowd: "CustomerNeighbourhood", own: "CustomerVector") -> tuple[Ints, Floats]:
         """The nearest customers, and what each counts."""
         distances = crowd.squares - 2.0 * crowd.products(own.places, own.values)
         distances[crowd.named(own.customer_id)] = np.inf
@@ -103,7 +103,7 @@ class UpCf(msgspec.Struct, frozen=True, tag_field="method", tag="up_cf"):
         weights[-self.newest :] = 1.0 / max(1, min(n_baskets, self.newest))
         return weights
 
-    def nearest(self, crowd: "Neighbourhood", own: "Own") -> tuple[Ints, Floats]:
+    def nearest(self, crowd: "CustomerNeighbourhood", own: "CustomerVector") -> tuple[Ints, Floats]:
         """The most similar customers who share an item, and what each counts."""
         shared = crowd.shared(own.places)
         shared[crowd.named(own.customer_id)] = 0.0
@@ -119,7 +119,7 @@ METHODS: dict[str, type[TifuKnn] | type[UpCf]] = {"tifu_knn": TifuKnn, "up_cf": 
 """The models of neighbours by name."""
 
 
-class Own(NamedTuple):
+class CustomerVector(NamedTuple):
     """A customer's own vector: ``rows`` of the item table ever bought and, of those in the vocabulary, the rest.
 
     ``rows``, ``weights`` ``[items]`` · ``placed``, ``places``, ``values`` ``[items in the vocabulary]`` · ``size``:
@@ -139,18 +139,18 @@ class Own(NamedTuple):
         return len(self.rows)
 
 
-class Computed(NamedTuple):
+class CachedVector(NamedTuple):
     """A customer's vector, and the history that it was computed from."""
 
     history: CustomerHistory
-    own: Own
+    own: CustomerVector
 
 
-Vectors = dict[str, Computed]
+VectorCache = dict[str, CachedVector]
 """Vectors by customer id."""
 
 
-class Neighbourhood:
+class CustomerNeighbourhood:
     """The vectors of all customers when the model was fitted, compressed by customer and by item.
 
     Customer ``n`` has ``places[starts[n] : starts[n + 1]]``, one entry an item ever bought, with ``values`` 0 where
@@ -178,7 +178,7 @@ class Neighbourhood:
         if len(places) and not 0 <= int(places.min()) <= int(places.max()) < len(codes):
             raise ValueError(f"The vectors of the customers do not go with {len(codes)} stock codes.")
         self.method = method
-        self._vocabulary = Vocabulary(codes)
+        self._vocabulary = StockCodeVocabulary(codes)
         self._keys, self._starts, self._places, self._values = keys, starts, places, values
         self._bind()
 
@@ -200,7 +200,7 @@ class Neighbourhood:
         method: Method,
         histories: Iterable[CustomerHistory],
         items: ItemTable,
-        computed: "Vectors | None" = None,
+        computed: "VectorCache | None" = None,
     ) -> Self:
         """The vectors of customers as their histories stand, of those who bought last first.
 
@@ -219,9 +219,9 @@ class Neighbourhood:
             if before is not None and before.history is history:
                 own = before.own
             else:
-                own = _own(method, purchases(history, items), items, None)
+                own = _own(method, customer_purchases(history, items), items, None)
             if computed is not None:
-                computed[history.customer_id] = Computed(history, own)
+                computed[history.customer_id] = CachedVector(history, own)
             entries += own.size
             if len(keys) == MAX_CUSTOMERS or entries > MAX_ENTRIES:
                 break
@@ -259,7 +259,7 @@ class Neighbourhood:
         entries, _ = _slices(self._item_starts, places)
         return np.bincount(self._item_customers[entries], minlength=len(self._keys)).astype(np.float64)
 
-    def scores(self, bought: Bought, items: ItemTable) -> Floats:
+    def scores(self, bought: CustomerPurchases, items: ItemTable) -> Floats:
         """The model's score of every row, ``[rows]``; zeros without baskets."""
         own = _own(self.method, bought, items, self._vocabulary)
         scores = np.zeros(len(bought.times))
@@ -276,7 +276,7 @@ class Neighbourhood:
         scores[inside] += said[places[inside]]
         return scores
 
-    def because(self, rows: Ints, bought: Bought, items: ItemTable) -> Ints:
+    def because(self, rows: Ints, bought: CustomerPurchases, items: ItemTable) -> Ints:
         """The row of the customer's item that most ties those together who have each of some rows, else -1, ``[n]``.
 
         For a row j new to the customer it is the item i with the greatest u_i Σ w(v) v_i v_j over the similar
@@ -342,7 +342,9 @@ def customer_key(customer_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=8).digest(), "little")
 
 
-def _own(method: Method, bought: Bought, items: ItemTable, vocabulary: Vocabulary | None) -> Own:
+def _own(
+    method: Method, bought: CustomerPurchases, items: ItemTable, vocabulary: StockCodeVocabulary | None
+) -> CustomerVector:
     """A customer's own vector; without a vocabulary its places are left out."""
     vector = np.zeros(len(bought.times))
     for basket, weight in zip(bought.baskets, method.weights(len(bought.baskets)), strict=True):
@@ -354,7 +356,7 @@ def _own(method: Method, bought: Bought, items: ItemTable, vocabulary: Vocabular
         placed = rows[rows < len(items)]
         places = vocabulary.places(items)[placed]
         placed, places = placed[places >= 0], places[places >= 0]
-    return Own(bought.customer_id, rows, vector[rows], placed, places, vector[placed])
+    return CustomerVector(bought.customer_id, rows, vector[rows], placed, places, vector[placed])
 
 
 def _slices(starts: Ints, chosen: Ints) -> tuple[Ints, Ints]:

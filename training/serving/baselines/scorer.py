@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
 from training.registry import write_vocabulary
-from training.serving.baselines.ease import ItemToItem
+from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import (
     FORMULAS,
-    OWN_ONLY,
+    HISTORY_ONLY,
     WEEK,
-    Bought,
+    CustomerPurchases,
     Floats,
     FormulaInputs,
-    purchases,
+    customer_purchases,
     share,
 )
-from training.serving.baselines.neighbours import Neighbourhood
+from training.serving.baselines.neighbours import CustomerNeighbourhood
 from training.serving.baselines.vocabulary import Ints
 from training.serving.bundle_files import read_arrays, refusing
-from training.serving.return_time.gap_shares import Returns
+from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.scorer import Candidate, Prediction
 
 _TIE = 1e-9
@@ -34,7 +34,7 @@ BASELINE = "baseline.json"
 CURVES = "returns.npz"
 
 
-class Calibration(msgspec.Struct, frozen=True):
+class PlattCalibration(msgspec.Struct, frozen=True):
     """From a score to the probability that the item is in the next basket (Platt scaling, with the number of baskets).
 
     p = σ(bias + slope log(score + ε) + per_basket log(1 + baskets)); ``slope`` is above 0, so the order stays. The
@@ -66,11 +66,11 @@ class FittedScores(Protocol):
         """The stock codes that it knows: the vocabulary of the bundle."""
         ...
 
-    def scores(self, bought: Bought, items: ItemTable) -> Floats:
+    def scores(self, bought: CustomerPurchases, items: ItemTable) -> Floats:
         """What it says of every row, ``[rows]``."""
         ...
 
-    def because(self, rows: Ints, bought: Bought, items: ItemTable) -> Ints:
+    def because(self, rows: Ints, bought: CustomerPurchases, items: ItemTable) -> Ints:
         """The row of the customer's item that speaks most for each of some rows, -1 where none does, ``[n]``."""
         ...
 
@@ -80,10 +80,10 @@ class FittedScores(Protocol):
 
 
 FITTED_SCORES: dict[str, Callable[[Path], FittedScores]] = {
-    "ease": ItemToItem.load,
-    "ease_count_demand": ItemToItem.load,
-    "tifu_knn": Neighbourhood.load,
-    "up_cf": Neighbourhood.load,
+    "ease": EaseWeights.load,
+    "ease_count_demand": EaseWeights.load,
+    "tifu_knn": CustomerNeighbourhood.load,
+    "up_cf": CustomerNeighbourhood.load,
 }
 """For the models that learn something beforehand, how it is read from a bundle's folder."""
 
@@ -96,8 +96,8 @@ class BaselineScorer:
         name: str,
         version: str,
         *,
-        calibration: Calibration | None = None,
-        returns: Returns | None = None,
+        calibration: PlattCalibration | None = None,
+        returns: GapShareCurves | None = None,
         learnt: FittedScores | None = None,
     ) -> None:
         """Put a scorer together.
@@ -116,22 +116,22 @@ class BaselineScorer:
             raise ValueError(f"{name!r} is no baseline, or one that must have learnt something.")
         self.name = name
         self.version = version
-        self.calibration = calibration or Calibration()
-        self.returns = returns or Returns.usual()
+        self.calibration = calibration or PlattCalibration()
+        self.returns = returns or GapShareCurves.usual()
         self.learnt = learnt
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
         demand = items.demand(now).astype(np.float64)
-        return [self._predict(purchases(history, items), items, demand, now, k) for history in histories]
+        return [self._predict(customer_purchases(history, items), items, demand, now, k) for history in histories]
 
     def rank(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> tuple[list[str], Floats, int]:
         """Stock codes, best first, their scores, and the number of baskets: what a calibration is fitted on."""
-        bought = purchases(history, items)
+        bought = customer_purchases(history, items)
         ranked = self._rank(bought, items, items.demand(now).astype(np.float64), k)
         return [_code(row, bought, items) for row in ranked.rows.tolist()], ranked.scores, len(bought.dates)
 
-    def _predict(self, bought: Bought, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
+    def _predict(self, bought: CustomerPurchases, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
         ranked = self._rank(bought, items, demand, k)
         chances = self.calibration.probabilities(ranked.scores, len(bought.dates))
         because = np.full(len(ranked.rows), -1, np.int64)
@@ -143,13 +143,13 @@ class BaselineScorer:
         ]
         return Prediction(candidates, self.returns.curve(bought.dates, now))
 
-    def _rank(self, bought: Bought, items: ItemTable, demand: Floats, k: int) -> "_Ranked":
+    def _rank(self, bought: CustomerPurchases, items: ItemTable, demand: Floats, k: int) -> "_Ranked":
         size = len(bought.times)
         behind = size - len(items)
         demand = np.pad(demand, ((0, behind), (0, 0)))
         sold = np.pad(items.sold.astype(np.float64), (0, behind))
         learnt = np.zeros(size) if self.learnt is None else self.learnt.scores(bought, items)
-        formula = FORMULAS[self.name if bought.dates or self.name not in OWN_ONLY else "count_demand"]
+        formula = FORMULAS[self.name if bought.dates or self.name not in HISTORY_ONLY else "count_demand"]
         # What sold most ever breaks ties, and leads where nothing has any demand left.
         scores = formula(FormulaInputs(bought, demand, share(np.log1p(demand[:, WEEK])), sold, learnt)) + _TIE * share(
             sold
@@ -181,7 +181,7 @@ class _Saved(msgspec.Struct, frozen=True):
     """What ``baseline.json`` holds."""
 
     name: str
-    calibration: Calibration
+    calibration: PlattCalibration
 
 
 def load(folder: Path, version: str) -> BaselineScorer:
@@ -192,10 +192,10 @@ def load(folder: Path, version: str) -> BaselineScorer:
     """
     with refusing(folder):
         saved = msgspec.json.decode((folder / BASELINE).read_bytes(), type=_Saved)
-        returns = Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64))
+        returns = GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64))
         learnt = FITTED_SCORES[saved.name](folder) if saved.name in FITTED_SCORES else None
         return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, learnt=learnt)
 
 
-def _code(row: int, bought: Bought, items: ItemTable) -> str:
+def _code(row: int, bought: CustomerPurchases, items: ItemTable) -> str:
     return items.codes[row] if row < len(items.codes) else bought.unknown[row - len(items.codes)]

@@ -10,7 +10,7 @@ from training.features.item_table import ItemTable
 Ints = NDArray[np.int64]
 
 
-class Vocabulary:
+class StockCodeVocabulary:
     """Stock codes in the order of what was learnt; the position of one is its *place*."""
 
     def __init__(self, codes: Sequence[str]) -> None:

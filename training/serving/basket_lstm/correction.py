@@ -1,35 +1,35 @@
-"""Correction: what outcomes teach of single items and of inputs, beside a network that stays as it was fitted.
+"""Online correction: a bias of each item and a weight of each input, added to the network's logits.
 
-The network knows no item by name. What everybody suddenly buys more than its inputs say, and what of its inputs counts
-more or less than it did, shows in what comes: so each outcome moves a number of every item that was ranked, and a
-weight of every input, a little. It is one more layer, linear, that goes on learning by stochastic gradient descent.
+The network has no item embeddings. Changes that its inputs do not explain (an item that suddenly sells, an input that
+counts more or less than it did) show in the outcomes; each outcome updates the correction by one step of stochastic
+gradient descent while the network stays as it was fitted. A served model applies the correction it was published with.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-ITEM_RATE = 0.1
-"""How far an outcome moves the numbers of items (docs/research/log.md, "What was tried")."""
-INPUT_RATE = 0.0003
-"""How far it moves the weights of inputs."""
-KEPT = 0.9995
-"""What is left of a correction after the next outcome of its moment: half of it after 1,400."""
+ITEM_LEARNING_RATE = 0.1
+"""Learning rate of the item biases (docs/research/log.md, "What was tried")."""
+INPUT_LEARNING_RATE = 0.0003
+"""Learning rate of the input weights."""
+DECAY = 0.9995
+"""Factor on the correction at each update of the same kind (visit or emission): a half-life of 1,400 updates."""
 RATE_SCALES = (1.0, 0.3, 0.0)
-"""Shares of these rates that a training chooses from: where nothing turns, all that can be learnt is chance."""
-FOUND = 0.5
-"""Weight of the part of the loss that wants each bought item found, against that which wants any of them first."""
+"""Scales of the learning rates that a training chooses from; 0 where outcomes only add noise."""
+ITEM_LOSS_WEIGHT = 0.5
+"""Weight of the loss over single items, relative to the hit loss."""
 
 
 class CandidateLogits(NamedTuple):
-    """What the network alone said of one customer's candidates.
+    """One customer's candidates with the logits of the network.
 
-    ``visit``: at the visit, not at the emission · ``codes`` ``[candidates]`` · ``inputs`` as the network sees them
-    ``[candidates, inputs]`` · ``logits`` ``[candidates]``.
+    ``visit``: whether at a visit, else at an emission · ``codes`` ``[candidates]`` · ``inputs`` standardised, as the
+    network reads them ``[candidates, inputs]`` · ``logits`` ``[candidates]``.
     """
 
     visit: bool
@@ -38,88 +38,113 @@ class CandidateLogits(NamedTuple):
     logits: Floats
 
 
-class Correction:
-    """A number of every item and a weight of every input, for visits and for emissions; all 0 before any outcome."""
+class OnlineCorrection:
+    """Item biases and input weights, one set for visits and one for emissions; zeros at first. Immutable.
+
+    Attributes:
+        input_weights: float32 ``[2, inputs]``, visits first.
+        rate_scale: Scale of the learning rates; at 0 updates change nothing.
+    """
 
     def __init__(
         self,
-        inputs: int,
-        codes: Sequence[str] = (),
-        item: Floats | None = None,
-        linear: Floats | None = None,
+        n_inputs: int,
+        codes: Sequence[str] | Mapping[str, int] = (),
+        item_biases: Floats | None = None,
+        input_weights: Floats | None = None,
         *,
         rate_scale: float = 1.0,
     ) -> None:
-        """Begin with nothing, or take over what was learnt.
+        """Checks that the parts fit together.
 
         Args:
-            inputs: Number of inputs of a candidate.
-            codes: Stock codes that ``item`` belongs to.
-            item: float32 ``[2, codes]``, visits first.
-            linear: float32 ``[2, inputs]``, likewise.
-            rate_scale: Share of ``ITEM_RATE`` and ``INPUT_RATE`` to learn with; at 0 nothing is learnt.
+            n_inputs: Number of inputs of a candidate.
+            codes: Stock codes of ``item_biases``, in order, or with their position.
+            item_biases: float32 ``[2, codes]``, visits first.
+            input_weights: float32 ``[2, inputs]``, likewise.
+            rate_scale: Scale of ``ITEM_LEARNING_RATE`` and ``INPUT_LEARNING_RATE``.
 
         Raises:
-            ValueError: The parts do not fit together, or hold no finite numbers.
+            ValueError: The parts do not fit together, or are not finite.
         """
         self.rate_scale = rate_scale
-        self._place = {code: place for place, code in enumerate(codes)}
-        self._item = np.zeros((2, len(codes)), np.float32) if item is None else item
-        self.linear = np.zeros((2, inputs), np.float32) if linear is None else linear
-        for array, shape in ((self._item, (2, len(self._place))), (self.linear, (2, inputs))):
+        self._position = (
+            codes if isinstance(codes, Mapping) else {code: position for position, code in enumerate(codes)}
+        )
+        self._item_biases = np.zeros((2, len(codes)), np.float32) if item_biases is None else item_biases
+        self.input_weights = np.zeros((2, n_inputs), np.float32) if input_weights is None else input_weights
+        for array, shape in ((self._item_biases, (2, len(self._position))), (self.input_weights, (2, n_inputs))):
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"The correction is no finite float32 of shape {shape}.")
 
-    def item(self, codes: Sequence[str]) -> Floats:
-        """The numbers of some items, float32 ``[2, codes]``; 0 where nothing was learnt."""
-        if not self._place:
+    def item_biases(self, codes: Sequence[str]) -> Floats:
+        """Biases of some items, float32 ``[2, codes]``, visits first; 0 for items without an update."""
+        if not self._position:
             return np.zeros((2, len(codes)), np.float32)
-        place = np.fromiter((self._place.get(code, -1) for code in codes), np.int64, len(codes))
-        item: Floats = self._item[:, place] * (place >= 0)
-        return item
+        position = np.fromiter((self._position.get(code, -1) for code in codes), np.int64, len(codes))
+        biases: Floats = self._item_biases[:, position] * (position >= 0)
+        return biases
 
-    def corrected(self, said: CandidateLogits) -> Floats:
-        """The logits with the correction of their moment, float32 ``[candidates]``."""
-        moment = _moment(said)
-        logits: Floats = said.logits + self.item(said.codes)[moment] + said.inputs @ self.linear[moment]
+    def apply(self, candidates: CandidateLogits) -> Floats:
+        """The corrected logits, float32 ``[candidates]``."""
+        kind = _kind(candidates)
+        biases = self.item_biases(candidates.codes)[kind]
+        logits: Floats = candidates.logits + biases + candidates.inputs @ self.input_weights[kind]
         return logits
 
-    def learn(self, said: CandidateLogits, bought: NDArray[np.bool_]) -> float:
-        """One step down the gradient of a loss like that of the network; nothing where nothing was bought.
+    def updated(self, candidates: CandidateLogits, bought: NDArray[np.bool_]) -> "tuple[OnlineCorrection, float]":
+        """One gradient step on the outcome of one list of candidates; none where nothing was bought.
 
-        It is ``FOUND`` × −Σ log p of the bought / √(number bought) − log Σ p of them, p a softmax over the candidates.
+        With p a softmax over the candidates, the loss is that of the network: ``ITEM_LOSS_WEIGHT`` × −Σ log p of the
+        bought items / √(number bought), plus the hit loss −log Σ p of them.
 
         Returns:
-            The loss before the step.
+            The correction after the step, and the loss before it.
         """
         number = int(bought.sum())
         if not number:
-            return 0.0
-        logits = self.corrected(said).astype(np.float64)
-        share = np.exp(logits - logits.max())
-        share /= share.sum()
-        mine = share * bought
-        loss = -FOUND * np.log(np.maximum(share[bought], 1e-12)).sum() / np.sqrt(number)
-        loss -= np.log(max(mine.sum(), 1e-12))
+            return self, 0.0
+        logits = self.apply(candidates).astype(np.float64)
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        p_bought = p * bought
+        loss = -ITEM_LOSS_WEIGHT * np.log(np.maximum(p[bought], 1e-12)).sum() / np.sqrt(number)
+        loss -= np.log(max(p_bought.sum(), 1e-12))
         if not self.rate_scale:
-            return float(loss)
-        down = FOUND * (bought / np.sqrt(number) - share * np.sqrt(number)) + mine / max(mine.sum(), 1e-12) - share
-        unseen = [code for code in said.codes if code not in self._place]
-        self._place |= {code: len(self._place) + place for place, code in enumerate(unseen)}
-        self._item = np.concatenate([self._item, np.zeros((2, len(unseen)), np.float32)], axis=1)
-        moment = _moment(said)
-        self._item[moment] *= KEPT
-        self._item[moment, [self._place[code] for code in said.codes]] += self.rate_scale * ITEM_RATE * down
-        self.linear[moment] *= KEPT
-        self.linear[moment] += self.rate_scale * INPUT_RATE * (down @ said.inputs)
-        return float(loss)
+            return self, float(loss)
+        descent = ITEM_LOSS_WEIGHT * (bought / np.sqrt(number) - p * np.sqrt(number))
+        descent = descent + p_bought / max(p_bought.sum(), 1e-12) - p
+        unseen = [code for code in candidates.codes if code not in self._position]
+        position = self._position
+        if unseen:
+            size = len(position)
+            position = {**position, **{code: size + offset for offset, code in enumerate(unseen)}}
+        item_biases = np.concatenate([self._item_biases, np.zeros((2, len(unseen)), np.float32)], axis=1)
+        input_weights = self.input_weights.copy()
+        kind = _kind(candidates)
+        item_biases[kind] *= DECAY
+        item_biases[kind, [position[code] for code in candidates.codes]] += (
+            self.rate_scale * ITEM_LEARNING_RATE * descent
+        )
+        input_weights[kind] *= DECAY
+        input_weights[kind] += self.rate_scale * INPUT_LEARNING_RATE * (descent @ candidates.inputs)
+        correction = OnlineCorrection(
+            input_weights.shape[1], position, item_biases, input_weights, rate_scale=self.rate_scale
+        )
+        return correction, float(loss)
 
-    def scaled(self, share: float) -> Self:
-        """A copy that says ``share`` of what this one says."""
-        scale = np.float32(share)
-        size, codes = self.linear.shape[1], list(self._place)
-        return type(self)(size, codes, self._item * scale, self.linear * scale, rate_scale=self.rate_scale)
+    def scaled(self, factor: float) -> "OnlineCorrection":
+        """The correction with biases and weights times ``factor``."""
+        scale = np.float32(factor)
+        return OnlineCorrection(
+            self.input_weights.shape[1],
+            self._position,
+            self._item_biases * scale,
+            self.input_weights * scale,
+            rate_scale=self.rate_scale,
+        )
 
 
-def _moment(said: CandidateLogits) -> int:
-    return 0 if said.visit else 1
+def _kind(candidates: CandidateLogits) -> int:
+    """Row of the arrays: 0 for a visit, 1 for an emission."""
+    return 0 if candidates.visit else 1

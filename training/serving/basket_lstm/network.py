@@ -1,4 +1,4 @@
-"""The network of ``basket_lstm`` in plain numpy: the same numbers as Keras's own forward pass, without TensorFlow."""
+"""The network of ``basket_lstm`` in NumPy: the same forward pass as in Keras, without TensorFlow."""
 
 from collections.abc import Mapping
 
@@ -11,50 +11,50 @@ from training.features.basket_lstm.view import View
 Floats = NDArray[np.float32]
 
 BOUND = 8.0
-"""Standardised inputs are cut off here: what no training example came near must not run away."""
+"""Standardised inputs are clipped to ±this, so that values far outside the training set stay bounded."""
 
 DAYS_SINCE_LAST = CUSTOMER_INPUTS.index("log_days_since_last")
 """Above 0 at a visit; 0 at an emission, right after a basket."""
 
 HEADS = 8
-"""The first half of them is for visits, the others for emissions."""
+"""The first half of them scores visits, the other half emissions."""
 
 _ROWS = 1_024
-"""Candidates read at once: their gates stay in the cache."""
+"""Candidates the LSTM processes at once: their gates stay in the cache."""
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "candidate_mean": ("candidate",),
     "candidate_deviation": ("candidate",),
-    "person_mean": ("person",),
-    "person_deviation": ("person",),
-    "steps_mean": ("step",),
-    "steps_deviation": ("step",),
-    "baskets_mean": ("basket",),
-    "baskets_deviation": ("basket",),
-    "reader_kernel": ("step+basket", "gates"),
-    "reader_recurrent": ("cells", "gates"),
-    "reader_bias": ("gates",),
+    "customer_mean": ("customer",),
+    "customer_deviation": ("customer",),
+    "step_mean": ("step",),
+    "step_deviation": ("step",),
+    "basket_mean": ("basket",),
+    "basket_deviation": ("basket",),
+    "lstm_kernel": ("step+basket", "gates"),
+    "lstm_recurrent": ("cells", "gates"),
+    "lstm_bias": ("gates",),
     "hidden_kernel": ("heads", "candidate+cells", "width"),
     "hidden_bias": ("heads", "width"),
-    "hidden_person_kernel": ("heads", "person", "width"),
+    "hidden_customer_kernel": ("heads", "customer", "width"),
     "second_kernel": ("heads", "width", "second"),
     "second_bias": ("heads", "second"),
     "score_kernel": ("heads", "second", "one"),
     "linear_kernel": ("heads", "candidate+cells", "one"),
 }
 """Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
-OF_HEADS = [name for name, axes in SHAPES.items() if axes[0] == "heads"]
+HEAD_ARRAYS = [name for name, axes in SHAPES.items() if axes[0] == "heads"]
 
 
 def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, int]) -> None:
-    """See to it that arrays are those of a network with the given input widths.
+    """Checks that arrays are those of a network with the given input widths.
 
     Args:
         arrays: By name.
-        sizes: Width of ``candidate``, ``person``, ``step`` and ``basket``.
+        sizes: Width of ``candidate``, ``customer``, ``step`` and ``basket``.
 
     Raises:
-        ValueError: One is missing, unknown, of another shape, or holds something else than finite float32.
+        ValueError: One is missing, unknown, of another shape, or is not finite float32.
     """
     missing = SHAPES.keys() - arrays.keys()
     if missing:
@@ -68,7 +68,7 @@ def check_arrays(arrays: Mapping[str, NDArray[np.float32]], sizes: Mapping[str, 
     if len(arrays["hidden_bias"]) != HEADS:
         raise ValueError(f"the network has {len(arrays['hidden_bias'])} heads, not {HEADS}: train it anew")
     known = dict(sizes) | {"one": 1, "heads": HEADS}
-    known["cells"] = len(arrays["reader_recurrent"])
+    known["cells"] = len(arrays["lstm_recurrent"])
     known["gates"] = 4 * known["cells"]
     known["width"] = arrays["hidden_bias"].shape[1]
     known["second"] = arrays["second_bias"].shape[1]
@@ -88,57 +88,60 @@ class NumpyNetwork:
     """
 
     def __init__(self, arrays: Mapping[str, Floats], sizes: Mapping[str, int]) -> None:
-        """Take the arrays of ``SHAPES`` over.
+        """Prepares the arrays of ``SHAPES``.
 
         Raises:
             ValueError: They do not fit (see ``check_arrays``).
         """
         check_arrays(arrays, sizes)
         self.arrays = dict(arrays)
-        self._cells = len(arrays["reader_recurrent"])
+        self._cells = len(arrays["lstm_recurrent"])
         half = np.full(4 * self._cells, 0.5, np.float32)
         half[2 * self._cells : 3 * self._cells] = 1.0
-        kernel: Floats = arrays["reader_kernel"] * half
+        kernel: Floats = arrays["lstm_kernel"] * half
         step = sizes["step"]
-        self._recurrent = np.ascontiguousarray(np.concatenate([arrays["reader_recurrent"] * half, kernel[:step]]))
+        self._recurrent = np.ascontiguousarray(np.concatenate([arrays["lstm_recurrent"] * half, kernel[:step]]))
         self._basket_kernel = np.ascontiguousarray(kernel[step:])
-        self._bias = arrays["reader_bias"] * half
+        self._bias = arrays["lstm_bias"] * half
         half_of_heads = HEADS // 2
-        self._moments = [
-            _Heads({name: arrays[name][place : place + half_of_heads] for name in OF_HEADS})
-            for place in (0, half_of_heads)
-        ]
+        self._visit_heads, self._emission_heads = (
+            _Heads({name: arrays[name][start : start + half_of_heads] for name in HEAD_ARRAYS})
+            for start in (0, half_of_heads)
+        )
 
     def logits(self, view: View) -> Floats:
         """One logit a candidate, to be compared within its customer only, float32 ``[candidates]``."""
-        seen = np.concatenate([self._standardised("candidate", view.candidate), self._read(view)], axis=1)
-        person = self._standardised("person", view.person)
-        emission = ~(view.person[:, DAYS_SINCE_LAST] > 0.0)[view.customer]
-        logits = np.empty(len(seen), np.float32)
-        for heads, rows in zip(self._moments, (np.flatnonzero(~emission), np.flatnonzero(emission)), strict=True):
-            if len(rows) == len(seen):
-                logits = heads.logits(seen, person, view.customer)
+        features = np.concatenate([self.candidate_inputs(view), self._lstm_states(view)], axis=1)
+        of_customer = self._standardised("customer", view.customer_inputs)
+        emission = ~(view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0)[view.customer]
+        logits = np.empty(len(features), np.float32)
+        for heads, rows in (
+            (self._visit_heads, np.flatnonzero(~emission)),
+            (self._emission_heads, np.flatnonzero(emission)),
+        ):
+            if len(rows) == len(features):
+                logits = heads.logits(features, of_customer, view.customer)
             elif len(rows):
-                logits[rows] = heads.logits(seen[rows], person, view.customer[rows])
+                logits[rows] = heads.logits(features[rows], of_customer, view.customer[rows])
         return logits
 
     def candidate_inputs(self, view: View) -> Floats:
-        """Inputs of the candidates as the network sees them, float32 ``[candidates, inputs]``."""
-        return self._standardised("candidate", view.candidate)
+        """Standardised inputs of the candidates, float32 ``[candidates, inputs]``."""
+        return self._standardised("candidate", view.candidate_inputs)
 
     def _standardised(self, name: str, values: Floats) -> Floats:
         scaled: Floats = (values - self.arrays[f"{name}_mean"]) / self.arrays[f"{name}_deviation"]
         return np.clip(scaled, -BOUND, BOUND, out=scaled)
 
-    def _read(self, view: View) -> Floats:
+    def _lstm_states(self, view: View) -> Floats:
         """State of the LSTM after the newest basket, float32 ``[candidates, cells]``; zeros without any basket.
 
-        Nothing is padded: longest histories first, so those that have begun at a step are the first rows.
+        Without padding: with the longest histories first, those that have begun at a step are the first rows.
         """
         length = view.length[view.customer]
         order = np.argsort(-length, kind="stable")
-        steps = self._standardised("steps", view.steps)
-        baskets: Floats = self._standardised("baskets", view.baskets) @ self._basket_kernel + self._bias
+        steps = self._standardised("step", view.step_inputs)
+        baskets: Floats = self._standardised("basket", view.basket_inputs) @ self._basket_kernel + self._bias
         state = np.zeros((len(order), self._cells), np.float32)
         for start in range(0, len(order), _ROWS):
             rows = order[start : start + _ROWS]
@@ -148,45 +151,56 @@ class NumpyNetwork:
     def _run(self, steps: Floats, baskets: Floats, customer: NDArray[np.int64], length: NDArray[np.int64]) -> Floats:
         cells = self._cells
         total = steps.shape[1]
-        seen = np.zeros((len(steps), cells + steps.shape[2]), np.float32)
+        inputs = np.zeros((len(steps), cells + steps.shape[2]), np.float32)  # the state, then the step's inputs
         memory = np.zeros((len(steps), cells), np.float32)
         for step in range(total - int(length.max(initial=0)), total):
             active = int(np.searchsorted(-length, step - total, side="right"))
-            seen[:active, cells:] = steps[:active, step]
-            gates = seen[:active] @ self._recurrent
+            inputs[:active, cells:] = steps[:active, step]
+            gates = inputs[:active] @ self._recurrent
             gates += baskets[customer[:active], step]
             np.tanh(gates, out=gates)
             new = gates[:, 2 * cells : 3 * cells].copy()
             gates *= 0.5
             gates += 0.5
-            held = memory[:active]
-            held *= gates[:, cells : 2 * cells]
+            cell = memory[:active]
+            cell *= gates[:, cells : 2 * cells]
             new *= gates[:, :cells]
-            held += new
-            np.multiply(gates[:, 3 * cells :], np.tanh(held), out=seen[:active, :cells])
-        return seen[:, :cells]
+            cell += new
+            np.multiply(gates[:, 3 * cells :], np.tanh(cell), out=inputs[:active, :cells])
+        return inputs[:, :cells]
 
 
 class _Heads:
-    """The heads of one moment: the mean of what they say."""
+    """The heads of visits or of emissions; the output is their mean logit."""
 
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
-        share = np.float32(1.0 / len(arrays["hidden_bias"]))
-        # The first layers side by side are one product.
+        head_weight = np.float32(1.0 / len(arrays["hidden_bias"]))
+        # The first layers of all heads are one matrix product.
         self._hidden = np.concatenate(arrays["hidden_kernel"], axis=1)
-        self._hidden_person = np.concatenate(arrays["hidden_person_kernel"], axis=1)
+        self._hidden_customer = np.concatenate(arrays["hidden_customer_kernel"], axis=1)
         self._hidden_bias = arrays["hidden_bias"].ravel()
         self._second = list(
-            zip(arrays["second_kernel"], arrays["second_bias"], arrays["score_kernel"][:, :, 0] * share, strict=True)
+            zip(
+                arrays["second_kernel"],
+                arrays["second_bias"],
+                arrays["score_kernel"][:, :, 0] * head_weight,
+                strict=True,
+            )
         )
         self._linear = arrays["linear_kernel"].mean(axis=0)[:, 0]
 
-    def logits(self, seen: Floats, person: Floats, customer: NDArray[np.int64]) -> Floats:
-        """``[candidates]`` of what is seen of them ``[candidates, candidate+cells]``; ``person`` ``[customers, …]``."""
-        hidden: Floats = seen @ self._hidden
-        hidden += (person @ self._hidden_person + self._hidden_bias)[customer]
+    def logits(self, features: Floats, of_customer: Floats, customer: NDArray[np.int64]) -> Floats:
+        """Logits ``[candidates]``.
+
+        Args:
+            features: Candidate inputs and LSTM state ``[candidates, candidate+cells]``.
+            of_customer: Customer inputs ``[customers, customer]``.
+            customer: Row of ``of_customer`` for each candidate.
+        """
+        hidden: Floats = features @ self._hidden
+        hidden += (of_customer @ self._hidden_customer + self._hidden_bias)[customer]
         np.maximum(hidden, 0.0, out=hidden)
-        logits: Floats = seen @ self._linear
+        logits: Floats = features @ self._linear
         parts = np.split(hidden, len(self._second), axis=1)
         for part, (kernel, added, score) in zip(parts, self._second, strict=True):
             second: Floats = part @ kernel

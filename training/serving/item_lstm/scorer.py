@@ -17,10 +17,10 @@ from state.domain.history import CustomerHistory, baskets
 from training.features.item_table import ItemTable
 from training.features.text import TEXTS, TextEncoder, load_text
 from training.registry import read_vocabulary, write_vocabulary
-from training.serving.baselines.scorer import BaselineScorer, Calibration
+from training.serving.baselines.scorer import BaselineScorer, PlattCalibration
 from training.serving.bundle_files import read_arrays, refusing
 from training.serving.item_lstm.network import Floats, Ints, NumpyItemNetwork
-from training.serving.return_time.gap_shares import Returns
+from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.scorer import Candidate, Prediction
 
 SETTINGS = "item_lstm.json"
@@ -32,7 +32,7 @@ STEPS = 32
 AT_ONCE = 64
 """Customers scored in one go: bounds the memory of a large batch."""
 
-UNKNOWN_SHOP = Calibration(bias=2.5, slope=1.0, per_basket=0.0)
+UNKNOWN_SHOP = PlattCalibration(bias=2.5, slope=1.0, per_basket=0.0)
 """A softmax shares out 1 among all items, a basket holds a dozen: what is assumed where nothing can be fitted."""
 
 
@@ -53,8 +53,8 @@ class ItemLstmScorer:
         *,
         codes: Sequence[str],
         network: NumpyItemNetwork,
-        calibration: Calibration | None,
-        returns: Returns,
+        calibration: PlattCalibration | None,
+        returns: GapShareCurves,
         text: TextEncoder | None = None,
     ) -> None:
         """Put a scorer together from what was fitted.
@@ -202,7 +202,7 @@ class _Catalogue:
         if self._text is not None and not known.all():
             unheard = np.flatnonzero(~known)
             offered[unheard] = self._text.encode([items.description(codes[number]) for number in unheard])
-            gates[unheard] = self._network.gates(as_read(offered[unheard]))
+            gates[unheard] = self._network.gates(scale_text_vectors(offered[unheard]))
             popularity[unheard] = arrays["popularity"].min()
             known[unheard] = offered[unheard].any(axis=1)
         self.known = np.concatenate([self.known, known])
@@ -211,7 +211,7 @@ class _Catalogue:
         self.popularity = np.concatenate([self.popularity, popularity])
 
 
-def as_read(text_vectors: Floats) -> Floats:
+def scale_text_vectors(text_vectors: Floats) -> Floats:
     """Text vectors as a network reads them: of length √width instead of 1, so that each number is about 1."""
     return text_vectors * np.float32(text_vectors.shape[1] ** 0.5)
 
@@ -220,7 +220,7 @@ class _Saved(msgspec.Struct, frozen=True):
     """What ``item_lstm.json`` holds."""
 
     name: str
-    calibration: Calibration
+    calibration: PlattCalibration
 
 
 def load(folder: Path, version: str) -> ItemLstmScorer:
@@ -237,6 +237,6 @@ def load(folder: Path, version: str) -> ItemLstmScorer:
             codes=read_vocabulary(folder),
             network=NumpyItemNetwork(read_arrays(folder / NETWORK)),
             calibration=saved.calibration,
-            returns=Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
+            returns=GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
             text=load_text(folder) if (folder / TEXTS).exists() else None,
         )

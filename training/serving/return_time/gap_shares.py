@@ -36,7 +36,7 @@ class Gaps(NamedTuple):
     returned: NDArray[np.bool_]
 
 
-class Returns:
+class GapShareCurves:
     """Usual curves by number of baskets: ``curves`` float64 ``[groups, DAYS]``, the chance of a return within day d."""
 
     def __init__(self, curves: NDArray[np.float64]) -> None:

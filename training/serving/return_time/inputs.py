@@ -1,7 +1,7 @@
 """What the chance of a return is read from: the dates, sizes and values of a customer's purchases, nothing else.
 
 All of it is as of the newest purchase, so it stays the same until the customer is back; the days gone by since then are
-``ReturnCurve``'s affair.
+``NumpyReturnNetwork``'s affair.
 """
 
 from collections.abc import Sequence

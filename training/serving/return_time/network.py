@@ -31,7 +31,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
 """Every array of the network and what its axes stand for; ``since`` is when its log begins, days since 1970."""
 
 
-class ReturnCurve:
+class NumpyReturnNetwork:
     """The network's forward pass, and the chances that follow from it."""
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:

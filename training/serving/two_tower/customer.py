@@ -20,7 +20,7 @@ BIRTH_DATE = "birth_date"
 """Attribute of a customer that is read as an age: ``1980-05-17``."""
 YEAR = 365.25 * DAY
 
-FADE = 0.95
+BASKET_DECAY = 0.95
 """What a basket counts in the bag against the one after it."""
 MOST_IN_BAG = 256
 """Items of a bag; of more, those that count most."""
@@ -74,7 +74,7 @@ def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
             if row is not None:
                 weight[row] = weight.get(row, 0.0) + fade
                 newest.setdefault(row, invoice.date)
-        fade *= FADE
+        fade *= BASKET_DECAY
     kept = sorted(weight, key=lambda row: (-weight[row], row))[:MOST_IN_BAG]
     weights = np.asarray([weight[row] for row in kept], np.float32)
     idle = np.asarray([(now - newest[row]) / DAY for row in kept], np.float32)

@@ -18,11 +18,11 @@ from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
 from training.serving.two_tower.customer import KNOWN, RFMV, Customer, Floats, Ints
 
-CHANGING = (*DEMAND_INPUTS, "log_price")
+TIME_VARYING_INPUTS = (*DEMAND_INPUTS, "log_price")
 """Inputs of an item that change with time (``training.features.item_inputs``)."""
 
 
-class Vocabulary(msgspec.Struct, frozen=True):
+class AttributeVocabulary(msgspec.Struct, frozen=True):
     """Values of attributes that have a tag: those of ``keys[n]`` are ``values[n]``."""
 
     keys: list[str]
@@ -45,10 +45,10 @@ class Vocabulary(msgspec.Struct, frozen=True):
 class Scales(NamedTuple):
     """What the numbers are measured against, fitted on the training part.
 
-    ``rfmv`` float32 ``[2, 4]`` and ``changing`` float32 ``[2, CHANGING]``: mean and deviation · ``scores`` float32
-    ``[4, 4]``: of each of RFMV the limits between its five scores · ``clusters`` float32 ``[clusters, 4]``: centres of
-    K-means over standardised RFMV · ``bands`` float32 ``[limits]``: limits between price bands, log of the price ·
-    ``age`` float32 ``[2]``: mean and deviation in years.
+    ``rfmv`` float32 ``[2, 4]`` and ``changing`` float32 ``[2, TIME_VARYING_INPUTS]``: mean and deviation · ``scores``
+    float32 ``[4, 4]``: of each of RFMV the limits between its five scores · ``clusters`` float32 ``[clusters, 4]``:
+    centres of K-means over standardised RFMV · ``bands`` float32 ``[limits]``: limits between price bands, log of the
+    price · ``age`` float32 ``[2]``: mean and deviation in years.
     """
 
     rfmv: Floats
@@ -84,7 +84,7 @@ class ItemInputs(NamedTuple):
 
     ``place`` int64 ``[rows]``: in the vocabulary of stock codes, its length for an unknown one · ``text`` float32
     ``[rows, width]`` · ``tags`` int64 ``[rows, keys + 1]``, the last one the price band · ``changing`` float32
-    ``[rows, CHANGING]``.
+    ``[rows, TIME_VARYING_INPUTS]``.
     """
 
     place: Ints
@@ -99,8 +99,8 @@ class Encoding:
     def __init__(
         self,
         codes: Sequence[str],
-        customer_tags: Vocabulary,
-        item_tags: Vocabulary,
+        customer_tags: AttributeVocabulary,
+        item_tags: AttributeVocabulary,
         scales: Scales,
         text: TextEncoder,
     ) -> None:
@@ -112,7 +112,7 @@ class Encoding:
         """
         if len(set(codes)) != len(codes):
             raise ValueError("a stock code is there twice")
-        wide = {"rfmv": (2, 4), "changing": (2, len(CHANGING)), "scores": (4, 4), "age": (2,)}
+        wide = {"rfmv": (2, 4), "changing": (2, len(TIME_VARYING_INPUTS)), "scores": (4, 4), "age": (2,)}
         for name, shape in wide.items():
             if getattr(scales, name).shape != shape:
                 raise ValueError(f"the scale {name} has the shape {getattr(scales, name).shape}, not {shape}")
@@ -167,10 +167,10 @@ class Encoding:
         self._follow_attributes(items)
         shop = ItemSnapshot.at(items, now, 0)
         return ItemInputs(
-            place=self._binding.place_of_row,
+            place=self._binding.index_of_row,
             text=self._binding.vectors,
             tags=np.concatenate([self._tags, self.band(shop.log_price)[:, None]], axis=1),
-            changing=self.changing(shop.fixed),
+            changing=self.changing(shop.inputs),
         )
 
     def changing(self, fixed: Floats) -> Floats:

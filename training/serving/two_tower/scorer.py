@@ -11,12 +11,19 @@ from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder, load_text
 from training.registry import read_vocabulary, write_vocabulary
-from training.serving.baselines.scorer import BaselineScorer, Calibration
+from training.serving.baselines.scorer import BaselineScorer, PlattCalibration
 from training.serving.bundle_files import read_arrays, refusing
-from training.serving.return_time.gap_shares import Returns
+from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.scorer import Candidate, Prediction
 from training.serving.two_tower.customer import Customer, Floats, Ints, customer
-from training.serving.two_tower.inputs import CHANGING, NUMBERS, Encoding, ItemInputs, Scales, Vocabulary
+from training.serving.two_tower.inputs import (
+    NUMBERS,
+    TIME_VARYING_INPUTS,
+    AttributeVocabulary,
+    Encoding,
+    ItemInputs,
+    Scales,
+)
 from training.serving.two_tower.network import NumpyTowers
 
 SETTINGS = "hybrid.json"
@@ -27,11 +34,11 @@ CURVES = "returns.npz"
 AT_ONCE = 64
 """Customers scored in one go: bounds the memory of a large batch."""
 
-UNKNOWN_SHOP = Calibration(bias=2.5, slope=1.0, per_basket=0.0)
+UNKNOWN_SHOP = PlattCalibration(bias=2.5, slope=1.0, per_basket=0.0)
 """A softmax shares out 1 among all items, a basket holds a dozen: what is assumed where nothing can be fitted."""
 
 
-class HybridScorer:
+class TwoTowerScorer:
     """Two towers as a ``Scorer``.
 
     A customer of whom nothing is known, neither a purchase nor an attribute, gets what is in demand.
@@ -44,8 +51,8 @@ class HybridScorer:
         *,
         encoding: Encoding,
         towers: NumpyTowers,
-        calibration: Calibration | None,
-        returns: Returns,
+        calibration: PlattCalibration | None,
+        returns: GapShareCurves,
     ) -> None:
         """Put a scorer together from what was fitted.
 
@@ -64,7 +71,7 @@ class HybridScorer:
             codes=len(encoding.codes),
             text=encoding.text.width,
             numbers=len(NUMBERS),
-            changing=len(CHANGING),
+            changing=len(TIME_VARYING_INPUTS),
             customer_tags=encoding.customer_tag_count,
             item_tags=encoding.item_tag_count,
         )
@@ -165,13 +172,13 @@ class _Saved(msgspec.Struct, frozen=True):
     """What ``hybrid.json`` holds."""
 
     name: str
-    calibration: Calibration
-    customer_tags: Vocabulary
-    item_tags: Vocabulary
+    calibration: PlattCalibration
+    customer_tags: AttributeVocabulary
+    item_tags: AttributeVocabulary
 
 
-def load(folder: Path, version: str) -> HybridScorer:
-    """Read what ``HybridScorer.save`` wrote; the manifest of a published bundle is not looked at.
+def load(folder: Path, version: str) -> TwoTowerScorer:
+    """Read what ``TwoTowerScorer.save`` wrote; the manifest of a published bundle is not looked at.
 
     Raises:
         BundleRefused: A file is missing, damaged, or holds something else.
@@ -186,13 +193,13 @@ def load(folder: Path, version: str) -> HybridScorer:
             Scales(**read_arrays(folder / SCALES)),
             text,
         )
-        return HybridScorer(
+        return TwoTowerScorer(
             saved.name,
             version,
             encoding=encoding,
             towers=NumpyTowers(read_arrays(folder / NETWORK)),
             calibration=saved.calibration,
-            returns=Returns(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
+            returns=GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
         )
 
 
