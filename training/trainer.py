@@ -1,4 +1,4 @@
-"""One round of training: fit, judge beside champion and baselines, publish, and promote when the gate says so."""
+"""One round of training: fit, evaluate with champion and baselines, publish, and promote if the gate allows it."""
 
 import logging
 import tempfile
@@ -31,26 +31,27 @@ from training.serving.scorer import Scorer
 logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
-"""What the model that serves is called among the metrics."""
+"""Name of the model that serves, among the metrics of a round."""
 
-JUDGED = "judged"
-"""Folder in a bundle: the same model fitted without the weeks that it was judged on, so that the next round can judge
-it on weeks it has not seen."""
+EVALUATED = "judged"
+"""Folder in a bundle: the same model as it was evaluated, fitted without the evaluation span, so that the next round
+can evaluate it on weeks that it was not fitted on. The stored name is part of the bundle's format."""
 
 LEDGER = "ledger.json"
 """File in a bundle: what the cleaning of its table removed and changed."""
 
-EMISSION = "emission "
-"""Before the name of a metric at the emission; without it a metric is at the visit."""
+EMISSION_PREFIX = "emission "
+"""Before the name of a metric at the emission; a metric without it is at the visit."""
 
 MIN_CASES = 10
-"""Fewer predictions tell nothing about a model."""
+"""With fewer evaluation cases a round is refused."""
 
 MAX_CASES = 10_000
-"""Of more predictions evenly spaced ones are judged: the gate decides by no finer difference, and its time and memory
-do not grow with the shop."""
+"""Of more cases evenly spaced ones are evaluated: enough for the gate, and its time and memory do not grow with the
+shop."""
 
 Metrics = dict[str, dict[str, float]]
+"""By model, metric to mean."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class TrainingPlan:
 
     Attributes:
         model: Name of the model to train.
-        options: Keywords for its making (``epochs``).
-        seed: The same seed and data end in the same metrics.
+        options: Options of the model, as ``make_model`` takes them (``epochs``).
+        seed: The same seed and data give the same metrics.
         window: Number of invoices that a history holds, as in the stream.
-        judge_days: Models are judged on the last days of the data, this many, at most a quarter of it.
-        baselines: What the candidate must beat.
-        refit: Whether a promoted candidate is fitted once more, with the weeks it was judged on.
+        evaluation_days: Models are evaluated on the last days of the data, this many, at most a quarter of it.
+        baselines: The models that the candidate must beat.
+        refit: Whether a promoted candidate is fitted once more, with the evaluation span.
     """
 
     model: str = "basket_lstm"
@@ -77,19 +78,25 @@ class TrainingPlan:
 
 
 class RoundResult(NamedTuple):
-    """What a round came to.
+    """The result of a round.
 
-    ``version`` is the candidate's; ``promoted`` the version that serves from now on, None where the old one serves on.
-    ``metrics`` are those of candidate, champion and baselines on the ``invoices`` invoices of ``judged``; ``notes``
-    are sentences for the operator.
+    Attributes:
+        model: Name of the candidate.
+        version: The candidate's version in the registry.
+        promoted: The version that serves from now on; None where the champion serves on.
+        decision: Of the gate.
+        evaluation_span: The days that models were evaluated on.
+        n_cases: Number of invoices that were predicted.
+        metrics: Of candidate, champion and baselines.
+        notes: Sentences for the operator.
     """
 
     model: str
     version: str
     promoted: str | None
     decision: Decision
-    judged: Span
-    invoices: int
+    evaluation_span: Span
+    n_cases: int
     metrics: Metrics
     notes: list[str]
 
@@ -112,65 +119,64 @@ def train(
         load: Makes a scorer of a bundle's folder.
         plan: What to do.
         until: End, not included, of the data that may be used, seconds since 1970.
-        clock: For the record.
-        ledger: The account of the table's cleaning, kept in the bundle.
+        clock: The time that is recorded in bundles and promotions.
+        ledger: The ledger of the table's cleaning, stored in the bundle.
 
     Raises:
         TrainingError: There is too little data, or no such model.
         RegistryError: The registry cannot be used.
     """
     log = invoices_before(invoices, until)
-    judged, _ = evaluation_span(log, until, plan.evaluation_days)
-    names = [name for name in plan.baselines if name != plan.model]
-    candidate = _fit(plan, log, judged.start)
+    span = evaluation_span(log, until, plan.evaluation_days)
+    baseline_names = [name for name in plan.baselines if name != plan.model]
+    candidate = _fit(plan, log, span.start)
     progress.stage("fitting baselines")
     progress.update(0, 1)
-    rivals = fit_all(names, log, until=judged.start, window=plan.window, calibrate=False)
+    baselines = fit_all(baseline_names, log, until=span.start, window=plan.window, calibrate=False)
     progress.update(1, 1)
-    champion, notes = _champion(registry, load, judged)
-    scorers = {plan.model: candidate.scorer, **{name: fitted.scorer for name, fitted in rivals.items()}}
+    champion, notes = _load_champion(registry, load, span)
+    scorers = {plan.model: candidate.scorer, **{name: fitted.scorer for name, fitted in baselines.items()}}
     if champion is not None:
         scorers[CHAMPION] = champion
-    by_moment, n_cases = _judge(log, scorers, judged, plan.window)
-    decision = decide_for_both_moments(plan.model, by_moment, names)
+    by_moment, n_cases = _evaluate(log, scorers, span, plan.window)
+    decision = decide_for_both_moments(plan.model, by_moment, baseline_names)
     metrics = _flat_metrics(by_moment)
-    bundles = _Publisher(registry, log, metrics, clock, ledger)
-    if not decision.promote:
-        version = bundles.publish(plan.model, candidate, judged.start, None)
-        promoted = None
-        if decision.fallback is not None:
-            stand_in = fit_all([decision.fallback], log, until=until, window=plan.window)[decision.fallback]
-            promoted = bundles.publish(decision.fallback, stand_in, until, None)
-    elif plan.refit:
+    publisher = _Publisher(registry, log, metrics, clock, ledger)
+    promoted = None
+    if decision.promote and plan.refit:
         final = _fit(plan, log, until)
-        version = promoted = bundles.publish(plan.model, final, until, (candidate, judged.start))
+        version = promoted = publisher.publish(plan.model, final, until, evaluated=(candidate, span.start))
+    elif decision.promote:
+        version = promoted = publisher.publish(plan.model, candidate, span.start)
     else:
-        version = promoted = bundles.publish(plan.model, candidate, judged.start, None)
+        version = publisher.publish(plan.model, candidate, span.start)
+        if decision.fallback is not None:
+            fallback = fit_all([decision.fallback], log, until=until, window=plan.window)[decision.fallback]
+            promoted = publisher.publish(decision.fallback, fallback, until)
     if promoted is not None:
         registry.promote(promoted, at=clock)
     logger.info("%s %s: %s", plan.model, version, decision.reason)
-    return RoundResult(plan.model, version, promoted, decision, judged, n_cases, metrics, notes)
+    return RoundResult(plan.model, version, promoted, decision, span, n_cases, metrics, notes)
 
 
-def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> tuple[Span, int]:
-    """The last days before ``until`` and the number of invoices in them that can be predicted.
+def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> Span:
+    """The last days before ``until``, at most a quarter of the log.
 
     Raises:
-        TooLittleData: There is one customer only, nobody bought twice, or too little to fit and to judge on.
+        TooLittleData: There is one customer only, nobody bought twice, or too little to fit and to evaluate on.
     """
     since = next((each.date for each in log if each.customer_id is not None and each.is_purchase), None)
     if since is None:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
     require_repeat_customers(log)
-    start = max(until - days * DAY, until - (until - since) // 4)
-    judged = Span(start, until)
-    n_cases = len(evaluation_cases(log, judged).by_position)
+    span = Span(max(until - days * DAY, until - (until - since) // 4), until)
+    n_cases = len(evaluation_cases(log, span).by_position)
     if n_cases < MIN_CASES:
         raise TooLittleData(
-            f"From {format_day(start)} on only {n_cases} purchases are of customers who had bought before; at least "
-            f"{MIN_CASES} are needed to judge a model by. Give --data with more customers or a longer time."
+            f"From {format_day(span.start)} on only {n_cases} purchases are of customers who had bought before; at "
+            f"least {MIN_CASES} are needed to evaluate a model. Give --data with more customers or a longer time."
         )
-    return judged, n_cases
+    return span
 
 
 def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int) -> Fitted:
@@ -179,71 +185,75 @@ def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int) -> Fitted:
     return model.fit(log, until=until, seed=plan.seed)
 
 
-def _champion(registry: Registry, load: Callable[[Path], Scorer], judged: Span) -> tuple[Scorer | None, list[str]]:
-    """The model that serves, as it was before the judged weeks where that can be had, and what is to be said of it."""
+def _load_champion(registry: Registry, load: Callable[[Path], Scorer], span: Span) -> tuple[Scorer | None, list[str]]:
+    """The model that serves, as it was fitted before the evaluation span if its bundle holds that, and notes on it."""
     version = registry.current()
     if version is None:
         return None, []
     try:
         folder = registry.open(version)
         until = registry.manifest(version).data.until
-        if until > to_iso(judged.start) and (folder / JUDGED / MANIFEST).exists():
-            folder = folder / JUDGED
+        if until > to_iso(span.start) and (folder / EVALUATED / MANIFEST).exists():
+            folder = folder / EVALUATED
             until = verify(folder).data.until
         notes = []
-        if until > to_iso(judged.start):
-            notes = [f"The champion {version} was fitted on a part of the weeks it is judged by, which flatters it."]
+        if until > to_iso(span.start):
+            notes = [
+                f"The champion {version} was fitted on a part of the days it is evaluated on, so its metrics are too "
+                "good."
+            ]
         return load(folder), notes
     except RegistryError as error:
-        logger.warning("the champion %s cannot be judged: %s", version, error)
-        return None, [f"The champion {version} cannot be judged and counts for nothing: {error}"]
+        logger.warning("the champion %s cannot be evaluated: %s", version, error)
+        return None, [f"The champion {version} cannot be evaluated and is not compared: {error}"]
 
 
-def _judge(
-    log: Sequence[Invoice], scorers: Mapping[str, Scorer], judged: Span, window: int
+def _evaluate(
+    log: Sequence[Invoice], scorers: Mapping[str, Scorer], span: Span, window: int
 ) -> tuple[dict[Moment, Metrics], int]:
-    """Metrics of every scorer by moment, and the number of invoices they are of."""
-    progress.stage("judging")
+    """Metrics of every scorer by moment, and the number of cases."""
+    progress.stage("evaluating")
     runs = evaluate(
         log,
         scorers,
-        judged,
+        span,
         moment="both",
         window=window,
-        depth=CALIBRATION_DEPTH,  # no metric looks deeper, and rankings are what judging keeps in memory
+        depth=CALIBRATION_DEPTH,  # no metric needs more, and the rankings take most of the memory
         max_cases=MAX_CASES,
     )
     metrics = {
-        when: metric_means({name: model_metrics(result, name) for name in scorers}) for when, result in runs.items()
+        moment: metric_means({name: model_metrics(run, name) for name in scorers}) for moment, run in runs.items()
     }
     return metrics, len(runs["visit"].cases)
 
 
 def decide_for_both_moments(model: str, by_moment: Mapping[Moment, Metrics], baselines: Sequence[str]) -> Decision:
-    """What the gate says of both moments together: one net serves both, so it must pass at both.
+    """The gate's decision on both moments together: one model serves both, so it must pass at both.
 
-    Where it does not and there is no champion, the baseline of the first moment that it failed at stands in.
+    Where it does not and there is no champion, the fallback is that of the first moment at which it failed.
     """
-    verdicts = {
-        when: decide(metrics[model], metrics.get(CHAMPION), {name: metrics[name] for name in baselines})
-        for when, metrics in by_moment.items()
+    decisions = {
+        moment: decide(metrics[model], metrics.get(CHAMPION), {name: metrics[name] for name in baselines})
+        for moment, metrics in by_moment.items()
     }
-    failed = [verdict for verdict in verdicts.values() if not verdict.promote]
-    reason = " ".join(f"At the {when}: {verdict.reason}" for when, verdict in verdicts.items())
+    failed = [decision for decision in decisions.values() if not decision.promote]
+    reason = " ".join(f"At the {moment}: {decision.reason}" for moment, decision in decisions.items())
     return Decision(not failed, reason, failed[0].fallback if failed else None)
 
 
 def _flat_metrics(by_moment: Mapping[Moment, Metrics]) -> Metrics:
-    joined: Metrics = {}
-    for when, metrics in by_moment.items():
-        prefix = EMISSION if when == "emission" else ""
+    """Metrics of both moments in one table, those at the emission with ``EMISSION_PREFIX``."""
+    flat: Metrics = {}
+    for moment, metrics in by_moment.items():
+        prefix = EMISSION_PREFIX if moment == "emission" else ""
         for model, values in metrics.items():
-            joined.setdefault(model, {}).update((prefix + name, value) for name, value in values.items())
-    return joined
+            flat.setdefault(model, {}).update((prefix + name, value) for name, value in values.items())
+    return flat
 
 
 class _Publisher:
-    """Writes fitted models as bundles of one round."""
+    """Publishes the fitted models of one round as bundles."""
 
     def __init__(
         self,
@@ -259,26 +269,22 @@ class _Publisher:
         self._clock = clock
         self._ledger = ledger
 
-    def publish(self, name: str, fitted: Fitted, until: int, judged: tuple[Fitted, int] | None) -> str:
-        """Publish a model, and in it the same one as it was judged, with the end of its data."""
-        with tempfile.TemporaryDirectory(prefix="nextbasket-bundle-") as place:
-            folder = Path(place)
+    def publish(self, name: str, fitted: Fitted, until: int, *, evaluated: tuple[Fitted, int] | None = None) -> str:
+        """Publish a model; returns its version.
+
+        Args:
+            name: Of the model.
+            fitted: The model that is to serve.
+            until: End of the data that it was fitted on.
+            evaluated: The same model as it was evaluated, with the end of its data, stored in the bundle too.
+        """
+        with tempfile.TemporaryDirectory(prefix="nextbasket-bundle-") as temporary:
+            folder = Path(temporary)
             fitted.save(folder)
             if self._ledger is not None:
                 (folder / LEDGER).write_bytes(msgspec.json.encode(self._ledger))
-            if judged is not None:
-                twin, its_until = judged
-                (folder / JUDGED).mkdir()
-                twin.save(folder / JUDGED)
-                manifest = describe(
-                    folder / JUDGED,
-                    name=name,
-                    version=JUDGED,
-                    created=to_iso(int(self._clock.timestamp())),
-                    data=DataWindow(since=to_iso(int(self._since.timestamp())), until=to_iso(its_until)),
-                    metrics=self._metrics,
-                )
-                (folder / JUDGED / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+            if evaluated is not None:
+                self._save_evaluated(folder / EVALUATED, name, *evaluated)
             return self._registry.publish(
                 folder,
                 name=name,
@@ -287,3 +293,17 @@ class _Publisher:
                 metrics=self._metrics,
                 created=self._clock,
             )
+
+    def _save_evaluated(self, folder: Path, name: str, fitted: Fitted, until: int) -> None:
+        """Write a model with a manifest into a subfolder of a bundle."""
+        folder.mkdir()
+        fitted.save(folder)
+        manifest = describe(
+            folder,
+            name=name,
+            version=EVALUATED,
+            created=to_iso(int(self._clock.timestamp())),
+            data=DataWindow(since=to_iso(int(self._since.timestamp())), until=to_iso(until)),
+            metrics=self._metrics,
+        )
+        (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))

@@ -210,11 +210,11 @@ def _print(result: "RoundResult") -> None:
 
     from stream.cli.console import table_console
     from training.evaluation.split import format_day
-    from training.trainer import EMISSION
+    from training.trainer import EMISSION_PREFIX
 
     metrics = ("ndcg@10", "recall@10", "hit@1", "recall@20_new")
     table = Table(
-        title=f"Evaluated on {result.invoices:,} invoices from {format_day(result.judged.start)} on, "
+        title=f"Evaluated on {result.n_cases:,} invoices from {format_day(result.evaluation_span.start)} on, "
         "none of which the models were trained on",
         title_justify="left",
     )
@@ -222,7 +222,7 @@ def _print(result: "RoundResult") -> None:
     table.add_column("moment", no_wrap=True)
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
-    for moment, prefix in (("visit", ""), ("emission", EMISSION)):
+    for moment, prefix in (("visit", ""), ("emission", EMISSION_PREFIX)):
         for model, values in result.metrics.items():
             row = [values.get(prefix + name) for name in metrics]
             table.add_row(model, moment, *("–" if value is None else f"{value:.4f}" for value in row))

@@ -120,7 +120,7 @@ def test_what_cannot_be_learnt_from(
 def test_too_little_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "table.csv", [line(n, n % 2) for n in range(6)])
 
-    assert "at least 10 are needed to judge a model by" in said(COMMANDS["train"](path), ExitCode.DATA, capsys)
+    assert "at least 10 are needed to evaluate a model" in said(COMMANDS["train"](path), ExitCode.DATA, capsys)
 
 
 def test_nobody_in_the_span_to_judge_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

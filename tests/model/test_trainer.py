@@ -1,4 +1,4 @@
-"""Rounds of training: what is judged, published and promoted, and what is refused with a sentence."""
+"""Rounds of training: what is evaluated, published and promoted, and what is refused."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,14 +15,15 @@ from training.data.cleaning.invoices import invoices
 from training.data.simulator import simulate
 from training.data.tables.invoice_table import from_frame
 from training.errors import TooLittleData, UnknownModel
+from training.evaluation.cases import evaluation_cases
 from training.evaluation.split import Span
 from training.registry import Decision, Registry, verify
 from training.serving.load import load_scorer
-from training.trainer import CHAMPION, JUDGED, TrainingPlan, decide_for_both_moments, evaluation_span, train
+from training.trainer import CHAMPION, EVALUATED, TrainingPlan, decide_for_both_moments, evaluation_span, train
 
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
 BEST = TrainingPlan(model="ease_count_demand", baselines=("g_topfreq", "p_topfreq"))
-"""A candidate that beats its rivals on simulated data."""
+"""A candidate that beats the baselines on simulated data."""
 WORST = TrainingPlan(model="g_topfreq", baselines=("count_demand", "p_topfreq"))
 
 
@@ -38,102 +39,104 @@ def end(log: Sequence[Invoice]) -> int:
 
 def test_the_first_candidate_that_beats_the_baselines_serves(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
-    outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
-    assert outcome.promoted == outcome.version == registry.current()
-    assert outcome.judged == Span(end(log) - 28 * DAY, end(log))
-    assert set(outcome.metrics) == {"ease_count_demand", "g_topfreq", "p_topfreq"}
-    manifest = registry.manifest(outcome.version)
-    assert manifest.metrics == outcome.metrics
+    result = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert result.promoted == result.version == registry.current()
+    assert result.evaluation_span == Span(end(log) - 28 * DAY, end(log))
+    assert set(result.metrics) == {"ease_count_demand", "g_topfreq", "p_topfreq"}
+    manifest = registry.manifest(result.version)
+    assert manifest.metrics == result.metrics
     assert manifest.data.until == datetime.fromtimestamp(end(log), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    scorer = load_scorer(registry.open(outcome.version))
-    assert (scorer.name, scorer.version) == ("ease_count_demand", outcome.version)
-    # Beside what serves lies the same model as it was judged, without those weeks.
-    judged = verify(registry.open(outcome.version) / JUDGED)
-    assert judged.data.until < manifest.data.until
+    scorer = load_scorer(registry.open(result.version))
+    assert (scorer.name, scorer.version) == ("ease_count_demand", result.version)
+    # The bundle also holds the model as it was evaluated, fitted without those weeks.
+    evaluated = verify(registry.open(result.version) / EVALUATED)
+    assert evaluated.data.until < manifest.data.until
 
 
 def test_both_moments_are_in_the_metrics(log: list[Invoice], tmp_path: Path) -> None:
-    outcome = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
-    own = outcome.metrics["ease_count_demand"]
-    assert own["ndcg@10"] != own["emission ndcg@10"]
-    assert "At the visit:" in outcome.decision.reason
-    assert "At the emission:" in outcome.decision.reason
+    result = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
+    metrics = result.metrics["ease_count_demand"]
+    assert metrics["ndcg@10"] != metrics["emission ndcg@10"]
+    assert "At the visit:" in result.decision.reason
+    assert "At the emission:" in result.decision.reason
 
 
-def test_a_large_shop_is_judged_by_evenly_spaced_invoices(
+def test_of_many_invoices_evenly_spaced_ones_are_evaluated(
     log: list[Invoice], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    all_of_them = evaluation_span(log, end(log), BEST.evaluation_days)[1]
+    all_of_them = len(evaluation_cases(log, evaluation_span(log, end(log), BEST.evaluation_days)).by_position)
     monkeypatch.setattr("training.trainer.MAX_CASES", 20)
-    outcome = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
+    result = train(log, Registry(str(tmp_path)), load_scorer, BEST, until=end(log), clock=CLOCK)
     assert 20 < all_of_them <= 40
-    assert outcome.invoices == -(-all_of_them // 2)
+    assert result.n_cases == -(-all_of_them // 2)
 
 
-def test_the_same_seed_and_data_end_in_the_same_metrics(log: list[Invoice], tmp_path: Path) -> None:
+def test_the_same_seed_and_data_give_the_same_metrics(log: list[Invoice], tmp_path: Path) -> None:
     one = train(log, Registry(str(tmp_path / "one")), load_scorer, BEST, until=end(log), clock=CLOCK)
     two = train(log, Registry(str(tmp_path / "two")), load_scorer, BEST, until=end(log), clock=CLOCK)
     assert one.metrics == two.metrics
 
 
-def test_without_a_champion_the_best_baseline_stands_in(log: list[Invoice], tmp_path: Path) -> None:
+def test_without_a_champion_the_best_baseline_is_promoted_where_the_candidate_fails(
+    log: list[Invoice], tmp_path: Path
+) -> None:
     registry = Registry(str(tmp_path))
-    outcome = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
-    assert outcome.decision.fallback in ("count_demand", "p_topfreq")
-    assert registry.current() == outcome.promoted != outcome.version
-    assert {manifest.name for manifest in registry.versions()} == {"g_topfreq", outcome.decision.fallback}
-    assert load_scorer(registry.open(str(outcome.promoted))).name == outcome.decision.fallback
+    result = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
+    assert result.decision.fallback in ("count_demand", "p_topfreq")
+    assert registry.current() == result.promoted != result.version
+    assert {manifest.name for manifest in registry.versions()} == {"g_topfreq", result.decision.fallback}
+    assert load_scorer(registry.open(str(result.promoted))).name == result.decision.fallback
 
 
 def test_a_worse_candidate_is_published_and_does_not_serve(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
     champion = train(log, registry, load_scorer, BEST, until=end(log) - 7 * DAY, clock=CLOCK).version
-    outcome = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
-    assert outcome.promoted is None
+    result = train(log, registry, load_scorer, WORST, until=end(log), clock=CLOCK)
+    assert result.promoted is None
     assert registry.current() == champion
-    assert CHAMPION in outcome.metrics
-    assert outcome.version in {manifest.version for manifest in registry.versions()}
+    assert CHAMPION in result.metrics
+    assert result.version in {manifest.version for manifest in registry.versions()}
 
 
-def test_the_champion_is_judged_on_weeks_it_has_not_seen(log: list[Invoice], tmp_path: Path) -> None:
+def test_the_champion_is_evaluated_on_weeks_it_was_not_fitted_on(log: list[Invoice], tmp_path: Path) -> None:
     """Trained twice on one log, champion and candidate are the same model, so they must reach the same."""
     registry = Registry(str(tmp_path))
     train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
-    outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
-    assert outcome.metrics[CHAMPION] == pytest.approx(outcome.metrics["ease_count_demand"])
-    assert outcome.notes == []
-    assert outcome.promoted == outcome.version
-    assert outcome.version.endswith("-2")
+    result = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert result.metrics[CHAMPION] == pytest.approx(result.metrics["ease_count_demand"])
+    assert result.notes == []
+    assert result.promoted == result.version
+    assert result.version.endswith("-2")
 
 
-def test_a_champion_that_saw_the_weeks_is_said_to(log: list[Invoice], tmp_path: Path) -> None:
+def test_a_champion_fitted_on_the_span_is_noted(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
     train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
-    outcome = train(log, registry, load_scorer, BEST, until=end(log) - 60 * DAY, clock=CLOCK)
-    assert len(outcome.notes) == 1
-    assert "flatters it" in outcome.notes[0]
+    result = train(log, registry, load_scorer, BEST, until=end(log) - 60 * DAY, clock=CLOCK)
+    assert len(result.notes) == 1
+    assert "its metrics are too good" in result.notes[0]
 
 
-def test_a_damaged_champion_counts_for_nothing(log: list[Invoice], tmp_path: Path) -> None:
+def test_a_damaged_champion_is_not_compared(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
     champion = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK).version
     (tmp_path / "versions" / champion / "baseline.json").write_bytes(b"{}")
-    outcome = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
-    assert "cannot be judged" in outcome.notes[0]
-    assert CHAMPION not in outcome.metrics
-    assert registry.current() == outcome.version
+    result = train(log, registry, load_scorer, BEST, until=end(log), clock=CLOCK)
+    assert "cannot be evaluated" in result.notes[0]
+    assert CHAMPION not in result.metrics
+    assert registry.current() == result.version
 
 
-def test_without_a_refit_what_was_judged_serves(log: list[Invoice], tmp_path: Path) -> None:
+def test_without_a_refit_the_evaluated_model_serves(log: list[Invoice], tmp_path: Path) -> None:
     registry = Registry(str(tmp_path))
     plan = TrainingPlan(model=BEST.model, baselines=BEST.baselines, refit=False)
-    outcome = train(log, registry, load_scorer, plan, until=end(log), clock=CLOCK)
-    folder = registry.open(outcome.version)
-    assert not (folder / JUDGED).exists()
-    assert registry.manifest(outcome.version).data.until < f"{datetime.fromtimestamp(end(log), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    result = train(log, registry, load_scorer, plan, until=end(log), clock=CLOCK)
+    folder = registry.open(result.version)
+    assert not (folder / EVALUATED).exists()
+    assert registry.manifest(result.version).data.until < f"{datetime.fromtimestamp(end(log), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_what_lies_after_the_end_is_not_looked_at(log: list[Invoice], tmp_path: Path) -> None:
+def test_invoices_after_the_end_change_nothing(log: list[Invoice], tmp_path: Path) -> None:
     until = end(log) - 60 * DAY
     whole = train(log, Registry(str(tmp_path / "one")), load_scorer, BEST, until=until, clock=CLOCK)
     before = [invoice for invoice in log if invoice.date < until]
@@ -164,11 +167,11 @@ def test_too_little_data_is_refused_with_a_sentence(log: list[Invoice], sentence
     assert not (tmp_path / "registry").exists()
 
 
-def test_at_most_a_quarter_of_the_data_is_judged() -> None:
+def test_at_most_a_quarter_of_the_data_is_evaluated() -> None:
     log = crowd(20, 6, days=40)
-    span, n = evaluation_span(log, log[-1].date + 1, 28)
+    span = evaluation_span(log, log[-1].date + 1, 28)
     assert (span.end - span.start) == (log[-1].date + 1 - log[0].date) // 4
-    assert n == 30
+    assert len(evaluation_cases(log, span).by_position) == 30
 
 
 def test_there_is_no_such_model(log: list[Invoice], tmp_path: Path) -> None:
@@ -192,8 +195,8 @@ def test_both_moments_must_agree(
     visit: float, emission: float, champion: float | None, expected: tuple[bool, str | None]
 ) -> None:
     def metrics(value: float) -> Mapping[str, dict[str, float]]:
-        held = {"new": {"ndcg@10": value}, "base": {"ndcg@10": 0.2}}
-        return held | ({} if champion is None else {CHAMPION: {"ndcg@10": champion}})
+        both = {"new": {"ndcg@10": value}, "base": {"ndcg@10": 0.2}}
+        return both | ({} if champion is None else {CHAMPION: {"ndcg@10": champion}})
 
     verdict = decide_for_both_moments(
         "new", {"visit": dict(metrics(visit)), "emission": dict(metrics(emission))}, ["base"]

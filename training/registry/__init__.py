@@ -1,4 +1,4 @@
-"""Bundles of models, the registry that keeps them, and the gate before it. Imports neither TensorFlow nor pandas."""
+"""Bundles of models, the registry that stores them, and the gate. Imports neither TensorFlow nor pandas."""
 
 from training.registry.bundle import DataWindow, Manifest, read_vocabulary, verify, write_vocabulary
 from training.registry.errors import (

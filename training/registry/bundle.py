@@ -17,7 +17,7 @@ VOCABULARY = "vocabulary.json"
 
 MAX_FILES = 1_000
 MAX_BUNDLE_BYTES = 2 * 1024**3
-"""More than any model here can need: what is larger is a mistake or an attack, and is not read."""
+"""More than any model needs: a larger bundle is a mistake or an attack, and is not read."""
 MAX_MANIFEST_BYTES = 1024**2
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -35,10 +35,10 @@ class DataWindow(msgspec.Struct, frozen=True, rename={"since": "from"}):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says of itself.
+    """Description of a bundle: its contents and how it was made.
 
-    ``metrics`` holds, by model (the bundle's own name, the champion, each baseline), what was measured on the same
-    moments. ``files`` gives the SHA-256 of every file but the manifest, by its path inside the folder.
+    ``metrics`` holds, by model (that of the bundle, the champion, each baseline), the means over the same evaluation
+    cases. ``files`` gives the SHA-256 of every file but the manifest, by its path inside the folder.
     """
 
     schema_version: int
@@ -55,24 +55,24 @@ class _Schema(msgspec.Struct):
 
 
 def is_version(text: str) -> bool:
-    """Whether a text may name a version: a plain word that is safe as a folder's name."""
+    """Whether a text is a valid version: a plain word that is safe as a folder's name."""
     return _VERSION.fullmatch(text) is not None
 
 
 def is_model_name(text: str) -> bool:
-    """Whether a text may name a model."""
+    """Whether a text is a valid name of a model."""
     return _NAME.fullmatch(text) is not None
 
 
 def parse_manifest(raw: bytes, where: str) -> Manifest:
-    """Read a manifest and check all that can be checked without its files.
+    """Decode a manifest and check what can be checked without its files.
 
     Args:
         raw: The bytes of ``manifest.json``.
-        where: What the message of a refusal calls the bundle.
+        where: The bundle, as error messages name it.
 
     Raises:
-        BundleRefused: It is no manifest, of an unknown schema, or lists files it may not.
+        BundleRefused: It is no manifest, of an unknown schema, or lists forbidden file names.
     """
     if len(raw) > MAX_MANIFEST_BYTES:
         raise BundleRefused(f"{where}: its {MANIFEST} is larger than {MAX_MANIFEST_BYTES:,} bytes. Publish it again.")
@@ -81,7 +81,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
         if schema != SCHEMA_VERSION:
             raise BundleRefused(
                 f"{where}: its schema version is {schema}, this program reads {SCHEMA_VERSION}. "
-                "Use the release that wrote it, or train anew."
+                "Use the release that wrote it, or train again."
             )
         manifest = msgspec.json.decode(raw, type=Manifest)
     except msgspec.MsgspecError as error:
@@ -134,10 +134,10 @@ def describe(
 
 
 def verify(folder: Path) -> Manifest:
-    """Check that a folder holds exactly what its manifest says: no file missing, none too many, none altered.
+    """Check that a folder holds exactly the files of its manifest, with their hashes; returns the manifest.
 
     Raises:
-        BundleRefused: It does not; nothing of it may be loaded.
+        BundleRefused: A file is missing, not listed or altered; nothing of the bundle may be loaded.
     """
     where = f"The bundle {folder}"
     contents = _contents(folder)
@@ -167,7 +167,7 @@ def sha256(path: Path) -> str:
 
 
 def write_vocabulary(folder: Path, stock_codes: Sequence[str]) -> None:
-    """Write the items that a model knows, in the order of its rows.
+    """Write the stock codes that a model was fitted on, in the order of its rows.
 
     Raises:
         ValueError: A stock code occurs twice.
@@ -178,14 +178,14 @@ def write_vocabulary(folder: Path, stock_codes: Sequence[str]) -> None:
 
 
 def read_vocabulary(folder: Path) -> list[str]:
-    """The items that a model knows, in the order of its rows.
+    """Read the stock codes that a model was fitted on, in the order of its rows.
 
     Raises:
         BundleRefused: The file is missing or is no vocabulary.
     """
     try:
-        held = msgspec.json.decode((folder / VOCABULARY).read_bytes(), type=dict[str, list[str]])
-        stock_codes = held["stock_codes"]
+        decoded = msgspec.json.decode((folder / VOCABULARY).read_bytes(), type=dict[str, list[str]])
+        stock_codes = decoded["stock_codes"]
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         raise BundleRefused(f"The bundle {folder}: its {VOCABULARY} cannot be read ({error}).") from None
     if len(set(stock_codes)) != len(stock_codes):

@@ -1,15 +1,15 @@
-"""Everything ``training.registry`` raises on purpose.
+"""The errors of ``training.registry``.
 
 RegistryError
-├── BundleRefused         a bundle is not what its manifest says, or no bundle at all: leave the old one serving
+├── BundleRefused         a bundle differs from its manifest, or is none: the current one serves on
 ├── UnknownVersion        the registry has no such version
 ├── NothingToRollBack     no version was promoted before the current one
-└── RegistryUnavailable   the storage behind the registry does not answer, or cannot be used: fix it, try again
+└── RegistryUnavailable   the storage of the registry does not answer, or cannot be used: fix it, try again
 """
 
 
 class RegistryError(Exception):
-    """Base of everything this package raises on purpose; the message says what to do next."""
+    """Base of the errors of this package; the message says what to do next."""
 
 
 class BundleRefused(RegistryError):

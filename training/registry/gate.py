@@ -1,4 +1,4 @@
-"""Gate: whether a candidate may serve. It must beat every baseline and not fall behind the champion."""
+"""Gate: whether a candidate may serve. It must beat every baseline and be no worse than the champion."""
 
 import math
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ Metrics = Mapping[str, float]
 """Metric name, as in the manifest (``ndcg@10``), to value."""
 
 GATE_METRIC = "ndcg@10"
-"""The metric that decides; the others are reported beside it."""
+"""The metric that the gate compares; models are ordered by it in reports too."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Whether the candidate is promoted, and why, as one sentence for the operator.
+    """Whether the candidate is promoted, and the reason, as one sentence for the operator.
 
-    ``fallback`` names the baseline that is to serve where there is no champion and the candidate did not beat it.
+    ``fallback`` names the baseline to promote where there is no champion and the candidate does not beat it.
     """
 
     promote: bool
@@ -24,34 +24,41 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(candidate: Metrics, champion: Metrics | None, baselines: Mapping[str, Metrics]) -> Decision:
-    """Decide on a candidate. All metrics are means over the same moments.
+    """Decide on a candidate. All metrics are means over the same cases.
 
     The candidate is promoted when its ``ndcg@10`` is above that of the best baseline and not below the champion's.
     Where there is no champion, the better of candidate and baselines becomes it; of equals, the baseline, which is
-    simpler. A value that is missing or not a number is never good enough.
+    simpler. A value that is missing or not finite is never good enough.
 
     Args:
         candidate: Of the model that was just fitted.
         champion: Of the model that serves; None where there is none.
         baselines: By the baseline's name.
     """
-    reached = _value(candidate)
-    if reached is None:
-        return Decision(
-            False, f"The candidate has no {GATE_METRIC}.", _best(baselines)[0] if champion is None else None
-        )
-    rival, mark = _best(baselines)
-    if rival is not None and reached <= mark:
-        reason = f"The candidate's {GATE_METRIC} of {reached:.4f} does not beat the {mark:.4f} of {rival}."
-        return Decision(False, reason, rival if champion is None else None)
-    beats = f"beats the {mark:.4f} of {rival}, the best baseline" if rival is not None else "meets no baseline"
+    value = _value(candidate)
+    baseline, to_beat = _best(baselines)
+    if value is None:
+        return Decision(False, f"The candidate has no {GATE_METRIC}.", baseline if champion is None else None)
+    if baseline is not None and value <= to_beat:
+        reason = f"The candidate's {GATE_METRIC} of {value:.4f} does not beat the {to_beat:.4f} of {baseline}."
+        return Decision(False, reason, baseline if champion is None else None)
+    beats = "beats no baseline, since none was given"
+    if baseline is not None:
+        beats = f"beats the {to_beat:.4f} of {baseline}, the best baseline"
     if champion is None:
-        return Decision(True, f"The candidate's {GATE_METRIC} of {reached:.4f} {beats}; there is no champion yet.")
-    held = _value(champion)
-    if held is not None and reached < held:
-        return Decision(False, f"The candidate's {GATE_METRIC} of {reached:.4f} is below the champion's {held:.4f}.")
-    against = f"is not below the champion's {held:.4f}" if held is not None else "meets a champion without one"
-    return Decision(True, f"The candidate's {GATE_METRIC} of {reached:.4f} {beats}, and {against}.")
+        return Decision(True, f"The candidate's {GATE_METRIC} of {value:.4f} {beats}; there is no champion yet.")
+    of_champion = _value(champion)
+    if of_champion is None:
+        reason = f"The candidate's {GATE_METRIC} of {value:.4f} {beats}; the champion has no {GATE_METRIC}."
+        return Decision(True, reason)
+    if value < of_champion:
+        return Decision(
+            False, f"The candidate's {GATE_METRIC} of {value:.4f} is below the champion's {of_champion:.4f}."
+        )
+    return Decision(
+        True,
+        f"The candidate's {GATE_METRIC} of {value:.4f} {beats}, and is not below the champion's {of_champion:.4f}.",
+    )
 
 
 def _best(baselines: Mapping[str, Metrics]) -> tuple[str | None, float]:
@@ -64,5 +71,6 @@ def _best(baselines: Mapping[str, Metrics]) -> tuple[str | None, float]:
 
 
 def _value(metrics: Metrics) -> float | None:
+    """The gate's metric; None where it is missing or not finite."""
     value = metrics.get(GATE_METRIC, math.nan)
     return value if math.isfinite(value) else None

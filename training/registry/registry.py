@@ -1,11 +1,11 @@
 """Registry: immutable versions of bundles, and one pointer to the version that serves (docs/reference/bundle.md).
 
-    claims/<version>             taken before anything is written: two publishers never write one version
-    versions/<version>/          the bundle; its manifest.json is written last, and a version without one is invisible
+    claims/<version>             created before anything is written: two publishers never write one version
+    versions/<version>/          the bundle; its manifest.json is written last, and a version without one is not listed
     promotions/<sequence>.json   every move of the pointer, each created once, never changed
-    current                      the version that serves: moved last, in one step
+    current                      the version that serves: the pointer, written last, in one step
 
-Nothing is ever locked or changed in place, so a publisher that dies leaves at most a claim and an invisible folder.
+Nothing is locked or changed in place, so a publisher that dies leaves at most a claim and a folder that is not listed.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _MAX_SUFFIX = 10_000
 class Promotion(msgspec.Struct, frozen=True):
     """One move of the pointer.
 
-    ``back_to`` is the sequence number of the promotion that a rollback from here returns to; None: there is none.
+    ``back_to`` is the sequence number of the promotion that a rollback returns to, None where there is none.
     """
 
     sequence: int
@@ -47,15 +47,15 @@ class Promotion(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """A registry at a path or fsspec URL. Holds no connection and no state: any number may look at one place."""
+    """A registry at a path or fsspec URL. Holds no connection and no state: any number of processes may share one."""
 
     def __init__(self, url: str, *, cache: Path | None = None) -> None:
-        """Look at ``url``; nothing is written before the first ``publish``.
+        """Use the registry at ``url``; nothing is written before the first ``publish``.
 
         Args:
             url: A folder, or any fsspec URL whose driver is installed.
-            cache: Where bundles of a registry elsewhere are kept on this machine; without it, in a temporary folder
-                that goes with this object. A registry in a local folder needs none.
+            cache: Folder for the downloaded bundles of a remote registry; without it, a temporary folder that is
+                removed with this object. A registry in a local folder needs none.
 
         Raises:
             RegistryUnavailable: No such protocol, or its driver is not installed.
@@ -74,7 +74,7 @@ class Registry:
         metrics: Mapping[str, Mapping[str, float]],
         created: datetime,
     ) -> str:
-        """Store the files of a folder as a new, immutable version; nothing serves it before ``promote``.
+        """Store the files of a folder as a new, immutable version; it serves only after ``promote``.
 
         The version is the end of the data, with a suffix where that is taken.
 
@@ -83,8 +83,8 @@ class Registry:
             name: The model's name, by which ``training.serving.load`` finds its scorer.
             data_from: Date of the first purchase it was fitted on.
             data_until: End, not included, of the purchases it was fitted on.
-            metrics: By model (this one, the champion, each baseline), what was measured on the same moments.
-            created: The clock.
+            metrics: By model (this one, the champion, each baseline), means over the same evaluation cases.
+            created: The current time.
 
         Returns:
             The version.
@@ -106,7 +106,7 @@ class Registry:
         return version
 
     def versions(self) -> list[Manifest]:
-        """Manifests of all versions, the oldest first; one that cannot be read is left out and logged."""
+        """Manifests of all versions, oldest first; one that cannot be read is left out and logged."""
         manifests = []
         for version in self._storage.names("versions"):
             if not bundle.is_version(version):
@@ -120,7 +120,7 @@ class Registry:
         return sorted(manifests, key=lambda manifest: (manifest.created, manifest.version))
 
     def manifest(self, version: str) -> Manifest:
-        """What a version says of itself, without its files.
+        """The manifest of a version; its files are not read.
 
         Raises:
             UnknownVersion: There is no such version, or it is half written.
@@ -136,7 +136,8 @@ class Registry:
         manifest = bundle.parse_manifest(raw, f"Version {version} of the registry {self.url}")
         if manifest.version != version:
             raise BundleRefused(
-                f"Version {version} of the registry {self.url} says it is {manifest.version}. Publish it again."
+                f"Version {version} of the registry {self.url} has the manifest of {manifest.version}. "
+                "Publish it again."
             )
         return manifest
 
@@ -157,19 +158,19 @@ class Registry:
         return version
 
     def history(self) -> list[Promotion]:
-        """Every move of the pointer, the first first; a record that cannot be read is left out and logged."""
+        """Every move of the pointer, oldest first; a record that cannot be read is left out and logged."""
         return [record for sequence in self._sequences() if (record := self._promotion(sequence)) is not None]
 
     def promote(self, version: str, *, at: datetime) -> None:
-        """Let a version serve, once its files are verified. The version that serves already is left as it is.
+        """Verify the files of a version and point to it. Promoting the current version changes nothing.
 
         Args:
             version: The version.
-            at: The clock, for the record.
+            at: The current time, for the record.
 
         Raises:
             UnknownVersion: There is no such version.
-            BundleRefused: It is damaged; the old one serves on.
+            BundleRefused: It is damaged; the current one serves on.
         """
         self._verify(version)
         newest = self._newest()
@@ -179,7 +180,7 @@ class Registry:
         self._record(version, "promote", None if newest is None else newest.sequence, at)
 
     def rollback(self, *, at: datetime) -> str:
-        """Let the version serve that served before the current one was promoted; again, the one before that.
+        """Point to the version that served before the current one was promoted; called again, to the one before that.
 
         Returns:
             The version that serves now.
@@ -189,20 +190,20 @@ class Registry:
             BundleRefused: That version is damaged; the current one serves on.
         """
         newest = self._newest()
-        before = None if newest is None or newest.back_to is None else self._promotion(newest.back_to)
-        if before is None:
+        previous = None if newest is None or newest.back_to is None else self._promotion(newest.back_to)
+        if previous is None:
             raise NothingToRollBack(
                 f"The registry {self.url} has no promotion before the current one. `nextbasket models promote VERSION` "
                 "takes any version."
             )
-        self._verify(before.version)
-        self._record(before.version, "rollback", before.back_to, at)
-        return before.version
+        self._verify(previous.version)
+        self._record(previous.version, "rollback", previous.back_to, at)
+        return previous.version
 
     def open(self, version: str) -> Path:
         """A folder on this machine that holds the verified bundle.
 
-        A bundle of a local registry is verified where it lies; one from elsewhere is fetched once and kept.
+        A bundle of a local registry is verified in place; one of a remote registry is downloaded once and cached.
 
         Raises:
             UnknownVersion: There is no such version.
@@ -219,53 +220,53 @@ class Registry:
                 if bundle.verify(folder) == manifest:
                     return folder
             except BundleRefused as error:
-                logger.warning("fetching again: %s", error)
+                logger.warning("downloading again: %s", error)
             shutil.rmtree(folder, ignore_errors=True)
-        return self._fetch(manifest, folder)
+        return self._download(manifest, folder)
 
     def _verify(self, version: str) -> None:
-        """Verify what the registry itself holds, whatever this machine has kept of it."""
+        """Verify what the registry itself holds, not the cached copy on this machine."""
         manifest = self.manifest(version)
         folder = self._storage.local(f"versions/{version}")
         if folder is not None:
             bundle.verify(folder)
             return
-        with tempfile.TemporaryDirectory(prefix="nextbasket-registry-") as aside:
-            self._fetch(manifest, Path(aside) / version)
+        with tempfile.TemporaryDirectory(prefix="nextbasket-registry-") as temporary:
+            self._download(manifest, Path(temporary) / version)
 
-    def _fetch(self, manifest: Manifest, folder: Path) -> Path:
-        """Download aside, verify, rename: a process beside this one may do the same at the same time."""
+    def _download(self, manifest: Manifest, folder: Path) -> Path:
+        """Download to a temporary name, verify, rename: several processes may do so at the same time."""
         source = f"versions/{manifest.version}"
         total = sum(self._storage.size(f"{source}/{path}") or 0 for path in manifest.files)
         if total > bundle.MAX_BUNDLE_BYTES:
             raise BundleRefused(f"Version {manifest.version} is larger than {bundle.MAX_BUNDLE_BYTES:,} bytes.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+        temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
         try:
             for path in (*manifest.files, MANIFEST):
                 if self._storage.size(f"{source}/{path}") is None:
                     raise BundleRefused(f"Version {manifest.version} of {self.url} lacks {path}. Publish it again.")
-                self._storage.download(f"{source}/{path}", aside / path)
-            bundle.verify(aside)
+                self._storage.download(f"{source}/{path}", temporary / path)
+            bundle.verify(temporary)
             try:
-                aside.rename(folder)
+                temporary.rename(folder)
             except OSError:  # another process was first
                 bundle.verify(folder)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
     def _claim(self, base: str) -> str:
-        """Take a version name that nobody has: the base, or the base with the first free number."""
+        """Claim a free version name: the base, or the base with the first free number."""
         token = uuid.uuid4().hex.encode()
         for suffix in range(1, _MAX_SUFFIX):
             version = base if suffix == 1 else f"{base}-{suffix}"
             if self._storage.create(f"claims/{version}", token):
                 return version
-        raise RegistryError(f"The registry {self.url} holds {_MAX_SUFFIX:,} versions named {base}. Clear it out.")
+        raise RegistryError(f"The registry {self.url} holds {_MAX_SUFFIX:,} versions named {base}. Remove old ones.")
 
     def _record(self, version: str, action: Literal["promote", "rollback"], back_to: int | None, at: datetime) -> None:
-        """Append to the promotions, then move the pointer."""
+        """Append a promotion, then move the pointer."""
         for sequence in range(max(self._sequences(), default=0) + 1, 10**8):
             promotion = Promotion(sequence, version, action, _timestamp(at), back_to)
             if self._storage.create(_promotion_path(sequence), msgspec.json.encode(promotion)):
@@ -274,10 +275,10 @@ class Registry:
         logger.info("%s: %s", action, version)
 
     def _point(self) -> None:
-        """Move the pointer to the newest promotion, until it stands.
+        """Move the pointer to the newest promotion, until no newer one has appeared.
 
-        Two who promote at once may write the pointer in the wrong order. Whoever writes last looks at the promotions
-        after writing and so sees the newest of them: the pointer always ends on it.
+        Two processes that promote at once may write the pointer in the wrong order. Each reads the promotions again
+        after writing, so the last writer sees the newest of them: the pointer always ends on it.
         """
         pointed = None
         while (newest := self._newest()) is not None and newest != pointed:
@@ -316,10 +317,11 @@ def _promotion_path(sequence: int) -> str:
     return f"promotions/{sequence:08d}.json"
 
 
-def _timestamp(moment: datetime) -> str:
+def _timestamp(date: datetime) -> str:
     """ISO 8601 in UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _readable(manifest: Manifest) -> bytes:
+    """Indented JSON."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

@@ -1,7 +1,9 @@
-"""Storage: the few operations a registry needs of a folder or of any fsspec URL.
+"""Storage: the operations that a registry needs, on a local folder or any fsspec URL.
 
-A local folder gets what POSIX can promise: a file appears whole or not at all, and is created by one writer only.
-Object stores promise as much of a single object; ``create`` asks them for a conditional write and reads back what won.
+A file appears whole or not at all, and ``create`` succeeds for one writer only. Object stores guarantee this for single
+objects: ``create`` makes a conditional write and reads back whose content was stored. fsspec does not guarantee it for
+local files (it writes in place, or moves from another folder), so these are written here: to a temporary name in the
+same folder, then linked or renamed.
 """
 
 import contextlib
@@ -21,14 +23,14 @@ from training.registry.errors import RegistryUnavailable
 _BLOCK = 8 * 1024**2
 
 _CREATING = threading.Lock()
-"""fsspec's memory:// checks and writes in two steps; within one process this makes them one."""
+"""The ``memory://`` of fsspec checks and writes in two steps; a lock makes them one within a process."""
 
 
 class Storage:
     """Files below one root, by paths with ``/`` between segments."""
 
     def __init__(self, url: str) -> None:
-        """Look at ``url``, a path or anything fsspec understands; nothing is written.
+        """Use ``url``, a path or any URL that fsspec understands; nothing is written.
 
         Raises:
             RegistryUnavailable: No such protocol, or its driver is not installed.
@@ -44,7 +46,7 @@ class Storage:
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def local(self, path: str) -> Path | None:
-        """Where a path lies on this machine, or None if it lies elsewhere."""
+        """The path on this machine, or None if the storage is remote."""
         return Path(self._at(path)) if self._local else None
 
     def read(self, path: str, limit: int) -> bytes | None:
@@ -57,7 +59,7 @@ class Storage:
             return content
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a file that does not exist; False, and nothing written, if it does."""
+        """Write a new file; returns False, and writes nothing, if it exists."""
         with self._access(), _CREATING:
             target = self._at(path)
             if self._local:
@@ -77,11 +79,10 @@ class Storage:
             if not self._local:
                 self._fs.pipe_file(target, content)
                 return
-            aside = _write_aside(Path(target), content)
-            aside.replace(target)
+            _write_temporary(Path(target), content).replace(target)
 
     def names(self, path: str) -> list[str]:
-        """Names of what lies in a folder, sorted; none where there is no folder."""
+        """Names of the entries of a folder, sorted; none where there is no folder."""
         with self._access():
             self._fs.invalidate_cache()
             try:
@@ -91,7 +92,7 @@ class Storage:
             return sorted(PurePosixPath(str(entry)).name for entry in listed)
 
     def size(self, path: str) -> int | None:
-        """Bytes of a file, or None where there is none."""
+        """Size of a file in bytes, or None where there is none."""
         with self._access():
             try:
                 size: int | None = self._fs.size(self._at(path))
@@ -100,7 +101,7 @@ class Storage:
             return size
 
     def upload(self, source: Path, path: str) -> None:
-        """Copy a file of this machine in."""
+        """Copy a file of this machine to the storage."""
         with self._access():
             target = self._at(path)
             if self._local:
@@ -110,11 +111,11 @@ class Storage:
                 self._fs.put_file(str(source), target)
 
     def download(self, path: str, target: Path) -> None:
-        """Copy a file out to this machine."""
+        """Copy a file of the storage to this machine, where ``target`` must not exist."""
         with self._access():
             source = self._at(path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file:  # by ranges: memory:// has one position for all who read a file
+            with target.open("xb") as file:  # by ranges: memory:// shares one read position
                 for start in range(0, int(self._fs.size(source)), _BLOCK):
                     file.write(self._fs.cat_file(source, start=start, end=start + _BLOCK))
 
@@ -123,7 +124,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _access(self) -> Iterator[None]:
-        """Whatever a driver raises becomes one error: cloud drivers have exceptions of their own."""
+        """Turn whatever a driver raises into one error: every cloud driver has its own exceptions."""
         try:
             yield
         except RegistryUnavailable:
@@ -131,7 +132,7 @@ class Storage:
         except Exception as error:
             reason = _reason(error)
             raise RegistryUnavailable(
-                f"The registry {self.url} cannot be used: {reason}. Check that it is there and may be read and written."
+                f"The registry {self.url} cannot be used: {reason}. Check that it exists and may be read and written."
             ) from error
 
 
@@ -142,29 +143,29 @@ def _reason(error: Any) -> str:
 
 
 def _create(target: Path, content: bytes) -> bool:
-    """A hard link appears in one step, with its content, and fails where the name is taken."""
-    aside = _write_aside(target, content)
+    """Create a file by a hard link: it appears in one step, with its content, and fails where the name is taken."""
+    temporary = _write_temporary(target, content)
     try:
-        os.link(aside, target)
+        os.link(temporary, target)
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links: the name is still taken by one writer only
+    except OSError:  # a file system without hard links: the file is still created by one writer only
         try:
             with target.open("xb") as file:
                 file.write(content)
         except FileExistsError:
             return False
     finally:
-        aside.unlink()
+        temporary.unlink()
     return True
 
 
-def _write_aside(target: Path, content: bytes) -> Path:
-    """Write ``content`` next to ``target`` under a name of its own and on to the disk."""
+def _write_temporary(target: Path, content: bytes) -> Path:
+    """Write ``content`` to a temporary name in the folder of ``target``, and flush it to the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    with aside.open("xb") as file:
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    with temporary.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return aside
+    return temporary

@@ -1,4 +1,4 @@
-"""What a bundle is refused for, one fault at a time."""
+"""Why a bundle is refused, one fault at a time."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"schema_version": 2}, "schema version is 2, this program reads 1"),
         ({"schema_version": "1"}, "cannot be read"),
@@ -107,20 +107,20 @@ def test_no_folder_is_refused(tmp_path: Path) -> None:
         ({"files": ["weights.npz"]}, "cannot be read"),
     ],
 )
-def test_a_manifest_is_refused_for(bundle: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_manifest_is_refused_for(bundle: Path, changes: dict[str, Any], message: str) -> None:
     raw = json.dumps(json.loads((bundle / "manifest.json").read_bytes()) | changes).encode()
 
-    with pytest.raises(BundleRefused, match=said):
+    with pytest.raises(BundleRefused, match=message):
         parse_manifest(raw, "It")
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"\xff", b"{", b'{"schema_version": 1}'])
-def test_what_is_no_manifest_is_refused(raw: bytes) -> None:
+def test_a_damaged_manifest_is_refused(raw: bytes) -> None:
     with pytest.raises(BundleRefused, match="cannot be read"):
         parse_manifest(raw, "It")
 
 
-def test_a_field_of_a_later_release_is_no_fault(bundle: Path) -> None:
+def test_an_unknown_field_is_ignored(bundle: Path) -> None:
     raw = json.dumps(json.loads((bundle / "manifest.json").read_bytes()) | {"note": "hello"}).encode()
 
     assert parse_manifest(raw, "It").version == "v1"
@@ -147,7 +147,7 @@ def test_a_vocabulary_comes_back_in_order(tmp_path: Path) -> None:
     assert read_vocabulary(tmp_path) == codes
 
 
-def test_a_stock_code_stands_once_in_a_vocabulary(tmp_path: Path) -> None:
+def test_a_stock_code_is_refused_twice_in_a_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="twice"):
         write_vocabulary(tmp_path, ["1", "1"])
 
@@ -157,7 +157,7 @@ def test_a_stock_code_stands_once_in_a_vocabulary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("raw", ["", "[]", '{"codes": []}', '{"stock_codes": [1]}'])
-def test_what_is_no_vocabulary_is_refused(tmp_path: Path, raw: str) -> None:
+def test_a_damaged_vocabulary_is_refused(tmp_path: Path, raw: str) -> None:
     (tmp_path / "vocabulary.json").write_text(raw)
 
     with pytest.raises(BundleRefused, match=r"vocabulary\.json cannot be read"):

@@ -1,4 +1,4 @@
-"""Who serves, worked by hand."""
+"""The gate, worked by hand."""
 
 import math
 
@@ -26,7 +26,7 @@ def test_as_good_as_the_champion_is_promoted() -> None:
     assert decide(value(0.32), value(0.32), BASELINES).promote
 
 
-def test_below_the_champion_is_not() -> None:
+def test_below_the_champion_is_not_promoted() -> None:
     decision = decide(value(0.3199), value(0.32), BASELINES)
 
     assert not decision.promote
@@ -34,7 +34,7 @@ def test_below_the_champion_is_not() -> None:
 
 
 @pytest.mark.parametrize("ndcg", [0.2970, 0.29])
-def test_a_candidate_that_does_not_beat_the_best_baseline_is_not(ndcg: float) -> None:
+def test_a_candidate_that_does_not_beat_the_best_baseline_is_not_promoted(ndcg: float) -> None:
     decision = decide(value(ndcg), value(0.1), BASELINES)
 
     assert not decision.promote
@@ -53,21 +53,21 @@ def test_the_first_champion_is_the_best_baseline_otherwise() -> None:
 
 
 @pytest.mark.parametrize("metrics", [{}, {"ndcg@10": math.nan}, {"ndcg@10": math.inf}, {"hit@1": 1.0}])
-def test_a_candidate_without_a_value_never_serves(metrics: dict[str, float]) -> None:
+def test_a_candidate_without_a_value_is_never_promoted(metrics: dict[str, float]) -> None:
     assert decide(metrics, None, BASELINES) == Decision(False, "The candidate has no ndcg@10.", "count_demand")
     assert decide(metrics, value(0.1), BASELINES) == Decision(False, "The candidate has no ndcg@10.")
     assert not decide(metrics, None, {}).promote
 
 
-def test_a_champion_without_a_value_does_not_stand_in_the_way() -> None:
+def test_a_champion_without_a_value_blocks_nothing() -> None:
     assert decide(value(0.33), {"ndcg@10": math.nan}, BASELINES).promote
 
 
-def test_without_baselines_the_champion_is_the_measure() -> None:
+def test_without_baselines_the_champion_decides() -> None:
     assert decide(value(0.33), value(0.32), {}).promote
     assert not decide(value(0.31), value(0.32), {}).promote
     assert decide(value(0.0), None, {}).promote
 
 
-def test_equal_baselines_are_taken_by_name() -> None:
+def test_of_equal_baselines_the_first_by_name_is_the_fallback() -> None:
     assert decide({}, None, {"b": value(0.2), "a": value(0.2), "c": value(0.1)}).fallback == "a"

@@ -1,4 +1,4 @@
-"""One contract for every place a registry may be: a local folder, and fsspec's memory as stand-in for object stores."""
+"""One contract for every storage: a local folder, and the memory storage of fsspec in place of object stores."""
 
 import shutil
 import threading
@@ -72,7 +72,7 @@ def test_a_published_bundle_comes_back_byte_for_byte(registry: Registry, folder:
     assert sorted(path.name for path in opened.iterdir()) == ["manifest.json", "vocabulary.json", "weights.npz"]
 
 
-def test_the_manifest_says_what_was_published(registry: Registry, folder: Path) -> None:
+def test_the_manifest_describes_what_was_published(registry: Registry, folder: Path) -> None:
     (manifest,) = [registry.manifest(publish(registry, folder))]
 
     assert manifest.name == "basket_lstm"
@@ -150,7 +150,7 @@ def test_a_rollback_after_a_rollback_and_a_promotion_returns_to_what_served(regi
     assert registry.rollback(at=CLOCK) == first
 
 
-def test_promoting_what_serves_already_changes_nothing(registry: Registry, folder: Path) -> None:
+def test_promoting_the_current_version_changes_nothing(registry: Registry, folder: Path) -> None:
     first, second = publish(registry, folder), publish(registry, folder)
     registry.promote(first, at=CLOCK)
     registry.promote(second, at=CLOCK)
@@ -168,7 +168,7 @@ def test_versions_come_with_metrics_in_order_of_creation(registry: Registry, fol
     assert found == [("2011-12-08T13-00-00Z", 0.31), ("2011-12-09T13-00-00Z", 0.30)]
 
 
-def test_a_half_written_version_is_invisible(registry: Registry, folder: Path) -> None:
+def test_a_half_written_version_is_not_listed(registry: Registry, folder: Path) -> None:
     version = publish(registry, folder)
     fsspec.open(stored(registry, f"versions/{version}/manifest.json")).fs.rm(
         stored(registry, f"versions/{version}/manifest.json")
@@ -183,7 +183,9 @@ def test_a_half_written_version_is_invisible(registry: Registry, folder: Path) -
 
 
 @pytest.mark.parametrize("damage", ["altered", "missing", "manifest"])
-def test_a_damaged_version_is_refused_and_the_old_one_serves_on(registry: Registry, folder: Path, damage: str) -> None:
+def test_a_damaged_version_is_refused_and_the_current_one_serves_on(
+    registry: Registry, folder: Path, damage: str
+) -> None:
     good, bad = publish(registry, folder), publish(registry, folder)
     registry.promote(good, at=CLOCK)
     if damage == "altered":
@@ -224,12 +226,12 @@ def test_a_manifest_of_another_version_is_refused(registry: Registry, folder: Pa
     with fsspec.open(stored(registry, f"versions/{first}/manifest.json")) as file:
         overwrite(registry, f"versions/{second}/manifest.json", file.read())
 
-    with pytest.raises(BundleRefused, match=f"says it is {first}"):
+    with pytest.raises(BundleRefused, match=f"has the manifest of {first}"):
         registry.open(second)
 
 
 @pytest.mark.parametrize("version", ["../etc", "", "a/b", ".hidden", "2011-12-09T13-00-00Z"])
-def test_a_version_that_is_not_there_is_named(registry: Registry, version: str) -> None:
+def test_an_unknown_version_is_refused(registry: Registry, version: str) -> None:
     with pytest.raises(UnknownVersion, match="models list"):
         registry.open(version)
 
@@ -282,7 +284,7 @@ def test_promotions_at_once_end_on_the_newest_record(url: str, registry: Registr
     assert registry.current() == history[-1].version
 
 
-def test_a_registry_elsewhere_is_fetched_once(url: str, registry: Registry, folder: Path) -> None:
+def test_a_remote_bundle_is_downloaded_once(url: str, registry: Registry, folder: Path) -> None:
     version = publish(registry, folder)
     opened = registry.open(version)
     before = (opened / "weights.npz").stat().st_ino
@@ -290,7 +292,7 @@ def test_a_registry_elsewhere_is_fetched_once(url: str, registry: Registry, fold
     assert (registry.open(version) / "weights.npz").stat().st_ino == before
 
 
-def test_a_damaged_cached_copy_is_fetched_again(tmp_path: Path, folder: Path) -> None:
+def test_a_damaged_cached_copy_is_downloaded_again(tmp_path: Path, folder: Path) -> None:
     url = f"memory://{uuid.uuid4().hex}"
     registry = Registry(url, cache=tmp_path / "cache")
     version = publish(registry, folder)
@@ -300,7 +302,7 @@ def test_a_damaged_cached_copy_is_fetched_again(tmp_path: Path, folder: Path) ->
     fsspec.filesystem("memory").rm(url, recursive=True)
 
 
-def test_workers_that_fetch_at_once_share_one_copy(tmp_path: Path, folder: Path) -> None:
+def test_workers_that_download_at_once_share_one_copy(tmp_path: Path, folder: Path) -> None:
     url = f"memory://{uuid.uuid4().hex}"
     version = publish(Registry(url), folder)
     start = threading.Barrier(4)
@@ -318,7 +320,7 @@ def test_workers_that_fetch_at_once_share_one_copy(tmp_path: Path, folder: Path)
     fsspec.filesystem("memory").rm(url, recursive=True)
 
 
-def test_without_a_cache_the_copy_goes_with_the_registry(folder: Path) -> None:
+def test_without_a_cache_the_copy_is_removed_with_the_registry(folder: Path) -> None:
     url = f"memory://{uuid.uuid4().hex}"
     registry = Registry(url)
     opened = registry.open(publish(registry, folder))
@@ -346,9 +348,7 @@ def test_a_local_registry_leaves_nothing_but_its_files(tmp_path: Path, folder: P
     }
 
 
-def test_a_file_system_without_hard_links_will_do(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_without_hard_links_works(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(1, "Operation not permitted")
 
@@ -358,12 +358,12 @@ def test_a_file_system_without_hard_links_will_do(
     assert [publish(registry, folder), publish(registry, folder)][1] == "2011-12-09T13-00-00Z-2"
 
 
-def test_an_unknown_protocol_is_said(tmp_path: Path) -> None:
+def test_an_unknown_protocol_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegistryUnavailable, match="NEXTBASKET_REGISTRY"):
         Registry("nosuch://bucket/path")
 
 
-def test_a_registry_that_is_a_file_is_said(tmp_path: Path, folder: Path) -> None:
+def test_a_registry_that_is_a_file_is_refused(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "registry").write_text("not a folder")
 
     with pytest.raises(RegistryUnavailable, match="registry"):
