@@ -19,13 +19,13 @@ from tests.unit.features.shop import ITEMS, history, shop_log
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
+from training.model_table import MODEL_TABLE
 from training.models import MODELS, make_model
 from training.models.keras_weights import WEIGHTS
 from training.models.two_tower.examples import batches, collect
 from training.models.two_tower.fitting import Assembler, Schedule, scores
 from training.models.two_tower.model import FittedHybrid, Hybrid
 from training.registry import BundleRefused
-from training.serving.load import LOADERS
 from training.serving.two_tower.customer import customer
 from training.serving.two_tower.scorer import NETWORK, SCALES, SETTINGS, TwoTowerScorer, load
 
@@ -297,7 +297,7 @@ def test_too_little_to_learn_from() -> None:
 @pytest.mark.parametrize("name", [*MODES, "random", "popularity"])
 def test_it_can_be_named(name: str) -> None:
     assert name in MODELS
-    assert name in LOADERS
+    assert MODEL_TABLE[name].loader is not None
 
 
 def test_a_customer_whose_purchases_lie_ahead_has_bought_nothing_yet(replay: StateReplay) -> None:

@@ -14,6 +14,7 @@ from tests.unit.features.shop import ITEMS, history, shop_log
 from tests.unit.features.test_text import Sentences
 from training.data.walk import StateReplay
 from training.errors import TextEncoderUnavailable, TooLittleData
+from training.model_table import MODEL_TABLE
 from training.models import make_model
 from training.models.item_lstm import FittedItemLstm, ItemLstm
 from training.models.item_lstm.frequent_lstm import FrequentLstm
@@ -25,7 +26,6 @@ from training.models.keras_weights import WEIGHTS
 from training.registry import BundleRefused
 from training.serving.item_lstm.network import NumpyItemNetwork
 from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer, load
-from training.serving.load import LOADERS
 from training.serving.scorer import HORIZONS
 
 LOG = shop_log(400)
@@ -238,7 +238,7 @@ def test_a_bundle_answers_as_what_was_fitted(
     name: str, fitted: dict[str, FittedItemLstm], replay: StateReplay, tmp_path: Path
 ) -> None:
     fitted[name].save(tmp_path)
-    assert LOADERS[name] == "training.serving.item_lstm.scorer:load"
+    assert MODEL_TABLE[name].loader == "training.serving.item_lstm.scorer:load"
     loaded = load(tmp_path, "v1")
     assert (loaded.name, loaded.version) == (name, "v1")
     histories = list(replay.histories.values())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UnknownModel
+from training.model_table import MODEL_TABLE
 from training.models.base import Fitted, Model
 
 __all__ = [
@@ -70,43 +71,18 @@ def _quiet_start() -> Iterator[None]:
         os.close(kept)
 
 
-_BASELINE = "training.models.baselines.model:Baseline"
-
-BASELINES: tuple[str, ...] = (
-    "g_topfreq",
-    "recent_g_topfreq",
-    "ease",
-    "p_topfreq",
-    "up_cf",
-    "tifu_knn",
-    "gp_topfreq",
-    "count_demand",
-    "ease_count_demand",
-)
+BASELINES: tuple[str, ...] = tuple(name for name, entry in MODEL_TABLE.items() if entry.kind == "baseline")
 """The simple models every other one is measured against, weakest first."""
 
 MODELS: dict[str, Callable[..., Model]] = {
-    **{name: partial(_make, _BASELINE, name) for name in BASELINES},
-    "tifu_knn": partial(_make, "training.models.baselines.model:TifuKnnBaseline", "tifu_knn"),
-    "up_cf": partial(_make, "training.models.baselines.model:UpCfBaseline", "up_cf"),
-    "random": partial(_make, _BASELINE, "random"),
-    "popularity": partial(_make, _BASELINE, "popularity"),
-    "label_lstm": partial(_make, "training.models.item_lstm.label_lstm:LabelLstm", "label_lstm"),
-    "frequent_lstm": partial(_make, "training.models.item_lstm.frequent_lstm:FrequentLstm", "frequent_lstm"),
-    "text_lstm": partial(_make, "training.models.item_lstm.text_lstm:TextLstm", "text_lstm"),
-    "basket_lstm": partial(_make, "training.models.basket_lstm:BasketLstm", "basket_lstm"),
-    **{
-        name: partial(_make, "training.models.two_tower.model:Hybrid", name)
-        for name in ("hybrid", "content", "collaborative")
-    },
-    "lightgbm": partial(_make, "training.models.lightgbm.ranker:LightGbm", "lightgbm"),
+    name: partial(_make, entry.factory, name) for name, entry in MODEL_TABLE.items()
 }
 """Model by name; each value makes one, with the options of that model as keywords."""
 
 
 def installed() -> list[str]:
-    """Names of the models that can be made here: the library of ``lightgbm`` comes with the dev extra only."""
-    return [name for name in MODELS if name != "lightgbm" or find_spec("lightgbm") is not None]
+    """Names of the models whose libraries are installed."""
+    return [name for name, entry in MODEL_TABLE.items() if entry.requires is None or find_spec(entry.requires)]
 
 
 def check_name(name: str) -> None:
