@@ -1,4 +1,4 @@
-"""Simulator: made-up invoices of the shape of UCI Online Retail, where there is no data and no network."""
+"""Simulator: generated invoices in the shape of UCI Online Retail, for runs without data or network."""
 
 from training.data.simulator.profiles import GIFTS, GROCERIES, SHOP_PROFILES, SMALL, ShopProfile
 from training.data.simulator.shop import simulate, simulate_blocks, write_parquet

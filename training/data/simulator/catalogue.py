@@ -1,4 +1,4 @@
-"""Catalogue: what the made-up shop sells, and how much each item is wanted on a day."""
+"""Catalogue: the items of the simulated shop, and the demand of each on a day."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,22 @@ _FIRST_CODE = 20_001
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items in the order of their categories; every column has one value an item.
+    """Items sorted by category; arrays have one value an item unless noted.
 
-    ``bounds`` ``[categories + 1]`` are where each category begins. ``family`` numbers the variants of one design, which
-    share the first five digits of their stock codes; ``siblings`` ``[families + 1]`` are where each family begins.
-    ``cycle`` is the number of days after which an item is used up, 0 where it never is.
-    ``launch`` is the day an item is first sold, ``fashion`` ``[weeks, items]`` the log of a drifting factor.
+    Attributes:
+        stock_code: The variants of one design share the first five digits.
+        description: Words of the profile.
+        price: In the currency of the shop.
+        popularity: Demand without season, novelty and fashion.
+        launch: First day of sale; -1 before the first day.
+        family: Number of the design, which its variants share.
+        bounds: First item of each category, ``[categories + 1]``.
+        siblings: First item of each family, ``[families + 1]``.
+        season: How much demand rises at the peak, as a share.
+        peak: Day of the year of the peak.
+        fashion: Logarithm of a drifting factor of demand, ``[weeks, items]``.
+        novelty: How much demand rises at the launch, as a share.
+        cycle: Days until an item is used up, 0 where it never is.
     """
 
     stock_code: NDArray[np.object_]
@@ -38,28 +48,28 @@ class Catalogue:
     cycle: Floats
 
     def demand(self, day: int, day_of_year: int) -> Floats:
-        """How much each item is wanted on a day, above 0; 0 before its launch."""
-        apart = np.abs(day_of_year - self.peak)
-        apart = np.minimum(apart, 365 - apart)
-        season = 1 + self.season * np.exp(-((apart / 28) ** 2))
+        """The demand of each item on a day: above 0, and 0 before its launch."""
+        distance = np.abs(day_of_year - self.peak)
+        distance = np.minimum(distance, 365 - distance)
+        season = 1 + self.season * np.exp(-((distance / 28) ** 2))
         age = day - self.launch
         novelty = 1 + self.novelty * np.exp(-np.maximum(age, 0) / 25) * (self.launch > 0)
         week = min(max(day, 0) // 7, len(self.fashion) - 1)
-        wanted: Floats = self.popularity * season * novelty * np.exp(self.fashion[week]) * (age >= 0)
-        return wanted
+        demand: Floats = self.popularity * season * novelty * np.exp(self.fashion[week]) * (age >= 0)
+        return demand
 
 
 def make_catalogue(profile: ShopProfile, random: np.random.Generator) -> Catalogue:
-    """Make up what a kind of shop sells."""
+    """Draw the items of a shop."""
     items, days = profile.items, profile.days
     categories = len(profile.words.categories)
     category = np.sort(random.integers(0, categories, items))
     bounds = np.searchsorted(category, np.arange(categories + 1))
-    begins = (random.random(items) < 0.6) | (np.diff(category, prepend=-1) > 0)
-    family = np.cumsum(begins) - 1
-    siblings = np.append(np.flatnonzero(begins), items)
-    place = np.arange(items) - siblings[family]
-    code, description = _texts(category, family, place, np.diff(siblings)[family] > 1, profile.words, random)
+    first = (random.random(items) < 0.6) | (np.diff(category, prepend=-1) > 0)
+    family = np.cumsum(first) - 1
+    siblings = np.append(np.flatnonzero(first), items)
+    variant = np.arange(items) - siblings[family]
+    code, description = _texts(category, family, variant, np.diff(siblings)[family] > 1, profile.words, random)
     appeal = random.lognormal(0, 0.9, len(siblings) - 1)
     cost = random.lognormal(np.log(2.1), 0.8, len(siblings) - 1)
     peaked = np.isin(category, list(profile.peaks))
@@ -89,21 +99,22 @@ def make_catalogue(profile: ShopProfile, random: np.random.Generator) -> Catalog
 def _texts(
     category: Ints,
     family: Ints,
-    place: Ints,
+    variant: Ints,
     varied: NDArray[np.bool_],
     words: DescriptionWords,
     random: np.random.Generator,
 ) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Stock codes and descriptions: variants of a design differ in a letter and the first word."""
     families = int(family[-1]) + 1
-    word = random.integers(0, 1 << 30, (families, 4))
+    drawn = random.integers(0, 1 << 30, (families, 4))
     codes, descriptions = [], []
     for row in range(len(category)):
-        which = int(family[row])
+        design_of, number = int(family[row]), int(variant[row])
         nouns = words.categories[category[row]]
-        variant = words.variants[(int(word[which, 0]) + int(place[row])) % len(words.variants)]
-        design = words.designs[word[which, 1] % len(words.designs)]
-        material = words.materials[word[which, 2] % len(words.materials)]
-        descriptions.append(f"{variant} {design} {material} {nouns[word[which, 3] % len(nouns)]}")
-        codes.append(f"{_FIRST_CODE + which}{chr(65 + int(place[row]) % 26) if varied[row] else ''}")
+        first, second, third, fourth = drawn[design_of].tolist()
+        variant_word = words.variants[(first + number) % len(words.variants)]
+        design = words.designs[second % len(words.designs)]
+        material = words.materials[third % len(words.materials)]
+        descriptions.append(f"{variant_word} {design} {material} {nouns[fourth % len(nouns)]}")
+        codes.append(f"{_FIRST_CODE + design_of}{chr(65 + number % 26) if varied[row] else ''}")
     return np.array(codes, dtype=object), np.array(descriptions, dtype=object)

@@ -1,4 +1,4 @@
-"""Customers: who comes on which day, and what they put into their baskets; all by columns, one row a customer."""
+"""Customers: who visits on which day, and what their baskets hold; arrays have one row a customer."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from training.data.simulator.catalogue import Catalogue, Floats, Ints
 from training.data.simulator.profiles import ShopProfile
 
 ASSORTMENT_SIZE = 64
-"""Items of a customer's own assortment: what was bought before; the oldest is forgotten first."""
+"""Number of items in a customer's assortment, which was bought before; the oldest is dropped first."""
 
 _NONE = -1
 
@@ -24,57 +24,57 @@ class Basket(NamedTuple):
 
 
 class Customers:
-    """The shop's customers; drawing their baskets changes what they remember."""
+    """The shop's customers; a drawn basket changes the assortment of its customer."""
 
     def __init__(self, profile: ShopProfile, catalogue: Catalogue, random: np.random.Generator) -> None:
         number, days = profile.customers, profile.days
-        self._kind = profile
+        self._profile = profile
         self._catalogue = catalogue
         self._random = random
         early = random.random(number) < profile.early
         self.next_visit: Floats = np.where(early, random.exponential(35, number), random.uniform(0, days, number))
-        self.country = random.choice(np.array(profile.countries, dtype=object), number, p=profile.shares)
-        middle, spread, least, most = profile.gap
-        self._mean_gap = np.clip(random.lognormal(np.log(middle), spread, number), least, most)
-        self._evenness = random.uniform(*profile.gap_shape, number)
-        self._loyalty = random.beta(*profile.loyalty, number)
-        middle, spread, least, most = profile.size
-        self._size = np.clip(random.lognormal(np.log(middle), spread, number), least, most)
+        self.country = random.choice(np.array(profile.countries, dtype=object), number, p=profile.country_shares)
+        median, deviation, low, high = profile.gap
+        self._mean_gap = np.clip(random.lognormal(np.log(median), deviation, number), low, high)
+        self._gap_shape = random.uniform(*profile.gap_shape, number)
+        self._second_visit = random.beta(*profile.second_visit, number)
+        median, deviation, low, high = profile.size
+        self._size = np.clip(random.lognormal(np.log(median), deviation, number), low, high)
         self._repeats = random.beta(*profile.repeats, number)
         self._units = profile.units * np.clip(random.lognormal(0, 0.8, number), 0.3, 20)
         categories = len(catalogue.bounds) - 1
         self._tastes = random.integers(0, categories, (number, 3))
         self._known = np.full((number, ASSORTMENT_SIZE), _NONE, dtype=np.int32)
         self._weight = np.zeros((number, ASSORTMENT_SIZE), dtype=np.float32)
-        self._turn = np.zeros(number, dtype=np.int64)
-        self._bought = np.full((number, ASSORTMENT_SIZE), -np.inf, dtype=np.float32)
+        self._baskets = np.zeros(number, dtype=np.int64)
+        self._last_bought = np.full((number, ASSORTMENT_SIZE), -np.inf, dtype=np.float32)
 
     def visitors(self, day: int, rush: float) -> Ints:
-        """Customers who come on a day, in random order; their next visit is drawn, for some there is none.
+        """Customers who visit on a day, in random order; for each the next visit is drawn, or that there is none.
 
         ``rush`` above 1 shortens the gaps, as before Christmas.
         """
         due = np.flatnonzero(self.next_visit <= day)
-        shape = self._evenness[due]
+        shape = self._gap_shape[due]
         gap = self._random.gamma(shape, self._mean_gap[due] / shape / rush)
-        return_chance = self._random.random(len(due)) < np.where(
-            self._turn[due] == 0, self._loyalty[due], self._kind.return_chance
+        returns = self._random.random(len(due)) < np.where(
+            self._baskets[due] == 0, self._second_visit[due], self._profile.next_visit
         )
-        self.next_visit[due] = np.where(return_chance, day + np.maximum(gap, 0.5), np.inf)
+        self.next_visit[due] = np.where(returns, day + np.maximum(gap, 0.5), np.inf)
         return self._random.permutation(due)
 
     def draw_baskets(self, day: int, visitors: Ints, demand: Floats) -> Basket:
-        """Draw one basket for each visitor: some of what is remembered, some new, some that goes with the rest."""
+        """Draw a basket for each visitor: items bought before, new ones, and complements of both."""
         size = np.clip(self._size[visitors] * self._random.lognormal(0, 0.45, len(visitors)), 1, 150).astype(np.int64)
-        wanted = self._random.binomial(size, self._repeats[visitors])
-        again_row, again = self._repurchased(day, visitors, wanted, demand)
-        found = np.bincount(again_row, minlength=len(visitors))
-        fresh_row = np.repeat(np.arange(len(visitors)), size - found)
-        fresh = self._new_items(visitors[fresh_row], demand)
-        row = np.concatenate([again_row, fresh_row])
-        item = np.concatenate([again, fresh])
-        beside_row, complements = self._complements(row, item, demand)
-        row, item = _distinct(np.concatenate([row, beside_row]), np.concatenate([item, complements]), len(demand))
+        number = self._random.binomial(size, self._repeats[visitors])
+        repeat_row, repeats = self._repurchased(day, visitors, number, demand)
+        found = np.bincount(repeat_row, minlength=len(visitors))
+        new_row = np.repeat(np.arange(len(visitors)), size - found)
+        new = self._new_items(visitors[new_row], demand)
+        row = np.concatenate([repeat_row, new_row])
+        item = np.concatenate([repeats, new])
+        complement_row, complements = self._complements(row, item, demand)
+        row, item = _distinct(np.concatenate([row, complement_row]), np.concatenate([item, complements]), len(demand))
         self._update_assortment(day, visitors[row], item)
         quantity = self._quantities(visitors[row], item)
         return Basket(visitors[row], item, quantity, self._catalogue.price[item])
@@ -87,22 +87,22 @@ class Customers:
         price = np.round(self._catalogue.price[item] * 1.9, 2)
         return Basket(row, item, self._random.integers(1, 4, len(row)), price)
 
-    def _repurchased(self, day: int, visitors: Ints, wanted: Ints, demand: Floats) -> tuple[Ints, Ints]:
-        """Of each visitor's own items, ``wanted`` without replacement, by weight and by what is wanted today."""
+    def _repurchased(self, day: int, visitors: Ints, number: Ints, demand: Floats) -> tuple[Ints, Ints]:
+        """``number`` items of each visitor's assortment without replacement, by their weight and the day's demand."""
         known = self._known[visitors]
         with np.errstate(divide="ignore"):
-            key = np.log(self._weight[visitors]) + self._kind.trend * np.log(demand[known] + 1e-9)
-            if self._kind.cycle:
-                used = (day - self._bought[visitors]) / self._catalogue.cycle[known]
+            key = np.log(self._weight[visitors]) + self._profile.trend * np.log(demand[known] + 1e-9)
+            if self._profile.cycle:
+                used = (day - self._last_bought[visitors]) / self._catalogue.cycle[known]
                 key += 2.0 * np.log(np.clip(used, 0.05, 1.5))
         key = np.where(known == _NONE, -np.inf, key + self._random.gumbel(size=known.shape))
         order = np.argsort(-key, axis=1)
-        take = np.arange(ASSORTMENT_SIZE) < np.minimum(wanted, (known != _NONE).sum(axis=1))[:, None]
+        take = np.arange(ASSORTMENT_SIZE) < np.minimum(number, (known != _NONE).sum(axis=1))[:, None]
         row, rank = np.nonzero(take)
         return row, known[row, order[row, rank]].astype(np.int64)
 
     def _new_items(self, customer: Ints, demand: Floats) -> Ints:
-        """One item a line: mostly of a favourite category, else of the whole shop, by what is wanted today."""
+        """One item a line by the day's demand, mostly of a favourite category, else of the whole shop."""
         random, bounds = self._random, self._catalogue.bounds
         total = np.concatenate([[0.0], np.cumsum(demand)])
         taste = self._tastes[customer, random.choice(3, len(customer), p=(0.55, 0.3, 0.15))]
@@ -111,41 +111,41 @@ class Customers:
         return self._draw(demand, np.where(anywhere, 0.0, low), np.where(anywhere, total[-1], high))
 
     def _draw(self, demand: Floats, low: Floats, high: Floats) -> Ints:
-        """Items at random places of the running total of demand between two bounds."""
+        """One item a line in proportion to demand, between two bounds of its cumulative sum."""
         total = np.cumsum(demand)
         at = low + self._random.random(len(low)) * (high - low)
         return np.minimum(np.searchsorted(total, at, side="right"), int(np.flatnonzero(demand)[-1]))
 
     def _complements(self, row: Ints, item: Ints, demand: Floats) -> tuple[Ints, Ints]:
-        """Variants of the same design, and the design that goes with it: what item-to-item models live on."""
+        """Variants of the same design and the design that goes with it, so that items are bought together."""
         family, begins = self._catalogue.family[item], self._catalogue.siblings
         chance = self._random.random(len(item))
-        other = np.where(chance < self._kind.complements[0], family, (family * 7 + 3) % (len(begins) - 1))
+        other = np.where(chance < self._profile.complements[0], family, (family * 7 + 3) % (len(begins) - 1))
         size = begins[other + 1] - begins[other]
         complements = begins[other] + (self._random.random(len(item)) * size).astype(np.int64)
-        take = (chance < self._kind.complements[1]) & (demand[complements] > 0)
+        take = (chance < self._profile.complements[1]) & (demand[complements] > 0)
         return row[take], complements[take]
 
     def _update_assortment(self, day: int, customer: Ints, item: Ints) -> None:
-        self._weight[np.unique(customer)] *= self._kind.decay
+        self._weight[np.unique(customer)] *= self._profile.decay
         line, slot = np.nonzero(self._known[customer] == item[:, None])
         np.add.at(self._weight, (customer[line], slot), 1.0)
-        self._bought[customer[line], slot] = day
+        self._last_bought[customer[line], slot] = day
         new = np.ones(len(item), dtype=bool)
         new[line] = False
         who, what = customer[new], item[new]
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         rank = np.arange(len(who)) - np.repeat(starts, np.diff(np.append(starts, len(who))))
-        slot = (self._turn[who] + rank) % ASSORTMENT_SIZE
-        if self._kind.cycle:  # habits stay: what weighs least is forgotten, not what is oldest
+        slot = (self._baskets[who] + rank) % ASSORTMENT_SIZE
+        if self._profile.cycle:  # habits last: the item of least weight is dropped, not the oldest
             slot = np.argsort(self._weight[who], axis=1)[np.arange(len(who)), rank % ASSORTMENT_SIZE]
         self._known[who, slot] = what
         self._weight[who, slot] = 1.0
-        self._bought[who, slot] = day
-        np.add.at(self._turn, who, 1)
+        self._last_bought[who, slot] = day
+        np.add.at(self._baskets, who, 1)
 
     def _quantities(self, customer: Ints, item: Ints) -> Ints:
-        """Packs of usual sizes; cheap items in larger ones, and each customer in a measure of their own."""
+        """Usual pack sizes; larger ones of cheap items, and of customers who buy many units."""
         packs = np.array([1, 2, 3, 4, 6, 8, 10, 12, 24, 48])
         size = self._units[customer] * 9 / np.sqrt(self._catalogue.price[item])
         at = np.searchsorted(packs, size * self._random.lognormal(0, 0.6, len(item)))
@@ -153,6 +153,6 @@ class Customers:
 
 
 def _distinct(row: Ints, item: Ints, items: int) -> tuple[Ints, Ints]:
-    """Each item once a basket, by basket; within it in the order of the catalogue."""
+    """Each item once a basket, sorted by basket and by the order of the catalogue."""
     pairs: NDArray[np.int64] = np.unique(row * items + item)
     return pairs // items, pairs % items

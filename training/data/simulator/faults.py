@@ -1,9 +1,9 @@
-"""Dirt: what a real export has and a clean one has not. Rows come in UCI's columns and leave with faults among them."""
+"""Faults: what a real export contains besides clean sales, added to rows in UCI's columns."""
 
 import numpy as np
 import pandas as pd
 
-_NO_PRODUCTS = (
+_CHARGES = (
     ("POST", "POSTAGE", 18.0),
     ("M", "Manual", 9.5),
     ("D", "Discount", 12.0),
@@ -11,13 +11,15 @@ _NO_PRODUCTS = (
     ("BANK CHARGES", "Bank Charges", 15.0),
     ("C2", "CARRIAGE", 50.0),
 )
-_ODD = ("?", "damaged", "check", "wrongly marked", "found", "sold as set", None)
+"""Stock code, description and price of lines that are no products."""
+_REMARKS = ("?", "damaged", "check", "wrongly marked", "found", "sold as set", None)
+"""Descriptions of stock corrections."""
 
 
 def add_faults(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """Add faults to rows: duplicates, lines that are no product, corrections, free items, lower-case codes.
+    """Add faults to rows: duplicates, charges, stock corrections, free items, lower-case codes.
 
-    Every fault keeps the order of time; none changes a clean row's invoice, customer, quantity or date.
+    Rows stay in the order of time, and clean rows keep their invoice, customer, quantity and date.
     """
     if rows.empty:
         return rows
@@ -25,28 +27,28 @@ def add_faults(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     rows.loc[random.random(len(rows)) < 0.0006, "UnitPrice"] = 0.0
     lower = random.random(len(rows)) < 0.0005
     rows.loc[lower, "StockCode"] = rows.loc[lower, "StockCode"].str.lower()
-    parts = [rows, rows[random.random(len(rows)) < 0.01], _charges(rows, random), _corrections(rows, random)]
-    soiled = pd.concat(parts).sort_values(["InvoiceDate", "InvoiceNo"], kind="stable")
-    return soiled.reset_index(drop=True)
+    duplicates = rows[random.random(len(rows)) < 0.01]
+    parts = [rows, duplicates, _charges(rows, random), _corrections(rows, random)]
+    return pd.concat(parts).sort_values(["InvoiceDate", "InvoiceNo"], kind="stable").reset_index(drop=True)
 
 
 def _charges(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Postage, manual and bank lines on some of the invoices."""
     charged = rows[random.random(len(rows)) < 0.005].copy()
-    kinds = random.integers(0, len(_NO_PRODUCTS), len(charged))
-    for column, place in (("StockCode", 0), ("Description", 1), ("UnitPrice", 2)):
-        charged[column] = [_NO_PRODUCTS[profile][place] for profile in kinds.tolist()]
+    drawn = [_CHARGES[index] for index in random.integers(0, len(_CHARGES), len(charged)).tolist()]
+    charged["StockCode"] = [code for code, _, _ in drawn]
+    charged["Description"] = [description for _, description, _ in drawn]
+    charged["UnitPrice"] = [price for _, _, price in drawn]
     charged["Quantity"] = np.sign(charged["Quantity"])
     return charged
 
 
 def _corrections(rows: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """Stock corrections: nobody's, free, of negative quantity, described by whoever was in the warehouse."""
+    """Stock corrections: without customer and price, of negative quantity, with a remark as description."""
     corrected = rows[random.random(len(rows)) < 0.003].copy()
     corrected["CustomerID"] = np.nan
     corrected["UnitPrice"] = 0.0
     corrected["Quantity"] = -random.integers(1, 200, len(corrected))
-    corrected["Description"] = pd.array(
-        [_ODD[odd] for odd in random.integers(0, len(_ODD), len(corrected))], dtype="str"
-    )
+    remarks = [_REMARKS[index] for index in random.integers(0, len(_REMARKS), len(corrected))]
+    corrected["Description"] = pd.array(remarks, dtype="str")
     return corrected

@@ -1,4 +1,4 @@
-"""Kinds of shops that can be made up: what they sell, who comes how often, and what they buy again."""
+"""Profiles of the shops that can be simulated: what they sell, how often customers visit, what they buy again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ SATURDAY = 5
 
 @dataclass(frozen=True)
 class DescriptionWords:
-    """Descriptions are one word of each of the first three and one of the nouns of a category."""
+    """Words of descriptions: each has one of the first three and one of the nouns of a category."""
 
     variants: tuple[str, ...]
     designs: tuple[str, ...]
@@ -19,35 +19,36 @@ class DescriptionWords:
 
 @dataclass(frozen=True)
 class ShopProfile:
-    """How a shop and its customers are drawn; defaults are those of a gift shop like UCI Online Retail.
+    """Distributions of a shop and its customers; the defaults are those of a gift shop like UCI Online Retail.
 
     Attributes:
-        customers: People with an account.
-        items: Size of the catalogue.
-        days: How long the shop is open.
+        words: Words of the descriptions.
+        peaks: Day of the year with the highest demand, by category; categories without a season are left out.
+        customers: Number of customers with an account.
+        items: Number of items in the catalogue.
+        days: Number of days.
         start: First day.
-        closed: Day of the week on which nobody is served, Monday 0; None where there is none.
-        countries: Where customers live, the shop's own country first.
-        shares: Of customers by country; they sum to 1.
-        words: What items are called.
-        peaks: Day of the year at which a category sells best, for those with a season.
-        fashion: How far the demand of an item drifts; 1 is that of gifts, 0 is none.
-        launched: Share of items that come while the shop is open.
-        novelty: How much more a new item is wanted at first.
-        rush: How much more often people come before Christmas.
-        early: Share of customers who come in the first weeks; the others come at any time.
-        gap: Median days between visits, the spread of its logarithm over customers, least and most.
-        evenness: Least and most shape of the gamma distribution of gaps; higher is more regular.
-        loyalty: Beta distribution of the chance that a customer comes a second time.
-        stays: The chance to come once more after that.
-        size: Median lines a basket, the spread of its logarithm over customers, least and most.
-        repeats: Beta distribution of the share of a basket that was bought before.
-        trend: How much what is wanted today changes what is bought again: the power of demand.
-        fading: What a purchase still weighs a basket later.
-        cycle: Median days after which an item is used up and bought again; 0: nothing is, and habits do not last.
-        beside: The chance of a variant of the same design beside an item, and of that or what goes with it.
-        units: Median of what customers take of an item, for gifts 1.
-        passers: Baskets of people without an account, for each of those with one.
+        closed: Day of the week without sales, Monday 0; None where every day has some.
+        countries: Countries of the customers, the shop's country first.
+        country_shares: Shares of the customers by country; they sum to 1.
+        fashion: How far the demand of an item drifts; 1 for gifts, 0 for none.
+        launched: Share of the items that are launched after the first day.
+        novelty: By how much a launch raises the demand of an item, as a share.
+        rush: By how much the months before Christmas raise the frequency of visits, as a share.
+        early: Share of the customers whose first visit is in the first weeks; the others are spread over all days.
+        gap: Median days between visits, deviation of their logarithm over customers, minimum and maximum.
+        gap_shape: Minimum and maximum shape of the gamma distribution of gaps; a higher one is more regular.
+        second_visit: Parameters of the beta distribution of the chance that a customer visits a second time.
+        next_visit: Chance of one more visit after that.
+        size: Median lines of a basket, deviation of their logarithm over customers, minimum and maximum.
+        repeats: Parameters of the beta distribution of the share of a basket that was bought before.
+        trend: Power of the day's demand in what is bought again.
+        decay: Factor of the weight of a purchase with each later basket.
+        cycle: Median days until an item is used up and bought again; 0: items are not used up, and habits do not last.
+        complements: Chance that an item brings a variant of its design into the basket, and that it brings either that
+            or the design that goes with it.
+        units: Median units of an item on a line, relative to gifts.
+        anonymous: Number of baskets without a customer, for each basket with one.
     """
 
     words: DescriptionWords
@@ -60,7 +61,7 @@ class ShopProfile:
     countries: tuple[str, ...] = (
         *("United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Norway"),
     )
-    shares: tuple[float, ...] = (0.9, 0.026, 0.024, 0.016, 0.01, 0.009, 0.008, 0.007)
+    country_shares: tuple[float, ...] = (0.9, 0.026, 0.024, 0.016, 0.01, 0.009, 0.008, 0.007)
     fashion: float = 1.0
     launched: float = 0.35
     novelty: float = 2.5
@@ -68,8 +69,8 @@ class ShopProfile:
     early: float = 0.4
     gap: tuple[float, float, float, float] = (48, 0.75, 6, 260)
     gap_shape: tuple[float, float] = (1.2, 4)
-    loyalty: tuple[float, float] = (4, 1.7)
-    return_chance: float = 0.96
+    second_visit: tuple[float, float] = (4, 1.7)
+    next_visit: float = 0.96
     size: tuple[float, float, float, float] = (14, 0.75, 1, 90)
     repeats: tuple[float, float] = (3, 5)
     trend: float = 0.6
@@ -77,7 +78,7 @@ class ShopProfile:
     cycle: float = 0.0
     complements: tuple[float, float] = (0.14, 0.24)
     units: float = 1.0
-    anonymous_share: float = 0.2
+    anonymous: float = 0.2
 
 
 GIFTS = ShopProfile(
@@ -112,7 +113,7 @@ GIFTS = ShopProfile(
     ),
     peaks={11: 330, 12: 160, 14: 185, 15: 335, 10: 120, 8: 325, 4: 320},
 )
-"""Gifts, mostly bought once, in fashion for some weeks; a shop of the shape of UCI Online Retail."""
+"""Gifts, mostly bought once, in fashion for some weeks; a shop in the shape of UCI Online Retail."""
 
 SMALL = replace(
     GIFTS,
@@ -121,7 +122,7 @@ SMALL = replace(
     days=400,
     start=datetime(2016, 2, 1),  # noqa: DTZ001 - the shop's own time
     countries=("EIRE", "United Kingdom"),
-    shares=(0.93, 0.07),
+    country_shares=(0.93, 0.07),
 )
 """A gift shop with 300 customers."""
 
@@ -132,7 +133,7 @@ GROCERIES = ShopProfile(
     start=datetime(2021, 9, 6),  # noqa: DTZ001 - the shop's own time
     closed=None,
     countries=("Portugal", "Spain"),
-    shares=(0.97, 0.03),
+    country_shares=(0.97, 0.03),
     words=DescriptionWords(
         variants=("250G", "500G", "1KG", "SMALL", "LARGE", "TWIN PACK"),
         designs=(
@@ -161,8 +162,8 @@ GROCERIES = ShopProfile(
     early=0.85,
     gap=(7.5, 0.25, 5, 15),
     gap_shape=(5, 14),
-    loyalty=(14, 1),
-    return_chance=0.998,
+    second_visit=(14, 1),
+    next_visit=0.998,
     size=(16, 0.4, 3, 60),
     repeats=(16, 4),
     trend=0.1,
@@ -170,9 +171,9 @@ GROCERIES = ShopProfile(
     cycle=14.0,
     complements=(0.02, 0.04),
     units=0.15,
-    anonymous_share=0.3,
+    anonymous=0.3,
 )
-"""Groceries: weekly baskets of what was always bought and is used up; demand hardly moves."""
+"""Groceries: weekly baskets of items that are used up and bought again; demand hardly changes."""
 
 SHOP_PROFILES = {"gifts": GIFTS, "small": SMALL, "groceries": GROCERIES}
-"""By the names of the command line."""
+"""Profiles by the names of the command line (``nextbasket simulate --kind``)."""
