@@ -1,4 +1,4 @@
-"""Exploration of a table before anything is fitted to it: what it holds, what is wrong with it, how customers buy."""
+"""Exploratory data analysis of a table: its quality, its sales, and how its customers buy."""
 
 from training.eda.report import build_report
 

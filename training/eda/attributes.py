@@ -1,4 +1,4 @@
-"""What a table says of customers and items beside the sales: age, gender and city, category and store."""
+"""Attributes of customers and items in the retail case study: age, gender and city, category and store."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def ages(sales: Sales, attributes: AttributeTables) -> pd.Series:
 
 
 def describe_groups(table: pd.DataFrame, noun: str, plural: str) -> str:
-    """What revenue by an attribute shows; ``table`` is what ``by_group`` gave."""
+    """Describe revenue by an attribute, as ``by_group`` returns it."""
     total = table[REVENUE].sum()
     first = f"{noun.capitalize()} {table.index[0]} brings {share(table[REVENUE].iloc[0], total)} of revenue"
     named = table[table.index != UNKNOWN]
@@ -49,7 +49,7 @@ def describe_groups(table: pd.DataFrame, noun: str, plural: str) -> str:
 
 
 def describe_ages(years: pd.Series) -> str:
-    """What the ages show."""
+    """Describe the ages of customers."""
     return (
         f"The median of {count(len(years), 'customer')} is {number(float(years.median()))} years old, the youngest "
         f"{years.min()}, the oldest {years.max()}."
@@ -57,7 +57,7 @@ def describe_ages(years: pd.Series) -> str:
 
 
 def describe_genders(table: pd.DataFrame) -> str:
-    """What customers by gender show, as a sentence of the section's text."""
+    """Describe customers by gender."""
     total = table[REVENUE].sum()
     parts = (
         f"{name} {row['customers']:,.0f} with {share(row[REVENUE], total)} of revenue" for name, row in table.iterrows()
@@ -66,7 +66,7 @@ def describe_genders(table: pd.DataFrame) -> str:
 
 
 def attributes_section(sales: Sales, attributes: AttributeTables) -> Section:
-    """Attributes of customers and items."""
+    """The section on attributes of customers and items."""
     blocks = [
         _groups(by_group(sales, item_attribute(sales, attributes, "category")), "category", "categories"),
         _groups(by_group(sales, item_attribute(sales, attributes, "store")), "store", "stores"),
@@ -76,12 +76,12 @@ def attributes_section(sales: Sales, attributes: AttributeTables) -> Section:
     if len(years):
         decades = (years // DECADE * DECADE).value_counts()
         shown = range(int(decades.index.min()), int(decades.index.max()) + 1, DECADE)
-        held = list(decades.reindex(shown, fill_value=0))
+        counts = list(decades.reindex(shown, fill_value=0))
         names = [f"{start}–{start + DECADE - 1}" for start in shown]
-        emphasis = int(np.argmax(held))
+        emphasis = int(np.argmax(counts))
         picture = draw(
             "Customers by age",
-            lambda figure: charts.columns(figure, names, held, about="years, at the end", emphasis=emphasis),
+            lambda figure: charts.vertical_bars(figure, names, counts, about="years, at the end", emphasis=emphasis),
             size=HALF,
         )
         blocks.append(Figure("customers-by-age", picture, "Bar chart: customers by age.", describe_ages(years)))

@@ -1,4 +1,4 @@
-"""Baskets: how many items they hold and what they are worth, the gaps between them, and what customers buy again."""
+"""Baskets: their items and revenue, the gaps between them, and what customers buy again."""
 
 from functools import partial
 
@@ -16,13 +16,13 @@ from training.report.style import Picture
 ITEMS = "items"
 CUSTOMERS = "customers"
 GROUPS = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, None))
-"""Numbers of baskets that customers are grouped by, both ends included."""
-ORDERS = 20
-"""Up to which basket of a customer the share of repeat items is followed."""
-FEW = 8
-"""Different sizes of baskets that have room for a bar each."""
-ENOUGH = 30
-"""Baskets of one order below which their mean says little; a smaller table shows all it has."""
+"""Groups of customers by their number of baskets, first and last number."""
+MAX_ORDER = 20
+"""Last basket of a customer for which the share of repeat items is shown."""
+MAX_BARS = 8
+"""Number of distinct values up to which each has a bar."""
+MIN_BASKETS = 30
+"""Number of baskets of one order from which on their mean is shown; a table with fewer shows all orders."""
 
 
 def gaps(sales: Sales) -> pd.Series:
@@ -37,37 +37,35 @@ def customers_by_baskets(sales: Sales) -> pd.DataFrame:
     each = sales.baskets.groupby(columns.CUSTOMER_ID, sort=False).agg(baskets=(ORDER, "size"), revenue=(REVENUE, "sum"))
     rows = []
     for low, high in GROUPS:
-        held = each[each["baskets"].between(low, high or np.inf)]
+        members = each[each["baskets"].between(low, high or np.inf)]
         name = str(low) if low == high else f"{low}–{high}" if high else f"over {low - 1}"
-        rows.append((name, len(held), int(held["baskets"].sum()), float(held[REVENUE].sum())))
+        rows.append((name, len(members), int(members["baskets"].sum()), float(members[REVENUE].sum())))
     return pd.DataFrame(rows, columns=["group", CUSTOMERS, "baskets", REVENUE]).set_index("group")
 
 
 def repeat_share(sales: Sales) -> pd.DataFrame:
-    """How much of a basket is bought again, by its order from a customer's second on.
+    """The mean ``share`` of a basket's items that were bought before, by its order from a customer's second basket on.
 
-    Columns are the mean ``share`` of its different items that an earlier basket of the customer holds, and the number
-    of ``baskets`` of this order.
+    The column ``baskets`` is the number of baskets of this order.
     """
-    held = sales.lines[[columns.CUSTOMER_ID, columns.STOCK_CODE, BASKET]].drop_duplicates()
-    order = sales.baskets[ORDER].to_numpy()[held[BASKET].to_numpy()]
-    held = held.assign(order=order)
-    first = held.groupby([columns.CUSTOMER_ID, columns.STOCK_CODE], sort=False)[ORDER].transform("min")
-    again = (held[ORDER] > first).groupby(held[BASKET]).mean()
+    bought = sales.lines[[columns.CUSTOMER_ID, columns.STOCK_CODE, BASKET]].drop_duplicates()
+    bought = bought.assign(order=sales.baskets[ORDER].to_numpy()[bought[BASKET].to_numpy()])
+    first = bought.groupby([columns.CUSTOMER_ID, columns.STOCK_CODE], sort=False)[ORDER].transform("min")
+    again = (bought[ORDER] > first).groupby(bought[BASKET]).mean()
     table = again.groupby(sales.baskets[ORDER].reindex(again.index)).agg(["mean", "size"])
     table.columns = pd.Index(["share", "baskets"])
     return table[table.index >= 2]
 
 
 def orders_shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The orders of ``repeat_share`` that are shown: up to ``ORDERS``, with ``ENOUGH`` baskets where any has."""
-    table = table[table.index <= ORDERS]
-    enough = table["baskets"] >= ENOUGH
+    """Rows of ``repeat_share`` to show: up to ``MAX_ORDER``, those with ``MIN_BASKETS`` baskets if there are any."""
+    table = table[table.index <= MAX_ORDER]
+    enough = table["baskets"] >= MIN_BASKETS
     return table[enough] if enough.any() else table
 
 
 def describe_items(sizes: pd.Series) -> str:
-    """What the number of distinct items a basket shows."""
+    """Describe the number of distinct items of baskets."""
     middle = float(sizes.median())
     return (
         f"The median basket holds {number(middle)} different {'item' if middle == 1 else 'items'}, the mean "
@@ -77,7 +75,7 @@ def describe_items(sizes: pd.Series) -> str:
 
 
 def describe_values(values: pd.Series) -> str:
-    """What the revenue of baskets shows."""
+    """Describe the revenue of baskets."""
     top = values.sort_values(ascending=False).head(max(1, round(len(values) / 10)))
     return (
         f"The median basket is worth {money(values.median())}, the mean {money(values.mean())}; the most valuable "
@@ -86,7 +84,7 @@ def describe_values(values: pd.Series) -> str:
 
 
 def describe_gaps(days: pd.Series) -> str:
-    """What the gaps show."""
+    """Describe the gaps between baskets."""
     return (
         f"Half of the {count(len(days), 'gap')} last {number(round(float(days.median()), 1))} days or less (mean "
         f"{days.mean():,.1f}); {share(int((days < 1).sum()), len(days))} are shorter than a day, and one in ten is "
@@ -95,7 +93,7 @@ def describe_gaps(days: pd.Series) -> str:
 
 
 def describe_customers(table: pd.DataFrame) -> str:
-    """What customers by number of baskets shows."""
+    """Describe customers by their number of baskets."""
     customers, once = int(table[CUSTOMERS].sum()), int(table[CUSTOMERS].iloc[0])
     often = table.iloc[5:]
     sentence = f"{once:,} of {count(customers, 'customer')} ({share(once, customers)}) bought once"
@@ -109,7 +107,7 @@ def describe_customers(table: pd.DataFrame) -> str:
 
 
 def describe_repeats(table: pd.DataFrame) -> str:
-    """What the share of repeat items shows; ``table`` is what ``orders_shown`` gave."""
+    """Describe the share of repeat items, as ``orders_shown`` returns it."""
     first, last = table.iloc[0], table.iloc[-1]
     sentence = (
         f"In basket {table.index[0]} of a customer {share(first['share'], 1)} of the items were bought before "
@@ -121,7 +119,7 @@ def describe_repeats(table: pd.DataFrame) -> str:
 
 
 def baskets_section(sales: Sales) -> Section:
-    """Sizes of baskets."""
+    """The section on sizes of baskets."""
     sizes, values = sales.baskets[ITEMS], sales.baskets[REVENUE]
     blocks = [
         Figure(
@@ -141,12 +139,12 @@ def baskets_section(sales: Sales) -> Section:
 
 
 def repeat_purchases_section(sales: Sales) -> Section:
-    """Gaps between baskets, customers by number of baskets, and what is bought again."""
+    """The section on gaps between baskets, customers by number of baskets, and repeat items."""
     table = customers_by_baskets(sales)
     shown = table[: int(np.flatnonzero(table[CUSTOMERS])[-1]) + 1]
     picture = draw(
         "Customers by number of baskets",
-        lambda figure: charts.columns(figure, list(shown.index), list(shown[CUSTOMERS]), about="baskets"),
+        lambda figure: charts.vertical_bars(figure, list(shown.index), list(shown[CUSTOMERS]), about="baskets"),
         size=HALF,
     )
     alt = "Bar chart: customers by how many baskets they have."
@@ -179,37 +177,37 @@ def repeat_purchases_section(sales: Sales) -> Section:
 
 
 def _counts(title: str, values: pd.Series, about: tuple[str, str]) -> Picture:
-    """Of numbers or days: a bar for each of few different ones, else up to 40 of a whole width, to 98 % of them."""
+    """A histogram of numbers or days: a bar for each of few distinct ones, else up to 40 bars for 98 % of them."""
     different = values.value_counts().sort_index()
-    if len(different) <= FEW and bool((values % 1 == 0).all()):
-        names, held_by = [f"{value:,.0f}" for value in different.index], list(different)
-        paint = partial(charts.columns, names=names, values=held_by, about=about[0])
+    if len(different) <= MAX_BARS and bool((values % 1 == 0).all()):
+        names, bars_of = [f"{value:,.0f}" for value in different.index], list(different)
+        paint = partial(charts.vertical_bars, names=names, values=bars_of, about=about[0])
         return draw(title, paint, size=HALF)
     top = max(1.0, float(np.ceil(values.quantile(0.98))))
     width = max(1.0, float(np.ceil(top / 40)))
     start = 0.0 if values.min() < 1 else 1.0
     edges = np.arange(start, top + width + 0.5, width)
-    held, _ = np.histogram(values, edges)
+    counts, _ = np.histogram(values, edges)
     beyond = int((values >= edges[-1]).sum())
-    held[-1] -= int((values == edges[-1]).sum())  # numpy counts the last edge in; here it is beyond
+    counts[-1] -= int((values == edges[-1]).sum())  # numpy counts a value at the last edge; here it is beyond
     note = f"{share(beyond, len(values))} beyond {edges[-1] - (start > 0):,.0f}" if beyond else ""
     middle = float(values.median())
     return draw(
         title,
-        lambda figure: charts.histogram(figure, edges, held, about=about, middle=middle, beyond=note),
+        lambda figure: charts.histogram(figure, edges, counts, about=about, middle=middle, beyond=note),
         size=HALF,
     )
 
 
 def _amounts(title: str, values: pd.Series) -> Picture:
-    """Of amounts, which span several sizes: 30 bars of equal width on a logarithmic axis."""
+    """A histogram of amounts: 30 bars of equal width on a logarithmic axis."""
     low, high = float(values.min()), float(values.max())
-    beside = 1.1 if high > 2 * low else 2.0
-    edges = np.geomspace(low / beside, high * beside, 31)
-    held, _ = np.histogram(values, edges)
+    margin = 1.1 if high > 2 * low else 2.0
+    edges = np.geomspace(low / margin, high * margin, 31)
+    counts, _ = np.histogram(values, edges)
     middle = float(values.median())
     return draw(
         title,
-        lambda figure: charts.histogram(figure, edges, held, about=("revenue", "baskets"), middle=middle, log=True),
+        lambda figure: charts.histogram(figure, edges, counts, about=("revenue", "baskets"), middle=middle, log=True),
         size=HALF,
     )

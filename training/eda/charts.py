@@ -1,4 +1,4 @@
-"""Charts: each paints plain numbers into an empty figure of ``training.report.draw``."""
+"""Charts: each function draws numbers into an empty figure of ``training.report.draw``."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,17 @@ from training.report.style import BLUE, FEWEST, HEAT, INK, MUTED, SKY, VERMILION
 Floats = npt.NDArray[np.float64]
 
 HEADROOM = 0.14
-"""Above what is drawn, for words that stand there, as a share of its height."""
+"""Room for text above the data, as a share of their height."""
 LONG = 500
-"""Days from which on single weeks are too fine to follow."""
+"""Days of a table from which on the mean is of four weeks, not one."""
 
 
 def daily(figure: Figure, days: pd.Series) -> None:
-    """A thin line of each day and a strong one of the days around it.
+    """A thin line of the days and a strong one of their centred mean.
 
     Args:
         figure: An empty figure.
-        days: A value a day, without gaps, by date.
+        days: One value for each day, without gaps, by date.
     """
     mean = 7 if len(days) <= LONG else 28
     axes = figure.subplots()
@@ -33,10 +33,10 @@ def daily(figure: Figure, days: pd.Series) -> None:
     if len(days) >= 2 * mean:
         around = days.rolling(mean, center=True).mean().dropna()
         axes.plot(around.index, around.to_numpy(), color=BLUE, linewidth=2)
-        place = int(days.to_numpy().argmax())
-        best = days.index[place]
-        side = "right" if place > 0.8 * len(days) else "left"
-        _say(axes, f"single days; strong: mean of {mean} days", (0.01, 0.99), MUTED)
+        index = int(days.to_numpy().argmax())
+        best = days.index[index]
+        side = "right" if index > 0.8 * len(days) else "left"
+        _annotate(axes, f"single days; strong: mean of {mean} days", (0.01, 0.99), MUTED)
         axes.margins(y=HEADROOM)
         axes.annotate(
             f"{best.day} {best:%b %Y}: {short(float(days.max()))}",
@@ -52,24 +52,24 @@ def daily(figure: Figure, days: pd.Series) -> None:
 
 
 def weekly(figure: Figure, weeks: pd.Series, whole: npt.NDArray[np.bool_]) -> None:
-    """A bar a week; weeks that the table holds only a part of are pale.
+    """One bar for each week; weeks of which the table has only some days are pale.
 
     Args:
         figure: An empty figure.
-        weeks: A value a week, by its first day.
-        whole: Whether the table spans all of the week, by week.
+        weeks: One value for each week, by its first day.
+        whole: Whether the table has all days of the week, by week.
     """
     axes = figure.subplots()
     colours = [BLUE if each else SKY for each in whole]
     axes.bar(weeks.index, weeks.to_numpy(), width=5.6, align="edge", color=colours)
     if not whole.all():
-        _say(axes, "pale: the table holds a part of the week", (0.01, 0.99), MUTED)
+        _annotate(axes, "pale: the table holds a part of the week", (0.01, 0.99), MUTED)
         axes.margins(y=HEADROOM)
     _from_zero(axes)
     _dates(axes)
 
 
-def columns(
+def vertical_bars(
     figure: Figure,
     names: Sequence[str],
     values: Sequence[float],
@@ -77,36 +77,36 @@ def columns(
     labels: Sequence[str] = (),
     about: str = "",
     emphasis: int | None = None,
-    most: int = 12,
+    max_labels: int = 12,
     shares: bool = False,
 ) -> None:
-    """Vertical bars in a given order, with what they are worth above each where there is room.
+    """Vertical bars in a given order, each with its value above it where there is room.
 
     Args:
         figure: An empty figure.
-        names: Below each bar.
-        values: Heights.
-        labels: Above each bar; the value unless given. Left out where there are more bars than ``most``.
-        about: What the names are, below all of them.
-        emphasis: The bar that stands out.
-        most: Bars that have room for a label.
+        names: Names of the bars.
+        values: Heights of the bars.
+        labels: Text above each bar; the value unless given. Left out where there are more bars than ``max_labels``.
+        about: Title of the horizontal axis.
+        emphasis: Index of the bar in another colour.
+        max_labels: Number of bars that leave room for labels.
         shares: Whether the values are shares of 1.
     """
     axes = figure.subplots()
-    places = range(len(values))
-    colours = [VERMILION if place == emphasis else BLUE for place in places]
-    axes.bar(places, values, color=colours, width=0.78)
+    indices = range(len(values))
+    colours = [VERMILION if index == emphasis else BLUE for index in indices]
+    axes.bar(indices, values, color=colours, width=0.78)
     axes.set_xlim(-0.6, max(len(values), FEWEST) - 0.4)
-    axes.set_xticks(places, names)
+    axes.set_xticks(indices, names)
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(about)
-    if len(values) <= most:
+    if len(values) <= max_labels:
         axes.grid(visible=False)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        for place, value, label in zip(places, values, labels or [short(value) for value in values], strict=True):
-            axes.annotate(label, (place, value), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+        for index, value, label in zip(indices, values, labels or [short(value) for value in values], strict=True):
+            axes.annotate(label, (index, value), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         axes.margins(y=0.1)
     elif shares:
         percent(axes.yaxis)
@@ -130,11 +130,11 @@ def histogram(
     Args:
         figure: An empty figure.
         edges: One more than there are counts, rising.
-        counts: Heights.
-        about: What is along the axis, and what is counted.
+        counts: Heights of the bars.
+        about: Titles of the axes, horizontal and vertical.
         middle: The median.
         log: Whether the axis is logarithmic.
-        beyond: What is not shown, if anything.
+        beyond: Text on values that are not shown, if any.
     """
     axes = figure.subplots()
     axes.bar(edges[:-1], counts, width=np.diff(edges) * 0.94, align="edge", color=BLUE)
@@ -157,7 +157,7 @@ def histogram(
         color=VERMILION,
     )
     if beyond:
-        _say(axes, beyond, (0.99, 0.99), MUTED, side="right")
+        _annotate(axes, beyond, (0.99, 0.99), MUTED, side="right")
     axes.margins(y=HEADROOM)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(about[0])
@@ -170,14 +170,14 @@ def histogram(
 def curve(
     figure: Figure, x: Floats, y: Floats, *, about: tuple[str, str], mark: tuple[float, float, str], dots: bool = False
 ) -> None:
-    """A line of shares with one point that is named.
+    """A line of shares with one labelled point.
 
     Args:
         figure: An empty figure.
-        x: Along the axis.
+        x: Values along the horizontal axis.
         y: Shares of 1.
-        about: What is along each axis.
-        mark: A point of the line, and what to say of it.
+        about: Titles of the axes, horizontal and vertical.
+        mark: The labelled point, and its label.
         dots: Whether each point is marked, and x are whole numbers; otherwise x are shares too.
     """
     axes = figure.subplots()
@@ -207,14 +207,14 @@ def curve(
 def matrix(
     figure: Figure, values: Floats, rows: Sequence[str], names: Sequence[str], *, about: tuple[str, str]
 ) -> None:
-    """Numbers in cells that are darker the larger they are.
+    """A matrix of numbers; larger ones have darker cells.
 
     Args:
         figure: An empty figure.
         values: Shape (rows, columns).
-        rows: Before each row, the first on top.
-        names: Below each column.
-        about: What columns and rows are.
+        rows: Names of the rows, the first on top.
+        names: Names of the columns.
+        about: Titles of the axes, horizontal and vertical.
     """
     axes = figure.subplots()
     top = float(values.max()) or 1.0
@@ -222,7 +222,7 @@ def matrix(
     axes.imshow(values, cmap=HEAT, vmin=0, vmax=top, aspect="auto")
     for row, column in np.ndindex(height, width):
         value = float(values[row, column])
-        ink = "#f8f8f8" if value > 0.45 * top else "#101418"  # on the cell, so not the scheme's
+        ink = "#f8f8f8" if value > 0.45 * top else "#101418"  # contrasts with the cell in every colour scheme
         axes.text(column, row, short(value), ha="center", va="center", fontsize=8, color=ink)
     axes.set_xticks(range(width), names)
     axes.set_yticks(range(height), rows)
@@ -234,8 +234,8 @@ def matrix(
     axes.set_ylabel(about[1])
 
 
-def _say(axes: Axes, text: str, place: tuple[float, float], colour: str, side: str = "left") -> None:
-    axes.annotate(text, place, xycoords="axes fraction", ha=side, va="top", fontsize=8, color=colour)
+def _annotate(axes: Axes, text: str, index: tuple[float, float], colour: str, side: str = "left") -> None:
+    axes.annotate(text, index, xycoords="axes fraction", ha=side, va="top", fontsize=8, color=colour)
 
 
 def _from_zero(axes: Axes) -> None:

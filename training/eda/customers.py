@@ -1,4 +1,4 @@
-"""Customers: where they are, and their segments by recency, frequency and revenue."""
+"""Customers: their countries, and their segments by recency, frequency and revenue."""
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,18 @@ UNKNOWN = "(not given)"
 SCORES = 5
 
 SEGMENTS = {
-    "best": "bought lately and often",
+    "best": "bought recently and often",
     "loyal": "buy regularly",
-    "recent": "bought lately, but seldom so far",
+    "recent": "bought recently, but seldom so far",
     "occasional": "seldom, last some time ago",
-    "at risk": "bought often, but not of late",
+    "at risk": "bought often, but not recently",
     "lapsed": "seldom, and long ago",
 }
-"""Segments and what their customers did."""
+"""Segments, and how their customers buy."""
 
 
 def by_country(sales: Sales) -> pd.DataFrame:
-    """One row a country, as ``by_group`` gives it."""
+    """One row a country, as ``by_group`` returns it."""
     return by_group(sales, sales.lines[columns.COUNTRY])
 
 
@@ -36,7 +36,7 @@ def by_group(sales: Sales, groups: pd.Series) -> pd.DataFrame:
     """One row a group of lines, most ``revenue`` first, with its ``customers``.
 
     Args:
-        sales: Whose lines.
+        sales: The lines.
         groups: The name of the group of each line; lines that have none are ``(not given)``.
     """
     found = sales.lines.groupby(groups.fillna(UNKNOWN).rename("group"), sort=True)
@@ -45,7 +45,7 @@ def by_group(sales: Sales, groups: pd.Series) -> pd.DataFrame:
 
 
 def describe_countries(table: pd.DataFrame) -> str:
-    """What revenue by country shows."""
+    """Describe revenue by country."""
     if len(table) == 1:
         return f"All sales are in {table.index[0]}."
     total = table[REVENUE].sum()
@@ -59,7 +59,7 @@ def describe_countries(table: pd.DataFrame) -> str:
 
 
 def describe_abroad(table: pd.DataFrame) -> str:
-    """What revenue by country shows without the first."""
+    """Describe revenue by country without the first."""
     rest = table.iloc[1:]
     per = rest[REVENUE] / rest["customers"]
     best = int(per.to_numpy().argmax())
@@ -96,7 +96,7 @@ def scores(values: pd.Series) -> pd.Series:
 
 
 def _segment(recency: int, frequency: int) -> str:
-    """By scores; every pair has one."""
+    """The segment of a pair of scores; every pair has one."""
     if recency >= 4:
         return "best" if frequency >= 4 else "loyal" if frequency == 3 else "recent"
     if recency == 3:
@@ -121,7 +121,7 @@ def segments(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_segments(table: pd.DataFrame) -> str:
-    """What the segments show."""
+    """Describe the segments."""
     customers, revenue = table["customers"].sum(), table[REVENUE].sum()
     most = int(table[REVENUE].to_numpy().argmax())
     first = table.iloc[most]
@@ -140,29 +140,29 @@ def describe_segments(table: pd.DataFrame) -> str:
 
 
 def clusters(sales: Sales, table: pd.DataFrame) -> list[float]:
-    """The share of the variance left within 1, 2, … K-means clusters; see ``training.features.customer_clusters``.
+    """The share of the variance left within 1, 2, … K-means clusters; by ``training.features.customer_clusters``.
 
     Args:
         sales: For the variety of each customer, the number of distinct items.
-        table: What ``rfm`` gave.
+        table: As ``rfm`` returns it.
     """
     bought = sales.lines.groupby(columns.CUSTOMER_ID)[columns.STOCK_CODE].nunique()
     numbers = table[["recency", "frequency", REVENUE]].assign(variety=bought)
     return elbow_curve(np.log1p(numbers.to_numpy(dtype="float64")).astype(np.float32))
 
 
-def describe_clusters(left: list[float]) -> str:
-    """What the shares left show; ``left`` has more of them than the model has clusters."""
+def describe_clusters(remaining: list[float]) -> str:
+    """Describe the shares of variance left, of which there are more than the model has clusters."""
     return (
-        f"Within 2 K-means clusters of customers by recency, frequency, revenue and variety (distinct items) "
-        f"{share(left[1], 1)} of the variance is left, within the {CLUSTERS} that the hybrid model tells apart "
-        f"{share(left[CLUSTERS - 1], 1)}, within {len(left)} {share(left[-1], 1)}: after the bend of the line more of "
-        "them say little."
+        "Within 2 K-means clusters of customers by recency, frequency, revenue and variety (distinct items) "
+        f"{share(remaining[1], 1)} of the variance is left, within the {CLUSTERS} that the hybrid model distinguishes "
+        f"{share(remaining[CLUSTERS - 1], 1)}, within {len(remaining)} {share(remaining[-1], 1)}: after the bend of "
+        "the line more clusters add little."
     )
 
 
 def describe_matrix(table: pd.DataFrame) -> str:
-    """What customers by scores show."""
+    """Describe customers by their scores."""
     top = table[(table["r"] == SCORES) & (table["f"] == SCORES)]
     bottom = table[(table["r"] == 1) & (table["f"] == 1)]
     return (
@@ -172,7 +172,7 @@ def describe_matrix(table: pd.DataFrame) -> str:
 
 
 def countries_section(sales: Sales) -> Section:
-    """Sales by country."""
+    """The section on sales by country."""
     title = "Countries"
     table = by_country(sales)
     if list(table.index) == [UNKNOWN]:
@@ -197,13 +197,13 @@ def _countries(name: str, title: str, table: pd.DataFrame, total: float, sentenc
 
 
 def segments_section(sales: Sales) -> Section:
-    """Customer segments."""
+    """The section on customer segments."""
     table = rfm(sales)
     found = segments(table)
     customers, revenue = int(found["customers"].sum()), float(found[REVENUE].sum())
     labels = [
-        f"{held:,} ({share(held, customers)}), {share(value, revenue)} of revenue"
-        for held, value in zip(found["customers"], found[REVENUE], strict=True)
+        f"{number:,} ({share(number, customers)}), {share(value, revenue)} of revenue"
+        for number, value in zip(found["customers"], found[REVENUE], strict=True)
     ]
     bar = draw(
         "Customers by segment",
@@ -228,19 +228,19 @@ def segments_section(sales: Sales) -> Section:
         Figure("segments", bar, "Bar chart: customers by segment.", describe_segments(found)),
         Figure("recency-and-frequency", grid, "Matrix: customers by their scores.", describe_matrix(table)),
     ]
-    left = clusters(sales, table)
-    if len(left) > CLUSTERS:
-        mark = (float(CLUSTERS), left[CLUSTERS - 1], f"{CLUSTERS} in the hybrid model")
+    remaining = clusters(sales, table)
+    if len(remaining) > CLUSTERS:
+        mark = (float(CLUSTERS), remaining[CLUSTERS - 1], f"{CLUSTERS} in the hybrid model")
         about = ("clusters", "variance left within them")
         line = draw(
             "The elbow of customers' clusters",
             lambda figure: charts.curve(
-                figure, np.arange(1.0, len(left) + 1), np.asarray(left), about=about, mark=mark, dots=True
+                figure, np.arange(1.0, len(remaining) + 1), np.asarray(remaining), about=about, mark=mark, dots=True
             ),
             size=HALF,
         )
         text = "Line: the share of the variance that is left within each number of clusters."
-        figures.append(Figure("clusters", line, text, describe_clusters(left)))
+        figures.append(Figure("clusters", line, text, describe_clusters(remaining)))
     rows = [
         [
             str(name),

@@ -1,4 +1,4 @@
-"""How numbers are written in sentences."""
+"""Formatting of numbers, dates and lists in sentences."""
 
 from collections.abc import Iterable
 
@@ -46,5 +46,5 @@ def listed(words: Iterable[str]) -> str:
 
 
 def clipped(text: str, length: int = 30) -> str:
-    """A text that is cut where it is too long for the place it has."""
+    """A text, cut with an ellipsis where it is longer than ``length``."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

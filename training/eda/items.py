@@ -1,4 +1,4 @@
-"""Items: best sellers by units, revenue and baskets, and how much of the revenue few items bring."""
+"""Items: best sellers by units, revenue and baskets, and the concentration of revenue on few items."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from training.report.style import bars, short
 
 SHOWN = 10
 BASKETS = "baskets"
-MOST = 0.8
+MARKED_SHARE = 0.8
 """Share of revenue that the curve of concentration marks."""
 
 
 class Measure(NamedTuple):
-    """By what items are ranked: a column, its words, and the title of its picture."""
+    """A measure by which items are ranked: a column, its noun, and the title of its chart."""
 
     column: str
     words: str
@@ -38,8 +38,8 @@ def items(sales: Sales) -> pd.DataFrame:
     lines = sales.lines
     groups = lines.groupby(columns.STOCK_CODE, sort=True)
     found = groups.agg(item=(ITEM, "first"), units=(UNITS, "sum"), revenue=(REVENUE, "sum"))
-    held = lines[[columns.STOCK_CODE, BASKET]].drop_duplicates()
-    found[BASKETS] = held.groupby(columns.STOCK_CODE, sort=True).size()
+    distinct = lines[[columns.STOCK_CODE, BASKET]].drop_duplicates()
+    found[BASKETS] = distinct.groupby(columns.STOCK_CODE, sort=True).size()
     return found.astype({ITEM: "object"})
 
 
@@ -51,18 +51,18 @@ def best_sellers(table: pd.DataFrame, column: str, number: int = SHOWN) -> pd.Da
 def concentration(table: pd.DataFrame) -> tuple[charts.Floats, charts.Floats]:
     """Shares of items, best first, and of the revenue they bring together; both begin at 0 and end at 1."""
     revenue = np.sort(table[REVENUE].to_numpy(dtype="float64"))[::-1]
-    together = np.concatenate([[0.0], np.cumsum(revenue)])
-    return np.linspace(0, 1, len(together)), together / together[-1]
+    cumulative = np.concatenate([[0.0], np.cumsum(revenue)])
+    return np.linspace(0, 1, len(cumulative)), cumulative / cumulative[-1]
 
 
-def items_for_revenue_share(table: pd.DataFrame, part: float = MOST) -> int:
-    """How many items, best first, it takes to reach a share of the revenue."""
-    _, together = concentration(table)
-    return int(np.searchsorted(together, part - 1e-12))
+def items_for_revenue_share(table: pd.DataFrame, part: float = MARKED_SHARE) -> int:
+    """Number of items, best first, that reach a share of the revenue."""
+    _, cumulative = concentration(table)
+    return int(np.searchsorted(cumulative, part - 1e-12))
 
 
 def describe_best(table: pd.DataFrame, measure: Measure, baskets: int) -> str:
-    """What the best sellers by a measure show; ``baskets`` is how many there are."""
+    """Describe the best sellers by a measure; ``baskets`` is the number of all baskets."""
     best = best_sellers(table, measure.column)
     first, value = best.iloc[0], float(best[measure.column].iloc[0])
     name = f"{first[ITEM]} ({best.index[0]})"
@@ -72,21 +72,21 @@ def describe_best(table: pd.DataFrame, measure: Measure, baskets: int) -> str:
     sentence = f"{name} leads with {short(value)} ({share(value, total)} of all {measure.words})"
     if len(table) <= len(best):
         return f"{sentence}, of {count(len(table), 'item')}."
-    together = share(float(best[measure.column].sum()), total)
-    return f"{sentence}; the first {len(best)} of {count(len(table), 'item')} make up {together}."
+    cumulative = share(float(best[measure.column].sum()), total)
+    return f"{sentence}; the first {len(best)} of {count(len(table), 'item')} make up {cumulative}."
 
 
 def describe_concentration(table: pd.DataFrame) -> str:
-    """What the curve of concentration shows."""
+    """Describe the curve of concentration."""
     needed = items_for_revenue_share(table)
     return (
-        f"{needed:,} of {count(len(table), 'item')} ({share(needed, len(table))}) bring {MOST:.0%} of revenue; "
+        f"{needed:,} of {count(len(table), 'item')} ({share(needed, len(table))}) bring {MARKED_SHARE:.0%} of revenue; "
         f"{count(int((table[BASKETS] == 1).sum()), 'item')} stood in a single basket only."
     )
 
 
 def items_section(sales: Sales) -> Section:
-    """Best sellers."""
+    """The section on best sellers."""
     table = items(sales)
     blocks = []
     for measure in MEASURES:
@@ -102,7 +102,7 @@ def items_section(sales: Sales) -> Section:
         alt = f"Bar chart: the {len(best)} items with the most {measure.words}."
         blocks.append(Figure(f"best-sellers-{measure.words}", picture, alt, sentence))
     x, y = concentration(table)
-    place = items_for_revenue_share(table)
+    index = items_for_revenue_share(table)
     picture = draw(
         "How much few items bring",
         lambda figure: charts.curve(
@@ -110,7 +110,7 @@ def items_section(sales: Sales) -> Section:
             x,
             y,
             about=("share of items, best first", "share of revenue"),
-            mark=(x[place], y[place], f"{share(place, len(table))} of items:\n{share(y[place], 1)} of revenue"),
+            mark=(x[index], y[index], f"{share(index, len(table))} of items:\n{share(y[index], 1)} of revenue"),
         ),
         size=HALF,
     )

@@ -1,4 +1,4 @@
-"""Returns: how much of what was sold came back, when, and of which items."""
+"""Product returns: lines taken back, by month and by item (not the return of a customer to the shop)."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ SHOWN = 10
 
 
 def by_month(sales: Sales) -> pd.DataFrame:
-    """By month, from the first sale or return to the last: ``sold`` and ``returned`` revenue."""
+    """Revenue ``sold`` and ``returned`` by month, from the first sale or return to the last."""
     sold, returned = (
         each.groupby(each[TIME].dt.to_period("M"))[REVENUE].sum() for each in (sales.lines, sales.returns)
     )
@@ -27,7 +27,7 @@ def by_month(sales: Sales) -> pd.DataFrame:
 def returned_items(sales: Sales) -> pd.DataFrame:
     """One row a returned stock code, most returned ``revenue`` first.
 
-    Columns are ``item``, ``revenue`` and ``units`` that came back, and units ``sold``.
+    Columns are ``item``, returned ``revenue`` and ``units``, and units ``sold``.
     """
     groups = sales.returns.groupby(columns.STOCK_CODE, sort=True)
     table = groups.agg(item=(ITEM, "first"), revenue=(REVENUE, "sum"), units=(UNITS, "sum"))
@@ -37,7 +37,7 @@ def returned_items(sales: Sales) -> pd.DataFrame:
 
 
 def describe_months(sales: Sales, months: pd.DataFrame) -> str:
-    """What returns by month show."""
+    """Describe returns by month."""
     back, sold = float(sales.returns[REVENUE].sum()), float(sales.lines[REVENUE].sum())
     returning = set(sales.returns[columns.CUSTOMER_ID])
     everybody = returning | set(sales.lines[columns.CUSTOMER_ID])
@@ -52,16 +52,16 @@ def describe_months(sales: Sales, months: pd.DataFrame) -> str:
 
 
 def describe_items(table: pd.DataFrame) -> str:
-    """What the most returned items show."""
+    """Describe the most returned items."""
     first = table.iloc[0]
     sentence = f"{first[ITEM]} ({table.index[0]}) came back for {money(first[REVENUE])}: {_units(float(first[UNITS]))}"
     sentence += f" of {short(first['sold'])} sold" if first["sold"] else ", of which the table holds no sale"
     shown = min(len(table), SHOWN)
     if shown < 2:
         return f"{sentence}."
-    together = share(float(table[REVENUE].head(shown).sum()), float(table[REVENUE].sum()))
+    cumulative = share(float(table[REVENUE].head(shown).sum()), float(table[REVENUE].sum()))
     return (
-        f"{sentence}; the first {shown} of {count(len(table), 'returned item')} make up {together} of what came back."
+        f"{sentence}; the first {shown} of {count(len(table), 'returned item')} make up {cumulative} of what came back."
     )
 
 
@@ -70,7 +70,7 @@ def _units(number: float) -> str:
 
 
 def product_returns_section(sales: Sales) -> Section:
-    """Returns of known customers."""
+    """The section on product returns of known customers."""
     title = "Returns"
     if sales.returns.empty:
         return Section(title, "Nothing was returned: no line that counts has a quantity below 0.")
@@ -80,12 +80,12 @@ def product_returns_section(sales: Sales) -> Section:
     labels = [share(back, sold) if sold or not back else "no sales" for sold, back in months.itertuples(index=False)]
     monthly = draw(
         "Returned revenue as a share of sales, by month",
-        lambda figure: charts.columns(
+        lambda figure: charts.vertical_bars(
             figure,
-            [_month(month, place == 0, len(months) <= 36) for place, month in enumerate(months.index)],
+            [_month(month, index == 0, len(months) <= 36) for index, month in enumerate(months.index)],
             shares,
             labels=labels,
-            most=28,
+            max_labels=28,
             shares=True,
         ),
     )
@@ -110,7 +110,7 @@ def product_returns_section(sales: Sales) -> Section:
 
 
 def _month(month: pd.Period, first: bool, room: bool) -> str:
-    """``Jan`` with the year below where it begins; without room only where it begins."""
+    """``Jan``, with the year below for January and the first month; without room only January."""
     if month.month == 1 or (first and room):
         return f"{month.strftime('%b')}\n{month.year}"
     return month.strftime("%b") if room else ""

@@ -1,4 +1,4 @@
-"""Data quality: what is missing, doubled, out of range or odd in the rows as published, and the account of cleaning."""
+"""Data quality: missing, duplicate, impossible and unusual values in the rows as published, and the cleaning ledger."""
 
 import re
 from collections.abc import Callable
@@ -21,20 +21,20 @@ from training.report.style import bars
 Rows = npt.NDArray[np.bool_]
 
 RARE = 0.01
-"""A stock code is odd where the rows that share its shape are fewer than this share."""
+"""A stock code is unusual where the rows of its pattern are fewer than this share."""
 SHOWN = 10
 NEGATIVE = "quantity below 0"
-ODD_CODE = "odd stock code"
-SEVERAL = "description that is not its code's usual one"
+UNUSUAL_CODE = "unusual stock code"
+OTHER_DESCRIPTION = "description that is not its code's usual one"
 NO_CUSTOMER = "no customer"
 DUPLICATE = "exact duplicate of a row before"
 
 _UNDECODABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")
-"""Controls, and the sign that stands where a character was lost."""
+"""Control characters, and the replacement character."""
 
 
 class Check(NamedTuple):
-    """What a row may suffer from, and which rows do."""
+    """A check, and whether each row fails it."""
 
     name: str
     rows: Rows
@@ -47,8 +47,8 @@ def checks(table: InvoiceTable, dialect: Dialect) -> list[Check]:
     - quantity below 0, and of these the ones in no cancelled invoice where the dialect has such; quantity 0;
     - price 0 and below 0;
     - exact duplicates: rows equal in every column to an earlier one;
-    - odd stock codes: no product by the dialect, or of a shape (``9`` for digits, ``A`` for letters) that fewer than
-      1 in 100 rows share;
+    - unusual stock codes: no product by the dialect, or of a pattern (``9`` for digits, ``A`` for letters) that fewer
+      than 1 in 100 rows share;
     - descriptions other than the most frequent one of their stock code;
     - text with characters that could not be decoded, or that was decoded from another encoding (``Ã©`` for ``é``).
     """
@@ -77,14 +77,14 @@ def checks(table: InvoiceTable, dialect: Dialect) -> list[Check]:
         Check("quantity is 0", (quantity == 0).to_numpy()),
         Check("price is 0", (price == 0).to_numpy()),
         Check("price below 0", (price < 0).to_numpy()),
-        Check(ODD_CODE, unusual_codes(codes, dialect)),
-        Check(SEVERAL, _varying(codes, frame[columns.DESCRIPTION])),
+        Check(UNUSUAL_CODE, unusual_codes(codes, dialect)),
+        Check(OTHER_DESCRIPTION, _varying(codes, frame[columns.DESCRIPTION])),
         Check("characters that could not be decoded", undecodable),
         Check("text decoded from another encoding", misread & ~undecodable),
     ]
     if cancelled.any():
-        place = next(place for place, check in enumerate(found) if check.name == NEGATIVE)
-        found.insert(place + 1, Check("quantity below 0, invoice not cancelled", negative & ~cancelled))
+        index = next(index for index, check in enumerate(found) if check.name == NEGATIVE)
+        found.insert(index + 1, Check("quantity below 0, invoice not cancelled", negative & ~cancelled))
     return found
 
 
@@ -93,7 +93,7 @@ def _codes(frame: pd.DataFrame, dialect: Dialect) -> pd.Series:
 
 
 def _where(values: pd.Series, holds: Callable[[str], bool]) -> Rows:
-    """Rows for whose text something holds; numbers and missing values are no text."""
+    """Rows whose text meets a condition; numbers and missing values are no text."""
     if not (pd.api.types.is_string_dtype(values.dtype) or values.dtype == object):
         return np.zeros(len(values), dtype=bool)
     return where_distinct(values, holds).to_numpy()
@@ -107,24 +107,24 @@ def _is_misread(text: str) -> bool:
     return not text.isascii() and clean_text(text) != " ".join(text.split())
 
 
-def shape(code: str) -> str:
-    """The shape of a code: ``9`` for a run of digits, ``A`` for a run of letters, all else as it is."""
+def code_pattern(code: str) -> str:
+    """The pattern of a code: ``9`` for a run of digits, ``A`` for a run of letters, all else as it is."""
     return re.sub(r"[^\W\d_]+", "A", re.sub(r"\d+", "9", code))
 
 
 def unusual_codes(codes: pd.Series, dialect: Dialect) -> Rows:
-    """Rows whose stock code is no product's, or of a rare shape; a missing code is not odd.
+    """Rows whose stock code is no product's, or of a rare pattern; a missing code is not unusual.
 
     Args:
         codes: Stock codes as the dialect keeps them.
-        dialect: Says what a product is.
+        dialect: Decides which codes are products.
     """
     uses = codes.value_counts()
-    shapes = pd.Series({code: shape(code) for code in uses.index}, dtype=object)
-    totals = uses.groupby(shapes.reindex(uses.index)).sum()
-    rare = shapes.map(totals) < RARE * uses.sum()
-    strange = {code for code in uses.index if rare[code] or not dialect.is_product(code)}
-    return codes.isin(strange).to_numpy()
+    patterns = pd.Series({code: code_pattern(code) for code in uses.index}, dtype=object)
+    totals = uses.groupby(patterns.reindex(uses.index)).sum()
+    rare = patterns.map(totals) < RARE * uses.sum()
+    unusual = {code for code in uses.index if rare[code] or not dialect.is_product(code)}
+    return codes.isin(unusual).to_numpy()
 
 
 def _varying(codes: pd.Series, descriptions: pd.Series) -> Rows:
@@ -152,24 +152,24 @@ def descriptions_by_code(table: InvoiceTable, dialect: Dialect) -> pd.DataFrame:
 
 
 def unusual_code_table(table: InvoiceTable, dialect: Dialect) -> pd.DataFrame:
-    """Odd stock codes, most rows first: ``rows``, ``amount`` (quantity × price) and a ``description``."""
+    """Unusual stock codes, most rows first: ``rows``, ``amount`` (quantity × price) and a ``description``."""
     frame = table.frame
     codes = _codes(frame, dialect)
-    odd = unusual_codes(codes, dialect)
-    held = pd.DataFrame(
+    unusual = unusual_codes(codes, dialect)
+    rows = pd.DataFrame(
         {
-            "code": codes[odd],
-            "amount": (frame[columns.QUANTITY] * frame[columns.UNIT_PRICE])[odd],
-            "text": frame[columns.DESCRIPTION][odd].str.strip(),
+            "code": codes[unusual],
+            "amount": (frame[columns.QUANTITY] * frame[columns.UNIT_PRICE])[unusual],
+            "text": frame[columns.DESCRIPTION][unusual].str.strip(),
         }
     )
-    found = held.groupby("code", sort=True).agg(rows=("code", "size"), amount=("amount", "sum"))
-    found["description"] = _usual(held[["code", "text"]].dropna()).reindex(found.index)
-    return found.sort_values("rows", ascending=False, kind="stable")
+    by_code = rows.groupby("code", sort=True).agg(rows=("code", "size"), amount=("amount", "sum"))
+    by_code["description"] = _usual(rows[["code", "text"]].dropna()).reindex(by_code.index)
+    return by_code.sort_values("rows", ascending=False, kind="stable")
 
 
 def describe_checks(found: list[Check], rows: int) -> str:
-    """What the checks show."""
+    """Describe the checks."""
     hit = sorted(((int(check.rows.sum()), check.name) for check in found), reverse=True)
     hit = [(number, name) for number, name in hit if number]
     if not hit:
@@ -179,17 +179,18 @@ def describe_checks(found: list[Check], rows: int) -> str:
     return f"Of {count(rows, 'row')} {clean:,} ({share(clean, rows)}) pass every check; most frequent: {most}."
 
 
-def describe_stock_codes(odd: pd.DataFrame, varying: pd.DataFrame, codes: int) -> str:
-    """What odd codes and varying descriptions show; ``codes`` is how many stock codes there are."""
+def describe_stock_codes(unusual: pd.DataFrame, varying: pd.DataFrame, codes: int) -> str:
+    """Describe unusual codes and varying descriptions; ``codes`` is the number of stock codes."""
     sentences = []
-    if len(odd):
-        first = odd.iloc[0]
+    if len(unusual):
+        first = unusual.iloc[0]
         sentences.append(
-            f"{count(len(odd), 'stock code')} of {codes:,} {'is' if len(odd) == 1 else 'are'} odd, on "
-            f"{count(odd['rows'].sum(), 'row')}; the most frequent is {odd.index[0]} ({count(first['rows'], 'row')})."
+            f"{count(len(unusual), 'stock code')} of {codes:,} {'is' if len(unusual) == 1 else 'are'} unusual, on "
+            f"{count(unusual['rows'].sum(), 'row')}; the most frequent is {unusual.index[0]} "
+            f"({count(first['rows'], 'row')})."
         )
     else:
-        sentences.append("No stock code is odd.")
+        sentences.append("No stock code is unusual.")
     if len(varying):
         sentences.append(
             f"{count(len(varying), 'stock code')} of {codes:,} ({share(len(varying), codes)}) "
@@ -202,7 +203,7 @@ def describe_stock_codes(odd: pd.DataFrame, varying: pd.DataFrame, codes: int) -
 
 
 def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
-    """Data quality of the rows as published."""
+    """The section on the data quality of the rows as published."""
     rows = len(table.frame)
     found = checks(table, dialect)
     numbers = [int(check.rows.sum()) for check in found]
@@ -211,7 +212,7 @@ def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
     blocks: list[Figure | Table] = []
     if shown:
         picture = draw(
-            "Rows with something to look at",
+            "Rows that fail a check",
             lambda figure: bars(
                 figure,
                 [name for _, name in shown],
@@ -223,12 +224,12 @@ def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
         blocks.append(Figure("data-quality", picture, "Bar chart: rows that each check finds.", sentence))
     cells = [[check.name, f"{number:,}", share(number, rows)] for check, number in zip(found, numbers, strict=True)]
     blocks.append(Table("Checks of the rows as published; a row may fail several", ["check", "rows", "share"], cells))
-    odd, varying = unusual_code_table(table, dialect), descriptions_by_code(table, dialect)
-    if len(odd):
-        caption = f"Odd stock codes{_first(len(odd))}; amount is quantity × price"
+    unusual, varying = unusual_code_table(table, dialect), descriptions_by_code(table, dialect)
+    if len(unusual):
+        caption = f"Unusual stock codes{_first(len(unusual))}; amount is quantity × price"
         cells = [
             [clipped(str(code)), clipped(_text(row["description"]), 50), f"{row['rows']:,}", money(row["amount"])]
-            for code, row in odd.head(SHOWN).iterrows()
+            for code, row in unusual.head(SHOWN).iterrows()
         ]
         blocks.append(Table(caption, ["stock code", "description", "rows", "amount"], cells, texts=2))
     if len(varying):
@@ -239,7 +240,7 @@ def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
         ]
         blocks.append(Table(caption, ["stock code", "descriptions", "how many"], cells, texts=2))
     codes = int(_codes(table.frame, dialect).nunique())
-    text = describe_stock_codes(odd, varying, codes)
+    text = describe_stock_codes(unusual, varying, codes)
     return Section("Data quality", text if shown else f"{sentence} {text}", blocks)
 
 
@@ -256,7 +257,7 @@ def _size(number: int) -> tuple[float, float]:
 
 
 def describe_ledger(ledger: Ledger) -> str:
-    """What cleaning left out."""
+    """Describe the cleaning."""
     before, after = ledger.steps[0].rows_in, ledger.steps[-1].rows_out
     most = max(ledger.steps, key=lambda step: step.rows_in - step.rows_out)
     removed = most.rows_in - most.rows_out
@@ -270,7 +271,7 @@ def describe_ledger(ledger: Ledger) -> str:
 
 
 def cleaning_section(ledger: Ledger) -> Section:
-    """The cleaning's ledger."""
+    """The section on the cleaning ledger."""
     steps = [(step.rule, step.rows_in - step.rows_out) for step in ledger.steps if step.rows_in > step.rows_out]
     sentence = describe_ledger(ledger)
     blocks: list[Figure | Table] = []

@@ -1,4 +1,4 @@
-"""The report of an exploration: sections about the rows as published, then about the sales that cleaning leaves."""
+"""The report of a table: sections on the rows as published, then on the sales that cleaning leaves."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,17 +40,16 @@ def build_report(
     name: str,
     clock: int | None = None,
 ) -> Page:
-    """Explore a table.
+    """Describe a table in a page of sections.
 
     Args:
         table: As read.
         settings: Bounds and dialect of the cleaning.
-        name: What the table is called on the page.
+        name: Name of the table on the page.
         clock: As in ``clean``.
 
     Returns:
-        A page with every section; one that the table holds nothing for says so. The same table and clock give the same
-        page.
+        A page with every section; a section without data is one sentence. The same table and clock give the same page.
 
     Raises:
         NoTable: The table has no rows.
@@ -68,7 +67,7 @@ def build_report(
     progress.update(2, total)
     sold = sales(cleaned, table.timezone)
     if sold.lines.empty:
-        sections.append(Section("Sales", _nothing(cleaned)))
+        sections.append(Section("Sales", _why_nothing_is_left(cleaned)))
         progress.update(total, total)
     else:
         for done, section in enumerate(drawn, 3):
@@ -76,7 +75,7 @@ def build_report(
             progress.update(done, total)
     return Page(
         f"What is in {name}",
-        _lead(cleaned, sold),
+        _summary(cleaned, sold),
         sections,
         _facts(cleaned, sold),
         f"Made by nextbasket eda from {name}: {len(table.frame):,} rows, dialect {cleaned.ledger.dialect}, dates in "
@@ -84,7 +83,7 @@ def build_report(
     )
 
 
-def _lead(cleaned: CleanedLines, sold: Sales) -> str:
+def _summary(cleaned: CleanedLines, sold: Sales) -> str:
     if sold.lines.empty:
         return "Only the quality of the rows can be shown: no purchase of a known customer is left after cleaning."
     ledger = cleaned.ledger
@@ -92,7 +91,7 @@ def _lead(cleaned: CleanedLines, sold: Sales) -> str:
         f"{count(ledger.customers, 'customer')} bought {count(ledger.items, 'item')} in "
         f"{count(ledger.purchase_invoices, 'basket')} from "
         f"{day(sold.lines[TIME].min())} to {day(sold.lines[TIME].max())}. Data quality is about the rows "
-        "as published; all that follows the cleaning is about the lines it keeps, which are what models learn from."
+        "as published; all that follows the cleaning is about the lines it keeps, on which models are trained."
     )
 
 
@@ -108,12 +107,12 @@ def _facts(cleaned: CleanedLines, sold: Sales) -> list[tuple[str, str]]:
     ]
 
 
-def _nothing(cleaned: CleanedLines) -> str:
-    """Why there are no sales, by the rule that left out most."""
+def _why_nothing_is_left(cleaned: CleanedLines) -> str:
+    """Why there are no sales: the rule that left out most rows."""
     most = max(cleaned.ledger.steps, key=lambda step: step.rows_in - step.rows_out)
     if cleaned.ledger.return_lines:
         return f"The table holds no purchase, only {count(cleaned.ledger.return_lines, 'returned line')}."
     if most.name == "anonymous":
-        return "No row names a customer, so there are no baskets of customers, and nothing to learn from."
+        return "No row names a customer, so there are no baskets of customers, and no model can be trained."
     removed = count(most.rows_in - most.rows_out, "row")
     return f"No row is left after cleaning; the rule “{most.rule}” left out most, {removed}."

@@ -1,4 +1,4 @@
-"""Sales: the lines that cleaning kept, in the units that people think in."""
+"""Sales: the cleaned lines in units, local time and currency, and the baskets they form."""
 
 from dataclasses import dataclass
 
@@ -19,13 +19,13 @@ UNITS = "units"
 
 @dataclass(frozen=True)
 class Sales:
-    """What was sold and what came back.
+    """Sold and returned lines, and baskets.
 
     Attributes:
         lines: One row a purchased line: ``customer_id``, ``stock_code``, ``item`` (a category: the code's description,
             or the code where it has none), ``country`` (may be missing), ``units``, ``revenue`` (units × price, in the
             currency of the table), ``time`` (local time without a zone) and ``basket`` (its row in ``baskets``).
-        returns: The same of what was taken back, with ``units`` and ``revenue`` above 0 and no ``basket``.
+        returns: The same of returned lines, with ``units`` and ``revenue`` above 0 and no ``basket``.
         baskets: One row a basket, which is an invoice of a customer with a purchase, sorted by customer, time and
             invoice number: ``customer_id``, ``invoice_no``, ``time`` (its earliest), ``items`` (distinct), ``units``,
             ``revenue`` and ``order`` (1 for the customer's first).
@@ -39,13 +39,13 @@ class Sales:
 def sales(cleaned: CleanedLines, timezone: str) -> Sales:
     """The sales of a cleaned table, with its dates in a time zone."""
     frame = cleaned.frame
-    held = frame[[columns.CUSTOMER_ID, columns.INVOICE_NO, columns.STOCK_CODE, columns.COUNTRY]].copy()
-    held[ITEM] = pd.Categorical(frame[ITEM].fillna(frame[columns.STOCK_CODE]))
-    held[UNITS] = frame[columns.QUANTITY] / THOUSAND
-    held[REVENUE] = held[UNITS] * frame[columns.UNIT_PRICE]
-    held[TIME] = pd.to_datetime(frame[columns.DATE], unit="s", utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
-    lines = held[held[UNITS] > 0].reset_index(drop=True)
-    returns = held[held[UNITS] < 0].reset_index(drop=True)
+    rows = frame[[columns.CUSTOMER_ID, columns.INVOICE_NO, columns.STOCK_CODE, columns.COUNTRY]].copy()
+    rows[ITEM] = pd.Categorical(frame[ITEM].fillna(frame[columns.STOCK_CODE]))
+    rows[UNITS] = frame[columns.QUANTITY] / THOUSAND
+    rows[REVENUE] = rows[UNITS] * frame[columns.UNIT_PRICE]
+    rows[TIME] = pd.to_datetime(frame[columns.DATE], unit="s", utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
+    lines = rows[rows[UNITS] > 0].reset_index(drop=True)
+    returns = rows[rows[UNITS] < 0].reset_index(drop=True)
     returns[[UNITS, REVENUE]] = -returns[[UNITS, REVENUE]]
     invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
     groups = lines.groupby(invoice, sort=False)
@@ -54,6 +54,6 @@ def sales(cleaned: CleanedLines, timezone: str) -> Sales:
     baskets["items"] = distinct.groupby(invoice, sort=False).size()
     baskets = baskets.reset_index().sort_values([columns.CUSTOMER_ID, TIME, columns.INVOICE_NO], ignore_index=True)
     baskets[ORDER] = baskets.groupby(columns.CUSTOMER_ID, sort=False).cumcount() + 1
-    places = pd.Series(baskets.index, index=pd.MultiIndex.from_frame(baskets[invoice]))
-    lines[BASKET] = places.reindex(pd.MultiIndex.from_frame(lines[invoice])).to_numpy()
+    indices = pd.Series(baskets.index, index=pd.MultiIndex.from_frame(baskets[invoice]))
+    lines[BASKET] = indices.reindex(pd.MultiIndex.from_frame(lines[invoice])).to_numpy()
     return Sales(lines.drop(columns=columns.INVOICE_NO), returns.drop(columns=columns.INVOICE_NO), baskets)

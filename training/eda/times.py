@@ -41,7 +41,7 @@ def by_weekday(sales: Sales) -> pd.Series:
 
 
 def describe_days(days: pd.Series) -> str:
-    """What revenue by day shows."""
+    """Describe revenue by day."""
     sold = days[days > 0]
     first, last = days.index[0], days.index[-1]
     best = f"the best was {day(_highest(days))} with a revenue of {money(days.max())}"
@@ -54,7 +54,7 @@ def describe_days(days: pd.Series) -> str:
 
 
 def describe_weeks(weeks: pd.Series, whole: npt.NDArray[np.bool_]) -> str:
-    """What revenue by week shows; only whole weeks are compared."""
+    """Describe revenue by week; only whole weeks are compared."""
     full = weeks[whole]
     if len(full) < 2:
         return f"The sales span {count(len(full), 'whole week')}, too few to compare."
@@ -66,7 +66,7 @@ def describe_weeks(weeks: pd.Series, whole: npt.NDArray[np.bool_]) -> str:
 
 
 def describe_hours(hours: pd.Series) -> str:
-    """What revenue by hour shows."""
+    """Describe revenue by hour."""
     total = hours.sum()
     open_hours = hours[hours > 0]
     best = _highest(hours)
@@ -77,21 +77,21 @@ def describe_hours(hours: pd.Series) -> str:
 
 
 def describe_weekdays(weekdays: pd.Series) -> str:
-    """What revenue by day of the week shows."""
+    """Describe revenue by day of the week."""
     sentence = f"{day_name[_highest(weekdays)]} brings most: {share(weekdays.max(), weekdays.sum())} of revenue"
-    closed = [day_name[place] for place in weekdays.index[weekdays == 0]]
+    closed = [day_name[index] for index in weekdays.index[weekdays == 0]]
     if closed:
         return f"{sentence}; there are no sales on {listed(closed)}."
     return f"{sentence}; {day_name[_highest(-weekdays)]} least, {share(weekdays.min(), weekdays.sum())}."
 
 
 def _highest(values: pd.Series) -> Any:
-    """Where the highest value is, the first of equal ones."""
+    """Index of the highest value, the first of equal ones."""
     return values.index[int(values.to_numpy().argmax())]
 
 
 def times_section(sales: Sales) -> Section:
-    """Sales over time."""
+    """The section on sales over time."""
     days = by_day(sales)
     weeks, whole = by_week(days)
     weekdays = by_weekday(sales)
@@ -105,12 +105,12 @@ def times_section(sales: Sales) -> Section:
         blocks.append(Figure("sales-by-week", picture, "Bar chart: revenue of each week.", sentence))
     text = "" if len(days) > 1 else describe_days(days)
     if bool((sales.lines[TIME] == sales.lines[TIME].dt.floor("D")).all()):
-        text = f"{text} Every sale is dated at midnight, so the table says nothing about hours.".strip()
+        text = f"{text} Every sale is dated at midnight, so there are no sales by hour.".strip()
     else:
         hours = by_hour(sales)
         picture = draw(
             "Revenue by hour of the day",
-            lambda figure: charts.columns(
+            lambda figure: charts.vertical_bars(
                 figure, [str(hour) for hour in hours.index], list(hours), about="hour", emphasis=_highest(hours)
             ),
             size=HALF,
@@ -120,7 +120,7 @@ def times_section(sales: Sales) -> Section:
     if len(days) > 1:
         picture = draw(
             "Revenue by day of the week",
-            lambda figure: charts.columns(
+            lambda figure: charts.vertical_bars(
                 figure,
                 [name[:3] for name in day_name],
                 list(weekdays),

@@ -1,4 +1,4 @@
-"""Words of descriptions, weighed by how many lines they stand in and by the revenue of those lines, as clouds."""
+"""Word clouds of descriptions, by the number of lines with a word and by the revenue of those lines."""
 
 import re
 from pathlib import Path
@@ -22,9 +22,9 @@ SHOWN = 120
 SEED = 0
 
 _PIXELS = 100
-"""Of an inch, where words are laid out."""
+"""Of an inch in the layout of words."""
 _TITLE = 0.42
-"""Inches that the title takes."""
+"""Height of the title in inches."""
 
 
 def words(sales: Sales) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def words(sales: Sales) -> pd.DataFrame:
 
 
 def describe_words(table: pd.DataFrame, column: str, total: float) -> str:
-    """What a cloud shows; ``total`` is the number of lines, or their revenue."""
+    """Describe a cloud; ``total`` is the number of lines, or their revenue."""
     best = table.sort_values(column, ascending=False, kind="stable").head(4)
     first, *others = (f"“{word}”" for word in best.index)
     of = "lines" if column == LINES else "revenue"
@@ -56,9 +56,9 @@ def describe_words(table: pd.DataFrame, column: str, total: float) -> str:
 
 
 def cloud(canvas: Canvas, weights: pd.Series) -> None:
-    """Draw words as text, the larger the weight the larger; the same words always in the same places."""
+    """Draw words as text, larger ones for larger weights; the layout depends on words and weights alone."""
     width, height = canvas.get_figwidth(), canvas.get_figheight() - _TITLE
-    font = str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")  # the style's, for its widths
+    font = str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")  # the font of the style, for its widths
     layout = WordCloud(
         font_path=font,
         width=int(width * _PIXELS),
@@ -70,31 +70,31 @@ def cloud(canvas: Canvas, weights: pd.Series) -> None:
         margin=5,
         relative_scaling=0.6,
         random_state=SEED,
-        color_func=lambda *_, **__: "black",  # ours come below; the library's own would load pyplot
+        color_func=lambda *_, **__: "black",  # coloured below; the default function would load pyplot
     )
     ordered = weights[weights > 0].sort_values(ascending=False, kind="stable").head(SHOWN)
     layout.generate_from_frequencies({str(word): float(weight) for word, weight in ordered.items()})
-    canvas.set_layout_engine("none")  # the words have their places
+    canvas.set_layout_engine("none")  # positions are those of the layout
     axes = canvas.add_axes((0, 0, 1, height / (height + _TITLE)))
     axes.set_axis_off()
     axes.set_xlim(0, width * _PIXELS)
     axes.set_ylim(height * _PIXELS, 0)
-    for place, ((word, _), size, (y, x), turned, _) in enumerate(layout.layout_):
-        # The layout says where the ink begins; text is placed by its base line, which is above or below that.
+    for index, ((word, _), size, (y, x), turned, _) in enumerate(layout.layout_):
+        # The layout has the corner of the ink; text is positioned by its base line, which is above or below that.
         left, top, right, _ = ImageFont.truetype(font, size).getbbox(word, anchor="ls")
         axes.text(
             x - top if turned else x - left,
             y + right if turned else y - top,
             word,
             fontsize=size * 72 / _PIXELS,
-            color=COLOURS[place % len(COLOURS)],
+            color=COLOURS[index % len(COLOURS)],
             rotation=90 if turned else 0,
             rotation_mode="anchor",
         )
 
 
 def words_section(sales: Sales) -> Section:
-    """Word clouds by lines and by revenue."""
+    """The section with word clouds by lines and by revenue."""
     table = words(sales)
     if table.empty:
         return Section("Words of descriptions", "No item has a description with a word of three letters or more.")

@@ -10,11 +10,11 @@ from training.data.cleaning.clean import clean
 from training.data.tables.invoice_table import InvoiceTable
 from training.eda.quality import (
     checks,
+    code_pattern,
     describe_checks,
     describe_ledger,
     describe_stock_codes,
     descriptions_by_code,
-    shape,
     unusual_code_table,
     unusual_codes,
 )
@@ -52,24 +52,24 @@ def test_checks(rows: InvoiceTable) -> None:
         "quantity below 0, invoice not cancelled": [4],
         "price is 0": [4],
         "price below 0": [10],
-        "odd stock code": [5],
+        "unusual stock code": [5],
         "description that is not its code's usual one": [6],
         "characters that could not be decoded": [9],
         "text decoded from another encoding": [8],
     }
     assert describe_checks(found, 12) == (
-        "Of 12 rows 1 (8.3%) pass every check; most frequent: quantity below 0 (2, 17%), text decoded from another "
-        "encoding (1, 8.3%) and quantity is no number (1, 8.3%)."
+        "Of 12 rows 1 (8.3%) pass every check; most frequent: quantity below 0 (2, 17%), unusual stock code (1, 8.3%) "
+        "and text decoded from another encoding (1, 8.3%)."
     )
 
 
 def test_codes(rows: InvoiceTable) -> None:
-    odd, varying = unusual_code_table(rows, UCI), descriptions_by_code(rows, UCI)
-    assert odd.to_dict("index") == {"POST": {"rows": 1, "amount": 6.0, "description": "POSTAGE"}}
+    unusual, varying = unusual_code_table(rows, UCI), descriptions_by_code(rows, UCI)
+    assert unusual.to_dict("index") == {"POST": {"rows": 1, "amount": 6.0, "description": "POSTAGE"}}
     assert varying.to_dict("index") == {"22613": {"texts": 2, "descriptions": ["PACK OF 20 SPACEBOY NAPKINS", "lost"]}}
-    assert describe_stock_codes(odd, varying, 4) == (
-        "1 stock code of 4 is odd, on 1 row; the most frequent is POST (1 row). 1 stock code of 4 (25%) has several "
-        "descriptions, 22613 most: 2."
+    assert describe_stock_codes(unusual, varying, 4) == (
+        "1 stock code of 4 is unusual, on 1 row; the most frequent is POST (1 row). 1 stock code of 4 (25%) has "
+        "several descriptions, 22613 most: 2."
     )
 
 
@@ -78,7 +78,7 @@ def test_a_good_table_has_nothing_to_look_at() -> None:
     found = checks(good, UCI)
     assert describe_checks(found, 2) == f"None of the {len(found)} checks finds anything in 2 rows."
     assert describe_stock_codes(unusual_code_table(good, UCI), descriptions_by_code(good, UCI), 2) == (
-        "No stock code is odd. No stock code has several descriptions."
+        "No stock code is unusual. No stock code has several descriptions."
     )
 
 
@@ -86,10 +86,10 @@ def test_a_good_table_has_nothing_to_look_at() -> None:
     ("code", "expected"), [("85123A", "9A"), ("POST", "A"), ("gift_0001_20", "A_9_9"), ("1-4", "9-9")]
 )
 def test_shape(code: str, expected: str) -> None:
-    assert shape(code) == expected
+    assert code_pattern(code) == expected
 
 
-def test_a_code_of_a_rare_shape_is_odd_in_any_dialect() -> None:
+def test_a_code_of_a_rare_pattern_is_unusual_in_any_dialect() -> None:
     codes = pd.Series([*(f"A{number}" for number in range(200)), "MANUAL", None], dtype=object)
     assert list(unusual_codes(codes, dialect_named("plain")).nonzero()[0]) == [200]
 

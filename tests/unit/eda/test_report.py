@@ -139,7 +139,7 @@ def test_without_descriptions() -> None:
 def test_days_without_hours() -> None:
     section = times_section(sold(line("1", "2024-01-01", "A", MUG, 1), line("2", "2024-01-02", "A", MUG, 1)))
     assert _names(section) == ["sales-by-day", "sales-by-weekday"]
-    assert section.text == "Every sale is dated at midnight, so the table says nothing about hours."
+    assert section.text == "Every sale is dated at midnight, so there are no sales by hour."
 
 
 def test_a_return_of_what_was_never_sold() -> None:

@@ -248,8 +248,8 @@ def test_clusters(shop: Sales) -> None:
     assert left[2] == pytest.approx(0.0, abs=1e-6)
     assert describe_clusters([1.0, 0.5, 0.4, 0.3, 0.26, 0.21, 0.2]) == (
         "Within 2 K-means clusters of customers by recency, frequency, revenue and variety (distinct items) 50% of the "
-        "variance is left, within the 6 that the hybrid model tells apart 21%, within 7 20%: after the bend of the "
-        "line more of them say little."
+        "variance is left, within the 6 that the hybrid model distinguishes 21%, within 7 20%: after the bend of the "
+        "line more clusters add little."
     )
 
 

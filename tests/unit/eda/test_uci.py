@@ -32,7 +32,7 @@ def test_checks(table: InvoiceTable) -> None:
         "quantity below 0, invoice not cancelled": 1_336,
         "price is 0": 2_515,
         "price below 0": 2,
-        "odd stock code": 2_995,
+        "unusual stock code": 2_995,
         "description that is not its code's usual one": 7_571,
     }
     assert unusual_code_table(table, dialect_of(table, Settings())).head(3)["rows"].to_dict() == {
