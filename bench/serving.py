@@ -48,7 +48,7 @@ def main(path: str) -> None:
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
     returning = ReturnNetwork(NETWORKS * WIDTH)
     returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
-    returns = NumpyReturnNetwork(returning.arrays())
+    return_time = NumpyReturnNetwork(returning.arrays())
     with threadpool_limits(1):
         statistics = fit_global_statistics(log, now)
         network = BasketNetwork(input_sizes())
@@ -66,7 +66,7 @@ def main(path: str) -> None:
                 correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
                 statistics=statistics,
                 calibration=BasketCalibration(),
-                returns=returns,
+                return_time=return_time,
                 retrieval=Retrieval(),
             )
             compiled = tf.function(network, reduce_retracing=True)

@@ -63,9 +63,9 @@ def base_rate(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
 def own_gaps(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:
     """The customer's own gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
     bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and each.is_purchase)
-    returns = GapShareCurves.fit(gaps(bought, known.until))
+    return_time = GapShareCurves.fit(gaps(bought, known.until))
     moments = zip(judged.histories, judged.date.tolist(), strict=True)
-    return np.asarray([returns.curve(history.purchase_dates, now) for history, now in moments])
+    return np.asarray([return_time.curve(history.purchase_dates, now) for history, now in moments])
 
 
 def bg_nbd(known: Known, judged: EmissionOutcomes, seed: int) -> Floats:

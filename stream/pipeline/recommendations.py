@@ -135,9 +135,9 @@ def _replenish_reason(purchases: int, last: int) -> Reason:
 
 def _discovery_reason(candidate: Candidate, context: BatchContext) -> Reason:
     items = context.items
-    if candidate.because is not None:
-        evidence: dict[str, int | float | str] = {"with": candidate.because}
-        if description := items.description(candidate.because):
+    if candidate.source_item is not None:
+        evidence: dict[str, int | float | str] = {"with": candidate.source_item}
+        if description := items.description(candidate.source_item):
             evidence["description"] = description
         return Reason(BOUGHT_TOGETHER, evidence)
     row = items.rows.get(candidate.stock_code)

@@ -55,7 +55,7 @@ def publish(registry: Registry, folder: Path, angle: float | None, day: int) -> 
             encoding=test_hybrid_inputs.encoding(),
             towers=NumpyTowers(towers),
             calibration=None,
-            returns=GapShareCurves.usual(),
+            return_time=GapShareCurves.default(),
         ).save(folder)
     return registry.publish(
         folder,

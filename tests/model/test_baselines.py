@@ -46,8 +46,8 @@ def replayed(log: list[Invoice]) -> StateReplay:
 
 def scores(name: str, customer: str, log: list[Invoice] = LOG, now: int = NOW) -> dict[str, float]:
     replay = replayed(log)
-    learnt = fit_all([name], log, until=now, calibrate=False)[name].scorer.learnt
-    codes, values, _ = BaselineScorer(name, "0", learnt=learnt).rank(replay.histories[customer], replay.items, now, 100)
+    learnt = fit_all([name], log, until=now, calibrate=False)[name].scorer.fitted
+    codes, values, _ = BaselineScorer(name, "0", fitted=learnt).rank(replay.histories[customer], replay.items, now, 100)
     return dict(zip(codes, values.tolist(), strict=True))
 
 
@@ -113,8 +113,8 @@ def test_because_names_the_item_that_speaks_most() -> None:
     history = replayed(LOG).histories["ann"]
     weights = np.zeros((4, 4), np.float32)
     weights[0, 2], weights[1, 2], weights[0, 1] = 0.2, 0.5, -0.3  # a → c, b → c, a against b
-    scorer = BaselineScorer("ease", "0", learnt=EaseWeights(["a", "b", "c", "d"], weights))
-    found = {each.stock_code: each.because for each in scorer.predict([history], items, NOW, 4)[0].candidates}
+    scorer = BaselineScorer("ease", "0", fitted=EaseWeights(["a", "b", "c", "d"], weights))
+    found = {each.stock_code: each.source_item for each in scorer.predict([history], items, NOW, 4)[0].candidates}
     assert found == {"c": "b", "a": None, "d": None, "b": None}
 
 
@@ -162,7 +162,7 @@ def test_no_more_than_were_asked_for() -> None:
 
 def test_a_table_that_grows_and_another_table_are_read_anew() -> None:
     related = fit_item_to_item(LOG, NOW + 1)
-    scorer = BaselineScorer("ease", "0", learnt=related)
+    scorer = BaselineScorer("ease", "0", fitted=related)
     replay = StateReplay(window=100)
     for each in LOG[:2]:
         replay.apply(each)
@@ -198,7 +198,7 @@ def test_a_fit_is_the_same_whatever_the_seed_and_whatever_comes_after() -> None:
         one = Baseline(name).fit(LOG, until=NOW + 1, seed=1).scorer
         two = Baseline(name).fit(later, until=NOW + 1, seed=2).scorer
         assert one.calibration == two.calibration
-        assert np.array_equal(one.returns.curves, two.returns.curves)
+        assert np.array_equal(one.return_time.curves, two.return_time.curves)
         replay = replayed(LOG)
         histories = list(replay.histories.values())
         assert one.predict(histories, replay.items, NOW, 10) == two.predict(histories, replay.items, NOW, 10)

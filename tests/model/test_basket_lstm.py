@@ -53,7 +53,7 @@ from training.serving.scorer import HORIZONS
 LOG = shop_log(500)
 UNTIL = LOG[400].date
 EPOCHS = 4
-PARTS = ("network", "correction", "statistics", "calibration", "returns", "retrieval")
+PARTS = ("network", "correction", "statistics", "calibration", "return_time", "retrieval")
 """What a scorer was fitted to."""
 END = LOG[-1].date + 1
 
@@ -211,7 +211,7 @@ def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay:
         correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
         statistics=statistics_history.at(UNTIL),
         calibration=other.calibration,
-        returns=other.served.returns,
+        return_time=other.served.return_time,
         retrieval=other.served.retrieval,
     )
     scorer.refit([], UNTIL)
@@ -386,7 +386,7 @@ def test_predictions_are_whole(fitted: FittedBasketLstm, replay: StateReplay) ->
             assert 0.0 <= min(chances) <= max(chances) <= 1.0
             assert len(prediction.return_curve) == len(HORIZONS)
             assert list(prediction.return_curve) == sorted(prediction.return_curve)
-    assert any(c.because for p in fitted.scorer.predict(several, replay.items, UNTIL, 10) for c in p.candidates)
+    assert any(c.source_item for p in fitted.scorer.predict(several, replay.items, UNTIL, 10) for c in p.candidates)
 
 
 def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: StateReplay) -> None:

@@ -298,7 +298,7 @@ def test_stock_codes_that_do_not_go_with_the_network(fitted: dict[str, FittedIte
             codes=scorer.codes[1:],
             network=scorer.network,
             calibration=None,
-            returns=scorer.returns,
+            return_time=scorer.return_time,
         )
 
 

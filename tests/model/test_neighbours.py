@@ -136,8 +136,8 @@ def test_scores_are_those_of_the_papers(method: Method) -> None:
     fitted = replayed(log, FIT)
     name = "tifu_knn" if isinstance(method, TifuKnn) else "up_cf"
     scorer = fit_all([name], log, until=FIT, calibrate=False, methods={name: method})[name].scorer
-    assert isinstance(scorer.learnt, CustomerNeighbourhood)
-    assert scorer.learnt.codes == fitted.items.codes
+    assert isinstance(scorer.fitted, CustomerNeighbourhood)
+    assert scorer.fitted.codes == fitted.items.codes
     now = replayed(log, until)
     for customer, history in now.histories.items():
         if isinstance(method, TifuKnn):
@@ -200,7 +200,7 @@ def test_because_is_what_similar_customers_share(name: str) -> None:
     scorer = fit_all([name], log, until=FIT, calibrate=False)[name].scorer
     replay = replayed(log, FIT)
     (prediction,) = scorer.predict([replay.histories["ann"]], replay.items, FIT, 10)
-    because = {candidate.stock_code: candidate.because for candidate in prediction.candidates}
+    because = {candidate.stock_code: candidate.source_item for candidate in prediction.candidates}
     assert because["n"] == "b"
     assert because["z"] is None
 
@@ -231,7 +231,7 @@ def test_fitted_anew_it_answers_as_one_fitted_then(name: str) -> None:
     log = shop()
     scorer = fit_all([name], log, until=FIT, calibrate=False)[name].scorer
     assert isinstance(scorer, Refits)
-    first = scorer.learnt
+    first = scorer.fitted
     for day in (60, 61, 80, 55):
         until = START + day * DAY
         scorer.refit(log, until)
@@ -243,7 +243,7 @@ def test_fitted_anew_it_answers_as_one_fitted_then(name: str) -> None:
             wanted, expected, _ = fresh.rank(history, now.items, until, 10)
             assert codes == wanted
             assert scores.tolist() == expected.tolist()
-    assert scorer.learnt is not first
+    assert scorer.fitted is not first
 
 
 def test_those_who_bought_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_those_who_bought_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
     def kept() -> list[bool]:
         crowd = CustomerNeighbourhood.fit(UpCf(), histories, replay.items)
-        return [bool(crowd.named(name).any()) for name in ("ann", "bob", "cid")]
+        return [bool(crowd.has_id(name).any()) for name in ("ann", "bob", "cid")]
 
     assert kept() == [True, True, True]
     monkeypatch.setattr(baseline_neighbours, "MAX_CUSTOMERS", 2)

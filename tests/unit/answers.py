@@ -14,8 +14,8 @@ def assert_same_answers(found: Sequence[Prediction], expected: Sequence[Predicti
     """
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        assert [(each.stock_code, each.because) for each in one.candidates] == [
-            (each.stock_code, each.because) for each in other.candidates
+        assert [(each.stock_code, each.source_item) for each in one.candidates] == [
+            (each.stock_code, each.source_item) for each in other.candidates
         ]
         assert [each.probability for each in one.candidates] == pytest.approx(
             [each.probability for each in other.candidates], rel=1e-5

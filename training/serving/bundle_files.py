@@ -1,4 +1,4 @@
-"""Reading what a scorer saved: arrays without pickle, and one refusal whatever is wrong with a file."""
+"""Reads the files of a bundle: arrays without pickle, and one error whatever is wrong with a file."""
 
 import zipfile
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from training.registry import BundleRefused
 
 @contextmanager
 def refusing(folder: Path) -> Iterator[None]:
-    """Turn what reading a bundle's files raises, missing, damaged or of something else, into one refusal.
+    """Turns any error of reading a bundle's files into ``BundleRefused``.
 
     Raises:
-        BundleRefused: One of them is.
+        BundleRefused: A file is missing, damaged or of another kind.
     """
     try:
         yield
@@ -27,6 +27,6 @@ def refusing(folder: Path) -> Iterator[None]:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file; opened here, since numpy leaves a damaged one open."""
+    """All arrays of a file; opened here, since NumPy leaves a damaged one open."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -79,7 +79,7 @@ def scorer() -> BasketScorer:
         correction=correction(),
         statistics=GLOBAL_STATISTICS,
         calibration=BasketCalibration(-0.3, 0.9, 0.8),
-        returns=NumpyReturnNetwork(return_arrays()),
+        return_time=NumpyReturnNetwork(return_arrays()),
         retrieval=Retrieval(),
     )
 
@@ -116,7 +116,7 @@ def test_customers_do_not_touch_each_other(items: ItemTable) -> None:
         alone = scorer().predict([one], items, NOW, 10)[0]
         for other in (whole, back):
             assert [c.stock_code for c in other.candidates] == [c.stock_code for c in alone.candidates]
-            assert [c.because for c in other.candidates] == [c.because for c in alone.candidates]
+            assert [c.source_item for c in other.candidates] == [c.source_item for c in alone.candidates]
             np.testing.assert_allclose(
                 [c.probability for c in other.candidates], [c.probability for c in alone.candidates], rtol=1e-4
             )

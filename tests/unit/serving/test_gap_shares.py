@@ -1,4 +1,4 @@
-"""When a customer comes back."""
+"""The return-time baseline from gaps."""
 
 import itertools
 
@@ -27,28 +27,28 @@ def test_kaplan_and_meier_by_hand() -> None:
     returned = [True] * 200 + [False] * 300 + [True] * 100 + [False] * 400
     found = gaps([], 0)._replace(baskets=np.ones(1000, np.int64), days=np.asarray(days), returned=np.asarray(returned))
     curve = GapShareCurves.fit(found).curves[0]
-    # Half a customer of what is usual moves it a little.
+    # The prior of half a customer moves it a little.
     assert curve[1] == pytest.approx(0.0, abs=1e-3)
     assert curve[2] == pytest.approx(0.2, abs=2e-3)
     assert curve[6] == pytest.approx(1 - 0.8 * 400 / 500, abs=2e-3)
     assert curve[200] == pytest.approx(curve[6], abs=3e-3)
 
 
-def test_without_customers_the_usual_curves() -> None:
-    usual = GapShareCurves.usual().curves
-    assert GapShareCurves.fit(gaps([], 0)).curves == pytest.approx(usual)
-    thirty = usual[:, 30]
+def test_without_customers_the_curves_are_the_default() -> None:
+    default = GapShareCurves.default().curves
+    assert GapShareCurves.fit(gaps([], 0)).curves == pytest.approx(default)
+    thirty = default[:, 30]
     assert all(fewer < more for fewer, more in itertools.pairwise(thirty))
 
 
-def test_own_gaps_and_what_is_usual_by_hand() -> None:
+def test_a_curve_by_hand() -> None:
     dates = [0, 5 * DAY, 25 * DAY]  # gaps of 5 and 20 days
     curve = FLAT.curve(dates, 25 * DAY)
     within = [(STRENGTH * min(h / 100, 0.5) + (h >= 5) + (h >= 20)) / (STRENGTH + 2) for h in HORIZONS]
     assert curve == pytest.approx(within)
 
 
-def test_days_gone_by_are_conditioned_on() -> None:
+def test_days_without_a_return_are_conditioned_on() -> None:
     dates = [0]
     at_once, later = FLAT.curve(dates, 0), FLAT.curve(dates, 20 * DAY)
     assert at_once[0] == pytest.approx(0.07)
@@ -56,20 +56,20 @@ def test_days_gone_by_are_conditioned_on() -> None:
     assert FLAT.curve(dates, 60 * DAY) == pytest.approx((0.0,) * len(HORIZONS))
 
 
-def test_a_moment_before_the_last_purchase_counts_as_that_purchase() -> None:
+def test_a_time_before_the_last_purchase_counts_as_its_date() -> None:
     assert FLAT.curve([0, 10 * DAY], 5 * DAY) == FLAT.curve([0, 10 * DAY], 10 * DAY)
 
 
 @given(
     steps=st.lists(st.integers(0, 500 * DAY), max_size=120),
-    gone=st.integers(-DAY, 3_000 * DAY),
+    passed=st.integers(-DAY, 3_000 * DAY),
     first=st.integers(-(10**10), 10**10),
 )
-def test_the_curve_is_made_of_chances_that_never_fall(steps: list[int], gone: int, first: int) -> None:
+def test_the_curve_is_made_of_probabilities_that_never_fall(steps: list[int], passed: int, first: int) -> None:
     dates = [first, *(first + total for total in np.cumsum(steps).tolist())] if steps else []
-    curve = GapShareCurves.usual().curve(dates, (dates[-1] if dates else first) + gone)
+    curve = GapShareCurves.default().curve(dates, (dates[-1] if dates else first) + passed)
     assert len(curve) == len(HORIZONS)
-    assert all(0.0 <= chance <= 1.0 for chance in curve)
+    assert all(0.0 <= probability <= 1.0 for probability in curve)
     assert all(sooner <= later + 1e-12 for sooner, later in itertools.pairwise(curve))
 
 

@@ -32,7 +32,7 @@ def _hybrid(name: str) -> TwoTowerScorer:
         encoding=test_hybrid_inputs.encoding(),
         towers=NumpyTowers(arrays),
         calibration=None,
-        returns=GapShareCurves.usual(),
+        return_time=GapShareCurves.default(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The chances of a return that follow from the network's hazards."""
+"""Return probabilities computed from the hazards of the network."""
 
 import itertools
 
@@ -21,7 +21,7 @@ BOUGHT = 120 * DAY
 
 
 def arrays(hazard: float | None = None, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Of a network with random weights, or one that says the same hazard in every interval."""
+    """Of a network with random weights, or with the same hazard in every interval."""
     generator = np.random.default_rng(seed)
     intervals = len(EDGES) - 1
     found = {
@@ -47,7 +47,7 @@ def test_the_curve_by_hand() -> None:
     assert curve == pytest.approx([1 - 0.9**passed for passed in before], rel=1e-5)
 
 
-def test_days_gone_by_are_conditioned_on() -> None:
+def test_days_without_a_return_are_conditioned_on() -> None:
     """After 7 days without a return, 14 days from the purchase are two intervals away; 3.5 to 10.5 are 2 3/8."""
     model = NumpyReturnNetwork(arrays(0.1))
     assert model.curve([ANN], BOUGHT + 7 * DAY)[0][0] == pytest.approx(1 - 0.9**2, rel=1e-5)
@@ -55,12 +55,12 @@ def test_days_gone_by_are_conditioned_on() -> None:
     assert later[0] == pytest.approx(1 - 0.9 ** (0.25 + 2 + 1 / 8), rel=1e-5)
 
 
-def test_behind_the_last_edge_the_hazard_stays() -> None:
+def test_behind_the_last_edge_the_hazard_continues() -> None:
     curve = NumpyReturnNetwork(arrays(0.1)).curve([ANN], BOUGHT + 1_000 * DAY)[0]
     assert curve == pytest.approx([1 - 0.9 ** (horizon / 96) for horizon in HORIZONS], rel=1e-5)
 
 
-def test_dates_by_hand() -> None:
+def test_days_until_a_probability_by_hand() -> None:
     """10 % after the first interval of half a day; half after 6.58 intervals; 90 % never (16 intervals hold 81 %)."""
     model = NumpyReturnNetwork(arrays(0.1))
     days = model.days_until([ANN], BOUGHT, (0.1, 0.5, 0.9))[0]
@@ -75,27 +75,27 @@ def test_dates_by_hand() -> None:
 @given(
     seed=st.integers(0, 1_000),
     steps=st.lists(st.integers(0, 500 * DAY), max_size=12),
-    gone=st.integers(-DAY, 3_000 * DAY),
-    chance=st.floats(0.01, 0.99),
+    passed=st.integers(-DAY, 3_000 * DAY),
+    probability=st.floats(0.01, 0.99),
 )
-def test_one_curve_that_never_falls(seed: int, steps: list[int], gone: int, chance: float) -> None:
+def test_one_curve_that_never_falls(seed: int, steps: list[int], passed: int, probability: float) -> None:
     dates = (DAY + np.cumsum(steps, dtype=np.int64)).tolist()
     ann = history(*((date, {"00001": 1}) for date in dates))
-    now = (dates[-1] if dates else 0) + gone
+    now = (dates[-1] if dates else 0) + passed
     model = NumpyReturnNetwork(arrays(seed=seed))
     curve = model.curve([ann], now)[0].tolist()
     assert all(0.0 <= sooner <= later <= 1.0 for sooner, later in itertools.pairwise(curve))
-    day = model.days_until([ann], now, (chance,))[0, 0]
-    # The date where it passes a chance lies between the horizons where it is below and above.
+    day = model.days_until([ann], now, (probability,))[0, 0]
+    # The date where it reaches a probability lies between the horizons where it is below and above.
     for horizon, value in zip(HORIZONS, curve, strict=True):
         if day < horizon - 1e-6:
-            assert value >= chance - 1e-9
+            assert value >= probability - 1e-9
         if day > horizon + 1e-6:
-            assert value <= chance + 1e-9
+            assert value <= probability + 1e-9
 
 
-def test_a_customer_is_told_the_same_alone_and_among_others() -> None:
-    several = [ANN, CustomerHistory("stranger"), history(*((day * DAY, {"00001": 1}) for day in range(1, 120)))]
+def test_a_curve_does_not_depend_on_the_other_customers_of_a_batch() -> None:
+    several = [ANN, CustomerHistory("nobody"), history(*((day * DAY, {"00001": 1}) for day in range(1, 120)))]
     model = NumpyReturnNetwork(arrays(seed=1))
     together = model.curve(several, BOUGHT + DAY)
     alone = np.concatenate([model.curve([each], BOUGHT + DAY) for each in several])

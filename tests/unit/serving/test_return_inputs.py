@@ -1,4 +1,4 @@
-"""What the chance of a return is read from."""
+"""Inputs of the return-time network, by hand."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_three_purchases_and_a_return_by_hand() -> None:
         "first": 0.0,
         "second": 0.0,
         "observed": 40.5 / 90 / 3,
-        "there_from_the_start": 1.0,
+        "present_at_log_start": 1.0,
         "log_gap_1": logs[1],
         "log_gap_2": logs[0],
         "log_gap_3": logs.mean(),
@@ -42,8 +42,8 @@ def test_three_purchases_and_a_return_by_hand() -> None:
         "mean_log_gap": logs.mean(),
         "recent_log_gap": (logs[1] + 0.7 * logs[0]) / 1.7,
         "deviation_log_gap": (logs[1] - logs[0]) / 2,
-        "least_log_gap": logs[0],
-        "greatest_log_gap": logs[1],
+        "min_log_gap": logs[0],
+        "max_log_gap": logs[1],
         "mean_log_gap_of_days": logs.mean(),
         "share_within_7": 0.0,
         "share_within_14": 1 / 6,
@@ -55,7 +55,7 @@ def test_three_purchases_and_a_return_by_hand() -> None:
         "log_size": np.log1p(3),
         "log_mean_size": np.log1p(2),
         "log_value": np.log1p(10),
-        "log_taken_back": np.log1p(1),
+        "log_return_invoices": np.log1p(1),
         "hour": 0.5,
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -74,22 +74,22 @@ def test_one_basket_has_no_gaps() -> None:
     assert all(found[name] == 0.0 for name in RETURN_INPUTS if "gap" in name or name.startswith("share"))
 
 
-def test_a_past_is_whole_after_ninety_days() -> None:
+def test_a_history_counts_as_observed_after_ninety_days_of_log() -> None:
     fresh, later, before = (history((day * DAY, {"00001": 1})) for day in (145, 900, 50))
     assert [found["observed"] for found in inputs(fresh, later, before, since=100.0)] == pytest.approx([0.5, 1.0, 0.0])
 
 
-def test_who_appears_late_is_new_however_often_they_bought() -> None:
-    """First seen 30 days after the log began, and 60 after; one from before it was there at its beginning."""
+def test_a_customer_who_appears_late_counts_as_new_however_often_they_bought() -> None:
+    """First seen 30 and 60 days after the start of the log, and before it."""
     several = [history((day * DAY, {"00001": 1}), ((day + 9) * DAY, {"00001": 1})) for day in (130, 160, 50)]
     expected = [np.exp(-1.0), np.exp(-2.0), 1.0]
-    assert [found["there_from_the_start"] for found in inputs(*several, since=100.0)] == pytest.approx(expected)
+    assert [found["present_at_log_start"] for found in inputs(*several, since=100.0)] == pytest.approx(expected)
 
 
-def test_a_customer_reads_the_same_alone_and_among_others() -> None:
+def test_inputs_do_not_depend_on_the_other_customers_of_a_batch() -> None:
     several = [
         history(*((day * day * DAY, {"00001": day}) for day in range(1, number))) for number in (2, 3, 9, 60)
-    ] + [CustomerHistory("stranger")]
+    ] + [CustomerHistory("nobody")]
     together = return_inputs(several, 0.0)
     alone = np.concatenate([return_inputs([each], 0.0) for each in several])
     np.testing.assert_allclose(together, alone, atol=1e-6)
@@ -97,4 +97,4 @@ def test_a_customer_reads_the_same_alone_and_among_others() -> None:
 
 def test_only_purchases_have_a_date() -> None:
     ann = history((DAY, {"00001": 2}), (3 * DAY, {"00001": -1}))
-    assert newest_purchases([ann, CustomerHistory("stranger")]).tolist() == [DAY, 0]
+    assert newest_purchases([ann, CustomerHistory("nobody")]).tolist() == [DAY, 0]

@@ -45,7 +45,7 @@ def test_slots_and_reasons_follow_from_the_history() -> None:
     customer = update(
         held("1", 100, "A", "B"), held("2", 200, "A"), held("3", 300, "A"), held("4", 400, "B", quantity=-1)
     )
-    candidates = [Candidate("A", 0.5), Candidate("B", 0.4), Candidate("C", 0.3, because="A"), Candidate("D", 0.2)]
+    candidates = [Candidate("A", 0.5), Candidate("B", 0.4), Candidate("C", 0.3, source_item="A"), Candidate("D", 0.2)]
     recommendation = recommend(customer, Prediction(candidates, CURVE), MODEL, Trigger(), context("A", "B", "C", "D"))
     assert recommendation is not None
     assert [(item.slot, item.reason.code, item.reason.evidence) for item in recommendation.items] == [

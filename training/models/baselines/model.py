@@ -168,14 +168,16 @@ def fit_all(
     if calibrate:
         # What is judged must not have been learnt from: the calibration has weights of its own.
         earlier = _learn(names, invoices, start, window, methods)
-        scorers = {name: BaselineScorer(name, "unpublished", learnt=earlier.get(name)) for name in names}
+        scorers = {name: BaselineScorer(name, "unpublished", fitted=earlier.get(name)) for name in names}
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
     learnt = _learn(names, invoices, until, window, methods)
-    returns = GapShareCurves.fit(gaps(bought, until))
+    return_time = GapShareCurves.fit(gaps(bought, until))
 
     def scorer(name: str) -> BaselineScorer:
         make = partial(NeighboursScorer, method=methods[name], window=window) if name in METHODS else BaselineScorer
-        return make(name, "unpublished", calibration=calibrations[name], returns=returns, learnt=learnt.get(name))
+        return make(
+            name, "unpublished", calibration=calibrations[name], return_time=return_time, fitted=learnt.get(name)
+        )
 
     return {name: FittedBaseline(scorer(name)) for name in names}
 

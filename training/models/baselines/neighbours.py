@@ -33,6 +33,6 @@ class NeighboursScorer(BaselineScorer):
         while self._position < len(invoices) and invoices[self._position].date < until:
             self._replay.apply(invoices[self._position])
             self._position += 1
-        self.learnt = CustomerNeighbourhood.fit(
+        self.fitted = CustomerNeighbourhood.fit(
             self._method, self._replay.histories.values(), self._replay.items, self._vectors
         )

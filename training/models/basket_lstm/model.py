@@ -160,7 +160,7 @@ class BasketLstm:
             correction=learnt.correction,
             statistics=statistics,
             calibration=learnt.calibration,
-            returns=NumpyReturnNetwork(returning.arrays()),
+            return_time=NumpyReturnNetwork(returning.arrays()),
             retrieval=retrieval,
         )
         for part in self._parts:

@@ -129,7 +129,7 @@ class ItemLstm:
             codes=codes,
             network=NumpyItemNetwork(network.arrays()),
             calibration=None,
-            returns=GapShareCurves.fit(gaps(purchases, until)),
+            return_time=GapShareCurves.fit(gaps(purchases, until)),
             text=text,
         )
         fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]

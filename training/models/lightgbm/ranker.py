@@ -225,7 +225,7 @@ class TreesScorer:
         until: int,
         retrieval: Retrieval,
         calibration: tuple[float, float],
-        returns: GapShareCurves,
+        return_time: GapShareCurves,
     ) -> None:
         """Put a scorer together; at a moment before ``until`` it knows only what was known then, as in training."""
         self._booster = booster
@@ -233,8 +233,8 @@ class TreesScorer:
         self._now = until
         self._retrieval = retrieval
         self._bias, self._slope = calibration
-        self._returns = returns
-        self._by_demand = BaselineScorer("count_demand", self.version, returns=returns)
+        self._returns = return_time
+        self._by_demand = BaselineScorer("count_demand", self.version, return_time=return_time)
 
     def refit(self, invoices: Sequence[Invoice], until: int) -> None:
         """Take what everybody's baskets taught before ``until``; see ``PrequentialScorer.refit``."""

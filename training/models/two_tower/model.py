@@ -156,7 +156,7 @@ class Hybrid:
                 encoding=encoding,
                 towers=NumpyTowers(towers.arrays()),
                 calibration=None,
-                returns=GapShareCurves.fit(gaps(purchases, until)),
+                return_time=GapShareCurves.fit(gaps(purchases, until)),
             )
             fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]
             scorer.calibration = fitted or scorer.calibration

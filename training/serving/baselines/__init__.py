@@ -1,1 +1,1 @@
-"""The baselines as they serve: formulas, EASE, nearest neighbours. NumPy only."""
+"""Serving of the baselines: formulas, EASE, nearest neighbours. NumPy only."""

@@ -1,4 +1,4 @@
-"""EASE as it answers in the stream: which items of a customer speak for which others. Numpy only."""
+"""EASE as a fitted model of the baselines: item-to-item scores and explanations. NumPy only."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,16 +17,16 @@ ARRAYS = "ease.npz"
 
 
 class EaseWeights:
-    """EASE's weights over a vocabulary, read for the rows of any item table.
+    """EASE's weights over a vocabulary, applied to the rows of any item table.
 
-    All weights are kept, for and against: the figures of the protocol are those of the whole matrix.
+    The whole matrix, weights below 0 included: the published figures are those of the whole matrix.
     """
 
     def __init__(self, codes: Sequence[str], weights: NDArray[np.float32]) -> None:
-        """Take weights over, float32 ``[codes, codes]``: how much each row's item speaks for each column's.
+        """``weights`` float32 ``[codes, codes]``: weight of each row's item for each column's.
 
         Raises:
-            ValueError: They are of another size, or no finite numbers.
+            ValueError: They are of another size, or not finite.
         """
         if weights.shape != (len(codes), len(codes)) or not np.isfinite(weights).all():
             raise ValueError(f"{len(codes)} stock codes do not go with weights of shape {weights.shape}.")
@@ -35,46 +35,47 @@ class EaseWeights:
 
     @property
     def codes(self) -> list[str]:
-        """The stock codes that it knows."""
+        """The stock codes of the vocabulary."""
         return self._vocabulary.codes
 
-    def scores(self, bought: CustomerPurchases, items: ItemTable) -> Floats:
-        """Get z of every row, 0 outside the vocabulary, ``[rows]``."""
-        places = self._vocabulary.places(items)
-        scores = np.zeros(len(bought.times))
-        mine = self._speaking(bought, items)
-        if len(mine):
-            faded = bought.faded[mine].astype(np.float32)
-            z = faded @ self.weights[places[mine]] / np.linalg.norm(faded)
-            inside = np.flatnonzero(places >= 0)
-            scores[inside] = z[places[inside]]
+    def scores(self, purchases: CustomerPurchases, items: ItemTable) -> Floats:
+        """Score z of every row, 0 outside the vocabulary, ``[rows]``; see ``training.serving.baselines.formulas``."""
+        indexes = self._vocabulary.indexes(items)
+        scores = np.zeros(len(purchases.times))
+        sources = self._sources(purchases, items)
+        if len(sources):
+            counts = purchases.decayed_count[sources].astype(np.float32)
+            z = counts @ self.weights[indexes[sources]] / np.linalg.norm(counts)
+            inside = np.flatnonzero(indexes >= 0)
+            scores[inside] = z[indexes[inside]]
         return scores
 
-    def because(self, rows: Ints, bought: CustomerPurchases, items: ItemTable) -> Ints:
-        """The row of the customer's item that speaks most for each of some rows, -1 where none does, ``[n]``."""
-        places = self._vocabulary.places(items)
+    def source_rows(self, rows: Ints, purchases: CustomerPurchases, items: ItemTable) -> Ints:
+        """For each of some rows the row of the customer's item with the greatest weight, −1 where none is above 0."""
+        indexes = self._vocabulary.indexes(items)
         best = np.full(len(rows), -1, np.int64)
-        mine = self._speaking(bought, items)
+        sources = self._sources(purchases, items)
         inside = np.flatnonzero(rows < len(items))
-        inside = inside[places[rows[inside]] >= 0]
-        if len(mine) and len(inside):
-            speaks = self.weights[np.ix_(places[mine], places[rows[inside]])] * bought.faded[mine, None]
-            strongest = speaks.argmax(axis=0)
-            best[inside] = np.where(speaks.max(axis=0) > 0.0, mine[strongest], -1)
+        inside = inside[indexes[rows[inside]] >= 0]
+        if len(sources) and len(inside):
+            weights = self.weights[np.ix_(indexes[sources], indexes[rows[inside]])]
+            weighted = weights * purchases.decayed_count[sources, None]
+            strongest = weighted.argmax(axis=0)
+            best[inside] = np.where(weighted.max(axis=0) > 0.0, sources[strongest], -1)
         return best
 
-    def _speaking(self, bought: CustomerPurchases, items: ItemTable) -> Ints:
-        """The rows of the customer's items that the vocabulary has."""
-        mine = np.flatnonzero(bought.faded[: len(items)])
-        return mine[self._vocabulary.places(items)[mine] >= 0]
+    def _sources(self, purchases: CustomerPurchases, items: ItemTable) -> Ints:
+        """Rows of the customer's items that are in the vocabulary."""
+        rows = np.flatnonzero(purchases.decayed_count[: len(items)])
+        return rows[self._vocabulary.indexes(items)[rows] >= 0]
 
     def save(self, folder: Path) -> None:
-        """Write the weights; the codes are in the bundle's vocabulary."""
+        """Write the weights; the stock codes are in the bundle's vocabulary."""
         np.savez(folder / ARRAYS, weights=self.weights)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what ``save`` wrote.
+        """Read the file that ``save`` wrote.
 
         Raises:
             OSError, KeyError, ValueError, zipfile.BadZipFile, BundleRefused: It is missing or damaged.

@@ -1,7 +1,7 @@
-"""TIFU-KNN and UP-CF as they answer in the stream: a customer's own baskets and those of similar ones. Numpy only.
+"""TIFU-KNN and UP-CF as fitted models of the baselines: nearest neighbours among customers. NumPy only.
 
-Each basket of a customer has a weight, and the customer's vector u holds for every item the weights of the baskets that
-hold it. To it come the vectors v of similar customers, as they stood when the model was fitted:
+Each basket of a customer has a weight, and the customer's vector u is, for every item, the sum of the weights of the
+baskets that hold it. It is combined with the vectors v of similar customers, as of the fit:
 
     tifu_knn   α u + (1 − α) mean of the k vectors v nearest to u (Euclid)
                Hu, He, Gao and Zhang, "Modeling Personalized Item Frequency Information for Next-basket
@@ -29,7 +29,7 @@ from training.serving.bundle_files import read_arrays
 
 MAX_CUSTOMERS = 20_000
 MAX_ENTRIES = 4_000_000
-"""Those who bought last are kept, up to either bound: at 16 bytes an entry, 64 MB at most."""
+"""Customers who bought last are stored, up to either bound: at 16 bytes an entry, 64 MB at most."""
 
 ARRAYS = "neighbours.npz"
 
@@ -38,11 +38,11 @@ class TifuKnn(msgspec.Struct, frozen=True, tag_field="method", tag="tifu_knn"):
     """Settings of TIFU-KNN.
 
     Attributes:
-        neighbours: How many customers are near (k).
-        groups: Into how many groups of baskets a history is divided (m).
-        within_decay: What a basket counts against the one after it (r_b).
-        group_decay: What a group of baskets counts against the one after it (r_g).
-        own_share: What the customer's own vector counts, the others' mean counting the rest (α).
+        neighbours: Number of nearest customers (k).
+        groups: Number of groups that the baskets of a history are divided into (m).
+        within_decay: Weight of a basket relative to the one after it in its group (r_b).
+        group_decay: Weight of a group of baskets relative to the one after it (r_g).
+        own_share: Weight of the customer's vector; the mean of the neighbours has the rest (α).
     """
 
     neighbours: int = 300
@@ -58,7 +58,7 @@ class TifuKnn(msgspec.Struct, frozen=True, tag_field="method", tag="tifu_knn"):
             raise ValueError("TIFU-KNN needs decays above 0 and at most 1, and an own share between 0 and 1.")
 
     def weights(self, n_baskets: int) -> Floats:
-        """What each of so many baskets counts, oldest first, ``[baskets]``: groups of equal size, the oldest fewer."""
+        """Weight of each of ``n_baskets``, oldest first, ``[baskets]``; only the oldest group may be smaller."""
         size = max(1, -(-n_baskets // self.groups))
         ago = np.arange(n_baskets)[::-1]
         group = ago // size
@@ -66,11 +66,11 @@ class TifuKnn(msgspec.Struct, frozen=True, tag_field="method", tag="tifu_knn"):
         weights: Floats = self.group_decay**group * self.within_decay ** (ago % size) / members
         return weights / max(1, -(-n_baskets // size))
 
-    def nearest(self, crowd: "CustomerNeighbourhood", own: "CustomerVector") -> tuple[Ints, Floats]:
-        """The nearest customers, and what each counts."""
-        distances = crowd.squares - 2.0 * crowd.products(own.places, own.values)
-        distances[crowd.named(own.customer_id)] = np.inf
-        chosen = _least(distances, self.neighbours)
+    def nearest(self, customers: "CustomerNeighbourhood", vector: "CustomerVector") -> tuple[Ints, Floats]:
+        """The nearest customers, and the weight of each."""
+        distances = customers.squares - 2.0 * customers.products(vector.indexes, vector.values)
+        distances[customers.has_id(vector.customer_id)] = np.inf
+        chosen = _smallest(distances, self.neighbours)
         return chosen, np.full(len(chosen), (1.0 - self.own_share) / max(len(chosen), 1))
 
 
@@ -78,10 +78,10 @@ class UpCf(msgspec.Struct, frozen=True, tag_field="method", tag="up_cf"):
     """Settings of UP-CF@r.
 
     Attributes:
-        newest: How many of the newest baskets count (r).
-        asymmetry: 0.5 is the cosine; above it, what the customer bought weighs more than what the other bought (α).
+        newest: Number of the newest baskets that count (r).
+        asymmetry: 0.5 is the cosine; above it, the customer's items weigh more than the neighbour's (α).
         locality: Power of the similarity (q).
-        neighbours: How many customers are similar; those left out are too far to count at a locality above 1.
+        neighbours: Number of similar customers; the others are too far to count at a locality above 1.
     """
 
     newest: int = 10
@@ -98,39 +98,39 @@ class UpCf(msgspec.Struct, frozen=True, tag_field="method", tag="up_cf"):
             )
 
     def weights(self, n_baskets: int) -> Floats:
-        """What each of so many baskets counts, oldest first, ``[baskets]``."""
+        """Weight of each of ``n_baskets``, oldest first, ``[baskets]``."""
         weights = np.zeros(n_baskets)
         weights[-self.newest :] = 1.0 / max(1, min(n_baskets, self.newest))
         return weights
 
-    def nearest(self, crowd: "CustomerNeighbourhood", own: "CustomerVector") -> tuple[Ints, Floats]:
-        """The most similar customers who share an item, and what each counts."""
-        shared = crowd.shared(own.places)
-        shared[crowd.named(own.customer_id)] = 0.0
+    def nearest(self, customers: "CustomerNeighbourhood", vector: "CustomerVector") -> tuple[Ints, Floats]:
+        """The most similar customers who share an item, and the weight of each."""
+        shared = customers.shared(vector.indexes)
+        shared[customers.has_id(vector.customer_id)] = 0.0
         near = np.flatnonzero(shared)
-        ever = own.size**self.asymmetry * crowd.sizes[near] ** (1.0 - self.asymmetry)
-        similarity = shared[near] / ever
-        chosen = _least(-similarity, self.neighbours)
+        norm = vector.size**self.asymmetry * customers.sizes[near] ** (1.0 - self.asymmetry)
+        similarity = shared[near] / norm
+        chosen = _smallest(-similarity, self.neighbours)
         return near[chosen], similarity[chosen] ** self.locality
 
 
 Method = TifuKnn | UpCf
 METHODS: dict[str, type[TifuKnn] | type[UpCf]] = {"tifu_knn": TifuKnn, "up_cf": UpCf}
-"""The models of neighbours by name."""
+"""The settings class of each model by name."""
 
 
 class CustomerVector(NamedTuple):
-    """A customer's own vector: ``rows`` of the item table ever bought and, of those in the vocabulary, the rest.
+    """A customer's vector, sparse.
 
-    ``rows``, ``weights`` ``[items]`` · ``placed``, ``places``, ``values`` ``[items in the vocabulary]`` · ``size``:
-    number of items.
+    ``rows`` of the item table ever bought and their ``weights``, ``[items]`` · of the items in the vocabulary
+    ``known_rows``, ``indexes`` in the vocabulary and ``values`` (weights), ``[items in the vocabulary]``.
     """
 
     customer_id: str
     rows: Ints
     weights: Floats
-    placed: Ints
-    places: Ints
+    known_rows: Ints
+    indexes: Ints
     values: Floats
 
     @property
@@ -143,7 +143,7 @@ class CachedVector(NamedTuple):
     """A customer's vector, and the history that it was computed from."""
 
     history: CustomerHistory
-    own: CustomerVector
+    vector: CustomerVector
 
 
 VectorCache = dict[str, CachedVector]
@@ -151,10 +151,10 @@ VectorCache = dict[str, CachedVector]
 
 
 class CustomerNeighbourhood:
-    """The vectors of all customers when the model was fitted, compressed by customer and by item.
+    """The vectors of all customers as of the fit, in compressed rows by customer and by item.
 
-    Customer ``n`` has ``places[starts[n] : starts[n + 1]]``, one entry an item ever bought, with ``values`` 0 where
-    only baskets hold it that count no more. Customers are known by a hash of their id (``customer_key``), and only so
+    Customer ``n`` has the entries ``indexes[starts[n] : starts[n + 1]]``, one an item ever bought; ``values`` are 0
+    where all baskets with the item have weight 0. Customers are stored under a hash of their id (``customer_key``), so
     that nobody is a neighbour of themselves.
     """
 
@@ -164,35 +164,35 @@ class CustomerNeighbourhood:
         codes: Sequence[str],
         keys: NDArray[np.uint64],
         starts: Ints,
-        places: NDArray[np.int32],
+        indexes: NDArray[np.int32],
         values: NDArray[np.float32],
     ) -> None:
-        """Take vectors over: ``keys`` ``[customers]``, ``starts`` ``[customers + 1]``, the others ``[entries]``.
+        """``keys`` ``[customers]``, ``starts`` ``[customers + 1]``, the others ``[entries]``.
 
         Raises:
-            ValueError: They do not fit together, or hold no finite numbers.
+            ValueError: They do not fit together, or are not finite.
         """
-        fits = len(starts) == len(keys) + 1 and len(places) == len(values) == starts[-1] and starts[0] == 0
+        fits = len(starts) == len(keys) + 1 and len(indexes) == len(values) == starts[-1] and starts[0] == 0
         if not fits or (np.diff(starts) < 0).any() or not np.isfinite(values).all():
             raise ValueError(f"The vectors of {len(keys)} customers do not fit together.")
-        if len(places) and not 0 <= int(places.min()) <= int(places.max()) < len(codes):
+        if len(indexes) and not 0 <= int(indexes.min()) <= int(indexes.max()) < len(codes):
             raise ValueError(f"The vectors of the customers do not go with {len(codes)} stock codes.")
         self.method = method
         self._vocabulary = StockCodeVocabulary(codes)
-        self._keys, self._starts, self._places, self._values = keys, starts, places, values
-        self._bind()
+        self._keys, self._starts, self._indexes, self._values = keys, starts, indexes, values
+        self._group_by_item()
 
-    def _bind(self) -> None:
-        """The same entries by item, and what distances need of each customer."""
+    def _group_by_item(self) -> None:
+        """The same entries grouped by item, and the squared norm of each customer."""
         n = len(self._keys)
         customer = np.repeat(np.arange(n, dtype=np.int32), np.diff(self._starts))
-        order = np.argsort(self._places, kind="stable")
-        counts = np.bincount(self._places, minlength=len(self._vocabulary))
+        order = np.argsort(self._indexes, kind="stable")
+        counts = np.bincount(self._indexes, minlength=len(self._vocabulary))
         self._item_starts = np.concatenate([[0], np.cumsum(counts)])
         self._item_customers, self._item_values = customer[order], self._values[order]
         self.sizes: Ints = np.diff(self._starts)
         squares = np.bincount(customer, weights=self._values.astype(np.float64) ** 2, minlength=n)
-        self.squares: Floats = squares.astype(np.float64)  # bincount counts in whole numbers where there is nothing
+        self.squares: Floats = squares.astype(np.float64)  # bincount returns integers for an empty input
 
     @classmethod
     def fit(
@@ -200,12 +200,12 @@ class CustomerNeighbourhood:
         method: Method,
         histories: Iterable[CustomerHistory],
         items: ItemTable,
-        computed: "VectorCache | None" = None,
+        cache: "VectorCache | None" = None,
     ) -> Self:
-        """The vectors of customers as their histories stand, of those who bought last first.
+        """Computes the vectors of customers, those who bought last first.
 
-        ``computed`` are those of an earlier fit of the same method to the same, shorter log; they are used where a
-        history is still the same, and brought up to date.
+        ``cache`` has the vectors of an earlier fit of the same method; those of unchanged histories are reused, the
+        others replaced.
         """
         ordered = sorted(
             histories, key=lambda each: (-max((i.date for i in each.invoices), default=0), each.customer_id)
@@ -215,20 +215,20 @@ class CustomerNeighbourhood:
         values: list[Floats] = []
         entries = 0
         for history in ordered:
-            before = None if computed is None else computed.get(history.customer_id)
-            if before is not None and before.history is history:
-                own = before.own
+            cached = None if cache is None else cache.get(history.customer_id)
+            if cached is not None and cached.history is history:
+                vector = cached.vector
             else:
-                own = _own(method, customer_purchases(history, items), items, None)
-            if computed is not None:
-                computed[history.customer_id] = CachedVector(history, own)
-            entries += own.size
+                vector = _customer_vector(method, customer_purchases(history, items), items, None)
+            if cache is not None:
+                cache[history.customer_id] = CachedVector(history, vector)
+            entries += vector.size
             if len(keys) == MAX_CUSTOMERS or entries > MAX_ENTRIES:
                 break
-            if own.size:
+            if vector.size:
                 keys.append(customer_key(history.customer_id))
-                rows.append(own.rows)
-                values.append(own.weights)
+                rows.append(vector.rows)
+                values.append(vector.weights)
         return cls(
             method,
             items.codes,
@@ -240,88 +240,89 @@ class CustomerNeighbourhood:
 
     @property
     def codes(self) -> list[str]:
-        """The stock codes that it knows."""
+        """The stock codes of the vocabulary."""
         return self._vocabulary.codes
 
-    def named(self, customer_id: str) -> NDArray[np.bool_]:
-        """Which of the customers has an id, ``[customers]``."""
-        named: NDArray[np.bool_] = self._keys == np.uint64(customer_key(customer_id))
-        return named
+    def has_id(self, customer_id: str) -> NDArray[np.bool_]:
+        """Whether each customer has this id, ``[customers]``."""
+        same: NDArray[np.bool_] = self._keys == np.uint64(customer_key(customer_id))
+        return same
 
-    def products(self, places: Ints, values: Floats) -> Floats:
-        """Each customer's vector times a sparse one, ``[customers]``."""
-        entries, which = _slices(self._item_starts, places)
+    def products(self, indexes: Ints, values: Floats) -> Floats:
+        """Dot product of each customer's vector with a sparse one, ``[customers]``."""
+        entries, which = _slices(self._item_starts, indexes)
         weights = self._item_values[entries] * values[which]
         return np.bincount(self._item_customers[entries], weights=weights, minlength=len(self._keys)).astype(np.float64)
 
-    def shared(self, places: Ints) -> Floats:
-        """How many of some items each customer ever bought, ``[customers]``."""
-        entries, _ = _slices(self._item_starts, places)
+    def shared(self, indexes: Ints) -> Floats:
+        """Number of the given items that each customer ever bought, ``[customers]``."""
+        entries, _ = _slices(self._item_starts, indexes)
         return np.bincount(self._item_customers[entries], minlength=len(self._keys)).astype(np.float64)
 
-    def scores(self, bought: CustomerPurchases, items: ItemTable) -> Floats:
+    def scores(self, purchases: CustomerPurchases, items: ItemTable) -> Floats:
         """The model's score of every row, ``[rows]``; zeros without baskets."""
-        own = _own(self.method, bought, items, self._vocabulary)
-        scores = np.zeros(len(bought.times))
-        if own.size == 0:
+        vector = _customer_vector(self.method, purchases, items, self._vocabulary)
+        scores = np.zeros(len(purchases.times))
+        if vector.size == 0:
             return scores
-        scores[own.rows] = self.method.own_share * own.weights
-        chosen, weights = self.method.nearest(self, own)
+        scores[vector.rows] = self.method.own_share * vector.weights
+        chosen, weights = self.method.nearest(self, vector)
         entries, which = _slices(self._starts, chosen)
-        said = np.bincount(
-            self._places[entries], weights=self._values[entries] * weights[which], minlength=len(self._vocabulary)
+        of_neighbours = np.bincount(
+            self._indexes[entries], weights=self._values[entries] * weights[which], minlength=len(self._vocabulary)
         )
-        places = self._vocabulary.places(items)
-        inside = np.flatnonzero(places >= 0)
-        scores[inside] += said[places[inside]]
+        indexes = self._vocabulary.indexes(items)
+        inside = np.flatnonzero(indexes >= 0)
+        scores[inside] += of_neighbours[indexes[inside]]
         return scores
 
-    def because(self, rows: Ints, bought: CustomerPurchases, items: ItemTable) -> Ints:
-        """The row of the customer's item that most ties those together who have each of some rows, else -1, ``[n]``.
+    def source_rows(self, rows: Ints, purchases: CustomerPurchases, items: ItemTable) -> Ints:
+        """For each of some rows the row of the customer's item that explains it, −1 where none does, ``[n]``.
 
         For a row j new to the customer it is the item i with the greatest u_i Σ w(v) v_i v_j over the similar
-        customers v; one bought before speaks for itself, and so has none.
+        customers v; an item bought before needs no explanation.
         """
         best = np.full(len(rows), -1, np.int64)
-        inside = np.flatnonzero((rows < len(items)) & (bought.times[rows] == 0.0))
+        inside = np.flatnonzero((rows < len(items)) & (purchases.times[rows] == 0.0))
         if len(inside) == 0:
             return best
-        own = _own(self.method, bought, items, self._vocabulary)
-        asked = self._vocabulary.places(items)[rows[inside]]
-        inside, asked = inside[asked >= 0], asked[asked >= 0]
-        if len(own.places) == 0 or len(inside) == 0:
+        vector = _customer_vector(self.method, purchases, items, self._vocabulary)
+        targets = self._vocabulary.indexes(items)[rows[inside]]
+        inside, targets = inside[targets >= 0], targets[targets >= 0]
+        if len(vector.indexes) == 0 or len(inside) == 0:
             return best
-        chosen, weights = self.method.nearest(self, own)
-        speaks = own.values[:, None] * (
-            self._columns(chosen, own.places).T @ (weights[:, None] * self._columns(chosen, asked))
+        chosen, weights = self.method.nearest(self, vector)
+        contributions = vector.values[:, None] * (
+            self._columns(chosen, vector.indexes).T @ (weights[:, None] * self._columns(chosen, targets))
         )
-        best[inside] = np.where(speaks.max(axis=0) > 0.0, own.placed[speaks.argmax(axis=0)], -1)
+        strongest = vector.known_rows[contributions.argmax(axis=0)]
+        best[inside] = np.where(contributions.max(axis=0) > 0.0, strongest, -1)
         return best
 
-    def _columns(self, customers: Ints, places: Ints) -> Floats:
-        """Some customers' values of some items, dense ``[customers, places]``."""
+    def _columns(self, customers: Ints, indexes: Ints) -> Floats:
+        """Values of some customers and items, dense ``[customers, items]``."""
         column = np.full(len(self._vocabulary), -1, np.int64)
-        column[places] = np.arange(len(places))
+        column[indexes] = np.arange(len(indexes))
         entries, which = _slices(self._starts, customers)
-        at = column[self._places[entries]]
-        dense = np.zeros((len(customers), len(places)))
+        at = column[self._indexes[entries]]
+        dense = np.zeros((len(customers), len(indexes)))
         dense[which[at >= 0], at[at >= 0]] = self._values[entries[at >= 0]]
         return dense
 
     def save(self, folder: Path) -> None:
-        """Write settings and vectors; the codes are in the bundle's vocabulary."""
+        """Write settings and vectors; the stock codes are in the bundle's vocabulary."""
         np.savez_compressed(
             folder / ARRAYS,
             method=np.frombuffer(msgspec.json.encode(self.method), np.uint8),
             keys=self._keys,
             starts=self._starts,
-            places=self._places,
+            places=self._indexes,
             values=self._values,
         )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what ``save`` wrote.
+        """Read the file that ``save`` wrote.
 
         Raises:
             OSError, KeyError, ValueError, zipfile.BadZipFile, BundleRefused: It is missing or damaged.
@@ -342,36 +343,36 @@ def customer_key(customer_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=8).digest(), "little")
 
 
-def _own(
-    method: Method, bought: CustomerPurchases, items: ItemTable, vocabulary: StockCodeVocabulary | None
+def _customer_vector(
+    method: Method, purchases: CustomerPurchases, items: ItemTable, vocabulary: StockCodeVocabulary | None
 ) -> CustomerVector:
-    """A customer's own vector; without a vocabulary its places are left out."""
-    vector = np.zeros(len(bought.times))
-    for basket, weight in zip(bought.baskets, method.weights(len(bought.baskets)), strict=True):
-        vector[basket] += weight
-    rows = np.flatnonzero(bought.times)
-    placed = rows[:0]
-    places = rows[:0]
+    """A customer's vector; without a vocabulary, the part inside it is empty."""
+    dense = np.zeros(len(purchases.times))
+    for basket, weight in zip(purchases.baskets, method.weights(len(purchases.baskets)), strict=True):
+        dense[basket] += weight
+    rows = np.flatnonzero(purchases.times)
+    known_rows = rows[:0]
+    indexes = rows[:0]
     if vocabulary is not None:
-        placed = rows[rows < len(items)]
-        places = vocabulary.places(items)[placed]
-        placed, places = placed[places >= 0], places[places >= 0]
-    return CustomerVector(bought.customer_id, rows, vector[rows], placed, places, vector[placed])
+        known_rows = rows[rows < len(items)]
+        indexes = vocabulary.indexes(items)[known_rows]
+        known_rows, indexes = known_rows[indexes >= 0], indexes[indexes >= 0]
+    return CustomerVector(purchases.customer_id, rows, dense[rows], known_rows, indexes, dense[known_rows])
 
 
 def _slices(starts: Ints, chosen: Ints) -> tuple[Ints, Ints]:
-    """Positions of all entries of some slices, and which slice of those chosen each is of."""
+    """Positions of all entries of some slices, and for each the position of its slice in ``chosen``."""
     sizes = starts[chosen + 1] - starts[chosen]
     which = np.repeat(np.arange(len(chosen)), sizes)
     begins = np.cumsum(sizes) - sizes
     return np.arange(len(which)) - begins[which] + starts[chosen][which], which
 
 
-def _least(values: Floats, count: int) -> Ints:
-    """Positions of the ``count`` least finite values; of equal ones the first, which bought last."""
+def _smallest(values: Floats, count: int) -> Ints:
+    """Positions of the ``count`` smallest finite values; of equal ones the first, who bought last."""
     finite = np.flatnonzero(np.isfinite(values))
     if len(finite) <= count:
         return finite
-    edge = np.partition(values[finite], count - 1)[count - 1]
-    below = np.flatnonzero(values < edge)
-    return np.concatenate([below, np.flatnonzero(values == edge)[: count - len(below)]])
+    threshold = np.partition(values[finite], count - 1)[count - 1]
+    below = np.flatnonzero(values < threshold)
+    return np.concatenate([below, np.flatnonzero(values == threshold)[: count - len(below)]])

@@ -1,4 +1,4 @@
-"""The simple models as they answer in the stream: a formula, a calibration, chances of a return. Numpy only."""
+"""The baselines as scorers: a formula, a calibration, a return-time model; and their bundles. NumPy only."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,10 +35,10 @@ CURVES = "returns.npz"
 
 
 class PlattCalibration(msgspec.Struct, frozen=True):
-    """From a score to the probability that the item is in the next basket (Platt scaling, with the number of baskets).
+    """From a score to the probability that the item is in the next basket: Platt scaling with the number of baskets.
 
     p = σ(bias + slope log(score + ε) + per_basket log(1 + baskets)); ``slope`` is above 0, so the order stays. The
-    defaults were fitted to count × demand on Online Retail before 2011-10-05, for a shop of which nothing is known.
+    defaults were fitted to ``count_demand`` on Online Retail before 2011-10-05; they serve where nothing is fitted yet.
     """
 
     bias: float = 0.0
@@ -59,23 +59,23 @@ class PlattCalibration(msgspec.Struct, frozen=True):
 
 
 class FittedScores(Protocol):
-    """What a simple model learns beforehand, read for the rows of any item table."""
+    """The fitted part of a baseline, applied to the rows of any item table."""
 
     @property
     def codes(self) -> list[str]:
-        """The stock codes that it knows: the vocabulary of the bundle."""
+        """The stock codes of its vocabulary, which is that of the bundle."""
         ...
 
-    def scores(self, bought: CustomerPurchases, items: ItemTable) -> Floats:
-        """What it says of every row, ``[rows]``."""
+    def scores(self, purchases: CustomerPurchases, items: ItemTable) -> Floats:
+        """Score of every row, ``[rows]``."""
         ...
 
-    def because(self, rows: Ints, bought: CustomerPurchases, items: ItemTable) -> Ints:
-        """The row of the customer's item that speaks most for each of some rows, -1 where none does, ``[n]``."""
+    def source_rows(self, rows: Ints, purchases: CustomerPurchases, items: ItemTable) -> Ints:
+        """For each of some rows the row of the customer's item that explains it, −1 where none does, ``[n]``."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write its arrays into a bundle's folder."""
+        """Write the arrays into a bundle's folder."""
         ...
 
 
@@ -85,11 +85,11 @@ FITTED_SCORES: dict[str, Callable[[Path], FittedScores]] = {
     "tifu_knn": CustomerNeighbourhood.load,
     "up_cf": CustomerNeighbourhood.load,
 }
-"""For the models that learn something beforehand, how it is read from a bundle's folder."""
+"""For baselines with a fitted part, how it is loaded from a bundle's folder."""
 
 
 class BaselineScorer:
-    """A simple model as a ``Scorer``."""
+    """A baseline as a ``Scorer``."""
 
     def __init__(
         self,
@@ -97,28 +97,28 @@ class BaselineScorer:
         version: str,
         *,
         calibration: PlattCalibration | None = None,
-        returns: GapShareCurves | None = None,
-        learnt: FittedScores | None = None,
+        return_time: GapShareCurves | None = None,
+        fitted: FittedScores | None = None,
     ) -> None:
-        """Put a scorer together.
+        """Combines the parts of a scorer.
 
         Args:
-            name: Which formula.
-            version: Of the bundle; ``unpublished`` before it is one.
-            calibration: From scores to probabilities; that of an unknown shop unless given.
-            returns: Chances of a return; those of an unknown shop unless given.
-            learnt: What the model learnt beforehand, for those of ``FITTED_SCORES``.
+            name: Of the formula.
+            version: Of the bundle; ``unpublished`` before there is one.
+            calibration: From scores to probabilities; the default one unless given.
+            return_time: Probabilities of a return; the default curves unless given.
+            fitted: The fitted part, for the baselines of ``FITTED_SCORES``.
 
         Raises:
-            ValueError: No such formula, or one that needs something learnt without it.
+            ValueError: There is no such formula, or its fitted part is missing.
         """
-        if name not in FORMULAS or (name in FITTED_SCORES and learnt is None):
-            raise ValueError(f"{name!r} is no baseline, or one that must have learnt something.")
+        if name not in FORMULAS or (name in FITTED_SCORES and fitted is None):
+            raise ValueError(f"{name!r} is no baseline, or its fitted part is missing.")
         self.name = name
         self.version = version
         self.calibration = calibration or PlattCalibration()
-        self.returns = returns or GapShareCurves.usual()
-        self.learnt = learnt
+        self.return_time = return_time or GapShareCurves.default()
+        self.fitted = fitted
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
@@ -126,48 +126,47 @@ class BaselineScorer:
         return [self._predict(customer_purchases(history, items), items, demand, now, k) for history in histories]
 
     def rank(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> tuple[list[str], Floats, int]:
-        """Stock codes, best first, their scores, and the number of baskets: what a calibration is fitted on."""
-        bought = customer_purchases(history, items)
-        ranked = self._rank(bought, items, items.demand(now).astype(np.float64), k)
-        return [_code(row, bought, items) for row in ranked.rows.tolist()], ranked.scores, len(bought.dates)
+        """Stock codes, best first, their scores, and the number of baskets: the inputs of a calibration."""
+        purchases = customer_purchases(history, items)
+        ranked = self._rank(purchases, items, items.demand(now).astype(np.float64), k)
+        return [_code(row, purchases, items) for row in ranked.rows.tolist()], ranked.scores, len(purchases.dates)
 
-    def _predict(self, bought: CustomerPurchases, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
-        ranked = self._rank(bought, items, demand, k)
-        chances = self.calibration.probabilities(ranked.scores, len(bought.dates))
-        because = np.full(len(ranked.rows), -1, np.int64)
-        if self.learnt is not None:
-            because = self.learnt.because(ranked.rows, bought, items)
+    def _predict(self, purchases: CustomerPurchases, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
+        ranked = self._rank(purchases, items, demand, k)
+        probabilities = self.calibration.probabilities(ranked.scores, len(purchases.dates))
+        sources = np.full(len(ranked.rows), -1, np.int64)
+        if self.fitted is not None:
+            sources = self.fitted.source_rows(ranked.rows, purchases, items)
         candidates = [
-            Candidate(_code(row, bought, items), chance, None if by < 0 else _code(by, bought, items))
-            for row, chance, by in zip(ranked.rows.tolist(), chances.tolist(), because.tolist(), strict=True)
+            Candidate(_code(row, purchases, items), p, None if source < 0 else _code(source, purchases, items))
+            for row, p, source in zip(ranked.rows.tolist(), probabilities.tolist(), sources.tolist(), strict=True)
         ]
-        return Prediction(candidates, self.returns.curve(bought.dates, now))
+        return Prediction(candidates, self.return_time.curve(purchases.dates, now))
 
-    def _rank(self, bought: CustomerPurchases, items: ItemTable, demand: Floats, k: int) -> "_Ranked":
-        size = len(bought.times)
-        behind = size - len(items)
-        demand = np.pad(demand, ((0, behind), (0, 0)))
-        sold = np.pad(items.sold.astype(np.float64), (0, behind))
-        learnt = np.zeros(size) if self.learnt is None else self.learnt.scores(bought, items)
-        formula = FORMULAS[self.name if bought.dates or self.name not in HISTORY_ONLY else "count_demand"]
-        # What sold most ever breaks ties, and leads where nothing has any demand left.
-        scores = formula(FormulaInputs(bought, demand, share(np.log1p(demand[:, WEEK])), sold, learnt)) + _TIE * share(
-            sold
-        )
+    def _rank(self, purchases: CustomerPurchases, items: ItemTable, demand: Floats, k: int) -> "_Ranked":
+        size = len(purchases.times)
+        unknown = size - len(items)
+        demand = np.pad(demand, ((0, unknown), (0, 0)))
+        sold = np.pad(items.sold.astype(np.float64), (0, unknown))
+        fitted_scores = np.zeros(size) if self.fitted is None else self.fitted.scores(purchases, items)
+        formula = FORMULAS[self.name if purchases.dates or self.name not in HISTORY_ONLY else "count_demand"]
+        inputs = FormulaInputs(purchases, demand, share(np.log1p(demand[:, WEEK])), sold, fitted_scores)
+        # The number of baskets ever breaks ties, and ranks where no item has any demand left.
+        scores = formula(inputs) + _TIE * share(sold)
         k = min(k, size)
         best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
         best = best[np.lexsort((best, -scores[best]))]
-        if bought.dates and self.name == "p_topfreq":
-            best = best[bought.times[best] > 0.0]
+        if purchases.dates and self.name == "p_topfreq":
+            best = best[purchases.times[best] > 0.0]
         return _Ranked(best, scores[best])
 
     def save(self, folder: Path) -> None:
-        """Write everything a bundle needs but its manifest into an empty folder."""
-        write_vocabulary(folder, self.learnt.codes if self.learnt else [])
+        """Write the files that ``load`` reads into an empty folder."""
+        write_vocabulary(folder, self.fitted.codes if self.fitted else [])
         (folder / BASELINE).write_bytes(msgspec.json.encode(_Saved(self.name, self.calibration)))
-        np.savez_compressed(folder / CURVES, curves=self.returns.curves)
-        if self.learnt is not None:
-            self.learnt.save(folder)
+        np.savez_compressed(folder / CURVES, curves=self.return_time.curves)
+        if self.fitted is not None:
+            self.fitted.save(folder)
 
 
 class _Ranked(NamedTuple):
@@ -178,24 +177,26 @@ class _Ranked(NamedTuple):
 
 
 class _Saved(msgspec.Struct, frozen=True):
-    """What ``baseline.json`` holds."""
+    """Contents of ``baseline.json``."""
 
     name: str
     calibration: PlattCalibration
 
 
 def load(folder: Path, version: str) -> BaselineScorer:
-    """Read what ``BaselineScorer.save`` wrote; the manifest of a published bundle is not looked at.
+    """Read the files that ``BaselineScorer.save`` wrote; the manifest of a published bundle is not read.
 
     Raises:
-        BundleRefused: A file is missing, damaged, or holds something else.
+        BundleRefused: A file is missing, damaged, or of another kind.
     """
     with refusing(folder):
         saved = msgspec.json.decode((folder / BASELINE).read_bytes(), type=_Saved)
-        returns = GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64))
-        learnt = FITTED_SCORES[saved.name](folder) if saved.name in FITTED_SCORES else None
-        return BaselineScorer(saved.name, version, calibration=saved.calibration, returns=returns, learnt=learnt)
+        return_time = GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64))
+        fitted = FITTED_SCORES[saved.name](folder) if saved.name in FITTED_SCORES else None
+        return BaselineScorer(
+            saved.name, version, calibration=saved.calibration, return_time=return_time, fitted=fitted
+        )
 
 
-def _code(row: int, bought: CustomerPurchases, items: ItemTable) -> str:
-    return items.codes[row] if row < len(items.codes) else bought.unknown[row - len(items.codes)]
+def _code(row: int, purchases: CustomerPurchases, items: ItemTable) -> str:
+    return items.codes[row] if row < len(items.codes) else purchases.unknown[row - len(items.codes)]

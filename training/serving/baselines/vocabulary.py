@@ -1,4 +1,4 @@
-"""The stock codes that a simple model learnt about, and where they stand in an item table. Numpy only."""
+"""The vocabulary of a fitted baseline: stock codes by index, and the index of each row of an item table."""
 
 from collections.abc import Sequence
 
@@ -11,23 +11,23 @@ Ints = NDArray[np.int64]
 
 
 class StockCodeVocabulary:
-    """Stock codes in the order of what was learnt; the position of one is its *place*."""
+    """Stock codes in the order of the fitted arrays."""
 
     def __init__(self, codes: Sequence[str]) -> None:
         self.codes = list(codes)
-        self._place = {code: place for place, code in enumerate(self.codes)}
+        self._index = {code: index for index, code in enumerate(self.codes)}
         self._table: ItemTable | None = None
-        self._place_of_row: Ints = np.zeros(0, np.int64)
+        self._index_of_row: Ints = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def places(self, items: ItemTable) -> Ints:
-        """Place of each row, -1 outside, ``[rows]``; a table only grows, so what is known of it stays."""
+    def indexes(self, items: ItemTable) -> Ints:
+        """Index of each row, −1 outside, ``[rows]``; cached for the last table, whose rows never move."""
         if self._table is not items:
-            self._table, self._place_of_row = items, np.zeros(0, np.int64)
-        known = len(self._place_of_row)
+            self._table, self._index_of_row = items, np.zeros(0, np.int64)
+        known = len(self._index_of_row)
         if known < len(items):
-            more = np.asarray([self._place.get(code, -1) for code in items.codes[known:]], np.int64)
-            self._place_of_row = np.concatenate([self._place_of_row, more])
-        return self._place_of_row
+            more = np.asarray([self._index.get(code, -1) for code in items.codes[known:]], np.int64)
+            self._index_of_row = np.concatenate([self._index_of_row, more])
+        return self._index_of_row

@@ -1,1 +1,1 @@
-"""``basket_lstm`` as it serves: network, online correction, calibration. NumPy only."""
+"""Serving of ``basket_lstm``: network, online correction, calibration. NumPy only."""

@@ -58,7 +58,7 @@ class BasketScorer:
     correction: OnlineCorrection
     statistics: GlobalStatistics
     calibration: BasketCalibration
-    returns: NumpyReturnNetwork
+    return_time: NumpyReturnNetwork
     retrieval: Retrieval
 
     @property
@@ -104,7 +104,7 @@ class BasketScorer:
             k: Greatest length of a ranking.
         """
         ranked = rank(view, np.concatenate([self.correction.apply(each) for each in candidates]))
-        curves = [tuple(curve) for curve in self.returns.curve(histories, now).tolist()]
+        curves = [tuple(curve) for curve in self.return_time.curve(histories, now).tolist()]
         ends = np.searchsorted(view.customer_items.customer, np.arange(len(histories) + 1))
         predictions = []
         for customer, history in enumerate(histories):
@@ -168,7 +168,7 @@ class BasketScorer:
             arrays[f"{name}_neighbour"], arrays[f"{name}_weight"] = neighbours
         self.statistics.text.save(folder)
         np.savez_compressed(folder / STATISTICS, **bundle_names.stored_statistics(arrays))  # type: ignore[arg-type]  # as above
-        np.savez(folder / RETURNS, **self.returns.arrays)  # type: ignore[arg-type]  # as above
+        np.savez(folder / RETURNS, **self.return_time.arrays)  # type: ignore[arg-type]  # as above
 
 
 class _Settings(msgspec.Struct, frozen=True):
@@ -229,7 +229,7 @@ def load(folder: Path, version: str) -> BasketScorer:
         correction = OnlineCorrection(
             len(CANDIDATE_INPUTS), statistics.codes, corrections["item_biases"], corrections["input_weights"]
         )
-        returns = NumpyReturnNetwork(read_arrays(folder / RETURNS))
+        return_time = NumpyReturnNetwork(read_arrays(folder / RETURNS))
         if list(settings.retrieval) != bundle_names.stored_retrieval_inputs(RETRIEVAL_INPUTS):
             raise ValueError("its candidates were found by other inputs than this version computes")
         if min(settings.known, settings.new) < 0 or not np.isfinite(list(settings.retrieval.values())).all():
@@ -240,7 +240,7 @@ def load(folder: Path, version: str) -> BasketScorer:
             correction=correction,
             statistics=statistics,
             calibration=settings.calibration,
-            returns=returns,
+            return_time=return_time,
             retrieval=Retrieval(tuple(settings.retrieval.values()), settings.known, settings.new),
         )
 

@@ -1,1 +1,1 @@
-"""The item LSTMs as they serve. NumPy only."""
+"""Serving of the item LSTMs. NumPy only."""

@@ -54,7 +54,7 @@ class ItemLstmScorer:
         codes: Sequence[str],
         network: NumpyItemNetwork,
         calibration: PlattCalibration | None,
-        returns: GapShareCurves,
+        return_time: GapShareCurves,
         text: TextEncoder | None = None,
     ) -> None:
         """Put a scorer together from what was fitted.
@@ -65,7 +65,7 @@ class ItemLstmScorer:
             codes: The stock codes it knows, in the order of the network's items.
             network: The LSTM.
             calibration: From softmax to probabilities; a guess where it is None.
-            returns: Chances of a return.
+            return_time: Probabilities of a return.
             text: Gives items that it does not know a vector by their description; without it they are passed over.
 
         Raises:
@@ -79,10 +79,10 @@ class ItemLstmScorer:
         self.codes = list(codes)
         self.network = network
         self.calibration = calibration or UNKNOWN_SHOP
-        self.returns = returns
+        self.return_time = return_time
         self.text = text
         self._catalogue = _Catalogue(self.codes, network, text)
-        self._strangers = BaselineScorer("count_demand", version, returns=returns)
+        self._strangers = BaselineScorer("count_demand", version, return_time=return_time)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
@@ -129,7 +129,7 @@ class ItemLstmScorer:
             candidates = [
                 Candidate(items.codes[row], chance) for row, chance in zip(rows, chances.tolist(), strict=True)
             ]
-            predictions[number] = Prediction(candidates, self.returns.curve(read[number].dates, now))
+            predictions[number] = Prediction(candidates, self.return_time.curve(read[number].dates, now))
         return [
             prediction or self._strangers.predict([history], items, now, k)[0]
             for prediction, history in zip(predictions, histories, strict=True)
@@ -160,7 +160,7 @@ class ItemLstmScorer:
         write_vocabulary(folder, self.codes)
         (folder / SETTINGS).write_bytes(msgspec.json.encode(_Saved(self.name, self.calibration)))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-        np.savez_compressed(folder / CURVES, curves=self.returns.curves)
+        np.savez_compressed(folder / CURVES, curves=self.return_time.curves)
         if self.text is not None:
             self.text.save(folder)
 
@@ -237,6 +237,6 @@ def load(folder: Path, version: str) -> ItemLstmScorer:
             codes=read_vocabulary(folder),
             network=NumpyItemNetwork(read_arrays(folder / NETWORK)),
             calibration=saved.calibration,
-            returns=GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
+            return_time=GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
             text=load_text(folder) if (folder / TEXTS).exists() else None,
         )

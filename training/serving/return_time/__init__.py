@@ -1,1 +1,1 @@
-"""When a customer returns: the hazard network and the baseline from gaps. NumPy only."""
+"""Return time: the hazard network and the baseline from gaps. NumPy only."""

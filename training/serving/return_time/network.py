@@ -1,8 +1,8 @@
-"""When a customer comes back, by the network: a hazard for each interval after the newest purchase. Numpy only.
+"""Return-time network: a hazard for each interval after the newest purchase. NumPy only.
 
 Gensheimer and Narasimhan, "A scalable discrete-time survival model for neural networks", PeerJ 2019: the network gives
-the chance of a return in each interval, given that there was none before; the chance of none at all until a day is the
-product of what is left. So the curve never falls, and after some days without a return it is conditioned on them.
+the hazard, the probability of a return in each interval given none before; the probability of none until a day is the
+product of (1 − hazard). So the curve never falls, and after some days without a return it is conditioned on them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from training.serving.return_time.inputs import RETURN_INPUTS, newest_purchases,
 from training.serving.scorer import HORIZONS
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 21.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 270.0, 366.0)
-"""Days since the newest purchase between which the hazard is one number; behind the last it stays what it was."""
+"""Days since the newest purchase that bound the intervals; the last hazard continues behind the last edge."""
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "since": ("one",),
@@ -28,17 +28,17 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "hazard_kernel": ("width", "interval"),
     "hazard_bias": ("interval",),
 }
-"""Every array of the network and what its axes stand for; ``since`` is when its log begins, days since 1970."""
+"""Every array of the network and what its axes stand for; ``since`` is the start of its log, days since 1970."""
 
 
 class NumpyReturnNetwork:
-    """The network's forward pass, and the chances that follow from it."""
+    """The forward pass, and the return probabilities computed from it."""
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        """Take the arrays of ``SHAPES`` over.
+        """Checks the arrays of ``SHAPES``.
 
         Raises:
-            ValueError: One is missing, of another shape, or holds something else than finite float32.
+            ValueError: One is missing, of another shape, or not finite float32.
         """
         if arrays.keys() != SHAPES.keys():
             raise ValueError(f"the network of returns has {sorted(arrays)}, not {sorted(SHAPES)}")
@@ -60,53 +60,58 @@ class NumpyReturnNetwork:
         return logits
 
     def curve(self, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
-        """The chance of a return within each of ``HORIZONS`` days of ``now``, never falling with the horizon.
+        """Probability of a return within each of ``HORIZONS`` days of ``now``, never falling with the horizon.
 
         Args:
-            histories: Of any customers; one who never bought is read as one with a first, empty basket at ``now``.
-            now: The moment of the prediction; one before the newest purchase counts as that purchase.
+            histories: Of any customers; one without purchases counts as having an empty first basket at ``now``.
+            now: Time of the prediction; before the newest purchase it counts as the date of that.
 
         Returns:
             float64 ``[customers, horizons]``.
         """
-        left, gone = self._left(histories, now)
-        already = _at(left, gone[:, None])
-        chances: NDArray[np.float64] = -np.expm1(_at(left, gone[:, None] + np.asarray(HORIZONS, np.float64)) - already)
-        return chances
+        survival, passed = self._log_survival(histories, now)
+        already = _at(survival, passed[:, None])
+        until = _at(survival, passed[:, None] + np.asarray(HORIZONS, np.float64))
+        probabilities: NDArray[np.float64] = -np.expm1(until - already)
+        return probabilities
 
     def days_until(
-        self, histories: Sequence[CustomerHistory], now: int, chances: Sequence[float]
+        self, histories: Sequence[CustomerHistory], now: int, probabilities: Sequence[float]
     ) -> NDArray[np.float64]:
-        """Days from ``now`` until the chance of a return passes each of ``chances``, float64 ``[customers, chances]``.
+        """Days from ``now`` until the probability of a return reaches each of ``probabilities``.
 
-        NaN where it does not within the last of ``EDGES``, counted from the newest purchase: more is not foreseen.
+        Returns:
+            float64 ``[customers, probabilities]``; NaN where it is not reached within the last of ``EDGES``, counted
+            from the newest purchase.
         """
-        left, gone = self._left(histories, now)
-        wanted = _at(left, gone[:, None]) + np.log1p(-np.asarray(chances, np.float64))
+        survival, passed = self._log_survival(histories, now)
+        targets = _at(survival, passed[:, None]) + np.log1p(-np.asarray(probabilities, np.float64))
         edges = np.asarray(EDGES)
-        days = np.full(wanted.shape, np.nan)
-        for row, falls in enumerate(left):
-            # The log of what is left falls in straight lines between the edges.
-            days[row] = np.interp(-wanted[row], -falls, edges, right=np.nan) - gone[row]
-        ahead: NDArray[np.float64] = np.maximum(days, 0.0)
-        return ahead
+        days = np.full(targets.shape, np.nan)
+        for row, falling in enumerate(survival):
+            # The log survival is linear between the edges.
+            days[row] = np.interp(-targets[row], -falling, edges, right=np.nan) - passed[row]
+        from_now: NDArray[np.float64] = np.maximum(days, 0.0)
+        return from_now
 
-    def _left(self, histories: Sequence[CustomerHistory], now: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Log of the chance of no return by each edge ``[customers, edges]``, and days gone by ``[customers]``."""
-        bought = newest_purchases(histories)
-        gone = np.where(bought > 0, np.maximum(now - bought, 0) / DAY, 0.0)
+    def _log_survival(
+        self, histories: Sequence[CustomerHistory], now: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Log probability of no return by each edge ``[customers, edges]``; days since the purchase ``[customers]``."""
+        newest = newest_purchases(histories)
+        passed = np.where(newest > 0, np.maximum(now - newest, 0) / DAY, 0.0)
         logits = self.logits(return_inputs(histories, float(self.arrays["since"][0]))).astype(np.float64)
-        left = np.zeros((len(histories), len(EDGES)))
-        np.cumsum(-np.logaddexp(0.0, logits), axis=1, out=left[:, 1:])
-        return left, gone
+        survival = np.zeros((len(histories), len(EDGES)))
+        np.cumsum(-np.logaddexp(0.0, logits), axis=1, out=survival[:, 1:])
+        return survival, passed
 
 
-def _at(left: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log of the chance of no return at days ``[customers, n]``; straight between the edges, and on behind the last."""
+def _at(survival: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log survival at days ``[customers, n]``: linear between the edges, and extrapolated behind the last."""
     edges = np.asarray(EDGES)
-    place = np.clip(np.searchsorted(edges, days, side="right") - 1, 0, len(edges) - 2)
-    part = (days - edges[place]) / np.diff(edges)[place]
-    before = np.take_along_axis(left, place, axis=1)
-    after = np.take_along_axis(left, place + 1, axis=1)
-    found: NDArray[np.float64] = before + part * (after - before)
-    return found
+    interval = np.clip(np.searchsorted(edges, days, side="right") - 1, 0, len(edges) - 2)
+    part = (days - edges[interval]) / np.diff(edges)[interval]
+    before = np.take_along_axis(survival, interval, axis=1)
+    after = np.take_along_axis(survival, interval + 1, axis=1)
+    values: NDArray[np.float64] = before + part * (after - before)
+    return values

@@ -1,1 +1,1 @@
-"""The two-tower models as they serve. NumPy only."""
+"""Serving of the two-tower models. NumPy only."""

@@ -52,7 +52,7 @@ class TwoTowerScorer:
         encoding: Encoding,
         towers: NumpyTowers,
         calibration: PlattCalibration | None,
-        returns: GapShareCurves,
+        return_time: GapShareCurves,
     ) -> None:
         """Put a scorer together from what was fitted.
 
@@ -62,7 +62,7 @@ class TwoTowerScorer:
             encoding: From customers and items to inputs.
             towers: From inputs to scores.
             calibration: From a softmax over all items to probabilities; a guess where it is None.
-            returns: Chances of a return.
+            return_time: Probabilities of a return.
 
         Raises:
             ValueError: The towers do not read what the encoding gives.
@@ -80,8 +80,8 @@ class TwoTowerScorer:
         self.encoding = encoding
         self.towers = towers
         self.calibration = calibration or UNKNOWN_SHOP
-        self.returns = returns
-        self._strangers = BaselineScorer("count_demand", version, returns=returns)
+        self.return_time = return_time
+        self._strangers = BaselineScorer("count_demand", version, return_time=return_time)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
@@ -146,7 +146,7 @@ class TwoTowerScorer:
             for row, chance, by in zip(order.tolist(), chances.tolist(), because.tolist(), strict=True)
         ]
         dates = history.purchase_dates
-        return Prediction(candidates, self.returns.curve(dates, now))
+        return Prediction(candidates, self.return_time.curve(dates, now))
 
     def _because(self, each: Customer, inputs: ItemInputs, offered: Floats) -> Ints:
         """Row of the item of the history whose identity speaks most for each offered vector; -1 where none does."""
@@ -164,7 +164,7 @@ class TwoTowerScorer:
         (folder / SETTINGS).write_bytes(msgspec.json.encode(saved))
         np.savez(folder / NETWORK, **self.towers.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
         np.savez(folder / SCALES, **self.encoding.scales._asdict())
-        np.savez_compressed(folder / CURVES, curves=self.returns.curves)
+        np.savez_compressed(folder / CURVES, curves=self.return_time.curves)
         self.encoding.text.save(folder)
 
 
@@ -199,7 +199,7 @@ def load(folder: Path, version: str) -> TwoTowerScorer:
             encoding=encoding,
             towers=NumpyTowers(read_arrays(folder / NETWORK)),
             calibration=saved.calibration,
-            returns=GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
+            return_time=GapShareCurves(read_arrays(folder / CURVES)["curves"].astype(np.float64)),
         )
 
 
