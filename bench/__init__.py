@@ -1,1 +1,6 @@
-"""Benchmarks: figures with the command that makes them. Never part of a test."""
+"""Benchmarks: commands that print the figures of the documentation. Tests do not run them.
+
+For users: ``bench.stream`` (throughput and latency of the worker), ``bench.serving`` (cost of a prediction),
+``bench.fitting`` (cost of fitting a model), ``bench.growth`` (training on larger shops). ``bench.research`` has what
+only the research log and the model cards need.
+"""

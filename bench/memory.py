@@ -1,28 +1,28 @@
-"""How much memory a process and all it begins take together."""
+"""Memory of a process and its descendants together."""
 
 import subprocess
 
 import psutil
 
-PAUSE_S = 2.0
+INTERVAL_S = 2.0
 
 
 def peak_mb(process: "subprocess.Popen[str]") -> float:
-    """Wait for the end of a process; the peak in MB, looked at every two seconds, of it and its descendants together.
+    """Wait until a process ends, and return its peak in MB with its descendants, sampled every two seconds.
 
-    What several of them share (mapped files, libraries) counts once: it is the proportional set size of Linux.
+    Shared memory (mapped files, libraries) counts once: the sum is of Linux's proportional set sizes.
     """
     peak = 0.0
     while process.poll() is None:
-        peak = max(peak, _now(process.pid))
+        peak = max(peak, _current_bytes(process.pid))
         try:
-            process.wait(PAUSE_S)
+            process.wait(INTERVAL_S)
         except subprocess.TimeoutExpired:
             continue
     return peak / 2**20
 
 
-def _now(pid: int) -> float:
+def _current_bytes(pid: int) -> float:
     total = 0.0
     try:
         first = psutil.Process(pid)

@@ -1,10 +1,13 @@
-"""Print what an answer costs, by step and runtime: ``python -m bench.serving PATH``.
+"""Cost of a prediction by step and runtime, in milliseconds of processor time a customer.
 
-The network's weights are drawn, since their values change nothing; histories and items are those at the end of the
-table, every customer as likely as the number of its invoices. One thread for numpy; TensorFlow as it comes.
+    python -m bench.serving PATH
+
+The network's weights are random, since their values do not matter. Histories and items are those at the end of the
+table; customers are drawn in proportion to their invoices. numpy has one thread, TensorFlow its default. Takes about a
+minute on UCI Online Retail.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +40,7 @@ SECONDS = 3.0
 
 
 def main(path: str) -> None:
-    """Print milliseconds a customer at each size of batch."""
+    """Print a row for each step, a column for each batch size."""
     log = invoices(clean(load(Path(path)), load_settings()))
     replay = StateReplay(window=100)
     for invoice in log:
@@ -46,9 +49,9 @@ def main(path: str) -> None:
     keras.utils.set_random_seed(7)
     generator = np.random.default_rng(7)
     buyers = [invoice.customer_id for invoice in log if invoice.customer_id is not None]
-    returning = ReturnNetwork(NETWORKS * WIDTH)
-    returning(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
-    return_time = NumpyReturnNetwork(returning.arrays())
+    return_network = ReturnNetwork(NETWORKS * WIDTH)
+    return_network(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # makes its variables
+    return_time = NumpyReturnNetwork(return_network.arrays())
     with threadpool_limits(1):
         statistics = fit_global_statistics(log, now)
         network = BasketNetwork(input_sizes())
@@ -56,13 +59,13 @@ def main(path: str) -> None:
         rows: dict[str, list[float]] = {}
         for size in BATCHES:
             drawn = generator.choice(len(buyers), (16, size))
-            batches = [[replay.histories[buyers[place]] for place in places] for places in drawn]
-            seen = [build_view(each, replay.items, now, statistics, Retrieval()) for each in batches]
-            keras_inputs = [_inputs(view) for view in seen]
-            ours = NumpyNetwork(network.arrays(), input_sizes())
+            batches = [[replay.histories[buyers[index]] for index in indices] for indices in drawn]
+            views = [build_view(each, replay.items, now, statistics, Retrieval()) for each in batches]
+            keras_inputs = [_inputs(view) for view in views]
+            numpy_network = NumpyNetwork(network.arrays(), input_sizes())
             scorer = BasketScorer(
                 "bench",
-                network=ours,
+                network=numpy_network,
                 correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
                 statistics=statistics,
                 calibration=BasketCalibration(),
@@ -72,20 +75,20 @@ def main(path: str) -> None:
             compiled = tf.function(network, reduce_retracing=True)
             steps: dict[str, Callable[[int], object]] = {
                 "features": lambda n, b=batches: build_view(b[n], replay.items, now, statistics, Retrieval()),  # type: ignore[misc]
-                "network, numpy": lambda n, v=seen, o=ours: o.logits(v[n]),  # type: ignore[misc]
+                "network, numpy": lambda n, v=views, w=numpy_network: w.logits(v[n]),  # type: ignore[misc]
                 "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
                 "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]
-                "whole answer (numpy), top 10": lambda n, b=batches, s=scorer: s.predict(b[n], replay.items, now, 10),  # type: ignore[misc]
+                "prediction (numpy), top 10": lambda n, b=batches, s=scorer: s.predict(b[n], replay.items, now, 10),  # type: ignore[misc]
             }
             for name, step in steps.items():
                 rows.setdefault(name, []).append(_timed(step, len(batches)) / size)
-            rows.setdefault("candidates a customer", []).append(float(np.mean([len(v.row) for v in seen])) / size)
+            rows.setdefault("candidates a customer", []).append(float(np.mean([len(v.row) for v in views])) / size)
     for name, values in rows.items():
         print(f"{name:32}" + "".join(f"{value:10.2f}" for value in values))
 
 
 def _inputs(view: View) -> list[dict[str, Any]]:
-    """What Keras takes: customers with as many baskets together."""
+    """Inputs of the Keras network: one group for each number of baskets, since it does not pad."""
     groups = []
     for length in np.unique(view.length[view.length > 0]):
         whose = np.flatnonzero(view.length == length)
@@ -103,7 +106,7 @@ def _inputs(view: View) -> list[dict[str, Any]]:
 
 
 def _timed(step: Callable[[int], object], batches: int) -> float:
-    """Milliseconds of processor time a call: the machine may have other work."""
+    """Milliseconds of processor time a call, which other work on the machine does not change."""
     for number in range(batches):
         step(number)
     calls, start, ends = 0, time.process_time(), time.perf_counter() + SECONDS
@@ -114,4 +117,6 @@ def _timed(step: Callable[[int], object], batches: int) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", help="a table that nextbasket train can read")
+    main(**vars(parser.parse_args()))

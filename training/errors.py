@@ -1,30 +1,30 @@
-"""What training refuses to do, and why.
+"""The errors of training and evaluation.
 
 TrainingError
-├── TooLittleData     the log is too small, has one customer only, or nobody bought twice
-├── UnknownModel      no model has this name, or it takes no such option
-├── SplitError        dates that are none, reversed, or outside the data
-└── TextEncoderUnavailable  the encoder of descriptions cannot be had
+├── TooLittleData           the log is too small, has one customer only, or nobody bought twice
+├── UnknownModel            no model has this name, or it has no such option
+├── SplitError              dates are malformed, reversed, or outside the data
+└── TextEncoderUnavailable  the encoder of descriptions cannot be loaded
 
-The names say what is the matter; "Error" behind each would add nothing (hence N818).
+The names say what happened, so they do not end in "Error" (N818).
 """
 
 
 class TrainingError(Exception):
-    """Base of what fitting and evaluation raise on purpose; the message says what to do next."""
+    """Base of the errors of fitting and evaluation; the message names the next step."""
 
 
 class TooLittleData(TrainingError):
-    """There is not enough to learn from or to judge by; the message says what is missing."""
+    """There is too little data to train on or to evaluate; the message names what is missing."""
 
 
 class UnknownModel(TrainingError):
-    """No model has this name, or it takes no such option; the message lists those there are."""
+    """No model has this name, or it has no such option; the message lists the known ones."""
 
 
 class SplitError(TrainingError):
-    """Dates are no dates, reversed, or leave nothing on one side."""
+    """Dates are malformed, reversed, or leave no invoices on one side."""
 
 
 class TextEncoderUnavailable(TrainingError):
-    """The encoder of descriptions that the settings name cannot be had; the message says what can be set instead."""
+    """The encoder of descriptions in the settings cannot be loaded; the message lists the alternatives."""

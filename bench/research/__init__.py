@@ -1,1 +1,1 @@
-"""Measurements that the research log in ``docs/research`` refers to."""
+"""Measurements behind figures in the research log (``docs/research``) and the model cards."""

@@ -1,8 +1,8 @@
-"""BG/NBD, the field's classic model of repeat purchases, for comparison with ``next_purchase``.
+"""BG/NBD, the classic model of repeat purchases, for comparison with the return-time network.
 
 Fader, Hardie and Lee, "“Counting your customers” the easy way: an alternative to the Pareto/NBD model", Marketing
-Science 24 (2005). While active a customer buys at a steady rate λ ~ Gamma(r, α); after each repeat purchase she leaves
-for good with chance p ~ Beta(a, b).
+Science 24 (2005). While active a customer buys at a constant rate λ ~ Gamma(r, α); after each repeat purchase the
+customer becomes inactive with chance p ~ Beta(a, b).
 """
 
 from typing import NamedTuple, Self
@@ -14,8 +14,8 @@ from scipy.special import betaln, gammaln
 
 Floats = NDArray[np.float64]
 
-_LARGEST = 10.0
-"""Bound of the logs of the parameters."""
+_MAX_LOG = 10.0
+"""Bound of the logarithms of the parameters."""
 
 
 class Customers(NamedTuple):
@@ -46,7 +46,7 @@ class BgNbd(NamedTuple):
             return -float(cls(*np.exp(logs)).log_likelihood(customers).mean())
 
         start = np.log([1.0, 30.0, 1.0, 1.0])
-        found = minimize(loss, start, method="L-BFGS-B", bounds=[(-_LARGEST, _LARGEST)] * len(start))
+        found = minimize(loss, start, method="L-BFGS-B", bounds=[(-_MAX_LOG, _MAX_LOG)] * len(start))
         return cls(*(float(value) for value in np.exp(found.x)))
 
     def log_likelihood(self, customers: Customers) -> Floats:

@@ -1,1 +1,1 @@
-"""Events a second, CPU and latency of the worker, beside simpler workers."""
+"""Throughput, processor time and latency of the worker, compared with simpler workers."""

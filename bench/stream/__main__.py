@@ -1,7 +1,9 @@
-"""``make bench``: what the stream costs, on one real Kafka and one real Redis, in one run.
+"""Throughput, processor time and latency of the worker and of simpler ones, on one real Kafka and one real Redis.
 
-Six variants one after the other, each in a process of its own, measured from outside. Everything shares this machine:
-the figures are for comparing with each other, not with other machines. Takes less than ten minutes.
+    python -m bench.stream [--only abc]        (or: make bench)
+
+Six variants run one after the other, each in a process of its own, measured from outside. Everything shares one
+machine: compare the figures with each other, not with those of other machines. Takes less than ten minutes.
 """
 
 import argparse
@@ -27,41 +29,42 @@ from tests.services.kafka import VERSION, KafkaServer
 from tests.services.process import free_port
 from tests.services.redis import RedisServer, version
 
-PAST, STREAM = 5_000, 7_000
-"""Invoices that stand in Redis before, and invoices sent."""
+STORED, SENT = 5_000, 7_000
+"""Number of invoices in Redis at the start, and of invoices sent."""
 
 TITLES = {
     "a": "Faust as documented: async for + send, no state, no model; lines",
-    "b": "ours without the model; lines",
-    "c": "ours, fed lines",
-    "d": "ours, fed whole invoices",
+    "b": "nextbasket without a model; lines",
+    "c": "nextbasket, lines",
+    "d": "nextbasket, whole invoices",
     "e": "consumer + Redis + producer, no Faust, no model; lines",
     "f": "naive worker, model.predict for each event; invoices",
 }
 FLOODS = {"a": 15_000, "b": 40_000, "c": 30_000, "d": 2_500, "e": 40_000, "f": 60}
 WARM_UPS = {"a": 1_000, "b": 2_000, "c": 2_000, "d": 200, "e": 2_000, "f": 5}
-OURS = "bcde"
-WITHOUT_MODEL = {"b": "no-model", "e": "bare"}
+WITH_METRICS = "bcde"
+"""Variants with the settings and metrics of nextbasket."""
+WITHOUT_MODEL = {"b": "with-faust", "e": "without-faust"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """As ``nextbasket worker`` sets for itself."""
 
 Ratio = tuple[str, float, str, bool]
-"""What, how much, the aim, whether it is met."""
+"""A measured ratio: its name, its value, the target, whether it is met."""
 
 
 def by_id(answer: dict[str, Any]) -> tuple[Any, ...] | None:
-    """The event that a naive answer names."""
+    """The event in an answer of a simpler worker."""
     return "id", answer["id"]
 
 
 def by_trigger(answer: dict[str, Any]) -> tuple[Any, ...] | None:
-    """The event that our answer names."""
+    """The event in an answer of nextbasket."""
     trigger = answer["trigger"]
     return ("at", trigger["partition"], trigger["offset"]) if "offset" in trigger else None
 
 
 class Bench:
-    """The servers, the data and the model that all variants share."""
+    """The servers, the invoices and the model that all variants share."""
 
     def __init__(self, folder: Path, data: Workload, brokers: str, redis_url: str) -> None:
         self._folder = folder
@@ -71,8 +74,8 @@ class Bench:
 
     def run(self, letter: str) -> Result:
         """Measure one variant in a namespace of its own."""
-        namespace, port = f"bench-{letter}", free_port() if letter in OURS else 0
-        own = {
+        namespace, port = f"bench-{letter}", free_port() if letter in WITH_METRICS else 0
+        variables = {
             "NEXTBASKET_KAFKA_BROKERS": self._brokers,
             "NEXTBASKET_REDIS_URL": self._redis_url,
             "NEXTBASKET_NAMESPACE": namespace,
@@ -81,19 +84,23 @@ class Bench:
             "NEXTBASKET_METRICS_PORT": str(port),
             "NEXTBASKET_LOG_FORMAT": "json",
         }
-        settings = load_settings(own)
+        settings = load_settings(variables)
         ensure_topics(settings)
-        if letter in OURS:
-            self._remember_past(own)
+        if letter in WITH_METRICS:
+            self._store_invoices(variables)
             command = [str(Path(sys.executable).with_name("nextbasket")), "worker"]
             if letter in WITHOUT_MODEL:
                 command = [sys.executable, "-m", "bench.stream.without_model", WITHOUT_MODEL[letter]]
         else:
-            module = {"a": "idiomatic", "f": "naive"}[letter]
-            command = [sys.executable, "-m", f"bench.{module}", "--datadir", str(self._folder / module)]
+            module = {"a": "plain_faust", "f": "naive"}[letter]
+            command = [sys.executable, "-m", f"bench.stream.{module}", "--datadir", str(self._folder / module)]
             command += ["worker", "--without-web", "--loglevel", "warn"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
-        environment |= own | {"BENCH_BROKERS": self._brokers, "BENCH_NAMESPACE": namespace, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment |= variables | {
+            "BENCH_BROKERS": self._brokers,
+            "BENCH_NAMESPACE": namespace,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         if letter in WITHOUT_MODEL:
             environment |= ONE_THREAD
         variant = Variant(
@@ -101,10 +108,10 @@ class Bench:
             TITLES[letter],
             command,
             environment,
-            settings.group if letter in OURS else f"{namespace}.{module}",
+            settings.group if letter in WITH_METRICS else f"{namespace}.{module}",
             (settings.topics.invoices, settings.topics.recommendations),
             port,
-            by_trigger if letter in OURS else by_id,
+            by_trigger if letter in WITH_METRICS else by_id,
             FLOODS[letter],
             WARM_UPS[letter],
         )
@@ -112,18 +119,18 @@ class Bench:
             try:
                 return measure(variant, self._events(letter), self._brokers, log)
             except Exception as error:
-                words = (self._folder / f"{letter}.log").read_text(errors="replace")[-3_000:]
-                raise RuntimeError(f"({letter}) could not be measured: {error}\n{words}") from error
+                output = (self._folder / f"{letter}.log").read_text(errors="replace")[-3_000:]
+                raise RuntimeError(f"({letter}) could not be measured: {error}\n{output}") from error
 
     def train(self) -> None:
-        """Fit a model on what lies before the stream, for the variants with one."""
+        """Fit a model on the invoices before those sent, for the variants with one."""
         registry = str(self._folder / "registry" / "bench-c")
         subprocess.run(
-            [sys.executable, "-m", "bench.stream.train_model", registry, str(len(self._data.stream))], check=True
+            [sys.executable, "-m", "bench.stream.train_model", registry, str(len(self._data.sent))], check=True
         )
 
     def take_registry(self, registry: Path) -> None:
-        """Serve the model of a registry that is there."""
+        """Serve the model of an existing registry."""
         shutil.copytree(registry, self._folder / "registry" / "bench-c")
 
     def share_model(self) -> None:
@@ -132,23 +139,23 @@ class Bench:
 
     def _events(self, letter: str) -> list[Event]:
         shape = invoice_events if letter in "df" else line_events
-        return list(shape(self._data.stream))
+        return list(shape(self._data.sent))
 
-    def _remember_past(self, environment: dict[str, str]) -> None:
+    def _store_invoices(self, environment: dict[str, str]) -> None:
         store = RedisStore(load_settings(environment))
-        past = self._data.past
-        for start in range(0, len(past), 500):
-            store.apply(past[start : start + 500], clock_ms=1)
+        stored = self._data.stored
+        for start in range(0, len(stored), 500):
+            store.apply(stored[start : start + 500], clock_ms=1)
         store.close()
 
 
 def ratios(results: dict[str, Result]) -> list[Ratio]:
-    """The aims, as far as their variants were measured."""
+    """The ratios with targets whose variants were measured."""
     found: list[Ratio] = []
-    for over, under, aim in (("b", "a", 2.5), ("c", "a", 1.5), ("d", "f", 50.0)):
+    for over, under, target in (("b", "a", 2.5), ("c", "a", 1.5), ("d", "f", 50.0)):
         if over in results and under in results:
             ratio = results[over].events_per_second / results[under].events_per_second
-            found.append((f"({over}) over ({under})", ratio, f"at least {aim:g}", ratio >= aim))
+            found.append((f"({over}) over ({under})", ratio, f"at least {target:g}", ratio >= target))
     if "c" in results:
         latency = results["c"].latency_p99_ms
         found.append(("p99 at half of (c)'s load, ms", latency, "under 100", 0 < latency < 100))
@@ -158,7 +165,7 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
 
 
 def show(results: dict[str, Result]) -> None:
-    """Print the tables."""
+    """Print the tables of results, stages and ratios."""
     print(f"\n{'':60} {'events/s':>9} {'CPU µs':>8} {'answers':>8} {'at/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'MB':>5}")
     for result in results.values():
         print(
@@ -172,19 +179,21 @@ def show(results: dict[str, Result]) -> None:
             stages = "  ".join(f"{name} {spent:,.1f}" for name, spent in result.stages_us.items())
             print(f"({result.letter}) {stages}")
     print()
-    for what, value, aim, met in ratios(results):
-        print(f"{what:32} {value:8.1f}   aim: {aim:14} {'met' if met else 'NOT MET'}")
+    for name, value, target, met in ratios(results):
+        print(f"{name:32} {value:8.1f}   target: {target:14} {'met' if met else 'NOT MET'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.stream", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="abcdef", help="variants to run, for example: ab")
     parser.add_argument("--registry", type=Path, help="serve this registry's current model instead of training one")
-    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="where the figures go")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="file of the figures")
     chosen = parser.parse_args(arguments)
     settings = load_settings()
-    data = workload(settings, past=PAST, stream=STREAM)
+    data = workload(settings, stored=STORED, sent=SENT)
     print(f"data: {data.source}")
     print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"latency at half of each variant's own throughput, for {LATENCY_SECONDS:g} s")

@@ -1,4 +1,4 @@
-"""Measuring one variant from outside: a flood for throughput and CPU, then a steady stream for latency."""
+"""Measurement of a variant from outside: a flood for throughput and processor time, a steady stream for latency."""
 
 import json
 import statistics
@@ -17,12 +17,12 @@ from tests.services.group import Group, wait_until
 
 LATENCY_SECONDS = 10.0
 SETTLE_SECONDS = 2.0
-"""Of the steady stream, this much at its beginning is not counted."""
+"""Start of the steady stream that is not counted."""
 FLOOD_LIMIT_S = 120.0
 LINGER_MS = 5
-"""As a storefront's client would be set, which sends thousands a second; it is part of the latency."""
+"""Setting of a producer that sends thousands of events a second; it is part of the latency."""
 TICK_SECONDS = 0.005
-"""The steady stream goes out in portions this far apart."""
+"""Interval between the batches of the steady stream."""
 
 Event = tuple[bytes, bytes]
 """Key and value."""
@@ -30,9 +30,9 @@ Event = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Variant:
-    """What is measured.
+    """A worker to measure.
 
-    ``identify`` gives of an answer the event that caused it: ("id", n) or ("at", partition, offset).
+    ``identify`` returns the event that an answer is for: ("id", n) or ("at", partition, offset).
     ``flood`` events are sent at once, after ``warm_up`` events.
     """
 
@@ -85,7 +85,7 @@ def measure(variant: Variant, events: Sequence[Event], brokers: str, log: Any) -
             raise RuntimeError(f"({variant.letter}) ended with {process.returncode}")
 
     try:
-        # Sent once before, so that the process has something to join for; then again, to be warm.
+        # The first events start the process and warm it up.
         _flood(producer, variant.topics[0], events[: variant.warm_up])
         wait_until(lambda: group.done() >= variant.warm_up, f"({variant.letter}) is warm", FLOOD_LIMIT_S, alive)
         flood = events[variant.warm_up : variant.warm_up + variant.flood]
@@ -122,8 +122,8 @@ def _throughput(
     cpu = sum(watched.cpu_times()[:2]) - cpu
     spent = {name: seconds - stages.get(name, 0.0) for name, seconds in _stages(variant).items()}
     found = answers.read_all()
-    # The commit that tells that all is done comes up to its interval later; the last answer does not.
-    last = max(moment for moment, _ in found)
+    # The last answer ends the time: the commit comes up to its interval later.
+    last = max(sent for sent, _ in found)
     return Result(
         variant.letter,
         variant.title,
@@ -135,11 +135,11 @@ def _throughput(
 
 
 def _latency(variant: Variant, result: Result, events: Sequence[Event], producer: Producer, answers: "Answers") -> None:
-    """Send at half the throughput just measured, and see how long each answer takes to arrive."""
+    """Send at half the measured throughput, and measure the time until each answer arrives."""
     rate = result.events_per_second / 2
     count = min(len(events), int(rate * (LATENCY_SECONDS + SETTLE_SECONDS)))
     sent: dict[tuple[Any, ...], float] = {}
-    places: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    identity_at: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     identities = [("id", json.loads(value)["id"]) for _, value in events[:count]]
     answers.skip()
     arrived: list[tuple[float, bytes]] = []
@@ -147,18 +147,18 @@ def _latency(variant: Variant, result: Result, events: Sequence[Event], producer
     listener = threading.Thread(target=answers.listen, args=(arrived, ending))
     listener.start()
     start = time.perf_counter()
-    place = 0
-    while place < count:
-        # What is due goes out together: a feeder that woke for each event would take a core from those it measures.
+    first = 0
+    while first < count:
+        # All due events are sent together: waking up for each event would take a core from the measured worker.
         due = min(count, int((time.perf_counter() - start) * rate) + 1)
-        for (key, value), identity in zip(events[place:due], identities[place:due], strict=True):
+        for (key, value), identity in zip(events[first:due], identities[first:due], strict=True):
 
             def confirmed(error: Any, message: Any, identity: tuple[Any, ...] = identity) -> None:
-                places["at", message.partition(), message.offset()] = identity
+                identity_at["at", message.partition(), message.offset()] = identity
 
             sent[identity] = time.perf_counter()
             producer.produce(variant.topics[0], value, key, on_delivery=confirmed)
-        place = due
+        first = due
         producer.poll(0)
         time.sleep(TICK_SECONDS)
     producer.flush(30)
@@ -166,12 +166,12 @@ def _latency(variant: Variant, result: Result, events: Sequence[Event], producer
     ending.set()
     listener.join()
     latencies = []
-    for moment, value in arrived:
+    for received, value in arrived:
         identity_of = variant.identify(json.loads(value))
         if identity_of is not None:
-            begun = sent.get(places.get(identity_of, identity_of))
-            if begun is not None and begun - start > SETTLE_SECONDS:
-                latencies.append((moment - begun) * 1000)
+            sent_at = sent.get(identity_at.get(identity_of, identity_of))
+            if sent_at is not None and sent_at - start > SETTLE_SECONDS:
+                latencies.append((received - sent_at) * 1000)
     result.latency_rate = count / max(1e-9, max(sent.values()) - start) if sent else 0.0
     result.latency_answers = len(latencies)
     if len(latencies) > 1:
@@ -188,7 +188,7 @@ def _flood(producer: Producer, topic: str, events: Sequence[Event]) -> None:
 
 
 def _stages(variant: Variant) -> dict[str, float]:
-    """Seconds spent in each stage so far, by the worker's own metrics."""
+    """Seconds spent in each stage so far, from the metrics of the worker."""
     if not variant.metrics_port:
         return {}
     with urllib.request.urlopen(f"http://127.0.0.1:{variant.metrics_port}/metrics", timeout=10) as response:
@@ -199,7 +199,7 @@ def _stages(variant: Variant) -> dict[str, float]:
 
 
 class Answers:
-    """What comes out: read from where it was last left."""
+    """The answers of a variant, each read once."""
 
     def __init__(self, brokers: str, topic: str) -> None:
         self._consumer = Consumer(
@@ -212,28 +212,28 @@ class Answers:
             }
         )
         partitions = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        self._places = [TopicPartition(topic, partition, 0) for partition in partitions]
-        self._consumer.assign(self._places)
+        self._positions = [TopicPartition(topic, partition, 0) for partition in partitions]
+        self._consumer.assign(self._positions)
 
     def skip(self) -> None:
-        """Pass over what is there."""
-        for place in self._places:
-            _, place.offset = self._consumer.get_watermark_offsets(place, timeout=30)
-        self._consumer.assign(self._places)
+        """Continue behind the answers that exist."""
+        for position in self._positions:
+            _, position.offset = self._consumer.get_watermark_offsets(position, timeout=30)
+        self._consumer.assign(self._positions)
 
     def read_all(self) -> list[tuple[float, bytes]]:
-        """(moment sent, value) of everything that is there and was not read."""
-        wanted = sum(self._consumer.get_watermark_offsets(p, timeout=30)[1] - p.offset for p in self._places)
+        """Time sent and value of all answers that exist and were not read."""
+        wanted = sum(self._consumer.get_watermark_offsets(p, timeout=30)[1] - p.offset for p in self._positions)
         found: list[tuple[float, bytes]] = []
         while len(found) < wanted:
             for message in self._consumer.consume(wanted - len(found), timeout=10):
                 if message.error() is None:
-                    _, moment = message.timestamp()
-                    found.append((moment / 1000, message.value() or b""))
+                    _, milliseconds = message.timestamp()
+                    found.append((milliseconds / 1000, message.value() or b""))
         return found
 
     def listen(self, arrived: list[tuple[float, bytes]], ending: threading.Event) -> None:
-        """Add (moment of arrival, value) of everything that comes, until told to end."""
+        """Add time of arrival and value of each answer until ``ending`` is set."""
         while not ending.is_set():
             message = self._consumer.poll(0.1)
             if message is not None and message.error() is None:

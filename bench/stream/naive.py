@@ -1,6 +1,6 @@
-"""(f) A worker as a first try would have it: ``async for``, histories in memory, ``model.predict`` for each event.
+"""(f) A simple worker with a model: ``async for``, histories in memory, ``model.predict`` for each event.
 
-The LSTM (128 units, 50 steps, every item in the softmax) has random weights: its answers are worthless, its cost real.
+The LSTM (128 units, 50 steps, a softmax over all items) has random weights: only its cost matters.
 Run as ``python -m bench.stream.naive worker --without-web`` with BENCH_BROKERS and BENCH_NAMESPACE set.
 """
 
@@ -16,7 +16,7 @@ STEPS, ITEMS = 50, 3_700
 
 
 class Answer(faust.Record, serializer="json"):
-    """What goes out."""
+    """An answer."""
 
     customer_id: str
     id: int
@@ -24,7 +24,7 @@ class Answer(faust.Record, serializer="json"):
 
 
 def build_model() -> Any:
-    """A label-encoded LSTM over the last items bought."""
+    """An LSTM over the last items bought."""
     import keras
 
     model = keras.Sequential(
@@ -49,7 +49,7 @@ bought: dict[str, list[int]] = defaultdict(list)
 
 @app.agent(invoices)
 async def recommend(stream: faust.StreamT[dict[str, Any]]) -> None:
-    """Answer each invoice by itself."""
+    """Answer each invoice."""
     async for invoice in stream:
         customer = invoice["customer_id"]
         for line in invoice["lines"]:
@@ -58,8 +58,8 @@ async def recommend(stream: faust.StreamT[dict[str, Any]]) -> None:
         sequence = np.zeros((1, STEPS), "int32")
         recent = bought[customer][-STEPS:]
         sequence[0, -len(recent) :] = recent
-        chances = model.predict(sequence, verbose=0)[0]
-        items = [int(place) for place in np.argsort(-chances)[:10]]
+        probabilities = model.predict(sequence, verbose=0)[0]
+        items = [int(item) for item in np.argsort(-probabilities)[:10]]
         await recommendations.send(key=customer, value=Answer(customer_id=customer, id=invoice["id"], items=items))
 
 

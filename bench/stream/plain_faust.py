@@ -1,4 +1,4 @@
-"""(a) The Faust agent as its documentation writes it: records in, ``async for``, ``send``. No state, no model.
+"""(a) A Faust agent as in Faust's documentation: records, ``async for``, ``send``. No state, no model.
 
 Run as ``python -m bench.stream.plain_faust worker --without-web`` with BENCH_BROKERS and BENCH_NAMESPACE set.
 """
@@ -25,21 +25,21 @@ class Line(faust.Record, serializer="json"):
 
 
 class Answer(faust.Record, serializer="json"):
-    """What goes out: as long as a recommendation of ten items would be in its shortest form."""
+    """An answer of the size of the shortest recommendation of ten items."""
 
     customer_id: str
     id: int
     items: list[str]
 
 
-app = faust.App(f"{NAMESPACE}.idiomatic", broker=f"kafka://{BROKERS}", store="memory://")
+app = faust.App(f"{NAMESPACE}.plain_faust", broker=f"kafka://{BROKERS}", store="memory://")
 invoices = app.topic(f"{NAMESPACE}.invoices", value_type=Line)
 recommendations = app.topic(f"{NAMESPACE}.recommendations", value_type=Answer)
 
 
 @app.agent(invoices)
 async def recommend(lines: faust.StreamT[Line]) -> None:
-    """Answer each line by itself."""
+    """Answer each line."""
     async for line in lines:
         answer = Answer(customer_id=line.CustomerID, id=line.id, items=[line.StockCode] * 10)
         await recommendations.send(key=line.CustomerID, value=answer)

@@ -1,4 +1,4 @@
-"""The scorer of "no model": what the customer bought last. It costs next to nothing and changes with every purchase."""
+"""A scorer without a model: the items bought last. It costs almost nothing and changes with each purchase."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ CURVE = tuple(days / 100 for days in HORIZONS)
 
 
 class RecentScorer:
-    """Answers with the last items bought."""
+    """Recommends the items bought last."""
 
     name = "recent"
     version = "0"
@@ -29,4 +29,4 @@ def _last(history: CustomerHistory, k: int) -> list[Candidate]:
                 break
         if len(codes) == k:
             break
-    return [Candidate(code, 0.5 / (place + 1)) for place, code in enumerate(codes)]
+    return [Candidate(code, 0.5 / (rank + 1)) for rank, code in enumerate(codes)]

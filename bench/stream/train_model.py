@@ -1,6 +1,6 @@
-"""A basket LSTM for the benchmark, fitted briefly: an answer costs the same however good it is.
+"""A basket LSTM for the benchmark, trained briefly: the cost of a prediction does not depend on its accuracy.
 
-Run as ``python -m bench.stream.train_model REGISTRY STREAM`` with the worker's own settings; publishes and promotes.
+Run as ``python -m bench.stream.train_model REGISTRY SENT`` with the settings of the worker; publishes and promotes.
 """
 
 import sys
@@ -14,15 +14,15 @@ from state.settings import load_settings
 from training.models import make_model
 from training.registry import Registry
 
-PAST, EXAMPLES = 12_000, 3_000
-"""Invoices that are learnt from, and the newest moments that the network sees."""
+INVOICES, EXAMPLES = 12_000, 3_000
+"""Number of invoices of the training set, and of the newest examples."""
 
 
-def main(registry: Path, stream: int) -> None:
-    """Fit on what lies before the last ``stream`` invoices."""
-    past = workload(load_settings(), past=PAST, stream=stream).past
-    until = past[-1].date + 1
-    fitted = make_model("basket_lstm", epochs=1, max_examples=EXAMPLES, whole=False).fit(past, until=until, seed=7)
+def main(registry: Path, sent: int) -> None:
+    """Fit a model on the invoices before the last ``sent`` ones."""
+    log = workload(load_settings(), stored=INVOICES, sent=sent).stored
+    until = log[-1].date + 1
+    fitted = make_model("basket_lstm", epochs=1, max_examples=EXAMPLES, whole=False).fit(log, until=until, seed=7)
     now = datetime.now(UTC)
     target = Registry(str(registry))
     with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +30,7 @@ def main(registry: Path, stream: int) -> None:
         version = target.publish(
             Path(folder),
             name="basket_lstm",
-            data_from=to_datetime(past[0].date),
+            data_from=to_datetime(log[0].date),
             data_until=to_datetime(until),
             metrics={},
             created=now,

@@ -1,6 +1,6 @@
-"""(b) and (e): our worker without its model, and its processor without Faust.
+"""(b) and (e): the worker without a model, and its processor without Faust.
 
-Run as ``python -m bench.stream.without_model no-model|bare`` with the worker's own settings.
+Run as ``python -m bench.stream.without_model with-faust|without-faust`` with the settings of the worker.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from stream.worker import exit_process, run_app
 
 
 def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event, Metrics], None]) -> None:
-    """Wire a processor that has no model, and let ``work`` feed it."""
+    """Build a processor without a model, and let ``work`` feed it."""
     stop, metrics = threading.Event(), Metrics()
     with ExitStack() as closes:
         store = closes.enter_context(closing(RedisStore(settings)))
@@ -54,12 +54,12 @@ def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event
 
 
 def with_faust(settings: Settings, processor: Processor, stop: threading.Event, metrics: Metrics) -> None:
-    """Our own application around the processor."""
+    """Feed the processor by the worker's Faust application."""
     asyncio.run(run_app(lambda: create_app(settings, processor.process, exit_process), stop, metrics))
 
 
 def without_faust(settings: Settings, processor: Processor, stop: threading.Event, metrics: Metrics) -> None:
-    """The shortest loop there is: take, process, commit."""
+    """Feed the processor by a loop: consume, process, commit."""
     signal(SIGTERM, lambda *_: stop.set())
     consumer = Consumer(
         confluent_config(
@@ -76,22 +76,24 @@ def without_faust(settings: Settings, processor: Processor, stop: threading.Even
                 batch.append(Incoming(message.value(), message.key(), topic, partition, offset, timestamp / 1000))
         if batch:
             processor.process(batch)
-            ends = {(one.topic, one.partition): one.offset + 1 for one in batch}
-            consumer.commit(offsets=[TopicPartition(*place, end) for place, end in ends.items()], asynchronous=True)
+            ends = {(event.topic, event.partition): event.offset + 1 for event in batch}
+            consumer.commit(
+                offsets=[TopicPartition(*partition, end) for partition, end in ends.items()], asynchronous=True
+            )
     consumer.close()
 
 
-def main(kind: str) -> None:
+def main(variant: str) -> None:
     """Run one of the variants until SIGTERM."""
     settings = load_settings()
     configure_logging(settings)
-    match kind:
-        case "no-model":
+    match variant:
+        case "with-faust":
             run(settings, with_faust)
-        case "bare":
+        case "without-faust":
             run(settings, without_faust)
         case _:
-            raise SystemExit(f"{kind} is none of no-model, bare")
+            raise SystemExit(f"{variant} is neither with-faust nor without-faust")
 
 
 if __name__ == "__main__":

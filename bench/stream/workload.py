@@ -1,4 +1,4 @@
-"""What the benchmark sends: the invoices of ``NEXTBASKET_DATA``, else simulated ones, in both shapes."""
+"""Workload: the invoices of ``NEXTBASKET_DATA``, or simulated ones, as events of lines or of whole invoices."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,21 +15,21 @@ from training.data.tables.invoice_table import from_frame, load
 
 @dataclass(frozen=True)
 class Workload:
-    """Invoices by time: ``past`` is in Redis before the clock starts, ``stream`` is sent; ``source`` says of what."""
+    """Invoices by time: ``stored`` in Redis at the start, or ``sent`` as events; ``source`` describes them for people."""
 
     source: str
     dialect: str
-    past: Sequence[Invoice]
-    stream: Sequence[Invoice]
+    stored: Sequence[Invoice]
+    sent: Sequence[Invoice]
 
 
-def workload(settings: Settings, *, past: int, stream: int) -> Workload:
-    """The last ``stream`` invoices of a table, and the ``past`` before them."""
+def workload(settings: Settings, *, stored: int, sent: int) -> Workload:
+    """The last ``sent`` invoices of a table, and the ``stored`` ones before them."""
     table = load(settings.data) if settings.data is not None else from_frame(simulate(seed=settings.seed))
     log = invoices(clean(table, settings))
-    source = f"{settings.data or 'simulated'}: {len(log):,} invoices, the last {stream:,} sent"
-    cut = len(log) - stream
-    return Workload(source, "uci" if table.uci else "plain", log[max(0, cut - past) : cut], log[cut:])
+    source = f"{settings.data or 'simulated'}: {len(log):,} invoices, the last {sent:,} sent"
+    first = len(log) - sent
+    return Workload(source, "uci" if table.uci else "plain", log[max(0, first - stored) : first], log[first:])
 
 
 def line_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ def _apart(groups: int) -> Floats:
 
 @pytest.mark.parametrize("groups", [3, 4])
 def test_the_line_bends_at_the_number_of_groups(groups: int) -> None:
-    left = elbow_curve(_apart(groups)[:, :2].repeat(2, axis=1), most=6)
+    left = elbow_curve(_apart(groups)[:, :2].repeat(2, axis=1), max_clusters=6)
     assert left[0] == 1.0
     assert left == sorted(left, reverse=True)
     assert left[groups - 2] > 0.05
