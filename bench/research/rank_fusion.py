@@ -36,7 +36,7 @@ def by_rank(one: Ranking, other: Ranking, share: float) -> list[str]:
 
 
 def by_probability(one: Ranking, other: Ranking, share: float) -> list[str]:
-    """Items of both lists by the weighted sum of log probabilities; that of a missing item is below the list's minimum."""
+    """Items of both lists by the weighted sum of log probabilities; a missing item is below the list's minimum."""
     score: dict[str, float] = {}
     lists = [
         dict(zip(ranked.stock_codes, np.log(np.maximum(ranked.probabilities, 1e-9)), strict=True))

@@ -15,7 +15,7 @@ from training.data.tables.invoice_table import from_frame, load
 
 @dataclass(frozen=True)
 class Workload:
-    """Invoices by time: ``stored`` in Redis at the start, or ``sent`` as events; ``source`` describes them for people."""
+    """Invoices by time: ``stored`` in Redis at the start, or ``sent`` as events; ``source`` describes them."""
 
     source: str
     dialect: str
