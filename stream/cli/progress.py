@@ -1,4 +1,4 @@
-"""What long commands show: progress bars one after the other, and tables; plain lines without a terminal."""
+"""The progress of long commands: bars on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ def show_progress() -> Iterator[None]:
 
 
 class TerminalProgress:
-    """A ``Reporter`` that draws a bar a stage; without a terminal a stage is one line, so that a log stays readable."""
+    """A ``training.progress.Reporter`` with one bar per stage on a terminal, and one line per stage elsewhere."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Never] | None = None
         self._is_terminal = sys.stderr.isatty()
 
     def stage(self, name: str) -> None:
-        """End the bar before and begin another."""
+        """End the last bar and begin another."""
         self.close()
         if self._is_terminal:
             self._bar = tqdm(desc=name, dynamic_ncols=True, leave=True)

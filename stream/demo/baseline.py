@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from state.domain.ranking_metrics import hit_at, recall_at
 from state.events.invoice import Invoice
 from training.data.walk import StateReplay
 from training.serving.scorer import Scorer
@@ -48,5 +49,4 @@ class BaselineRanker:
             self.rank([invoice.customer_id])
         if ranking is None or not bought:
             return None
-        hits = sum(code in bought for code in ranking[:TOP_K])
-        return float(hits > 0), hits / len(bought)
+        return hit_at(ranking, bought, TOP_K), recall_at(ranking, bought, TOP_K)

@@ -1,4 +1,4 @@
-"""What cannot be learnt from, judged by or sent is said in one sentence, by every command that reads a table."""
+"""Tables that cannot be used end in one sentence, in every command that reads a table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
 
 
 def line(number: int, customer: object, *, quantity: int = 1, date: str | None = None) -> str:
-    """A line of an invoice of its own; the numbers run through the first half of 2011."""
+    """An invoice of one line; the numbers run through the first half of 2011."""
     date = date or f"2011-{1 + number % 6:02}-{10 + number % 9} 10:00"
     return f"{number},22613,MUG,{quantity},{date},1.5,{customer},France"
 
@@ -31,8 +31,8 @@ def write(path: Path, lines: list[str], header: str = HEADER) -> Path:
     return path
 
 
-def said(arguments: list[str], code: ExitCode, capsys: pytest.CaptureFixture[str]) -> str:
-    """The sentence that a command ends with."""
+def error_of(arguments: list[str], code: ExitCode, capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence that a command ends with, and which contains what to do."""
     assert main(arguments) == code
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("nextbasket: ")
@@ -58,19 +58,19 @@ def said(arguments: list[str], code: ExitCode, capsys: pytest.CaptureFixture[str
         ("table.xlsx", b"PK\x03\x04 broken off", "cannot be read as a table"),
     ],
 )
-def test_what_is_no_table(
+def test_a_file_that_is_no_invoice_table(
     command: str, name: str, content: bytes | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
 
-    assert sentence in said(COMMANDS[command](path), ExitCode.DATA, capsys)
+    assert sentence in error_of(COMMANDS[command](path), ExitCode.DATA, capsys)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_folder_without_a_table(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "holds no table" in said(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
+    assert "holds no table" in error_of(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -92,7 +92,7 @@ def test_a_broken_case_study(
     write(tmp_path / "Customer.csv", [], customers)
     write(tmp_path / "prod_cat_info.csv", [], "prod_cat_code,prod_cat,prod_sub_cat_code,prod_subcat")
 
-    assert sentence in said(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
+    assert sentence in error_of(COMMANDS[command](tmp_path), ExitCode.DATA, capsys)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
@@ -109,25 +109,25 @@ def test_a_broken_case_study(
         ([line(n, n % 9, quantity=-1) for n in range(40)], "all 40 lines that are left are returns"),
     ],
 )
-def test_what_cannot_be_learnt_from(
+def test_a_table_without_a_next_basket(
     command: str, lines: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "table.csv", lines)
 
-    assert sentence in said(COMMANDS[command](path), ExitCode.DATA, capsys)
+    assert sentence in error_of(COMMANDS[command](path), ExitCode.DATA, capsys)
 
 
 def test_too_little_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "table.csv", [line(n, n % 2) for n in range(6)])
 
-    assert "at least 10 are needed to evaluate a model" in said(COMMANDS["train"](path), ExitCode.DATA, capsys)
+    assert "at least 10 are needed to evaluate a model" in error_of(COMMANDS["train"](path), ExitCode.DATA, capsys)
 
 
-def test_nobody_in_the_span_to_judge_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_span_without_customers_who_bought_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line(n, n % 2, date="2011-05-01 10:00") for n in range(6)] + [line(9, 99, date="2011-06-20 10:00")]
     path = write(tmp_path / "table.csv", lines)
 
-    assert "had bought before" in said(COMMANDS["evaluate"](path), ExitCode.DATA, capsys)
+    assert "had bought before" in error_of(COMMANDS["evaluate"](path), ExitCode.DATA, capsys)
 
 
 @pytest.mark.parametrize(
@@ -139,29 +139,29 @@ def test_nobody_in_the_span_to_judge_by(tmp_path: Path, capsys: pytest.CaptureFi
         (["--from", "soon"], ExitCode.USAGE, "'soon' is no date"),
     ],
 )
-def test_a_replay_of_nothing(
+def test_a_span_without_rows_to_replay(
     options: list[str], code: ExitCode, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "table.csv", [line(n, n % 9) for n in range(18)])
 
-    assert sentence in said(["replay", str(path), *options], code, capsys)
+    assert sentence in error_of(["replay", str(path), *options], code, capsys)
 
 
-def test_a_replay_of_rows_without_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_without_dates_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "table.csv", [line(1, 1, date="yesterday")])
 
-    assert "its rows have no date" in said(["replay", str(path), *SPAN], ExitCode.DATA, capsys)
+    assert "its rows have no date" in error_of(["replay", str(path), *SPAN], ExitCode.DATA, capsys)
 
 
 @pytest.mark.parametrize("end", ["2011-08-01", "2011-06-01"])
-def test_an_evaluation_of_nothing(end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_span_to_evaluate(end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "table.csv", [line(n, n % 9) for n in range(18)])
     arguments = ["evaluate", "--data", str(path), "--models", "count_demand", "--from", "2011-08-01", "--to", end]
 
-    assert "does not come after" in said(arguments, ExitCode.USAGE, capsys)
+    assert "does not come after" in error_of(arguments, ExitCode.USAGE, capsys)
 
 
-def test_a_table_of_others_is_evaluated_with_what_was_assumed_in_sight(
+def test_assumptions_about_a_table_with_other_columns_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     days = [f"{1 + n % 28:02}-{1 + n % 7:02}-2011" for n in range(400)]

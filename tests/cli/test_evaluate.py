@@ -17,8 +17,8 @@ from stream.cli.main import main
 SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
 
 
-def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What other code makes of ``--predictions-out`` is what the report says."""
+def test_the_figures_follow_from_the_rankings(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Metrics of the rankings in ``--predictions-out``, computed here, are those of the report."""
     from state.settings import load_settings
     from training.data.cleaning.clean import clean
     from training.data.cleaning.invoices import invoices
@@ -42,15 +42,17 @@ def test_the_rankings_give_the_figures_again(table: Path, tmp_path: Path, capsys
     log = invoices(cleaned)
     baskets = {(invoice.customer_id, invoice.invoice_no): invoice.purchased_codes for invoice in log}
     for model in models:
-        own = [row for row in rows if row["model"] == model]
-        assert all(len(set(row["stock_codes"])) == len(row["stock_codes"]) <= 100 for row in own)
-        assert all(row["probabilities"] == sorted(row["probabilities"], reverse=True) for row in own)
-        scored = [ndcg_at(row["stock_codes"], baskets[row["customer_id"], row["invoice_no"]], 10) for row in own]
+        rows_of_model = [row for row in rows if row["model"] == model]
+        assert all(len(set(row["stock_codes"])) == len(row["stock_codes"]) <= 100 for row in rows_of_model)
+        assert all(row["probabilities"] == sorted(row["probabilities"], reverse=True) for row in rows_of_model)
+        scored = [
+            ndcg_at(row["stock_codes"], baskets[row["customer_id"], row["invoice_no"]], 10) for row in rows_of_model
+        ]
         assert math.fsum(scored) / len(scored) == pytest.approx(models[model]["mean"]["ndcg@10"])
-        assert all(0.0 < p < 1.0 for row in own for p in row["probabilities"])
+        assert all(0.0 < p < 1.0 for row in rows_of_model for p in row["probabilities"])
 
 
-def test_both_moments_in_one_run_are_those_of_two(table: Path, tmp_path: Path) -> None:
+def test_both_moments_in_one_run_have_the_figures_of_two_runs(table: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "count_demand", "--json", str(figures)]
     found = {}
@@ -61,7 +63,7 @@ def test_both_moments_in_one_run_are_those_of_two(table: Path, tmp_path: Path) -
     assert found["both"]["visit"] != found["both"]["emission"]
 
 
-def test_first_invoices_are_a_group_of_their_own(table: Path, tmp_path: Path) -> None:
+def test_first_invoices_are_a_separate_group(table: Path, tmp_path: Path) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "page.html"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "gp_topfreq,tifu_knn", "--json", str(figures)]
     found = {}
@@ -78,13 +80,12 @@ def test_first_invoices_are_a_group_of_their_own(table: Path, tmp_path: Path) ->
     assert "--first-invoices" in page.read_text()
 
 
-def test_discovery(table: Path, tmp_path: Path) -> None:
+def test_discover_ranks_no_item_that_the_customer_bought(table: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "count_demand", "--json", str(figures)]
     assert main([*arguments, "--task", "discover"]) == ExitCode.OK
     report = json.loads(figures.read_text())
     assert report["invoices"] > 0
-    # Known items are in no ranking.
     assert report["moments"]["visit"]["models"]["count_demand"]["mean"]["recall@20_repeat"] in (None, 0.0)
 
 
@@ -96,7 +97,7 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
             f"--{option}={path}" for option, path in zip(("json", "html", "predictions-out"), files, strict=True)
         ]
         arguments = ["--data", str(table), *SPAN, "--models", "ease,ease:calibrate=0,p_topfreq", *options]
-        # Another process: a hash seed of its own must change nothing.
+        # In another process, which has another hash seed.
         subprocess.run([sys.executable, "-m", "stream", "evaluate", *arguments], check=True, timeout=120)
         written.append([path.read_bytes() for path in files])
     assert written[0] == written[1]
@@ -122,7 +123,7 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
         ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "has no column for the moment"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_options_that_cannot_be_used(
     arguments: list[str], code: ExitCode, sentence: str, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = arguments if "--models" in arguments else [*arguments, "--models", "count_demand"]
@@ -130,6 +131,6 @@ def test_what_cannot_be_done_is_said(
     assert sentence in capsys.readouterr().err
 
 
-def test_there_must_be_data(capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", *SPAN]) == ExitCode.USAGE
     assert "give --data PATH, or set NEXTBASKET_DATA" in capsys.readouterr().err

@@ -11,11 +11,13 @@ from stream.commands.simulate import KindOfShop
 from training.data.simulator import SHOP_PROFILES, simulate
 
 
-def test_the_command_knows_every_kind() -> None:
+def test_every_kind_of_the_simulator_is_an_option() -> None:
     assert [kind.value for kind in KindOfShop] == list(SHOP_PROFILES)
 
 
-def test_a_kind_is_written_with_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kind_is_written_with_the_given_customers_and_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "shop.parquet"
 
     assert main(["simulate", str(path), "--kind", "small", "--customers", "20", "--seed", "3"]) == ExitCode.OK
@@ -26,6 +28,6 @@ def test_a_kind_is_written_with_what_was_asked_for(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("name", ["shop.csv", "."])
-def test_what_is_no_parquet_file_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_files_than_parquet_are_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", str(tmp_path / name)]) == ExitCode.USAGE
     assert "give a name such as shop.parquet." in capsys.readouterr().err

@@ -30,13 +30,13 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
     capsys.readouterr()
 
     assert main([*arguments, "--until", "2011-06-01"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    assert "Evaluated on" in said
-    assert "At the visit:" in said
-    (kept,) = (tmp_path / "registry").rglob("ledger.json")
-    ledger = json.loads(kept.read_bytes())
+    printed = capsys.readouterr().out
+    assert "Evaluated on" in printed
+    assert "At the visit:" in printed
+    (ledger_file,) = (tmp_path / "registry").rglob("ledger.json")
+    ledger = json.loads(ledger_file.read_bytes())
     assert [step["name"] for step in ledger["steps"]][:2] == ["parsed", "no_code"]
-    assert f"purchases: {ledger['purchase_lines']:,} lines" in said
+    assert f"purchases: {ledger['purchase_lines']:,} lines" in printed
     assert main([*arguments]) in (ExitCode.OK, ExitCode.NEGATIVE)
     capsys.readouterr()
 
@@ -57,7 +57,7 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
 
 
 def test_options_of_a_model_reach_it(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is published has vectors of three numbers, and no features."""
+    """The published vectors have three numbers, and there are no features."""
     options = "HYBRID:width=3:epochs=1:mode=collaborative"
     assert main(["train", "--data", str(table), "--model", options, "--no-refit"]) in (ExitCode.OK, ExitCode.NEGATIVE)
     assert "Published" in capsys.readouterr().out
@@ -83,14 +83,14 @@ def test_options_of_a_model_reach_it(table: Path, tmp_path: Path, capsys: pytest
         (["--model", "count_demand", "--until", "2001-01-01"], ExitCode.DATA, "Nothing was bought before"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_options_that_cannot_be_used(
     arguments: list[str], code: ExitCode, sentence: str, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "--data", str(table), *arguments]) == code
     assert sentence in capsys.readouterr().err
 
 
-def test_there_must_be_data(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_is_needed(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--model", "count_demand"]) == ExitCode.USAGE
     assert "There is no invoice table to read" in capsys.readouterr().err
     assert main(["train", "--model", "count_demand", "--data", str(empty)]) == ExitCode.DATA
@@ -98,30 +98,30 @@ def test_there_must_be_data(empty: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_an_interrupted_training_says_whether_anything_is_kept(
+def test_an_interrupted_training_can_be_resumed_after_its_first_epoch(
     epochs: int, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ctrl-C before and after the first epoch; what an earlier training left does not count."""
-    kept = tmp_path / "cache" / "training"
-    kept.mkdir(parents=True)
-    (kept / "earlier.npz").touch()
-    os.utime(kept / "earlier.npz", (1.0, 1.0))
+    checkpoints = tmp_path / "cache" / "training"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "earlier.npz").touch()
+    os.utime(checkpoints / "earlier.npz", (1.0, 1.0))
     monkeypatch.setenv("NEXTBASKET_CACHE", str(tmp_path / "cache"))
 
     def interrupted(*_: object) -> None:
         if epochs:
-            (kept / "now.npz").touch()
+            (checkpoints / "now.npz").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stream.commands.train._round", interrupted)
     assert main(["train", "--data", str(table), "--model", "basket_lstm"]) == ExitCode.INTERRUPTED
-    said = capsys.readouterr().err
-    assert ("the same command goes on from the last finished epoch" in said) is bool(epochs)
-    assert "Interrupted" in said
+    error = capsys.readouterr().err
+    assert ("the same command goes on from the last finished epoch" in error) is bool(epochs)
+    assert "Interrupted" in error
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_repeated_training_goes_on_after_a_failure_and_ends_when_told(number: int, tmp_path: Path) -> None:
+def test_repeated_training_continues_after_a_failure_and_ends_on_a_signal(number: int, tmp_path: Path) -> None:
     """The first rounds find no table; one that comes later is used; a signal ends the wait at once."""
     from training.data.simulator import simulate
 

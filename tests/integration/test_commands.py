@@ -1,4 +1,4 @@
-"""What an operator asks of a running system: export, show, redrive. A processor in this process makes the state."""
+"""Commands of an operator: export, show, redrive. A processor in this process makes the state."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 class Shop:
-    """Takes events in, as a worker does."""
+    """Processes events, as a worker does."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -50,7 +50,7 @@ class Shop:
         )
         self._offset = 0
 
-    def take(self, *events: dict[str, Any] | bytes) -> None:
+    def process(self, *events: dict[str, Any] | bytes) -> None:
         batch = []
         for event in events:
             value = json.dumps(event).encode() if isinstance(event, dict) else event
@@ -82,7 +82,7 @@ def run(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProc
 
 
 def fill(shop: Shop) -> None:
-    shop.take(
+    shop.process(
         invoice("1", "b", "2011-12-01T10:00:00Z", "22613", "22138"),
         invoice("2", "ä", "2011-12-02T10:00:00Z", "22613"),
         invoice("3", "b", "2011-12-03T10:00:00Z", "22613", quantity=2.5),
@@ -105,8 +105,8 @@ def test_histories_are_exported_in_their_canonical_form(
         '{"customer_id":"ä","baskets":[{"invoice_no":"2","invoice_date":"2011-12-02T10:00:00Z","items":{"22613":1}}]}',
     ]
     output = tmp_path / "histories.jsonl"
-    said = nextbasket(environment, "export", "histories", "--output", str(output))
-    assert said == f"Wrote 3 histories to {output}.\n"
+    printed_path = nextbasket(environment, "export", "histories", "--output", str(output))
+    assert printed_path == f"Wrote 3 histories to {output}.\n"
     assert output.read_text() == printed
     assert list(tmp_path.glob(".*")) == []
 
@@ -139,7 +139,7 @@ def test_a_customer_is_shown_with_history_visit_and_reasons(environment: dict[st
     assert later["visit"]["next_purchase"] != report["visit"]["next_purchase"]
 
 
-def test_a_stranger_is_told_so(environment: dict[str, str], shop: Shop) -> None:
+def test_an_unknown_customer_is_an_answer_of_no(environment: dict[str, str], shop: Shop) -> None:
     fill(shop)
     done = run(environment, "show", "nobody")
     assert done.returncode == 1
@@ -153,7 +153,7 @@ def test_an_export_into_a_folder_that_is_not_there_is_one_sentence(environment: 
     assert done.stderr.count("\n") == 1
 
 
-def test_without_redis_commands_say_so(environment: dict[str, str]) -> None:
+def test_without_redis_the_message_names_its_setting(environment: dict[str, str]) -> None:
     nowhere = environment | {"NEXTBASKET_REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
     for command in (["export", "histories"], ["show", "b"]):
         done = run(nowhere, *command)
@@ -162,31 +162,31 @@ def test_without_redis_commands_say_so(environment: dict[str, str]) -> None:
         assert done.stderr.count("\n") == 1
 
 
-def test_dead_letters_go_back_as_they_came_and_only_once(
+def test_dead_letters_are_sent_back_unchanged_and_only_once(
     environment: dict[str, str], settings: Settings, kafka: Service, shop: Shop
 ) -> None:
     late = json.dumps(invoice("9", "b", "2099-01-01T00:00:00Z", "22613")).encode()
-    shop.take(b"not json", late, b"", late + b" ")
+    shop.process(b"not json", late, b"", late + b" ")
     assert "2 dead letters would be sent" in nextbasket(environment, "redrive", "--reason", "AHEAD of", "--dry-run")
     assert read_topic(kafka.address, settings.topics.invoices) == []
-    said = nextbasket(environment, "redrive", "--reason", "ahead of the clock")
-    assert said == f"2 dead letters were sent back to {settings.topics.invoices}, 2 left in place.\n"
+    printed = nextbasket(environment, "redrive", "--reason", "ahead of the clock")
+    assert printed == f"2 dead letters were sent back to {settings.topics.invoices}, 2 left in place.\n"
     back = read_topic(kafka.address, settings.topics.invoices)
     assert {(message.key(), message.value()) for message in back} == {(b"k1", late), (b"k3", late + b" ")}
     assert "0 dead letters were sent" in nextbasket(environment, "redrive", "--reason", "ahead of the clock")
     # The others later, and those that came meanwhile with them.
-    shop.take(b"{")
+    shop.process(b"{")
     assert "3 dead letters were sent back" in nextbasket(environment, "redrive")
     assert "0 dead letters were sent back" in nextbasket(environment, "redrive")
     assert len(read_topic(kafka.address, settings.topics.invoices)) == 5
 
 
-def test_a_letter_that_is_not_ours_is_not_sent_anywhere(
+def test_a_letter_from_another_topic_is_not_sent(
     environment: dict[str, str], settings: Settings, kafka: Service, shop: Shop
 ) -> None:
     foreign = (("source-topic", b"elsewhere"), ("reason", b"r"))
     shop.publisher.publish([Message(settings.topics.dead_letter, None, b"x", foreign)])
-    shop.take(b"bad")
+    shop.process(b"bad")
     done = run(environment, "redrive")
     assert done.returncode == 1
     assert "1 dead letters were sent back" in done.stdout
@@ -194,7 +194,7 @@ def test_a_letter_that_is_not_ours_is_not_sent_anywhere(
     assert [message.value() for message in read_topic(kafka.address, settings.topics.invoices)] == [b"bad"]
 
 
-def test_where_nothing_was_ever_dead_lettered_nothing_is_redriven_or_created(
+def test_without_a_topic_of_dead_letters_nothing_is_sent_or_created(
     environment: dict[str, str], kafka: Service, settings: Settings
 ) -> None:
     if not kafka.real:

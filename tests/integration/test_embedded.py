@@ -33,7 +33,7 @@ def test_the_broker_has_as_many_nodes_as_asked_for() -> None:
         assert len(AdminClient({"bootstrap.servers": address}).list_topics(timeout=10).brokers) == 2
 
 
-def test_redis_answers_keeps_nothing_and_leaves_nothing() -> None:
+def test_redis_answers_without_persistence_and_leaves_no_files() -> None:
     with embedded_redis() as url, Redis.from_url(url) as client:
         assert client.ping()
         assert client.config_get("save")["save"] == ""
@@ -46,13 +46,13 @@ def test_redis_answers_keeps_nothing_and_leaves_nothing() -> None:
         os.kill(server, 0)
 
 
-def test_two_beside_each_other_do_not_meet() -> None:
+def test_two_at_a_time_are_separate() -> None:
     with embedded_redis() as one, embedded_redis() as other:
         assert one != other
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_redis_goes_however_its_owner_ends(number: signal.Signals) -> None:
+def test_redis_ends_however_its_owner_ends(number: signal.Signals) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

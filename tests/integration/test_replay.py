@@ -1,4 +1,4 @@
-"""``nextbasket replay``: a table into Kafka, with kafka-python, and on again after an interruption."""
+"""``nextbasket replay``: a table into Kafka, and resumed after an interruption."""
 
 import csv
 import json
@@ -65,14 +65,14 @@ def test_every_row_arrives_with_the_customer_as_key(
     assert f"Sent 360 events to {settings.topics.invoices} in " in done.stdout
     messages = read_topic(kafka.address, settings.topics.invoices)
     assert len(messages) == 360
-    places: dict[bytes, set[int]] = {}
+    partitions_of: dict[bytes, set[int]] = {}
     for message in messages:
         line = json.loads(message.value())
         customer = line["CustomerID"]
         assert message.key() == (None if customer is None else customer.encode())
         if customer is not None:
-            places.setdefault(message.key(), set()).add(message.partition())
-    assert all(len(partitions) == 1 for partitions in places.values())
+            partitions_of.setdefault(message.key(), set()).add(message.partition())
+    assert all(len(partitions) == 1 for partitions in partitions_of.values())
     assert sum(json.loads(message.value())["Quantity"] is None for message in messages) == 6
 
 
@@ -86,24 +86,24 @@ def test_a_span_of_whole_invoices(environment: dict[str, str], settings: Setting
     assert all(len(one["lines"]) == 3 for one in invoices)
 
 
-def test_it_goes_on_where_it_was_interrupted(
+def test_an_interrupted_replay_is_resumed_from_its_checkpoint(
     environment: dict[str, str], settings: Settings, kafka: Service, table: Path, tmp_path: Path
 ) -> None:
-    state = tmp_path / "progress.json"
+    state = tmp_path / "checkpoint.json"
     arguments = [NEXTBASKET, "replay", str(table), "--state", str(state), "--rate", "60"]
     process = subprocess.Popen(
         arguments, env=clean_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
-    def progress() -> int:
+    def done_events() -> int:
         return int(json.loads(state.read_bytes())["done"]) if state.exists() else 0
 
-    wait_until(lambda: progress() > 60, "a part of it is sent", LIMIT_S)
+    wait_until(lambda: done_events() > 60, "a part of it is sent", LIMIT_S)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 130, said
-    assert "call it again to go on" in said
-    before = progress()
+    _, error = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, error
+    assert "call it again to go on" in error
+    before = done_events()
     assert 60 < before < 360
     done = replay(environment, str(table), "--state", str(state))
     assert done.returncode == 0, done.stderr
@@ -114,10 +114,10 @@ def test_it_goes_on_where_it_was_interrupted(
     assert "Sent 0 events" in replay(environment, str(table), "--state", str(state)).stdout
 
 
-def test_progress_of_another_replay_is_not_taken_for_this_one(
+def test_the_checkpoint_of_another_replay_is_refused(
     environment: dict[str, str], table: Path, tmp_path: Path
 ) -> None:
-    state = tmp_path / "progress.json"
+    state = tmp_path / "checkpoint.json"
     assert replay(environment, str(table), "--state", str(state), "--to", "2011-11-02").returncode == 0
     other = replay(environment, str(table), "--state", str(state))
     assert other.returncode == 4
@@ -158,7 +158,7 @@ def test_a_table_that_is_not_there_and_a_broker_that_is_not_there(
         assert "Traceback" not in done.stderr
 
 
-def test_nothing_is_left_beside_the_table(environment: dict[str, str], table: Path) -> None:
+def test_no_file_is_left_next_to_the_table(environment: dict[str, str], table: Path) -> None:
     before = set(table.parent.iterdir())
     assert replay(environment, str(table), "--to", "2011-11-02").returncode == 0
     assert set(table.parent.iterdir()) == before

@@ -96,10 +96,10 @@ def _invoice(number: str, date: int, *codes: str, customer: str = "c") -> Invoic
 def test_the_baseline_is_scored_on_its_ranking_before_the_invoice() -> None:
     baseline = BaselineRanker(BaselineScorer("gp_topfreq", "none"), window=100)
     baseline.apply([_invoice("1", 100, "a", "b"), _invoice("2", 200, "z", customer="other")])
-    baseline.rank(["c", "stranger"])
+    baseline.rank(["c", "unknown"])
     assert baseline.score_and_apply(_invoice("3", 300, "a", "new")) == (1.0, 0.5)
     assert baseline.score_and_apply(_invoice("4", 400, "new")) == (1.0, 1.0), (
-        "what the third invoice brought is known to the fourth"
+        "the fourth is ranked after the third was applied"
     )
     assert baseline.score_and_apply(_invoice("5", 500, "a", customer="first time")) is None
     assert baseline.score_and_apply(Invoice("C6", "c", 600, (Line("a", -1000, 1.0),))) is None

@@ -10,7 +10,8 @@ def test_stages_are_timed_even_where_they_fail() -> None:
     assert metrics.registry.get_sample_value("nextbasket_stage_seconds_count", {"stage": "apply"}) == 1
 
 
-def test_two_workers_in_one_process_count_apart() -> None:
+def test_two_workers_in_one_process_have_separate_counts() -> None:
     one, other = Metrics(), Metrics()
     one.batch(3)
+    assert one.registry.get_sample_value("nextbasket_events_total") == 3
     assert other.registry.get_sample_value("nextbasket_events_total") == 0

@@ -12,11 +12,11 @@ def test_ranges_worked_by_hand() -> None:
 
 
 @given(st.frozensets(st.integers(0, 500)))
-def test_ranges_come_back_as_they_went(offsets: frozenset[int]) -> None:
+def test_ranges_round_trip(offsets: frozenset[int]) -> None:
     assert decode_offsets(encode_offsets(offsets)) == offsets
 
 
-def test_what_somebody_else_wrote_means_nothing_is_done() -> None:
+def test_other_metadata_has_no_offsets() -> None:
     for text in ("hello", "1-x", "-3", "1,b"):
         assert decode_offsets(text) == frozenset()
 
@@ -25,7 +25,7 @@ def test_when_all_are_sent_the_position_is_the_end() -> None:
     assert advance(Position(3, frozenset()), [], {3, 4, 6}, 7) == Position(7, frozenset())
 
 
-def test_what_is_left_holds_the_position_back_and_what_is_done_behind_it_is_kept() -> None:
+def test_the_position_stops_at_the_first_letter_left_and_lists_those_done_behind_it() -> None:
     position = advance(Position(0, frozenset()), [1, 4], {0, 2, 3}, 5)
     assert position == Position(1, frozenset({2, 3}))
     # Later, by another reason, the rest of them and a new one.
@@ -34,7 +34,7 @@ def test_what_is_left_holds_the_position_back_and_what_is_done_behind_it_is_kept
 
 
 @given(st.lists(st.sets(st.integers(0, 30)), max_size=6))
-def test_whatever_is_chosen_in_whatever_order_each_letter_goes_once(choices: list[set[int]]) -> None:
+def test_each_letter_is_sent_once_in_whatever_order_reasons_are_chosen(choices: list[set[int]]) -> None:
     position = Position(0, frozenset())
     gone: list[int] = []
     for chosen in choices:

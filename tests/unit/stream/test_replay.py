@@ -40,7 +40,7 @@ def contents(outgoing: Any) -> list[dict[str, Any]]:
     return [json.loads(event.value) for event in outgoing]
 
 
-def test_lines_go_in_time_order_as_they_stand_in_the_table(frame: pd.DataFrame) -> None:
+def test_lines_are_in_time_order_and_rows_of_one_date_in_that_of_the_table(frame: pd.DataFrame) -> None:
     sent = list(replay_events(frame, "lines", since=None, until=None))
     lines = contents(sent)
     assert [(line["InvoiceNo"], line["StockCode"]) for line in lines] == [
@@ -61,7 +61,7 @@ def test_lines_go_in_time_order_as_they_stand_in_the_table(frame: pd.DataFrame) 
     assert [event.key for event in sent] == [b"7", b"8", b"9", b"8", None, b"7", b"8"]
 
 
-def test_dirty_rows_go_as_they_are(frame: pd.DataFrame) -> None:
+def test_dirty_rows_are_sent_unchanged(frame: pd.DataFrame) -> None:
     lines = contents(replay_events(frame, "lines", since=None, until=None))
     assert lines[2]["Description"] is None
     assert lines[4]["Quantity"] is None
@@ -69,12 +69,12 @@ def test_dirty_rows_go_as_they_are(frame: pd.DataFrame) -> None:
     assert lines[5]["InvoiceDate"] is None
 
 
-def test_bounds_are_half_open_and_leave_out_what_has_no_date(frame: pd.DataFrame) -> None:
+def test_bounds_are_half_open_and_exclude_rows_without_a_date(frame: pd.DataFrame) -> None:
     span = replay_events(frame, "lines", since=seconds("2011-12-02 10:00"), until=seconds("2011-12-04 10:00"))
     assert [line["InvoiceNo"] for line in contents(span)] == ["2", "3", "2", "4"]
 
 
-def test_invoices_go_whole_where_customer_and_date_agree(frame: pd.DataFrame) -> None:
+def test_rows_with_the_same_invoice_customer_and_date_are_one_event(frame: pd.DataFrame) -> None:
     sent = list(replay_events(frame, "invoices", since=None, until=None))
     whole = contents(sent)
     assert [(one["invoice_no"], [line["stock_code"] for line in one["lines"]]) for one in whole] == [
@@ -88,7 +88,7 @@ def test_invoices_go_whole_where_customer_and_date_agree(frame: pd.DataFrame) ->
 
 
 @pytest.mark.parametrize("shape", ["lines", "invoices"])
-def test_attributes_go_with_customers_and_items(frame: pd.DataFrame, shape: EventShape) -> None:
+def test_attributes_are_sent_with_customers_and_items(frame: pd.DataFrame, shape: EventShape) -> None:
     customers, items = {"8": {"city": "Nice"}}, {"A": {"category": "Books"}}
     sent = replay_events(frame, shape, since=None, until=None, customers=customers, items=items)
     decoder = Decoder(load_settings({}))
@@ -103,7 +103,7 @@ def test_attributes_go_with_customers_and_items(frame: pd.DataFrame, shape: Even
     assert seen == {"A"}
 
 
-def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
+def test_an_invoice_with_very_many_lines_is_several_events() -> None:
     rows = [("1", f"A{n}", "", 1, "2011-12-01 10:00", 1.0, 7.0, "France") for n in range(4_500)]
     sent = list(
         replay_events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "invoices", since=None, until=None)
@@ -112,7 +112,7 @@ def test_an_invoice_of_very_many_lines_goes_in_parts() -> None:
     assert max(len(event.value) for event in sent) < 1_000_000
 
 
-def test_an_invoice_comes_back_from_the_wire_as_it_went() -> None:
+def test_an_encoded_invoice_is_decoded_to_the_same_invoice() -> None:
     lines = (
         Line("A", 12_000, 0.85, "ITEM A", attributes={"category": "Books"}),
         Line("B", -2_500, 1.5, None, "l1"),
@@ -121,7 +121,7 @@ def test_an_invoice_comes_back_from_the_wire_as_it_went() -> None:
     assert Decoder(load_settings({})).decode(encode_invoice(invoice), now=2_000_000_000) == invoice
 
 
-def test_a_replay_is_known_by_its_content_and_its_options(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_content_and_the_options_not_on_the_path(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"rows")
     other.write_bytes(b"rows")

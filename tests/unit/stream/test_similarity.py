@@ -1,4 +1,4 @@
-"""Likeness on made-up towers: who is near whom, and that a question that cannot be answered is told so."""
+"""Similar items and customers by made-up vectors."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ from state.store.memory import MemoryStore
 from stream.tools.similarity import Similar, cosines, similar_customers, similar_items
 from training.features.item_table import ItemTable
 
-PLACES = {"a": (1.0, 0.0), "b": (2.0, 0.2), "c": (0.0, 3.0), "z": (0.0, 0.0)}
+VECTORS = {"a": (1.0, 0.0), "b": (2.0, 0.2), "c": (0.0, 3.0), "z": (0.0, 0.0)}
 
 
-class Plane:
-    """Items lie where ``PLACES`` has them, a customer lies where the items bought lie together."""
+class PlaneModel:
+    """The vector of a customer is the sum of those of the items bought."""
 
     def item_vectors(self, items: ItemTable, now: int) -> NDArray[np.float32]:
-        return np.asarray([PLACES[code] for code in items.codes], np.float32)
+        return np.asarray([VECTORS[code] for code in items.codes], np.float32)
 
     def customer_vectors(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> NDArray[np.float32]:
-        bought = [[PLACES[line.stock_code] for held in each.invoices for line in held.lines] for each in histories]
+        bought = [[VECTORS[line.stock_code] for held in each.invoices for line in held.lines] for each in histories]
         return np.asarray([np.sum(each, axis=0) for each in bought], np.float32)
 
 
@@ -47,22 +47,24 @@ def test_cosines_by_hand() -> None:
     assert cosines(vectors, 3).tolist() == [0.0] * 4
 
 
-def test_items_by_the_angle_and_never_the_item_itself(store: MemoryStore) -> None:
-    found = similar_items("a", store, Plane(), 9)
+def test_items_are_sorted_by_cosine_without_the_item_itself(store: MemoryStore) -> None:
+    found = similar_items("a", store, PlaneModel(), 9)
     assert found is not None
-    assert [like.name for like in found] == ["b", "c", "z"]
+    assert [each.name for each in found] == ["b", "c", "z"]
     assert found[0] == Similar("b", pytest.approx(2.0 / np.hypot(2.0, 0.2)), "ITEM b")  # type: ignore[arg-type]
-    assert similar_items("a", store, Plane(), 1) == found[:1]
+    assert similar_items("a", store, PlaneModel(), 1) == found[:1]
 
 
-def test_customers_by_the_angle(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = similar_customers("bob", store, Plane(), 9)
+def test_customers_are_sorted_by_cosine_whatever_the_batch_size(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = similar_customers("bob", store, PlaneModel(), 9)
     assert whole is not None
-    assert [like.name for like in whole] == ["ann", "dan", "cy", "eve"]
+    assert [each.name for each in whole] == ["ann", "dan", "cy", "eve"]
     monkeypatch.setattr("stream.tools.similarity.BATCH_SIZE", 1)
-    assert similar_customers("bob", store, Plane(), 2) == whole[:2]
+    assert similar_customers("bob", store, PlaneModel(), 2) == whole[:2]
 
 
-def test_what_is_not_known_has_nothing_like_it(store: MemoryStore) -> None:
-    assert similar_items("nothing", store, Plane(), 3) is None
-    assert similar_customers("nobody", store, Plane(), 3) is None
+def test_unknown_items_and_customers_have_no_similar_ones(store: MemoryStore) -> None:
+    assert similar_items("nothing", store, PlaneModel(), 3) is None
+    assert similar_customers("nobody", store, PlaneModel(), 3) is None
