@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
+from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
+from training.registry import Registry
+from training.serving.baselines.scorer import BaselineScorer
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,23 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
     assert last in capsys.readouterr().out
     assert main(["models", "promote", "2001-01-01"]) == ExitCode.REGISTRY
     assert "has no version '2001-01-01'" in capsys.readouterr().err
+
+
+def test_the_best_baseline_in_the_list_is_no_champion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    BaselineScorer("count_demand", "unpublished").save(folder)
+    ndcg = {"hybrid": 0.3, "champion": 0.4, "ease": 0.2, "count_demand": 0.1}
+    Registry(str(tmp_path / "registry")).publish(
+        folder,
+        name="hybrid",
+        data_from=DATA_FROM,
+        data_until=DATA_UNTIL,
+        metrics={model: {"ndcg@10": value} for model, value in ndcg.items()},
+        created=CLOCK,
+    )
+    assert main(["models", "list"]) == ExitCode.OK
+    assert re.search("│ 0.3000 +│ 0.2000 ease +│", capsys.readouterr().out)
 
 
 def test_options_of_a_model_reach_it(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

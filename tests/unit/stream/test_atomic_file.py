@@ -11,6 +11,7 @@ def test_a_file_is_replaced_only_when_the_new_one_is_complete(tmp_path: Path) ->
     with pytest.raises(TypeError), atomic_file(path) as file:
         file.writelines([b"half", 3])  # type: ignore[list-item]
     assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
     with atomic_file(path) as file:
         file.write(b"whole")
         assert path.read_text() == "before"

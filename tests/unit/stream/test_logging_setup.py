@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +44,36 @@ def test_logs_are_plain_lines_in_the_console_format(monkeypatch: pytest.MonkeyPa
     configure_logging(load_settings({"NEXTBASKET_LOG_FORMAT": "console"}))
     logging.getLogger("stream.x").warning("look")
     assert stream.getvalue().endswith("WARNING look\n")
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_on_a_terminal_logs_are_plain_lines_unless_json_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stream)
+    for variables in ({}, {"NEXTBASKET_LOG_FORMAT": "json"}):
+        configure_logging(load_settings(variables))
+        logging.getLogger("stream.x").warning("look")
+    plain, as_json = stream.getvalue().splitlines()
+    assert plain.endswith("WARNING look")
+    assert json.loads(as_json)["message"] == "look"
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_warnings_of_python_are_logged_and_repeated_messages_of_clients_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging(load_settings({}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    for _ in range(2):
+        logging.getLogger("aiokafka.conn").error("cannot connect")
+    messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert "DeprecationWarning: old" in messages[0]
+    assert messages[1:] == ["cannot connect"]
 
 
 @pytest.mark.usefixtures("root_logger")

@@ -33,6 +33,11 @@ def test_the_position_stops_at_the_first_letter_left_and_lists_those_done_behind
     assert advance(position, [4], {1, 5}, 6) == Position(4, frozenset({5}))
 
 
+def test_letters_done_behind_the_last_one_read_stay_done() -> None:
+    """The read ended at 3; letter 5 was sent by an earlier call."""
+    assert advance(Position(0, frozenset({1, 5})), [], {0, 2}, 3) == Position(3, frozenset({5}))
+
+
 @given(st.lists(st.sets(st.integers(0, 30)), max_size=6))
 def test_each_letter_is_sent_once_in_whatever_order_reasons_are_chosen(choices: list[set[int]]) -> None:
     position = Position(0, frozenset())

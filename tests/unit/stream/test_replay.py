@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def test_dirty_rows_are_sent_unchanged(frame: pd.DataFrame) -> None:
     assert lines[4]["Quantity"] is None
     assert lines[4]["CustomerID"] is None
     assert lines[5]["InvoiceDate"] is None
+
+
+def test_rows_of_one_date_stay_in_the_order_of_a_long_table() -> None:
+    rows = [(str(n), "A", "", 1, f"2011-12-0{1 + n % 2} 10:00", 1.0, 7.0, "France") for n in range(2_000)]
+    sent = replay_events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "lines", since=None, until=None)
+    assert [int(line["InvoiceNo"]) for line in contents(sent)] == [*range(0, 2_000, 2), *range(1, 2_000, 2)]
 
 
 def test_bounds_are_half_open_and_exclude_rows_without_a_date(frame: pd.DataFrame) -> None:
@@ -178,10 +185,19 @@ class Producer:
     """Answers each event with the next of the futures."""
 
     def __init__(self, futures: list[Future]) -> None:
-        self.futures = iter(futures)
+        self.futures = futures
+        self.sent = 0
+        self.flushed = False
+
+    def flush(self, timeout: float) -> None:
+        """All that was sent is answered."""
+        self.flushed = True
+        for future in self.futures[: self.sent]:
+            future.is_done = True
 
     def send(self, topic: str, *, key: bytes | None, value: bytes) -> Future:
-        return next(self.futures)
+        self.sent += 1
+        return self.futures[self.sent - 1]
 
 
 def send_events(futures: list[Future], checkpoint: ReplayCheckpoint, saved: list[int], shown: list[int]) -> Any:
@@ -215,6 +231,28 @@ def test_an_event_behind_a_failed_one_is_not_done(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(KafkaTimeoutError):
         send_events([Future(), Future(KafkaTimeoutError()), Future()], checkpoint, saved, [])
     assert saved[-1] == checkpoint.done == 1
+
+
+def test_an_interruption_waits_for_what_was_sent() -> None:
+    """Two events are with the broker when Ctrl-C comes; both are awaited, and the checkpoint has both."""
+    producer = Producer([Future(is_done=False), Future(is_done=False)])
+    checkpoint, saved = ReplayCheckpoint("x"), list[int]()
+
+    def interrupted() -> Iterator[ReplayEvent]:
+        yield from (ReplayEvent(None, b"", None), ReplayEvent(None, b"", None))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        send(
+            producer,
+            "invoices",
+            interrupted(),
+            checkpoint,
+            save=lambda checkpoint: saved.append(checkpoint.done),
+            on_done=lambda events: None,
+        )
+    assert producer.flushed
+    assert saved == [2]
 
 
 def test_the_file_format_of_a_checkpoint() -> None:

@@ -55,6 +55,21 @@ def test_items_are_sorted_by_cosine_without_the_item_itself(store: MemoryStore) 
     assert similar_items("a", store, PlaneModel(), 1) == found[:1]
 
 
+def test_a_stock_code_may_be_typed_in_lower_case() -> None:
+    store = MemoryStore(Settings())
+    lines = tuple(Line(code, THOUSAND, 1.0) for code in ("A", "B", "b"))
+    store.apply([Invoice("1", "ann", 1_300_000_000, lines)], clock_ms=1)
+
+    class Alike(PlaneModel):
+        def item_vectors(self, items: ItemTable, now: int) -> NDArray[np.float32]:
+            return np.asarray([[1.0, 0.0] if code in "aA" else [0.0, 1.0] for code in items.codes], np.float32)
+
+    assert similar_items(" a ", store, Alike(), 9) == similar_items("A", store, Alike(), 9)
+    found = similar_items("b", store, Alike(), 1)
+    assert found is not None
+    assert found[0].name == "B", "the code as typed comes before the one in upper case"
+
+
 def test_customers_are_sorted_by_cosine_whatever_the_batch_size(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
