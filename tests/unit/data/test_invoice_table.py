@@ -152,7 +152,7 @@ def test_postage_among_codes_of_uci_changes_no_dialect() -> None:
 
 
 def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.tables.files.BATCH_ROWS", 150)
+    monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", 150)
     codes = ["85123A"] * 150 + ["4011"] * 150
     dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
     dated.to_parquet(tmp_path / "retail.parquet")

@@ -22,7 +22,7 @@ from training.data.cleaning.partition import partition_by_customer
 from training.data.errors import MissingColumns, NothingLeft, UnreadableTable
 from training.data.log import merge_logs, read_table
 from training.data.simulator import simulate
-from training.data.tables import files
+from training.data.tables import parquet
 from training.data.tables.invoice_table import TableBatches, from_frame, load, load_batches
 
 UCI = Settings(dialect="uci")
@@ -80,7 +80,7 @@ def test_a_shop_from_parquet_is_read_in_batches(
     if shuffled:
         raw = raw.sample(frac=1.0, random_state=5, ignore_index=True)
     raw.to_parquet(tmp_path / "shop.parquet")
-    monkeypatch.setattr(files, "BATCH_ROWS", 1_000)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 1_000)
     found = load_batches(tmp_path / "shop.parquet")
     assert found.rows == len(raw)
     assert [len(table.frame) for table in found.tables][:-1] == [1_000] * (len(raw) // 1_000)
@@ -99,7 +99,7 @@ def test_a_parquet_file_of_invoices_is_read_in_batches(tmp_path: Path, monkeypat
     ]
     path = tmp_path / "history.parquet"
     pd.DataFrame(rows).to_parquet(path)
-    monkeypatch.setattr(files, "BATCH_ROWS", 200)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 200)
 
     tables = list(load_batches(path).tables)
 

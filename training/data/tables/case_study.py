@@ -13,7 +13,8 @@ from state.events.attributes import Attributes, clean_attributes
 from training.data import columns
 from training.data.errors import BrokenReference, MissingColumns
 from training.data.tables.dates import parse_dates
-from training.data.tables.files import RawTable, read_csv, refuse_damaged
+from training.data.tables.files import read_csv
+from training.data.tables.raw_table import RawTable, refuse_damaged
 
 TRANSACTIONS = "Transactions.csv"
 CUSTOMERS = "Customer.csv"

@@ -4,47 +4,25 @@ import csv
 import gzip
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineWorkbook
 
 from training.data import columns
 from training.data.errors import MissingColumns, UnreadableTable
+from training.data.tables.raw_table import RawTable, refuse_damaged
 
 SUFFIXES = (".parquet", ".xlsx", ".csv", ".csv.gz")
 """Formats that are read, by the end of the file's name."""
 
-LINES = "lines"
-"""Column of lists in a Parquet file whose rows are whole invoices, as on the wire."""
-
-BATCH_ROWS = 50_000
-"""Rows of a Parquet file that are in memory at once, where it is read in batches."""
-_LINES_PER_INVOICE = 20
-"""Of a Parquet file with a row an invoice: how many fewer rows a batch has."""
-
 _SAMPLE_BYTES = 1 << 16
 """Of a CSV file, from which its encoding and delimiter are found."""
 _DELIMITERS = (",", ";", "\t", "|")
-_READ_ERRORS = (
-    *(CalamineError, pa.ArrowException, pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError),
-    *(EOFError, UnicodeError, OSError, csv.Error),
-)
 
 MapColumns = Callable[[list[str], str], dict[str, str]]
 """From a header and what messages call the file: the columns that are read, each with its name in the header."""
-
-
-class RawTable(NamedTuple):
-    """A table as its file holds it, with the columns that are read, and what the reader assumed (``notes``)."""
-
-    frame: pd.DataFrame
-    notes: tuple[str, ...] = ()
 
 
 def read_file(path: Path) -> RawTable:
@@ -56,81 +34,16 @@ def read_file(path: Path) -> RawTable:
     """
     if not path.name.endswith(SUFFIXES):
         raise UnreadableTable(f"{path} has another format than {', '.join(SUFFIXES)}. Save it as one of them.")
-    reader = {".xlsx": read_workbook, ".parquet": read_parquet}.get(path.suffix, read_csv)
+    if path.suffix == ".parquet":
+        from training.data.tables.parquet import read_parquet  # pyarrow: not in the core
+
+        return read_parquet(path)
     with refuse_damaged(path):
-        return reader(path)
-
-
-@contextmanager
-def refuse_damaged(path: Path) -> Iterator[None]:
-    """Turn the errors of the libraries that read files into one sentence.
-
-    Raises:
-        UnreadableTable: The file is damaged.
-    """
-    try:
-        yield
-    except _READ_ERRORS as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnreadableTable(
-            f"{path} cannot be read as a table ({reason}). Check that the file is complete and has the format of its "
-            "name."
-        ) from error
-
-
-class _ParquetFile:
-    """A Parquet file with a row a line, or with a row an invoice and its lines as a list."""
-
-    def __init__(self, path: Path) -> None:
-        # The cached copy of a download has checksums.
-        self.file = pq.ParquetFile(path, page_checksum_verification=True)
-        schema = self.file.schema_arrow
-        self.nested = LINES in schema.names and pa.types.is_list(schema.field(LINES).type)
-        of_lines = [*schema.field(LINES).type.value_type] if self.nested else []
-        of_invoices = [field for field in schema if field.name != LINES]
-        mapping = columns.require_columns([field.name for field in [*of_invoices, *of_lines]], str(path))
-        self._line_columns = [field.name for field in of_lines if field.name in mapping.values()]
-        self._invoice_columns = [name for name in schema.names if name in mapping.values() and name != LINES]
-        self.columns = [*self._invoice_columns, LINES] if self.nested else self._invoice_columns
-        self.types = {
-            column: field.type
-            for column, name in mapping.items()
-            for field in [*of_lines, *of_invoices]
-            if field.name == name
-        }
-
-    def count_lines(self) -> int:
-        """Number of lines, from the metadata alone."""
-        metadata = self.file.metadata
-        paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
-        nested = (index for index, path in enumerate(paths) if self.nested and path.startswith(f"{LINES}."))
-        index = next(nested, None)
-        if index is None:
-            return metadata.num_rows
-        return sum(metadata.row_group(group).column(index).num_values for group in range(metadata.num_row_groups))
-
-    def to_lines(self, table: pa.Table) -> pd.DataFrame:
-        """A row a line, with the columns that are read."""
-        if not self.nested:
-            frame: pd.DataFrame = table.to_pandas()
-            return frame
-        table = table.combine_chunks()
-        lines = table[LINES].combine_chunks()
-        frame = table.select(self._invoice_columns).take(pc.list_parent_indices(lines)).to_pandas()
-        structs: Any = pc.list_flatten(lines)
-        return pd.concat([frame, pa.Table.from_struct_array(structs).to_pandas()[self._line_columns]], axis=1)
-
-
-def read_parquet(path: Path) -> RawTable:
-    """Read a Parquet file with a row a line, or with a row an invoice and its lines as a list."""
-    parquet = _ParquetFile(path)
-    return RawTable(parquet.to_lines(parquet.file.read(columns=parquet.columns)))
+        return read_workbook(path) if path.suffix == ".xlsx" else read_csv(path)
 
 
 def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
-    """The number of lines of a Parquet file, and the lines in batches of ``BATCH_ROWS`` rows.
-
-    None for other files, and where dates or numbers are text: their notation is found from the whole column.
+    """The number of lines of a file that can be read in batches, and the batches; None for other files.
 
     Raises:
         UnreadableTable: The file is damaged or no table.
@@ -138,22 +51,9 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
     """
     if path.suffix != ".parquet":
         return None
-    with refuse_damaged(path):
-        parquet = _ParquetFile(path)
-    date = parquet.types[columns.INVOICE_DATE]
-    numbers = [parquet.types[name] for name in (columns.QUANTITY, columns.UNIT_PRICE) if name in parquet.types]
-    if not pa.types.is_temporal(date) or not all(
-        pa.types.is_integer(number) or pa.types.is_floating(number) for number in numbers
-    ):
-        return None
+    from training.data.tables import parquet
 
-    def batches() -> Iterator[RawTable]:
-        size = BATCH_ROWS // (_LINES_PER_INVOICE if parquet.nested else 1)
-        with refuse_damaged(path):
-            for batch in parquet.file.iter_batches(size, columns=parquet.columns):
-                yield RawTable(parquet.to_lines(pa.Table.from_batches([batch])))
-
-    return parquet.count_lines(), batches()
+    return parquet.read_batches(path)
 
 
 def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> RawTable:

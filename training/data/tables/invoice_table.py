@@ -23,7 +23,8 @@ from training.data.errors import NoTable, NothingLeft
 from training.data.tables.case_study import AttributeTables, is_case_study, is_case_study_file, read_case_study
 from training.data.tables.cells import parse_numbers, parse_texts
 from training.data.tables.dates import parse_dates
-from training.data.tables.files import SUFFIXES, RawTable, read_batches, read_file
+from training.data.tables.files import SUFFIXES, read_batches, read_file
+from training.data.tables.raw_table import RawTable
 
 logger = logging.getLogger(__name__)
 
