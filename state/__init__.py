@@ -1,4 +1,4 @@
-"""Who bought what: invoices in, histories and the state of items out, and what both sides need to know of them."""
+"""Invoices, customer histories, item demand and the stores that hold them; training and the stream both use it."""
 
 from state.domain.history import (
     AddedInvoice,

@@ -1,21 +1,21 @@
-"""Everything ``state`` raises on purpose.
+"""The errors of ``state``.
 
 StateError
 ├── SettingsError        a setting is unknown or impossible: the program does not start
-├── InvalidEvent         an event breaks the wire contract: it belongs in the dead letters
-├── StoreUnavailable     the store does not answer now: wait and try again, nothing is lost
-└── StoreRefused         the store answered that it cannot do this: trying again will not help
+├── InvalidEvent         an event breaks the wire contract: it goes to the dead letters
+├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
+└── StoreRefused         the store refuses the operation: trying again does not help
 
-The names say what is the matter; "Error" behind each would add nothing (hence N818).
+The names state the problem; a suffix "Error" would add nothing (hence N818).
 """
 
 
 class StateError(Exception):
-    """Base of everything this package raises on purpose; the message says what to do next."""
+    """Base of the errors of this package; the message says what to do next."""
 
 
 class SettingsError(StateError):
-    """A setting is unknown or impossible; the message names it and what it may be."""
+    """A setting is unknown or impossible; the message names it and its possible values."""
 
 
 class InvalidEvent(StateError):
@@ -23,8 +23,8 @@ class InvalidEvent(StateError):
 
 
 class StoreUnavailable(StateError):
-    """The store does not answer now (connection, loading, fail-over, out of memory): retry with backoff."""
+    """The store is unavailable (connection, loading, fail-over, out of memory): retry with backoff."""
 
 
 class StoreRefused(StateError):
-    """The store answered that it cannot do this (foreign key, newer schema): retrying will not help."""
+    """The store refuses the operation (foreign data, newer schema): retrying does not help."""

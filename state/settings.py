@@ -1,18 +1,18 @@
-"""Settings, and the names of topics and keys: typed, frozen, from ``NEXTBASKET_*`` in the environment.
+"""Typed, frozen settings from ``NEXTBASKET_*`` environment variables, and the topic, key and group names they imply.
 
-``load_settings`` is the way in; the table on docs/reference/settings.md is the reference.
+``load_settings`` reads them; docs/reference/settings.md lists them.
 """
 
 import difflib
 import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 import msgspec
+import platformdirs
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,10 +28,10 @@ from state.errors import SettingsError
 
 PREFIX = "NEXTBASKET_"
 TEST_PREFIX = "NEXTBASKET_TEST_"
-"""Variables of the test suite, no settings: they say where its Kafka and Redis are."""
+"""Prefix of the test suite's variables, which are not settings."""
 
 REGISTRY_NAMES = ("claims", "current", "promotions", "versions")
-"""What a registry has at its top; a shop's registry is a folder beside them."""
+"""The folders and files at the top of a registry; the registry of a namespace is a folder next to them."""
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
@@ -47,11 +47,7 @@ class Topics(msgspec.Struct, frozen=True):
 
 def default_cache() -> Path:
     """The platform's cache folder for this program."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "nextbasket"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "nextbasket" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextbasket"
+    return platformdirs.user_cache_path("nextbasket", appauthor=False)
 
 
 def _brokers(value: str) -> str:
@@ -95,11 +91,11 @@ def _upper(value: object) -> object:
 
 
 class Settings(BaseModel):
-    """Every setting with its default. Names in the environment are ``NEXTBASKET_`` and the field's in capitals."""
+    """Every setting with its default. The variable of a field is ``NEXTBASKET_`` and the field's name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    # Where things are. Empty: none.
+    # Locations; empty means none.
     kafka_brokers: Annotated[str, AfterValidator(_brokers)] = ""
     redis_url: Annotated[str, AfterValidator(_redis_url)] = ""
     redis_password: SecretStr = SecretStr("")
@@ -109,7 +105,7 @@ class Settings(BaseModel):
     cache: Path = Field(default_factory=default_cache)
     text_encoder: Annotated[str, Field(min_length=1)] = "offline"
 
-    # How to talk to Kafka.
+    # Kafka.
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
     ] = "PLAINTEXT"
@@ -126,7 +122,7 @@ class Settings(BaseModel):
     replication: Annotated[int, Field(ge=1, le=100)] = 1
     retention_days: Annotated[int, Field(ge=0)] = 365
 
-    # What an event may be.
+    # Bounds and format of an event.
     dialect: Literal["plain", "uci"] = "plain"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
@@ -136,12 +132,12 @@ class Settings(BaseModel):
     max_lines: Annotated[int, Field(ge=1)] = 10_000
     max_days_ahead: Annotated[int, Field(ge=0)] = 1
 
-    # What is kept of a customer.
+    # Bounds of a customer's history.
     window: Annotated[int, Field(ge=1, le=10_000)] = 100
     history_ttl_days: Annotated[int, Field(ge=0, le=36_500)] = 1095
     max_history_lines: Annotated[int, Field(ge=1)] = 200_000
 
-    # How the worker works.
+    # The worker.
     top_k: Annotated[int, Field(ge=1, le=100)] = 10
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 512
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
@@ -150,14 +146,14 @@ class Settings(BaseModel):
     valid_days: Annotated[int, Field(ge=1)] = 30
     seed: Annotated[int, Field(ge=0)] = 7
 
-    # What it shows of itself.
+    # Metrics and logs.
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     metrics_host: str = "127.0.0.1"
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check_sasl(self) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and not self.kafka_sasl_mechanism:
             raise ValueError("NEXTBASKET_KAFKA_SASL_MECHANISM is needed with a SASL security protocol")
         if self.kafka_sasl_mechanism and not self.kafka_security_protocol.startswith("SASL"):
@@ -168,42 +164,42 @@ class Settings(BaseModel):
 
     @property
     def brokers(self) -> list[str]:
-        """The brokers one by one, ``host:port`` each."""
+        """The brokers as a list of ``host:port``."""
         return [broker.strip() for broker in self.kafka_brokers.split(",") if broker.strip()]
 
     @property
     def topics(self) -> Topics:
-        """Names of the topics, the namespace and a point before each."""
-        before = f"{self.namespace}." if self.namespace else ""
+        """The names of the topics, each with the namespace and a dot in front."""
+        prefix = f"{self.namespace}." if self.namespace else ""
         return Topics(
-            invoices=f"{before}invoices",
-            dead_letter=f"{before}invoices.dead-letter",
-            scores=f"{before}recommendation-scores",
-            recommendations=f"{before}recommendations",
+            invoices=f"{prefix}invoices",
+            dead_letter=f"{prefix}invoices.dead-letter",
+            scores=f"{prefix}recommendation-scores",
+            recommendations=f"{prefix}recommendations",
         )
 
     @property
     def group(self) -> str:
-        """The workers' consumer group."""
+        """The consumer group of the workers."""
         return f"{self.namespace}.nextbasket-worker" if self.namespace else "nextbasket-worker"
 
     @property
     def key_prefix(self) -> str:
-        """What stands before every Redis key."""
+        """The prefix of every Redis key."""
         return f"{self.namespace}:" if self.namespace else ""
 
     @property
     def registry_url(self) -> str:
-        """Where this namespace's model bundles are: ``registry``, or a folder in it."""
+        """The model registry of the namespace: ``registry``, or a folder in it."""
         return f"{self.registry.rstrip('/')}/{self.namespace}" if self.namespace else self.registry
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from an environment (the process's own unless given). An empty variable counts as not set.
+    """Settings from an environment, by default that of the process. An empty variable counts as not set.
 
     Raises:
-        SettingsError: a ``NEXTBASKET_`` variable is unknown or its value impossible; the message names it, and never
-            shows the value of a secret.
+        SettingsError: A ``NEXTBASKET_`` variable is unknown or its value invalid; the message names the variable and
+            never contains the value of a secret.
     """
     environ = os.environ if environ is None else environ
     known = {PREFIX + field.upper(): field for field in Settings.model_fields}
@@ -218,7 +214,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
                 if near
                 else "the settings are listed on docs/reference/settings.md."
             )
-            raise SettingsError(f"{name} is no setting; {hint}")
+            raise SettingsError(f"{name} is not a setting; {hint}")
         if value.strip():
             values[known[name]] = value if name.endswith("_PASSWORD") else value.strip()
     try:
@@ -228,7 +224,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _sentence(error: ValidationError) -> str:
-    """One sentence for the first thing pydantic objects to; values stay out of it, they may be secrets."""
+    """One sentence for the first validation error; it contains no value, which may be a secret."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:

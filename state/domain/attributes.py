@@ -1,21 +1,21 @@
-"""Attributes as state: by key, the value of the greatest (date, value) holds.
+"""Attributes as state: for each key, the greatest (date, value) wins.
 
-Of all keys the first ``MOST_KEYS`` in alphabetical order are kept, so neither the order nor the repetition of events
+Of all keys the first ``MAX_KEYS`` in alphabetical order are kept, so neither the order nor the repetition of events
 matters. ``scripts/attributes.lua`` is the same rule as a Redis script; the contract suite compares the two.
 """
 
 from collections.abc import Mapping
 
-from state.events.attributes import MOST_KEYS, NO_ATTRIBUTES, Attributes
+from state.events.attributes import MAX_KEYS, NO_ATTRIBUTES, Attributes
 
 DatedAttributes = Mapping[str, tuple[int, str]]
-"""Key to the greatest (date, value), dates in seconds since 1970, ordered by key; not to be changed."""
+"""Key to its greatest (date, value), with dates in seconds since 1970, ordered by key; must not be mutated."""
 
 NO_DATED_ATTRIBUTES: dict[str, tuple[int, str]] = {}
 
 
 def no_dated_attributes() -> DatedAttributes:
-    """The one empty mapping of dated attributes."""
+    """The shared empty mapping of dated attributes."""
     return NO_DATED_ATTRIBUTES
 
 
@@ -30,10 +30,10 @@ def merge_attributes(dated: DatedAttributes, attributes: Attributes, date: int) 
         return dated
     merged = {**dated, **newer}
     if len(merged) > len(dated):
-        merged = {key: merged[key] for key in sorted(merged)[:MOST_KEYS]}
+        merged = {key: merged[key] for key in sorted(merged)[:MAX_KEYS]}
     return dated if merged == dated else merged
 
 
 def attribute_values(dated: DatedAttributes) -> Attributes:
-    """Key to value as they hold, ordered by key."""
+    """Key to value, without the dates, ordered by key."""
     return {key: value for key, (_, value) in dated.items()} if dated else NO_ATTRIBUTES

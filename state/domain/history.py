@@ -1,7 +1,7 @@
-"""CustomerHistory: facts in, baskets out; pure functions.
+"""CustomerHistory, and the pure functions that add invoices to it and derive baskets from it.
 
-A history holds facts: the invoices of the window, each with the earliest date seen and its distinct lines. Baskets are
-derived from them, never stored, so any order and any repetition of the same events ends in the same history.
+A history holds the invoices of the window, each with its earliest date and its distinct lines. Baskets are derived and
+never stored, so the same events give the same history in any order and with any repetition.
 ``scripts/history.lua`` does in Redis what ``add_invoice`` does here; the contract suite compares the two.
 """
 
@@ -18,7 +18,7 @@ from state.events.invoice import THOUSAND, Invoice, Line
 
 
 class HeldLine(msgspec.Struct, frozen=True, array_like=True):
-    """A line as the history keeps it: quantity in thousandths, negative for a return; price above 0."""
+    """A line in a history: quantity in thousandths, negative for a return; price above 0."""
 
     stock_code: str
     quantity: int
@@ -27,7 +27,7 @@ class HeldLine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HeldInvoice(msgspec.Struct, frozen=True):
-    """An invoice of the window: its earliest date seen (seconds since 1970) and its lines, ordered by ``line_text``."""
+    """An invoice in a history: its earliest date (seconds since 1970) and its lines, ordered by ``line_text``."""
 
     invoice_no: str
     date: int
@@ -45,10 +45,10 @@ class HeldInvoice(msgspec.Struct, frozen=True):
 
 
 class CustomerHistory(msgspec.Struct, frozen=True):
-    """The facts known of one customer.
+    """The invoices and attributes of one customer.
 
     ``invoices`` are ordered by (date, invoice number as text), returns included. ``watermark`` is the greatest
-    (date, invoice number) that fell out of the window, None as long as nothing did. ``dated_attributes`` are
+    (date, invoice number) that fell out of the window, None before the first. ``dated_attributes`` are
     the customer's attributes with their dates (see ``state.domain.attributes``); the window does not limit them.
     """
 
@@ -59,7 +59,7 @@ class CustomerHistory(msgspec.Struct, frozen=True):
 
     @property
     def attributes(self) -> Attributes:
-        """The customer's attributes as they hold now, ordered by key."""
+        """The customer's attributes, ordered by key."""
         return attribute_values(self.dated_attributes)
 
     @property
@@ -69,7 +69,7 @@ class CustomerHistory(msgspec.Struct, frozen=True):
 
 
 class Basket(msgspec.Struct, frozen=True):
-    """What a customer kept of one invoice: stock code to net quantity in thousandths, above 0; sorted by stock code."""
+    """An invoice net of returns: stock code to quantity in thousandths, above 0, sorted by stock code."""
 
     invoice_no: str
     date: int
@@ -77,9 +77,10 @@ class Basket(msgspec.Struct, frozen=True):
 
 
 class DemandChange(NamedTuple):
-    """A change of demand at a date: the item counts once more (``times`` 1), once less (-1) or as often as before (0).
+    """A change of an item's demand at a date.
 
-    ``share`` is what its shares gain: 1 / √k where its invoice now has k purchased stock codes, less 1 / √k of before.
+    ``times`` is 1 for one more invoice with the item, -1 for one less, 0 where only its share changes. ``share`` is the
+    change of its share: 1 / √k for the k purchased stock codes of the invoice now, minus 1 / √k for those before.
     """
 
     stock_code: str
@@ -112,9 +113,9 @@ def line_text(stock_code: str, quantity: int, unit_price: float, line_id: str | 
 def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> AddedInvoice:
     """Adds an invoice, or a part of one, to a history of at most ``window`` invoices.
 
-    A line is known by its ``line_id``, else by its content. Where two contents claim one ``line_id``, the smaller
-    canonical text wins, so that their order of arrival does not matter. An invoice without lines changes nothing; the
-    attributes of any other are taken, also of one behind the watermark.
+    A line is identified by its ``line_id``, else by its content. Of two contents with the same ``line_id`` the smaller
+    canonical text wins, so that the order of arrival does not matter. An invoice without lines changes nothing; the
+    attributes of any other invoice are merged, also of one behind the watermark.
     """
     if not invoice.lines:
         return AddedInvoice(history, [], 0, False, [])
@@ -135,8 +136,8 @@ def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> Adde
     invoices = sorted([*others, updated], key=_position)
     watermark = history.watermark
     if len(invoices) > window:
-        fallen = _position(invoices[-window - 1])
-        watermark = fallen if watermark is None else max(watermark, fallen)
+        newest_dropped = _position(invoices[-window - 1])
+        watermark = newest_dropped if watermark is None else max(watermark, newest_dropped)
         invoices = invoices[-window:]
     changed = CustomerHistory(history.customer_id, tuple(invoices), watermark, dated)
     return AddedInvoice(changed, new, len(invoice.lines) - len(new), False, _demand_changes(held, updated))
@@ -147,7 +148,7 @@ def _position(invoice: HeldInvoice) -> tuple[int, str]:
 
 
 def _merge(held: tuple[HeldLine, ...], lines: Iterable[Line]) -> tuple[tuple[HeldLine, ...], list[Line]]:
-    """Held lines and those of an event as one set, and the new ones; the very tuple ``held`` where nothing changed."""
+    """The union of the held lines and those of an event, and the new ones; ``held`` itself where nothing changed."""
     merged: dict[object, HeldLine] = {_identity(line): line for line in held}
     new: list[Line] = []
     changed = False
@@ -191,37 +192,37 @@ def _demand_changes(before: HeldInvoice | None, after: HeldInvoice) -> list[Dema
 
 
 def baskets(history: CustomerHistory) -> list[Basket]:
-    """What the customer kept, by date then invoice number, empty baskets left out.
+    """The invoices net of returns, ordered by date then invoice number; empty baskets are left out.
 
-    A return takes its quantity from the latest purchases of that item dated at or before it, latest first (date, then
-    invoice number as text), its own invoice included; what finds nothing to take has no effect. Returns act in order of
-    (date, invoice number).
+    A return reduces the purchases of that item dated at or before it, the latest first (by date, then invoice number as
+    text), its own invoice included; a quantity that exceeds them has no effect. Returns are applied in order of (date,
+    invoice number).
     """
-    kept: list[dict[str, int]] = []
-    places: dict[str, list[int]] = {}
+    remaining: list[dict[str, int]] = []
+    purchase_positions: dict[str, list[int]] = {}
     returns: list[tuple[int, str, int]] = []
-    for place, invoice in enumerate(history.invoices):
+    for position, invoice in enumerate(history.invoices):
         bought: dict[str, int] = {}
-        taken_back: dict[str, int] = {}
+        returned: dict[str, int] = {}
         for line in invoice.lines:
-            side = bought if line.quantity > 0 else taken_back
+            side = bought if line.quantity > 0 else returned
             side[line.stock_code] = side.get(line.stock_code, 0) + abs(line.quantity)
-        kept.append(bought)
+        remaining.append(bought)
         for code in bought:
-            places.setdefault(code, []).append(place)
-        returns.extend((place, code, quantity) for code, quantity in taken_back.items())
-    for at, code, owed in returns:
-        date = history.invoices[at].date
-        for place in reversed(places.get(code, ())):
-            if history.invoices[place].date > date:
+            purchase_positions.setdefault(code, []).append(position)
+        returns.extend((position, code, quantity) for code, quantity in returned.items())
+    for return_position, code, open_quantity in returns:
+        date = history.invoices[return_position].date
+        for position in reversed(purchase_positions.get(code, ())):
+            if history.invoices[position].date > date:
                 continue
-            taken = min(kept[place][code], owed)
-            kept[place][code] -= taken
-            owed -= taken
-            if owed == 0:
+            reduction = min(remaining[position][code], open_quantity)
+            remaining[position][code] -= reduction
+            open_quantity -= reduction
+            if open_quantity == 0:
                 break
     result = []
-    for invoice, quantities in zip(history.invoices, kept, strict=True):
+    for invoice, quantities in zip(history.invoices, remaining, strict=True):
         items = {code: quantities[code] for code in sorted(quantities) if quantities[code] > 0}
         if items:
             result.append(Basket(invoice.invoice_no, invoice.date, items))
@@ -231,7 +232,7 @@ def baskets(history: CustomerHistory) -> list[Basket]:
 def canonical_json(history: CustomerHistory) -> bytes | None:
     """The history's canonical form: one line of compact JSON in UTF-8 without a newline, None where no basket is left.
 
-    Two histories are the same when these bytes are the same (the design page's ``export histories``).
+    Two histories are equal when these bytes are; ``export histories`` writes them.
     """
     lines = [
         {
@@ -245,6 +246,6 @@ def canonical_json(history: CustomerHistory) -> bytes | None:
 
 
 def _units(thousandths: int) -> bytes:
-    """A quantity above 0 as a JSON number: ``12``, ``1.5``; whole ones without a point."""
+    """A quantity above 0 as a JSON number: ``1.5``, and ``12`` without a decimal point."""
     whole, rest = divmod(thousandths, THOUSAND)
     return f"{whole}.{rest:03d}".rstrip("0").encode() if rest else str(whole).encode()

@@ -1,4 +1,4 @@
-"""ItemState: what is known of an item now; pure functions, each O(1) an event.
+"""ItemState: demand, price and description of an item; pure functions, each O(1) an event.
 
 Two kinds of change. ``count_sale``: an invoice has the item; it counts once an invoice, however many lines and
 deliveries, in demand and shares, which are stored decayed to the date ``as_of``. ``observe_sale``: a purchase line was
@@ -20,14 +20,14 @@ SHARE_HALF_LIVES = (3.0, 7.0, 30.0)
 
 
 class ItemState(msgspec.Struct, frozen=True):
-    """What is known of one item. Dates are seconds since 1970.
+    """The state of one item. Dates are seconds since 1970.
 
-    ``demand``: one value a half-life, each purchase counting 0.5^(days ago / half-life) as of ``as_of``, the greatest
-    date seen. ``sold``: baskets that ever held it. ``first`` and ``last``: smallest and greatest purchase date.
+    ``demand``: one value a half-life; a purchase counts 0.5^(days ago / half-life) at ``as_of``, the greatest date so
+    far. ``sold``: the number of invoices with the item. ``first`` and ``last``: smallest and greatest purchase date.
     ``price`` and ``description`` are those of the newest purchase (ties: the larger), with their dates.
-    ``shares``: as demand, at ``SHARE_HALF_LIVES``, but each purchase counting 1 / √k where its invoice has k distinct
-    purchased stock codes, so that a large invoice does not outvote many small ones: it counts √k in all, not k.
-    ``dated_attributes`` is what purchase lines say of the item beside that, by the rule of ``state.domain.attributes``.
+    ``shares``: as demand, at ``SHARE_HALF_LIVES``, but a purchase counts 1 / √k where its invoice has k distinct
+    purchased stock codes. So a large invoice counts √k in total and does not outweigh many small ones.
+    ``dated_attributes`` are the item's attributes with their dates (see ``state.domain.attributes``).
     """
 
     stock_code: str
@@ -45,7 +45,7 @@ class ItemState(msgspec.Struct, frozen=True):
 
     @property
     def attributes(self) -> Attributes:
-        """The item's attributes as they hold now, ordered by key."""
+        """The item's attributes, ordered by key."""
         return attribute_values(self.dated_attributes)
 
 
@@ -70,7 +70,7 @@ def observe_sale(
     description: str | None = None,
     attributes: Attributes = NO_ATTRIBUTES,
 ) -> ItemState:
-    """The state after a delivered purchase line, known before or not; idempotent, and counts no demand."""
+    """The state after a purchase line was delivered, for the first time or again; idempotent, counts no demand."""
     if state is None:
         zero = (0.0,) * len(HALF_LIVES)
         state = ItemState(
@@ -97,36 +97,33 @@ def observe_sale(
 
 
 def count_sale(state: ItemState, date: int, times: int, share: float) -> ItemState:
-    """The state after the item counts ``times`` (1, -1 to take a count back, or 0) at a date already observed.
-
-    ``share`` is what its shares gain there: 1 / √k of an invoice of k stock codes, less what was counted of it before.
-    """
+    """The state after a ``DemandChange`` at a date that was observed before; see there for ``times`` and ``share``."""
     elapsed = state.as_of - date
     demand = tuple(
-        value + times * _fading(elapsed, half_life) for value, half_life in zip(state.demand, HALF_LIVES, strict=True)
+        value + times * _decay(elapsed, half_life) for value, half_life in zip(state.demand, HALF_LIVES, strict=True)
     )
     shares = tuple(
-        value + share * _fading(elapsed, half_life)
+        value + share * _decay(elapsed, half_life)
         for value, half_life in zip(state.shares, SHARE_HALF_LIVES, strict=True)
     )
     return msgspec.structs.replace(state, demand=demand, sold=state.sold + times, shares=shares)
 
 
 def demand_at(state: ItemState, now: int) -> tuple[float, ...]:
-    """Demand at each half-life as of ``now``; a ``now`` before ``as_of`` gives the demand as it stands."""
-    return _faded(state.demand, HALF_LIVES, now - state.as_of)
+    """Demand at each of ``HALF_LIVES``, decayed to ``now``; not decayed where ``now`` is before ``as_of``."""
+    return _decayed(state.demand, HALF_LIVES, now - state.as_of)
 
 
 def shares_at(state: ItemState, now: int) -> tuple[float, ...]:
-    """Shares at each of ``SHARE_HALF_LIVES`` as of ``now``; a ``now`` before ``as_of`` gives them as they stand."""
-    return _faded(state.shares, SHARE_HALF_LIVES, now - state.as_of)
+    """Shares at each of ``SHARE_HALF_LIVES``, decayed to ``now``; not decayed where ``now`` is before ``as_of``."""
+    return _decayed(state.shares, SHARE_HALF_LIVES, now - state.as_of)
 
 
-def _faded(values: tuple[float, ...], half_lives: tuple[float, ...], seconds: int) -> tuple[float, ...]:
+def _decayed(values: tuple[float, ...], half_lives: tuple[float, ...], seconds: int) -> tuple[float, ...]:
     elapsed = max(0, seconds)
-    return tuple(value * _fading(elapsed, half_life) for value, half_life in zip(values, half_lives, strict=True))
+    return tuple(value * _decay(elapsed, half_life) for value, half_life in zip(values, half_lives, strict=True))
 
 
-def _fading(seconds: int, half_life: float) -> float:
-    """What is left of 1 after some seconds: 0.5^(days / half-life), 0 where that underflows."""
+def _decay(seconds: int, half_life: float) -> float:
+    """The factor 0.5^(days / half-life); 0 where it underflows."""
     return float(0.5 ** (seconds / DAY / half_life))

@@ -1,1 +1,1 @@
-"""Invoice events: the wire format, dialects, dates, and how bytes become an ``Invoice``."""
+"""Invoice events: the wire format, dialects, dates, and the decoder from bytes to an ``Invoice``."""

@@ -1,7 +1,6 @@
-"""Attributes as events carry them, read without ever refusing an event, and once for each text that comes again.
+"""Reads the attributes of an event; invalid values are ignored, and repeated texts are read from a cache.
 
-On the wire they are left as raw JSON: an event without any costs nothing, and whatever is odd in one is passed over
-value by value.
+The decoder leaves attributes as raw JSON, so an event without attributes costs nothing.
 """
 
 from contextlib import suppress
@@ -12,14 +11,14 @@ import msgspec
 from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes, clean_attributes, combine_attributes
 
 ABSENT = msgspec.Raw()
-"""What stands in a shape for a field that the event does not have."""
+"""The value of a field that the event does not have."""
 
-_LONGEST_KEPT = 4_096
-"""Bytes of attributes that are remembered as read: those of a customer or an item come again and again."""
+_MAX_CACHED_BYTES = 4_096
+"""Longest text of attributes that is cached; those of a customer or an item are repeated in many events."""
 
 
 class _Customer(msgspec.Struct):
-    """What an event says of its customer beside the id."""
+    """The ``customer`` object of an event."""
 
     attributes: msgspec.Raw = ABSENT
 
@@ -30,31 +29,33 @@ _read_value = msgspec.json.Decoder(str | bool | int | float).decode
 
 
 class AttributeReader:
-    """Reads attributes; what it gives is shared between events, and this not between threads."""
+    """Reads attributes. The returned mappings are shared between events; a reader is not shared between threads."""
 
     def __init__(self, *, longest_country: int) -> None:
-        """Remember nothing yet; a country of more characters than ``longest_country`` is none."""
+        """A country of more than ``longest_country`` characters is ignored."""
         self._longest_country = longest_country
         self._country = lru_cache(maxsize=1_024)(self._read_country)
         self._known = lru_cache(maxsize=16_384)(read)
 
     def of_customer(self, country: object, customer: msgspec.Raw, attributes: msgspec.Raw) -> Attributes:
-        """The attributes of a customer that the fields of an event say.
+        """The attributes of the customer from the fields of an event.
 
-        Of a key that several of them say, ``country`` counts before ``customer``, and that before ``attributes``.
+        Of equal keys, that of ``country`` wins over that of ``customer``, and this over that of ``attributes``.
         """
-        said = self._country(country) if isinstance(country, str) and len(country) <= _LONGEST_KEPT else NO_ATTRIBUTES
+        found = (
+            self._country(country) if isinstance(country, str) and len(country) <= _MAX_CACHED_BYTES else NO_ATTRIBUTES
+        )
         if customer is not ABSENT:
-            with suppress(msgspec.ValidationError):  # no object says nothing
-                said = combine_attributes(self.of_item(_read_customer(customer).attributes), said)
-        return said if attributes is ABSENT else combine_attributes(self.of_item(attributes), said)
+            with suppress(msgspec.ValidationError):  # not an object
+                found = combine_attributes(self.of_item(_read_customer(customer).attributes), found)
+        return found if attributes is ABSENT else combine_attributes(self.of_item(attributes), found)
 
     def of_item(self, raw: msgspec.Raw) -> Attributes:
-        """The attributes that a field says, none where it is not there or no object."""
+        """The attributes in a field; none where it is absent or not an object."""
         if raw is ABSENT:
             return NO_ATTRIBUTES
         json = bytes(raw)
-        return self._known(json) if len(json) <= _LONGEST_KEPT else read(json)
+        return self._known(json) if len(json) <= _MAX_CACHED_BYTES else read(json)
 
     def _read_country(self, written: str) -> Attributes:
         text = written.strip()
@@ -62,7 +63,7 @@ class AttributeReader:
 
 
 def read(json: bytes) -> Attributes:
-    """The attributes that a JSON text says, none where it is no object."""
+    """The attributes in a JSON text; none where it is not an object."""
     try:
         members = _read_members(json)
     except msgspec.ValidationError:
@@ -73,5 +74,5 @@ def read(json: bytes) -> Attributes:
 def _value(member: msgspec.Raw) -> object:
     try:
         return _read_value(member)
-    except msgspec.ValidationError:  # null, a list, an object, or a number that no double holds
+    except msgspec.ValidationError:  # null, a list, an object, or a number beyond a double
         return None

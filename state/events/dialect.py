@@ -1,4 +1,4 @@
-"""Dialects: what is peculiar to one shop's data, and nothing else."""
+"""Dialects: the peculiarities of one retailer's data."""
 
 import re
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from state.errors import SettingsError
 
 PRODUCT_CODE = re.compile(r"[0-9]{5}")
-"""How a product's stock code begins in the UCI data; postage, manual and bank lines have others."""
+"""The beginning of a product's stock code in the UCI data; postage, manual and bank lines have others."""
 
 NOT_A_PRODUCT = "not_a_product"
 ZERO_QUANTITY = "zero_quantity"
@@ -15,16 +15,16 @@ NEGATIVE_PRICE = "negative_price"
 
 
 class Dialect(Protocol):
-    """How a shop writes its invoices."""
+    """How a retailer writes invoices."""
 
     name: str
 
     def stock_code(self, written: str) -> str:
-        """The stock code as it is kept, of one as written (trimmed)."""
+        """The canonical stock code of a trimmed one."""
         ...
 
     def is_product(self, stock_code: str) -> bool:
-        """Whether a stock code (as kept) is a product, not postage or a correction."""
+        """Whether a canonical stock code is a product, not postage or a correction."""
         ...
 
     def is_return(self, invoice_no: str) -> bool:
@@ -33,20 +33,20 @@ class Dialect(Protocol):
 
 
 class Plain:
-    """Nothing peculiar."""
+    """No peculiarities."""
 
     name = "plain"
 
     def stock_code(self, written: str) -> str:
-        """As written."""
+        """Returns it unchanged."""
         return written
 
     def is_product(self, stock_code: str) -> bool:
-        """Every stock code is one."""
+        """Every stock code is a product."""
         return True
 
     def is_return(self, invoice_no: str) -> bool:
-        """None: a return is a negative quantity."""
+        """False: only a negative quantity marks a return."""
         return False
 
 
@@ -69,10 +69,10 @@ class Uci:
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect of a name.
+    """The dialect with a name.
 
     Raises:
-        SettingsError: there is no such dialect.
+        SettingsError: There is no such dialect.
     """
     dialects: dict[str, Dialect] = {"plain": Plain(), "uci": Uci()}
     if name not in dialects:
@@ -81,7 +81,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def exclusion_reason(is_product: bool, quantity: int, unit_price: float) -> str | None:
-    """Why a line is no product sale, by the name it is counted under; None for a product sale or return."""
+    """Why a line is excluded, as the label it is counted under; None for the sale or return of a product."""
     if not is_product:
         return NOT_A_PRODUCT
     if quantity == 0:

@@ -1,19 +1,19 @@
-"""Invoice and Line: the purchase event as the rest of the code knows it."""
+"""Invoice and Line: a decoded invoice event."""
 
 import msgspec
 
 from state.events.attributes import Attributes, no_attributes
 
 THOUSAND = 1000
-"""Quantities are whole thousandths everywhere inside, so that sums are exact in any order."""
+"""Quantities are whole thousandths internally, so that sums are exact in any order."""
 
 
 class Line(msgspec.Struct, frozen=True):
     """One product sale or return of an invoice.
 
     ``quantity`` is in thousandths of a unit (12 pieces: 12,000), negative for a return; ``unit_price`` in the
-    shop's currency, above 0. ``line_id`` identifies the line within its invoice where the shop gives one.
-    ``attributes`` are those of the item, as this line says them.
+    retailer's currency, above 0. ``line_id`` identifies the line within its invoice, where the retailer gives one.
+    ``attributes`` are those of the item in this line.
     """
 
     stock_code: str
@@ -25,7 +25,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Invoice(msgspec.Struct, frozen=True):
-    """A decoded event: an invoice, or the part of one that this event carries.
+    """A decoded event: an invoice, or a part of one.
 
     ``date`` is in seconds since 1970, UTC (negative before). ``customer_id`` is None for an anonymous sale. ``lines``
     holds product sales and returns only; ``excluded_lines`` counts the other lines by reason. ``attributes`` are

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from state.events.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS
+from state.events.attributes import MAX_KEY_CHARS, MAX_KEYS, MAX_VALUE_CHARS
 from state.events.wire import EVENT_TYPE, EVENT_VERSION
 from state.settings import Settings
 
 _ATTRIBUTES = (
-    f"An object with text of up to {LONGEST_VALUE} characters, finite numbers or booleans under keys of up to "
-    f"{LONGEST_KEY} characters; the first {MOST_KEYS} keys are used, and any other value is ignored."
+    f"An object with text of up to {MAX_VALUE_CHARS} characters, finite numbers or booleans under keys of up to "
+    f"{MAX_KEY_CHARS} characters; the first {MAX_KEYS} keys are used, and any other value is ignored."
 )
 
 

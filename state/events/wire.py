@@ -1,7 +1,7 @@
-"""The wire contract: raw bytes of an event in, an ``Invoice`` or the reason why not out (docs/reference/events.md).
+"""The wire contract: decodes the bytes of an event to an ``Invoice``, or raises the reason (docs/reference/events.md).
 
-The fast path is one typed decode of the shape the bytes look like. Whatever it objects to is looked at again on the
-slow path, which knows the shape for sure and says in one sentence which field is wrong and what it may be.
+The fast path is one typed decode of the shape that the bytes look like. If that fails, the slow path determines the
+shape and names the first wrong field and its valid values in one sentence.
 """
 
 import re
@@ -34,7 +34,7 @@ class _Line(msgspec.Struct):
 
 
 class _Whole(msgspec.Struct):
-    """The shape of an invoice with its lines. Wrong types are msgspec's to find, what is missing is ours."""
+    """The shape of an invoice with its lines. msgspec finds wrong types, ``Decoder`` finds missing values."""
 
     invoice_no: int | str | None = None
     customer_id: int | float | str | None = None
@@ -48,7 +48,7 @@ class _Whole(msgspec.Struct):
 
 
 class _Flat(msgspec.Struct):
-    """The shape of a single line, UCI's columns. An ``invoice_no`` would make it one of the other shape."""
+    """The shape of a single line with UCI's columns. An event with ``invoice_no`` has the other shape."""
 
     InvoiceNo: int | str | None = None
     StockCode: int | str | None = None
@@ -67,7 +67,7 @@ class _Flat(msgspec.Struct):
 
 
 class _Probe(msgspec.Struct):
-    """What tells the two shapes apart."""
+    """The fields that distinguish the two shapes."""
 
     invoice_no: msgspec.Raw = msgspec.Raw()
     lines: msgspec.Raw = msgspec.Raw()
@@ -75,7 +75,7 @@ class _Probe(msgspec.Struct):
 
 
 class _Names(msgspec.Struct, frozen=True):
-    """How the fields of a shape are called in reasons; ``line``: what stands before those of line number {}."""
+    """The names of the fields of a shape in reasons; ``line`` is the prefix of those of line number {}."""
 
     line: str
     invoice: str
@@ -103,16 +103,16 @@ _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 
 
 class Decoder:
-    """Decodes events under one set of settings; cheap to keep, and not shared between threads."""
+    """Decodes events under one set of settings; not shared between threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._dialect = dialect_named(settings.dialect)
         zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
-        # The lines of an invoice come with the same date, one after the other, and products come again and again.
+        # Lines of one invoice have the same date and follow each other; stock codes and descriptions are repeated.
         self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))
         self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
-        self._mended = lru_cache(maxsize=16_384)(clean_text)
+        self._clean_text = lru_cache(maxsize=16_384)(clean_text)
         self._attributes = AttributeReader(longest_country=settings.max_code_chars)
         self._max_number = settings.max_number
         self._max_description_chars = settings.max_description_chars
@@ -122,12 +122,12 @@ class Decoder:
         self._rules = _rules(settings)
 
     def decode(self, raw: bytes | None, *, now: int) -> Invoice:
-        """The invoice, or the part of one, that an event carries.
+        """The invoice of an event, or the part of one.
 
-        ``now`` is the clock, seconds since 1970: it serves only to refuse dates too far ahead of it.
+        ``now`` is the clock in seconds since 1970; dates too far ahead of it are refused.
 
         Raises:
-            InvalidEvent: the event breaks the contract; the message is one sentence for the dead letter.
+            InvalidEvent: The event breaks the contract; the message is the reason for the dead letter, one sentence.
         """
         if not raw:
             raise InvalidEvent("The event is empty; it must be one JSON object in UTF-8.")
@@ -136,7 +136,7 @@ class Decoder:
                 f"The event has {len(raw):,} bytes; it may have at most {self._settings.max_event_bytes:,}."
             )
         try:
-            raw.decode()  # msgspec passes over broken text in fields it does not know
+            raw.decode()  # msgspec ignores invalid UTF-8 in fields that it does not know
             return self._fast(raw, now)
         except UnicodeDecodeError:
             raise InvalidEvent("The event is not UTF-8; it must be one JSON object in UTF-8.") from None
@@ -146,7 +146,7 @@ class Decoder:
             raise InvalidEvent(f"The event is not JSON ({error}); it must be one JSON object in UTF-8.") from None
 
     def _fast(self, raw: bytes, now: int) -> Invoice:
-        """Decodes by the shape that the bytes look like; the slow path where that does not work out."""
+        """Decodes by the shape that the bytes look like, or by the slow path if that fails."""
         try:
             if b'"lines"' in raw:
                 event = self._whole.decode(raw)
@@ -161,7 +161,7 @@ class Decoder:
         return self._slow(raw, now)
 
     def _slow(self, raw: bytes, now: int) -> Invoice:
-        """Decodes by the shape that the event has for sure, with a sentence about the first wrong field."""
+        """Determines the shape and decodes; the error names the first wrong field."""
         try:
             probe = self._probe.decode(raw)
             if not bytes(probe.invoice_no) and bytes(probe.InvoiceNo):
@@ -205,57 +205,57 @@ class Decoder:
         customer_id = self._customer(event.customer_id, names.customer)
         if not lines or len(lines) > settings.max_lines:
             raise self._wrong("lines", missing=lines is None)
-        kept, others = self._lines(lines, names, self._dialect.is_return(invoice_no))
+        products, excluded = self._lines(lines, names, self._dialect.is_return(invoice_no))
         attributes = self._attributes.of_customer(event.country, event.customer, event.attributes)
-        return Invoice(invoice_no, customer_id, date, tuple(kept), attributes, others)
+        return Invoice(invoice_no, customer_id, date, tuple(products), attributes, excluded)
 
     def _lines(self, lines: list[_Line], names: _Names, is_return: bool) -> tuple[list[Line], dict[str, int]]:
-        """The product sales and returns of an event, and how many other lines it has by reason."""
-        most, longest = self._max_number, self._max_description_chars
+        """The product sales and returns of an event, and the number of excluded lines by reason."""
+        max_number, max_chars = self._max_number, self._max_description_chars
         product, of_item = self._product, self._attributes.of_item
-        kept: list[Line] = []
-        others: dict[str, int] = {}
-        for place, line in enumerate(lines):
+        products: list[Line] = []
+        excluded: dict[str, int] = {}
+        for index, line in enumerate(lines):
             stock_code, quantity, price, description = line.stock_code, line.quantity, line.unit_price, line.description
             code, is_product = product(stock_code)
             if not code:
-                raise self._wrong(names.stock_code, names, place, missing=stock_code is None)
-            if quantity is None or not -most <= quantity <= most:
-                raise self._wrong(names.quantity, names, place, missing=quantity is None)
+                raise self._wrong(names.stock_code, names, index, missing=stock_code is None)
+            if quantity is None or not -max_number <= quantity <= max_number:
+                raise self._wrong(names.quantity, names, index, missing=quantity is None)
             thousandths = round(quantity * THOUSAND)
-            # A quantity of three decimals is the double nearest to it, and so is this quotient.
+            # A quantity of three decimals is the nearest double, and so is this quotient.
             if thousandths / THOUSAND != quantity:
-                raise self._wrong(names.quantity, names, place)
-            if price is None or not -most <= price <= most:
-                raise self._wrong(names.price, names, place, missing=price is None)
-            if description is not None and len(description) > longest:
-                raise self._wrong(names.description, names, place)
+                raise self._wrong(names.quantity, names, index)
+            if price is None or not -max_number <= price <= max_number:
+                raise self._wrong(names.price, names, index, missing=price is None)
+            if description is not None and len(description) > max_chars:
+                raise self._wrong(names.description, names, index)
             line_id = None
             if line.line_id is not None and line.line_id != "":
-                line_id = self._code(line.line_id, "line_id", names, place)
+                line_id = self._code(line.line_id, "line_id", names, index)
             reason = exclusion_reason(is_product, thousandths, price)
             if reason is not None:
-                others[reason] = others.get(reason, 0) + 1
+                excluded[reason] = excluded.get(reason, 0) + 1
                 continue
             if is_return:
                 thousandths = -abs(thousandths)
-            text = self._mended(description) or None if description else None
-            kept.append(Line(code, thousandths, price, text, line_id, of_item(line.attributes)))
-        return kept, others
+            text = self._clean_text(description) or None if description else None
+            products.append(Line(code, thousandths, price, text, line_id, of_item(line.attributes)))
+        return products, excluded
 
     def _read_product(self, value: int | str | None) -> tuple[str, bool]:
-        """A stock code as it is kept ("" where it cannot be taken), and whether it is a product."""
+        """The canonical stock code ("" where it is invalid), and whether it is a product."""
         text = "" if value is None else str(value).strip()
         if len(text) > self._settings.max_code_chars:
             return "", False
         code = self._dialect.stock_code(text)
         return code, self._dialect.is_product(code)
 
-    def _code(self, value: int | str | None, name: str, names: _Names = _FLAT_NAMES, place: int = 0) -> str:
+    def _code(self, value: int | str | None, name: str, names: _Names = _FLAT_NAMES, index: int = 0) -> str:
         """An invoice number, stock code or line id as text."""
         text = value.strip() if isinstance(value, str) else "" if value is None else str(value)
         if not 0 < len(text) <= self._settings.max_code_chars:
-            raise self._wrong(name, names, place, missing=value is None)
+            raise self._wrong(name, names, index, missing=value is None)
         return text
 
     def _customer(self, value: int | float | str | None, name: str) -> str | None:
@@ -271,13 +271,13 @@ class Decoder:
             raise self._wrong(name)
         return text or None
 
-    def _wrong(self, name: str, names: _Names = _FLAT_NAMES, place: int = 0, *, missing: bool = False) -> InvalidEvent:
-        within_line = names.line.format(place) if name not in ("type", "version") else ""
+    def _wrong(self, name: str, names: _Names = _FLAT_NAMES, index: int = 0, *, missing: bool = False) -> InvalidEvent:
+        within_line = names.line.format(index) if name not in ("type", "version") else ""
         problem = "is missing" if missing else "cannot be taken"
         return InvalidEvent(f"{within_line}{name} {problem}; it must be {self._rules[name]}.")
 
     def _sentence(self, error: str) -> str:
-        """What msgspec objects to ("Expected `str`, got `int` - at `$.lines[0].description`"), as our sentence."""
+        """A reason from an error of msgspec ("Expected `str`, got `int` - at `$.lines[0].description`")."""
         _, found, path = error.partition(" - at `$.")
         path = path.rstrip("`")
         name = path.rpartition(".")[2]
@@ -289,7 +289,7 @@ class Decoder:
 
 
 def _rules(settings: Settings) -> dict[str, str]:
-    """What each field may be, in words, by its name in either shape."""
+    """The valid values of each field in words, by its name in either shape."""
     code = f"a string of 1 to {settings.max_code_chars:,} characters or an integer"
     customer = f"a string of up to {settings.max_code_chars:,} characters, a number, or null for an anonymous sale"
     date = "a date with a time, such as 2011-12-09T12:50:00Z or 12/9/2011 12:50"

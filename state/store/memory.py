@@ -1,4 +1,4 @@
-"""MemoryStore: the store in one process, for tests, simulation and for reading how a store behaves."""
+"""MemoryStore: the store in memory, for tests and simulations, and the reference for the behaviour of a store."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,13 +19,13 @@ from state.store.protocol import (
 )
 
 
-class _PriorState(msgspec.Struct):
-    """What a recommendation is scored against: the invoices whose first purchase line came while it stood.
+class _ScoringState(msgspec.Struct):
+    """The recommendation in force, and the invoices to score against it: those that first appeared while it was.
 
-    ``newest``: the newest purchase (date, invoice number) before it; an older one is not scored.
+    ``newest``: the newest purchase (date, invoice number) before it; an older invoice is not scored.
     """
 
-    standing: PriorRecommendation | None = None
+    prior: PriorRecommendation | None = None
     newest: tuple[int, str] | None = None
     invoices: set[str] = set()
 
@@ -34,7 +34,7 @@ class _Customer(msgspec.Struct):
     history: CustomerHistory
     revision: int = 0
     published: int = 0
-    scored: _PriorState = msgspec.field(default_factory=_PriorState)
+    scoring: _ScoringState = msgspec.field(default_factory=_ScoringState)
     last: Recommendation | None = None
 
 
@@ -57,38 +57,40 @@ class MemoryStore:
         changed: dict[str, bool] = {}
         priors: dict[str, dict[str, PriorRecommendation]] = {}
         items: dict[str, ItemState] = {}
-        for place, invoice in enumerate(invoices):
+        for index, invoice in enumerate(invoices):
             if invoice.customer_id is None or not invoice.lines:
                 continue
             customer = self._customers.get(invoice.customer_id) or _Customer(CustomerHistory(invoice.customer_id))
-            taken = add_invoice(customer.history, invoice, self._window)
-            if taken.new_lines and _lines(taken.history) > self._cap:
-                refused.append((place, cap_exceeded(invoice.customer_id, self._cap)))
+            added = add_invoice(customer.history, invoice, self._window)
+            if added.new_lines and _line_count(added.history) > self._cap:
+                refused.append((index, cap_exceeded(invoice.customer_id, self._cap)))
                 continue
             self._customers[invoice.customer_id] = customer
-            changes = taken.history is not customer.history
+            changes = added.history is not customer.history
             changed[invoice.customer_id] = changed.get(invoice.customer_id, False) or changes
-            counts["lines_new"] += len(taken.new_lines)
-            counts["lines_known"] += taken.known_lines
-            if taken.behind_watermark:
+            counts["lines_new"] += len(added.new_lines)
+            counts["lines_known"] += added.known_lines
+            if added.behind_watermark:
                 counts["lines_behind"] += len(invoice.lines)
-                customer.history = taken.history
+                customer.history = added.history
                 continue
             if invoice.is_purchase:
-                standing = _note_prior(customer, invoice)
-                if standing is not None:
-                    priors.setdefault(invoice.customer_id, {})[invoice.invoice_no] = standing
-            customer.history = taken.history
-            customer.scored.invoices.intersection_update(held.invoice_no for held in taken.history.invoices)
+                prior = _prior_of(customer, invoice)
+                if prior is not None:
+                    priors.setdefault(invoice.customer_id, {})[invoice.invoice_no] = prior
+            customer.history = added.history
+            customer.scoring.invoices.intersection_update(held.invoice_no for held in added.history.invoices)
             self._now = invoice.date if self._now is None else max(self._now, invoice.date)
-            self._sell(invoice, taken, items)
-        self._keep(items)
+            self._record_sales(invoice, added, items)
+        self._save_items(items)
         updates = []
-        for customer_id, changes in changed.items():
-            customer = self._customers[customer_id]
+        for customer_id in dict.fromkeys(invoice.customer_id for invoice in invoices):
+            if customer_id is None or customer_id not in changed:
+                continue
+            customer, changes = self._customers[customer_id], changed[customer_id]
             if changes:
                 customer.revision = max(customer.revision + 1, clock_ms)
-            against = priors.get(customer_id, {})
+            customer_priors = priors.get(customer_id, {})
             updates.append(
                 CustomerUpdate(
                     history=customer.history,
@@ -96,7 +98,7 @@ class MemoryStore:
                     published=customer.published,
                     changed=changes,
                     last=customer.last,
-                    priors=[against[number] for number in sorted(against)],
+                    priors=[customer_priors[number] for number in sorted(customer_priors)],
                 )
             )
         return ApplyResult(updates, counts, refused)
@@ -147,17 +149,17 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _sell(self, invoice: Invoice, taken: AddedInvoice, items: dict[str, ItemState]) -> None:
+    def _record_sales(self, invoice: Invoice, added: AddedInvoice, items: dict[str, ItemState]) -> None:
         for line in invoice.lines:
             if line.quantity > 0:
                 state = items.get(line.stock_code) or self._items.get(line.stock_code)
                 items[line.stock_code] = observe_sale(
                     state, line.stock_code, invoice.date, line.unit_price, line.description, line.attributes
                 )
-        for code, date, times, share in taken.demand_changes:
+        for code, date, times, share in added.demand_changes:
             items[code] = count_sale(items.get(code) or self._items[code], date, times, share)
 
-    def _keep(self, items: dict[str, ItemState]) -> None:
+    def _save_items(self, items: dict[str, ItemState]) -> None:
         changed = {code: state for code, state in items.items() if state != self._items.get(code)}
         if changed:
             self._version += 1
@@ -165,23 +167,24 @@ class MemoryStore:
             self._item_versions.update(dict.fromkeys(changed, self._version))
 
 
-def _lines(history: CustomerHistory) -> int:
+def _line_count(history: CustomerHistory) -> int:
     return sum(len(invoice.lines) for invoice in history.invoices)
 
 
-def _note_prior(customer: _Customer, invoice: Invoice) -> PriorRecommendation | None:
-    """What stands against an invoice; keeps it, where the invoice is a purchase that appears for the first time."""
-    scored, number = customer.scored, invoice.invoice_no
-    if number not in scored.invoices:
+def _prior_of(customer: _Customer, invoice: Invoice) -> PriorRecommendation | None:
+    """The recommendation to score a purchase invoice against; notes the invoice where it appears for the first time."""
+    scoring, number = customer.scoring, invoice.invoice_no
+    if number not in scoring.invoices:
         held = {other.invoice_no: other for other in customer.history.invoices}
         if number in held and held[number].is_purchase:
             return None
-        standing = prior_recommendation(customer.last, "") if customer.last else None
-        if scored.standing != standing:
-            before = [(held[other].date, other) for other in scored.invoices]
-            scored = _PriorState(standing, max([*before, scored.newest] if scored.newest else before, default=None))
-        if scored.newest is not None and (invoice.date, number) < scored.newest:
+        prior = prior_recommendation(customer.last, "") if customer.last else None
+        if scoring.prior != prior:
+            before = [(held[other].date, other) for other in scoring.invoices]
+            newest = max([*before, scoring.newest] if scoring.newest else before, default=None)
+            scoring = _ScoringState(prior, newest)
+        if scoring.newest is not None and (invoice.date, number) < scoring.newest:
             return None
-        scored.invoices.add(number)
-        customer.scored = scored
-    return msgspec.structs.replace(scored.standing, invoice_no=number) if scored.standing else None
+        scoring.invoices.add(number)
+        customer.scoring = scoring
+    return msgspec.structs.replace(scoring.prior, invoice_no=number) if scoring.prior else None

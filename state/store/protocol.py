@@ -1,6 +1,6 @@
-"""The store's protocol: what both sides need of a place that keeps histories, items and recommendations.
+"""The protocol of the store of histories, items and recommendations, and its results.
 
-Two implementations ship, ``memory_store`` and ``redis_store``; one contract suite runs on both.
+There are two implementations, ``MemoryStore`` and ``RedisStore``; one contract suite runs on both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from state.events.invoice import Invoice
 
 
 class PriorRecommendation(msgspec.Struct, frozen=True, array_like=True):
-    """What was recommended before the first line of a purchase invoice arrived.
+    """The recommendation in force when the first line of a purchase invoice arrived.
 
-    ``model`` is its name and version with a slash between.
+    ``model`` is the name and the version of the model, joined by a slash.
     """
 
     invoice_no: str
@@ -27,13 +27,13 @@ class PriorRecommendation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CustomerUpdate(msgspec.Struct):
-    """One customer after a call of ``apply``: everything the next step needs, in one answer.
+    """One customer after a call of ``apply``.
 
-    ``revision`` is that of the history as it stands now, ``published`` the one last confirmed (0: never), so a
-    recommendation is owed while the two differ. ``changed``: this call changed the history. ``last``: the
-    recommendation last confirmed. ``priors``, by invoice number: what to score the invoices against of which this
-    call brought purchase lines, new or delivered before. An invoice is scored until one appears that another
-    recommendation stood before; one older than what the customer had bought by then is not scored.
+    ``revision`` is that of the history now, ``published`` the one last confirmed (0: never); while they differ, a
+    recommendation is pending. ``changed``: this call changed the history. ``last``: the last confirmed recommendation.
+    ``priors``, ordered by invoice number: the prior recommendations of the invoices with purchase lines in this call,
+    new lines or repeated ones. An invoice is scored until an invoice with another prior recommendation appears. An
+    invoice older than the purchases before its recommendation is not scored.
     """
 
     history: CustomerHistory
@@ -45,11 +45,10 @@ class CustomerUpdate(msgspec.Struct):
 
 
 class ApplyResult(msgspec.Struct):
-    """The effect of one ``apply``: the touched customers in order of first appearance, and counts by name.
+    """The effect of one ``apply``: an update of each customer in order of first appearance, and counts by name.
 
     Counts: ``lines_new``, ``lines_known`` (delivered before), ``lines_behind`` (of invoices behind the watermark).
-    ``refused``: positions in the batch of the invoices that were not applied, each with its reason; they belong in the
-    dead letters.
+    ``refused``: the index in the batch of each invoice that was not applied, with the reason for its dead letter.
     """
 
     updates: list[CustomerUpdate]
@@ -58,9 +57,9 @@ class ApplyResult(msgspec.Struct):
 
 
 class ItemChanges(msgspec.Struct):
-    """Items that changed since a version, and the version to ask from next time.
+    """The items that changed since a version, and the version to pass next time.
 
-    ``now``: the greatest date accepted so far, as ``Store.now`` gives it.
+    ``now``: the greatest date accepted so far, as in ``Store.now``.
     """
 
     states: dict[str, ItemState]
@@ -69,10 +68,10 @@ class ItemChanges(msgspec.Struct):
 
 
 def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:
-    """One customer after two calls of ``apply`` that followed each other."""
+    """The update of one customer after two consecutive calls of ``apply``."""
     if earlier is None:
         return later
-    priors = {standing.invoice_no: standing for standing in (*earlier.priors, *later.priors)}
+    priors = {prior.invoice_no: prior for prior in (*earlier.priors, *later.priors)}
     return msgspec.structs.replace(
         later,
         changed=earlier.changed or later.changed,
@@ -81,7 +80,7 @@ def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> Cust
 
 
 def cap_exceeded(customer_id: str, cap: int) -> str:
-    """Why an invoice is refused whose lines would make a history too long."""
+    """The reason why an invoice is refused whose lines would make a history too long."""
     return (
         f"The history of customer {customer_id} would hold more than {cap:,} lines; "
         "NEXTBASKET_MAX_HISTORY_LINES is the bound."
@@ -89,46 +88,46 @@ def cap_exceeded(customer_id: str, cap: int) -> str:
 
 
 def prior_recommendation(last: Recommendation, invoice_no: str) -> PriorRecommendation:
-    """A recommendation as what stands against an invoice."""
+    """A recommendation as the prior recommendation of an invoice."""
     model = f"{last.model.name}/{last.model.version}"
     return PriorRecommendation(invoice_no, last.rec_id, model, [item.stock_code for item in last.items])
 
 
 class Store(Protocol):
-    """Keeps customers' histories, the items' state and the last recommendations.
+    """Stores customers' histories, the state of items and the last recommendations.
 
-    Every method raises ``StoreUnavailable`` when the store cannot answer now and ``StoreRefused`` when it never will.
+    Every method raises ``StoreUnavailable`` for a temporary failure and ``StoreRefused`` for a permanent one.
     """
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
-        """Take facts in, idempotently: each customer's history atomically, each new purchase counted once in the items.
+        """Add invoices, idempotently: each history changes atomically, each new purchase counts once in the items.
 
-        Anonymous invoices and invoices without lines are passed over. An invoice that would push a history over the
-        cap of lines is refused whole. ``clock_ms`` (wall clock, ms) feeds revisions only.
+        Anonymous invoices and invoices without lines are skipped. An invoice whose lines would exceed the bound of a
+        history is refused as a whole. ``clock_ms`` (wall clock in milliseconds) is used for revisions only.
         """
         ...
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
-        """Keep published recommendations, unless a higher revision stands, and move ``published`` on.
+        """Save published recommendations and raise ``published``; a lower revision than the saved one is ignored.
 
-        ``unchanged``: (customer, revision) whose answer stayed the same and was not sent again.
+        ``unchanged``: (customer, revision) of recommendations that did not change and were not published again.
         """
         ...
 
     def history(self, customer_id: str) -> CustomerHistory | None:
-        """One customer's history, or None for a stranger."""
+        """The history of a customer, None for an unknown one."""
         ...
 
     def histories(self) -> Iterator[CustomerHistory]:
-        """Every history, in no particular order, without loading them all."""
+        """All histories in no particular order, loaded in portions."""
         ...
 
     def recommendation(self, customer_id: str) -> Recommendation | None:
-        """The recommendation last confirmed for a customer."""
+        """The last confirmed recommendation of a customer, None where there is none."""
         ...
 
     def recommendations(self) -> Iterator[Recommendation]:
-        """Every recommendation last confirmed, in no particular order."""
+        """The last confirmed recommendation of every customer, in no particular order."""
         ...
 
     def items(self, since: int = 0) -> ItemChanges:

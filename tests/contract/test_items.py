@@ -12,7 +12,7 @@ from tests.contract.conftest import MakeStore
 WEEK = SHARE_HALF_LIVES.index(7.0)
 
 
-def test_items_are_those_of_sell(store: Store) -> None:
+def test_items_equal_those_of_record_sale(store: Store) -> None:
     rng = random.Random(7)
     expected: dict[str, ItemState] = {}
     batch = []
@@ -63,7 +63,7 @@ def shares(store: Store) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 9])
-def test_an_invoice_that_comes_in_parts_ends_with_the_shares_of_the_whole(store: Store, size: int) -> None:
+def test_an_invoice_in_parts_has_the_shares_of_the_whole(store: Store, size: int) -> None:
     events = [part("1", 7, code) for code in "ABCD"] + [part("2", 0, "A"), part("1", 7, "AA")]
     apply(store, events, size)
     assert shares(store) == pytest.approx({"A": 1.0, "B": 0.5, "C": 0.5, "D": 0.5})
@@ -77,7 +77,7 @@ def test_shares_move_with_the_date_of_their_invoice(store: Store, size: int) -> 
 
 
 @pytest.mark.parametrize("size", [1, 9])
-def test_a_corrected_line_gives_its_share_to_the_others(store: Store, size: int) -> None:
+def test_a_corrected_line_changes_the_shares_of_the_others(store: Store, size: int) -> None:
     correction = Invoice("1", "c", 0, (Line("E", -1_000, 1.0, None, "x"),))  # the smaller text, as it is a return
     smaller = Invoice("1", "c", 0, (Line("D", 1_000, 1.0, None, "x"),))
     apply(store, [part("1", 0, "E", "x"), part("1", 0, "ABC"), correction], size)
@@ -87,7 +87,7 @@ def test_a_corrected_line_gives_its_share_to_the_others(store: Store, size: int)
 
 
 @pytest.mark.parametrize("size", [1, 9])
-def test_an_invoice_that_falls_out_of_the_window_keeps_its_shares(make_store: MakeStore, size: int) -> None:
+def test_an_invoice_outside_the_window_keeps_its_shares(make_store: MakeStore, size: int) -> None:
     store = make_store(window=1)
     events = [part("1", 0, "AB"), part("1", 0, "CD"), part("2", 0, "A"), part("1", 0, "E"), part("2", 0, "F")]
     apply(store, events, size)

@@ -86,7 +86,7 @@ def _close(one: float, other: float) -> bool:
 
 @bounded
 @given(data=st.data())
-def test_every_order_ends_the_same(make_store: MakeStore, data: st.DataObject) -> None:
+def test_any_order_and_repetition_gives_the_same_state(make_store: MakeStore, data: st.DataObject) -> None:
     events = data.draw(facts())
     one, other = data.draw(arrivals(events)), data.draw(arrivals(events))
     store, memory = make_store(), MemoryStore(Settings())
@@ -103,7 +103,9 @@ def test_every_order_ends_the_same(make_store: MakeStore, data: st.DataObject) -
 
 @bounded
 @given(data=st.data())
-def test_so_it_is_in_a_full_window_where_an_invoice_has_one_date(make_store: MakeStore, data: st.DataObject) -> None:
+def test_the_same_holds_in_a_full_window_where_an_invoice_has_one_date(
+    make_store: MakeStore, data: st.DataObject
+) -> None:
     events = one_date_each(data.draw(facts()))
     one, other = data.draw(arrivals(events)), data.draw(arrivals(events))
     store = make_store(window=2)
@@ -119,7 +121,7 @@ def test_so_it_is_in_a_full_window_where_an_invoice_has_one_date(make_store: Mak
 
 @bounded
 @given(data=st.data())
-def test_the_same_batches_get_the_same_answers_from_every_store(make_store: MakeStore, data: st.DataObject) -> None:
+def test_every_store_returns_the_same_for_the_same_batches(make_store: MakeStore, data: st.DataObject) -> None:
     bounds = {"window": data.draw(st.sampled_from([1, 2, 100])), "max_history_lines": data.draw(st.integers(1, 12))}
     store, memory = make_store(**bounds), MemoryStore(Settings(**bounds))
     for clock, batch in enumerate(data.draw(batches(data.draw(arrivals(data.draw(facts())))))):

@@ -1,4 +1,4 @@
-"""What only a Redis can do wrong: foreign keys, newer schemas, lost scripts, outages, crashes between two calls."""
+"""Failures specific to Redis: foreign keys, newer schemas, lost scripts, outages, crashes between two calls."""
 
 import logging
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), i
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis for one test alone, to be brought into all kinds of trouble."""
+    """A Redis for one test only, which may stop, fill or reconfigure it."""
     if missing_tools():
         pytest.skip("needs redis-server on the PATH")
     with RedisServer(tmp_path / "redis", fsync="no") as running:
@@ -44,18 +44,18 @@ def store(server: RedisServer) -> Iterator[RedisStore]:
     opened.close()
 
 
-def untouched(store: RedisStore) -> None:
-    """Nothing of ``BATCH`` was taken in."""
+def assert_unchanged(store: RedisStore) -> None:
+    """Nothing of ``BATCH`` was written."""
     assert store.items().states == {}
     assert store.now() is None
 
 
-def test_a_history_of_a_newer_schema_is_refused_and_nothing_of_the_batch_written(redis_stores: RedisStores) -> None:
+def test_a_history_of_a_newer_schema_is_refused_before_anything_is_written(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store._client.hset(store._keys.history("c"), "v", 2)
     with pytest.raises(StoreRefused, match=r"The history of customer c has schema 2: a newer version wrote it"):
         store.apply(BATCH, clock_ms=CLOCK)
-    untouched(store)
+    assert_unchanged(store)
     with pytest.raises(StoreRefused, match=r"The history of customer c has schema 2 and this version reads up to 1"):
         store.history("c")
     if not isinstance(store._writer, ClusterWriter):
@@ -68,21 +68,21 @@ def test_a_foreign_key_is_refused_by_name(redis_stores: RedisStores, kind: str) 
     store._client.lpush(getattr(store._keys, kind)("c"), "something else")
     with pytest.raises(StoreRefused, match=r"The keys of customer c hold something else .*WRONGTYPE"):
         store.apply(BATCH, clock_ms=CLOCK)
-    untouched(store)
+    assert_unchanged(store)
     if kind == "history":
         with pytest.raises(StoreRefused, match=r"The keys of customer c hold something else .*WRONGTYPE"):
             store.confirm([recommendation("first", CLOCK), recommendation("c", CLOCK)])
 
 
 @pytest.mark.parametrize("kind", ["item_state", "item_changed", "item_version", "now"])
-def test_foreign_keys_of_the_items_are_refused_before_anything_is_written(store: RedisStore, kind: str) -> None:
+def test_a_foreign_key_of_the_items_is_refused_before_anything_is_written(store: RedisStore, kind: str) -> None:
     store._client.lpush(getattr(store._keys, kind), "something else")
     with pytest.raises(StoreRefused, match="A key of the items holds something else"):
         store.apply(BATCH, clock_ms=CLOCK)
     assert list(store.histories()) == []
 
 
-def test_scripts_are_sent_again_to_a_redis_that_lost_them(redis_stores: RedisStores) -> None:
+def test_lost_scripts_are_sent_again(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply(BATCH[:1], clock_ms=CLOCK)
     store._client.script_flush()
@@ -93,7 +93,7 @@ def test_scripts_are_sent_again_to_a_redis_that_lost_them(redis_stores: RedisSto
     assert store.items().states["A"].sold == 3
 
 
-def test_keys_live_as_long_as_the_settings_say(redis_stores: RedisStores) -> None:
+def test_keys_expire_after_the_configured_time(redis_stores: RedisStores) -> None:
     for days, expected in ((2, 2 * 86_400), (0, -1)):
         store = redis_stores(history_ttl_days=days)
         store.apply(BATCH, clock_ms=CLOCK)
@@ -103,7 +103,7 @@ def test_keys_live_as_long_as_the_settings_say(redis_stores: RedisStores) -> Non
         assert store._client.ttl(store._keys.item_state) == -1
 
 
-def test_keys_of_a_store_that_once_forgot_are_kept_for_ever_from_the_next_change_on(redis_stores: RedisStores) -> None:
+def test_keys_stop_expiring_with_the_next_change_when_expiry_is_switched_off(redis_stores: RedisStores) -> None:
     store = redis_stores(history_ttl_days=2)
     store.apply(BATCH, clock_ms=CLOCK)
     store.confirm([recommendation("c", CLOCK)])
@@ -114,7 +114,7 @@ def test_keys_of_a_store_that_once_forgot_are_kept_for_ever_from_the_next_change
     assert store._client.ttl(store._keys.recommendation("c")) == -1
 
 
-def test_what_another_program_wrote_is_refused(redis_stores: RedisStores) -> None:
+def test_data_of_another_program_is_refused(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply(BATCH, clock_ms=CLOCK)
     calls = (
@@ -136,7 +136,7 @@ def test_what_another_program_wrote_is_refused(redis_stores: RedisStores) -> Non
         store.items()
 
 
-def test_an_item_kept_before_there_were_shares_starts_at_none(redis_stores: RedisStores) -> None:
+def test_an_item_without_shares_starts_at_zero(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply([invoice("1", 0, line("A"))], clock_ms=CLOCK)
     *before, _ = msgspec.msgpack.decode(store._client.hget(store._keys.item_state, "A"))
@@ -149,7 +149,7 @@ def test_an_item_kept_before_there_were_shares_starts_at_none(redis_stores: Redi
     assert store.items().states["A"].shares == pytest.approx((2**-0.5,) * 3)
 
 
-def test_what_was_kept_before_there_were_attributes_is_read_and_learns_them(redis_stores: RedisStores) -> None:
+def test_a_history_without_attributes_is_read_and_gets_them(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply([invoice("1", 0, line("A"))], clock_ms=CLOCK)
     # Without attributes everything lies as it lay before there were any.
@@ -167,13 +167,13 @@ def test_what_was_kept_before_there_were_attributes_is_read_and_learns_them(redi
     assert store.history("c") == touched.history
 
 
-def test_namespaces_do_not_see_each_other(redis_stores: RedisStores) -> None:
+def test_namespaces_are_separate(redis_stores: RedisStores) -> None:
     one, other = redis_stores(), redis_stores()
     one.apply(BATCH, clock_ms=CLOCK)
     assert (list(other.histories()), other.items().states, other.now()) == ([], {}, None)
 
 
-def test_a_reader_far_behind_reads_everything(store: RedisStore) -> None:
+def test_a_reader_behind_the_log_of_changes_reads_all_items(store: RedisStore) -> None:
     for number in range(3):
         store.apply([invoice(str(number), number, line(str(number)))], clock_ms=CLOCK)
     store._client.xtrim(store._keys.item_changed, maxlen=1, approximate=False)
@@ -181,7 +181,7 @@ def test_a_reader_far_behind_reads_everything(store: RedisStore) -> None:
     assert set(store.items(1).states) == {"0", "1", "2"}
 
 
-def test_a_redis_that_is_away_is_unavailable_and_comes_back(server: RedisServer, store: RedisStore) -> None:
+def test_a_stopped_redis_is_unavailable_until_it_is_started(server: RedisServer, store: RedisStore) -> None:
     store.apply(BATCH, clock_ms=CLOCK)
     server.kill()
     for call in (lambda: store.apply(BATCH, clock_ms=CLOCK), store.now, lambda: list(store.histories()), store.items):
@@ -191,11 +191,11 @@ def test_a_redis_that_is_away_is_unavailable_and_comes_back(server: RedisServer,
     store.apply(BATCH, clock_ms=CLOCK)
 
 
-def test_a_full_redis_is_unavailable_and_keeps_all_or_nothing(store: RedisStore, admin: Redis) -> None:
+def test_a_full_redis_is_unavailable_and_writes_all_or_nothing(store: RedisStore, admin: Redis) -> None:
     admin.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable, match="Redis cannot do this now"):
         store.apply(BATCH, clock_ms=CLOCK)
-    untouched(store)
+    assert_unchanged(store)
     admin.config_set("maxmemory", 0)
     store.apply(BATCH, clock_ms=CLOCK)
     admin.config_set("maxmemory", 1)
@@ -214,7 +214,7 @@ def test_a_replica_is_unavailable_for_writing(store: RedisStore, admin: Redis) -
     store.apply(BATCH, clock_ms=CLOCK)
 
 
-def test_passwords_are_needed_and_never_shown(
+def test_a_wrong_password_is_refused_and_never_shown(
     server: RedisServer, store: RedisStore, admin: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

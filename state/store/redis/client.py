@@ -1,4 +1,4 @@
-"""Connecting to Redis, one server or a Cluster, and saying what went wrong there in our own words."""
+"""Connects to Redis, one server or a Cluster, and translates its errors to those of ``state``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ from state.errors import SettingsError, StoreRefused, StoreUnavailable
 from state.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
-ANSWER_TIMEOUT_S = 15.0
+READ_TIMEOUT_S = 15.0
 """Long enough for a batch on the largest histories, short enough to notice a dead server."""
 
-_NO_ENTRY = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
+_AUTHENTICATION_FAILED = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
 _UNAVAILABLE = (
     "LOADING",
     "BUSY ",
@@ -31,15 +31,15 @@ _UNAVAILABLE = (
     "NOREPLICAS",
     "MISCONF",
 )
-"""What Redis answers when it cannot do it now; in an answer from a script it can stand anywhere."""
+"""Error codes of temporary failures; in an error from a script they may be anywhere in the text."""
 
 
 def connect(settings: Settings) -> redis.Redis | RedisCluster:
-    """A client for the settings' Redis. Nothing is sent yet on a single Redis; a Cluster is asked for its nodes.
+    """A client for the configured Redis. A single server is not contacted yet; a Cluster is asked for its nodes.
 
     Raises:
-        SettingsError: no URL is set, or it cannot be read.
-        StoreUnavailable, StoreRefused: the Cluster does not answer, or refuses.
+        SettingsError: No URL is set, or it cannot be parsed.
+        StoreUnavailable, StoreRefused: The Cluster does not answer, or refuses.
     """
     if not settings.redis_url:
         raise SettingsError("No Redis is set; set NEXTBASKET_REDIS_URL, for example redis://localhost:6379/0.")
@@ -47,10 +47,10 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
         "decode_responses": False,
         "protocol": 2,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": ANSWER_TIMEOUT_S,
-        # One more try, on a fresh connection, for one that the server closed meanwhile; the worker does the waiting.
+        "socket_timeout": READ_TIMEOUT_S,
+        # One retry on a new connection, in case the server closed the old one; the worker does the waiting.
         "retry": Retry(ConstantBackoff(0.05), 1),
-        # A question at every connection that only Redis' own cloud knows the answer to.
+        # Only Redis' cloud supports these notifications; without this every connection would ask for them.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if password := settings.redis_password.get_secret_value():
@@ -60,7 +60,7 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
         if not scheme.endswith("+cluster"):
             return redis.Redis.from_url(settings.redis_url, **options)
         return _connect_cluster(scheme.removesuffix("+cluster"), settings.redis_url, options)
-    except ValueError:  # its text may show a part of the password
+    except ValueError:  # its text may contain a part of the password
         raise SettingsError(
             "NEXTBASKET_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0, "
             "with special characters in the password percent-encoded."
@@ -68,7 +68,7 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
 
 
 def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisCluster:
-    """``redis+cluster://[user:password@]host:port[,host:port…][?option=…]``: any of the nodes tells of the others."""
+    """``redis+cluster://[user:password@]host:port[,host:port…][?option=…]``: each node knows the others."""
     parts = urlsplit(url)
     credentials, at, hosts = parts.netloc.rpartition("@")
     nodes = []
@@ -85,26 +85,26 @@ def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisClu
 
 @contextmanager
 def translate_errors(names: dict[int, str] | None = None) -> Iterator[None]:
-    """Raises what redis-py and the decoders raise as ``StoreUnavailable`` or ``StoreRefused``.
+    """Translates errors of redis-py and of the decoders to ``StoreUnavailable`` or ``StoreRefused``.
 
-    ``names``: what the numbers in our scripts' own refusals (``NEXTBASKET 3 …``) stand for.
+    ``names``: the customer of each number in the errors of the scripts (``NEXTBASKET 3 …``).
     """
     try:
         yield
     except redis.exceptions.AuthenticationError:
-        raise StoreRefused(_NO_ENTRY) from None  # its text may repeat what was sent
-    except _AWAY as error:
+        raise StoreRefused(_AUTHENTICATION_FAILED) from None  # its text may contain the password
+    except _UNREACHABLE as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error
     except redis.exceptions.RedisError as error:
-        raise _refusal(str(error), names or {}, error) from error
+        raise _translate(str(error), names or {}, error) from error
 
 
-def _refusal(text: str, names: dict[int, str], error: redis.exceptions.RedisError) -> StoreUnavailable | StoreRefused:
+def _translate(text: str, names: dict[int, str], error: redis.exceptions.RedisError) -> StoreUnavailable | StoreRefused:
     kind = type(error)
-    if "unauthenticated" in text:  # how Redis puts it where a command is long
-        return StoreRefused(_NO_ENTRY)
+    if "unauthenticated" in text:  # the text of Redis for a long command
+        return StoreRefused(_AUTHENTICATION_FAILED)
     if any(word in f"{text} " for word in _UNAVAILABLE) or kind in _UNAVAILABLE_KINDS:
         return StoreUnavailable(f"Redis cannot do this now: {text}")
     if text.startswith("NEXTBASKET "):
@@ -119,10 +119,10 @@ def _refusal(text: str, names: dict[int, str], error: redis.exceptions.RedisErro
     return StoreRefused(f"Redis refuses: {text}")
 
 
-_AWAY = (
+_UNREACHABLE = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
-    redis.exceptions.RedisClusterException,  # no RedisError: no node answers, or a slot has none
+    redis.exceptions.RedisClusterException,  # not a RedisError: no node answers, or a slot has none
     OSError,
 )
 _UNAVAILABLE_KINDS = (
@@ -135,4 +135,4 @@ _UNAVAILABLE_KINDS = (
     redis.exceptions.MovedError,
     redis.exceptions.AskError,
 )
-"""redis-py takes the code off the texts of these."""
+"""redis-py removes the error code from the texts of these."""

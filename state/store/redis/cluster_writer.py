@@ -1,9 +1,9 @@
-"""Writing to a Redis Cluster, where no script can touch a customer's slot and the items' at once.
+"""Writes to a Redis Cluster, where no script can change a customer's slot and the items' slot at once.
 
-Histories: one script call a customer, pipelined; each leaves what the items must learn in an outbox in the customer's
-own slot. Items: one script call takes what waits in the outboxes of the batch, each entry at most once by a marker in
-the items' slot. Then the outboxes are trimmed. A crash in between loses nothing (the events are delivered again, and
-with them the outbox is looked at again) and counts nothing twice (the marker stays until after the trim).
+Histories: one script call a customer, pipelined; each call appends the changes of the items to an outbox in the slot of
+the customer. Items: one script call applies the outboxes of the batch; a marker in the items' slot makes sure that each
+entry is applied at most once. Then the outboxes are trimmed. A crash in between loses nothing, because the events are
+delivered again and their outboxes read again, and counts nothing twice, because the marker outlives the trim.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from state.store.redis.layout import Answer, Keys, pack, read_one_answer
 from state.store.redis.script import Script
 
 MARKER_SECONDS = 86_400
-"""How long a marker outlives the trim: a worker that read the outbox before the trim must have given up by then."""
+"""How long a marker outlives the trim: longer than any worker that read the outbox before the trim can take."""
 
 
 class ClusterWriter:
-    """See ``RedisStore``, which gives batches of a bounded size."""
+    """The writer of ``RedisStore`` for a Cluster; its batches have a bounded size."""
 
     def __init__(self, client: Any, keys: Keys, *, window: int, cap: int, ttl: int) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class ClusterWriter:
         self._confirm = Script("attributes", "history", "confirm")
 
     def apply(self, customers: Sequence[tuple[str, list[tuple[Any, ...]]]], clock_ms: int) -> Answer:
-        """Takes the events of some customers in."""
+        """Applies the events of some customers."""
         keys = self._keys
         calls = (
             (
@@ -43,7 +43,7 @@ class ClusterWriter:
             for customer_id, events in customers
         )
         answer = Answer([], [], 0, 0, 0)
-        waiting: list[tuple[str, list[bytes]]] = []
+        outboxes: list[tuple[str, list[bytes]]] = []
         for customer_id, (packed, *outbox) in self._each(self._apply, list(calls)):
             with translate_errors():
                 one = read_one_answer(packed)
@@ -53,13 +53,13 @@ class ClusterWriter:
             answer.lines_known += one.lines_known
             answer.lines_behind += one.lines_behind
             if outbox:
-                waiting.append((customer_id, outbox))
-        if waiting:
-            self._drain(waiting)
+                outboxes.append((customer_id, outbox))
+        if outboxes:
+            self._drain(outboxes)
         return answer
 
     def confirm(self, entries: Sequence[tuple[str, Any]]) -> None:
-        """Keeps what was published: customer and (revision, JSON or False, standing)."""
+        """Saves what was published: customer and (revision, JSON or False, prior recommendation)."""
         keys = self._keys
         calls = [
             (
@@ -72,34 +72,34 @@ class ClusterWriter:
         for _ in self._each(self._confirm, calls):
             pass
 
-    def _drain(self, waiting: Sequence[tuple[str, list[bytes]]]) -> None:
-        """Takes outboxes, each as entries and their sequences in turn, over into the items."""
-        markers = [self._keys.done(customer_id) for customer_id, _ in waiting]
-        entries = [b"".join(outbox[::2]) for _, outbox in waiting]
+    def _drain(self, outboxes: Sequence[tuple[str, list[bytes]]]) -> None:
+        """Applies outboxes to the items; an outbox is a list of entry, sequence, entry, sequence and so on."""
+        markers = [self._keys.done(customer_id) for customer_id, _ in outboxes]
+        entries = [b"".join(outbox[::2]) for _, outbox in outboxes]
         with translate_errors():
             half_lives = pack((HALF_LIVES, SHARE_HALF_LIVES))
             self._drain_items(self._client, [*self._keys.items, *markers], half_lives, *entries)
-            self._trim(waiting)
+            self._trim(outboxes)
             with self._client.pipeline() as expiries:
                 for marker in markers:
                     expiries.expire(marker, MARKER_SECONDS)
                 expiries.execute()
 
-    def _trim(self, waiting: Sequence[tuple[str, list[bytes]]]) -> None:
+    def _trim(self, outboxes: Sequence[tuple[str, list[bytes]]]) -> None:
         with self._client.pipeline() as trims:
-            for customer_id, outbox in waiting:
+            for customer_id, outbox in outboxes:
                 trims.zremrangebyscore(self._keys.outbox(customer_id), "-inf", outbox[-1])
             trims.execute()
 
     def _each(self, script: Script, calls: Sequence[tuple[str, list[str], bytes]]) -> Iterator[tuple[str, Any]]:
-        """Runs a script once a customer, pipelined; answers customer and reply."""
+        """Runs a script once for each customer, pipelined; yields customer and reply."""
         with translate_errors(), self._client.pipeline() as pipeline:
             for _, keys, argument in calls:
                 pipeline.execute_command("EVALSHA", script.sha1, len(keys), *keys, argument)
             replies = pipeline.execute(raise_on_error=False)
         for (customer_id, keys, argument), reply in zip(calls, replies, strict=True):
             with translate_errors({1: f"customer {customer_id}"}):
-                if isinstance(reply, NoScriptError):  # a node that has not seen the script yet
+                if isinstance(reply, NoScriptError):  # the node does not have the script yet
                     reply = script(self._client, keys, argument)
                 if isinstance(reply, Exception):
                     raise reply

@@ -1,4 +1,4 @@
-"""How histories, items and recommendations lie in Redis: keys and encodings (docs/reference/state.md)."""
+"""The keys and the encodings of histories, items and recommendations in Redis (docs/reference/state.md)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,14 +15,14 @@ from state.events.invoice import Invoice
 from state.store.protocol import PriorRecommendation, prior_recommendation
 
 SCHEMA = 1
-"""Version of a history's hash; scripts/history.lua has the same."""
+"""Version of the hash of a history; scripts/history.lua has the same."""
 
 LINE_BREAK = ",\n"
-"""What stands between the lines of an invoice: JSON writes a line break within a text as an escape."""
+"""Separates the lines of an invoice; within JSON strings a line break is escaped."""
 
 
 class Keys:
-    """Names of keys. Braces mark what Redis Cluster hashes: one slot a customer, one for all items."""
+    """The names of the keys. Braces are hash tags of Redis Cluster: one slot for each customer, one for all items."""
 
     def __init__(self, prefix: str) -> None:
         self._history = f"{prefix}h:"
@@ -46,15 +46,15 @@ class Keys:
         return f"{self._history}{{{_escape(customer_id)}}}"
 
     def recommendation(self, customer_id: str) -> str:
-        """The recommendation last confirmed, JSON."""
+        """The last confirmed recommendation, JSON."""
         return f"{self._recommendation}{{{_escape(customer_id)}}}"
 
     def outbox(self, customer_id: str) -> str:
-        """What the items have not taken yet, a sorted set; only on a Cluster."""
+        """The changes that are not applied to the items yet, a sorted set; only on a Cluster."""
         return f"{self._outbox}{{{_escape(customer_id)}}}"
 
     def done(self, customer_id: str) -> str:
-        """The last of the outbox that the items took; only on a Cluster."""
+        """The last sequence of the outbox that was applied to the items; only on a Cluster."""
         return f"{self._done}{_escape(customer_id)}"
 
     def customer(self, history_key: bytes) -> str:
@@ -68,7 +68,7 @@ def _escape(customer_id: str) -> str:
 
 
 class CustomerAnswer(msgspec.Struct, array_like=True):
-    """A customer as the scripts answer; Lua has no null, so false stands for what is not there."""
+    """A customer in the answer of the scripts; Lua has no null, so False means missing."""
 
     invoices: list[tuple[str, int, str]]
     watermark: tuple[int, str] | bool
@@ -81,7 +81,7 @@ class CustomerAnswer(msgspec.Struct, array_like=True):
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """What ``apply.lua`` answers for a batch."""
+    """The answer of ``apply.lua`` for a batch."""
 
     customers: list[CustomerAnswer | bool]
     refused: list[int]
@@ -91,7 +91,7 @@ class Answer(msgspec.Struct, array_like=True):
 
 
 class OneAnswer(msgspec.Struct, array_like=True):
-    """What ``apply_one.lua`` answers for a customer."""
+    """The answer of ``apply_one.lua`` for a customer."""
 
     customer: CustomerAnswer | bool
     refused: list[int]
@@ -110,7 +110,7 @@ class _Item(msgspec.Struct, array_like=True):
     price_date: int
     description: str
     description_date: int
-    shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)  # missing in what was kept before there were shares
+    shares: tuple[float, ...] = (0.0,) * len(SHARE_HALF_LIVES)  # missing in entries written by versions without shares
     attributes: dict[str, tuple[int, str]] = {}
 
 
@@ -132,8 +132,8 @@ def _json(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
-    """An invoice of a batch as the scripts take it in; purchases bring along what the items need."""
+def event(index: int, invoice: Invoice) -> tuple[Any, ...]:
+    """An invoice of a batch as the input of the scripts; purchase lines include the values for the items."""
     lines: list[tuple[Any, ...]] = []
     for line in invoice.lines:
         text = line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
@@ -141,15 +141,15 @@ def event(place: int, invoice: Invoice) -> tuple[Any, ...]:
         line_id = () if line.line_id is None else (_json(line.line_id),)
         attributes = (line.attributes,) if line.attributes and line.quantity > 0 else ()
         lines.append((text, *sale, *(line_id or (False,) if attributes else line_id), *attributes))
-    said = (invoice.attributes,) if invoice.attributes else ()
-    return place, invoice.invoice_no, invoice.date, lines, *said
+    customer_attributes = (invoice.attributes,) if invoice.attributes else ()
+    return index, invoice.invoice_no, invoice.date, lines, *customer_attributes
 
 
 def confirmation(recommendation: Recommendation) -> tuple[int, str, tuple[str, str, list[str]]]:
-    """A recommendation as ``confirm.lua`` takes it: revision, JSON, and what will stand against the next invoice."""
-    standing = prior_recommendation(recommendation, "")
+    """A recommendation as the input of ``confirm.lua``: revision, JSON, and the prior recommendation to score with."""
+    prior = prior_recommendation(recommendation, "")
     json = write_recommendation(recommendation).decode()
-    return recommendation.revision, json, (standing.rec_id, standing.model, standing.stock_codes)
+    return recommendation.revision, json, (prior.rec_id, prior.model, prior.stock_codes)
 
 
 def read_item(stock_code: str, packed: bytes) -> ItemState:
@@ -177,7 +177,7 @@ def make_history(
     watermark: tuple[int, str] | None,
     attributes: DatedAttributes = NO_DATED_ATTRIBUTES,
 ) -> CustomerHistory:
-    """A history of its invoices (number, date, lines as kept), ordered as ``CustomerHistory`` wants them."""
+    """A history from its invoices (number, date, stored lines), in the order of ``CustomerHistory``."""
     held = []
     for invoice_no, date, texts in sorted(invoices, key=lambda invoice: (invoice[1], invoice[0])):
         in_order = ",".join(sorted(texts.split(LINE_BREAK)))
@@ -186,7 +186,7 @@ def make_history(
 
 
 def _by_key(attributes: DatedAttributes) -> DatedAttributes:
-    """Attributes ordered by key: Lua keeps no order."""
+    """Attributes ordered by key, since Lua tables have no order."""
     return {key: attributes[key] for key in sorted(attributes)} if attributes else NO_DATED_ATTRIBUTES
 
 
@@ -194,7 +194,7 @@ def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistor
     """A history from the fields of its hash.
 
     Raises:
-        StoreRefused: a newer version of this program wrote it.
+        StoreRefused: A newer version of this program wrote it.
     """
     check_schema(customer_id, int(fields.get(b"v", b"1")))
     index = _read_index(fields[b"x"])
@@ -205,7 +205,7 @@ def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistor
 
 
 def check_schema(customer_id: str, schema: int) -> None:
-    """Refuses what a newer version wrote."""
+    """Raises ``StoreRefused`` for a history that a newer version wrote."""
     if schema > SCHEMA:
         raise StoreRefused(
             f"The history of customer {customer_id} has schema {schema} and this version reads up to {SCHEMA}: "

@@ -1,4 +1,4 @@
-"""The scripts that run inside Redis: put together from the files beside, called by hash, sent when Redis lacks them."""
+"""The scripts that run in Redis: joined from Lua files, called by hash, and sent where Redis lacks them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 
 
 class Script:
-    """A script made of several files, one after the other."""
+    """A script made of several Lua files, one after the other."""
 
     def __init__(self, *names: str) -> None:
         folder = files("state.store.redis").joinpath("scripts")
@@ -17,7 +17,7 @@ class Script:
         self.sha1 = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, client: Any, keys: Sequence[str], *arguments: bytes) -> Any:
-        """Runs the script; a Redis that does not know it (new, restarted, flushed) gets its text."""
+        """Runs the script; sends its text if Redis does not have it (new, restarted, flushed)."""
         try:
             return client.evalsha(self.sha1, len(keys), *keys, *arguments)
         except NoScriptError:

@@ -1,4 +1,4 @@
-"""Writing to a single Redis: one script call a batch, histories and items together, all or nothing."""
+"""Writes to a single Redis: one script call a batch changes histories and items atomically."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Events = list[tuple[Any, ...]]
 
 
 class SingleWriter:
-    """See ``RedisStore``, which gives batches of a bounded size."""
+    """The writer of ``RedisStore`` for a single server; its batches have a bounded size."""
 
     def __init__(self, client: Any, keys: Keys, *, window: int, cap: int, ttl: int) -> None:
         self._client = client
@@ -22,24 +22,24 @@ class SingleWriter:
         self._confirm = Script("attributes", "history", "confirm")
 
     def apply(self, customers: Sequence[tuple[str, Events]], clock_ms: int) -> Answer:
-        """Takes the events of some customers in."""
-        names = [*self._keys.items, *self._both(customer_id for customer_id, _ in customers)]
+        """Applies the events of some customers."""
+        keys = [*self._keys.items, *self._keys_of(customer_id for customer_id, _ in customers)]
         batch = pack((*self._bounds, clock_ms, (HALF_LIVES, SHARE_HALF_LIVES), [events for _, events in customers]))
         with translate_errors(_names(customers)):
-            return read_answer(self._apply(self._client, names, batch))
+            return read_answer(self._apply(self._client, keys, batch))
 
     def confirm(self, entries: Sequence[tuple[str, Any]]) -> None:
-        """Keeps what was published: customer and (revision, JSON or False, standing)."""
-        names = self._both(customer_id for customer_id, _ in entries)
+        """Saves what was published: customer and (revision, JSON or False, prior recommendation)."""
+        keys = self._keys_of(customer_id for customer_id, _ in entries)
         with translate_errors(_names(entries)):
-            self._confirm(self._client, names, pack((self._bounds[2], [entry for _, entry in entries])))
+            self._confirm(self._client, keys, pack((self._bounds[2], [entry for _, entry in entries])))
 
-    def _both(self, customer_ids: Iterable[str]) -> list[str]:
-        """Each customer's history and recommendation."""
+    def _keys_of(self, customer_ids: Iterable[str]) -> list[str]:
+        """The keys of each customer's history and recommendation."""
         keys = self._keys
         return [key for one in customer_ids for key in (keys.history(one), keys.recommendation(one))]
 
 
 def _names(customers: Sequence[tuple[str, Any]]) -> dict[int, str]:
-    """What the numbers in a script's refusal stand for."""
-    return {place: f"customer {customer_id}" for place, (customer_id, _) in enumerate(customers, 1)}
+    """The customer of each number in an error of a script."""
+    return {number: f"customer {customer_id}" for number, (customer_id, _) in enumerate(customers, 1)}

@@ -1,4 +1,4 @@
-"""RedisStore: the store on a Redis, one server or a Cluster (key layout on docs/reference/state.md)."""
+"""RedisStore: the store on Redis, one server or a Cluster (docs/reference/state.md has the layout of the keys)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -29,23 +29,24 @@ from state.store.redis.layout import (
 )
 from state.store.redis.single_writer import SingleWriter
 
-LINES_A_CALL = 10_000
-"""A script call takes about so many lines at most (an event is never cut), so that Redis answers others in between."""
-CUSTOMERS_A_CALL = 1_000
-READ_AT_ONCE = 500
+MAX_LINES_PER_CALL = 10_000
+"""Bound of the lines of a script call, so that Redis can serve others in between; a single event may exceed it."""
+MAX_CUSTOMERS_PER_CALL = 1_000
+KEYS_PER_READ = 500
 
-_Group = tuple[str, list[tuple[Any, ...]]]
+_CustomerEvents = tuple[str, list[tuple[Any, ...]]]
+"""A customer, and the events as ``layout.event`` encodes them."""
 
 
 class RedisStore:
-    """Implements ``Store``; one for each thread that uses it.
+    """Implements ``Store``; not to be shared between threads.
 
     Args:
-        settings: where Redis is, the namespace, and the bounds of a history.
-        client: a client to use instead of one for the settings' URL (no ``decode_responses``); ``close`` closes it.
+        settings: The URL of Redis, the namespace, and the bounds of a history.
+        client: A client to use instead of one for the configured URL (no ``decode_responses``); ``close`` closes it.
 
     Raises:
-        SettingsError: no URL is set, or it cannot be read.
+        SettingsError: No URL is set, or it cannot be parsed.
     """
 
     def __init__(self, settings: Settings, client: Any = None) -> None:
@@ -72,11 +73,11 @@ class RedisStore:
             counts["lines_known"] += answer.lines_known
             counts["lines_behind"] += answer.lines_behind
             refused.extend(
-                (place, cap_exceeded(str(invoices[place].customer_id), self._cap)) for place in answer.refused
+                (index, cap_exceeded(str(invoices[index].customer_id), self._cap)) for index in answer.refused
             )
             with translate_errors():
-                for customer_id, one in _answered(groups, answer):
-                    updates[customer_id] = merge_updates(updates.get(customer_id), _touched(customer_id, one))
+                for customer_id, one in _customers(groups, answer):
+                    updates[customer_id] = merge_updates(updates.get(customer_id), _update(customer_id, one))
         return ApplyResult(list(updates.values()), counts, sorted(refused))
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
@@ -87,7 +88,7 @@ class RedisStore:
                 *((customer_id, (revision, False, False)) for customer_id, revision in unchanged),
             ]
         )
-        while chunk := list(islice(entries, CUSTOMERS_A_CALL)):
+        while chunk := list(islice(entries, MAX_CUSTOMERS_PER_CALL)):
             self._writer.confirm(chunk)
 
     def history(self, customer_id: str) -> CustomerHistory | None:
@@ -97,10 +98,10 @@ class RedisStore:
             return read_history(customer_id, fields) if fields else None
 
     def histories(self) -> Iterator[CustomerHistory]:
-        """See ``Store.histories``. Holds the keys seen, because Redis may name one twice."""
+        """See ``Store.histories``. Remembers the keys seen, because a scan may return a key twice."""
         for keys in self._scan(self._keys.all_histories):
             for key, fields in zip(keys, self._read("hgetall", keys), strict=True):
-                if fields:  # else it went meanwhile
+                if fields:  # otherwise it was deleted meanwhile
                     with translate_errors():
                         history = read_history(self._keys.customer(key), fields)
                     yield history
@@ -121,11 +122,11 @@ class RedisStore:
                     yield recommendation
 
     def items(self, since: int = 0) -> ItemChanges:
-        """See ``Store.items``. A Redis that was rebuilt counts from the start again, and everything is new then."""
+        """See ``Store.items``. A rebuilt Redis has a lower version than ``since``; then all items are returned."""
         keys = self._keys
         with translate_errors():
             with self._client.pipeline(transaction=False) as pipeline:
-                # The version first: what changes from here on has a higher one, and is found again next time.
+                # The version first: later changes have a higher one and are read next time.
                 pipeline.get(keys.item_version)
                 pipeline.get(keys.now)
                 pipeline.xrange(keys.item_changed, min=f"({since}-0")
@@ -134,19 +135,21 @@ class RedisStore:
             if version == since:
                 return ItemChanges({}, version, now)
             if 0 < since < version and len(log) >= version - since:
-                found = self._items_of(list({code for _, fields in log for code in read_codes(fields[b"codes"])}))
-            else:  # the log reaches back only so far
-                found = self._all_items()
-            states = {code: read_item(code, packed) for code, packed in found}
+                packed_items = self._items_of(
+                    list({code for _, fields in log for code in read_codes(fields[b"codes"])})
+                )
+            else:  # the log of changes does not reach back to ``since``
+                packed_items = self._all_items()
+            states = {code: read_item(code, packed) for code, packed in packed_items}
         return ItemChanges(states, version, now)
 
     def _all_items(self) -> Iterator[tuple[str, bytes]]:
-        for code, packed in self._client.hscan_iter(self._keys.item_state, count=READ_AT_ONCE):
+        for code, packed in self._client.hscan_iter(self._keys.item_state, count=KEYS_PER_READ):
             yield code.decode(), packed
 
     def _items_of(self, codes: list[str]) -> Iterator[tuple[str, bytes]]:
-        for start in range(0, len(codes), READ_AT_ONCE):
-            chunk = codes[start : start + READ_AT_ONCE]
+        for start in range(0, len(codes), KEYS_PER_READ):
+            chunk = codes[start : start + KEYS_PER_READ]
             for code, packed in zip(chunk, self._client.hmget(self._keys.item_state, chunk), strict=True):
                 if packed is not None:
                     yield code, packed
@@ -166,7 +169,7 @@ class RedisStore:
         found = iter(self._client.scan_iter(match=pattern, count=1000))
         while True:
             with translate_errors():
-                chunk = list(islice(found, READ_AT_ONCE))
+                chunk = list(islice(found, KEYS_PER_READ))
             if not chunk:
                 return
             new = [key for key in dict.fromkeys(chunk) if key not in seen]
@@ -182,37 +185,37 @@ class RedisStore:
         return replies
 
 
-def _calls(invoices: Iterable[Invoice]) -> Iterator[list[_Group]]:
-    """Invoices by customer, in order of first appearance, in portions of a bounded size."""
+def _calls(invoices: Iterable[Invoice]) -> Iterator[list[_CustomerEvents]]:
+    """Invoices by customer, in order of first appearance, in script calls of a bounded size."""
     by_customer: dict[str, list[tuple[Any, ...]]] = {}
-    for place, invoice in enumerate(invoices):
+    for index, invoice in enumerate(invoices):
         if invoice.customer_id is not None and invoice.lines:
-            by_customer.setdefault(invoice.customer_id, []).append(event(place, invoice))
-    portion: list[_Group] = []
+            by_customer.setdefault(invoice.customer_id, []).append(event(index, invoice))
+    call: list[_CustomerEvents] = []
     lines = 0
     for customer_id, events in by_customer.items():
-        mine: list[tuple[Any, ...]] = []
+        customer_events: list[tuple[Any, ...]] = []
         for one in events:
-            if lines and lines + len(one[3]) > LINES_A_CALL:
-                yield [*portion, (customer_id, mine)] if mine else portion
-                portion, mine, lines = [], [], 0
-            mine.append(one)
+            if lines and lines + len(one[3]) > MAX_LINES_PER_CALL:
+                yield [*call, (customer_id, customer_events)] if customer_events else call
+                call, customer_events, lines = [], [], 0
+            customer_events.append(one)
             lines += len(one[3])
-        portion.append((customer_id, mine))
-        if len(portion) == CUSTOMERS_A_CALL:
-            yield portion
-            portion, lines = [], 0
-    if portion:
-        yield portion
+        call.append((customer_id, customer_events))
+        if len(call) == MAX_CUSTOMERS_PER_CALL:
+            yield call
+            call, lines = [], 0
+    if call:
+        yield call
 
 
-def _answered(groups: Sequence[_Group], answer: Answer) -> Iterator[tuple[str, CustomerAnswer]]:
+def _customers(groups: Sequence[_CustomerEvents], answer: Answer) -> Iterator[tuple[str, CustomerAnswer]]:
     for (customer_id, _), one in zip(groups, answer.customers, strict=True):
         if isinstance(one, CustomerAnswer):
             yield customer_id, one
 
 
-def _touched(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
+def _update(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
     watermark = one.watermark if isinstance(one.watermark, tuple) else None
     attributes = one.attributes if isinstance(one.attributes, dict) else NO_DATED_ATTRIBUTES
     return CustomerUpdate(
@@ -221,5 +224,5 @@ def _touched(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
         published=one.published,
         changed=one.changed,
         last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
-        priors=sorted(one.priors, key=lambda standing: standing.invoice_no),
+        priors=sorted(one.priors, key=lambda prior: prior.invoice_no),
     )

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from state import CustomerHistory, Invoice, Line, Settings, add_invoice, observe_sale
 from state.domain.attributes import attribute_values, merge_attributes
 from state.domain.history import HeldInvoice
-from state.events.attributes import LONGEST_KEY, LONGEST_VALUE, MOST_KEYS, NO_ATTRIBUTES, Attributes, combine_attributes
+from state.events.attributes import (
+    MAX_KEY_CHARS,
+    MAX_KEYS,
+    MAX_VALUE_CHARS,
+    NO_ATTRIBUTES,
+    Attributes,
+    combine_attributes,
+)
 from state.events.wire import Decoder
 
 NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
@@ -35,14 +42,14 @@ def decode(**changes: Any) -> Invoice:
         (10**30, "1" + "0" * 30),
         (True, "true"),
         (False, "false"),
-        ("x" * LONGEST_VALUE, "x" * LONGEST_VALUE),
+        ("x" * MAX_VALUE_CHARS, "x" * MAX_VALUE_CHARS),
     ],
 )
 def test_values_become_text_in_one_way(value: object, text: str) -> None:
     assert decode(of_item={"key": value}).lines[0].attributes == {"key": text}
 
 
-@pytest.mark.parametrize("value", [None, [], ["a"], {}, {"a": "b"}, "", " \n", "x" * (LONGEST_VALUE + 1)])
+@pytest.mark.parametrize("value", [None, [], ["a"], {}, {"a": "b"}, "", " \n", "x" * (MAX_VALUE_CHARS + 1)])
 def test_what_is_no_value_is_passed_over(value: object) -> None:
     said = {"age": 40, "odd": value}
     invoice = decode(attributes=said, of_item=said)
@@ -58,11 +65,11 @@ def test_a_number_that_no_double_holds_is_passed_over_and_spoils_nothing_beside_
 
 
 def test_keys_are_bounded() -> None:
-    said = {"": 1, "k" * LONGEST_KEY: 2, "k" * (LONGEST_KEY + 1): 3, " city ": 4}
-    assert decode(attributes=said).attributes == {"k" * LONGEST_KEY: "2", "city": "4"}
-    many = {f"{number:03}": number for number in range(MOST_KEYS + 5, 0, -1)}
+    said = {"": 1, "k" * MAX_KEY_CHARS: 2, "k" * (MAX_KEY_CHARS + 1): 3, " city ": 4}
+    assert decode(attributes=said).attributes == {"k" * MAX_KEY_CHARS: "2", "city": "4"}
+    many = {f"{number:03}": number for number in range(MAX_KEYS + 5, 0, -1)}
     kept = list(decode(of_item=many).lines[0].attributes)
-    assert kept == [f"{number:03}" for number in range(1, MOST_KEYS + 1)]
+    assert kept == [f"{number:03}" for number in range(1, MAX_KEYS + 1)]
 
 
 def test_where_the_attributes_of_a_customer_may_stand() -> None:
@@ -112,7 +119,7 @@ def test_events_that_say_the_same_share_one_mapping() -> None:
     assert Line("A", 1, 1.0).attributes is Line("B", 1, 1.0).attributes is NO_ATTRIBUTES
 
 
-KEYS = st.sampled_from(["age", "city", "z", "é", "\U0001f600", *(f"k{number:02}" for number in range(MOST_KEYS))])
+KEYS = st.sampled_from(["age", "city", "z", "é", "\U0001f600", *(f"k{number:02}" for number in range(MAX_KEYS))])
 SAID = st.tuples(
     st.dictionaries(KEYS, st.sampled_from(["1", "10", "2", "é", "\uffff", "\U0001f600"])), st.integers(-2, 2)
 )
@@ -134,21 +141,21 @@ def test_any_order_and_repetition_ends_the_same(data: st.DataObject) -> None:
     for attributes, date in said:
         for key, value in attributes.items():
             greatest[key] = max(greatest.get(key, (date, value)), (date, value))
-    expected = {key: greatest[key] for key in sorted(greatest)[:MOST_KEYS]}
+    expected = {key: greatest[key] for key in sorted(greatest)[:MAX_KEYS]}
     assert end(said) == end(again) == expected
     assert list(end(again)) == list(expected)
     assert attribute_values(end(said)) == {key: value for key, (_, value) in expected.items()}
 
 
 def test_what_changes_nothing_gives_the_same_object() -> None:
-    full = merge_attributes({}, {f"{number:03}": "1" for number in range(MOST_KEYS)}, 5)
+    full = merge_attributes({}, {f"{number:03}": "1" for number in range(MAX_KEYS)}, 5)
     for attributes, date in (({}, 9), ({"000": "1"}, 5), ({"000": "9"}, 4), ({"z": "1"}, 9)):
         assert merge_attributes(full, attributes, date) is full
     assert merge_attributes(full, {"000": "1"}, 6) is not full  # a later date: values between must lose
 
 
 def test_both_together_stay_within_the_bounds() -> None:
-    many: Attributes = {f"{number:03}": "1" for number in range(MOST_KEYS)}
+    many: Attributes = {f"{number:03}": "1" for number in range(MAX_KEYS)}
     assert combine_attributes(many, {"000": "2", "zzz": "3"}) == {**many, "000": "2"}
     assert combine_attributes(many, NO_ATTRIBUTES) is combine_attributes(NO_ATTRIBUTES, many) is many
 

@@ -1,5 +1,6 @@
-"""Settings come from the environment, and an impossible one stops the start with a sentence."""
+"""Settings are read from the environment; an invalid one raises an error with a sentence."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def test_the_defaults_need_nothing() -> None:
     settings = load_settings({"PATH": "/bin", "NEXTBASKET_TEST_REDIS": "redis://x"})
     assert settings == Settings()
     assert (settings.window, settings.top_k, settings.dialect, settings.data) == (100, 10, "plain", None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms have other cache folders")
+def test_the_cache_is_in_the_folder_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert Settings().cache == Path("/caches/nextbasket")
 
 
 def test_values_are_typed_and_trimmed_and_an_empty_one_is_not_set() -> None:
@@ -46,7 +53,7 @@ def test_the_environment_does_not_reach_settings_made_by_hand(monkeypatch: pytes
 
 
 def test_an_unknown_variable_is_refused_with_its_neighbours() -> None:
-    assert sentence(NEXTBASKET_WINDOWS="7") == "NEXTBASKET_WINDOWS is no setting; did you mean NEXTBASKET_WINDOW?"
+    assert sentence(NEXTBASKET_WINDOWS="7") == "NEXTBASKET_WINDOWS is not a setting; did you mean NEXTBASKET_WINDOW?"
     assert sentence(NEXTBASKET_XYZZY_FROBNICATE="7").endswith("the settings are listed on docs/reference/settings.md.")
 
 

@@ -1,30 +1,31 @@
--- One customer's part of a batch on a Redis Cluster: the history now, the items by way of the outbox in the same slot.
+-- Applies one customer's events of a batch on a Redis Cluster: changes the history, and appends the changes of the items to
+-- the outbox in the same slot.
 -- KEYS: history, recommendation, outbox. ARGV[1]: {window, cap, ttl, clock, events}.
--- Answers {{customer or false, refused places, new, known, behind}, then entry and sequence of all that waits in the outbox}.
+-- Returns {{customer or false, indexes of refused events, lines new, known, behind}, then entry and sequence of the outbox}.
 
 local window, cap, ttl, clock, events = unpack(cmsgpack.unpack(ARGV[1]))
 local customer, problem = load(KEYS[1], KEYS[2])
 if not customer then return redis.error_reply('NEXTBASKET 1 ' .. problem) end
 
-local tally, refused, applied = {new = 0, known = 0, behind = 0}, {}, false
+local line_counts, refused, applied = {new = 0, known = 0, behind = 0}, {}, false
 for _, event in ipairs(events) do
-  if take(customer, event, window, cap, tally) then
+  if add_invoice(customer, event, window, cap, line_counts) then
     applied = true
   else
     refused[#refused + 1] = event[1]
   end
 end
-settle(customer)
+collect_changes(customer)
 
 if customer.now then
-  -- Larger than any before it, even where the history was rebuilt meanwhile.
+  -- Larger than any sequence before, also if the history was rebuilt meanwhile.
   customer.sequence = math.max(customer.sequence + 1, clock)
-  local entry = cmsgpack.pack({customer.sequence, customer.now, customer.seen, customer.counts})
+  local entry = cmsgpack.pack({customer.sequence, customer.now, customer.sales, customer.demand_changes})
   redis.call('ZADD', KEYS[3], string.format('%.0f', customer.sequence), entry)
   redis.call('HSET', KEYS[1], 'q', string.format('%.0f', customer.sequence))
 end
-keep(customer, clock, ttl)
+save(customer, clock, ttl)
 local reply = redis.call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES')
-table.insert(reply, 1, cmsgpack.pack({applied and answer(customer) or false, refused,
-  tally.new, tally.known, tally.behind}))
+table.insert(reply, 1, cmsgpack.pack({applied and result_of(customer) or false, refused,
+  line_counts.new, line_counts.known, line_counts.behind}))
 return reply

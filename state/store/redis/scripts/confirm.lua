@@ -1,4 +1,4 @@
--- Keeps published recommendations and moves `pub` on; a lower revision never wins, and a stranger stays one.
+-- Saves published recommendations and raises `pub`; a lower revision and an unknown customer are ignored.
 -- KEYS: each customer's history and recommendation. ARGV[1]: {ttl, {{revision, JSON or false, {rec_id, model, codes}}, ...}}.
 
 local ttl, confirmed = unpack(cmsgpack.unpack(ARGV[1]))
@@ -13,7 +13,7 @@ for i, entry in ipairs(confirmed) do
       redis.call('HSET', history, 'c', cmsgpack.pack(entry[3]))
       redis.call('SET', recommendation, entry[2])
     end
-    live(recommendation, ttl)
+    set_ttl(recommendation, ttl)
   end
 end
 return redis.status_reply('OK')

@@ -1,16 +1,16 @@
--- One customer's history: what state/domain/history.py's take() does, on the hash of docs/reference/state.md.
--- Nothing here writes but keep(), so that whatever goes wrong before leaves Redis as it was.
+-- One customer's history, as in state/domain/history.py; the hash is that of docs/reference/state.md.
+-- Only save() writes, so that an error before it leaves Redis unchanged.
 
 local SCHEMA = 1
 
--- Order of invoices: date, then number as text.
+-- Whether invoice a is before b: by date, then number as text.
 local function before(date_a, no_a, date_b, no_b)
   if date_a ~= date_b then return date_a < date_b end
   return less(no_a, no_b)
 end
 
--- A kept line's text, ["22613",12000,0.85] or with a fourth element, its id: identity, stock code, whether it is a purchase.
--- Within JSON strings every quote has a backslash before it, so the patterns can match in one way only.
+-- The identity, the stock code and whether it is a purchase, of a stored line ["22613",12000,0.85] or, with a line id as
+-- fourth element, ["22613",12000,0.85,"id"]. Quotes within JSON strings are escaped, so the patterns are unambiguous.
 local function parse(text)
   local code, quantity, id
   if string.sub(text, -2) == '"]' then
@@ -23,7 +23,7 @@ local function parse(text)
   return id, code, string.byte(quantity) ~= 45
 end
 
--- The customer's facts but for the lines, or nil and why not.
+-- The customer without the lines of the invoices, or nil and the reason.
 local function load(key, recommendation_key)
   local fields = redis.pcall('HMGET', key, 'v', 'x', 'w', 'rev', 'pub', 'n', 's', 'c', 'q', 'a')
   if fields.err then return nil, fields.err end
@@ -38,36 +38,37 @@ local function load(key, recommendation_key)
     revision = tonumber(fields[4] or 0),
     published = tonumber(fields[5] or 0),
     lines = tonumber(fields[6] or 0),
-    scored = fields[7] and cmsgpack.unpack(fields[7]) or {false, false, {}},
+    scoring = fields[7] and cmsgpack.unpack(fields[7]) or {false, false, {}},
     confirmed = fields[8] or false,
     sequence = tonumber(fields[9] or 0),
     attributes = fields[10] and cmsgpack.unpack(fields[10]) or nil,
-    said_more = false,
+    attributes_changed = false,
     recommendation = recommendation,
     open = {},
-    fallen = {},
-    standings = {},
+    dropped = {},
+    priors = {},
     changed = false,
     now = false,
-    seen = {},
-    counts = {},
+    sales = {},
+    demand_changes = {},
   }
   for _ in pairs(customer.index) do customer.size = customer.size + 1 end
   return customer
 end
 
--- An invoice with its lines: texts in order of arrival, the place of each identity, purchase lines by code; `date` as it is
--- counted so far (false where it is new), and in `was` the purchase lines as counted so far, of the codes that have changed.
+-- An invoice with its lines: `texts` in order of arrival, `index_of` each identity, the number of purchase lines by code in
+-- `codes`. `date` is the date counted so far (false for a new invoice), `counted` the purchase lines counted so far of the
+-- codes that changed.
 local function open(customer, no)
   local invoice = customer.open[no]
   if invoice then return invoice end
-  invoice = {texts = {}, at = {}, codes = {}, purchases = 0, dirty = false, date = customer.index[no] or false, was = {}}
+  invoice = {texts = {}, index_of = {}, codes = {}, purchases = 0, dirty = false, date = customer.index[no] or false, counted = {}}
   if customer.index[no] then
-    local texts, at, codes = invoice.texts, invoice.at, invoice.codes
+    local texts, index_of, codes = invoice.texts, invoice.index_of, invoice.codes
     for text in string.gmatch(redis.call('HGET', customer.key, 'i' .. no), '([^\n]+%])') do
       local id, code, purchase = parse(text)
       texts[#texts + 1] = text
-      at[id] = #texts
+      index_of[id] = #texts
       if purchase then
         codes[code] = (codes[code] or 0) + 1
         invoice.purchases = invoice.purchases + 1
@@ -78,187 +79,190 @@ local function open(customer, no)
   return invoice
 end
 
--- The oldest invoices beyond the window, once (date, no) is in the index.
-local function beyond(customer, window, no, date)
-  local places = {}
-  for other, held in pairs(customer.index) do
-    if other ~= no then places[#places + 1] = {held, other} end
+-- The oldest invoices that exceed the window once (date, no) is in the index, as {date, no}.
+local function oldest_beyond(customer, window, no, date)
+  local positions = {}
+  for other, other_date in pairs(customer.index) do
+    if other ~= no then positions[#positions + 1] = {other_date, other} end
   end
-  places[#places + 1] = {date, no}
-  local excess, oldest = #places - window, {}
-  for i = 1, excess do -- one, unless the window was made smaller
+  positions[#positions + 1] = {date, no}
+  local excess, oldest = #positions - window, {}
+  for i = 1, excess do -- more than one only if the window was reduced
     local first = 1
-    for j = 2, #places do
-      if before(places[j][1], places[j][2], places[first][1], places[first][2]) then first = j end
+    for j = 2, #positions do
+      if before(positions[j][1], positions[j][2], positions[first][1], positions[first][2]) then first = j end
     end
-    oldest[i] = table.remove(places, first)
+    oldest[i] = table.remove(positions, first)
   end
   return oldest
 end
 
--- Whether the customer would hold more lines than the cap after `fresh` new ones in an invoice.
-local function too_long(customer, window, cap, no, date, fresh)
-  local lines = customer.lines + fresh
+-- Whether the customer would have more lines than the cap with some new ones in an invoice.
+local function too_long(customer, window, cap, no, date, new_lines)
+  local lines = customer.lines + new_lines
   if lines <= cap then return false end
-  for _, place in ipairs(beyond(customer, window, no, date)) do
-    lines = lines - #open(customer, place[2]).texts
-    if place[2] == no then lines = lines - fresh end
+  for _, position in ipairs(oldest_beyond(customer, window, no, date)) do
+    lines = lines - #open(customer, position[2]).texts
+    if position[2] == no then lines = lines - new_lines end
   end
   return lines > cap
 end
 
--- The later of two places {date, no}, of which the first may be missing.
+-- The later of two positions {date, no}; the first may be false.
 local function later(a, b)
   if a and before(b[1], b[2], a[1], a[2]) then return a end
   return b
 end
 
--- Keeps which invoices the recommendation of now is scored against: purchases that appear while it stands, unless they are
--- older than what the customer had bought before it. `scored` is {recommendation, newest purchase before it, {no = true}}.
-local function note_scored(customer, invoice, no, date)
-  local scored = customer.scored
-  if not scored[3][no] then
+-- Notes the recommendation that a purchase invoice is scored against: the one in force when the invoice first appears, unless
+-- the invoice is older than the purchases before that recommendation. `scoring` is {recommendation, newest purchase before
+-- it, {no = true}}.
+local function note_prior(customer, invoice, no, date)
+  local scoring = customer.scoring
+  if not scoring[3][no] then
     if invoice.purchases > 0 then return end
-    local newest = scored[2]
-    if scored[1] ~= customer.confirmed then
-      for held in pairs(scored[3]) do newest = later(newest, {customer.index[held], held}) end
-      scored = {customer.confirmed, newest, {}}
+    local newest = scoring[2]
+    if scoring[1] ~= customer.confirmed then
+      for other in pairs(scoring[3]) do newest = later(newest, {customer.index[other], other}) end
+      scoring = {customer.confirmed, newest, {}}
     end
     if newest and before(date, no, newest[1], newest[2]) then return end
-    scored[3][no] = true
-    customer.scored = scored
+    scoring[3][no] = true
+    customer.scoring = scoring
   end
-  customer.standings[no] = scored[1]
+  customer.priors[no] = scoring[1]
 end
 
--- Demand counts each purchased code once an invoice, at the invoice's date, and its shares 1 / √k where the invoice has k
--- codes. One code more or less changes the shares of them all, so an invoice is counted again once a batch, not once an event.
-local function recount(customer, no, invoice)
-  local counts, codes, was = customer.counts, invoice.codes, invoice.was
+-- Appends the demand changes of an invoice {code, date, times, share}. Each purchased code counts once an invoice, at the
+-- invoice's date, and its share is 1 / √k for the k codes of the invoice. One code more or less changes all shares, so this
+-- is called once a batch for each invoice, not once an event.
+local function append_demand_changes(customer, no, invoice)
+  local changes, codes, counted = customer.demand_changes, invoice.codes, invoice.counted
   local old_date, date = invoice.date, customer.index[no]
   local moved = old_date and old_date ~= date
-  local had, has = 0, 0
+  local old_share, new_share = 0, 0
   for code, purchases in pairs(codes) do
-    if (was[code] or purchases) > 0 then had = had + 1 end
-    if purchases > 0 then has = has + 1 end
+    if (counted[code] or purchases) > 0 then old_share = old_share + 1 end
+    if purchases > 0 then new_share = new_share + 1 end
   end
-  had, has = had > 0 and 1 / math.sqrt(had) or 0, has > 0 and 1 / math.sqrt(has) or 0
+  old_share = old_share > 0 and 1 / math.sqrt(old_share) or 0
+  new_share = new_share > 0 and 1 / math.sqrt(new_share) or 0
   for code, purchases in pairs(codes) do
-    local counted, counts_now = (was[code] or purchases) > 0, purchases > 0
-    if counted and counts_now and not moved then
-      if had ~= has then counts[#counts + 1] = {code, date, 0, has - had} end
+    local was_purchased, is_purchased = (counted[code] or purchases) > 0, purchases > 0
+    if was_purchased and is_purchased and not moved then
+      if old_share ~= new_share then changes[#changes + 1] = {code, date, 0, new_share - old_share} end
     else
-      if counted then counts[#counts + 1] = {code, old_date, -1, -had} end
-      if counts_now then counts[#counts + 1] = {code, date, 1, has} end
+      if was_purchased then changes[#changes + 1] = {code, old_date, -1, -old_share} end
+      if is_purchased then changes[#changes + 1] = {code, date, 1, new_share} end
     end
   end
 end
 
--- Counts all that the events changed; to be called once, after the last of them.
-local function settle(customer)
-  for no, invoice in pairs(customer.open) do recount(customer, no, invoice) end
+-- Collects the demand changes of all events; to be called once, after the last of them.
+local function collect_changes(customer)
+  for no, invoice in pairs(customer.open) do append_demand_changes(customer, no, invoice) end
 end
 
--- Takes the attributes of a customer in that an event says.
-local function learn(customer, said, date)
+-- Merges the customer's attributes in an event.
+local function merge_customer(customer, attributes, date)
   local changed
-  customer.attributes, changed = merge(customer.attributes, said, date)
-  if changed then customer.changed, customer.said_more = true, true end
+  customer.attributes, changed = merge_attributes(customer.attributes, attributes, date)
+  if changed then customer.changed, customer.attributes_changed = true, true end
 end
 
--- Takes an event {place, invoice_no, date, lines, attributes} in. A line is {text, code, price, description, id, attributes}:
--- all but text and id only of a purchase; id (as JSON, else false) and attributes only where there are any. The lines of
--- purchases become the customer's `seen`, {date, code, price, description, attributes}. Returns false where the event is
--- refused because the history would grow too long.
-local function take(customer, event, window, cap, tally)
+-- Adds an event {index, invoice_no, date, lines, attributes}. A line is {text, code, price, description, id, attributes}:
+-- all but text and id only of a purchase; id (as JSON, else false) and attributes only where there are any. Purchase lines
+-- are appended to the customer's `sales` as {date, code, price, description, attributes}. Returns false where the event is
+-- refused because the history would have too many lines.
+local function add_invoice(customer, event, window, cap, line_counts)
   local no, date, lines = event[2], event[3], event[4]
   local held_date, watermark = customer.index[no], customer.watermark
   if not held_date and watermark and not before(watermark[1], watermark[2], date, no) then
-    tally.behind = tally.behind + #lines
-    learn(customer, event[5], date)
+    line_counts.behind = line_counts.behind + #lines
+    merge_customer(customer, event[5], date)
     return true
   end
   local invoice = open(customer, no)
-  local texts, at, codes = invoice.texts, invoice.at, invoice.codes
-  local announced, fresh, purchases = {}, 0, false
+  local texts, index_of, codes = invoice.texts, invoice.index_of, invoice.codes
+  local announced, new_lines, purchases = {}, 0, false
   for _, line in ipairs(lines) do
     local id = line[5] or line[1]
     purchases = purchases or line[2]
-    if not at[id] and not announced[id] then
+    if not index_of[id] and not announced[id] then
       announced[id] = true
-      fresh = fresh + 1
+      new_lines = new_lines + 1
     end
   end
   local new_date = held_date and math.min(held_date, date) or date
-  if fresh > 0 and too_long(customer, window, cap, no, new_date, fresh) then return false end
+  if new_lines > 0 and too_long(customer, window, cap, no, new_date, new_lines) then return false end
 
-  learn(customer, event[5], date)
-  if purchases then note_scored(customer, invoice, no, date) end
+  merge_customer(customer, event[5], date)
+  if purchases then note_prior(customer, invoice, no, date) end
   customer.now = math.max(customer.now or date, date)
-  local seen, was, changed = customer.seen, invoice.was, held_date ~= new_date
-  local function hold(code, step)
-    was[code] = was[code] or codes[code] or 0
+  local sales, counted, changed = customer.sales, invoice.counted, held_date ~= new_date
+  local function count_line(code, step)
+    counted[code] = counted[code] or codes[code] or 0
     codes[code] = (codes[code] or 0) + step
     invoice.purchases = invoice.purchases + step
   end
   for _, line in ipairs(lines) do
     local text, code = line[1], line[2]
     local id = line[5] or text
-    local place = at[id]
-    if not place then
+    local index = index_of[id]
+    if not index then
       texts[#texts + 1] = text
-      at[id] = #texts
-      if code then hold(code, 1) end
+      index_of[id] = #texts
+      if code then count_line(code, 1) end
       changed, invoice.dirty = true, true
-    elseif texts[place] ~= text and less(text, texts[place]) then
-      local _, old_code, old_purchase = parse(texts[place])
-      if old_purchase then hold(old_code, -1) end
-      if code then hold(code, 1) end
-      texts[place] = text
+    elseif texts[index] ~= text and less(text, texts[index]) then
+      local _, old_code, old_purchase = parse(texts[index])
+      if old_purchase then count_line(old_code, -1) end
+      if code then count_line(code, 1) end
+      texts[index] = text
       changed, invoice.dirty = true, true
     end
     if code then
       line[1], line[5], line[6] = date, line[6], nil
-      seen[#seen + 1] = line
+      sales[#sales + 1] = line
     end
   end
-  tally.new = tally.new + fresh
-  tally.known = tally.known + #lines - fresh
+  line_counts.new = line_counts.new + new_lines
+  line_counts.known = line_counts.known + #lines - new_lines
   if not changed then return true end
 
   customer.changed = true
-  customer.lines = customer.lines + fresh
+  customer.lines = customer.lines + new_lines
   customer.index[no] = new_date
-  customer.fallen[no] = nil
+  customer.dropped[no] = nil
   if not held_date then customer.size = customer.size + 1 end
   if customer.size > window then
-    for _, place in ipairs(beyond(customer, window, no, new_date)) do
-      local oldest = open(customer, place[2])
-      recount(customer, place[2], oldest) -- what it counts stays when it goes
+    for _, position in ipairs(oldest_beyond(customer, window, no, new_date)) do
+      local oldest = open(customer, position[2])
+      append_demand_changes(customer, position[2], oldest) -- its demand stays when it leaves the window
       customer.lines = customer.lines - #oldest.texts
-      customer.index[place[2]] = nil
-      customer.open[place[2]] = nil
-      customer.scored[3][place[2]] = nil
-      customer.fallen[place[2]] = true
+      customer.index[position[2]] = nil
+      customer.open[position[2]] = nil
+      customer.scoring[3][position[2]] = nil
+      customer.dropped[position[2]] = true
       customer.size = customer.size - 1
       watermark = customer.watermark
-      if not watermark or before(watermark[1], watermark[2], place[1], place[2]) then customer.watermark = place end
+      if not watermark or before(watermark[1], watermark[2], position[1], position[2]) then customer.watermark = position end
     end
   end
   return true
 end
 
--- Gives a key so many seconds from now, or for ever where they are 0.
-local function live(key, ttl)
+-- Lets a key expire after some seconds, or never where they are 0.
+local function set_ttl(key, ttl)
   if ttl > 0 then redis.call('EXPIRE', key, ttl) else redis.call('PERSIST', key) end
 end
 
--- Writes what changed.
-local function keep(customer, clock, ttl)
+-- Writes the history if it changed.
+local function save(customer, clock, ttl)
   if not customer.changed then return end
   customer.revision = math.max(customer.revision + 1, clock)
   local gone = {}
-  for no in pairs(customer.fallen) do gone[#gone + 1] = 'i' .. no end
+  for no in pairs(customer.dropped) do gone[#gone + 1] = 'i' .. no end
   for i = 1, #gone, 1000 do redis.call('HDEL', customer.key, unpack(gone, i, math.min(i + 999, #gone))) end
   for no, invoice in pairs(customer.open) do
     if invoice.dirty then redis.call('HSET', customer.key, 'i' .. no, table.concat(invoice.texts, ',\n')) end
@@ -266,13 +270,13 @@ local function keep(customer, clock, ttl)
   redis.call('HSET', customer.key, 'v', SCHEMA, 'x', cmsgpack.pack(customer.index),
     'rev', string.format('%.0f', customer.revision), 'n', customer.lines)
   if customer.watermark then redis.call('HSET', customer.key, 'w', cmsgpack.pack(customer.watermark)) end
-  redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.scored))
-  if customer.said_more then redis.call('HSET', customer.key, 'a', cmsgpack.pack(customer.attributes)) end
-  live(customer.key, ttl)
+  redis.call('HSET', customer.key, 's', cmsgpack.pack(customer.scoring))
+  if customer.attributes_changed then redis.call('HSET', customer.key, 'a', cmsgpack.pack(customer.attributes)) end
+  set_ttl(customer.key, ttl)
 end
 
--- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, standings, attributes.
-local function answer(customer)
+-- The customer for the caller: invoices, watermark, revision, published, changed, recommendation, priors, attributes.
+local function result_of(customer)
   local fields, invoices = redis.call('HGETALL', customer.key), {}
   for i = 1, #fields, 2 do
     if string.byte(fields[i]) == 105 then -- i
@@ -280,14 +284,14 @@ local function answer(customer)
       invoices[#invoices + 1] = {no, customer.index[no], fields[i + 1]}
     end
   end
-  local standings = {}
-  for no, packed in pairs(customer.standings) do
+  local priors = {}
+  for no, packed in pairs(customer.priors) do
     if packed then
-      local standing = cmsgpack.unpack(packed)
-      table.insert(standing, 1, no)
-      standings[#standings + 1] = standing
+      local prior = cmsgpack.unpack(packed)
+      table.insert(prior, 1, no)
+      priors[#priors + 1] = prior
     end
   end
   return {invoices, customer.watermark, customer.revision, customer.published, customer.changed,
-    customer.recommendation, standings, customer.attributes or false}
+    customer.recommendation, priors, customer.attributes or false}
 end

@@ -1,9 +1,9 @@
--- The items' state: what state/domain/items.py's observe() and count() do, on the keys of docs/reference/state.md.
+-- The state of items, as in state/domain/items.py; the keys are those of docs/reference/state.md.
 -- An item is {as_of, demand by half-life, sold, first, last, price, price_date, description, description_date, shares by
--- half-life, attributes where there are any}; `half_lives` are those of demand and those of shares.
+-- half-life, attributes where there are any}; `half_lives` holds those of demand and those of shares.
 
 local DAY = 86400
-local VERSIONS_KEPT = 256
+local MAX_VERSIONS = 256
 
 local function zeros(size)
   local values = {}
@@ -11,13 +11,13 @@ local function zeros(size)
   return values
 end
 
--- Values some days later.
-local function fade(values, half_lives, days)
+-- Decays values by some days.
+local function decay(values, half_lives, days)
   for i = 1, #values do values[i] = values[i] * 0.5 ^ (days / half_lives[i]) end
 end
 
 -- Adds an amount that is some days old.
-local function add(values, half_lives, days, amount)
+local function add_decayed(values, half_lives, days, amount)
   if days == 0 then
     for i = 1, #values do values[i] = values[i] + amount end
   else
@@ -25,13 +25,13 @@ local function add(values, half_lives, days, amount)
   end
 end
 
--- Reads the items of the codes in `names`, none of which need exist; fails here, before any write, if a key is foreign.
-local function load_items(keys, half_lives, names)
+-- Reads the items of a set of codes; missing ones are skipped. A key with other data fails here, before any write.
+local function load_items(keys, half_lives, code_set)
   redis.call('GET', keys.version)
   redis.call('GET', keys.now)
   redis.call('XLEN', keys.changed)
   local codes, items = {}, {}
-  for code in pairs(names) do codes[#codes + 1] = code end
+  for code in pairs(code_set) do codes[#codes + 1] = code end
   for i = 1, #codes, 1000 do
     local upto = math.min(i + 999, #codes)
     local values = redis.call('HMGET', keys.state, unpack(codes, i, upto))
@@ -39,7 +39,7 @@ local function load_items(keys, half_lives, names)
       local packed = values[j - i + 1]
       if packed then
         local item = cmsgpack.unpack(packed)
-        item[10] = item[10] or zeros(#half_lives[2]) -- kept before there were shares
+        item[10] = item[10] or zeros(#half_lives[2]) -- written by a version without shares
         items[codes[j]] = item
       end
     end
@@ -47,12 +47,13 @@ local function load_items(keys, half_lives, names)
   return items
 end
 
-local function observe(items, half_lives, line)
-  local date, code, price, description = line[1], line[2], line[3], line[4]
+-- Updates an item from a sale {date, code, price, description, attributes}.
+local function observe_sale(items, half_lives, sale)
+  local date, code, price, description = sale[1], sale[2], sale[3], sale[4]
   local item = items[code]
   if not item then
     items[code] = {date, zeros(#half_lives[1]), 0, date, date, price, date, description,
-      description ~= '' and date or 0, zeros(#half_lives[2]), (merge(nil, line[5], date)), dirty = true}
+      description ~= '' and date or 0, zeros(#half_lives[2]), (merge_attributes(nil, sale[5], date)), dirty = true}
     return
   end
   if date > item[7] or (date == item[7] and price > item[6]) then
@@ -61,33 +62,34 @@ local function observe(items, half_lives, line)
   if description ~= '' and (item[8] == '' or date > item[9] or (date == item[9] and less(item[8], description))) then
     item[8], item[9], item.dirty = description, date, true
   end
-  if line[5] then
+  if sale[5] then
     local changed
-    item[11], changed = merge(item[11], line[5], date)
+    item[11], changed = merge_attributes(item[11], sale[5], date)
     item.dirty = item.dirty or changed
   end
   if date < item[4] then item[4], item.dirty = date, true end
   if date > item[5] then
     local days = (date - item[1]) / DAY
-    fade(item[2], half_lives[1], days)
-    fade(item[10], half_lives[2], days)
+    decay(item[2], half_lives[1], days)
+    decay(item[10], half_lives[2], days)
     item[1], item[5], item.dirty = date, date, true
   end
 end
 
-local function count(items, half_lives, change)
+-- Applies a change of demand {code, date, times, share}.
+local function count_sale(items, half_lives, change)
   local date, times, share, item = change[2], change[3], change[4], items[change[1]]
-  if not item then return end -- lost with an older Redis; it comes back with its next sale
+  if not item then return end -- the item was lost with an older Redis; its next sale creates it again
   local days = (item[1] - date) / DAY
-  if times ~= 0 then add(item[2], half_lives[1], days, times) end
-  add(item[10], half_lives[2], days, share or 0) -- an outbox filled before there were shares has none
+  if times ~= 0 then add_decayed(item[2], half_lives[1], days, times) end
+  add_decayed(item[10], half_lives[2], days, share or 0) -- nil in an outbox of a version without shares
   item[3] = item[3] + times
   item.dirty = true
 end
 
--- Writes what changed, under one new version, and the greatest date accepted so far. The log of changes names the codes of
--- each of the last versions, so that a reader who knows one of them reads only what changed since.
-local function keep_items(keys, items, now)
+-- Writes the changed items under one new version, and the greatest date accepted so far. The log of changes has the codes of
+-- each of the last versions, so that a reader that has one of them reads only what changed since.
+local function save_items(keys, items, now)
   local states, codes = {}, {}
   for code, item in pairs(items) do
     if item.dirty then
@@ -99,13 +101,13 @@ local function keep_items(keys, items, now)
   end
   if #codes > 0 then
     local version = redis.call('INCR', keys.version)
-    redis.call('XADD', keys.changed, 'MAXLEN', VERSIONS_KEPT, string.format('%.0f-0', version), 'codes', cmsgpack.pack(codes))
+    redis.call('XADD', keys.changed, 'MAXLEN', MAX_VERSIONS, string.format('%.0f-0', version), 'codes', cmsgpack.pack(codes))
     for i = 1, #states, 1000 do
       redis.call('HSET', keys.state, unpack(states, i, math.min(i + 999, #states)))
     end
   end
   if now then
-    local held = redis.call('GET', keys.now)
-    if not held or tonumber(held) < now then redis.call('SET', keys.now, string.format('%.0f', now)) end
+    local saved = redis.call('GET', keys.now)
+    if not saved or tonumber(saved) < now then redis.call('SET', keys.now, string.format('%.0f', now)) end
   end
 end
