@@ -1,12 +1,12 @@
 """An environment without settings of whoever runs the tests, and a small table."""
 
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.root_logger import restored_root_logger
 from training.data.simulator import simulate
 
 
@@ -20,13 +20,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
-    """Restore the root logger: a command may have pointed it at the standard error of its test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    """A command may point the root logger at the standard error of its test."""
+    with restored_root_logger():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """``nextbasket eda`` from end to end on a small table."""
 
-import os
 import re
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from training.data.simulator import simulate
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("NEXTBASKET_")]:
-        monkeypatch.delenv(name)
+def working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from stream.cli.main import COMMANDS
+
 HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "h5py")
 
 
@@ -20,7 +22,7 @@ def test_a_worker_imports_neither_tensorflow_nor_pandas() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["worker", "replay", "export", "show", "redrive"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_imports_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import stream.commands.{command}")
     assert loaded.isdisjoint({*HEAVY, "faust", "kafka", "confluent_kafka", "redis", "numpy", "rich.console"})

@@ -9,17 +9,13 @@ import pytest
 
 from state.settings import load_settings
 from stream.cli.logging_setup import MAX_MESSAGES, RepeatFilter, configure_logging
+from tests.root_logger import restored_root_logger
 
 
 @pytest.fixture
 def root_logger() -> Iterator[None]:
-    """Put the root logger back as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with restored_root_logger():
+        yield
 
 
 @pytest.mark.usefixtures("root_logger")
