@@ -23,7 +23,7 @@ from training.data.tables.invoice_table import load
 from training.evaluation.split import Span, parse_span
 from training.models import make_model
 from training.models.item_lstm.sequences import Bought, most_bought, sequences
-from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer
+from training.serving.item_lstm.scorer import SEQUENCE_LENGTH, ItemLstmScorer
 
 MAX_LINES = 10_000
 """Lines that are evaluated, evenly spaced; the standard error of a share of 10 % is then .3 %."""
@@ -84,7 +84,7 @@ def lines(bought: Sequence[Sequence[Bought]], evaluated: Span, known: set[str] |
         known_items = [item for item in sequence if known is None or item.stock_code in known]
         codes = [item.stock_code for item in known_items]
         found += [
-            Line(codes[number], codes[max(0, number - STEPS) : number])
+            Line(codes[number], codes[max(0, number - SEQUENCE_LENGTH) : number])
             for number in range(1, len(known_items))
             if known_items[number].date >= evaluated.start
         ]

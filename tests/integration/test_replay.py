@@ -114,9 +114,7 @@ def test_an_interrupted_replay_is_resumed_from_its_checkpoint(
     assert "Sent 0 events" in replay(environment, str(table), "--state", str(state)).stdout
 
 
-def test_the_checkpoint_of_another_replay_is_refused(
-    environment: dict[str, str], table: Path, tmp_path: Path
-) -> None:
+def test_the_checkpoint_of_another_replay_is_refused(environment: dict[str, str], table: Path, tmp_path: Path) -> None:
     state = tmp_path / "checkpoint.json"
     assert replay(environment, str(table), "--state", str(state), "--to", "2011-11-02").returncode == 0
     other = replay(environment, str(table), "--state", str(state))

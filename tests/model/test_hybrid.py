@@ -26,7 +26,7 @@ from training.models.two_tower.examples import batches, collect
 from training.models.two_tower.fitting import Assembler, Schedule, scores
 from training.models.two_tower.model import FittedHybrid, Hybrid
 from training.registry import BundleRefused
-from training.serving.two_tower.customer import customer
+from training.serving.two_tower.customer import customer_features
 from training.serving.two_tower.scorer import NETWORK, SCALES, SETTINGS, TwoTowerScorer, load
 
 LOG = shop_log(300)
@@ -61,7 +61,7 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
     tags = inputs.tags[: snapshot.size].copy()
     tags[:, -1] = encoding.band(fixed[:, -1])
     inputs = inputs._replace(
-        place=inputs.place[: snapshot.size],
+        item_index=inputs.item_index[: snapshot.size],
         text=inputs.text[: snapshot.size],
         tags=tags,
         changing=encoding.changing(fixed),
@@ -301,6 +301,6 @@ def test_it_can_be_named(name: str) -> None:
 
 
 def test_a_customer_whose_purchases_lie_ahead_has_bought_nothing_yet(replay: StateReplay) -> None:
-    each = customer(history((UNTIL + DAY, {ITEMS[0]: 1})), replay.items, UNTIL)
+    each = customer_features(history((UNTIL + DAY, {ITEMS[0]: 1})), replay.items, UNTIL)
     assert len(each.rows) == 0
     assert each.rfmv.tolist() == [0.0] * 4

@@ -25,7 +25,7 @@ from training.models.item_lstm.text_lstm import TextLstm
 from training.models.keras_weights import WEIGHTS
 from training.registry import BundleRefused
 from training.serving.item_lstm.network import NumpyItemNetwork
-from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer, load
+from training.serving.item_lstm.scorer import SEQUENCE_LENGTH, ItemLstmScorer, load
 from training.serving.scorer import HORIZONS
 
 LOG = shop_log(400)
@@ -82,7 +82,9 @@ def test_windows_hold_every_target_once() -> None:
 def test_numpy_gives_what_keras_gives(name: str, fitted: dict[str, FittedItemLstm]) -> None:
     scorer, network = fitted[name].scorer, fitted[name].network
     generator = np.random.default_rng(5)
-    places = [generator.integers(len(scorer.codes), size=length) for length in (1, 3, STEPS, 2, STEPS)]
+    places = [
+        generator.integers(len(scorer.codes), size=length) for length in (1, 3, SEQUENCE_LENGTH, 2, SEQUENCE_LENGTH)
+    ]
     found = scorer.scores([[scorer.codes[place] for place in each] for each in places])
     for each, row in zip(places, found, strict=True):
         wanted = network(each[None].astype(np.int32)).numpy()[0, -1]
@@ -92,7 +94,7 @@ def test_numpy_gives_what_keras_gives(name: str, fitted: dict[str, FittedItemLst
 
 def test_only_the_newest_items_are_read(fitted: dict[str, FittedItemLstm]) -> None:
     scorer = fitted["label_lstm"].scorer
-    long = [scorer.codes[number % 7] for number in range(STEPS)]
+    long = [scorer.codes[number % 7] for number in range(SEQUENCE_LENGTH)]
     assert np.array_equal(scorer.scores([[scorer.codes[9], *long]]), scorer.scores([long]))
 
 

@@ -1,4 +1,4 @@
-"""What the towers read: worked by hand, and what is made of input that is missing, unknown, doubled or no number."""
+"""Inputs of the two towers: by hand, and for missing, unknown, duplicate or non-finite values."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from state.events.invoice import THOUSAND, Line
 from tests.unit.features.shop import history
 from training.features.item_table import ItemTable
 from training.features.text import TermVectors
-from training.serving.two_tower.customer import BASKET_DECAY, RFMV, age, customer
+from training.serving.two_tower.customer import BASKET_DECAY, RFMV, age, customer_features
 from training.serving.two_tower.inputs import NUMBERS, TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
 from training.serving.two_tower.network import NumpyTowers
 
@@ -23,7 +23,7 @@ PEOPLE = AttributeVocabulary(["country", "gender"], [["France"], ["F", "M"]])
 
 def scales(**changed: Any) -> Scales:
     wide = len(TIME_VARYING_INPUTS)
-    usual = {
+    default = {
         "rfmv": np.asarray([np.zeros(4), np.ones(4)], np.float32),
         "changing": np.asarray([np.zeros(wide), np.ones(wide)], np.float32),
         "scores": np.tile(np.asarray([0.5, 1.5, 2.5, 3.5], np.float32), (4, 1)),
@@ -31,7 +31,7 @@ def scales(**changed: Any) -> Scales:
         "bands": np.asarray([0.0, 1.0], np.float32),
         "age": np.asarray([40.0, 10.0], np.float32),
     }
-    return Scales(**{**usual, **changed})
+    return Scales(**{**default, **changed})
 
 
 def encoding(codes: tuple[str, ...] = ("a", "b")) -> Encoding:
@@ -46,75 +46,79 @@ def table() -> ItemTable:
 
 
 def test_a_customer_worked_by_hand() -> None:
-    read = customer(history((80 * DAY, {"a": 2}), (90 * DAY, {"a": 1, "b": 3, "gone": 1}), price=2.0), table(), NOW)
-    assert read.rows.tolist() == [0, 1]
-    assert read.weights.tolist() == pytest.approx(
+    features = customer_features(
+        history((80 * DAY, {"a": 2}), (90 * DAY, {"a": 1, "b": 3, "gone": 1}), price=2.0), table(), NOW
+    )
+    assert features.rows.tolist() == [0, 1]
+    assert features.weights.tolist() == pytest.approx(
         np.asarray([1.0 + BASKET_DECAY, 1.0]) / math.hypot(1.0 + BASKET_DECAY, 1.0)
     )
-    assert read.known[:, 0].tolist() == [1.0, 1.0]
-    assert read.known[:, 2].tolist() == pytest.approx([math.log1p(10)] * 2)
+    assert features.known[:, 0].tolist() == [1.0, 1.0]
+    assert features.known[:, 2].tolist() == pytest.approx([math.log1p(10)] * 2)
     expected = dict(zip(RFMV, np.log1p([10, 2, 14, 3]), strict=True))
-    assert read.rfmv.tolist() == pytest.approx(list(expected.values()))
+    assert features.rfmv.tolist() == pytest.approx(list(expected.values()))
 
 
-def test_what_went_back_altogether_counts_for_nothing_and_a_part_changes_nothing() -> None:
+def test_an_item_returned_entirely_does_not_count_and_a_partial_return_changes_nothing() -> None:
     bought, later = (80 * DAY, {"a": 2, "b": 3}), (85 * DAY, {"b": 1})
-    read = customer(history(bought, later, (90 * DAY, {"a": -2, "b": -1}), price=2.0), table(), NOW)
-    assert read.rows.tolist() == [1]
-    assert read.rfmv.tolist() == pytest.approx(np.log1p([15, 2, 8, 1]).tolist())
-    before = customer(history(bought, later, (NOW + DAY, {"a": -2, "b": -1}), price=2.0), table(), NOW)
+    features = customer_features(history(bought, later, (90 * DAY, {"a": -2, "b": -1}), price=2.0), table(), NOW)
+    assert features.rows.tolist() == [1]
+    assert features.rfmv.tolist() == pytest.approx(np.log1p([15, 2, 8, 1]).tolist())
+    before = customer_features(history(bought, later, (NOW + DAY, {"a": -2, "b": -1}), price=2.0), table(), NOW)
     assert before.rows.tolist() == [1, 0]
-    nothing = customer(history(bought, (90 * DAY, {"a": -2, "b": -3})), table(), NOW)
+    nothing = customer_features(history(bought, (90 * DAY, {"a": -2, "b": -3})), table(), NOW)
     assert len(nothing.rows) == 0
     assert nothing.rfmv.tolist() == [0.0] * 4
 
 
 def test_a_customer_without_purchases_is_all_zeros() -> None:
-    inputs = encoding().customers([customer(CustomerHistory("nobody"), table(), NOW)])
+    inputs = encoding().customers([customer_features(CustomerHistory("nobody"), table(), NOW)])
     assert len(inputs.row) == len(inputs.owner) == 0
     assert inputs.numbers[0].tolist() == [0.0] * len(NUMBERS)
     assert inputs.tags[0, :-1].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("said", [None, "", "soon", "now", "today", "1980", "1980-13-40", "3000-01-01", "1700-01-01"])
-def test_no_age_is_made_up(said: str | None) -> None:
+@pytest.mark.parametrize(
+    "birth_date", [None, "", "soon", "now", "today", "1980", "1980-13-40", "3000-01-01", "1700-01-01"]
+)
+def test_an_invalid_birth_date_gives_no_age(birth_date: str | None) -> None:
     now = 1_323_388_800  # 2011-12-09
     assert age("1971-12-10", now) == pytest.approx(40.0, abs=0.01)
-    assert math.isnan(age(said, now))
+    assert math.isnan(age(birth_date, now))
 
 
 def test_known_values_have_a_tag_and_unknown_ones_do_not() -> None:
-    said = {"gender": "M", "country": "Atlantis", "planet": "Mars", "birth_date": "1970-01-01"}
-    stated = CustomerHistory("ann", dated_attributes={key: (1, value) for key, value in said.items()})
-    inputs = encoding().customers([customer(stated, table(), 50 * 365 * DAY)])
+    attributes = {"gender": "M", "country": "Atlantis", "planet": "Mars", "birth_date": "1970-01-01"}
+    stated = CustomerHistory("ann", dated_attributes={key: (1, value) for key, value in attributes.items()})
+    inputs = encoding().customers([customer_features(stated, table(), 50 * 365 * DAY)])
     assert inputs.tags[0, :-1].tolist() == [0, 3]
     assert inputs.numbers[0, NUMBERS.index("age_known")] == 1.0
     assert inputs.numbers[0, NUMBERS.index("age")] == pytest.approx(1.0, abs=0.01)
 
 
-def test_items_unknown_ones_among_them() -> None:
+def test_items_by_hand_an_unknown_one_included() -> None:
     inputs = encoding().items(table(), NOW)
-    assert inputs.place.tolist() == [0, 1, 2]  # the third is no stock code of the vocabulary
+    assert inputs.item_index.tolist() == [0, 1, 2]  # the third is no stock code of the vocabulary
     assert inputs.tags.tolist() == [[1, 3], [0, 4], [2, 5]]
     assert not inputs.text.any()
     assert np.isfinite(inputs.changing).all()
 
 
-def test_attributes_that_change_are_followed() -> None:
-    items, read = table(), encoding()
-    assert read.items(items, NOW).tags[1, 0] == 0
+def test_changed_attributes_change_the_tags() -> None:
+    items, features = table(), encoding()
+    assert features.items(items, NOW).tags[1, 0] == 0
     items.sell([Line("b", THOUSAND, 2.0, attributes={"colour": "red"})], 60 * DAY)
-    assert read.items(items, NOW).tags[1, 0] == 1
-    assert read.items(table(), NOW).tags[1, 0] == 0
+    assert features.items(items, NOW).tags[1, 0] == 1
+    assert features.items(table(), NOW).tags[1, 0] == 0
 
 
-def test_a_stock_code_that_is_there_twice_is_refused() -> None:
+def test_a_duplicate_stock_code_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         encoding(("a", "a"))
 
 
 @pytest.mark.parametrize("name", Scales._fields)
-def test_scales_that_are_no_numbers_or_of_another_shape_are_refused(name: str) -> None:
+def test_scales_that_are_not_finite_or_of_another_shape_are_refused(name: str) -> None:
     right = getattr(scales(), name)
     for wrong in (np.full_like(right, np.nan), right.astype(np.float64), right[None]):
         with pytest.raises(ValueError, match=name.removesuffix("s")):

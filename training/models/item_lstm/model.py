@@ -19,7 +19,7 @@ from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import most_bought, sequences, windows
 from training.models.keras_weights import save_weights
 from training.serving.item_lstm.network import Floats, NumpyItemNetwork
-from training.serving.item_lstm.scorer import STEPS, ItemLstmScorer
+from training.serving.item_lstm.scorer import SEQUENCE_LENGTH, ItemLstmScorer
 from training.serving.return_time.gap_shares import GapShareCurves, gaps
 
 logger = logging.getLogger(__name__)
@@ -91,13 +91,13 @@ class ItemLstm:
         count = most_bought(earlier, self._items)
         codes = list(count)
         place = {code: number for number, code in enumerate(codes)}
-        learnt = windows(earlier, place, STEPS, end=cut)
+        learnt = windows(earlier, place, SEQUENCE_LENGTH, end=cut)
         if learnt.targets < MIN_TARGETS:
             raise TooLittleData(
                 f"Only {learnt.targets} purchases follow an earlier one of the same customer; at least {MIN_TARGETS} "
                 f"are needed to train {self.name}. Give it a longer history."
             )
-        held = windows(bought.values(), place, STEPS, start=cut, end=until)
+        held = windows(bought.values(), place, SEQUENCE_LENGTH, start=cut, end=until)
         text, start_vectors = self._vectors(invoices, cut, codes, generator)
         share = np.log(np.asarray(list(count.values())) / sum(count.values())).astype(np.float32)
         # One thread for BLAS: the matrices are small, and threads that wait for each other cost more than they do.

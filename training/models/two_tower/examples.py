@@ -16,7 +16,7 @@ from state.events.invoice import Invoice
 from training.data.walk import walk
 from training.features.item_inputs import ItemSnapshot
 from training.features.item_table import ItemTable
-from training.serving.two_tower.customer import KNOWN, RFMV, Customer, Floats, Ints, customer
+from training.serving.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints, customer_features
 
 SNAPSHOTS = 512
 """Snapshots of the items at most; a moment is at most this part of the log behind its snapshot."""
@@ -70,10 +70,10 @@ class Examples(NamedTuple):
     snapshots: list[Snapshot]
     table: ItemTable
 
-    def customers(self, chosen: Ints) -> list[Customer]:
+    def customers(self, chosen: Ints) -> list[CustomerFeatures]:
         """The customers of some moments, without their bags: what their numbers and tags are computed from."""
         return [
-            Customer(
+            CustomerFeatures(
                 _NO_ROWS, _NO_WEIGHTS, _NO_KNOWN, self.rfmv[n], float(self.age[n]), self.groups[self.attributes[n]]
             )
             for n in chosen.tolist()
@@ -114,7 +114,7 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
         rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
         if not rows:
             continue
-        each = customer(moment.history, table, moment.now)
+        each = customer_features(moment.history, table, moment.now)
         inside = each.rows < size
         snapshot.append(len(snapshots) - 1)
         bags.append(each.rows[inside].astype(np.int32))

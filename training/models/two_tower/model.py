@@ -172,7 +172,7 @@ class Hybrid:
                 customer_tags=encoding.customer_tag_count,
                 item_tags=encoding.item_tag_count,
             ),
-            Static(items.place, items.text, items.tags[:, :-1]),
+            Static(items.item_index, items.text, items.tags[:, :-1]),
             width=self._width,
             representation=self._representation,
             identities=self._identities,

@@ -1,4 +1,4 @@
-"""The network of the item LSTMs in plain numpy: the same numbers as Keras's own forward pass, without TensorFlow."""
+"""The network of the item LSTMs in NumPy: the same forward pass as in Keras, without TensorFlow."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,20 +17,23 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "bias": ("gates",),
     "output": ("cells", "width"),
 }
-"""Every array and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
+"""Every array and its axes; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o.
+
+``read``: embeddings of the items of a history · ``offered``: output embeddings, of the items to score.
+"""
 
 
 class NumpyItemNetwork:
-    """An LSTM that reads items one by one and says which vector the next one should have.
+    """An LSTM over items; its output is a vector for the next item.
 
-    The score of an item is the dot product of the vector it is offered with and that one, plus how popular it is.
+    The score of an item is the dot product of its output embedding with that vector, plus a bias, ``popularity``.
     """
 
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
-        """Take the arrays of ``SHAPES`` over.
+        """Checks the arrays of ``SHAPES``.
 
         Raises:
-            ValueError: One is missing, of another shape, or holds something else than finite float32.
+            ValueError: One is missing, of another shape, or not finite float32.
         """
         if arrays.keys() != SHAPES.keys():
             raise ValueError(f"the network's arrays are {sorted(arrays)}, not {sorted(SHAPES)}")
@@ -48,15 +51,15 @@ class NumpyItemNetwork:
         self._cells = sizes["cells"]
 
     def gates(self, read: Floats) -> Floats:
-        """What each vector that is read says to the gates, float32 ``[n, gates]``: once an item, not once a step."""
+        """Contribution of each input embedding to the gates, float32 ``[n, gates]``: once an item, not once a step."""
         gates: Floats = read @ self.arrays["kernel"] + self.arrays["bias"]
         return gates
 
     def next_vectors(self, gates: Floats, sequences: Sequence[Ints]) -> Floats:
-        """The vector that the next item of each sequence should have, float32 ``[n, width]``.
+        """Output vector for the next item of each sequence, float32 ``[n, width]``.
 
         Args:
-            gates: Of the items, as ``gates`` gave them.
+            gates: Of the items, as ``gates`` returns them.
             sequences: Rows of ``gates``, oldest first, at least one each.
         """
         length = np.asarray([len(sequence) for sequence in sequences], np.int64)
@@ -64,19 +67,19 @@ class NumpyItemNetwork:
         total = int(length.max(initial=0))
         # Right-aligned and longest first: the sequences that have begun at a step are the first rows.
         rows = np.zeros((len(order), total), np.int64)
-        for place, number in enumerate(order.tolist()):
-            rows[place, total - length[number] :] = sequences[number]
+        for row, number in enumerate(order.tolist()):
+            rows[row, total - length[number] :] = sequences[number]
         started = np.searchsorted(-length[order], np.arange(total) - total, side="right")
         state = np.zeros((len(order), self._cells), np.float32)
         memory = np.zeros_like(state)
         for step, active in enumerate(started.tolist()):
-            heard = gates[rows[:active, step]] + state[:active] @ self.arrays["recurrent"]
-            keep_new, keep_old, new, show = np.split(heard, 4, axis=1)
-            memory[:active] = _sigmoid(keep_old) * memory[:active] + _sigmoid(keep_new) * np.tanh(new)
-            state[:active] = _sigmoid(show) * np.tanh(memory[:active])
-        wanted = np.empty((len(order), self.arrays["output"].shape[1]), np.float32)
-        wanted[order] = state @ self.arrays["output"]
-        return wanted
+            at_step = gates[rows[:active, step]] + state[:active] @ self.arrays["recurrent"]
+            input_gate, forget_gate, new, output_gate = np.split(at_step, 4, axis=1)
+            memory[:active] = _sigmoid(forget_gate) * memory[:active] + _sigmoid(input_gate) * np.tanh(new)
+            state[:active] = _sigmoid(output_gate) * np.tanh(memory[:active])
+        vectors = np.empty((len(order), self.arrays["output"].shape[1]), np.float32)
+        vectors[order] = state @ self.arrays["output"]
+        return vectors
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -1,8 +1,8 @@
-"""The item LSTMs as they answer in the stream: what the customer bought, item by item, and what comes next. Numpy only.
+"""The item LSTMs as scorers: the sequence of items bought predicts the next one. NumPy only.
 
-``label_lstm``, ``frequent_lstm`` and ``text_lstm`` differ in the items they know and in where the items' vectors come
-from; what they do with them is the same. A history does not keep the order of the lines of an invoice (whatever order
-they arrive in ends in the same history), so in service the items of a basket are read in order of their stock codes.
+``label_lstm``, ``frequent_lstm`` and ``text_lstm`` differ in their vocabulary and in the source of the embeddings; the
+scorer is the same. A history does not store the order of the lines of an invoice (any order of arrival ends in the same
+history), so in service the items of a basket are ordered by stock code.
 """
 
 from collections.abc import Sequence
@@ -27,24 +27,24 @@ SETTINGS = "item_lstm.json"
 NETWORK = "network.npz"
 CURVES = "returns.npz"
 
-STEPS = 32
-"""The newest items that are read; older ones are cut off."""
-AT_ONCE = 64
-"""Customers scored in one go: bounds the memory of a large batch."""
+SEQUENCE_LENGTH = 32
+"""Number of the newest items that the LSTM reads; older ones are cut off."""
+CUSTOMERS_PER_BATCH = 64
+"""Customers scored in one batch: bounds the memory."""
 
 UNKNOWN_SHOP = PlattCalibration(bias=2.5, slope=1.0, per_basket=0.0)
-"""A softmax shares out 1 among all items, a basket holds a dozen: what is assumed where nothing can be fitted."""
+"""Used where none can be fitted: a softmax over all items sums to 1, a basket holds about a dozen items."""
 
 
-class _Read(NamedTuple):
-    """One customer: rows of the known items, oldest first, and the dates of the baskets."""
+class _Sequence(NamedTuple):
+    """One customer: rows of the items in the vocabulary, oldest first, and the dates of the baskets."""
 
     rows: Ints
     dates: list[int]
 
 
 class ItemLstmScorer:
-    """An item LSTM as a ``Scorer``. A customer of whom it knows no item gets what is in demand."""
+    """An item LSTM as a ``Scorer``. A customer without a known item gets the ranking of ``count_demand``."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class ItemLstmScorer:
         return_time: GapShareCurves,
         text: TextEncoder | None = None,
     ) -> None:
-        """Put a scorer together from what was fitted.
+        """Combines the fitted parts.
 
         Args:
-            name: Which of the models.
-            version: Of the bundle; ``unpublished`` before it is one.
-            codes: The stock codes it knows, in the order of the network's items.
+            name: Of the model.
+            version: Of the bundle; ``unpublished`` before there is one.
+            codes: Stock codes of the vocabulary, in the order of the network's items.
             network: The LSTM.
-            calibration: From softmax to probabilities; a guess where it is None.
+            calibration: From softmax to probabilities; ``DEFAULT_CALIBRATION`` if None.
             return_time: Probabilities of a return.
-            text: Gives items that it does not know a vector by their description; without it they are passed over.
+            text: Encodes the descriptions of items outside the vocabulary; without it they are skipped.
 
         Raises:
             ValueError: The stock codes or the text vectors do not go with the network.
@@ -82,13 +82,13 @@ class ItemLstmScorer:
         self.return_time = return_time
         self.text = text
         self._catalogue = _Catalogue(self.codes, network, text)
-        self._strangers = BaselineScorer("count_demand", version, return_time=return_time)
+        self._fallback = BaselineScorer("count_demand", version, return_time=return_time)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
         predictions: list[Prediction] = []
-        for start in range(0, len(histories), AT_ONCE):
-            predictions.extend(self._predict(histories[start : start + AT_ONCE], items, now, k))
+        for start in range(0, len(histories), CUSTOMERS_PER_BATCH):
+            predictions.extend(self._predict(histories[start : start + CUSTOMERS_PER_BATCH], items, now, k))
         return predictions
 
     def rank(
@@ -96,59 +96,61 @@ class ItemLstmScorer:
     ) -> tuple[list[str], NDArray[np.float64], int]:
         """Stock codes, best first, their shares of the softmax, and the number of baskets: for a calibration.
 
-        Nothing for a customer of whom it knows no item.
+        Empty for a customer without an item of the vocabulary.
         """
-        self._catalogue.follow(items)
-        read = self._read(history, items)
-        if len(read.rows) == 0:
-            return [], np.zeros(0), len(read.dates)
-        order, shares = self._rank([read.rows], k)
-        return [items.codes[row] for row in order[0]], shares[0], len(read.dates)
+        self._catalogue.update(items)
+        sequence = self._sequence(history, items)
+        if len(sequence.rows) == 0:
+            return [], np.zeros(0), len(sequence.dates)
+        order, shares = self._rank([sequence.rows], k)
+        return [items.codes[row] for row in order[0]], shares[0], len(sequence.dates)
 
     def scores(self, sequences: Sequence[Sequence[str]]) -> Floats:
         """Score of every item of ``codes`` as the next one, float32 ``[sequences, codes]``.
 
         Args:
-            sequences: Stock codes of ``codes``, oldest first, at least one each; the last ``STEPS`` are read.
+            sequences: Stock codes of ``codes``, oldest first, at least one each; the last ``SEQUENCE_LENGTH`` are read.
         """
-        place = self._catalogue.place
-        rows = [np.asarray([place[code] for code in each[-STEPS:]], np.int64) for each in sequences]
+        index = self._catalogue.index
+        rows = [np.asarray([index[code] for code in each[-SEQUENCE_LENGTH:]], np.int64) for each in sequences]
         arrays = self.network.arrays
-        wanted = self.network.next_vectors(self.network.gates(arrays["read"]), rows)
-        scores: Floats = wanted @ arrays["offered"].T + arrays["popularity"]
+        vectors = self.network.next_vectors(self.network.gates(arrays["read"]), rows)
+        scores: Floats = vectors @ arrays["offered"].T + arrays["popularity"]
         return scores
 
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        self._catalogue.follow(items)
-        read = [self._read(history, items) for history in histories]
-        known = [number for number, each in enumerate(read) if len(each.rows)]
-        order, shares = self._rank([read[number].rows for number in known], k)
+        self._catalogue.update(items)
+        sequences = [self._sequence(history, items) for history in histories]
+        known = [number for number, each in enumerate(sequences) if len(each.rows)]
+        order, shares = self._rank([sequences[number].rows for number in known], k)
         predictions: list[Prediction | None] = [None] * len(histories)
         for number, rows, softmax in zip(known, order, shares, strict=True):
-            chances = self.calibration.probabilities(softmax, len(read[number].dates))
+            dates = sequences[number].dates
+            probabilities = self.calibration.probabilities(softmax, len(dates))
             candidates = [
-                Candidate(items.codes[row], chance) for row, chance in zip(rows, chances.tolist(), strict=True)
+                Candidate(items.codes[row], probability)
+                for row, probability in zip(rows, probabilities.tolist(), strict=True)
             ]
-            predictions[number] = Prediction(candidates, self.return_time.curve(read[number].dates, now))
+            predictions[number] = Prediction(candidates, self.return_time.curve(dates, now))
         return [
-            prediction or self._strangers.predict([history], items, now, k)[0]
+            prediction or self._fallback.predict([history], items, now, k)[0]
             for prediction, history in zip(predictions, histories, strict=True)
         ]
 
-    def _read(self, history: CustomerHistory, items: ItemTable) -> _Read:
-        kept = baskets(history)
-        rows = [items.rows.get(code, -1) for basket in kept for code in basket.items]
+    def _sequence(self, history: CustomerHistory, items: ItemTable) -> _Sequence:
+        net = baskets(history)
+        rows = [items.rows.get(code, -1) for basket in net for code in basket.items]
         known = [row for row in rows if row >= 0 and self._catalogue.known[row]]
-        return _Read(np.asarray(known[-STEPS:], np.int64), [basket.date for basket in kept])
+        return _Sequence(np.asarray(known[-SEQUENCE_LENGTH:], np.int64), [basket.date for basket in net])
 
     def _rank(self, sequences: Sequence[Ints], k: int) -> tuple[list[list[int]], list[NDArray[np.float64]]]:
         """Rows of the table, best first (ties by row), and their shares of the softmax, for each sequence."""
         if not sequences:
             return [], []
         catalogue = self._catalogue
-        wanted = self.network.next_vectors(catalogue.gates, sequences)
+        vectors = self.network.next_vectors(catalogue.gates, sequences)
         rows = np.flatnonzero(catalogue.known)
-        scores = wanted @ catalogue.offered[rows].T + catalogue.popularity[rows]
+        scores = vectors @ catalogue.offered[rows].T + catalogue.popularity[rows]
         softmax = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
         softmax /= softmax.sum(axis=1, keepdims=True)
         order = np.argsort(-softmax, axis=1, kind="stable")[:, :k]
@@ -156,7 +158,7 @@ class ItemLstmScorer:
         return [rows[each].tolist() for each in order], list(shares)
 
     def save(self, folder: Path) -> None:
-        """Write what ``load`` reads into an empty folder."""
+        """Write the files that ``load`` reads into an empty folder."""
         write_vocabulary(folder, self.codes)
         (folder / SETTINGS).write_bytes(msgspec.json.encode(_Saved(self.name, self.calibration)))
         np.savez(folder / NETWORK, **self.network.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
@@ -168,66 +170,73 @@ class ItemLstmScorer:
 class _Catalogue:
     """The network's arrays by row of an item table; grows with the table.
 
-    An item that the network does not know gets a vector by its description, where there is an encoder and it can say
-    something, and the least popularity of those known: new things are offered for what they are, not for their sales.
+    An item outside the vocabulary gets the text vector of its description, if there is an encoder and the vector is not
+    0, and the smallest ``popularity``: a new item is ranked by its description, not by its sales.
     """
 
     def __init__(self, codes: Sequence[str], network: NumpyItemNetwork, text: TextEncoder | None) -> None:
-        self.place = {code: place for place, code in enumerate(codes)}
+        self.index = {code: index for index, code in enumerate(codes)}
         self._network = network
         self._gates = network.gates(network.arrays["read"])
         self._text = text
         self._table: ItemTable | None = None
-        self._start()
+        self._restart()
 
-    def _start(self) -> None:
+    def _restart(self) -> None:
         arrays = self._network.arrays
         self.known = np.zeros(0, np.bool_)
         self.offered = np.zeros((0, arrays["offered"].shape[1]), np.float32)
         self.gates = np.zeros((0, arrays["kernel"].shape[1]), np.float32)
         self.popularity = np.zeros(0, np.float32)
+        self._in_vocabulary = np.zeros(0, np.bool_)
+        self._encoded = np.zeros(0, np.int64)  # number of description changes when the row was encoded, -1: never
 
-    def follow(self, items: ItemTable) -> None:
-        """Take in the rows that are new; those of a table that it follows never move."""
+    def update(self, items: ItemTable) -> None:
+        """Adds new rows (rows of a table never move), and encodes new and changed descriptions."""
         if self._table is not items:
             self._table = items
-            self._start()
-        if len(self.known) == len(items):
+            self._restart()
+        self._add_rows(items.codes[len(self.known) :])
+        if self._text is None:
             return
-        codes = items.codes[len(self.known) :]
+        rows = np.flatnonzero(~self._in_vocabulary & (self._encoded != items.description_changes))
+        if len(rows):
+            self.offered[rows] = self._text.encode([items.description(items.codes[row]) for row in rows])
+            self.gates[rows] = self._network.gates(scale_text_vectors(self.offered[rows]))
+            self.popularity[rows] = self._network.arrays["popularity"].min()
+            self.known[rows] = self.offered[rows].any(axis=1)
+            self._encoded[rows] = items.description_changes[rows]
+
+    def _add_rows(self, codes: Sequence[str]) -> None:
+        if not codes:
+            return
         arrays = self._network.arrays
-        place = np.asarray([self.place.get(code, -1) for code in codes], np.int64)
-        known = place >= 0
-        offered, popularity, gates = arrays["offered"][place], arrays["popularity"][place], self._gates[place]
-        if self._text is not None and not known.all():
-            unheard = np.flatnonzero(~known)
-            offered[unheard] = self._text.encode([items.description(codes[number]) for number in unheard])
-            gates[unheard] = self._network.gates(scale_text_vectors(offered[unheard]))
-            popularity[unheard] = arrays["popularity"].min()
-            known[unheard] = offered[unheard].any(axis=1)
-        self.known = np.concatenate([self.known, known])
-        self.offered = np.concatenate([self.offered, offered])
-        self.gates = np.concatenate([self.gates, gates])
-        self.popularity = np.concatenate([self.popularity, popularity])
+        index = np.asarray([self.index.get(code, -1) for code in codes], np.int64)
+        self.known = np.concatenate([self.known, index >= 0])
+        self.offered = np.concatenate([self.offered, arrays["offered"][index]])
+        self.gates = np.concatenate([self.gates, self._gates[index]])
+        self.popularity = np.concatenate([self.popularity, arrays["popularity"][index]])
+        self._in_vocabulary = np.concatenate([self._in_vocabulary, index >= 0])
+        self._encoded = np.concatenate([self._encoded, np.full(len(codes), -1)])
 
 
 def scale_text_vectors(text_vectors: Floats) -> Floats:
-    """Text vectors as a network reads them: of length √width instead of 1, so that each number is about 1."""
+    """Text vectors as input embeddings: of length √width instead of 1, so that each number is about 1."""
     return text_vectors * np.float32(text_vectors.shape[1] ** 0.5)
 
 
 class _Saved(msgspec.Struct, frozen=True):
-    """What ``item_lstm.json`` holds."""
+    """Contents of ``item_lstm.json``."""
 
     name: str
     calibration: PlattCalibration
 
 
 def load(folder: Path, version: str) -> ItemLstmScorer:
-    """Read what ``ItemLstmScorer.save`` wrote; the manifest of a published bundle is not looked at.
+    """Read the files that ``ItemLstmScorer.save`` wrote; the manifest of a published bundle is not read.
 
     Raises:
-        BundleRefused: A file is missing, damaged, or holds something else.
+        BundleRefused: A file is missing, damaged, or of another kind.
     """
     with refusing(folder):
         saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Saved)

@@ -1,4 +1,4 @@
-"""One customer as the two towers read the history: a bag of items, what is said of each, four numbers. Numpy only."""
+"""Features of a customer for the two towers: a bag of items with numbers of each, RFMV, attributes. NumPy only."""
 
 import math
 from datetime import date
@@ -17,25 +17,25 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 BIRTH_DATE = "birth_date"
-"""Attribute of a customer that is read as an age: ``1980-05-17``."""
+"""Attribute of a customer from which the age is computed: ``1980-05-17``."""
 YEAR = 365.25 * DAY
 
 BASKET_DECAY = 0.95
-"""What a basket counts in the bag against the one after it."""
-MOST_IN_BAG = 256
-"""Items of a bag; of more, those that count most."""
+"""Weight of a basket in the bag relative to the one after it."""
+MAX_BAG = 256
+"""Greatest number of items in a bag; of more, those with the greatest weights."""
 
 RFMV = ("recency", "frequency", "monetary", "variety")
 """log(1 + days since the last purchase), (1 + purchases), (1 + money spent), (1 + distinct items)."""
 KNOWN = ("bought_before", "log_times", "log_days_since")
-"""Numbers of an item that the customer has: 1, log of the faded number of purchases, log(1 + days since the last)."""
+"""Numbers of an item in the bag: 1, log of the decayed number of purchases, log(1 + days since the last)."""
 
 
-class Customer(NamedTuple):
-    """One customer: the bag of the history, numbers and attributes.
+class CustomerFeatures(NamedTuple):
+    """Features of one customer.
 
     ``rows`` int64 ``[entries]`` of the item table · ``weights`` float32 ``[entries]``, together of length 1 ·
-    ``known`` float32 ``[entries, KNOWN]`` · ``rfmv`` float32 ``[4]`` · ``age`` in years, NaN where it is not known.
+    ``known`` float32 ``[entries, KNOWN]`` · ``rfmv`` float32 ``[4]`` · ``age`` in years, NaN if unknown.
     """
 
     rows: Ints
@@ -46,22 +46,22 @@ class Customer(NamedTuple):
     attributes: Attributes
 
 
-def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
-    """What is read of one customer as of ``now``: of the invoices of the window.
+def customer_features(history: CustomerHistory, items: ItemTable, now: int) -> CustomerFeatures:
+    """Features of one customer as of ``now``, from the invoices of the history.
 
-    A purchase counts whether or not a part of it went back; an item of which nothing is left counts for nothing, as
-    with the baselines. A customer without purchases, or with nothing left, has an empty bag and zeros; items that the
-    table does not know are passed over.
+    A purchase counts whether or not a part of it was returned; an item returned entirely does not count, as in the
+    baselines. A customer without purchases, or with all returned, has an empty bag and zeros; items that are not in the
+    table are skipped.
     """
     invoices = tuple(invoice for invoice in history.invoices if invoice.date <= now)
-    gone = _gone(invoices)
+    returned = _entirely_returned(invoices)
     weight: dict[int, float] = {}
     newest: dict[int, int] = {}
     spent, purchases, last = 0.0, 0, None
-    fade = 1.0
+    decay = 1.0
     distinct: set[str] = set()
     for invoice in reversed(invoices):
-        lines = [line for line in invoice.lines if line.quantity > 0 and line.stock_code not in gone]
+        lines = [line for line in invoice.lines if line.quantity > 0 and line.stock_code not in returned]
         if not lines:
             continue
         bought = {line.stock_code for line in lines}
@@ -72,31 +72,33 @@ def customer(history: CustomerHistory, items: ItemTable, now: int) -> Customer:
         for code in bought:
             row = items.rows.get(code)
             if row is not None:
-                weight[row] = weight.get(row, 0.0) + fade
+                weight[row] = weight.get(row, 0.0) + decay
                 newest.setdefault(row, invoice.date)
-        fade *= BASKET_DECAY
-    kept = sorted(weight, key=lambda row: (-weight[row], row))[:MOST_IN_BAG]
-    weights = np.asarray([weight[row] for row in kept], np.float32)
-    idle = np.asarray([(now - newest[row]) / DAY for row in kept], np.float32)
+        decay *= BASKET_DECAY
+    bag = sorted(weight, key=lambda row: (-weight[row], row))[:MAX_BAG]
+    weights = np.asarray([weight[row] for row in bag], np.float32)
+    idle = np.asarray([(now - newest[row]) / DAY for row in bag], np.float32)
     known = np.stack([np.ones_like(weights), np.log(weights), np.log1p(idle)], axis=1)
-    if len(kept):
+    if len(bag):
         weights /= np.float32(np.linalg.norm(weights))
     days = 0.0 if last is None else (now - last) / DAY
     rfmv = np.log1p(np.asarray([days, purchases, spent, len(distinct)])).astype(np.float32)
     attributes = history.attributes
-    return Customer(np.asarray(kept, np.int64), weights, known, rfmv, age(attributes.get(BIRTH_DATE), now), attributes)
+    return CustomerFeatures(
+        np.asarray(bag, np.int64), weights, known, rfmv, age(attributes.get(BIRTH_DATE), now), attributes
+    )
 
 
-def _gone(invoices: tuple[HeldInvoice, ...]) -> set[str]:
-    """Stock codes that were bought and of which nothing is left."""
-    back = {line.stock_code for invoice in invoices for line in invoice.lines if line.quantity < 0}
-    if not back:
-        return back
-    return back - {code for basket in baskets(CustomerHistory("", invoices)) for code in basket.items}
+def _entirely_returned(invoices: tuple[HeldInvoice, ...]) -> set[str]:
+    """Stock codes that were bought and returned entirely."""
+    returned = {line.stock_code for invoice in invoices for line in invoice.lines if line.quantity < 0}
+    if not returned:
+        return returned
+    return returned - {code for basket in baskets(CustomerHistory("", invoices)) for code in basket.items}
 
 
 def age(birth_date: str | None, now: int) -> float:
-    """Years since a birth date (``YYYY-MM-DD``, the rest is not read); NaN for none, no date, or 0 to 120 exceeded."""
+    """Years since a birth date (``YYYY-MM-DD``, the rest is ignored); NaN for none, no date, or outside 0 to 120."""
     try:
         born = (date.fromisoformat((birth_date or "")[:10]) - date(1970, 1, 1)).days * DAY
     except ValueError:

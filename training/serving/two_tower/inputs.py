@@ -1,8 +1,8 @@
-"""What the two towers read of a customer and of the items at one moment, for training and service alike. Numpy only.
+"""Inputs of the two towers, from customers and items at one date, in training and service alike. NumPy only.
 
-Nothing here depends on a customer or an item having been seen in training: what is unknown has a documented default.
-A *tag* is a value of an attribute as a number from 1, 0 for one that was not seen often enough in training, is missing
-or is no text; a tag of 0 says nothing, its weights are zeros.
+A customer or an item need not occur in the training set: what is unknown has a documented default. A *tag* is a value
+of an attribute as a number from 1; 0 stands for a value that is missing, no text, or too rare in training, and its
+embedding is 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,25 @@ from training.features.basket_lstm.global_statistics import Binding
 from training.features.item_inputs import DEMAND_INPUTS, ItemSnapshot
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
-from training.serving.two_tower.customer import KNOWN, RFMV, Customer, Floats, Ints
+from training.serving.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints
 
 TIME_VARYING_INPUTS = (*DEMAND_INPUTS, "log_price")
-"""Inputs of an item that change with time (``training.features.item_inputs``)."""
+"""Inputs of an item that change with time; see ``training.features.item_inputs``."""
 
 
 class AttributeVocabulary(msgspec.Struct, frozen=True):
-    """Values of attributes that have a tag: those of ``keys[n]`` are ``values[n]``."""
+    """Values of attributes that have a tag: ``values[n]`` are those of the attribute ``keys[n]``."""
 
     keys: list[str]
     values: list[list[str]]
 
     @property
     def size(self) -> int:
-        """Tags in all, the unknown one included."""
+        """Number of tags, the unknown one included."""
         return 1 + sum(len(values) for values in self.values)
 
-    def places(self) -> list[dict[str, int]]:
-        """Of each key the tag of each value."""
+    def tags(self) -> list[dict[str, int]]:
+        """For each key the tag of each value."""
         found, first = [], 1
         for values in self.values:
             found.append({value: first + number for number, value in enumerate(values)})
@@ -43,7 +43,7 @@ class AttributeVocabulary(msgspec.Struct, frozen=True):
 
 
 class Scales(NamedTuple):
-    """What the numbers are measured against, fitted on the training part.
+    """Scales of the numbers, fitted on the training set.
 
     ``rfmv`` float32 ``[2, 4]`` and ``changing`` float32 ``[2, TIME_VARYING_INPUTS]``: mean and deviation · ``scores``
     float32 ``[4, 4]``: of each of RFMV the limits between its five scores · ``clusters`` float32 ``[clusters, 4]``:
@@ -60,11 +60,11 @@ class Scales(NamedTuple):
 
 
 class CustomerInputs(NamedTuple):
-    """Several customers as the network reads them.
+    """Inputs of several customers.
 
     ``row`` int64, ``weight`` float32 ``[entries]`` and ``known`` float32 ``[entries, KNOWN]``: all bags, one after the
-    other; ``owner`` int64 ``[entries]``: whose · ``numbers`` float32 ``[customers, NUMBERS]`` · ``tags`` int64
-    ``[customers, keys + 1]``, the last one the cluster.
+    other; ``owner`` int64 ``[entries]``: position of the entry's customer · ``numbers`` float32 ``[customers,
+    NUMBERS]`` · ``tags`` int64 ``[customers, keys + 1]``, the last one the cluster.
     """
 
     row: Ints
@@ -76,25 +76,25 @@ class CustomerInputs(NamedTuple):
 
 
 NUMBERS = (*RFMV, *(f"{name}_score" for name in RFMV), "age", "age_known", "has_bought")
-"""Numbers of a customer, in order; scores from 0 (first fifth) to 1 (last fifth), 0 for an age that is not known."""
+"""Numbers of a customer, in order; scores from 0 (first fifth) to 1 (last fifth), 0 for an unknown age."""
 
 
 class ItemInputs(NamedTuple):
-    """All items of a table as the network reads them.
+    """Inputs of all items of a table.
 
-    ``place`` int64 ``[rows]``: in the vocabulary of stock codes, its length for an unknown one · ``text`` float32
+    ``item_index`` int64 ``[rows]``: in the vocabulary of stock codes, its length for an unknown one · ``text`` float32
     ``[rows, width]`` · ``tags`` int64 ``[rows, keys + 1]``, the last one the price band · ``changing`` float32
     ``[rows, TIME_VARYING_INPUTS]``.
     """
 
-    place: Ints
+    item_index: Ints
     text: Floats
     tags: Ints
     changing: Floats
 
 
 class Encoding:
-    """From customers and items to inputs: vocabularies, scales and a text encoder, all fitted on the training part."""
+    """From customers and items to inputs: vocabularies, scales and a text encoder, all fitted on the training set."""
 
     def __init__(
         self,
@@ -104,10 +104,10 @@ class Encoding:
         scales: Scales,
         text: TextEncoder,
     ) -> None:
-        """Put an encoding together.
+        """Checks that the parts fit together.
 
         Raises:
-            ValueError: A stock code is there twice, an attribute has no list of values, or the scales are of another
+            ValueError: A stock code occurs twice, an attribute has no list of values, or the scales are of another
                 shape or not finite.
         """
         if len(set(codes)) != len(codes):
@@ -129,32 +129,32 @@ class Encoding:
         self.item_tags = item_tags
         self.scales = scales
         self.text = text
-        self._place = {code: place for place, code in enumerate(self.codes)}
-        self._customer_places = customer_tags.places()
-        self._item_places = item_tags.places()
+        self._index = {code: index for index, code in enumerate(self.codes)}
+        self._customer_tag_of = customer_tags.tags()
+        self._item_tag_of = item_tags.tags()
         self._table: ItemTable | None = None
 
     @property
     def customer_tag_count(self) -> int:
-        """Tags of a customer: those of the attributes, then one a cluster."""
+        """Number of tags of customers: those of the attributes, then one a cluster."""
         return self.customer_tags.size + len(self.scales.clusters)
 
     @property
     def item_tag_count(self) -> int:
-        """Tags of an item: those of the attributes, then one a price band."""
+        """Number of tags of items: those of the attributes, then one a price band."""
         return self.item_tags.size + len(self.scales.bands) + 1
 
-    def customers(self, several: Sequence[Customer]) -> CustomerInputs:
-        """Inputs of some customers."""
+    def customers(self, customers: Sequence[CustomerFeatures]) -> CustomerInputs:
+        """Inputs of several customers."""
         return CustomerInputs(
-            row=np.concatenate([each.rows for each in several]) if several else np.zeros(0, np.int64),
-            weight=np.concatenate([each.weights for each in several]) if several else np.zeros(0, np.float32),
-            known=np.concatenate([each.known for each in several])
-            if several
+            row=np.concatenate([each.rows for each in customers]) if customers else np.zeros(0, np.int64),
+            weight=np.concatenate([each.weights for each in customers]) if customers else np.zeros(0, np.float32),
+            known=np.concatenate([each.known for each in customers])
+            if customers
             else np.zeros((0, len(KNOWN)), np.float32),
-            owner=np.repeat(np.arange(len(several)), [len(each.rows) for each in several]),
-            numbers=self._numbers(several),
-            tags=self._customer_tags(several),
+            owner=np.repeat(np.arange(len(customers)), [len(each.rows) for each in customers]),
+            numbers=self._numbers(customers),
+            tags=self._customer_tags(customers),
         )
 
     def items(self, items: ItemTable, now: int) -> ItemInputs:
@@ -163,14 +163,14 @@ class Encoding:
             self._table, self._binding = items, Binding(len(self.codes), self.text)
             self._tags = np.zeros((0, len(self.item_tags.keys)), np.int64)
             self._tagged: list[Attributes] = []
-        self._binding.extend(items, self._place)
-        self._follow_attributes(items)
-        shop = ItemSnapshot.at(items, now, 0)
+        self._binding.extend(items, self._index)
+        self._update_tags(items)
+        snapshot = ItemSnapshot.at(items, now, 0)
         return ItemInputs(
-            place=self._binding.index_of_row,
+            item_index=self._binding.index_of_row,
             text=self._binding.vectors,
-            tags=np.concatenate([self._tags, self.band(shop.log_price)[:, None]], axis=1),
-            changing=self.changing(shop.inputs),
+            tags=np.concatenate([self._tags, self.band(snapshot.log_price)[:, None]], axis=1),
+            changing=self.changing(snapshot.inputs),
         )
 
     def changing(self, fixed: Floats) -> Floats:
@@ -184,29 +184,29 @@ class Encoding:
         bands: Ints = np.searchsorted(self.scales.bands, log_price).astype(np.int64) + self.item_tags.size
         return bands
 
-    def _follow_attributes(self, items: ItemTable) -> None:
-        """Tag the rows that are new, and those whose attributes have changed: they are another object then."""
+    def _update_tags(self, items: ItemTable) -> None:
+        """Tags rows that are new or whose attributes have changed: the table returns another object then."""
         keys = self.item_tags.keys
-        behind = len(items) - len(self._tags)
-        self._tags = np.concatenate([self._tags, np.zeros((behind, len(keys)), np.int64)])
+        n_new = len(items) - len(self._tags)
+        self._tags = np.concatenate([self._tags, np.zeros((n_new, len(keys)), np.int64)])
         if not keys:
             return
-        self._tagged.extend([NO_ATTRIBUTES] * behind)
+        self._tagged.extend([NO_ATTRIBUTES] * n_new)
         for row, code in enumerate(items.codes):
             attributes = items.attributes(code)
             if attributes is not self._tagged[row]:
                 self._tagged[row] = attributes
-                self._tags[row] = _tags(attributes, keys, self._item_places)
+                self._tags[row] = _tags(attributes, keys, self._item_tag_of)
 
-    def _numbers(self, several: Sequence[Customer]) -> Floats:
-        numbers = np.zeros((len(several), len(NUMBERS)), np.float32)
-        if not several:
+    def _numbers(self, customers: Sequence[CustomerFeatures]) -> Floats:
+        numbers = np.zeros((len(customers), len(NUMBERS)), np.float32)
+        if not customers:
             return numbers
-        rfmv = np.stack([each.rfmv for each in several])
+        rfmv = np.stack([each.rfmv for each in customers])
         mean, deviation = self.scales.rfmv
         numbers[:, :4] = np.clip((rfmv - mean) / deviation, -6.0, 6.0)
         numbers[:, 4:8] = self.scores(rfmv) / 4.0
-        years = np.asarray([each.age for each in several], np.float32)
+        years = np.asarray([each.age for each in customers], np.float32)
         known = np.isfinite(years)
         numbers[known, 8] = (years[known] - self.scales.age[0]) / self.scales.age[1]
         numbers[:, 9] = known
@@ -214,7 +214,7 @@ class Encoding:
         return numbers
 
     def scores(self, rfmv: Floats) -> Ints:
-        """RFMV scores from 0 to 4, int64 ``[n, 4]``: in which fifth of the training's moments each number lies."""
+        """RFMV scores from 0 to 4, int64 ``[n, 4]``: the fifth of the training examples in which each number lies."""
         found = [np.searchsorted(limits, column) for limits, column in zip(self.scales.scores, rfmv.T, strict=True)]
         scores: Ints = np.stack(found, axis=1).astype(np.int64)
         return scores
@@ -223,20 +223,20 @@ class Encoding:
         """The nearest cluster of each customer, int64 ``[n]``."""
         mean, deviation = self.scales.rfmv
         standard = (rfmv - mean) / deviation
-        apart = ((standard[:, None, :] - self.scales.clusters[None]) ** 2).sum(axis=2)
-        nearest: Ints = np.argmin(apart, axis=1).astype(np.int64)
+        distance = ((standard[:, None, :] - self.scales.clusters[None]) ** 2).sum(axis=2)
+        nearest: Ints = np.argmin(distance, axis=1).astype(np.int64)
         return nearest
 
-    def _customer_tags(self, several: Sequence[Customer]) -> Ints:
+    def _customer_tags(self, customers: Sequence[CustomerFeatures]) -> Ints:
         keys = self.customer_tags.keys
-        tags = np.zeros((len(several), len(keys) + 1), np.int64)
-        for number, each in enumerate(several):
-            tags[number, :-1] = _tags(each.attributes, keys, self._customer_places)
-        if several and len(self.scales.clusters):
-            tags[:, -1] = self.cluster(np.stack([each.rfmv for each in several])) + self.customer_tags.size
+        tags = np.zeros((len(customers), len(keys) + 1), np.int64)
+        for number, each in enumerate(customers):
+            tags[number, :-1] = _tags(each.attributes, keys, self._customer_tag_of)
+        if customers and len(self.scales.clusters):
+            tags[:, -1] = self.cluster(np.stack([each.rfmv for each in customers])) + self.customer_tags.size
         return tags
 
 
-def _tags(attributes: Attributes, keys: Sequence[str], places: Sequence[Mapping[str, int]]) -> list[int]:
-    """The tag of the value of each key, 0 for one that has none."""
-    return [known.get(attributes.get(key, ""), 0) for key, known in zip(keys, places, strict=True)]
+def _tags(attributes: Attributes, keys: Sequence[str], tag_of: Sequence[Mapping[str, int]]) -> list[int]:
+    """The tag of the value of each key, 0 without one."""
+    return [tags.get(attributes.get(key, ""), 0) for key, tags in zip(keys, tag_of, strict=True)]

@@ -1,7 +1,7 @@
-"""The two towers in plain numpy: the same numbers as Keras's own forward pass, without TensorFlow.
+"""The two towers in NumPy: the same forward pass as in Keras, without TensorFlow.
 
-A tower gives a vector: that of the identities plus a representation of the features. The score of an item for a
-customer is the dot product of their vectors, plus the item's bias, plus what it says that the customer has it.
+The output of a tower is a vector: the embedding of the identities plus a representation of the features. The score of
+an item for a customer is the dot product of their vectors, plus the item's bias, plus a term for items bought before.
 """
 
 from collections.abc import Mapping
@@ -18,27 +18,28 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
     "offered": ("identities", "width"),
     "identity_bias": ("identities",),
 }
-"""Vectors with which items are read in a history and offered, and biases; the last row, of unknown ones, is 0."""
+"""Embeddings of an item in a history (``read``) and as a candidate (``offered``), and biases; the last row,
+of unknown items, is 0."""
 FEATURES: dict[str, tuple[str, ...]] = {
     "read_tags": ("item_tags", "tag_width"),
     "item_tags": ("item_tags", "tag_width"),
     "customer_tags": ("customer_tags", "tag_width"),
     "feature_bias": ("item_features",),
 }
-"""Vectors of tags (row 0, the unknown one, is 0), and how much each feature of an item counts for everybody.
+"""Embeddings of tags (row 0, the unknown one, is 0), and the weight of each feature in an item's bias.
 
-Beside them there is ``{tower}_kernel_{layer}`` ``[in, out]`` and ``{tower}_bias_{layer}`` ``[out]`` of each layer.
+In addition ``{tower}_kernel_{layer}`` ``[in, out]`` and ``{tower}_bias_{layer}`` ``[out]`` of each layer.
 """
 
 
 class NumpyTowers:
-    """The arrays of a hybrid model: with identities, features or both."""
+    """The forward pass of the towers: with identities, features or both."""
 
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
-        """Take arrays over.
+        """Checks the arrays.
 
         Raises:
-            ValueError: One is missing, of another shape, or holds something else than finite float32.
+            ValueError: One is missing, of another shape, or not finite float32.
         """
         for name, array in arrays.items():
             if array.dtype != np.float32 or not np.isfinite(array).all():
@@ -83,10 +84,10 @@ class NumpyTowers:
         return layers
 
     def check(self, *, codes: int, text: int, numbers: int, changing: int, customer_tags: int, item_tags: int) -> None:
-        """See to it that the towers read inputs of these sizes.
+        """Checks that the towers were trained on inputs of these sizes.
 
         Raises:
-            ValueError: They read others.
+            ValueError: They were not.
         """
         if self.identities and len(self.arrays["offered"]) != codes + 1:
             raise ValueError(f"{codes} stock codes do not go with {len(self.arrays['offered'])} vectors")
@@ -103,11 +104,11 @@ class NumpyTowers:
 
     def items(self, inputs: ItemInputs) -> tuple[Floats, Floats]:
         """Vectors float32 ``[rows, width]`` and biases float32 ``[rows]`` of all items."""
-        vectors = np.zeros((len(inputs.place), self.width), np.float32)
-        biases = np.zeros(len(inputs.place), np.float32)
+        vectors = np.zeros((len(inputs.item_index), self.width), np.float32)
+        biases = np.zeros(len(inputs.item_index), np.float32)
         if self.identities:
-            vectors += self.arrays["offered"][inputs.place]
-            biases += self.arrays["identity_bias"][inputs.place]
+            vectors += self.arrays["offered"][inputs.item_index]
+            biases += self.arrays["identity_bias"][inputs.item_index]
         if self.features:
             tags = self.arrays["item_tags"][inputs.tags].sum(axis=1)
             features = np.concatenate([inputs.text, tags, inputs.changing], axis=1)
@@ -120,7 +121,7 @@ class NumpyTowers:
         size = len(customers.numbers)
         vectors = np.zeros((size, self.width), np.float32)
         if self.identities:
-            vectors += _bags(customers, self.arrays["read"][items.place[customers.row]], size)
+            vectors += _bags(customers, self.arrays["read"][items.item_index[customers.row]], size)
         if self.features:
             tags = self.arrays["read_tags"][items.tags[customers.row]].sum(axis=1)
             features = [
@@ -140,7 +141,7 @@ class NumpyTowers:
         Args:
             customers: Inputs of the customers.
             inputs: Inputs of the items.
-            items: What ``items`` gave for them; computed unless given.
+            items: As ``items`` returns them; computed unless given.
         """
         vectors, biases = self.items(inputs) if items is None else items
         scores: Floats = self.customers(customers, inputs) @ vectors.T + biases

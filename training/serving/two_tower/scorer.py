@@ -1,4 +1,4 @@
-"""The hybrid model as it answers in the stream: two towers in numpy, a calibration, chances of a return."""
+"""The two-tower models as scorers: towers, a calibration, a return-time model; and their bundles. NumPy only."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from training.serving.baselines.scorer import BaselineScorer, PlattCalibration
 from training.serving.bundle_files import read_arrays, refusing
 from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.scorer import Candidate, Prediction
-from training.serving.two_tower.customer import Customer, Floats, Ints, customer
+from training.serving.two_tower.customer import CustomerFeatures, Floats, Ints, customer_features
 from training.serving.two_tower.inputs import (
     NUMBERS,
     TIME_VARYING_INPUTS,
@@ -31,17 +31,17 @@ NETWORK = "network.npz"
 SCALES = "scales.npz"
 CURVES = "returns.npz"
 
-AT_ONCE = 64
-"""Customers scored in one go: bounds the memory of a large batch."""
+CUSTOMERS_PER_BATCH = 64
+"""Customers scored in one batch: bounds the memory."""
 
 UNKNOWN_SHOP = PlattCalibration(bias=2.5, slope=1.0, per_basket=0.0)
-"""A softmax shares out 1 among all items, a basket holds a dozen: what is assumed where nothing can be fitted."""
+"""Used where none can be fitted: a softmax over all items sums to 1, a basket holds about a dozen items."""
 
 
 class TwoTowerScorer:
     """Two towers as a ``Scorer``.
 
-    A customer of whom nothing is known, neither a purchase nor an attribute, gets what is in demand.
+    A customer without purchases and without known attributes gets the ranking of ``count_demand``.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class TwoTowerScorer:
         calibration: PlattCalibration | None,
         return_time: GapShareCurves,
     ) -> None:
-        """Put a scorer together from what was fitted.
+        """Combines the fitted parts.
 
         Args:
             name: ``hybrid``, ``content`` or ``collaborative``.
-            version: Of the bundle; ``unpublished`` before it is one.
+            version: Of the bundle; ``unpublished`` before there is one.
             encoding: From customers and items to inputs.
             towers: From inputs to scores.
-            calibration: From a softmax over all items to probabilities; a guess where it is None.
+            calibration: From a softmax over all items to probabilities; ``DEFAULT_CALIBRATION`` if None.
             return_time: Probabilities of a return.
 
         Raises:
-            ValueError: The towers do not read what the encoding gives.
+            ValueError: The towers were trained on other inputs than the encoding computes.
         """
         towers.check(
             codes=len(encoding.codes),
@@ -81,29 +81,29 @@ class TwoTowerScorer:
         self.towers = towers
         self.calibration = calibration or UNKNOWN_SHOP
         self.return_time = return_time
-        self._strangers = BaselineScorer("count_demand", version, return_time=return_time)
+        self._fallback = BaselineScorer("count_demand", version, return_time=return_time)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
         if not len(items):
-            return self._strangers.predict(histories, items, now, k)
+            return self._fallback.predict(histories, items, now, k)
         inputs = self.encoding.items(items, now)
         vectors, biases = self.towers.items(inputs)
         predictions: list[Prediction] = []
-        for start in range(0, len(histories), AT_ONCE):
-            some = histories[start : start + AT_ONCE]
-            read = [customer(history, items, now) for history in some]
-            encoded = self.encoding.customers(read)
+        for start in range(0, len(histories), CUSTOMERS_PER_BATCH):
+            batch = histories[start : start + CUSTOMERS_PER_BATCH]
+            customers = [customer_features(history, items, now) for history in batch]
+            encoded = self.encoding.customers(customers)
             scores = self.towers.scores(encoded, inputs, items=(vectors, biases))
             tagged = encoded.tags[:, :-1].max(axis=1, initial=0)
-            for number, each in enumerate(read):
-                told = tagged[number] or np.isfinite(each.age)
-                if len(each.rows) or (self.towers.features and told):
+            for number, customer in enumerate(customers):
+                has_attributes = tagged[number] or np.isfinite(customer.age)
+                if len(customer.rows) or (self.towers.features and has_attributes):
                     predictions.append(
-                        self._prediction(some[number], each, scores[number], inputs, vectors, items, now, k)
+                        self._prediction(batch[number], customer, scores[number], inputs, vectors, items, now, k)
                     )
                 else:
-                    predictions.extend(self._strangers.predict([some[number]], items, now, k))
+                    predictions.extend(self._fallback.predict([batch[number]], items, now, k))
         return predictions
 
     def rank(
@@ -111,26 +111,26 @@ class TwoTowerScorer:
     ) -> tuple[list[str], NDArray[np.float64], int]:
         """Stock codes, best first, their shares of the softmax, and the number of baskets: for a calibration."""
         inputs = self.encoding.items(items, now)
-        each = customer(history, items, now)
-        scores = self.towers.scores(self.encoding.customers([each]), inputs)[0]
+        customer = customer_features(history, items, now)
+        scores = self.towers.scores(self.encoding.customers([customer]), inputs)[0]
         order, shares = _best(scores, k)
-        return [items.codes[row] for row in order], shares, _purchases(each)
+        return [items.codes[row] for row in order], shares, _n_purchases(customer)
 
     def item_vectors(self, items: ItemTable, now: int) -> Floats:
-        """What each item is, whatever its demand, float32 ``[rows, width]``: what changes is taken as usual."""
+        """Vectors of items, float32 ``[rows, width]``, with the time-varying inputs at their mean."""
         inputs = self.encoding.items(items, now)
         return self.towers.items(inputs._replace(changing=np.zeros_like(inputs.changing)))[0]
 
     def customer_vectors(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> Floats:
         """Vectors of customers, float32 ``[customers, width]``."""
         inputs = self.encoding.items(items, now)
-        read = [customer(history, items, now) for history in histories]
-        return self.towers.customers(self.encoding.customers(read), inputs)
+        customers = [customer_features(history, items, now) for history in histories]
+        return self.towers.customers(self.encoding.customers(customers), inputs)
 
     def _prediction(
         self,
         history: CustomerHistory,
-        each: Customer,
+        customer: CustomerFeatures,
         scores: Floats,
         inputs: ItemInputs,
         vectors: Floats,
@@ -139,26 +139,25 @@ class TwoTowerScorer:
         k: int,
     ) -> Prediction:
         order, shares = _best(scores, k)
-        chances = self.calibration.probabilities(shares, _purchases(each))
-        because = self._because(each, inputs, vectors[order])
+        probabilities = self.calibration.probabilities(shares, _n_purchases(customer))
+        sources = self._source_rows(customer, inputs, vectors[order])
         candidates = [
-            Candidate(items.codes[row], chance, None if by < 0 else items.codes[by])
-            for row, chance, by in zip(order.tolist(), chances.tolist(), because.tolist(), strict=True)
+            Candidate(items.codes[row], p, None if source < 0 else items.codes[source])
+            for row, p, source in zip(order.tolist(), probabilities.tolist(), sources.tolist(), strict=True)
         ]
-        dates = history.purchase_dates
-        return Prediction(candidates, self.return_time.curve(dates, now))
+        return Prediction(candidates, self.return_time.curve(history.purchase_dates, now))
 
-    def _because(self, each: Customer, inputs: ItemInputs, offered: Floats) -> Ints:
-        """Row of the item of the history whose identity speaks most for each offered vector; -1 where none does."""
-        if not self.towers.identities or not len(each.rows):
+    def _source_rows(self, customer: CustomerFeatures, inputs: ItemInputs, offered: Floats) -> Ints:
+        """Row of the item of the history whose embedding contributes most to each score; −1 where none does."""
+        if not self.towers.identities or not len(customer.rows):
             return np.full(len(offered), -1, np.int64)
-        read = self.towers.arrays["read"][inputs.place[each.rows]] * each.weights[:, None]
-        speaks = offered @ read.T
-        best = speaks.argmax(axis=1)
-        return np.where(speaks[np.arange(len(best)), best] > 0.0, each.rows[best], -1)
+        read = self.towers.arrays["read"][inputs.item_index[customer.rows]] * customer.weights[:, None]
+        contributions = offered @ read.T
+        best = contributions.argmax(axis=1)
+        return np.where(contributions[np.arange(len(best)), best] > 0.0, customer.rows[best], -1)
 
     def save(self, folder: Path) -> None:
-        """Write what ``load`` reads into an empty folder."""
+        """Write the files that ``load`` reads into an empty folder."""
         write_vocabulary(folder, self.encoding.codes)
         saved = _Saved(self.name, self.calibration, self.encoding.customer_tags, self.encoding.item_tags)
         (folder / SETTINGS).write_bytes(msgspec.json.encode(saved))
@@ -169,7 +168,7 @@ class TwoTowerScorer:
 
 
 class _Saved(msgspec.Struct, frozen=True):
-    """What ``hybrid.json`` holds."""
+    """Contents of ``hybrid.json``."""
 
     name: str
     calibration: PlattCalibration
@@ -178,10 +177,10 @@ class _Saved(msgspec.Struct, frozen=True):
 
 
 def load(folder: Path, version: str) -> TwoTowerScorer:
-    """Read what ``TwoTowerScorer.save`` wrote; the manifest of a published bundle is not looked at.
+    """Read the files that ``TwoTowerScorer.save`` wrote; the manifest of a published bundle is not read.
 
     Raises:
-        BundleRefused: A file is missing, damaged, or holds something else.
+        BundleRefused: A file is missing, damaged, or of another kind.
     """
     with refusing(folder):
         saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Saved)
@@ -213,5 +212,5 @@ def _best(scores: Floats, k: int) -> tuple[Ints, NDArray[np.float64]]:
     return best, softmax[best]
 
 
-def _purchases(each: Customer) -> int:
-    return round(float(np.expm1(each.rfmv[1])))
+def _n_purchases(customer: CustomerFeatures) -> int:
+    return round(float(np.expm1(customer.rfmv[1])))
