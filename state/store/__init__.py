@@ -1,1 +1,1 @@
-"""Where histories, items and recommendations are kept: the protocol, in memory, in Redis."""
+"""The store of histories, items and recommendations: its protocol, in memory, and on Redis."""

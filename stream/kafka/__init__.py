@@ -1,1 +1,1 @@
-"""Everything that talks to Kafka: client settings, the Faust application, topics, the publisher, the topic reader."""
+"""The Kafka adapters: client settings, the Faust application, topics, the publisher, the topic reader."""
