@@ -36,7 +36,7 @@ class RedisCluster:
     """Three primaries that share the slots; ``url`` once started."""
 
     def __init__(self, folder: Path) -> None:
-        self._nodes = [_Node(folder / str(place)) for place in range(3)]
+        self._nodes = [_Node(folder / str(index)) for index in range(3)]
         self.url = f"redis+cluster://127.0.0.1:{self._nodes[1].port},127.0.0.1:{self._nodes[0].port}"
 
     def start(self) -> None:
@@ -45,8 +45,8 @@ class RedisCluster:
             node.start()
         clients = [Redis(port=node.port, socket_timeout=5) for node in self._nodes]
         try:
-            for place, client in enumerate(clients):
-                first, end = SLOTS * place // 3, SLOTS * (place + 1) // 3
+            for index, client in enumerate(clients):
+                first, end = SLOTS * index // 3, SLOTS * (index + 1) // 3
                 client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)  # type: ignore[no-untyped-call]
             for node in self._nodes[1:]:
                 meet = ("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)

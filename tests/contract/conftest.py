@@ -1,4 +1,4 @@
-"""Every store that ships, empty, for the tests that all of them must pass."""
+"""Fixtures with an empty store of every implementation."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class RedisStores:
-    """Stores on one Redis, each in a namespace of its own unless told; ``close`` takes their keys away."""
+    """Stores on one Redis, each in a new namespace unless one is given; ``close`` deletes their keys."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -97,5 +97,5 @@ def make_store(request: pytest.FixtureRequest) -> Iterator[MakeStore]:
 
 @pytest.fixture
 def store(make_store: MakeStore) -> Store:
-    """One store of each kind, with the settings as they are."""
+    """One store of each kind, with default settings."""
     return make_store()

@@ -1,4 +1,4 @@
-"""Invoices as a shop might send them: what happened, and the ways it may arrive."""
+"""Hypothesis strategies for invoices, and for the order and form in which they arrive."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from state import Invoice, Item, Line, Model, NextPurchase, Reason, Recommendati
 DAY = 86_400
 START = 1_300_000_000
 AWKWARD = 'q",5,1.0,"\\{b}%\x00\n'
-"""A text that looks like a part of the encodings it goes through."""
+"""A text that looks like parts of the encodings of the stores."""
 
-SAID: st.SearchStrategy[dict[str, str]] = st.one_of(
+ATTRIBUTES: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.just({}),
     st.dictionaries(
         st.sampled_from(["age", "1", AWKWARD, "é", "\U0001f600"]), st.sampled_from(["", "2", "10", "\uffff"])
     ),
     st.integers(0, 9).map(lambda first: {f"k{number:02}": "1" for number in range(first, first + 31)}),
 )
-"""Attributes that an event says; of two of the last kind together some have no place any more."""
+"""Attributes of an event; two of the last kind together exceed the bound of keys."""
 
 LINES = st.builds(
     Line,
@@ -28,14 +28,14 @@ LINES = st.builds(
     unit_price=st.sampled_from([1.0, 0.85, 1e7, 5e-324]),
     description=st.sampled_from([None, "TEA", "LAMP"]),
     line_id=st.sampled_from([None, None, None, "1", AWKWARD]),
-    attributes=SAID,
+    attributes=ATTRIBUTES,
 )
 DATES = st.sampled_from([START + 3_600 * hours for hours in (0, 1, 30, 31, 900, 20_000)]) | st.just(-2_208_988_800)
 NUMBERS = ["1", "10", "2", "C3", AWKWARD]
 
 
 @st.composite
-def facts(draw: st.DrawFn, customers: Sequence[str] = ("a", "b", AWKWARD)) -> list[Invoice]:
+def invoice_parts(draw: st.DrawFn, customers: Sequence[str] = ("a", "b", AWKWARD)) -> list[Invoice]:
     """Parts of invoices of some customers; an invoice number belongs to one customer at a time."""
     events = st.builds(
         Invoice,
@@ -43,14 +43,14 @@ def facts(draw: st.DrawFn, customers: Sequence[str] = ("a", "b", AWKWARD)) -> li
         customer_id=st.sampled_from(customers),
         date=DATES,
         lines=st.lists(LINES, min_size=1, max_size=4).map(tuple),
-        attributes=SAID,
+        attributes=ATTRIBUTES,
     )
     return draw(st.lists(events, min_size=1, max_size=8))
 
 
 @st.composite
 def arrivals(draw: st.DrawFn, events: Sequence[Invoice]) -> list[Invoice]:
-    """The same facts in another order, some of them in single lines, some twice."""
+    """The same parts in another order, some split into single lines, some twice."""
     parts: list[Invoice] = []
     for event in events:
         if draw(st.booleans()):
@@ -63,7 +63,7 @@ def arrivals(draw: st.DrawFn, events: Sequence[Invoice]) -> list[Invoice]:
 
 @st.composite
 def batches(draw: st.DrawFn, events: Sequence[Invoice]) -> list[list[Invoice]]:
-    """Arrivals cut into batches."""
+    """The events cut into batches."""
     cuts = sorted(draw(st.lists(st.integers(0, len(events)), max_size=3)))
     return [list(events[start:end]) for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)]
 

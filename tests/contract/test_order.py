@@ -20,7 +20,7 @@ from state import (
 )
 from state.store.memory import MemoryStore
 from tests.contract.conftest import MakeStore
-from tests.contract.events import arrivals, batches, facts, one_date_each, recommendation
+from tests.contract.events import arrivals, batches, invoice_parts, one_date_each, recommendation
 
 bounded = settings(
     derandomize=True,
@@ -87,7 +87,7 @@ def _close(one: float, other: float) -> bool:
 @bounded
 @given(data=st.data())
 def test_any_order_and_repetition_gives_the_same_state(make_store: MakeStore, data: st.DataObject) -> None:
-    events = data.draw(facts())
+    events = data.draw(invoice_parts())
     one, other = data.draw(arrivals(events)), data.draw(arrivals(events))
     store, memory = make_store(), MemoryStore(Settings())
     for batch in data.draw(batches(one)):
@@ -106,7 +106,7 @@ def test_any_order_and_repetition_gives_the_same_state(make_store: MakeStore, da
 def test_the_same_holds_in_a_full_window_where_an_invoice_has_one_date(
     make_store: MakeStore, data: st.DataObject
 ) -> None:
-    events = one_date_each(data.draw(facts()))
+    events = one_date_each(data.draw(invoice_parts()))
     one, other = data.draw(arrivals(events)), data.draw(arrivals(events))
     store = make_store(window=2)
     for batch in data.draw(batches(one)):
@@ -124,7 +124,7 @@ def test_the_same_holds_in_a_full_window_where_an_invoice_has_one_date(
 def test_every_store_returns_the_same_for_the_same_batches(make_store: MakeStore, data: st.DataObject) -> None:
     bounds = {"window": data.draw(st.sampled_from([1, 2, 100])), "max_history_lines": data.draw(st.integers(1, 12))}
     store, memory = make_store(**bounds), MemoryStore(Settings(**bounds))
-    for clock, batch in enumerate(data.draw(batches(data.draw(arrivals(data.draw(facts())))))):
+    for clock, batch in enumerate(data.draw(batches(data.draw(arrivals(data.draw(invoice_parts())))))):
         applied = store.apply(batch, clock_ms=clock)
         assert applied == memory.apply(batch, clock_ms=clock)
         if data.draw(st.booleans()):  # so that invoices have something to be scored against

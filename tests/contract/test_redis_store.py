@@ -156,15 +156,15 @@ def test_a_history_without_attributes_is_read_and_gets_them(redis_stores: RedisS
     assert len(msgspec.msgpack.decode(store._client.hget(store._keys.item_state, "A"))) == 10
     assert not store._client.hexists(store._keys.history("c"), "a")
     version = store.items().version
-    said = msgspec.structs.replace(
+    event = msgspec.structs.replace(
         invoice("1", 0, msgspec.structs.replace(line("A"), attributes={"category": "Books"})), attributes={"age": "40"}
     )
-    for changed in (True, False):  # the second time it says nothing new, and nothing is written
-        (touched,) = store.apply([said], clock_ms=CLOCK).updates
+    for changed in (True, False):  # the second call has nothing new and writes nothing
+        (update,) = store.apply([event], clock_ms=CLOCK).updates
         changes = store.items(version)
-        assert (touched.history.attributes, changes.states["A"].attributes) == ({"age": "40"}, {"category": "Books"})
-        assert (touched.changed, changes.version) == (changed, version + 1)
-    assert store.history("c") == touched.history
+        assert (update.history.attributes, changes.states["A"].attributes) == ({"age": "40"}, {"category": "Books"})
+        assert (update.changed, changes.version) == (changed, version + 1)
+    assert store.history("c") == update.history
 
 
 def test_namespaces_are_separate(redis_stores: RedisStores) -> None:

@@ -41,13 +41,13 @@ def test_an_empty_store_has_nothing(store: Store) -> None:
 def test_apply_returns_the_updates_and_counts(store: Store) -> None:
     applied = store.apply([invoice("1", 100, line("A"), line("B", -2_000), line("A"))], clock_ms=CLOCK)
     assert applied.counts == {"lines_new": 2, "lines_known": 1, "lines_behind": 0}
-    (touched,) = applied.updates
+    (update,) = applied.updates
     held = (HeldLine("A", 1_000, 2.0), HeldLine("B", -2_000, 2.0))
-    assert touched.history == CustomerHistory("c", (HeldInvoice("1", 100, held),))
-    assert (touched.revision, touched.published, touched.changed) == (CLOCK, 0, True)
-    assert (touched.last, touched.priors) == (None, [])
-    assert store.history("c") == touched.history
-    assert list(store.histories()) == [touched.history]
+    assert update.history == CustomerHistory("c", (HeldInvoice("1", 100, held),))
+    assert (update.revision, update.published, update.changed) == (CLOCK, 0, True)
+    assert (update.last, update.priors) == (None, [])
+    assert store.history("c") == update.history
+    assert list(store.histories()) == [update.history]
     assert store.now() == 100
 
 
@@ -64,9 +64,9 @@ def test_a_repeated_batch_changes_nothing(store: Store) -> None:
 
 def test_updates_are_in_order_of_first_appearance(store: Store) -> None:
     batch = [invoice(str(n), n, customer=name) for n, name in enumerate(["z", "a", "z", "m", "a"])]
-    touched = store.apply(batch, clock_ms=CLOCK).updates
-    assert [one.history.customer_id for one in touched] == ["z", "a", "m"]
-    assert [len(one.history.invoices) for one in touched] == [2, 2, 1]
+    updates = store.apply(batch, clock_ms=CLOCK).updates
+    assert [one.history.customer_id for one in updates] == ["z", "a", "m"]
+    assert [len(one.history.invoices) for one in updates] == [2, 2, 1]
 
 
 def test_a_refused_invoice_counts_for_the_order_of_updates(make_store: MakeStore) -> None:
@@ -87,12 +87,12 @@ def test_ids_may_contain_any_text(store: Store) -> None:
     ids = [AWKWARD, "{", "}", "{}", "%7B", "%", "a}b{c", "ä 😀", "items", "*", "h:{x}", "\x00", "x" * 100]
     batch = [Invoice(name, name, 7, (Line(name, 1_000, 0.1, name, name),)) for name in ids]
     applied = store.apply(batch, clock_ms=CLOCK)
-    for name, touched in zip(ids, applied.updates, strict=True):
+    for name, update in zip(ids, applied.updates, strict=True):
         expected = CustomerHistory(name, (HeldInvoice(name, 7, (HeldLine(name, 1_000, 0.1, name),)),))
-        assert touched.history == expected
+        assert update.history == expected
         assert store.history(name) == expected
         assert store.items().states[name] == record_sale(None, name, 7, 0.1, name)
-    store.confirm([recommendation(touched.history.customer_id, touched.revision) for touched in applied.updates])
+    store.confirm([recommendation(update.history.customer_id, update.revision) for update in applied.updates])
     assert sorted(one.customer_id for one in store.histories()) == sorted(ids)
     assert sorted(one.customer_id for one in store.recommendations()) == sorted(ids)
     assert store.apply(batch, clock_ms=CLOCK).counts["lines_known"] == len(ids)
@@ -196,8 +196,8 @@ def test_a_confirmed_recommendation_is_saved_unchanged(store: Store) -> None:
     store.confirm([sent])
     assert store.recommendation("c") == sent
     assert list(store.recommendations()) == [sent]
-    touched = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0]
-    assert (touched.published, touched.last) == (revision, sent)
+    update = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0]
+    assert (update.published, update.last) == (revision, sent)
 
 
 def test_a_lower_revision_is_ignored(store: Store) -> None:
@@ -205,8 +205,8 @@ def test_a_lower_revision_is_ignored(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK + 5, "A")])
     store.confirm([recommendation("c", CLOCK + 4, "B")])
     store.confirm([], [("c", CLOCK + 3)])
-    touched = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0]
-    assert (touched.published, touched.last) == (CLOCK + 5, recommendation("c", CLOCK + 5, "A"))
+    update = store.apply([invoice("1", 100)], clock_ms=CLOCK).updates[0]
+    assert (update.published, update.last) == (CLOCK + 5, recommendation("c", CLOCK + 5, "A"))
     store.confirm([recommendation("c", CLOCK + 5, "C")])  # the same message once more
     assert store.recommendation("c") == recommendation("c", CLOCK + 5, "C")
 
@@ -216,8 +216,8 @@ def test_an_unchanged_recommendation_raises_published(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK), recommendation("d", CLOCK)])
     store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
     store.confirm([recommendation("d", CLOCK + 7, "B")], [("c", CLOCK + 1)])
-    touched = store.apply([invoice("2", 200)], clock_ms=CLOCK).updates[0]
-    assert (touched.revision, touched.published, touched.last) == (CLOCK + 1, CLOCK + 1, recommendation("c", CLOCK))
+    update = store.apply([invoice("2", 200)], clock_ms=CLOCK).updates[0]
+    assert (update.revision, update.published, update.last) == (CLOCK + 1, CLOCK + 1, recommendation("c", CLOCK))
     assert store.recommendation("d") == recommendation("d", CLOCK + 7, "B")
 
 
@@ -274,8 +274,8 @@ def test_scored_invoices_may_leave_the_window(make_store: MakeStore) -> None:
     store.confirm([recommendation("c", CLOCK, "A")])
     for number in range(2, 8):
         store.apply([invoice(str(number), 100 * number)], clock_ms=CLOCK + number)
-    touched = store.apply([invoice("2", 200), invoice("7", 700)], clock_ms=CLOCK + 9).updates[0]
-    assert [prior.invoice_no for prior in touched.priors] == ["7"]
+    update = store.apply([invoice("2", 200), invoice("7", 700)], clock_ms=CLOCK + 9).updates[0]
+    assert [prior.invoice_no for prior in update.priors] == ["7"]
 
 
 def test_priors_when_the_newest_invoice_gets_an_older_date(store: Store) -> None:

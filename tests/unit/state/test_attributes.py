@@ -1,4 +1,4 @@
-"""Attributes as events carry them, and the rule by which they become state."""
+"""Attributes in events, and how they are merged into state."""
 
 import json
 from typing import Any
@@ -45,18 +45,18 @@ def decode(**changes: Any) -> Invoice:
         ("x" * MAX_VALUE_CHARS, "x" * MAX_VALUE_CHARS),
     ],
 )
-def test_values_become_text_in_one_way(value: object, text: str) -> None:
+def test_values_become_text_in_one_form(value: object, text: str) -> None:
     assert decode(of_item={"key": value}).lines[0].attributes == {"key": text}
 
 
 @pytest.mark.parametrize("value", [None, [], ["a"], {}, {"a": "b"}, "", " \n", "x" * (MAX_VALUE_CHARS + 1)])
-def test_what_is_no_value_is_passed_over(value: object) -> None:
-    said = {"age": 40, "odd": value}
-    invoice = decode(attributes=said, of_item=said)
+def test_an_invalid_value_is_ignored(value: object) -> None:
+    attributes = {"age": 40, "odd": value}
+    invoice = decode(attributes=attributes, of_item=attributes)
     assert invoice.attributes == invoice.lines[0].attributes == {"age": "40"}
 
 
-def test_a_number_that_no_double_holds_is_passed_over_and_spoils_nothing_beside_it() -> None:
+def test_a_number_beyond_a_double_is_ignored_and_other_keys_are_read() -> None:
     raw = (
         b'{"InvoiceNo": 1, "StockCode": "A", "Quantity": 1, "InvoiceDate": "12/9/2011 12:50", "UnitPrice": 1,'
         b' "attributes": {"size": 1e400, "digits": ' + b"9" * 5_000 + b', "colour": "red"}}'
@@ -65,14 +65,14 @@ def test_a_number_that_no_double_holds_is_passed_over_and_spoils_nothing_beside_
 
 
 def test_keys_are_bounded() -> None:
-    said = {"": 1, "k" * MAX_KEY_CHARS: 2, "k" * (MAX_KEY_CHARS + 1): 3, " city ": 4}
-    assert decode(attributes=said).attributes == {"k" * MAX_KEY_CHARS: "2", "city": "4"}
+    attributes = {"": 1, "k" * MAX_KEY_CHARS: 2, "k" * (MAX_KEY_CHARS + 1): 3, " city ": 4}
+    assert decode(attributes=attributes).attributes == {"k" * MAX_KEY_CHARS: "2", "city": "4"}
     many = {f"{number:03}": number for number in range(MAX_KEYS + 5, 0, -1)}
-    kept = list(decode(of_item=many).lines[0].attributes)
-    assert kept == [f"{number:03}" for number in range(1, MAX_KEYS + 1)]
+    keys = list(decode(of_item=many).lines[0].attributes)
+    assert keys == [f"{number:03}" for number in range(1, MAX_KEYS + 1)]
 
 
-def test_where_the_attributes_of_a_customer_may_stand() -> None:
+def test_a_customer_has_attributes_in_three_fields() -> None:
     invoice = decode(
         country="France",
         customer={"id": "7", "name": "Ann", "attributes": {"country": "Spain", "city": "Nice", "age": 40}},
@@ -83,7 +83,7 @@ def test_where_the_attributes_of_a_customer_may_stand() -> None:
     assert decode(customer={"attributes": {"age": 40}}).attributes == {"age": "40"}
 
 
-def test_a_single_line_carries_those_of_its_item_and_of_its_customer() -> None:
+def test_a_single_line_has_attributes_of_its_item_and_of_its_customer() -> None:
     event = {
         "InvoiceNo": "1",
         "StockCode": "22613",
@@ -100,7 +100,7 @@ def test_a_single_line_carries_those_of_its_item_and_of_its_customer() -> None:
     assert invoice.lines[0].attributes == {"category": "Books"}
 
 
-def test_events_that_say_the_same_share_one_mapping() -> None:
+def test_events_with_equal_attributes_share_one_mapping() -> None:
     decoder = Decoder(Settings())
     raws = [
         json.dumps(
@@ -120,41 +120,45 @@ def test_events_that_say_the_same_share_one_mapping() -> None:
 
 
 KEYS = st.sampled_from(["age", "city", "z", "é", "\U0001f600", *(f"k{number:02}" for number in range(MAX_KEYS))])
-SAID = st.tuples(
+EVENTS = st.tuples(
     st.dictionaries(KEYS, st.sampled_from(["1", "10", "2", "é", "\uffff", "\U0001f600"])), st.integers(-2, 2)
 )
 
 
 @settings(derandomize=True, deadline=None)
 @given(data=st.data())
-def test_any_order_and_repetition_ends_the_same(data: st.DataObject) -> None:
-    said = data.draw(st.lists(SAID, max_size=6))
-    again = data.draw(st.permutations([*said, *data.draw(st.lists(st.sampled_from(said), max_size=3))])) if said else []
+def test_any_order_and_repetition_gives_the_same_attributes(data: st.DataObject) -> None:
+    events = data.draw(st.lists(EVENTS, max_size=6))
+    again = (
+        data.draw(st.permutations([*events, *data.draw(st.lists(st.sampled_from(events), max_size=3))]))
+        if events
+        else []
+    )
 
-    def end(events: list[tuple[dict[str, str], int]]) -> dict[str, tuple[int, str]]:
+    def merged(arrivals: list[tuple[dict[str, str], int]]) -> dict[str, tuple[int, str]]:
         dated: Any = {}
-        for attributes, date in events:
+        for attributes, date in arrivals:
             dated = merge_attributes(dated, attributes, date)
         return dict(dated)
 
     greatest: dict[str, tuple[int, str]] = {}
-    for attributes, date in said:
+    for attributes, date in events:
         for key, value in attributes.items():
             greatest[key] = max(greatest.get(key, (date, value)), (date, value))
     expected = {key: greatest[key] for key in sorted(greatest)[:MAX_KEYS]}
-    assert end(said) == end(again) == expected
-    assert list(end(again)) == list(expected)
-    assert attribute_values(end(said)) == {key: value for key, (_, value) in expected.items()}
+    assert merged(events) == merged(again) == expected
+    assert list(merged(again)) == list(expected)
+    assert attribute_values(merged(events)) == {key: value for key, (_, value) in expected.items()}
 
 
-def test_what_changes_nothing_gives_the_same_object() -> None:
+def test_a_merge_without_a_change_returns_the_same_object() -> None:
     full = merge_attributes({}, {f"{number:03}": "1" for number in range(MAX_KEYS)}, 5)
     for attributes, date in (({}, 9), ({"000": "1"}, 5), ({"000": "9"}, 4), ({"z": "1"}, 9)):
         assert merge_attributes(full, attributes, date) is full
     assert merge_attributes(full, {"000": "1"}, 6) is not full  # a later date: values between must lose
 
 
-def test_both_together_stay_within_the_bounds() -> None:
+def test_combined_attributes_stay_within_the_bounds() -> None:
     many: Attributes = {f"{number:03}": "1" for number in range(MAX_KEYS)}
     assert combine_attributes(many, {"000": "2", "zzz": "3"}) == {**many, "000": "2"}
     assert combine_attributes(many, NO_ATTRIBUTES) is combine_attributes(NO_ATTRIBUTES, many) is many
@@ -164,7 +168,7 @@ def bought(number: str, date: int, attributes: Attributes) -> Invoice:
     return Invoice(number, "ann", date, (Line("A", 1_000, 1.0),), attributes)
 
 
-def test_a_history_knows_them_whatever_its_window() -> None:
+def test_the_window_does_not_limit_attributes() -> None:
     first, late = bought("1", 10, {"city": "Rome", "gender": "F"}), bought("0", 5, {"city": "Nice", "age": "40"})
     history = add_invoice(CustomerHistory("ann"), first, 1).history
     history = add_invoice(history, bought("2", 20, {"city": "Paris"}), 1).history
@@ -175,15 +179,15 @@ def test_a_history_knows_them_whatever_its_window() -> None:
     assert add_invoice(behind.history, bought("2", 20, {"city": "Paris"}), 1).history is behind.history
 
 
-def test_an_attribute_alone_changes_a_history() -> None:
+def test_an_event_with_only_a_new_attribute_changes_a_history() -> None:
     history = add_invoice(CustomerHistory("ann"), bought("1", 10, {}), 100).history
-    taken = add_invoice(history, bought("1", 10, {"city": "Rome"}), 100)
-    assert (taken.new_lines, taken.known_lines, taken.demand_changes) == ([], 1, [])
-    assert taken.history.invoices == history.invoices == (HeldInvoice("1", 10, history.invoices[0].lines),)
-    assert taken.history.attributes == {"city": "Rome"}
+    added = add_invoice(history, bought("1", 10, {"city": "Rome"}), 100)
+    assert (added.new_lines, added.known_lines, added.demand_changes) == ([], 1, [])
+    assert added.history.invoices == history.invoices == (HeldInvoice("1", 10, history.invoices[0].lines),)
+    assert added.history.attributes == {"city": "Rome"}
 
 
-def test_an_item_knows_what_its_newest_sale_said() -> None:
+def test_an_item_has_the_attributes_of_its_newest_sale() -> None:
     state = observe_sale(None, "A", 10, 1.0, "TEA", {"category": "Drinks"})
     state = observe_sale(state, "A", 5, 1.0, "TEA", {"category": "Food", "shelf": "4"})
     assert state.attributes == {"category": "Drinks", "shelf": "4"}

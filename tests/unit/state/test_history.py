@@ -1,4 +1,4 @@
-"""The rules for facts and views, worked by hand."""
+"""Histories and baskets, worked by hand."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from state import (
     baskets,
     canonical_json,
 )
-from tests.contract.events import arrivals, facts, one_date_each
+from tests.contract.events import arrivals, invoice_parts, one_date_each
 
 DAY = 86_400
 
@@ -39,8 +39,8 @@ def history(*invoices: Invoice, window: int = 100) -> CustomerHistory:
     return result
 
 
-def kept(*invoices: Invoice) -> dict[str, dict[str, float]]:
-    """Pieces kept, by invoice and stock code."""
+def net_baskets(*invoices: Invoice) -> dict[str, dict[str, float]]:
+    """Pieces net of returns, by invoice and stock code."""
     return {
         basket.invoice_no: {code: quantity / 1000 for code, quantity in basket.items.items()}
         for basket in baskets(history(*invoices))
@@ -55,16 +55,18 @@ def test_a_line_counts_once_within_an_invoice() -> None:
     assert baskets(added.history) == [Basket("1", 0, {"A": 7000})]
 
 
-def test_equal_lines_with_ids_of_their_own_count_each() -> None:
-    assert kept(invoice("1", 0, buy("A", 2, line_id="x"), buy("A", 2, line_id="y"), buy("A", 2))) == {"1": {"A": 6}}
+def test_equal_lines_with_different_ids_count_each() -> None:
+    assert net_baskets(invoice("1", 0, buy("A", 2, line_id="x"), buy("A", 2, line_id="y"), buy("A", 2))) == {
+        "1": {"A": 6}
+    }
 
 
 def test_a_repeated_event_changes_nothing() -> None:
     event = invoice("1", 5, buy("A", 2), buy("B", -1))
     before = history(event)
-    taken = add_invoice(before, event, 100)
-    assert taken.history is before
-    assert (taken.new_lines, taken.known_lines, taken.demand_changes) == ([], 2, [])
+    added = add_invoice(before, event, 100)
+    assert added.history is before
+    assert (added.new_lines, added.known_lines, added.demand_changes) == ([], 2, [])
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -74,71 +76,71 @@ def test_the_smaller_text_wins_a_line_id(reverse: bool) -> None:
     assert result.invoices == (HeldInvoice("1", 0, (HeldLine("A", 9000, 1.0, "x"),)),)
 
 
-def test_the_earliest_date_counts() -> None:
+def test_an_invoice_has_its_earliest_date() -> None:
     late_first = history(invoice("1", 9, buy("A", 1)), invoice("1", 5, buy("B", 1)), invoice("1", 7, buy("B", 1)))
     assert [(one.invoice_no, one.date) for one in late_first.invoices] == [("1", 5)]
 
 
-def test_a_return_takes_from_the_latest_purchase_first() -> None:
+def test_a_return_reduces_the_latest_purchase_first() -> None:
     bought = [invoice("1", 10, buy("A", 5)), invoice("2", 20, buy("A", 5)), invoice("3", 30, buy("A", 5))]
-    assert kept(*bought, invoice("C4", 25, buy("A", -6))) == {"1": {"A": 4}, "3": {"A": 5}}
+    assert net_baskets(*bought, invoice("C4", 25, buy("A", -6))) == {"1": {"A": 4}, "3": {"A": 5}}
 
 
-def test_a_return_takes_from_purchases_of_its_own_second_whatever_their_number() -> None:
-    assert kept(invoice("9", 10, buy("A", 2)), invoice("C1", 10, buy("A", -1))) == {"9": {"A": 1}}
+def test_a_return_reduces_purchases_of_the_same_second() -> None:
+    assert net_baskets(invoice("9", 10, buy("A", 2)), invoice("C1", 10, buy("A", -1))) == {"9": {"A": 1}}
     # Of one second, the greater number as text is the later: "9" after "10".
-    assert kept(invoice("9", 10, buy("A", 2)), invoice("10", 10, buy("A", 2)), invoice("C", 10, buy("A", -2))) == {
-        "10": {"A": 2}
-    }
+    assert net_baskets(
+        invoice("9", 10, buy("A", 2)), invoice("10", 10, buy("A", 2)), invoice("C", 10, buy("A", -2))
+    ) == {"10": {"A": 2}}
 
 
-def test_a_return_takes_from_its_own_invoice() -> None:
-    assert kept(invoice("1", 10, buy("A", 3)), invoice("2", 20, buy("A", 2), buy("A", -1))) == {
+def test_a_return_reduces_a_purchase_of_the_same_invoice() -> None:
+    assert net_baskets(invoice("1", 10, buy("A", 3)), invoice("2", 20, buy("A", 2), buy("A", -1))) == {
         "1": {"A": 3},
         "2": {"A": 1},
     }
 
 
-def test_a_return_never_takes_from_a_later_purchase() -> None:
-    assert kept(invoice("1", 10, buy("A", -3)), invoice("2", 11, buy("A", 2))) == {"2": {"A": 2}}
+def test_a_return_does_not_reduce_a_later_purchase() -> None:
+    assert net_baskets(invoice("1", 10, buy("A", -3)), invoice("2", 11, buy("A", 2))) == {"2": {"A": 2}}
 
 
-def test_what_finds_nothing_to_take_has_no_effect_on_anything_else() -> None:
-    assert kept(invoice("1", 10, buy("A", 1), buy("B", 1)), invoice("2", 20, buy("A", -5))) == {"1": {"B": 1}}
-    # The return of day 20 takes the purchase of day 10 whole; that of day 30 finds only what came between.
+def test_a_return_that_exceeds_the_purchases_has_no_further_effect() -> None:
+    assert net_baskets(invoice("1", 10, buy("A", 1), buy("B", 1)), invoice("2", 20, buy("A", -5))) == {"1": {"B": 1}}
+    # The return of day 20 uses up the purchase of day 10; that of day 30 can only reduce the purchase between them.
     events = [
         invoice("1", 10, buy("A", 3)),
         invoice("C2", 20, buy("A", -5)),
         invoice("3", 25, buy("A", 3)),
         invoice("C4", 30, buy("A", -1)),
     ]
-    assert kept(*events) == {"3": {"A": 2}}
+    assert net_baskets(*events) == {"3": {"A": 2}}
 
 
-def test_a_return_waits_in_the_window_for_its_purchase() -> None:
-    assert kept(invoice("C2", 20, buy("A", -1))) == {}
-    assert kept(invoice("C2", 20, buy("A", -1)), invoice("1", 10, buy("A", 3))) == {"1": {"A": 2}}
+def test_a_return_may_arrive_before_its_purchase() -> None:
+    assert net_baskets(invoice("C2", 20, buy("A", -1))) == {}
+    assert net_baskets(invoice("C2", 20, buy("A", -1)), invoice("1", 10, buy("A", 3))) == {"1": {"A": 2}}
 
 
-def test_returns_act_in_order_of_date_and_number() -> None:
-    # C2 takes 2 of "1" on day 20; C3 then takes from "2" (latest) first: 1, and nothing is left to take after it.
+def test_returns_are_applied_in_order_of_date_and_number() -> None:
+    # C2 reduces "1" by 2 on day 20; C3 then reduces "2" (the latest) by 1 and "1" by 1.
     events = [
         invoice("1", 10, buy("A", 3)),
         invoice("C2", 20, buy("A", -2)),
         invoice("2", 21, buy("A", 1)),
         invoice("C3", 22, buy("A", -2)),
     ]
-    assert kept(*events) == {}
-    assert kept(*events[:2], *events[3:]) == {}
-    assert kept(*events[:3]) == {"1": {"A": 1}, "2": {"A": 1}}
+    assert net_baskets(*events) == {}
+    assert net_baskets(*events[:2], *events[3:]) == {}
+    assert net_baskets(*events[:3]) == {"1": {"A": 1}, "2": {"A": 1}}
 
 
 def test_fractions_are_exact() -> None:
     tenths = [invoice(str(n), n, buy("A", 0.1)) for n in range(3)]
-    assert kept(*tenths, invoice("R", 9, buy("A", -0.3))) == {}
+    assert net_baskets(*tenths, invoice("R", 9, buy("A", -0.3))) == {}
 
 
-def test_the_window_holds_the_last_invoices_returns_included() -> None:
+def test_the_window_has_the_last_invoices_including_returns() -> None:
     events = [invoice(str(n), n * DAY, buy("A", 1)) for n in range(1, 4)]
     result = history(*events, invoice("C4", 4 * DAY, buy("A", -1)), window=3)
     assert [one.invoice_no for one in result.invoices] == ["2", "3", "C4"]
@@ -148,23 +150,23 @@ def test_the_window_holds_the_last_invoices_returns_included() -> None:
 def test_an_invoice_behind_the_watermark_changes_nothing() -> None:
     full = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 5)), window=3)
     for number, date in (("1", 1), ("0", 1), ("x", 0)):
-        taken = add_invoice(full, invoice(number, date, buy("B", 1)), 3)
-        assert taken.behind_watermark
-        assert taken.history is full
+        added = add_invoice(full, invoice(number, date, buy("B", 1)), 3)
+        assert added.behind_watermark
+        assert added.history is full
     late = add_invoice(full, invoice("1x", 1, buy("B", 1)), 3)  # leaves the window at once
     assert not late.behind_watermark
     assert late.history.invoices == full.invoices
     assert late.history.watermark == (1, "1x")
 
 
-def test_a_line_of_an_invoice_inside_a_full_window_is_always_taken() -> None:
+def test_a_line_of_an_invoice_in_a_full_window_is_added() -> None:
     full = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 5)), window=3)
-    taken = add_invoice(full, invoice("2", 0, buy("B", 1)), 3)
-    assert [line.stock_code for line in taken.new_lines] == ["B"]
-    assert taken.history.invoices[0].date == 0
+    added = add_invoice(full, invoice("2", 0, buy("B", 1)), 3)
+    assert [line.stock_code for line in added.new_lines] == ["B"]
+    assert added.history.invoices[0].date == 0
 
 
-def test_a_smaller_window_lets_go_at_the_next_change() -> None:
+def test_a_smaller_window_applies_at_the_next_change() -> None:
     result = history(*(invoice(str(n), n, buy("A", 1)) for n in range(1, 6)))
     result = add_invoice(result, invoice("6", 6, buy("A", 1)), 2).history
     assert [one.invoice_no for one in result.invoices] == ["5", "6"]
@@ -192,7 +194,7 @@ def test_demand_follows_a_corrected_line() -> None:
     assert returned.demand_changes == [DemandChange("B", 9, -1, -1.0)]
 
 
-def test_a_repeated_code_leaves_the_shares_of_its_invoice() -> None:
+def test_a_repeated_code_does_not_change_shares() -> None:
     first = add_invoice(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("B", 1)), 100)
     assert add_invoice(first.history, invoice("1", 9, buy("A", 2), buy("C", -1)), 100).demand_changes == []
 
@@ -220,14 +222,14 @@ def test_a_customer_without_a_basket_has_no_canonical_form() -> None:
 
 @settings(derandomize=True, max_examples=150, deadline=None)
 @given(st.data())
-def test_any_order_and_repetition_ends_in_the_same_history(data: st.DataObject) -> None:
-    events = data.draw(facts(customers=["c"]))
+def test_any_order_and_repetition_gives_the_same_history(data: st.DataObject) -> None:
+    events = data.draw(invoice_parts(customers=["c"]))
     assert history(*data.draw(arrivals(events))) == history(*data.draw(arrivals(events)))
 
 
 @settings(derandomize=True, max_examples=150, deadline=None)
 @given(st.data())
-def test_so_it_is_in_a_full_window_where_an_invoice_has_one_date(data: st.DataObject) -> None:
-    events = one_date_each(data.draw(facts(customers=["c"])))
+def test_the_same_holds_in_a_full_window_where_an_invoice_has_one_date(data: st.DataObject) -> None:
+    events = one_date_each(data.draw(invoice_parts(customers=["c"])))
     one, other = (history(*data.draw(arrivals(events)), window=2) for _ in range(2))
     assert one == other

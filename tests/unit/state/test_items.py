@@ -27,21 +27,21 @@ def test_a_first_sale() -> None:
 
 def test_demand_halves_in_a_half_life() -> None:
     state = record_sale(None, "A", 0, 1.0)
-    for place, half_life in enumerate(HALF_LIVES):
-        assert demand_at(state, round(half_life * DAY))[place] == pytest.approx(0.5)
-        assert demand_at(state, round(3 * half_life * DAY))[place] == pytest.approx(0.125)
-    assert demand_at(state, -DAY) == state.demand  # what came after is not taken out
+    for index, half_life in enumerate(HALF_LIVES):
+        assert demand_at(state, round(half_life * DAY))[index] == pytest.approx(0.5)
+        assert demand_at(state, round(3 * half_life * DAY))[index] == pytest.approx(0.125)
+    assert demand_at(state, -DAY) == state.demand  # not decayed before ``as_of``
 
 
-def test_shares_halve_in_a_half_life_and_leave_demand() -> None:
+def test_shares_halve_in_a_half_life_and_do_not_change_demand() -> None:
     state = record_sale(None, "A", 0, 1.0, share=0.5)
-    for place, half_life in enumerate(SHARE_HALF_LIVES):
-        assert shares_at(state, round(half_life * DAY))[place] == pytest.approx(0.25)
+    for index, half_life in enumerate(SHARE_HALF_LIVES):
+        assert shares_at(state, round(half_life * DAY))[index] == pytest.approx(0.25)
     assert shares_at(state, -DAY) == state.shares == (0.5,) * len(SHARE_HALF_LIVES)
     assert (state.demand, state.sold) == ((1.0,) * len(HALF_LIVES), 1)
 
 
-def test_a_share_that_changes_counts_no_basket() -> None:
+def test_a_changed_share_counts_no_invoice() -> None:
     week = SHARE_HALF_LIVES.index(7.0)
     sold = record_sale(record_sale(None, "A", 7 * DAY, 1.0), "A", 0, 1.0, share=1.0)
     state = count_sale(sold, 0, 0, 0.5 - 1.0)  # the older invoice turned out to have four items
@@ -49,7 +49,7 @@ def test_a_share_that_changes_counts_no_basket() -> None:
     assert (state.demand, state.sold) == (sold.demand, 2)
 
 
-def test_a_newer_sale_fades_what_was_and_an_older_one_adds_what_is_left_of_it() -> None:
+def test_a_newer_sale_decays_the_demand_and_an_older_one_adds_its_decayed_value() -> None:
     week = HALF_LIVES.index(7.0)
     newer = record_sale(record_sale(None, "A", 0, 1.0), "A", 7 * DAY, 1.0)
     older = record_sale(record_sale(None, "A", 7 * DAY, 1.0), "A", 0, 1.0)
@@ -58,7 +58,7 @@ def test_a_newer_sale_fades_what_was_and_an_older_one_adds_what_is_left_of_it() 
     assert older == newer
 
 
-def test_a_count_taken_back_leaves_what_was_before() -> None:
+def test_a_negative_count_restores_the_state_before() -> None:
     before = record_sale(None, "A", 5 * DAY, 1.0)
     after = count_sale(record_sale(before, "A", 2 * DAY, 1.0), 2 * DAY, -1, -1.0)
     assert after.demand == pytest.approx(before.demand)
@@ -66,7 +66,7 @@ def test_a_count_taken_back_leaves_what_was_before() -> None:
     assert after.sold == 1
 
 
-def test_another_delivery_of_a_line_counts_nothing() -> None:
+def test_a_repeated_line_counts_nothing() -> None:
     state = record_sale(None, "A", 100, 0.85, "TEA")
     assert observe_sale(state, "A", 100, 0.85, "TEA") == state
     seen = observe_sale(state, "A", 200, 0.85, "TEA")
@@ -75,7 +75,7 @@ def test_another_delivery_of_a_line_counts_nothing() -> None:
     assert shares_at(seen, 300) == pytest.approx(shares_at(state, 300))
 
 
-def test_of_two_prices_or_descriptions_the_newest_holds_and_of_one_date_the_larger() -> None:
+def test_price_and_description_are_the_newest_and_of_one_date_the_larger() -> None:
     state = record_sale(record_sale(None, "A", 100, 2.0, "B"), "A", 50, 9.0, "Z")
     assert (state.price, state.description) == (2.0, "B")
     state = record_sale(record_sale(state, "A", 100, 1.0, "A"), "A", 100, 3.0, "C")
@@ -105,7 +105,7 @@ SALES = st.lists(
 
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(SALES, st.randoms(use_true_random=False))
-def test_any_order_ends_in_the_same_state(sales: list[tuple[int, float, str | None, float]], random: Random) -> None:
+def test_any_order_gives_the_same_state(sales: list[tuple[int, float, str | None, float]], random: Random) -> None:
     states = []
     for _ in range(2):
         state = None

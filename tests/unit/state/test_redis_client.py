@@ -1,4 +1,4 @@
-"""What Redis answers, in our own words; and the ways to say where it is."""
+"""Translation of the errors of Redis, and the forms of its URL."""
 
 import pytest
 import redis
@@ -37,12 +37,12 @@ from tests.services.process import free_port
         ResponseError("BUSY Redis is busy running a script. You can only call SCRIPT KILL."),
         ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk."),
         ResponseError("NOREPLICAS Not enough good replicas to write."),
-        # Within a script Redis 6 puts the answer of a command somewhere into its own.
+        # In a script, Redis 6 puts the error of a command into the middle of its message.
         ResponseError("Error running script (call to f_1): @user_script:9: @user_script: 9: -OOM command not allowed"),
         ResponseError("Error running script (call to f_1): @user_script:9: -READONLY You can't write"),
     ],
 )
-def test_what_passes_is_unavailable(error: Exception) -> None:
+def test_temporary_errors_are_unavailable(error: Exception) -> None:
     with pytest.raises(StoreUnavailable, match="Redis"), translate_errors():
         raise error
 
@@ -59,13 +59,13 @@ def test_what_passes_is_unavailable(error: Exception) -> None:
         (ResponseError("unknown command 'EVALSHA'"), "Redis refuses: unknown command"),
     ],
 )
-def test_what_stays_is_refused(error: RedisError, words: str) -> None:
+def test_permanent_errors_are_refused(error: RedisError, words: str) -> None:
     with pytest.raises(StoreRefused, match=words) as caught, translate_errors({2: "customer x"}):
         raise error
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_redis_is_needed() -> None:
+def test_a_missing_url_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="set NEXTBASKET_REDIS_URL, for example redis://"):
         connect(Settings())
 
@@ -91,6 +91,6 @@ def test_urls_of_one_server() -> None:
         client.close()
 
 
-def test_a_cluster_that_is_away_is_unavailable() -> None:
+def test_a_stopped_cluster_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         connect(Settings(redis_url=f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"))

@@ -18,7 +18,7 @@ def sentence(**variables: str) -> str:
     return str(caught.value)
 
 
-def test_the_defaults_need_nothing() -> None:
+def test_defaults() -> None:
     settings = load_settings({"PATH": "/bin", "NEXTBASKET_TEST_REDIS": "redis://x"})
     assert settings == Settings()
     assert (settings.window, settings.top_k, settings.dialect, settings.data) == (100, 10, "plain", None)
@@ -30,7 +30,7 @@ def test_the_cache_is_in_the_folder_of_the_platform(monkeypatch: pytest.MonkeyPa
     assert Settings().cache == Path("/caches/nextbasket")
 
 
-def test_values_are_typed_and_trimmed_and_an_empty_one_is_not_set() -> None:
+def test_values_are_converted_and_trimmed_and_empty_ones_ignored() -> None:
     settings = load_settings(
         {
             "NEXTBASKET_WINDOW": " 7 ",
@@ -46,13 +46,13 @@ def test_values_are_typed_and_trimmed_and_an_empty_one_is_not_set() -> None:
     assert settings.redis_password.get_secret_value() == " with spaces "
 
 
-def test_the_environment_does_not_reach_settings_made_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_load_settings_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXTBASKET_WINDOW", "7")
     assert Settings().window == 100
     assert load_settings().window == 7
 
 
-def test_an_unknown_variable_is_refused_with_its_neighbours() -> None:
+def test_an_unknown_variable_is_refused_with_similar_names() -> None:
     assert sentence(NEXTBASKET_WINDOWS="7") == "NEXTBASKET_WINDOWS is not a setting; did you mean NEXTBASKET_WINDOW?"
     assert sentence(NEXTBASKET_XYZZY_FROBNICATE="7").endswith("the settings are listed on docs/reference/settings.md.")
 
@@ -76,11 +76,11 @@ def test_an_unknown_variable_is_refused_with_its_neighbours() -> None:
         ("KAFKA_SECURITY_PROTOCOL", "sasl"),
     ],
 )
-def test_an_impossible_value_is_refused_by_name(name: str, value: str) -> None:
+def test_an_invalid_value_is_refused_by_name(name: str, value: str) -> None:
     assert sentence(**{f"NEXTBASKET_{name}": value}).startswith(f"NEXTBASKET_{name} cannot be used: ")
 
 
-def test_no_shop_lies_where_a_registry_has_something_else(tmp_path: Path) -> None:
+def test_a_namespace_cannot_have_the_name_of_a_folder_of_the_registry(tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     registry.promote(publish(registry, model_files(tmp_path / "model")), at=CLOCK)
     assert sorted(path.name for path in (tmp_path / "registry").iterdir()) == list(REGISTRY_NAMES)
@@ -94,7 +94,7 @@ def test_sasl_needs_both_of_its_settings() -> None:
     assert "KAFKA_SECURITY_PROTOCOL" in sentence(NEXTBASKET_KAFKA_SASL_MECHANISM="plain")
 
 
-def test_no_sentence_and_no_repr_shows_a_secret() -> None:
+def test_neither_error_nor_repr_contains_a_secret() -> None:
     assert "s3cret" not in sentence(NEXTBASKET_REDIS_PASSWORD="s3cret", NEXTBASKET_WINDOW="s3cret")
     assert "s3cret" not in sentence(NEXTBASKET_REDIS_URL="http://:s3cret@host")
     assert "s3cret" not in repr(Settings(redis_password="s3cret", kafka_sasl_password="s3cret"))
@@ -102,10 +102,10 @@ def test_no_sentence_and_no_repr_shows_a_secret() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        setattr(Settings(), "window", 5)  # noqa: B010 - mypy knows that it cannot be done
+        setattr(Settings(), "window", 5)  # noqa: B010 - mypy would refuse a plain assignment
 
 
-def test_names_carry_the_namespace() -> None:
+def test_names_include_the_namespace() -> None:
     plain, shop = Settings(), Settings(namespace="shop1")
     assert plain.topics.dead_letter == "invoices.dead-letter"
     assert (plain.group, plain.key_prefix, plain.registry_url) == ("nextbasket-worker", "", "registry")
@@ -116,6 +116,6 @@ def test_names_carry_the_namespace() -> None:
     assert Settings(namespace="shop1", registry="s3://bucket/models/").registry_url == "s3://bucket/models/shop1"
 
 
-def test_brokers_one_by_one() -> None:
+def test_brokers_are_split() -> None:
     assert Settings(kafka_brokers="a:9092, [::1]:9093").brokers == ["a:9092", "[::1]:9093"]
     assert Settings().brokers == []

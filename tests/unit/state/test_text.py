@@ -1,4 +1,4 @@
-"""Text is mended where it is sure to be broken, and only there."""
+"""Text is repaired where it is very likely broken, and only there."""
 
 import pytest
 from hypothesis import given
@@ -8,11 +8,11 @@ from state.events.text import clean_text
 
 
 @pytest.mark.parametrize(
-    ("broken", "meant"),
+    ("broken", "repaired"),
     [
         ("Gift Voucher Â£40.00", "Gift Voucher £40.00"),
         ("DON\u00e2\u20ac\u2122T FORGET", "DON’T FORGET"),
-        ("DON\u00e2\u0080\u0099T FORGET", "DON’T FORGET"),  # taken for Latin-1 instead
+        ("DON\u00e2\u0080\u0099T FORGET", "DON’T FORGET"),  # decoded as Latin-1
         ("DON\u0092T FORGET", "DON’T FORGET"),
         ("IT\u00c3\u00a2\u00e2\u201a\u00ac\u00e2\u201e\u00a2S", "IT’S"),  # twice
         ("CRÃˆME BRÃ›LÃ‰E", "CRÈME BRÛLÉE"),
@@ -30,8 +30,8 @@ from state.events.text import clean_text
         (" \t ", ""),
     ],
 )
-def test_what_is_broken_is_mended(broken: str, meant: str) -> None:
-    assert clean_text(broken) == meant
+def test_broken_text_is_repaired(broken: str, repaired: str) -> None:
+    assert clean_text(broken) == repaired
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def test_what_is_broken_is_mended(broken: str, meant: str) -> None:
         "👩‍🍳",
     ],
 )
-def test_what_is_whole_is_left_alone(text: str) -> None:
+def test_valid_text_is_not_changed(text: str) -> None:
     assert clean_text(text) == text
 
 
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("ÃÂâÄÐ®£\u0092\u0303\ufffd\u200b "), max_size=12))
-def test_what_was_mended_is_whole(text: str) -> None:
+def test_cleaning_twice_changes_nothing(text: str) -> None:
     once = clean_text(text)
 
     assert clean_text(once) == once
 
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc", "Cf"]), max_size=20))
-def test_western_text_comes_back_from_a_wrong_encoding(text: str) -> None:
+def test_western_text_is_recovered_from_a_wrong_encoding(text: str) -> None:
     assert clean_text(text.encode().decode("latin-1")) == clean_text(text)

@@ -1,4 +1,4 @@
-"""Whatever the bytes, the decoder answers with an invoice that can be kept, or with ``InvalidEvent``."""
+"""For any bytes the decoder returns an invoice that can be stored, or raises ``InvalidEvent``."""
 
 import json
 from typing import Any
@@ -44,12 +44,12 @@ def objects(names: list[str], **known: st.SearchStrategy[Any]) -> st.SearchStrat
 
 
 ATTRIBUTES = st.dictionaries(TEXT, VALUE, max_size=3) | VALUE
-SAID: dict[str, st.SearchStrategy[Any]] = {
+CUSTOMER_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "attributes": ATTRIBUTES,
     "customer": objects(["attributes"], attributes=ATTRIBUTES) | VALUE,
 }
 LINES = st.lists(objects(LINE, attributes=ATTRIBUTES), max_size=3) | VALUE
-EVENT = objects(WHOLE, lines=LINES, **SAID) | objects(FLAT, **SAID) | VALUE
+EVENT = objects(WHOLE, lines=LINES, **CUSTOMER_FIELDS) | objects(FLAT, **CUSTOMER_FIELDS) | VALUE
 
 
 def check(raw: bytes) -> None:
@@ -58,9 +58,9 @@ def check(raw: bytes) -> None:
             invoice = decoder.decode(raw, now=NOW)
         except InvalidEvent:
             continue
-        for said in (invoice.attributes, *(line.attributes for line in invoice.lines)):
-            assert all(0 < len(key) <= 64 and 0 < len(value) <= 256 for key, value in said.items())
-            msgspec.msgpack.encode(said)
+        for attributes in (invoice.attributes, *(line.attributes for line in invoice.lines)):
+            assert all(0 < len(key) <= 64 and 0 < len(value) <= 256 for key, value in attributes.items())
+            msgspec.msgpack.encode(attributes)
         for line in invoice.lines:
             line_text(line.stock_code, line.quantity, line.unit_price, line.line_id).encode()
         canonical_json(add_invoice(CustomerHistory(invoice.customer_id or "x"), invoice, 100).history)
@@ -76,9 +76,9 @@ def test_any_json(event: object, ascii_only: bool) -> None:
 @given(EVENT, st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), max_size=3))
 def test_damaged_json(event: object, damages: list[tuple[int, int]]) -> None:
     raw = bytearray(json.dumps(event).encode())
-    for place, byte in damages:
+    for position, byte in damages:
         if raw:
-            raw[place % len(raw)] = byte
+            raw[position % len(raw)] = byte
     check(bytes(raw))
 
 
