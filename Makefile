@@ -1,4 +1,4 @@
-# `make` alone lists what there is. Everything works from a bare clone with Python 3.11 or 3.12, make and a package index.
+# `make` alone lists what there is. Everything works from a bare clone with Python 3.11 to 3.13, make and a package index.
 # pip is used as the machine has it set up (mirrors, proxies, caches); nothing of that is written down here.
 
 SHELL := /bin/sh
@@ -6,9 +6,10 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := state training stream tests bench
+YAML := docker-compose.yml .pre-commit-config.yaml .github
 
-YAML_RULES := {extends: default, rules: {line-length: {max: 120}, document-start: disable, \
-	comments: {min-spaces-from-content: 1}}}
+# pip's progress bars where somebody looks, silence in a log.
+QUIET := $(shell [ -t 1 ] || echo --quiet)
 
 # What follows a command, for example: make demo ARGS="--events 500", make test ARGS="tests/unit -x"
 ARGS ?=
@@ -25,7 +26,7 @@ demo: install ## see it work on this machine, no Kafka, Redis or Docker needed (
 	@$(BIN)/nextbasket demo $(ARGS)
 
 .PHONY: test
-test: .venv/.installed-dev ## unit, contract and integration tests, on the best Kafka and Redis there are (ARGS="tests/unit")
+test: .venv/.installed-dev ## all tests, on the best Kafka and Redis there are (ARGS="tests/unit" takes seconds)
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint
@@ -34,14 +35,19 @@ lint: .venv/.installed-dev ## formatting, lint, types, import rules, deployment 
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict --config-data "$(YAML_RULES)" docker-compose.yml
+	$(BIN)/yamllint --strict $(YAML)
 	sh -n .ci/run
 	$(BIN)/python -m pytest -q tests/deployment
 
 .PHONY: format
-format: .venv/.installed-dev ## put the code into the house's format
+format: .venv/.installed-dev ## put the code into the project's format
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
+
+# The variables silence the announcement of another version of MkDocs.
+.PHONY: docs
+docs: .venv/.installed-dev ## build the documentation into build/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --site-dir build/site $(ARGS)
 
 .PHONY: bench
 bench: .venv/.installed-dev ## events a second, CPU and latency of the worker, on a real Kafka and Redis of its own
@@ -51,38 +57,55 @@ bench: .venv/.installed-dev ## events a second, CPU and latency of the worker, o
 kafka: .venv/.installed-dev ## run a real Apache Kafka in the foreground, fetched with Maven (ARGS="--port 9092")
 	@$(BIN)/python -m tests.services.kafka run $(ARGS)
 
+# Three files, because three things are installed: the worker image alone, everything a user runs, and that with what a
+# developer runs. The second and third hold the first's versions, so what is tested is what is served.
 .PHONY: lock
-lock: ## make both lock files again from pyproject.toml, with uv from the PATH
+lock: ## make the lock files again from pyproject.toml, with uv from the PATH (ARGS=--upgrade for newer versions)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH (pipx install uv)" >&2; exit 1; }
 	@# uv does not read pip's configuration: pass the index on, without writing it down.
 	@export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$(python3 -m pip config get global.index-url 2>/dev/null)}"; \
 	[ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
 	compile="uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"; \
-	$$compile --output-file requirements.lock && \
-	$$compile --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$$compile $(ARGS) --extra demo --extra report --output-file requirements.lock && \
+	$$compile $(ARGS) --constraint requirements.lock --output-file requirements-worker.lock && \
+	$$compile $(ARGS) --extra dev --extra docs --constraint requirements.lock --output-file requirements-dev.lock
+
+# What the worker image holds on top of its base, python:3.12-slim (about 130 MB unpacked).
+WORKER := build/worker
+WORKER_LIMIT_MB := 370
+.PHONY: size
+size: .venv/.installed ## install what the worker image holds into build/worker, try it, and weigh it
+	@rm -rf build/wheel build/lib $(WORKER) && $(BIN)/python -m venv --without-pip $(WORKER)
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir build/wheel .
+	@$(PIP) --python $(WORKER)/bin/python install $(QUIET) --require-hashes --no-deps -r requirements-worker.lock
+	@$(PIP) --python $(WORKER)/bin/python install --quiet --no-deps --no-index build/wheel/*.whl
+	@$(WORKER)/bin/nextbasket --help >/dev/null && $(WORKER)/bin/python -c 'import stream.worker'
+	@size=$$(du -sm $(WORKER) | cut -f1); echo "the worker installs $$size MB, $(WORKER_LIMIT_MB) MB at most"; \
+	[ "$$size" -le $(WORKER_LIMIT_MB) ]
 
 .PHONY: clean
 clean: ## remove .venv and everything tools leave behind
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose Python cannot be used, or none: make it. The first usable of these is taken, or PYTHON where it is set.
 .venv/bin/python:
-	@for python in $(PYTHON) python3.12 python3.11 python3 python; do \
-		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
+	@for python in $(PYTHON) python3.12 python3.13 python3.11 python3 python; do \
+		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 			echo "creating .venv with $$($$python --version)"; \
 			$$python -m venv .venv && exit 0; \
 			echo "$$python could not create .venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; \
 		fi; \
 	done; \
-	echo "nextbasket needs Python 3.11 or 3.12, and neither is on the PATH (or: make install PYTHON=/path/to/python)" >&2; exit 1
+	echo "nextbasket needs Python 3.11, 3.12 or 3.13, and none is on the PATH (or: make install PYTHON=/path/to/python)" >&2; exit 1
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
-	@echo "installing from requirements.lock; the first time this takes a few minutes"
-	@$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock
+	@echo "installing $$(grep -c '^[a-z].*==' requirements.lock) packages (TensorFlow, Kafka, Redis, pandas, …): 1.1 GB to download, 2.5 GB on disk, 2 to 10 minutes"
+	@$(PIP) install $(QUIET) --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
-	@$(PIP) install --quiet --require-hashes --no-deps -r requirements-dev.lock
+	@echo "installing what tests, lint and documentation need: 150 MB to download, 300 MB on disk, about a minute"
+	@$(PIP) install $(QUIET) --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@

@@ -1,6 +1,7 @@
 """Errors as one sentence and an exit code."""
 
 from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.extras import describe_missing
 
 _UNREACHABLE = "Is it running, and does {setting} point at it?"
 ERRORS: dict[str, tuple[ExitCode, str]] = {
@@ -32,14 +33,16 @@ Redis and pandas for their error classes would take seconds.
 """
 
 
-def describe_error(error: BaseException) -> tuple[ExitCode, str]:
-    """The exit code of an error, and one sentence for the user."""
+def describe_error(error: BaseException, command: str = "") -> tuple[ExitCode, str]:
+    """The exit code of an error, and one sentence for the user of a command."""
     name = type(error).__name__
     message = " ".join(str(error).split()).removeprefix(f"{name}: ") or name
     if isinstance(error, Failure):
         return error.code, message
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED, "Interrupted."
+    if isinstance(error, ModuleNotFoundError) and (sentence := describe_missing(error, command)):
+        return ExitCode.SETTINGS, sentence
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         message = f"{error.strerror}: {error.filename}"
     for base in type(error).__mro__:

@@ -7,6 +7,7 @@ worker never loads TensorFlow or pandas.
 
 import importlib
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("NEXTBASKET_LOG_LEVEL", "").lower() == "debug":
             raise
-        code, sentence = describe_error(error)
+        given = sys.argv[1:] if arguments is None else arguments
+        code, sentence = describe_error(error, next((word for word in given if word in COMMANDS), ""))
         typer.echo(f"{PROGRAM}: {sentence}", err=True)
         return code
     return ExitCode.OK

@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from state.settings import PREFIX, Settings, load_settings
+from stream.cli.extras import EXTRA_OF_COMMAND
 from stream.cli.main import COMMANDS, load_command
 from tests.services import kafka as kafka_service
 from tests.services.process import free_port
@@ -63,7 +64,7 @@ def services(compose: Service) -> dict[str, Service]:
 
 
 def ours(services: dict[str, Service]) -> dict[str, Service]:
-    return {name: service for name, service in services.items() if service["image"].startswith("nextbasket:")}
+    return {name: service for name, service in services.items() if service["image"].startswith("nextbasket-")}
 
 
 def test_the_services_of_the_design_are_there(services: dict[str, Service]) -> None:
@@ -83,6 +84,14 @@ def test_every_nextbasket_command_is_accepted_by_the_command_line(services: dict
         assert name in COMMANDS
         with load_command(name).make_context(f"nextbasket {name}", list(arguments)) as context:
             assert not context.args  # nothing was left over
+
+
+def test_the_worker_runs_the_small_image_and_each_command_has_what_it_needs(services: dict[str, Service]) -> None:
+    assert services["worker"]["build"] == {"context": ".", "target": "worker"}
+    for service in ours(services).values():
+        command, *arguments = service["command"]
+        needs_extra = command in EXTRA_OF_COMMAND or any(word.endswith(".parquet") for word in arguments)
+        assert service["build"]["target"] == ("trainer" if needs_extra else "worker")
 
 
 def test_every_nextbasket_setting_is_one_and_has_a_possible_value(services: dict[str, Service]) -> None:
@@ -113,7 +122,8 @@ def test_images_are_pinned_to_a_version(services: dict[str, Service]) -> None:
         assert re.search(r":\d+\.\d+\.\d+", service["image"]), service["image"]
     project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert project is not None
-    assert {service["image"] for service in ours(services).values()} == {f"nextbasket:{project[1]}"}
+    for service in ours(services).values():
+        assert service["image"] == f"nextbasket-{service['build']['target']}:{project[1]}"
     assert services["kafka"]["image"] == f"apache/kafka:{kafka_service.VERSION}"  # the one that the tests run on
 
 

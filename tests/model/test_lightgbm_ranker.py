@@ -22,7 +22,7 @@ from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.lightgbm import ranker as lightgbm_ranker
 from training.models.lightgbm.ranker import FittedLightGbm, LightGbm, Part, calibrate, flat
 
-pytest.importorskip("lightgbm", reason="needs the dev extra")
+pytest.importorskip("lightgbm", reason="needs the extra lightgbm")
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date

@@ -25,6 +25,9 @@ _BLOCK = 8 * 1024**2
 _CREATING = threading.Lock()
 """The ``memory://`` of fsspec checks and writes in two steps; a lock makes them one within a process."""
 
+_DRIVERS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+"""Protocol of a URL: the extra of nextbasket with its driver."""
+
 
 class Storage:
     """Files below one root, by paths with ``/`` between segments."""
@@ -41,7 +44,7 @@ class Storage:
         except (ImportError, ValueError) as error:
             raise RegistryUnavailable(
                 f"The registry {url} cannot be opened ({error}). NEXTBASKET_REGISTRY takes a folder or an fsspec URL "
-                "whose driver is installed."
+                f"whose driver is installed{_install_driver(url)}."
             ) from None
         self._local = isinstance(self._fs, LocalFileSystem)
 
@@ -169,3 +172,8 @@ def _write_temporary(target: Path, content: bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return temporary
+
+
+def _install_driver(url: str) -> str:
+    extra = _DRIVERS.get(url.partition("://")[0])
+    return f": pip install 'nextbasket[{extra}]'" if extra else ""

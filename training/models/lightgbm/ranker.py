@@ -1,6 +1,6 @@
 """``lightgbm``: boosted trees over the inputs of ``basket_lstm``, a yardstick for what the network itself is worth.
 
-LambdaRank (Burges, "From RankNet to LambdaRank to LambdaMART", 2010) by LightGBM, which is in the ``dev`` extra only:
+LambdaRank (Burges, "From RankNet to LambdaRank to LambdaMART", 2010) by LightGBM, which is an extra of its own:
 this model is fitted and judged like any other, but it is no part of the service and cannot be published.
 """
 
@@ -79,7 +79,7 @@ class LightGbm:
         if find_spec("lightgbm") is None:
             raise TrainingError(
                 "LightGBM is not installed: it is a yardstick for development, not a part of the service. "
-                "Install it with pip install 'nextbasket[dev]', or leave the model lightgbm out."
+                "Install it with pip install 'nextbasket[lightgbm]', or leave the model lightgbm out."
             )
         self.name = name
         self._rounds = rounds
