@@ -18,6 +18,7 @@ from training.data.log import invoices_before
 from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.cases import evaluation_cases
+from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import CALIBRATION_DEPTH, metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span, format_day, require_repeat_customers
@@ -135,7 +136,8 @@ def train(
     baselines = fit_all(baseline_names, log, until=span.start, window=plan.window, calibrate=False)
     progress.update(1, 1)
     champion, notes = _load_champion(registry, load, span)
-    scorers = {plan.model: candidate.scorer, **{name: fitted.scorer for name, fitted in baselines.items()}}
+    fitted = {plan.model: candidate, **baselines}
+    scorers = {name: evaluation_scorer(each, daily_updates=False) for name, each in fitted.items()}
     if champion is not None:
         scorers[CHAMPION] = champion
     by_moment, n_cases = _evaluate(log, scorers, span, plan.window)

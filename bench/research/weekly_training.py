@@ -23,6 +23,7 @@ from stream.cli.progress import show_progress
 from training import progress
 from training.data.log import read_table
 from training.evaluation.cases import EvaluationCase
+from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import EvaluationRun, Ranking, evaluate
 from training.evaluation.split import Span, parse_span, require_data_around
@@ -75,10 +76,12 @@ def main(path: Path, evaluated: Span, every: int | None, models: Sequence[str]) 
         for number, start in enumerate(starts):
             with show_progress():
                 progress.stage(f"fitting {name}, {number + 1} of {len(starts)}")
-                scorer = make_model(name).fit(log, until=start, seed=settings.seed).scorer
+                fitted = make_model(name).fit(log, until=start, seed=settings.seed)
                 rest = Span(start, evaluated.end)
                 progress.stage("evaluating")
-                runs = evaluate(log, {name: scorer}, rest, moment="both", depth=DEPTH)
+                runs = evaluate(
+                    log, {name: evaluation_scorer(fitted, daily_updates=False)}, rest, moment="both", depth=DEPTH
+                )
             for when, each in runs.items():
                 for case, ranking in zip(each.cases, each.rankings[name], strict=True):
                     date = made[case.invoice_no, case.customer_id][when]

@@ -15,6 +15,7 @@ from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
+from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import parse_span
@@ -321,11 +322,11 @@ def test_the_figures_of_neighbours(
 ) -> None:
     """Those of docs/models/baselines.md, with neighbours as they stood when each day began."""
     judged = parse_span(*days)
-    scorers = {
-        name: make_model(name, calibrate=False, **options).fit(retail, until=judged.start, seed=1).scorer
-        for name, options in models.items()
-    }
-    result = evaluate(retail, scorers, judged, depth=20, refit=True)["visit"]
+    scorers = {}
+    for name, options in models.items():
+        fitted = make_model(name, calibrate=False, **options).fit(retail, until=judged.start, seed=1)
+        scorers[name] = evaluation_scorer(fitted, daily_updates=True)
+    result = evaluate(retail, scorers, judged, depth=20)["visit"]
     found = metric_means({name: model_metrics(result, name) for name in scorers})
     for name, figures in expected.items():
         assert tuple(found[name][metric] for metric in SHOWN) == pytest.approx(figures, abs=0.001), name

@@ -1,5 +1,6 @@
 """The flagship: training, Keras against numpy, calibration, and bundles."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from state.events.dates import DAY
-from state.events.invoice import THOUSAND, Invoice, Line
+from state.events.invoice import Invoice
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, shop_log
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
+from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span
@@ -31,7 +33,6 @@ from training.models.basket_lstm.model import (
     left_out,
 )
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.basket_lstm.prequential import PRIOR, PrequentialScorer, Rate
 from training.models.candidate_views.labelled_views import labelled_views, target_dates
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.global_statistics import fit_global_statistics
@@ -61,6 +62,11 @@ END = LOG[-1].date + 1
 @pytest.fixture(scope="module")
 def fitted() -> FittedBasketLstm:
     return BasketLstm(epochs=EPOCHS).fit(LOG, until=UNTIL, seed=3)
+
+
+def on_log(fitted: FittedBasketLstm, log: Sequence[Invoice]) -> FittedBasketLstm:
+    """The same model with statistics of a log of its own, so that an evaluation does not extend that of others."""
+    return FittedBasketLstm(fitted.scorer, fitted.network, fitted.curves, StatisticsHistory(log, UNTIL))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +144,7 @@ def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) 
 
 
 def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) -> None:
-    """Judged as if the trainer ran every day, at both moments, on two logs that part in the middle of the span."""
+    """With daily updates, at both moments, on two logs that differ from the middle of the span on."""
     cut = LOG[450].date
     later = [invoice for invoice in LOG if invoice.date >= cut]
     baskets = [later[place].lines for place in np.random.default_rng(1).permutation(len(later))]
@@ -146,19 +152,13 @@ def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) ->
     scrambled += [
         Invoice(each.invoice_no, each.customer_id, each.date, lines) for each, lines in zip(later, baskets, strict=True)
     ]
-    parts = {name: getattr(fitted.scorer.served, name) for name in PARTS}
     before, after = (
         evaluate(
             log,
-            {
-                "basket_lstm": PrequentialScorer(
-                    "judged", until=UNTIL, statistics_history=StatisticsHistory(log, UNTIL), **parts
-                )
-            },
+            {"basket_lstm": evaluation_scorer(on_log(fitted, log), daily_updates=True)},
             Span(UNTIL, END),
             moment="both",
             depth=20,
-            refit=True,
         )
         for log in (LOG, scrambled)
     )
@@ -174,106 +174,38 @@ def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) ->
         assert any(rankings[0][number] != rankings[1].get(number) for number in rankings[0].keys() - numbers)
 
 
-def test_judged_weekly_refits_know_the_past_only(fitted: FittedBasketLstm) -> None:
-    scorer = fitted.scorer
-    today = UNTIL + 20 * DAY
-    scorer.refit(LOG, today)
-    try:
-        for days, known in ((0, 0), (6, 0), (7, 7), (15, 14), (20, 14), (90, 14)):
-            now = scorer.knowledge_at(UNTIL + days * DAY)
-            then = fit_global_statistics(
-                [invoice for invoice in LOG if invoice.date < UNTIL + known * DAY], UNTIL + known * DAY
-            )
-            assert now.codes == then.codes
-            np.testing.assert_array_equal(now.item_statistics, then.item_statistics)
-            for name, neighbours in then.neighbours.items():
-                np.testing.assert_array_equal(now.neighbours[name].weight, neighbours.weight)
-        assert not np.array_equal(scorer.knowledge_at(today).item_statistics, scorer.statistics.item_statistics)
-    finally:
-        scorer.refit(LOG, UNTIL)
-    assert scorer.knowledge_at(today) is scorer.statistics
+def test_its_statistics_follow_the_log_week_by_week(fitted: FittedBasketLstm) -> None:
+    following = on_log(fitted, LOG)
+    following.extend(LOG, UNTIL + 20 * DAY)
+    for days, known in ((0, 0), (6, 0), (7, 7), (15, 14), (20, 14), (90, 14)):
+        found = following.scorer_at(UNTIL + days * DAY)
+        until = UNTIL + known * DAY
+        expected = fit_global_statistics([invoice for invoice in LOG if invoice.date < until], until)
+        assert found.statistics.codes == expected.codes
+        np.testing.assert_array_equal(found.statistics.item_statistics, expected.item_statistics)
+        for name, neighbours in expected.neighbours.items():
+            np.testing.assert_array_equal(found.statistics.neighbours[name].weight, neighbours.weight)
+        assert found.correction is fitted.scorer.correction
+        assert found.network is fitted.scorer.network
 
 
-def test_judged_probabilities_follow_what_came(fitted: FittedBasketLstm, replay: StateReplay) -> None:
-    """By hand: lists of 20 at the visit and after it, of which nothing but one item of each came.
-
-    The list after it was made before the weights were fitted, when there was nothing to correct.
-    """
-    other = fitted.scorer
-    once, twice = (other.predict([replay.histories["c1"]], replay.items, UNTIL, 30) for _ in range(2))
-    assert_same_answers(once, twice)
-    statistics_history = StatisticsHistory(LOG, UNTIL)
-    scorer = PrequentialScorer(
-        "unpublished",
-        until=UNTIL,
-        statistics_history=statistics_history,
-        network=other.network,
-        correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
-        statistics=statistics_history.at(UNTIL),
-        calibration=other.calibration,
-        return_time=other.served.return_time,
-        retrieval=other.served.retrieval,
-    )
-    scorer.refit([], UNTIL)
-    last = replay.histories["c1"].invoices[-1].date
-    plain, emitted = (scorer.predict([replay.histories["c1"]], replay.items, now, 30)[0] for now in (UNTIL, last))
-    line = [Line(each.candidates[0].stock_code, THOUSAND, 1.0) for each in (plain, emitted)]
-    came = Invoice("x", "c1", UNTIL, tuple(line))
-    scorer.refit([came], UNTIL + DAY)
-    again, later = (scorer.predict([replay.histories["c1"]], replay.items, now, 30)[0] for now in (UNTIL, last))
-
-    bought = {each.stock_code for each in line}
-    correction = OnlineCorrection(len(CANDIDATE_INPUTS))
-    view = build_view([replay.histories["c1"]], replay.items, UNTIL, scorer.statistics, other.served.retrieval)
-    (said,) = score_candidates(view, candidate_codes(view, replay.items), other.network)
-    correction, _ = correction.updated(said, np.isin(said.codes, list(bought)))
-    parts = {name: getattr(scorer.served, name) for name in PARTS} | {"correction": correction}
-    (corrected,) = BasketScorer("by hand", **parts).predict([replay.histories["c1"]], replay.items, UNTIL, 30)
-    assert [each.probability for each in corrected.candidates] != [each.probability for each in plain.candidates]
-    for before, after in ((plain, again), (emitted, later)):
-        promised = before.candidates[:20]
-        hits = sum(each.stock_code in bought for each in promised)
-        rate = (PRIOR + hits) / (PRIOR + sum(each.probability for each in promised))
-        assert rate != pytest.approx(1.0, abs=1e-4)
-        correct = before is plain
-        expected = corrected if correct else before
-        assert [each.stock_code for each in after.candidates] == [each.stock_code for each in expected.candidates]
-        chances = [min(rate * each.probability, 1.0) for each in expected.candidates]
-        assert [each.probability for each in after.candidates] == pytest.approx(chances, rel=1e-3)
-
-
-def test_a_rate_follows_what_came_of_late() -> None:
-    rate = Rate()
-    assert rate.value == 1.0
-    for _ in range(500):
-        rate.learn(10.0, 20)
-    assert 1.9 < rate.value < 2.0
-    for _ in range(500):
-        rate.learn(10.0, 10)
-    assert 1.2 < rate.value < 1.3  # with all counted alike it would be 1.5
+def test_before_it_was_fitted_it_knew_less_and_corrected_nothing(fitted: FittedBasketLstm) -> None:
+    assert fitted.until == UNTIL
+    assert fitted.scorer_at(UNTIL).statistics is fitted.scorer.statistics
+    earlier = fitted.scorer_at(UNTIL - 1)
+    expected = fit_global_statistics([each for each in LOG if each.date < UNTIL - 7 * DAY], UNTIL - 7 * DAY)
+    np.testing.assert_array_equal(earlier.statistics.item_statistics, expected.item_statistics)
+    assert not earlier.correction.input_weights.any()
+    assert not earlier.correction.item_biases(fitted.scorer.statistics.codes).any()
 
 
 def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateReplay) -> None:
-    """In training, and while it is judged: what came then changes probabilities, and no order."""
     history = replay.histories["c1"]
     view = build_view([history], replay.items, UNTIL, fitted.scorer.statistics)
     came = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
     assert calibrate_on_validation(fitted.scorer.network, [came])[1].input_weights.any()
-    parts = {name: getattr(fitted.scorer.served, name) for name in PARTS}
-    parts["correction"] = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])[1]
-    assert not parts["correction"].input_weights.any()
-
-    statistics_history = StatisticsHistory(LOG, UNTIL)
-    parts["statistics"] = statistics_history.at(UNTIL)
-    scorer = PrequentialScorer("judged", until=UNTIL, statistics_history=statistics_history, **parts)
-    scorer.refit([], UNTIL)
-    (before,) = scorer.predict([history], replay.items, UNTIL, 30)
-    bought = tuple(Line(each.stock_code, THOUSAND, 1.0) for each in before.candidates[5:9])
-    scorer.refit([Invoice("x", "c1", UNTIL, bought)], UNTIL + 1)
-    (after,) = scorer.predict([history], replay.items, UNTIL, 30)
-    assert [each.stock_code for each in after.candidates] == [each.stock_code for each in before.candidates]
-    assert [each.probability for each in after.candidates] != [each.probability for each in before.candidates]
-    assert not scorer.correction.input_weights.any()
+    _, correction = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])
+    assert not correction.input_weights.any()
 
 
 def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: StateReplay) -> None:
@@ -300,7 +232,7 @@ def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: StateR
     correction = OnlineCorrection(len(CANDIDATE_INPUTS))
     for visit in (True, False):
         correction, _ = correction.updated(said._replace(visit=visit), np.arange(len(said.codes)) < 2)
-    parts = {name: getattr(fitted.scorer.served, name) for name in PARTS} | {"correction": correction}
+    parts = {name: getattr(fitted.scorer, name) for name in PARTS} | {"correction": correction}
     scorer = BasketScorer("unpublished", **parts)
     scorer.save(tmp_path)
     loaded = load(tmp_path, "v1")

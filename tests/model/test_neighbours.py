@@ -13,7 +13,6 @@ from tests.unit.answers import assert_same_answers
 from tests.unit.evaluation.purchases import START, invoice
 from training.data.walk import StateReplay
 from training.errors import UnknownModel
-from training.evaluation.prequential import Refits
 from training.features.item_table import ItemTable
 from training.models import make_model
 from training.models.baselines.model import fit_all
@@ -223,27 +222,6 @@ def test_a_bundle_answers_as_what_was_fitted_with_its_options(
     usual = make_model(name).fit(log, until=FIT, seed=1).scorer
     assert usual.predict(histories, now.items, FIT + 40 * DAY, 10) != answers
     assert b"c3" not in b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.suffix == ".json")
-
-
-@pytest.mark.parametrize("name", ["tifu_knn", "up_cf"])
-def test_fitted_anew_it_answers_as_one_fitted_then(name: str) -> None:
-    """Day by day forward and then back, whatever the log holds afterwards."""
-    log = shop()
-    scorer = fit_all([name], log, until=FIT, calibrate=False)[name].scorer
-    assert isinstance(scorer, Refits)
-    first = scorer.fitted
-    for day in (60, 61, 80, 55):
-        until = START + day * DAY
-        scorer.refit(log, until)
-        then = [each for each in log if each.date < until]
-        fresh = fit_all([name], then, until=until, calibrate=False)[name].scorer
-        now = replayed(log, until)
-        for history in now.histories.values():
-            codes, scores, _ = scorer.rank(history, now.items, until, 10)
-            wanted, expected, _ = fresh.rank(history, now.items, until, 10)
-            assert codes == wanted
-            assert scores.tolist() == expected.tolist()
-    assert scorer.fitted is not first
 
 
 def test_those_who_bought_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from training import progress
 from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.cases import EvaluationCase
+from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import ModelMetrics, average_over_seeds, model_metrics
 from training.evaluation.prequential import DEPTH, EvaluationRun, Task, evaluate
 from training.evaluation.split import Span, format_day, require_data_around, require_repeat_customers
@@ -91,7 +92,7 @@ def compare(
         if not fitting:
             break
         fitted = _fit(fitting, invoices, span.start, seed, window)
-        scorers = {name: each.scorer for name, each in fitted.items()}
+        scorers = {name: evaluation_scorer(each, daily_updates=True) for name, each in fitted.items()}
         progress.stage("judging")
         runs = evaluate(
             invoices,
@@ -102,7 +103,6 @@ def compare(
             window=window,
             depth=depth,
             first_invoices=first_invoices,
-            refit=True,
         )
         for when, run in runs.items():
             if not run.cases:

@@ -6,13 +6,14 @@ prequential approach", 1984.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
 from training.data.walk import Moment, walk
 from training.evaluation.cases import EvaluationCase, evaluation_cases
+from training.evaluation.daily_update import DailyUpdated
 from training.evaluation.split import Span
 from training.serving.scorer import Scorer
 
@@ -48,15 +49,6 @@ class EvaluationRun(NamedTuple):
     catalogue_size: int
 
 
-@runtime_checkable
-class Refits(Protocol):
-    """A scorer of which cheap parts are fitted again every day of the evaluation."""
-
-    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Learn from what is dated before ``until``, and from nothing else."""
-        ...
-
-
 def evaluate(
     invoices: Sequence[Invoice],
     scorers: Mapping[str, Scorer],
@@ -67,22 +59,20 @@ def evaluate(
     window: int = 100,
     depth: int = DEPTH,
     first_invoices: bool = False,
-    refit: bool = False,
     max_cases: int | None = None,
 ) -> dict[Moment, EvaluationRun]:
     """Rank before every invoice of a span with every scorer.
 
     Args:
         invoices: The whole log from its beginning, sorted by (date, invoice number); returns included.
-        scorers: By the name under which a model is reported. They must not have been fitted on the span.
+        scorers: By the name under which a model is reported. They must not have been fitted on the span. Those that are
+            ``DailyUpdated`` are updated before the first prediction of a day (UTC) with what is dated before that day.
         span: The invoices to predict.
         moment: Just before the invoice (visit), right after the customer's previous one (emission), or both.
         task: What is ranked.
         window: Number of invoices that a history holds, as in the stream.
         depth: Length of the rankings.
         first_invoices: Whether customers' first purchase invoices are predicted too, at the visit: see ``walk``.
-        refit: Whether scorers that can (``Refits``) are fitted anew to what was known when each day (UTC) began, at the
-            emission too. They are left as the last day made them. Without it all stay as they were fitted.
         max_cases: Of more invoices than this, evenly spaced ones are predicted; all become known.
 
     Returns:
@@ -99,7 +89,7 @@ def evaluate(
     runs = {each: EvaluationRun(each, task, [], {name: [] for name in scorers}, catalogue_size) for each in moments}
     n_emissions = sum(case.earlier_invoices > 0 for case in cases.values())  # a first invoice has no emission before it
     done, total = 0, sum(len(cases) if each == "visit" else n_emissions for each in moments)
-    refitted, today = [scorer for scorer in scorers.values() if refit and isinstance(scorer, Refits)], -1
+    updated, today = [scorer for scorer in scorers.values() if isinstance(scorer, DailyUpdated)], -1
     # One customer a call: the item table is valid only until the walk's next step, and every invoice changes it.
     for point in walk(invoices, moment=moment, start=span.start, end=span.end, window=window, first=first_invoices):
         case = cases.get(point.position)
@@ -107,8 +97,8 @@ def evaluate(
             continue
         if point.now // DAY != today:
             today = point.now // DAY
-            for refitting in refitted:
-                refitting.refit(invoices, today * DAY)
+            for each in updated:
+                each.update(invoices, today * DAY)
         run = runs[point.moment]
         run.cases.append(case)
         hidden = known_items.get(point.position, frozenset())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from state.events.invoice import Invoice
 from training.serving.scorer import Scorer
@@ -18,6 +18,32 @@ class Fitted(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write all a bundle needs but its manifest (``vocabulary.json``, arrays, weights) into an empty folder."""
+        ...
+
+
+ScorerT_co = TypeVar("ScorerT_co", bound=Scorer, covariant=True)
+
+
+@runtime_checkable
+class FittedOverTime(Protocol[ScorerT_co]):
+    """A ``Fitted`` whose scorer reads global statistics, which the evaluation can have as of any date of the log."""
+
+    @property
+    def scorer(self) -> ScorerT_co:
+        """The scorer that serves, with the statistics of ``until``."""
+        ...
+
+    @property
+    def until(self) -> int:
+        """End, not included, of the data that the model was fitted on, seconds since 1970."""
+        ...
+
+    def scorer_at(self, date: int) -> ScorerT_co:
+        """The scorer with what was known at a date, in seconds since 1970, of the log so far; see ``extend``."""
+        ...
+
+    def extend(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Add what is dated before ``until`` to the log; ``invoices`` begin with the log of the fit."""
         ...
 
 

@@ -26,7 +26,7 @@ LOG = [
     invoice("7", "bob", 62, "a", "f"),
     invoice("8", "bob", 99, "z"),
 ]
-JUDGED = Span(START + 50 * DAY, START + 99 * DAY)
+SPAN = Span(START + 50 * DAY, START + 99 * DAY)
 
 
 class Spy:
@@ -52,7 +52,7 @@ class Spy:
 
 def test_first_invoices_are_cases_where_asked_for() -> None:
     spy = Spy()
-    result = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", first_invoices=True)
+    result = evaluate(LOG, {"spy": spy}, SPAN, moment="both", first_invoices=True)
     assert [(case.invoice_no, case.earlier_invoices) for case in result["visit"].cases] == [
         ("4", 1),
         ("5", 1),
@@ -65,7 +65,7 @@ def test_first_invoices_are_cases_where_asked_for() -> None:
 
 
 def test_cases_by_hand() -> None:
-    found, known, catalogue = evaluation_cases(LOG, JUDGED, with_known_items=True)
+    found, known, catalogue = evaluation_cases(LOG, SPAN, with_known_items=True)
     assert found == {
         3: EvaluationCase(
             "4", "bob", frozenset("bd"), frozenset(), frozenset("bd"), frozenset("d"), frozenset("bd"), 1
@@ -79,7 +79,7 @@ def test_cases_by_hand() -> None:
         ),
     }
     assert known == {3: frozenset("a"), 4: frozenset("ab"), 6: frozenset("abd")}
-    assert evaluation_cases(LOG, JUDGED) == (found, {}, catalogue)
+    assert evaluation_cases(LOG, SPAN) == (found, {}, catalogue)
     assert catalogue == 5  # c was only ever brought back
 
 
@@ -107,9 +107,9 @@ def test_a_rare_item_was_on_fewer_than_five_invoices_before() -> None:
     assert found[6].repeat == frozenset("a")
 
 
-def test_at_the_visit_all_before_the_invoice_is_known() -> None:
+def test_at_the_visit_all_earlier_invoices_are_known() -> None:
     spy = Spy()
-    result = evaluate(LOG, {"spy": spy}, JUDGED)["visit"]
+    result = evaluate(LOG, {"spy": spy}, SPAN)["visit"]
     assert [case.invoice_no for case in result.cases] == ["4", "5", "7"]
     assert spy.seen == [
         ("bob", 50, ["2"], ["a", "b"]),
@@ -120,7 +120,7 @@ def test_at_the_visit_all_before_the_invoice_is_known() -> None:
 
 def test_at_the_emission_only_what_was_known_after_the_invoice_before() -> None:
     spy = Spy()
-    result = evaluate(LOG, {"spy": spy}, JUDGED, moment="emission")["emission"]
+    result = evaluate(LOG, {"spy": spy}, SPAN, moment="emission")["emission"]
     assert {(case.invoice_no, seen[1]) for case, seen in zip(result.cases, spy.seen, strict=True)} == {
         ("5", 0),
         ("4", 1),
@@ -132,69 +132,66 @@ def test_at_the_emission_only_what_was_known_after_the_invoice_before() -> None:
 
 
 def test_both_moments_come_from_one_pass_and_equal_two() -> None:
-    both = evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
+    both = evaluate(LOG, {"spy": Spy()}, SPAN, moment="both")
     moments: tuple[Moment, Moment] = ("visit", "emission")
     for when in moments:
-        assert both[when] == evaluate(LOG, {"spy": Spy()}, JUDGED, moment=when)[when]
+        assert both[when] == evaluate(LOG, {"spy": Spy()}, SPAN, moment=when)[when]
 
 
-class Refitting(Spy):
-    """Notes between its predictions until when it was fitted anew."""
+class UpdatedSpy(Spy):
+    """Records, between its predictions, until when it was updated."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fitted: list[tuple[int, int]] = []
+        self.updates: list[tuple[int, int]] = []
 
-    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
+    def update(self, invoices: Sequence[Invoice], until: int) -> None:
         assert invoices == LOG
         assert until % DAY == 0
-        self.fitted.append((len(self.seen), until // DAY - START // DAY))
+        self.updates.append((len(self.seen), until // DAY - START // DAY))
 
 
-def test_a_scorer_that_can_is_fitted_anew_each_day_where_asked_for() -> None:
-    """Before the first prediction of a day, to what was known when it began; the emissions are of days 0, 1 and 50."""
-    spy, plain = Refitting(), Spy()
-    result = evaluate(LOG, {"spy": spy, "plain": plain}, JUDGED, moment="both", refit=True)
+def test_a_scorer_that_follows_the_log_is_updated_every_day() -> None:
+    """Before the first prediction of a day, with what was known when it began; emissions are of days 0, 1 and 50."""
+    spy, plain = UpdatedSpy(), Spy()
+    result = evaluate(LOG, {"spy": spy, "plain": plain}, SPAN, moment="both")
     assert [day for _, day, _, _ in spy.seen] == [0, 1, 50, 50, 60, 62]
-    assert spy.fitted == [(0, 0), (1, 1), (2, 50), (4, 60), (5, 62)]
+    assert spy.updates == [(0, 0), (1, 1), (2, 50), (4, 60), (5, 62)]
     assert result["visit"].rankings["spy"] == result["visit"].rankings["plain"]
-    left = Refitting()
-    evaluate(LOG, {"spy": left}, JUDGED, moment="both")
-    assert left.fitted == []
 
 
-def test_what_comes_after_changes_nothing_before() -> None:
+def test_later_invoices_change_no_earlier_prediction() -> None:
     scrambled = [*LOG[:5], invoice("6", "cid", 61, "b", "q"), invoice("7", "bob", 62, "x", "y"), LOG[7]]
-    before = evaluate(LOG, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2]
-    assert evaluate(scrambled, {"spy": Spy()}, JUDGED)["visit"].rankings["spy"][:2] == before
+    before = evaluate(LOG, {"spy": Spy()}, SPAN)["visit"].rankings["spy"][:2]
+    assert evaluate(scrambled, {"spy": Spy()}, SPAN)["visit"].rankings["spy"][:2] == before
 
 
 def test_discover_leaves_known_items_out_and_fills_up() -> None:
     log = [*LOG[:6], invoice("7", "bob", 62, "a"), LOG[7]]
-    result = evaluate(log, {"spy": Spy()}, JUDGED, task="discover", depth=2)["visit"]
+    result = evaluate(log, {"spy": Spy()}, SPAN, task="discover", depth=2)["visit"]
     assert [case.invoice_no for case in result.cases] == ["4", "5"]  # the seventh holds nothing new to bob
     assert [ranking.stock_codes for ranking in result.rankings["spy"]] == [["b"], ["d"]]
     assert all(len(ranking.probabilities) == len(ranking.stock_codes) for ranking in result.rankings["spy"])
 
 
-def test_of_too_many_evenly_spaced_ones_are_predicted_and_all_join_what_is_known() -> None:
-    spy, every = Spy(), evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
-    fewer = evaluate(LOG, {"spy": spy}, JUDGED, moment="both", max_cases=2)
+def test_of_too_many_invoices_evenly_spaced_ones_are_predicted_and_all_become_known() -> None:
+    spy, every = Spy(), evaluate(LOG, {"spy": Spy()}, SPAN, moment="both")
+    fewer = evaluate(LOG, {"spy": spy}, SPAN, moment="both", max_cases=2)
     assert [case.invoice_no for case in fewer["visit"].cases] == ["4", "7"]
     assert {case.invoice_no for case in fewer["emission"].cases} == {"4", "7"}
     # Bob's last invoice is ranked as ever, and after the one of ann that is passed over its item is known.
     assert fewer["visit"].rankings["spy"] == every["visit"].rankings["spy"][::2]
     assert ("bob", 62, ["2", "4"], ["a", "b", "d", "e", "f"]) in spy.seen
-    assert evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both", max_cases=3) == every
+    assert evaluate(LOG, {"spy": Spy()}, SPAN, moment="both", max_cases=3) == every
 
 
 def test_progress_reaches_its_total() -> None:
     with shown_by(RecordedProgress()) as shown:
-        evaluate(LOG, {"spy": Spy()}, JUDGED, moment="both")
+        evaluate(LOG, {"spy": Spy()}, SPAN, moment="both")
     assert shown.updates == [(step, 6, "") for step in range(1, 7)]
 
 
 @pytest.mark.parametrize("end", [51, 61])
 def test_the_end_is_not_included(end: int) -> None:
-    result = evaluate(LOG, {"spy": Spy()}, Span(JUDGED.start, START + end * DAY))["visit"]
+    result = evaluate(LOG, {"spy": Spy()}, Span(SPAN.start, START + end * DAY))["visit"]
     assert [case.invoice_no for case in result.cases] == {51: ["4"], 61: ["4", "5"]}[end]

@@ -5,7 +5,6 @@ EASE learns item-to-item weights, TIFU-KNN and UP-CF the vectors of all customer
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from training import progress
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_to_item import cooccurrence, ease
-from training.models.baselines.neighbours import NeighboursScorer
 from training.models.calibration import fit_calibrations
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import FORMULAS
@@ -40,10 +38,11 @@ METHODS: dict[str, Method] = {"tifu_knn": TifuKnn(), "up_cf": UpCf()}
 
 
 class FittedBaseline:
-    """A baseline that can be judged, served and saved."""
+    """A baseline that can be evaluated, served and saved; ``window`` is the number of invoices of its histories."""
 
-    def __init__(self, scorer: BaselineScorer) -> None:
+    def __init__(self, scorer: BaselineScorer, window: int) -> None:
         self.scorer = scorer
+        self.window = window
 
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
@@ -174,12 +173,12 @@ def fit_all(
     return_time = GapShareCurves.fit(gaps(bought, until))
 
     def scorer(name: str) -> BaselineScorer:
-        make = partial(NeighboursScorer, method=methods[name], window=window) if name in METHODS else BaselineScorer
-        return make(
-            name, "unpublished", calibration=calibrations[name], return_time=return_time, fitted=learnt.get(name)
+        calibration = calibrations[name]
+        return BaselineScorer(
+            name, "unpublished", calibration=calibration, return_time=return_time, fitted=learnt.get(name)
         )
 
-    return {name: FittedBaseline(scorer(name)) for name in names}
+    return {name: FittedBaseline(scorer(name), window) for name in names}
 
 
 def _learn(

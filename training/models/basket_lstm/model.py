@@ -1,5 +1,6 @@
 """``basket_lstm`` as a model: examples along the walk, a network fitted on them, a calibration, and a bundle."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,6 @@ from training.models.basket_lstm.checkpoint import Checkpoint, name_of
 from training.models.basket_lstm.examples import Example, Sampling, fingerprint, sample
 from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.basket_lstm.prequential import PrequentialScorer
 from training.models.basket_lstm.subprocess_fit import SubprocessFit
 from training.models.calibration import logistic
 from training.models.candidate_views.labelled_views import labelled_views, target_dates
@@ -37,7 +37,7 @@ from training.models.return_time.fitting import fit_returns, return_examples
 from training.serving.basket_lstm.calibration import BasketCalibration, rank
 from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
 from training.serving.basket_lstm.network import NumpyNetwork
-from training.serving.basket_lstm.scorer import candidate_codes, input_sizes, score_candidates
+from training.serving.basket_lstm.scorer import BasketScorer, candidate_codes, input_sizes, score_candidates
 from training.serving.return_time.network import NumpyReturnNetwork
 
 logger = logging.getLogger(__name__)
@@ -71,12 +71,29 @@ MAX_EXAMPLES = 60_000
 
 
 class FittedBasketLstm:
-    """A trained network that can be judged, served and saved."""
+    """A trained network that can be evaluated, served and saved; a ``FittedOverTime``."""
 
-    def __init__(self, scorer: PrequentialScorer, network: BasketNetwork, curves: Curves) -> None:
+    def __init__(
+        self, scorer: BasketScorer, network: BasketNetwork, curves: Curves, statistics_history: StatisticsHistory
+    ) -> None:
         self.scorer = scorer
         self.network = network
         self.curves = curves
+        self._statistics_history = statistics_history
+
+    @property
+    def until(self) -> int:
+        """End, not included, of the data that the model was fitted on, seconds since 1970."""
+        return self._statistics_history.fitted_until
+
+    def scorer_at(self, date: int) -> BasketScorer:
+        """The scorer with the statistics of a date; before ``until`` without a correction: it has none yet then."""
+        correction = self.scorer.correction if date >= self.until else OnlineCorrection(len(CANDIDATE_INPUTS))
+        return dataclasses.replace(self.scorer, statistics=self._statistics_history.at(date), correction=correction)
+
+    def extend(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Add what is dated before ``until`` to the log; see ``FittedOverTime``."""
+        self._statistics_history.extend(invoices, until)
 
     def save(self, folder: Path) -> None:
         """Write everything a bundle needs but its manifest into an empty folder."""
@@ -152,10 +169,8 @@ class BasketLstm:
             with progress.part(990, 1000, of=1000):
                 returning = fit_returns(seen, until)
             statistics = statistics_history.at(until)
-        scorer = PrequentialScorer(
+        scorer = BasketScorer(
             "unpublished",
-            until=until,
-            statistics_history=statistics_history,
             network=NumpyNetwork(learnt.network.arrays(), input_sizes()),
             correction=learnt.correction,
             statistics=statistics,
@@ -166,7 +181,7 @@ class BasketLstm:
         for part in self._parts:
             part.drop()
         progress.update(1000, 1000, "calibrated")
-        return FittedBasketLstm(scorer, learnt.network, learnt.curves)
+        return FittedBasketLstm(scorer, learnt.network, learnt.curves, statistics_history)
 
     def _learn(self, material: "_TrainingData", seed: int) -> "_FitResult":
         """The network that serves, and what is fitted to the outcomes of one that had not seen them."""

@@ -29,6 +29,11 @@ class StatisticsHistory:
         self._builder = GlobalStatisticsBuilder(invoices)
         self._fitted: dict[int, GlobalStatistics] = {}
 
+    @property
+    def fitted_until(self) -> int:
+        """The end of the log that the model was fitted on."""
+        return self._origin
+
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
         """Learn from what is dated before ``until`` too, of the same log or one that goes on from it."""
         self._until = max(until, self._origin)

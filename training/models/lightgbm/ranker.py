@@ -4,7 +4,10 @@ LambdaRank (Burges, "From RankNet to LambdaRank to LambdaMART", 2010) by LightGB
 this model is fitted and judged like any other, but it is no part of the service and cannot be published.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -16,6 +19,7 @@ from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
 from training import progress
 from training.errors import TooLittleData, TrainingError
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
@@ -124,16 +128,10 @@ class LightGbm:
         # The trees that rank have learnt from the newest weeks too, as many rounds as were best without them.
         booster = boost([*learnt, *held], booster.best_iteration, "boosting with the newest weeks")
         bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase)
-        scorer = TreesScorer(
-            booster,
-            statistics_history,
-            until,
-            retrieval,
-            calibration,
-            GapShareCurves.fit(gaps(bought, until)),
-        )
+        return_time = GapShareCurves.fit(gaps(bought, until))
+        scorer = TreesScorer(booster, statistics_history.at(until), retrieval, calibration, return_time)
         progress.update(1000 + self._rounds, 1000 + self._rounds, "calibrated")
-        return FittedLightGbm(scorer)
+        return FittedLightGbm(scorer, statistics_history)
 
     def _collect(
         self,
@@ -212,47 +210,46 @@ def calibrate(scores: Sequence[NDArray[np.float64]], held: Sequence[Part]) -> tu
     return bias, max(slope, 1e-3)
 
 
+@dataclass(frozen=True)
 class TreesScorer:
-    """The trees as a ``Scorer``, for judging: a customer without a basket, and the end of a list, are by demand."""
+    """The trees as a ``Scorer``, for evaluation only.
+
+    Customers without a basket get the ranking of ``count_demand``, and so does the end of a list.
+
+    Attributes:
+        booster: LightGBM's trees.
+        statistics: Global statistics that the inputs read.
+        retrieval: Chooses the candidates.
+        calibration: Bias and slope from a score to a logit.
+        return_time: Chances of a return.
+    """
+
+    booster: Any
+    statistics: GlobalStatistics
+    retrieval: Retrieval
+    calibration: tuple[float, float]
+    return_time: GapShareCurves
 
     name = NAME
     version = "unpublished"
 
-    def __init__(
-        self,
-        booster: Any,
-        statistics_history: StatisticsHistory,
-        until: int,
-        retrieval: Retrieval,
-        calibration: tuple[float, float],
-        return_time: GapShareCurves,
-    ) -> None:
-        """Put a scorer together; at a moment before ``until`` it knows only what was known then, as in training."""
-        self._booster = booster
-        self._statistics_history = statistics_history
-        self._now = until
-        self._retrieval = retrieval
-        self._bias, self._slope = calibration
-        self._returns = return_time
-        self._by_demand = BaselineScorer("count_demand", self.version, return_time=return_time)
-
-    def refit(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Take what everybody's baskets taught before ``until``; see ``PrequentialScorer.refit``."""
-        self._statistics_history.extend(invoices, until)
-        self._now = until
+    @cached_property
+    def _by_demand(self) -> BaselineScorer:
+        return BaselineScorer("count_demand", self.version, return_time=self.return_time)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
         return [self._predict(history, items, now, k) for history in histories]
 
     def _predict(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> Prediction:
-        view = build_view([history], items, now, self._statistics_history.at(min(now, self._now)), self._retrieval)
+        view = build_view([history], items, now, self.statistics, self.retrieval)
         rest = self._by_demand.predict([history], items, now, k)[0]
         if not view.length[0]:
             return rest
-        scores = np.asarray(self._booster.predict(flat(view), num_threads=1))
+        scores = np.asarray(self.booster.predict(flat(view), num_threads=1))
         best = np.argsort(-scores, kind="stable")[:k]
-        chances = 1.0 / (1.0 + np.exp(-np.clip(self._bias + self._slope * scores[best], -30.0, 30.0)))
+        bias, slope = self.calibration
+        chances = 1.0 / (1.0 + np.exp(-np.clip(bias + slope * scores[best], -30.0, 30.0)))
         codes = [items.codes[row] if row < len(items) else view.unknown[row - len(items)] for row in view.row[best]]
         found = [Candidate(code, chance) for code, chance in zip(codes, chances.tolist(), strict=True)]
         taken, least = set(codes), float(chances[-1])
@@ -263,10 +260,24 @@ class TreesScorer:
 
 
 class FittedLightGbm:
-    """Trees that can be judged, but not published."""
+    """Trees that can be evaluated, but not published; a ``FittedOverTime``."""
 
-    def __init__(self, scorer: TreesScorer) -> None:
+    def __init__(self, scorer: TreesScorer, statistics_history: StatisticsHistory) -> None:
         self.scorer = scorer
+        self._statistics_history = statistics_history
+
+    @property
+    def until(self) -> int:
+        """End, not included, of the data that the model was fitted on, seconds since 1970."""
+        return self._statistics_history.fitted_until
+
+    def scorer_at(self, date: int) -> TreesScorer:
+        """The scorer with the statistics of a date; see ``FittedOverTime``."""
+        return dataclasses.replace(self.scorer, statistics=self._statistics_history.at(date))
+
+    def extend(self, invoices: Sequence[Invoice], until: int) -> None:
+        """Add what is dated before ``until`` to the log; see ``FittedOverTime``."""
+        self._statistics_history.extend(invoices, until)
 
     def save(self, folder: Path) -> NoReturn:
         """Refuse: no worker has LightGBM.
