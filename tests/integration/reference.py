@@ -1,6 +1,6 @@
-"""The rules of histories and demand once more, written slowly and from the design page, to hold the fast ones against.
+"""An independent, slow implementation of the rules of histories and demand, to compare the results with.
 
-Nothing of ours is imported here: what agrees with this by accident would have to be wrong twice in the same way.
+It imports nothing of the package under test, so that a mistake would have to be made twice to go unnoticed.
 """
 
 import json
@@ -14,7 +14,7 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Row:
-    """One line as the shop sent it. ``date`` in seconds since 1970, UTC; ``product``: by the shop's dialect."""
+    """One line as sent. ``date`` in seconds since 1970, UTC; ``product``: whether the dialect has it as a product."""
 
     invoice_no: str
     customer_id: str | None
@@ -41,8 +41,8 @@ def _text(row: Row) -> str:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
 
-def _facts(rows: Iterable[Row]) -> dict[str, dict[str, _Invoice]]:
-    """Customer to invoice number to what is known of the invoice."""
+def _invoices(rows: Iterable[Row]) -> dict[str, dict[str, _Invoice]]:
+    """Customer to invoice number to invoice."""
     customers: dict[str, dict[str, _Invoice]] = {}
     for row in rows:
         if row.customer_id is None or not row.product or row.quantity == 0 or row.price <= 0:
@@ -62,9 +62,9 @@ def _number(quantity: Decimal) -> int | float:
 
 
 def histories(rows: Iterable[Row], window: int) -> list[bytes]:
-    """The lines of ``nextbasket export histories`` that these rows must end in."""
+    """The lines that ``nextbasket export histories`` must print for these rows."""
     lines = []
-    for customer, invoices in sorted(_facts(rows).items()):
+    for customer, invoices in sorted(_invoices(rows).items()):
         held = sorted((invoice.date, number) for number, invoice in invoices.items())[-window:]
         left: dict[str, dict[str, Decimal]] = {}
         for _, number in held:
@@ -74,12 +74,12 @@ def histories(rows: Iterable[Row], window: int) -> list[bytes]:
                     left[number][row.stock_code] = left[number].get(row.stock_code, Decimal(0)) + row.quantity
         for date, number in held:
             for row in invoices[number].lines.values():
-                owed = -row.quantity
+                open_quantity = -row.quantity
                 for earlier_date, earlier in reversed(held):
-                    if owed > 0 and earlier_date <= date and left[earlier].get(row.stock_code, 0) > 0:
-                        taken = min(owed, left[earlier][row.stock_code])
-                        left[earlier][row.stock_code] -= taken
-                        owed -= taken
+                    if open_quantity > 0 and earlier_date <= date and left[earlier].get(row.stock_code, 0) > 0:
+                        reduction = min(open_quantity, left[earlier][row.stock_code])
+                        left[earlier][row.stock_code] -= reduction
+                        open_quantity -= reduction
         baskets = []
         for date, number in held:
             items = {code: _number(left[number][code]) for code in sorted(left[number]) if left[number][code] > 0}
@@ -93,23 +93,23 @@ def histories(rows: Iterable[Row], window: int) -> list[bytes]:
 
 
 def customers(rows: Iterable[Row]) -> set[str]:
-    """Customers of whom anything is known."""
-    return set(_facts(rows))
+    """The customers with at least one product line."""
+    return set(_invoices(rows))
 
 
 def demand(rows: Iterable[Row], window: int, now: int, half_life_days: float) -> dict[str, float]:
     """Stock code to demand at ``now``: each invoice that buys the item counts 0.5^(days ago / half-life).
 
-    Items of customers with more invoices than the window are left out: whether an invoice that fell out of it was
-    counted depends on when it came.
+    Items of customers with more invoices than the window are left out: whether an invoice outside the window was
+    counted depends on when it arrived.
     """
     found: dict[str, float] = {}
-    unsure: set[str] = set()
-    for invoices in _facts(rows).values():
+    uncertain: set[str] = set()
+    for invoices in _invoices(rows).values():
         for invoice in invoices.values():
             bought = {row.stock_code for row in invoice.lines.values() if row.quantity > 0}
             if len(invoices) > window:
-                unsure |= bought
+                uncertain |= bought
             for code in bought:
                 found[code] = found.get(code, 0.0) + 0.5 ** ((now - invoice.date) / DAY / half_life_days)
-    return {code: value for code, value in found.items() if code not in unsure}
+    return {code: value for code, value in found.items() if code not in uncertain}

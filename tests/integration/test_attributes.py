@@ -1,4 +1,4 @@
-"""Attributes from a storefront's event to Redis: what the stream then knows is what training knows."""
+"""Attributes from a replayed table to Redis: the stream and the offline walk have the same ones."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ SALES = [
         for day in range(1, 28)
     ),
     "1003,4,20-01-2014,3,5,-1,-13,1,1,TeleShop",
-    # A customer and an item that nobody has seen before.
+    # A customer and an item that do not occur before.
     "2000,8,05-02-2014,12,5,2,30,1,1,e-Shop",
     "2001,1,06-02-2014,4,1,2,30,1,1,e-Shop",
 ]
@@ -61,17 +61,17 @@ def folder(tmp_path: Path) -> Path:
 def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Worker]:
     worker = Worker(environment, tmp_path / "worker.log")
     yield worker
-    worker.give_up()
+    worker.end()
 
 
-def test_the_stream_knows_what_the_walk_knows(
+def test_the_stream_has_the_attributes_of_the_walk(
     environment: dict[str, str], settings: Settings, kafka: Service, worker: Worker, folder: Path
 ) -> None:
     group = Group(kafka.address, settings.group, settings.topics.invoices)
     store = RedisStore(settings)
 
     def alive() -> None:
-        assert worker.ended() is None, worker.last_words()
+        assert worker.ended() is None, worker.log_tail()
 
     nextbasket(environment, "replay", str(folder), "--to", "2014-02-01", "--shape", "lines")
     worker.start()
@@ -93,9 +93,9 @@ def test_the_stream_knows_what_the_walk_knows(
         code: walked.items.attributes(code) for code in walked.items.codes
     }
     assert walked.histories["1"].attributes == {"birth_date": "1971-11-01", "city": "1", "gender": "M"}
-    assert walked.histories["99"].attributes == {}  # Customer.csv does not know this one
+    assert walked.histories["99"].attributes == {}  # not in Customer.csv
 
-    # What nobody had seen before comes with what is known of it, and gets an answer.
+    # A new customer and a new item have their attributes, and the customer gets a recommendation.
     new = store.history("8")
     assert new is not None
     assert new.attributes == {"gender": "F"}
@@ -114,7 +114,7 @@ def test_the_stream_knows_what_the_walk_knows(
     assert json.loads(line)["attributes"]["category"] == {"value": "Books", "date": "2014-02-05T00:00:00Z"}
     assert "Known: gender F" in nextbasket(environment, "show", "8")
 
-    # And a training that reads the topic learns from the very same.
+    # The topic gives the same training log.
     topic = read_topic(settings, clock=2_000_000_000)
     assert list(merge_logs(topic.invoices)) == list(merge_logs(log))
     store.close()

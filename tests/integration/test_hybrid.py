@@ -64,7 +64,7 @@ def study(folder: Path) -> Path:
 def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Worker]:
     worker = Worker(environment | {"NEXTBASKET_TOP_K": "20"}, tmp_path / "worker.log")
     yield worker
-    worker.give_up()
+    worker.end()
 
 
 def test_who_and_what_is_new_is_served_by_attributes(
@@ -90,7 +90,7 @@ def test_who_and_what_is_new_is_served_by_attributes(
     group = Group(kafka.address, settings.group, settings.topics.invoices)
 
     def alive() -> None:
-        assert worker.ended() is None, worker.last_words()
+        assert worker.ended() is None, worker.log_tail()
 
     # In two parts: otherwise the new customers, on partitions of their own, might come before the new items.
     nextbasket(environment, "replay", str(folder), "--to", "2014-01-03")

@@ -55,7 +55,7 @@ def read(brokers: str, topic: str, count: int) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_messages_arrive_whole_and_in_order_before_the_call_returns(publisher: KafkaPublisher, brokers: str) -> None:
+def test_messages_are_delivered_in_order_before_the_call_returns(publisher: KafkaPublisher, brokers: str) -> None:
     messages = [Message("a", b"k", b"%d" % n, (("reason", b"r"), ("n", b"%d" % n))) for n in range(500)]
     publisher.publish(messages)
     found = read(brokers, "a", 500)
@@ -64,12 +64,12 @@ def test_messages_arrive_whole_and_in_order_before_the_call_returns(publisher: K
     assert {key for _, key, _, _ in found} == {b"k"}
 
 
-def test_missing_keys_and_values_stay_missing(publisher: KafkaPublisher, brokers: str) -> None:
+def test_missing_keys_and_values_are_preserved(publisher: KafkaPublisher, brokers: str) -> None:
     publisher.publish([Message("b", None, None), Message("b", b"", b"")])
     assert {(key, value) for _, key, value, _ in read(brokers, "b", 2)} == {(None, None), (b"", b"")}
 
 
-def test_keys_go_where_other_clients_send_them(publisher: KafkaPublisher, brokers: str) -> None:
+def test_keys_are_partitioned_as_by_the_java_client(publisher: KafkaPublisher, brokers: str) -> None:
     keys = [b"%d" % n for n in range(12_000, 12_040)]
     publisher.publish([Message("c", key, b"") for key in keys])
     partitions = {key: partition for partition, key, _, _ in read(brokers, "c", len(keys))}
@@ -78,7 +78,7 @@ def test_keys_go_where_other_clients_send_them(publisher: KafkaPublisher, broker
         assert partitions[key] == (murmur2(key) & 0x7FFFFFFF) % 4
 
 
-def test_what_is_too_large_comes_back_and_the_rest_is_delivered(publisher: KafkaPublisher, brokers: str) -> None:
+def test_too_large_messages_are_returned_and_the_others_delivered(publisher: KafkaPublisher, brokers: str) -> None:
     large = Message("d", b"k", b"x" * (MAX_MESSAGE_BYTES + 1))
     with pytest.raises(MessageTooLarge) as refused:
         publisher.publish([Message("d", b"k", b"1"), large, Message("d", b"k", b"2")])
@@ -86,7 +86,7 @@ def test_what_is_too_large_comes_back_and_the_rest_is_delivered(publisher: Kafka
     assert [value for _, _, value, _ in read(brokers, "d", 2)] == [b"1", b"2"]
 
 
-def test_without_a_broker_everything_comes_back_undelivered() -> None:
+def test_without_a_broker_all_messages_are_returned() -> None:
     settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{free_port()}"})
     publisher = KafkaPublisher(settings, delivery_s=0.5)
     messages = [Message("a", b"k", b"1"), Message("a", b"k", b"2")]
@@ -108,12 +108,12 @@ def test_a_stop_ends_the_wait_for_a_broker() -> None:
     publisher.close()
 
 
-def test_no_broker_set_is_an_error_with_a_sentence() -> None:
+def test_a_missing_broker_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="NEXTBASKET_KAFKA_BROKERS is not set"):
         KafkaPublisher(load_settings({}))
 
 
-def test_the_twin_in_memory_keeps_messages_in_order() -> None:
+def test_the_memory_publisher_has_the_messages_in_order() -> None:
     publisher = MemoryPublisher()
     publisher.publish([Message("a", None, b"1")])
     publisher.publish([Message("b", None, b"2")])

@@ -1,4 +1,4 @@
-"""The services that the suite itself stands on: they answer, and what they confirmed outlives a crash."""
+"""The services of the test suite: they answer, and their data survives a crash."""
 
 import uuid
 
@@ -34,14 +34,14 @@ def consume(brokers: str, topic: str, count: int) -> list[bytes]:
     return values
 
 
-def test_kafka_carries_messages(kafka: Service) -> None:
+def test_kafka_delivers_messages(kafka: Service) -> None:
     values = [b"%d" % i for i in range(100)]
     topic = f"t{uuid.uuid4().hex}"
     produce(kafka.address, topic, values)
     assert sorted(consume(kafka.address, topic, 100)) == sorted(values)
 
 
-def test_redis_keeps_values(redis: Service) -> None:
+def test_redis_stores_values(redis: Service) -> None:
     with Redis.from_url(redis.address) as client:
         key = f"t{uuid.uuid4().hex}"
         client.set(key, b"value", ex=60)
@@ -49,7 +49,7 @@ def test_redis_keeps_values(redis: Service) -> None:
 
 
 @pytest.mark.durable
-def test_kafka_brought_back_after_a_crash_has_every_confirmed_message() -> None:
+def test_confirmed_messages_survive_a_crash_of_kafka() -> None:
     values = [b"%d" % i for i in range(2000)]
     with KafkaServer() as server:
         produce(server.brokers, "kept", values)
@@ -58,7 +58,7 @@ def test_kafka_brought_back_after_a_crash_has_every_confirmed_message() -> None:
 
 
 @pytest.mark.durable
-def test_redis_brought_back_after_a_crash_has_every_confirmed_write() -> None:
+def test_confirmed_writes_survive_a_crash_of_redis() -> None:
     with RedisServer() as server:
         with Redis.from_url(server.url) as client:
             for i in range(500):
@@ -68,16 +68,14 @@ def test_redis_brought_back_after_a_crash_has_every_confirmed_write() -> None:
             assert client.hlen("kept") == 500
 
 
-def test_services_given_in_the_environment_come_first() -> None:
+def test_services_of_the_environment_are_preferred() -> None:
     services = Services({"NEXTBASKET_TEST_KAFKA": "broker:9092", "NEXTBASKET_TEST_REDIS": "redis://cache/1"})
     assert (services.kafka().address, services.redis().address) == ("broker:9092", "redis://cache/1")
     assert services.not_real() is None
     assert not services.require_real
 
 
-def test_without_docker_and_installations_the_embedded_ones_are_chosen_and_said_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
+def test_embedded_services_are_the_last_choice_with_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     services = Services({"NEXTBASKET_REQUIRE_REAL": "1"})

@@ -1,4 +1,4 @@
-"""A new model is taken over between two batches, a damaged one refused, and no event is lost or waits for either."""
+"""A promoted model is loaded between two batches and a damaged one refused, without losing or delaying events."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from state.events.invoice import THOUSAND, Invoice, Line
 from state.settings import Settings
 from tests.integration import reference
-from tests.integration.shop import Event, Shop, open_shop, send_carelessly
+from tests.integration.storefront import Event, Storefront, open_storefront, sloppy_events
 from tests.integration.topic import read_topic
 from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
@@ -31,13 +31,15 @@ pytestmark = [pytest.mark.durable, pytest.mark.timeout(420)]
 
 
 class Stream:
-    """A worker that watches a registry, and a client that sends in shares."""
+    """A worker that watches a registry, and a client that sends the events in portions."""
 
-    def __init__(self, environment: dict[str, str], settings: Settings, brokers: str, folder: Path, shop: Shop) -> None:
+    def __init__(
+        self, environment: dict[str, str], settings: Settings, brokers: str, folder: Path, storefront: Storefront
+    ) -> None:
         self.port = free_port()
         self.settings = settings
         self.variables = environment | {
-            "NEXTBASKET_DIALECT": shop.dialect,
+            "NEXTBASKET_DIALECT": storefront.dialect,
             "NEXTBASKET_REGISTRY_POLL_SECONDS": "0.1",
             "NEXTBASKET_METRICS_PORT": str(self.port),
         }
@@ -45,12 +47,12 @@ class Stream:
         self.group = Group(brokers, settings.group, settings.topics.invoices)
         self.registry = Registry(settings.registry_url)
         self.sent = 0
-        self._events = send_carelessly(shop, random.Random(3))
+        self._events = sloppy_events(storefront, random.Random(3))
         self._producer = Producer({"bootstrap.servers": brokers, "message.max.bytes": 2_000_000, "log_level": 0})
 
-    def send(self, share: float) -> None:
-        """Send the events up to this share of them all; does not wait for them."""
-        for event in self._events[self.sent : int(share * len(self._events))]:
+    def send(self, fraction: float) -> None:
+        """Send the events up to this fraction of all; does not wait until they are processed."""
+        for event in self._events[self.sent : int(fraction * len(self._events))]:
             self._send(event)
         assert self._producer.flush(60) == 0
 
@@ -60,11 +62,13 @@ class Stream:
         self.sent += 1
 
     def finish(self) -> None:
-        """Wait until everything sent is done."""
-        wait_until(lambda: self.group.done() >= self.sent, f"all {self.sent} events are done", LIMIT_S, self.alive)
+        """Wait until all sent events are processed."""
+        wait_until(
+            lambda: self.group.done() >= self.sent, f"all {self.sent} events are done", LIMIT_S, self.assert_alive
+        )
 
-    def alive(self) -> None:
-        assert self.worker.ended() is None, self.worker.last_words()
+    def assert_alive(self) -> None:
+        assert self.worker.ended() is None, self.worker.log_tail()
 
     def metric(self, pattern: str) -> float:
         """The value of the first metric line that matches; 0 where there is none yet."""
@@ -73,12 +77,12 @@ class Stream:
         return float(found[1]) if found else 0.0
 
     def serves(self, version: str) -> bool:
-        """Whether the worker says that it serves this version."""
+        """Whether the metrics of the worker name this version."""
         return self.metric(rf'nextbasket_model_info{{.*version="{re.escape(version)}"') == 1.0
 
-    def publish(self, name: str, shop: Shop, folder: Path) -> str:
+    def publish(self, name: str, storefront: Storefront, folder: Path) -> str:
         """Fit a small model and publish it, without promoting it."""
-        fitted = Baseline(name, calibrate=False).fit(purchases(shop), until=2_000_000_000)
+        fitted = Baseline(name, calibrate=False).fit(training_log(storefront), until=2_000_000_000)
         folder.mkdir()
         fitted.save(folder)
         until = datetime(2011, 12, 10, tzinfo=UTC)
@@ -87,10 +91,10 @@ class Stream:
         )
 
 
-def purchases(shop: Shop) -> list[Invoice]:
-    """The shop's log as models are fitted on it."""
+def training_log(storefront: Storefront) -> list[Invoice]:
+    """The invoices as a training log."""
     log = []
-    for rows in shop.invoices:
+    for rows in storefront.invoices:
         kept = [row for row in rows if row.customer_id and row.product and row.quantity != 0 and row.price > 0]
         if kept:
             lines = tuple(
@@ -101,59 +105,63 @@ def purchases(shop: Shop) -> list[Invoice]:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return open_shop(800, 100, random.Random(1))
+def storefront() -> Storefront:
+    return open_storefront(800, 100, random.Random(1))
 
 
 @pytest.fixture
 def stream(
-    environment: dict[str, str], settings: Settings, kafka: Service, shop: Shop, tmp_path: Path
+    environment: dict[str, str], settings: Settings, kafka: Service, storefront: Storefront, tmp_path: Path
 ) -> Iterator[Stream]:
-    stream = Stream(environment, settings, kafka.address, tmp_path, shop)
+    stream = Stream(environment, settings, kafka.address, tmp_path, storefront)
     stream.worker.start()
     try:
         yield stream
     finally:
-        stream.worker.give_up()
+        stream.worker.end()
         stream.group.close()
 
 
 def test_models_are_swapped_and_refused_while_events_flow(
-    stream: Stream, shop: Shop, kafka: Service, tmp_path: Path
+    stream: Stream, storefront: Storefront, kafka: Service, tmp_path: Path
 ) -> None:
-    wait_until(lambda: bool(stream.group.partitions()), "the topics are there", LIMIT_S, stream.alive)
-    # Without any model the worker serves, and says with what.
+    wait_until(lambda: bool(stream.group.partitions()), "the topics are there", LIMIT_S, stream.assert_alive)
+    # Without a promoted model the worker serves the fallback.
     stream.send(0.25)
     stream.finish()
     first = models_used(kafka, stream.settings)
     assert len(first) == 1
 
-    good = stream.publish("gp_topfreq", shop, tmp_path / "good")
+    good = stream.publish("gp_topfreq", storefront, tmp_path / "good")
     stream.send(0.4)
     stream.registry.promote(good, at=CLOCK)
-    wait_until(lambda: stream.serves(good), f"{good} serves", LIMIT_S, stream.alive)
+    wait_until(lambda: stream.serves(good), f"{good} serves", LIMIT_S, stream.assert_alive)
     stream.send(0.55)
     stream.finish()
     assert models_used(kafka, stream.settings) == first | {good}
 
     # Damaged after it was published; promote would refuse it too, so the pointer is moved by hand.
-    damaged = stream.publish("count_demand", shop, tmp_path / "damaged")
-    place = Path(stream.settings.registry_url)
-    victim = max((place / "versions" / damaged).iterdir(), key=lambda path: (path.name != "manifest.json", path.name))
+    damaged = stream.publish("count_demand", storefront, tmp_path / "damaged")
+    registry = Path(stream.settings.registry_url)
+    victim = max(
+        (registry / "versions" / damaged).iterdir(), key=lambda path: (path.name != "manifest.json", path.name)
+    )
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
-    (place / "current").write_text(damaged)
+    (registry / "current").write_text(damaged)
     stream.send(0.7)
-    wait_until(lambda: stream.metric("nextbasket_models_refused_total") >= 1, "it is refused", LIMIT_S, stream.alive)
+    wait_until(
+        lambda: stream.metric("nextbasket_models_refused_total") >= 1, "it is refused", LIMIT_S, stream.assert_alive
+    )
     stream.send(0.8)
     stream.finish()
     assert stream.serves(good)
     assert models_used(kafka, stream.settings) == first | {good}
     refusals = [line for line in stream.worker.log.read_text().splitlines() if damaged in line]
-    assert len(refusals) == 1  # said once, not at every look
+    assert len(refusals) == 1  # logged once, not at every check
 
-    better = stream.publish("count_demand", shop, tmp_path / "better")
+    better = stream.publish("count_demand", storefront, tmp_path / "better")
     stream.registry.promote(better, at=CLOCK)
-    wait_until(lambda: stream.serves(better), f"{better} serves", LIMIT_S, stream.alive)
+    wait_until(lambda: stream.serves(better), f"{better} serves", LIMIT_S, stream.assert_alive)
     stream.send(1.0)
     stream.finish()
     assert models_used(kafka, stream.settings) == first | {good, better}
@@ -161,12 +169,12 @@ def test_models_are_swapped_and_refused_while_events_flow(
 
     output = tmp_path / "histories.jsonl"
     nextbasket(stream.variables, "export", "histories", "--output", str(output))
-    assert output.read_bytes().splitlines() == reference.histories(shop.rows, 100)
+    assert output.read_bytes().splitlines() == reference.histories(storefront.rows, 100)
 
 
 def models_used(kafka: Service, settings: Settings) -> set[str]:
-    """Versions named in recommendations so far."""
-    answers: list[dict[str, Any]] = [
+    """The versions of the models in all recommendations so far."""
+    recommendations: list[dict[str, Any]] = [
         json.loads(message.value()) for message in read_topic(kafka.address, settings.topics.recommendations)
     ]
-    return {answer["model"]["version"] for answer in answers}
+    return {recommendation["model"]["version"] for recommendation in recommendations}

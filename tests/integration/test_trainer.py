@@ -1,4 +1,4 @@
-"""Training from the topic: read to its end, bad events passed over, what is in the table too counts once."""
+"""Training from the topic: invalid events are skipped, and an invoice in both table and topic counts once."""
 
 import time
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ def clock() -> int:
     return int(time.time())
 
 
-def test_a_topic_that_is_not_there_is_empty_and_stays_away(settings: Settings) -> None:
+def test_a_missing_topic_is_empty_and_is_not_created(settings: Settings) -> None:
     assert read_topic(settings, clock=clock()) == ([], 0, 0)
     admin = AdminClient(confluent_config(settings))
     assert settings.topics.invoices not in admin.list_topics(timeout=10).topics
@@ -101,7 +101,7 @@ def test_the_topic_gives_the_log_that_was_sent(settings: Settings, log: list[Inv
     assert list(merge_logs(found.invoices)) == list(merge_logs(log))
 
 
-def test_bad_events_are_counted_and_passed_over(settings: Settings, log: list[Invoice]) -> None:
+def test_invalid_events_are_counted_and_skipped(settings: Settings, log: list[Invoice]) -> None:
     ensure_topics(settings)
     good = log[:50]
     send(settings, [(None, event) for event in BAD] + [(invoice.customer_id, whole(invoice)) for invoice in good])
@@ -110,7 +110,7 @@ def test_bad_events_are_counted_and_passed_over(settings: Settings, log: list[In
     assert list(merge_logs(found.invoices)) == list(merge_logs(good))
 
 
-def test_what_table_and_topic_share_counts_once(settings: Settings, log: list[Invoice]) -> None:
+def test_invoices_in_table_and_topic_count_once(settings: Settings, log: list[Invoice]) -> None:
     ensure_topics(settings)
     half = len(log) // 2
     twice = log[half - 40 :]

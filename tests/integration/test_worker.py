@@ -1,4 +1,4 @@
-"""The worker as an operator runs it: a process, on Kafka and Redis."""
+"""The worker as a process, on Kafka and Redis."""
 
 import json
 import os
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class Process:
-    """``nextbasket worker`` in a folder of its own, where it must leave nothing."""
+    """``nextbasket worker`` in an empty working directory, which must stay empty."""
 
     def __init__(self, variables: dict[str, str], folder: Path) -> None:
         self.folder = folder / "work"
@@ -51,25 +51,25 @@ class Process:
                 stderr=log,
             )
 
-    def said(self) -> list[dict[str, Any]]:
-        """The log so far."""
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines of the log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
-    def says(self, words: str) -> bool:
-        """Whether a log line has these words."""
-        return any(words in line["message"] for line in self.said())
+    def has_logged(self, words: str) -> bool:
+        """Whether a log line contains these words."""
+        return any(words in line["message"] for line in self.log_lines())
 
-    def alive(self) -> None:
-        """Fail with the log if it ended."""
+    def assert_alive(self) -> None:
+        """Fail with the log if the process ended."""
         assert self.process.poll() is None, self.log.read_text()[-3_000:]
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(LIMIT_S)
 
     def end(self) -> None:
-        """End it whatever its state."""
+        """End the process, whatever its state."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGCONT)
         self.process.kill()
@@ -77,7 +77,7 @@ class Process:
 
 
 class Relay:
-    """Passes bytes between a port and an address, both ways, for as long as the context lasts."""
+    """Forwards a port to an address while the context lasts."""
 
     def __init__(self, port: int, host: str, target: int) -> None:
         self._target = (host, target)
@@ -174,16 +174,18 @@ def newest(kafka: Service, settings: Settings) -> dict[str, dict[str, Any]]:
     return answers
 
 
-def test_invoices_in_recommendations_out_and_an_orderly_end(
+def test_invoices_lead_to_recommendations_and_sigterm_ends_the_worker(
     start: Any, environment: dict[str, str], settings: Settings, kafka: Service, group: Group, producer: Producer
 ) -> None:
     worker = start(environment)
-    wait_until(lambda: worker.says("Worker started"), "the worker has made its topics", LIMIT_S, worker.alive)
+    wait_until(
+        lambda: worker.has_logged("Worker started"), "the worker has made its topics", LIMIT_S, worker.assert_alive
+    )
     sent = send(producer, settings, events(0))
-    wait_until(lambda: group.done() == sent, "first recommendations stand", LIMIT_S, worker.alive)
+    wait_until(lambda: group.done() == sent, "the first recommendations are published", LIMIT_S, worker.assert_alive)
     sent += sum(send(producer, settings, events(number)) for number in (1, 2))
     sent += send(producer, settings, [b"not json"])
-    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.alive)
+    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
 
     answers = newest(kafka, settings)
     assert set(answers) == {str(12_000 + customer) for customer in range(CUSTOMERS)}
@@ -200,87 +202,91 @@ def test_invoices_in_recommendations_out_and_an_orderly_end(
     assert not [one for one in process.net_connections() if one.status == psutil.CONN_LISTEN]
     assert worker.stop() == 0
     assert list(worker.folder.iterdir()) == []
-    assert worker.said()[-1]["message"] == "Worker ended"
-    assert not [line for line in worker.said() if line["level"] in ("ERROR", "CRITICAL")]
+    assert worker.log_lines()[-1]["message"] == "Worker ended"
+    assert not [line for line in worker.log_lines() if line["level"] in ("ERROR", "CRITICAL")]
 
 
-def test_what_a_stopped_worker_left_the_next_one_does(
+def test_the_next_worker_continues_where_one_was_stopped(
     start: Any, environment: dict[str, str], settings: Settings, kafka: Service, group: Group, producer: Producer
 ) -> None:
     small = environment | {"NEXTBASKET_BATCH_MAX": "5"}
     first = start(small)
-    wait_until(lambda: first.says("Worker started"), "the topics are there", LIMIT_S, first.alive)
+    wait_until(lambda: first.has_logged("Worker started"), "the topics are there", LIMIT_S, first.assert_alive)
     sent = sum(send(producer, settings, events(number)) for number in range(10))
-    wait_until(lambda: group.done() > 0, "something is done", LIMIT_S, first.alive)
+    wait_until(lambda: group.done() > 0, "something is done", LIMIT_S, first.assert_alive)
     assert first.stop() == 0
     second = start(small)
-    # It may be that nothing was left: then it has not begun to listen to SIGTERM yet.
-    wait_until(lambda: second.says("Worker started"), "it is up", LIMIT_S, second.alive)
-    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, second.alive)
+    # If nothing was left to do, the worker may not handle SIGTERM yet.
+    wait_until(lambda: second.has_logged("Worker started"), "it is up", LIMIT_S, second.assert_alive)
+    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, second.assert_alive)
     answers = newest(kafka, settings)
     assert {answer["trigger"]["invoice_no"][:3] for answer in answers.values()} == {"009"}
     assert second.stop() == 0
 
 
-def test_an_outage_of_redis_is_waited_out_and_nothing_is_lost(
+def test_no_event_is_lost_in_an_outage_of_redis(
     start: Any, environment: dict[str, str], settings: Settings, kafka: Service, group: Group, producer: Producer
 ) -> None:
     with embedded_redis() as url, Redis.from_url(url) as client:
         server = psutil.Process(client.info("server")["process_id"])
         worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
-        wait_until(lambda: worker.says("Worker started"), "the topics are there", LIMIT_S, worker.alive)
+        wait_until(lambda: worker.has_logged("Worker started"), "the topics are there", LIMIT_S, worker.assert_alive)
         sent = send(producer, settings, events(0))
-        wait_until(lambda: group.done() == sent, "the first events are done", LIMIT_S, worker.alive)
-        # First an outage that answers with an error, then one that does not answer at all.
+        wait_until(lambda: group.done() == sent, "the first events are done", LIMIT_S, worker.assert_alive)
+        # First Redis returns an error, then it does not answer at all.
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
         sent += send(producer, settings, events(1))
-        wait_until(lambda: worker.says("Waiting for Redis"), "the outage is noticed", LIMIT_S, worker.alive)
+        wait_until(
+            lambda: worker.has_logged("Waiting for Redis"), "the outage is noticed", LIMIT_S, worker.assert_alive
+        )
         server.suspend()
         sent += send(producer, settings, events(2))
         time.sleep(1.0)
         server.resume()
         assert group.done() < sent
         client.config_set("maxmemory", 0)
-        wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.alive)
-        assert worker.says("Redis answers after")
+        wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
+        assert worker.has_logged("Redis answers after")
         answers = newest(kafka, settings)
         assert {answer["trigger"]["invoice_no"][:3] for answer in answers.values()} == {"002"}
         assert len(answers) == CUSTOMERS
         assert worker.stop() == 0
 
 
-def test_a_worker_that_waits_for_redis_ends_when_told_to(start: Any, environment: dict[str, str]) -> None:
+def test_a_worker_that_waits_for_redis_can_be_stopped(start: Any, environment: dict[str, str]) -> None:
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     worker = start(environment | {"NEXTBASKET_REDIS_URL": nowhere})
-    wait_until(lambda: worker.says("Waiting for Redis"), "it waits", LIMIT_S, worker.alive)
+    wait_until(lambda: worker.has_logged("Waiting for Redis"), "it waits", LIMIT_S, worker.assert_alive)
     assert worker.stop() == 0
 
 
-def test_a_worker_in_the_middle_of_an_outage_ends_without_acknowledging(
+def test_a_worker_stopped_in_an_outage_acknowledges_nothing(
     start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer
 ) -> None:
     with embedded_redis() as url, Redis.from_url(url) as client:
         worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
-        wait_until(lambda: worker.says("Worker started"), "the topics are there", LIMIT_S, worker.alive)
+        wait_until(lambda: worker.has_logged("Worker started"), "the topics are there", LIMIT_S, worker.assert_alive)
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
         send(producer, settings, events(0))
-        wait_until(lambda: worker.says("Waiting for Redis"), "the outage is noticed", LIMIT_S, worker.alive)
+        wait_until(
+            lambda: worker.has_logged("Waiting for Redis"), "the outage is noticed", LIMIT_S, worker.assert_alive
+        )
         assert worker.stop() == 0
         assert group.done() == 0
-        assert worker.says("is left to the next worker")
+        assert worker.has_logged("is left to the next worker")
 
 
-def test_a_worker_waits_for_a_broker_that_comes_later(start: Any, environment: dict[str, str], kafka: Service) -> None:
-    # A door that is opened later: nobody listens there until a relay to the broker does.
+def test_a_worker_waits_for_the_broker(start: Any, environment: dict[str, str], kafka: Service) -> None:
+    # Nothing listens on the port until the relay is started.
     port = free_port()
     worker = start(environment | {"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{port}"})
-    wait_until(lambda: worker.says("Waiting for Kafka"), "it waits", LIMIT_S, worker.alive)
+    wait_until(lambda: worker.has_logged("Waiting for Kafka"), "it waits", LIMIT_S, worker.assert_alive)
     host, _, broker_port = kafka.address.split(",")[0].rpartition(":")
     with Relay(port, host, int(broker_port)):
-        wait_until(lambda: worker.says("Worker started"), "it starts", LIMIT_S, worker.alive)
-        # It may still be on its way into the group: the door stays open until it has ended.
+        wait_until(lambda: worker.has_logged("Worker started"), "it starts", LIMIT_S, worker.assert_alive)
+        # The worker may still be joining the group, so the relay runs until it has ended.
         assert worker.stop() == 0
 
 
@@ -291,7 +297,7 @@ def test_a_worker_waits_for_a_broker_that_comes_later(start: Any, environment: d
         ("NEXTBASKET_REDIS_URL", "NEXTBASKET_REDIS_URL"),
     ],
 )
-def test_a_missing_setting_is_one_sentence(
+def test_a_missing_setting_prints_one_sentence(
     start: Any, environment: dict[str, str], missing: str, sentence: str
 ) -> None:
     worker = start({name: value for name, value in environment.items() if name != missing})
@@ -301,21 +307,21 @@ def test_a_missing_setting_is_one_sentence(
     assert sentence in line
 
 
-def test_metrics_are_served_where_a_port_is_set(
+def test_metrics_are_served_on_the_configured_port(
     start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer
 ) -> None:
     port = free_port()
     worker = start(environment | {"NEXTBASKET_METRICS_PORT": str(port)})
-    wait_until(lambda: worker.says("Worker started"), "the topics are there", LIMIT_S, worker.alive)
+    wait_until(lambda: worker.has_logged("Worker started"), "the topics are there", LIMIT_S, worker.assert_alive)
     sent = send(producer, settings, events(0))
-    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.alive)
+    wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         text = response.read().decode()
     assert f"nextbasket_events_total {float(sent)}" in text
     assert 'nextbasket_recommendations_total{fate="sent"}' in text
-    # Another one, of the same environment on the same machine.
+    # A second worker on the same machine.
     second = start(environment | {"NEXTBASKET_METRICS_PORT": str(port)})
-    wait_until(lambda: second.says("Worker started"), "the second has started", LIMIT_S, second.alive)
-    assert second.says(f"Port {port} is taken; metrics are on ")
+    wait_until(lambda: second.has_logged("Worker started"), "the second has started", LIMIT_S, second.assert_alive)
+    assert second.has_logged(f"Port {port} is taken; metrics are on ")
     assert second.stop() == 0
     assert worker.stop() == 0

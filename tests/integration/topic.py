@@ -1,4 +1,4 @@
-"""Reading a topic as a foreign client would."""
+"""Reads a topic with a plain client."""
 
 import time
 from typing import Any
@@ -9,11 +9,11 @@ _LIMIT_S = 60.0
 
 
 def read_topic(brokers: str, topic: str) -> list[Any]:
-    """Every message of a topic as it stands, each partition in its order.
+    """Every message of a topic, each partition in order.
 
-    Read until each partition says that it is at its end. Asking for the ends beforehand fails now and then with
-    "Local: Unknown partition" on a topic that is there (confluentinc/confluent-kafka-python#1043), and any error
-    that a consumer passes on while it reads is one from which it recovers by itself.
+    Reads until the end of each partition is reported. Asking for the end offsets beforehand fails now and then with
+    "Local: Unknown partition" on an existing topic (confluentinc/confluent-kafka-python#1043). The consumer recovers
+    by itself from any error that it reports while reading.
     """
     consumer = Consumer(
         {

@@ -1,4 +1,4 @@
-"""Real processes of the command line, as an operator runs them, to be stopped in order or killed without warning."""
+"""Processes of the command line, as an operator runs them."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def nextbasket(variables: dict[str, str], *arguments: str) -> str:
 
 
 class Worker:
-    """One ``nextbasket worker``; all its lives write to one log."""
+    """A ``nextbasket worker`` that can be started again; all its processes write to one log."""
 
     def __init__(self, variables: dict[str, str], log: Path) -> None:
         self._environment = clean_environment(variables)
@@ -44,7 +44,7 @@ class Worker:
             )
 
     def ended(self) -> int | None:
-        """The exit code if it ended by itself."""
+        """The exit code if the process ended by itself."""
         return self._process.poll() if self._process else None
 
     def kill(self) -> None:
@@ -65,12 +65,12 @@ class Worker:
                 self.kill()
             self._process = None
 
-    def give_up(self) -> None:
-        """End it, whatever its state."""
+    def end(self) -> None:
+        """End the process, whatever its state."""
         if self._process is not None:
             self.kill()
 
-    def last_words(self, lines: int = 30) -> str:
-        """The end of its log."""
+    def log_tail(self, lines: int = 30) -> str:
+        """The last lines of the log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])

@@ -1,4 +1,7 @@
-"""A foreign shop: its invoices, how carelessly it sends them, and the garbage in between. Knows nothing of our code."""
+"""A simulated storefront: its invoices, the sloppy ways in which it sends them, and invalid events in between.
+
+It imports nothing of the package under test.
+"""
 
 import json
 import os
@@ -16,55 +19,55 @@ from tests.integration.reference import Row
 
 @dataclass(frozen=True)
 class Event:
-    """What goes into Kafka. ``good``: an event that must be taken; every other must end in the dead letters."""
+    """A record to produce. ``valid``: it must be processed; every other one must become a dead letter."""
 
     value: bytes | None
     key: bytes | None
-    good: bool = True
+    valid: bool = True
 
 
 @dataclass(frozen=True)
-class Shop:
-    """A shop's dialect and rows, one list an invoice."""
+class Storefront:
+    """A storefront's dialect and its rows, one list for each invoice."""
 
     dialect: str
     invoices: list[list[Row]]
 
     @property
     def rows(self) -> list[Row]:
-        """Every line sold or taken back."""
+        """All sales and returns."""
         return [row for invoice in self.invoices for row in invoice]
 
 
-def open_shop(count: int, window: int, rng: random.Random) -> Shop:
-    """``count`` invoices: of UCI Online Retail where ``NEXTBASKET_DATA`` has its Parquet file, else made up.
+def open_storefront(count: int, window: int, rng: random.Random) -> Storefront:
+    """``count`` invoices: of UCI Online Retail where ``NEXTBASKET_DATA`` has its Parquet file, else simulated.
 
-    The lines of one invoice have one date where the customer has more than ``window`` invoices: there, and only there,
-    the order in which lines of different dates arrive may decide whether their invoice is held.
+    If a customer has more than ``window`` invoices, the lines of an invoice have one date: only then could the order in
+    which lines of different dates arrive decide whether their invoice is in the window.
     """
     table = _table(os.environ.get("NEXTBASKET_DATA", ""))
-    shop = _uci(table, count) if table else _made_up(count, rng)
+    storefront = _uci(table, count) if table else _simulated(count, rng)
     numbers: dict[str | None, set[str]] = {}
-    for row in shop.rows:
+    for row in storefront.rows:
         numbers.setdefault(row.customer_id, set()).add(row.invoice_no)
-    return Shop(
-        shop.dialect,
+    return Storefront(
+        storefront.dialect,
         [
             [replace(row, date=rows[0].date) for row in rows] if len(numbers[rows[0].customer_id]) > window else rows
-            for rows in shop.invoices
+            for rows in storefront.invoices
         ],
     )
 
 
-def _table(place: str) -> Path | None:
-    path = Path(place)
-    if not place or not path.exists():
+def _table(setting: str) -> Path | None:
+    path = Path(setting)
+    if not setting or not path.exists():
         return None
     found = sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
     return found[0] if found else None
 
 
-def _uci(table: Path, count: int) -> Shop:
+def _uci(table: Path, count: int) -> Storefront:
     """The last invoices of the table, twenty lines each at most."""
     import pyarrow.parquet as parquet
 
@@ -82,7 +85,7 @@ def _uci(table: Path, count: int) -> Shop:
             Row(
                 invoice_no=number,
                 customer_id=None if customer is None or customer != customer else str(int(float(customer))),
-                # As published, dates have no zone; this shop's is UTC.
+                # The published dates have no zone; they are read as UTC.
                 date=int(line["InvoiceDate"].replace(tzinfo=UTC).timestamp()),
                 stock_code=code,
                 description=line["Description"],
@@ -92,11 +95,11 @@ def _uci(table: Path, count: int) -> Shop:
                 product=code[:5].isdigit() and len(code) >= 5,
             )
         )
-    return Shop("uci", list(invoices.values())[-count:])
+    return Storefront("uci", list(invoices.values())[-count:])
 
 
-def _made_up(count: int, rng: random.Random) -> Shop:
-    """Customers who come back with their favourites, returns, lines that are no sale; two customers buy very often."""
+def _simulated(count: int, rng: random.Random) -> Storefront:
+    """Customers with favourite items, returns and excluded lines; two customers buy very often."""
     start = int(datetime(2011, 1, 3, tzinfo=UTC).timestamp())
     codes = [f"{10_000 + 7 * i}{rng.choice(['', '', 'A', 'B'])}" for i in range(300)] + ["ÄÖ 12", "tab\there", "{x}%"]
     prices = {code: rng.randrange(10, 2_000) / 100 for code in codes}
@@ -107,7 +110,7 @@ def _made_up(count: int, rng: random.Random) -> Shop:
         customer = customers[rng.randrange(2)] if rng.random() < 0.03 else rng.choice(customers)
         date = start + rng.randrange(300 * 86_400)
         rows = []
-        for place in range(rng.randrange(1, 9)):
+        for index in range(rng.randrange(1, 9)):
             code = rng.choice(favourites[customer] if rng.random() < 0.7 else codes)
             quantity = Decimal(rng.randrange(1, 25)) if rng.random() < 0.9 else Decimal(rng.randrange(1, 9_999)) / 1000
             row = Row(str(500_000 + number), customer, date, code, f"ITEM {code}", quantity, prices[code])
@@ -121,43 +124,43 @@ def _made_up(count: int, rng: random.Random) -> Shop:
                 case 3 | 4 | 5 | 6:
                     row = replace(row, quantity=-quantity)
                 case 7 | 8 | 9:
-                    row = replace(row, line_id=f"line-{place // 2}")  # an id given twice, too
+                    row = replace(row, line_id=f"line-{index // 2}")  # some ids occur twice
                 case 10:
                     row = replace(row, date=date + rng.randrange(-86_400, 86_400))
             rows.append(row)
         if rng.random() < 0.05:
             rows = [replace(row, customer_id=None) for row in rows]
         invoices.append(rows)
-    return Shop("plain", invoices)
+    return Storefront("plain", invoices)
 
 
-def send_carelessly(shop: Shop, rng: random.Random) -> list[Event]:
-    """The shop's events in both shapes, lines apart, 5 % twice, 30 % late, with garbage of every kind in between."""
-    events = [event for invoice in shop.invoices for event in _events(invoice, rng)]
+def sloppy_events(storefront: Storefront, rng: random.Random) -> list[Event]:
+    """The events in both shapes, some line by line, 5 % twice, 30 % late, with invalid events of every kind."""
+    events = [event for invoice in storefront.invoices for event in _events(invoice, rng)]
     events += rng.sample(events, len(events) // 20)
-    # A late event comes anywhere after its place.
-    places = {place: float(place) for place in range(len(events))}
-    for place in rng.sample(range(len(events)), len(events) * 3 // 10):
-        places[place] = rng.uniform(place, len(events))
-    events = [events[place] for place in sorted(places, key=places.__getitem__)]
-    for bad in garbage() * 3:
-        events.insert(rng.randrange(len(events)), bad)
+    # A late event is anywhere after its position.
+    positions = {index: float(index) for index in range(len(events))}
+    for index in rng.sample(range(len(events)), len(events) * 3 // 10):
+        positions[index] = rng.uniform(index, len(events))
+    events = [events[index] for index in sorted(positions, key=positions.__getitem__)]
+    for invalid in invalid_events() * 3:
+        events.insert(rng.randrange(len(events)), invalid)
     return events
 
 
 def _events(invoice: list[Row], rng: random.Random) -> Iterator[Event]:
     """An invoice as one event, as a few parts, or line by line."""
-    way = rng.random()
-    if way < 0.4:
+    form = rng.random()
+    if form < 0.4:
         parts = [invoice]
-    elif way < 0.6:
+    elif form < 0.6:
         cut = rng.randrange(len(invoice) + 1)
         parts = [part for part in (invoice[:cut], invoice[cut:]) if part]
     else:
         parts = []
         yield from (_event(_flat(row, rng), row, rng) for row in invoice)
     for part in parts:
-        # One event carries one date; a line of another day comes in an event of its own.
+        # An event has one date; a line with another date is a separate event.
         for _, group in groupby(part, key=lambda row: row.date):
             rows = list(group)
             yield _event(_whole(rows, rng), rows[0], rng)
@@ -169,7 +172,7 @@ def _event(content: dict[str, Any], row: Row, rng: random.Random) -> Event:
 
 
 def _key(row: Row, rng: random.Random) -> bytes | None:
-    """The customer, as agreed; or what storefronts do instead."""
+    """The customer, as documented, or one of the keys that storefronts use instead."""
     if rng.random() < 0.9:
         return (row.customer_id or "").encode()
     return rng.choice([None, b"", b"\xff\xfe\x00", b"12000", b"null", row.invoice_no.encode(), b"k" * 500])
@@ -240,19 +243,19 @@ def _customer(customer: str | None, rng: random.Random) -> str | int | float | N
 
 
 def _date(seconds: int, rng: random.Random) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    ways = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.999Z", "%Y-%m-%dT%H:%M:%S+00:00"]
-    if moment.second == 0:
-        ways += ["%Y-%m-%d %H:%M", f"{moment.month}/{moment.day}/%Y %H:%M"]
-    way = rng.choice([*ways, ""])
-    return moment.strftime(way) if way else moment.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+    time = datetime.fromtimestamp(seconds, UTC)
+    formats = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.999Z", "%Y-%m-%dT%H:%M:%S+00:00"]
+    if time.second == 0:
+        formats += ["%Y-%m-%d %H:%M", f"{time.month}/{time.day}/%Y %H:%M"]
+    chosen = rng.choice([*formats, ""])
+    return time.strftime(chosen) if chosen else time.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
 
 
-def garbage() -> list[Event]:
-    """One event of every kind that must end in the dead letters."""
+def invalid_events() -> list[Event]:
+    """One event of every kind that must become a dead letter."""
     whole: dict[str, Any] = {
         "invoice_no": "700001",
-        "customer_id": "66666",  # a customer without one good event must stay unknown
+        "customer_id": "66666",  # a customer without a valid event must stay unknown
         "invoice_date": "2011-06-01T10:00:00Z",
         "lines": [{"stock_code": "22613", "description": "NAPKINS", "quantity": 2, "unit_price": 0.85}],
     }
@@ -295,7 +298,7 @@ def garbage() -> list[Event]:
         *with_lines("description", 5, [], "x" * 1_001),
         *each(whole, "type", "refund", 1),
         *each(whole, "version", 2, "1"),
-        # Dates that are none.
+        # Invalid dates.
         *each(whole, "invoice_date",
             "", "yesterday", "2011-13-01T00:00:00Z", "2011-02-30 10:00", "13/13/2011 10:00", 1307000000, ["2011"],
             "2100-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
@@ -331,4 +334,4 @@ def garbage() -> list[Event]:
         bytes(range(256)),
     ]
     keys = [b"66666", None, b"12000", b"\xff"]
-    return [Event(value, keys[i % len(keys)], good=False) for i, value in enumerate([*texts, *raw])]
+    return [Event(value, keys[i % len(keys)], valid=False) for i, value in enumerate([*texts, *raw])]
