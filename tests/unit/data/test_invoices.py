@@ -84,11 +84,11 @@ def test_nothing_gives_nothing() -> None:
     assert log({"CustomerID": None}) == []
 
 
-@testing(deadline=None)
+@testing(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("123"), st.sampled_from(["1", "2"]), st.integers(0, 3), st.integers(1, 5)),
-        max_size=12,
+        max_size=30,
     )
 )
 def test_no_line_is_lost_or_moved(rows: list[tuple[str, str, int, int]]) -> None:

@@ -42,7 +42,7 @@ ROWS = st.lists(
         }
     ),
     min_size=1,
-    max_size=30,
+    max_size=40,
 )
 
 
@@ -64,8 +64,8 @@ def in_parts(raw: pd.DataFrame, stretch: int, rows: int) -> tuple[list[Invoice],
     return list(merge_logs(*found)), builder.build()
 
 
-@given(rows=ROWS, stretch=st.integers(1, 12), size=st.integers(2, 12))
-@testing(max_examples=60, deadline=None)
+@given(rows=ROWS, stretch=st.integers(4, 20), size=st.integers(8, 30))
+@testing(max_examples=20, deadline=None)
 def test_parts_come_to_what_the_whole_does(rows: list[dict[str, Any]], stretch: int, size: int) -> None:
     raw = frame(*rows).astype({"InvoiceDate": "datetime64[s]"})
 

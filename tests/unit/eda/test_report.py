@@ -1,4 +1,4 @@
-"""The whole report: complete, the same for the same table, and at ease with tables that lack something."""
+"""The whole report: its sections, the same bytes for the same table, and tables that lack something."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from training.data.errors import NoTable
 from training.eda import build_report
 from training.eda.baskets import repeat_purchases_section
 from training.eda.customers import countries_section, segments_section
+from training.eda.items import items_section
 from training.eda.product_returns import product_returns_section
 from training.eda.report import SALES_SECTIONS
 from training.eda.times import times_section
@@ -20,13 +21,13 @@ from training.report import Page, Section, render
 ONE = line("1", "2024-01-01T10:00", "A", MUG, 2)
 
 
-def _explore(*rows: dict[str, Any]) -> Page:
+def report(*rows: dict[str, Any]) -> Page:
     return build_report(table(*rows), load_settings({}), name="shop.csv")
 
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return _explore(*SHOP)
+    return report(*SHOP)
 
 
 def test_every_section_has_its_pictures(page: Page) -> None:
@@ -64,18 +65,14 @@ def test_the_first_numbers(page: Page) -> None:
 
 
 def test_the_same_table_gives_the_same_bytes(page: Page) -> None:
-    assert render(_explore(*SHOP)) == render(page)
+    assert render(report(*SHOP)) == render(page)
 
 
-def test_progress_ends_at_its_total() -> None:
+def test_a_report_of_one_row() -> None:
+    """One invoice, one customer, one day; the customer does not come back, and nothing is returned."""
     with shown_by(RecordedProgress()) as shown:
-        build_report(table(ONE), load_settings({}), name="shop.csv")
+        sections = {section.title: section for section in report(ONE).sections}
     assert shown.updates == [(done, 10, "") for done in range(1, 11)]
-
-
-def test_one_row_is_enough() -> None:
-    """One row: one invoice, one customer, one day; nothing comes back and nothing is returned."""
-    sections = {section.title: section for section in _explore(ONE).sections}
     assert len(sections) == 2 + len(SALES_SECTIONS)
     assert all(section.text or section.blocks for section in sections.values())
     assert "None of the" in sections["Data quality"].text
@@ -90,7 +87,7 @@ def _names(section: Section) -> list[str]:
 
 
 def test_without_customers_only_quality_is_shown() -> None:
-    page = _explore(*({**row, "customer_id": None} for row in SHOP))
+    page = report(*({**row, "customer_id": None} for row in SHOP))
     assert [section.title for section in page.sections] == ["Data quality", "Cleaning", "Sales"]
     assert page.sections[-1].text.startswith("No row names a customer")
     assert "no purchase of a known customer is left" in page.lead
@@ -98,20 +95,20 @@ def test_without_customers_only_quality_is_shown() -> None:
 
 
 def test_without_purchases_it_says_so() -> None:
-    assert _explore(line("1", "2024-01-01T10:00", "A", MUG, -2)).sections[-1].text == (
+    assert report(line("1", "2024-01-01T10:00", "A", MUG, -2)).sections[-1].text == (
         "The table holds no purchase, only 1 returned line."
     )
 
 
 def test_where_nothing_is_left_the_rule_is_named() -> None:
-    assert _explore({**ONE, "unit_price": 0}).sections[-1].text == (
+    assert report({**ONE, "unit_price": 0}).sections[-1].text == (
         "No row is left after cleaning; the rule “price is not 0” left out most, 1 row."
     )
 
 
 def test_a_table_without_rows_is_refused() -> None:
     with pytest.raises(NoTable, match=r"shop\.csv has columns but no rows"):
-        _explore()
+        report()
 
 
 def test_without_countries() -> None:
@@ -159,8 +156,9 @@ def test_coming_back_on_the_same_day() -> None:
     ]
 
 
-def test_hostile_descriptions_are_text() -> None:
+def test_markup_in_descriptions_is_text() -> None:
     hostile = ("mug", "<img src=x onerror=alert(1)> $5 ^_{", 5.0)
-    html = render(_explore(line("1", "2024-01-01T10:00", "A", hostile, 2)))
+    sales = sold(line("1", "2024-01-01T10:00", "A", hostile, 2))
+    html = render(Page("", "", [items_section(sales), words_section(sales)]))
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html

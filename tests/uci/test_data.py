@@ -1,6 +1,5 @@
-"""The figures of the evaluation protocol, on the real table where NEXTBASKET_DATA names one."""
+"""The figures of the evaluation protocol on UCI Online Retail: its content, its ledger and its folds."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,31 +7,11 @@ import pytest
 
 from state.events.invoice import Invoice
 from state.settings import Settings
-from training.data.cleaning.clean import ITEM, CleanedLines, clean
-from training.data.cleaning.invoices import invoices
+from training.data.cleaning.clean import ITEM, CleanedLines
 from training.data.log import read_table
 from training.data.sources.checksum import UCI_ONLINE_RETAIL, checksum
-from training.data.tables.invoice_table import InvoiceTable, load
+from training.data.tables.invoice_table import InvoiceTable
 from training.data.walk import StateReplay, walk
-
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"
-)
-
-
-@pytest.fixture(scope="module")
-def table() -> InvoiceTable:
-    return load(Path(os.environ["NEXTBASKET_DATA"]))
-
-
-@pytest.fixture(scope="module")
-def cleaned(table: InvoiceTable) -> CleanedLines:
-    return clean(table, Settings())
-
-
-@pytest.fixture(scope="module")
-def log(cleaned: CleanedLines) -> list[Invoice]:
-    return invoices(cleaned)
 
 
 def test_the_table_is_the_published_one(table: InvoiceTable) -> None:
@@ -41,7 +20,7 @@ def test_the_table_is_the_published_one(table: InvoiceTable) -> None:
     assert checksum(table) == UCI_ONLINE_RETAIL
 
 
-def test_the_ledger_is_the_protocols(cleaned: CleanedLines) -> None:
+def test_the_ledger_is_that_of_the_evaluation_protocol(cleaned: CleanedLines) -> None:
     ledger = cleaned.ledger
 
     assert {step.name: step.rows_in - step.rows_out for step in ledger.steps if step.rows_in != step.rows_out} == {
@@ -62,16 +41,14 @@ def test_the_ledger_is_the_protocols(cleaned: CleanedLines) -> None:
     assert (ledger.return_lines, ledger.return_invoices, ledger.repeated_lines) == (8_506, 3_383, 3)
 
 
-def test_in_batches_from_its_file_it_is_the_same(cleaned: CleanedLines, log: list[Invoice]) -> None:
-    streamed, ledger = read_table(Path(os.environ["NEXTBASKET_DATA"]), Settings())
+def test_reading_in_batches_gives_the_same(path: Path, cleaned: CleanedLines, log: list[Invoice]) -> None:
+    in_batches, ledger = read_table(path, Settings())
 
     assert ledger == cleaned.ledger
-    assert list(streamed) == log
+    assert list(in_batches) == log
 
 
-def test_each_item_is_described_as_the_streams_state_would_describe_it(
-    cleaned: CleanedLines, log: list[Invoice]
-) -> None:
+def test_each_item_has_the_description_of_the_streams_state(cleaned: CleanedLines, log: list[Invoice]) -> None:
     replay = StateReplay(window=100)
     for invoice in log:
         replay.apply(invoice)
@@ -87,15 +64,15 @@ def test_the_log_holds_every_line(log: list[Invoice]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "moments"),
+    ("start", "end", "points"),
     [((2011, 11, 9), (2011, 12, 10), 2_516), ((2011, 6, 1), (2011, 8, 1), 2_282)],
     ids=["autumn", "summer"],
 )
-def test_the_folds_have_their_moments(
-    log: list[Invoice], start: tuple[int, int, int], end: tuple[int, int, int], moments: int
+def test_the_folds_have_as_many_prediction_points(
+    log: list[Invoice], start: tuple[int, int, int], end: tuple[int, int, int], points: int
 ) -> None:
     since, until = (int(datetime(*day, tzinfo=UTC).timestamp()) for day in (start, end))
 
-    found = [at.moment for at in walk(log, moment="both", start=since, end=until, window=100)]
+    found = [point.moment for point in walk(log, moment="both", start=since, end=until, window=100)]
 
-    assert (found.count("visit"), found.count("emission")) == (moments, moments)
+    assert (found.count("visit"), found.count("emission")) == (points, points)

@@ -1,25 +1,11 @@
-"""The report of the real table, where NEXTBASKET_DATA names it, against figures that are known of it."""
-
-import os
-from pathlib import Path
-
-import pytest
+"""The report of UCI Online Retail, against figures known of it."""
 
 from state.settings import Settings
-from training.data.cleaning.clean import clean, dialect_of
-from training.data.tables.invoice_table import InvoiceTable, load
+from training.data.cleaning.clean import CleanedLines, dialect_of
+from training.data.tables.invoice_table import InvoiceTable
 from training.eda.items import best_sellers, items
 from training.eda.quality import checks, unusual_code_table
 from training.eda.sales import sales
-
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("NEXTBASKET_DATA"), reason="NEXTBASKET_DATA names no table of UCI Online Retail"
-)
-
-
-@pytest.fixture(scope="module")
-def table() -> InvoiceTable:
-    return load(Path(os.environ["NEXTBASKET_DATA"]))
 
 
 def test_checks(table: InvoiceTable) -> None:
@@ -42,8 +28,8 @@ def test_checks(table: InvoiceTable) -> None:
     }
 
 
-def test_sales(table: InvoiceTable) -> None:
-    sold = sales(clean(table, Settings()), "UTC")
+def test_sales(cleaned: CleanedLines) -> None:
+    sold = sales(cleaned, "UTC")
     assert (len(sold.lines), len(sold.baskets), len(sold.returns)) == (391_150, 18_402, 8_506)
     best = best_sellers(items(sold), "units", 1)
     assert best["units"].to_dict() == {"23843": 80_995.0}
