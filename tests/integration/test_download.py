@@ -120,7 +120,9 @@ def serve(server: Server, content: bytes) -> None:
     server.announced = len(content)
 
 
-def test_the_table_comes_and_is_kept(server: Server, archive: bytes, published: InvoiceTable, cache: Path) -> None:
+def test_the_table_is_downloaded_and_cached(
+    server: Server, archive: bytes, published: InvoiceTable, cache: Path
+) -> None:
     serve(server, archive)
     expected = checksum(published)
 
@@ -133,7 +135,7 @@ def test_the_table_comes_and_is_kept(server: Server, archive: bytes, published: 
     assert checksum(kept) == expected
 
 
-def test_the_second_time_the_kept_copy_is_taken(
+def test_the_cached_copy_is_used_the_second_time(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path
 ) -> None:
     serve(server, archive)
@@ -150,7 +152,7 @@ def test_the_second_time_the_kept_copy_is_taken(
     assert str(cache) in second.sentence
 
 
-def test_dates_are_read_in_the_zone_that_is_set(
+def test_dates_are_read_in_the_zone_of_the_settings(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path
 ) -> None:
     serve(server, archive)
@@ -164,7 +166,7 @@ def test_dates_are_read_in_the_zone_that_is_set(
         assert source.table.frame["invoice_date"].iloc[0].hour == 23
 
 
-def test_another_table_is_refused_and_not_kept(server: Server, archive: bytes, cache: Path) -> None:
+def test_another_table_is_refused_and_not_cached(server: Server, archive: bytes, cache: Path) -> None:
     serve(server, archive)
 
     with pytest.raises(WrongContent, match=r"not the known UCI Online Retail.*--data PATH"):
@@ -238,7 +240,7 @@ def test_a_host_without_an_address_leads_to_the_simulator(cache: Path) -> None:
     assert find_source(Settings(cache=cache), url="http://nowhere.invalid/x.zip", customers=30).kind == "simulator"
 
 
-def test_a_resolver_that_never_answers_is_given_up(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolver_without_an_answer_is_abandoned(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(download_module, "CONNECT_SECONDS", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait(30))
@@ -248,7 +250,7 @@ def test_a_resolver_that_never_answers_is_given_up(cache: Path, monkeypatch: pyt
     over.set()
 
 
-def test_a_server_that_says_nothing_is_given_up(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_abandoned(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download_module, "READ_SECONDS", 0.2)
     server.silent = True
 
@@ -257,7 +259,7 @@ def test_a_server_that_says_nothing_is_given_up(server: Server, cache: Path, mon
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_that_breaks_off_leads_to_the_simulator(
+def test_an_incomplete_body_leads_to_the_simulator(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path, announced: bool
 ) -> None:
     serve(server, archive)
@@ -276,7 +278,7 @@ def test_a_body_that_breaks_off_leads_to_the_simulator(
 
 
 @pytest.mark.parametrize("name", [".{}.0123", "{}"])
-def test_a_partial_file_left_behind_is_never_taken(
+def test_a_partial_file_is_never_used(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path, name: str
 ) -> None:
     serve(server, archive)
@@ -293,7 +295,7 @@ def test_a_partial_file_left_behind_is_never_taken(
     assert checksum(load(kept)) == expected
 
 
-def test_a_flipped_bit_in_the_kept_copy_is_noticed(
+def test_a_flipped_bit_in_the_cached_copy_is_noticed(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path
 ) -> None:
     serve(server, archive)
@@ -307,7 +309,7 @@ def test_a_flipped_bit_in_the_kept_copy_is_noticed(
     assert find_source(Settings(cache=cache), url=server.url, expected=expected).kind == "download"
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(
+def test_a_cache_that_cannot_be_written_is_no_error(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     serve(server, archive)
@@ -319,7 +321,9 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
     assert "could not be cached" in caplog.text
 
 
-def test_an_endless_body_is_cut(server: Server, archive: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_body_is_stopped(
+    server: Server, archive: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     serve(server, archive)
     monkeypatch.setattr(download_module, "MAX_BYTES", 1_000)
 
@@ -327,7 +331,7 @@ def test_an_endless_body_is_cut(server: Server, archive: bytes, cache: Path, mon
         download(cache, url=server.url)
 
 
-def test_progress_is_drawn_where_it_is_wanted(
+def test_progress_is_drawn_if_wanted(
     server: Server, archive: bytes, published: InvoiceTable, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server, archive)

@@ -1,4 +1,4 @@
-"""The retail case study: three files joined by keys, faults in keys said, attributes kept aside."""
+"""The retail case study: three files joined by keys, faults in the keys, attributes."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def column(table: InvoiceTable, name: str) -> list[object]:
     return [None if pd.isna(value) else value for value in values]
 
 
-def said(folder: Path, kind: type[DataError]) -> str:
+def message_of(folder: Path, kind: type[DataError]) -> str:
     with pytest.raises(kind) as caught:
         load(folder)
     return str(caught.value)
@@ -56,7 +56,7 @@ def test_the_three_files_are_one_table(tmp_path: Path) -> None:
     assert not table.uci
 
 
-def test_a_return_is_known_when_it_happens_and_not_before(tmp_path: Path) -> None:
+def test_a_return_is_an_invoice_of_its_date(tmp_path: Path) -> None:
     log = invoices(clean(load(write(tmp_path)), Settings()))
 
     assert [(invoice.invoice_no, invoice.lines[0].quantity) for invoice in log] == [
@@ -67,7 +67,7 @@ def test_a_return_is_known_when_it_happens_and_not_before(tmp_path: Path) -> Non
     assert log[0].date < log[1].date
 
 
-def test_invoices_and_lines_carry_attributes_one_object_for_all_of_one(tmp_path: Path) -> None:
+def test_invoices_and_lines_share_the_attributes_of_a_customer_and_an_item(tmp_path: Path) -> None:
     bought, back, other = invoices(clean(load(write(tmp_path)), Settings()))
 
     assert bought.attributes == {"birth_date": "1970-01-02", "city": "4", "gender": "M"}
@@ -77,7 +77,7 @@ def test_invoices_and_lines_carry_attributes_one_object_for_all_of_one(tmp_path:
     assert bought.lines[0].attributes is back.lines[0].attributes
 
 
-def test_attributes_are_kept_aside_in_a_typed_form(tmp_path: Path) -> None:
+def test_attributes_are_typed(tmp_path: Path) -> None:
     attributes = load(write(tmp_path), timezone="Europe/London").attributes
 
     assert attributes is not None
@@ -92,7 +92,7 @@ def test_attributes_are_kept_aside_in_a_typed_form(tmp_path: Path) -> None:
     ]
 
 
-def test_customers_and_products_that_the_other_files_do_not_know_are_kept_and_counted(tmp_path: Path) -> None:
+def test_unknown_customers_and_products_stay_and_are_counted(tmp_path: Path) -> None:
     table = load(write(tmp_path, [*SALES, "102,9,21-03-2014,8,7,1,5,1,1,MBR", "103,,21-03-2014,4,1,1,5,1,1,MBR"]))
 
     assert column(table, "stock_code")[3] == "7-8-MBR"
@@ -123,11 +123,13 @@ def test_a_row_without_its_codes_is_left_out(tmp_path: Path) -> None:
         (CUSTOMERS, [*PRODUCTS, "1,Clothing,4,Kids"], "prod_cat_code and prod_sub_cat_code 1, 4 is there twice"),
     ],
 )
-def test_keys_are_there_and_once(tmp_path: Path, customers: list[str], products: list[str], sentence: str) -> None:
-    assert sentence in said(write(tmp_path, SALES, customers, products), BrokenReference)
+def test_missing_and_repeated_keys_are_refused(
+    tmp_path: Path, customers: list[str], products: list[str], sentence: str
+) -> None:
+    assert sentence in message_of(write(tmp_path, SALES, customers, products), BrokenReference)
 
 
-def test_the_same_row_twice_is_no_fault(tmp_path: Path) -> None:
+def test_a_repeated_row_is_accepted(tmp_path: Path) -> None:
     customers = [*CUSTOMERS, CUSTOMERS[1], "1.0,02-01-1970,M,4"]
     attributes = load(write(tmp_path, SALES, customers, [*PRODUCTS, PRODUCTS[1]])).attributes
 
@@ -135,7 +137,7 @@ def test_the_same_row_twice_is_no_fault(tmp_path: Path) -> None:
     assert len(attributes.customers) == 3
 
 
-def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
+def test_nan_is_missing(tmp_path: Path) -> None:
     sales = [*SALES, "102,nan,21-03-2014,4,1,1,5,1,1,MBR", "103,1,21-03-2014,NaN,1,1,5,1,1,MBR"]
     table = load(write(tmp_path, sales, [*CUSTOMERS, "4,NaN,nan,NaN"]))
 
@@ -145,7 +147,7 @@ def test_what_is_no_number_is_missing(tmp_path: Path) -> None:
     assert table.attributes.by_customer()["4"] == {}
 
 
-def test_a_key_is_one_with_a_point_or_without(tmp_path: Path) -> None:
+def test_keys_with_and_without_a_decimal_point_are_equal(tmp_path: Path) -> None:
     """As a tool writes a column of whole numbers in which one is missing."""
     pointed = ["1.0,02-01-1970,M,4.0", "2,31-12-1991,,"]
     sales = [*SALES, "102.0,2.0,21-03-2014,4.0,3.0,1.0,99.0,1,1,MBR"]
@@ -159,7 +161,7 @@ def test_a_key_is_one_with_a_point_or_without(tmp_path: Path) -> None:
     assert table.attributes.by_customer()["1"]["city"] == "4"
 
 
-def test_what_is_infinite_is_missing(tmp_path: Path) -> None:
+def test_infinite_numbers_are_missing(tmp_path: Path) -> None:
     sales = [
         *SALES,
         "102,1,21-03-2014,4,1,inf,5,1,1,MBR",
@@ -176,14 +178,14 @@ def test_what_is_infinite_is_missing(tmp_path: Path) -> None:
     assert table.attributes.by_customer()["4"] == {}
 
 
-def test_a_birth_date_that_cannot_be_is_passed_over_and_counted(tmp_path: Path) -> None:
+def test_an_impossible_birth_date_is_missing_and_counted(tmp_path: Path) -> None:
     born = ["", "31-02-1980", "04-03-2014", "01-01-1890", "0", "never", "03-03-2014", "05-05-1900"]
     customers = [CUSTOMERS[0], *(f"{number},{date},M,4" for number, date in enumerate(born, 1))]
     table = load(write(tmp_path, customers=customers))
 
     assert table.attributes is not None
     known = table.attributes.by_customer()
-    assert {number: said["birth_date"] for number, said in known.items() if "birth_date" in said} == {
+    assert {number: found["birth_date"] for number, found in known.items() if "birth_date" in found} == {
         "7": "2014-03-03",
         "8": "1900-05-05",
     }
@@ -192,7 +194,7 @@ def test_a_birth_date_that_cannot_be_is_passed_over_and_counted(tmp_path: Path) 
     )
 
 
-def test_rows_of_zeros_are_values_like_others_no_birth_date_and_no_sale(tmp_path: Path) -> None:
+def test_zeros_are_attributes_but_no_birth_date_and_no_sale(tmp_path: Path) -> None:
     sales = [*SALES, "102,4,21-03-2014,0,0,0,0,0,0,0", "103,4,21-03-2014,0,0,1,5,1,1,MBR"]
     table = load(write(tmp_path, sales, [*CUSTOMERS, "4,0,0,0"], [*PRODUCTS, "0,0,0,0"]))
 
@@ -206,7 +208,7 @@ def test_rows_of_zeros_are_values_like_others_no_birth_date_and_no_sale(tmp_path
     assert [invoice.invoice_no for invoice in invoices(cleaned) if invoice.customer_id == "4"] == ["103"]
 
 
-def test_customers_and_products_may_be_unknown_altogether(tmp_path: Path) -> None:
+def test_all_customers_and_products_may_be_unknown(tmp_path: Path) -> None:
     table = load(write(tmp_path, SALES, CUSTOMERS[:1], PRODUCTS[:1]))
 
     assert table.notes[:2] == (
@@ -226,24 +228,24 @@ def test_customers_and_products_may_be_unknown_altogether(tmp_path: Path) -> Non
         ({"products": []}, MissingColumns, "prod_cat_info.csv is empty; it should begin with a line of column names."),
     ],
 )
-def test_a_file_without_content_is_said(
+def test_a_file_without_content_is_reported(
     lost: dict[str, list[str]], kind: type[DataError], sentence: str, tmp_path: Path
 ) -> None:
-    assert sentence in said(write(tmp_path, **lost), kind)
+    assert sentence in message_of(write(tmp_path, **lost), kind)
 
 
-def test_a_file_that_lost_a_column_is_said(tmp_path: Path) -> None:
+def test_a_file_without_a_column_is_reported(tmp_path: Path) -> None:
     write(tmp_path, customers=["customer_Id,DOB,Gender", "1,02-01-1970,M"])
 
-    assert "Customer.csv lacks city_code: found customer_Id, DOB, Gender." in said(tmp_path, MissingColumns)
+    assert "Customer.csv lacks city_code: found customer_Id, DOB, Gender." in message_of(tmp_path, MissingColumns)
 
 
-def test_a_damaged_file_is_said(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "Customer.csv").write_bytes(b"PK\x03\x04\x00\x00")
 
-    assert "Customer.csv is no text" in said(tmp_path, UnreadableTable)
+    assert "Customer.csv is no text" in message_of(tmp_path, UnreadableTable)
 
 
-def test_one_of_the_files_alone_is_no_table(tmp_path: Path) -> None:
-    assert "Give their folder." in said(write(tmp_path) / "Transactions.csv", NoTable)
+def test_one_of_the_three_files_is_refused(tmp_path: Path) -> None:
+    assert "Give their folder." in message_of(write(tmp_path) / "Transactions.csv", NoTable)

@@ -13,7 +13,7 @@ from training.data.sources.checksum import checksum
 from training.data.tables.invoice_table import from_frame, load
 
 
-def test_it_is_the_hash_of_the_lines_as_documented() -> None:
+def test_the_checksum_is_the_documented_hash() -> None:
     lines = [
         b"581587\t22613\tPACK OF 20 SPACEBOY NAPKINS\t12000\t2011-12-09T12:50:00\t850\t12680\tFrance",
         b"581588\t22138\t\t-1500\t2011-12-09T12:50:00\t850\t\tFrance",
@@ -26,7 +26,7 @@ def test_it_is_the_hash_of_the_lines_as_documented() -> None:
     assert checksum(table(*rows)) == hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def test_every_format_and_order_gives_the_same(tmp_path: Path) -> None:
+def test_formats_and_row_orders_have_one_checksum(tmp_path: Path) -> None:
     shuffled = [UCI_ROWS[0], *reversed(UCI_ROWS[1:])]
 
     found = {
@@ -53,9 +53,9 @@ def test_every_format_and_order_gives_the_same(tmp_path: Path) -> None:
         {"Country": "EIRE"},
     ],
 )
-def test_any_change_shows(change: dict[str, Any]) -> None:
+def test_any_change_changes_the_checksum(change: dict[str, Any]) -> None:
     assert checksum(table(change)) != checksum(table({}))
 
 
-def test_a_row_more_shows() -> None:
+def test_another_row_changes_the_checksum() -> None:
     assert checksum(from_frame(frame({}, {}))) != checksum(table({}))

@@ -1,4 +1,4 @@
-"""Each rule by a table worked by hand, and all of them against the stream's own decoder."""
+"""Each cleaning rule on a table worked by hand, and all of them against the decoder of the stream."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def dropped(cleaned: CleanedLines) -> dict[str, int]:
     return {step.name: step.rows_in - step.rows_out for step in steps if step.rows_in != step.rows_out}
 
 
-def test_a_good_line_stays() -> None:
+def test_a_good_line_is_not_changed() -> None:
     cleaned = clean(table({}), UCI)
 
     assert dropped(cleaned) == {}
@@ -40,7 +40,7 @@ def test_a_good_line_stays() -> None:
     assert row[columns.DATE] == SECONDS
 
 
-def test_every_rule_leaves_out_what_it_names() -> None:
+def test_every_rule_leaves_out_its_rows() -> None:
     cleaned = clean(
         table(
             {},
@@ -86,7 +86,7 @@ def test_the_ledger_adds_up() -> None:
     assert ledger.steps[-1].rows_out == ledger.purchase_lines + ledger.return_lines
 
 
-def test_the_ledger_reads_as_text() -> None:
+def test_the_ledger_as_text() -> None:
     lines = clean(table({}, {"Quantity": -1}, {"CustomerID": None}), UCI).ledger.lines()
 
     assert [" ".join(line.split()) for line in lines[6:8]] == [
@@ -109,7 +109,7 @@ def test_duplicates_are_exact() -> None:
     assert cleaned.ledger.repeated_lines == 2
 
 
-def test_a_line_with_an_id_repeats_by_it() -> None:
+def test_lines_with_an_id_repeat_by_the_id() -> None:
     rows: list[dict[str, Any]] = [{"line_id": "1"}, {"line_id": "2"}, {"line_id": "2", "Quantity": 5}]
 
     assert clean(table(*rows), UCI).ledger.repeated_lines == 1
@@ -124,14 +124,14 @@ def test_the_uci_dialect_takes_codes_upper_case_and_invoices_c_for_returns() -> 
     assert (cleaned.ledger.return_lines, cleaned.ledger.return_invoices) == (2, 2)
 
 
-def test_the_plain_dialect_knows_none_of_it() -> None:
+def test_the_plain_dialect_changes_no_code_and_no_sign() -> None:
     cleaned = clean(table({"StockCode": "post"}, {"InvoiceNo": "C9"}), PLAIN)
 
     assert cleaned.frame[columns.STOCK_CODE].tolist() == ["post", "22613"]
     assert cleaned.frame[columns.QUANTITY].tolist() == [12_000, 12_000]
 
 
-def test_a_uci_table_is_in_its_dialect_unless_another_is_set() -> None:
+def test_a_uci_table_is_in_the_uci_dialect_unless_another_is_set() -> None:
     raw = table({})
 
     assert clean(raw, Settings()).ledger.dialect == "uci"
@@ -143,7 +143,7 @@ def changed(cleaned: CleanedLines) -> dict[str, int]:
     return {step.name: step.changed for step in cleaned.ledger.steps if step.changed}
 
 
-def test_every_rule_says_what_it_changed() -> None:
+def test_every_rule_counts_what_it_changed() -> None:
     cleaned = clean(
         table(
             {"StockCode": " 85123a"},
@@ -168,7 +168,7 @@ def test_every_rule_says_what_it_changed() -> None:
     assert cleaned.frame[columns.DESCRIPTION].tolist()[3] == "GIFT £5"
 
 
-def test_an_item_has_one_description_as_in_the_streams_item_state() -> None:
+def test_an_item_has_the_description_of_the_streams_item_state() -> None:
     cleaned = clean(
         table(
             {"Description": "OLD", "InvoiceDate": "2011-12-01T10:00:00Z"},
@@ -236,7 +236,7 @@ ROWS = st.fixed_dictionaries(
 # Cleaning costs as much for one row as for twenty, so there are many rows in few examples.
 @testing(max_examples=25, deadline=None)
 @given(rows=st.lists(ROWS, max_size=20), dialect=st.sampled_from(["plain", "uci"]))
-def test_what_the_stream_takes_is_taken_and_nothing_else(rows: list[dict[str, Any]], dialect: Any) -> None:
+def test_cleaning_accepts_what_the_stream_accepts(rows: list[dict[str, Any]], dialect: Any) -> None:
     settings = Settings(dialect=dialect, timezone="Europe/London")
     distinct = {json.dumps(row): row for row in rows}
     decoder = Decoder(settings)
@@ -274,7 +274,7 @@ def _without_repeats(lines: list[Any]) -> list[Any]:
     return list(dict.fromkeys(repr(line) for line in lines))
 
 
-def test_the_good_line_is_what_the_decoder_takes() -> None:
+def test_the_decoder_accepts_the_good_line() -> None:
     invoice = Decoder(UCI).decode(json.dumps(LINE).encode(), now=SECONDS)
 
     assert invoice.lines == (Line("22613", 12_000, 0.85, "PACK OF 20 SPACEBOY NAPKINS"),)

@@ -1,4 +1,4 @@
-"""Dates as tables write them, and the order of day and month decided over the whole column."""
+"""Formats of dates in tables, and the order of day and month in a whole column."""
 
 from datetime import UTC, datetime
 
@@ -35,29 +35,29 @@ def days(dates: ParsedCells) -> list[str | None]:
         ("7/7/2011", "2011-07-07 00:00:00"),
     ],
 )
-def test_what_is_a_date(text: str, moment: str) -> None:
+def test_formats_of_dates(text: str, moment: str) -> None:
     assert days(read(text)) == [moment]
 
 
 @pytest.mark.parametrize(
     "text", ["soon", "", "2011-13-01", "31/31/2011", "12/31/2011 13:05 PM", "12/31/2011 25:00", "2011", "40513.35", 5]
 )
-def test_what_is_none(text: object) -> None:
+def test_malformed_dates(text: object) -> None:
     assert days(read(text)) == [None]
 
 
-def test_one_date_tells_for_the_whole_column() -> None:
+def test_one_date_shows_the_order_of_the_whole_column() -> None:
     assert days(read("3/4/2015", "21-07-2015", None)) == ["2015-04-03 00:00:00", "2015-07-21 00:00:00", None]
     assert days(read("3/4/2015", "07-21-2015")) == ["2015-03-04 00:00:00", "2015-07-21 00:00:00"]
     assert read("3/4/2015", "21-07-2015").note == "Dates of Date are read day first, as 21-07-2015 shows."
     assert read("3/4/2015", "07-21-2015").note == "Dates of Date are read month first, as 07-21-2015 shows."
 
 
-def test_what_a_column_says_counts_more_than_what_is_usual() -> None:
+def test_the_order_of_the_column_precedes_the_default() -> None:
     assert days(read("3/4/2015", "21-07-2015", default_order="month"))[0] == "2015-04-03 00:00:00"
 
 
-def test_where_none_tells_the_usual_is_taken_and_said() -> None:
+def test_the_default_order_is_used_and_noted() -> None:
     dates = read("3/4/2015", "5/5/2015", default_order="month")
 
     assert days(dates) == ["2015-03-04 00:00:00", "2015-05-05 00:00:00"]
@@ -66,7 +66,7 @@ def test_where_none_tells_the_usual_is_taken_and_said() -> None:
     assert read("2015-03-04").note is None
 
 
-def test_where_nothing_tells_and_nothing_is_usual_they_are_refused() -> None:
+def test_ambiguous_dates_without_a_default_order_are_refused() -> None:
     with pytest.raises(UnclearDates, match=r"such as '3/4/2015', and none of them shows .* write them as 2011-12-09"):
         read("3/4/2015", "5/5/2015")
 
@@ -76,11 +76,11 @@ def test_dates_of_both_orders_are_refused() -> None:
         read("21/7/2015", "7/22/2015", default_order="month")
 
 
-def test_days_begin_in_the_zone_that_is_set() -> None:
+def test_days_begin_in_the_time_zone() -> None:
     assert days(read("2011-07-09", zone="Europe/London")) == ["2011-07-08 23:00:00"]
 
 
-def test_which_rows_were_text() -> None:
+def test_rows_with_text_count_as_converted() -> None:
     dates = read("2011-07-09", datetime(2011, 7, 9, tzinfo=UTC), None, "soon")
 
     assert dates.converted.tolist() == [True, False, False, True]

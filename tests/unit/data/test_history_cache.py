@@ -1,4 +1,4 @@
-"""Histories beyond memory: they read like a dictionary, however few of them are held."""
+"""The cache of histories behaves like a dictionary, whatever its capacity."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 9), st.samp
 
 
 @given(events=EVENTS, most=st.integers(1, 6))
-def test_they_are_those_of_a_dictionary(events: list[tuple[str, int, str]], most: int) -> None:
+def test_the_cache_behaves_like_a_dictionary(events: list[tuple[str, int, str]], most: int) -> None:
     held, plain = HistoryCache(most), dict[str, CustomerHistory]()
 
     for number, (customer, date, code) in enumerate(events):
@@ -26,7 +26,7 @@ def test_they_are_those_of_a_dictionary(events: list[tuple[str, int, str]], most
     assert list(held.values()) == list(plain.values())
 
 
-def test_a_stranger_has_none_and_nobody_is_taken_out() -> None:
+def test_an_unknown_customer_has_no_history_and_none_can_be_deleted() -> None:
     histories = HistoryCache()
     histories["ann"] = CustomerHistory("ann")
 

@@ -1,4 +1,4 @@
-"""Tables of every format come out alike, and what cannot be read is said in one sentence."""
+"""Every format gives the same table, and a table that cannot be read is reported in one sentence."""
 
 import csv
 import gzip
@@ -119,7 +119,7 @@ def test_online_retail_ii_has_a_sheet_a_year_and_other_names(tmp_path: Path) -> 
     assert read.uci
 
 
-def test_a_table_with_the_names_of_the_wire_is_of_no_dialect() -> None:
+def test_a_table_with_the_names_of_the_wire_is_not_in_the_uci_dialect() -> None:
     names = {"InvoiceNo": "invoice_no", "StockCode": "stock_code", "Description": "description"}
     names |= {"Quantity": "quantity", "InvoiceDate": "invoice_date", "UnitPrice": "unit_price"}
     names |= {"CustomerID": "customer_id", "Country": "country"}
@@ -134,7 +134,7 @@ def coded(codes: list[str]) -> pd.DataFrame:
     return pd.concat([frame({}).assign(StockCode=code, InvoiceNo=str(place)) for place, code in enumerate(codes)])
 
 
-def test_another_shops_codes_in_columns_of_uci_are_of_no_dialect() -> None:
+def test_other_codes_in_columns_of_uci_are_not_in_the_uci_dialect() -> None:
     read = from_frame(coded(["85123A"] * 60 + ["4011", "KIWI"] * 30))
 
     assert not read.uci
@@ -144,14 +144,14 @@ def test_another_shops_codes_in_columns_of_uci_are_of_no_dialect() -> None:
     )
 
 
-def test_postage_among_codes_of_uci_changes_no_dialect() -> None:
+def test_postage_among_codes_of_uci_is_in_the_uci_dialect() -> None:
     read = from_frame(coded(["85123A"] * 114 + ["POST"] * 6))
 
     assert read.uci
     assert read.notes == ()
 
 
-def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_batches_of_a_table_have_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", 150)
     codes = ["85123A"] * 150 + ["4011"] * 150
     dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
@@ -162,13 +162,13 @@ def test_stretches_of_one_table_are_of_one_dialect(tmp_path: Path, monkeypatch: 
     assert [(part.uci, part.notes) for part in parts] == [(True, ())] * 2
 
 
-def test_what_is_optional_may_be_missing() -> None:
+def test_optional_columns_may_be_missing() -> None:
     read = from_frame(frame({}).drop(columns=["Description", "Country"]))
 
     assert read.frame[[columns.DESCRIPTION, columns.COUNTRY, columns.LINE_ID]].isna().all(axis=None)
 
 
-def test_what_is_no_number_and_no_date_is_missing() -> None:
+def test_malformed_numbers_and_dates_are_missing() -> None:
     read = table({"Quantity": "six", "UnitPrice": None, "InvoiceDate": "yesterday"}, {"InvoiceDate": 40513.35}).frame
 
     assert read[columns.QUANTITY].isna().tolist() == [True, False]
@@ -176,7 +176,7 @@ def test_what_is_no_number_and_no_date_is_missing() -> None:
     assert read[columns.INVOICE_DATE].isna().tolist() == [True, True]
 
 
-def test_dates_without_a_zone_are_read_in_the_one_that_is_set(tmp_path: Path) -> None:
+def test_dates_without_a_zone_are_read_in_the_zone_of_the_settings(tmp_path: Path) -> None:
     rows: list[list[Any]] = [
         ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"],
         [1, "a", 1, date(2011, 7, 1, 12, 0), 1, 5],
@@ -203,14 +203,14 @@ def test_a_fraction_of_a_second_is_dropped() -> None:
     assert from_frame(raw).frame[columns.INVOICE_DATE].iloc[0].timestamp() == SECONDS
 
 
-def test_dates_with_a_zone_of_their_own() -> None:
+def test_dates_with_a_zone() -> None:
     raw = pd.DataFrame({name: [value] for name, value in LINE.items()})
     raw["InvoiceDate"] = pd.to_datetime(["2011-12-09T13:50:00+01:00"])
 
     assert from_frame(raw, timezone="Asia/Tokyo").frame[columns.INVOICE_DATE].iloc[0].timestamp() == SECONDS
 
 
-def test_a_folder_that_holds_one_table(tmp_path: Path) -> None:
+def test_a_folder_with_one_table(tmp_path: Path) -> None:
     write_parquet(tmp_path / "retail.parquet", UCI_ROWS)
     (tmp_path / "README.md").write_text("about")
     (tmp_path / "more").mkdir()
@@ -219,7 +219,7 @@ def test_a_folder_that_holds_one_table(tmp_path: Path) -> None:
     assert values(load(tmp_path)) == EXPECTED
 
 
-def said(path: Path, kind: type[DataError]) -> str:
+def message_of(path: Path, kind: type[DataError]) -> str:
     with pytest.raises(kind) as caught:
         load(path)
     message = str(caught.value)
@@ -227,55 +227,55 @@ def said(path: Path, kind: type[DataError]) -> str:
     return message
 
 
-def test_a_wrong_path_is_said(tmp_path: Path) -> None:
-    assert said(tmp_path / "none.csv", NoTable).startswith(f"There is nothing at {tmp_path / 'none.csv'}.")
+def test_a_wrong_path_is_reported(tmp_path: Path) -> None:
+    assert message_of(tmp_path / "none.csv", NoTable).startswith(f"There is nothing at {tmp_path / 'none.csv'}.")
 
 
-def test_a_folder_without_a_table_is_said(tmp_path: Path) -> None:
-    assert "holds no table" in said(tmp_path, NoTable)
+def test_a_folder_without_a_table_is_reported(tmp_path: Path) -> None:
+    assert "holds no table" in message_of(tmp_path, NoTable)
 
 
-def test_a_folder_with_two_tables_is_said(tmp_path: Path) -> None:
+def test_a_folder_with_two_tables_is_reported(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", UCI_ROWS)
     write_csv(tmp_path / "b.csv", UCI_ROWS)
 
-    assert "holds 2 tables (a.csv, b.csv). Name the one to read." in said(tmp_path, NoTable)
+    assert "holds 2 tables (a.csv, b.csv). Name the one to read." in message_of(tmp_path, NoTable)
 
 
-def test_a_file_of_another_format_is_said(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_reported(tmp_path: Path) -> None:
     (tmp_path / "t.pdf").write_bytes(b"%PDF")
 
-    assert ".parquet, .xlsx, .csv" in said(tmp_path / "t.pdf", UnreadableTable)
+    assert ".parquet, .xlsx, .csv" in message_of(tmp_path / "t.pdf", UnreadableTable)
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.xlsx", "t.csv.gz"])
 @pytest.mark.parametrize("content", [b"", b"no table at all", b"PK\x03\x04", b"PAR1"])
-def test_a_damaged_file_is_said(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
 
     if name == "t.csv.gz" and content == b"":
-        assert "is empty" in said(tmp_path / name, MissingColumns)
+        assert "is empty" in message_of(tmp_path / name, MissingColumns)
     else:
-        assert "cannot be read as a table" in said(tmp_path / name, UnreadableTable)
+        assert "cannot be read as a table" in message_of(tmp_path / name, UnreadableTable)
 
 
-def test_a_truncated_parquet_file_is_said(tmp_path: Path) -> None:
+def test_a_truncated_parquet_file_is_reported(tmp_path: Path) -> None:
     whole = write_parquet(tmp_path / "t.parquet", UCI_ROWS).read_bytes()
     (tmp_path / "t.parquet").write_bytes(whole[:-20])
 
-    assert "Check that the file is complete" in said(tmp_path / "t.parquet", UnreadableTable)
+    assert "Check that the file is complete" in message_of(tmp_path / "t.parquet", UnreadableTable)
 
 
-def test_missing_columns_are_said_with_what_was_found_and_what_would_be_taken(tmp_path: Path) -> None:
+def test_missing_columns_are_reported_with_those_found_and_the_accepted_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("InvoiceNo,StockCode,Quantity,UnitPrice,InvoiceDate,User\n1,2,3,4,5,6\n")
     (tmp_path / "u.csv").write_text("order_id,shop,Customer ID\n1,2,3\n")
 
-    assert said(tmp_path / "t.csv", MissingColumns) == (
+    assert message_of(tmp_path / "t.csv", MissingColumns) == (
         f"{tmp_path / 't.csv'} lacks customer_id: found InvoiceNo, StockCode, Quantity, UnitPrice, InvoiceDate, User. "
         "Name the columns as one of these: customer_id, CustomerID, Customer ID, customer, customer_no, "
         "customer_number, cust_id, client_id, user_id, member_id, member_number, household_id, household_key."
     )
-    assert "lacks invoice_date, stock_code: found order_id, shop, Customer ID." in said(
+    assert "lacks invoice_date, stock_code: found order_id, shop, Customer ID." in message_of(
         tmp_path / "u.csv", MissingColumns
     )
 
@@ -286,22 +286,22 @@ def test_a_table_of_invoice_lines_has_all_their_columns(lost: str) -> None:
         from_frame(frame({}).drop(columns=[lost]))
 
 
-def test_an_empty_csv_file_is_said(tmp_path: Path) -> None:
+def test_an_empty_csv_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"")
 
-    assert "is empty; it should begin with a line of column names" in said(tmp_path / "t.csv", MissingColumns)
+    assert "is empty; it should begin with a line of column names" in message_of(tmp_path / "t.csv", MissingColumns)
 
 
-def test_a_workbook_without_the_columns_is_said(tmp_path: Path) -> None:
+def test_a_workbook_without_the_columns_is_reported(tmp_path: Path) -> None:
     write_workbook(tmp_path / "t.xlsx", {"Notes": [["a", "b"], [1, 2]]})
 
-    assert "Sheet 'Notes' of" in said(tmp_path / "t.xlsx", MissingColumns)
+    assert "Sheet 'Notes' of" in message_of(tmp_path / "t.xlsx", MissingColumns)
 
 
-def test_a_header_without_rows_is_no_table(tmp_path: Path) -> None:
+def test_a_header_without_rows_is_reported(tmp_path: Path) -> None:
     for path in (
         write_csv(tmp_path / "t.csv", UCI_ROWS[:1]),
         write_workbook(tmp_path / "t.xlsx", {"t": UCI_ROWS[:1]}),
         write_parquet(tmp_path / "t.parquet", UCI_ROWS[:1]),
     ):
-        assert "holds no rows" in said(path, NothingLeft)
+        assert "holds no rows" in message_of(path, NothingLeft)

@@ -20,7 +20,7 @@ def log(*rows: dict[str, Any]) -> list[Invoice]:
     return invoices(clean(table(*rows), UCI))
 
 
-def test_lines_of_one_invoice_come_together_in_the_order_of_the_table() -> None:
+def test_lines_of_an_invoice_are_in_the_order_of_the_table() -> None:
     found = log({}, {"InvoiceNo": "9", "StockCode": "11111"}, {"StockCode": "22138", "Quantity": 1.5})
 
     first = (Line("22613", 12_000, 0.85, NAPKINS), Line("22138", 1_500, 0.85, NAPKINS))
@@ -30,7 +30,7 @@ def test_lines_of_one_invoice_come_together_in_the_order_of_the_table() -> None:
     ]
 
 
-def test_an_invoice_is_dated_at_its_earliest_line_that_counts() -> None:
+def test_an_invoice_has_the_date_of_its_earliest_line_that_counts() -> None:
     (invoice,) = log(
         {"InvoiceDate": "2011-12-09T12:52:00Z"},
         {"InvoiceDate": "2011-12-09T12:51:00Z", "StockCode": "22138"},
@@ -58,7 +58,7 @@ def test_returns_are_in_the_log() -> None:
     assert back.lines == (Line("22613", -2_000, 0.85, NAPKINS),)
 
 
-def test_one_number_of_two_customers_is_two_invoices() -> None:
+def test_one_invoice_number_of_two_customers_is_two_invoices() -> None:
     found = log({}, {"CustomerID": 12681.0})
 
     assert [(invoice.invoice_no, invoice.customer_id) for invoice in found] == [
@@ -67,19 +67,19 @@ def test_one_number_of_two_customers_is_two_invoices() -> None:
     ]
 
 
-def test_what_is_missing_is_none() -> None:
+def test_missing_values_are_none() -> None:
     (invoice,) = log({"Description": None, "Country": None})
 
     assert (invoice.attributes, invoice.lines[0].description, invoice.lines[0].line_id) == ({}, None, None)
 
 
-def test_the_country_is_the_first_that_is_given() -> None:
+def test_the_country_is_the_first_one_given() -> None:
     (invoice,) = log({"Country": None}, {"StockCode": "22138", "Country": "Spain"})
 
     assert invoice.attributes == {"country": "Spain"}
 
 
-def test_nothing_gives_nothing() -> None:
+def test_a_table_without_lines_has_no_invoices() -> None:
     assert log() == []
     assert log({"CustomerID": None}) == []
 
@@ -91,7 +91,7 @@ def test_nothing_gives_nothing() -> None:
         max_size=30,
     )
 )
-def test_no_line_is_lost_or_moved(rows: list[tuple[str, str, int, int]]) -> None:
+def test_invoices_hold_every_line_of_the_table(rows: list[tuple[str, str, int, int]]) -> None:
     distinct = list(dict.fromkeys(rows))
     found = log(
         *(

@@ -1,4 +1,4 @@
-"""The log in its file: sorted, sliced, and of several places what is in two counts once."""
+"""The log in its file: sorted, sliced, and merged from several logs."""
 
 from collections.abc import Sequence
 
@@ -21,13 +21,13 @@ def test_the_same_invoice_in_file_and_topic_counts_once() -> None:
     assert merged == Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b", text="BEAN")), {"country": "France"})
 
 
-def test_parts_come_together_at_the_earliest_date() -> None:
+def test_parts_of_an_invoice_are_joined_at_the_earliest_date() -> None:
     (merged,) = merge_logs([Invoice("1", "ann", 100, (line("a"),))], [Invoice("1", "ann", 90, (line("c"),))])
     assert merged.date == 90
     assert [each.stock_code for each in merged.lines] == ["a", "c"]
 
 
-def test_of_two_contents_for_one_line_the_history_decides() -> None:
+def test_two_contents_of_a_line_are_resolved_as_in_a_history() -> None:
     parts = [
         Invoice("1", "ann", 1, (line("a", 2000, line_id="x"),)),
         Invoice("1", "ann", 1, (line("a", 1000, line_id="x"),)),
@@ -37,7 +37,7 @@ def test_of_two_contents_for_one_line_the_history_decides() -> None:
         assert [each.quantity for each in merged.lines] == [1000]
 
 
-def test_invoices_of_two_customers_stay_apart_and_what_counts_for_nothing_is_left_out() -> None:
+def test_anonymous_and_empty_invoices_are_left_out_and_customers_are_separate() -> None:
     log = [
         Invoice("2", "bob", 5, (line("a"),)),
         Invoice("2", "ann", 5, (line("a"),)),
@@ -88,7 +88,7 @@ def test_a_merged_log_makes_the_same_histories_as_its_events(events: list[Invoic
 
 
 @given(events=EVENTS)
-def test_a_log_reads_like_the_list_it_is(events: list[Invoice]) -> None:
+def test_a_log_behaves_like_a_list(events: list[Invoice]) -> None:
     log = merge_logs(events)
     listed = list(log)
 

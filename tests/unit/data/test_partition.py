@@ -1,4 +1,4 @@
-"""A table in parts comes to the same log and ledger as a table at once, whatever the order of its rows."""
+"""A table in parts gives the same log and ledger as the whole table, whatever the order of its rows."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,7 +66,7 @@ def in_parts(raw: pd.DataFrame, stretch: int, rows: int) -> tuple[list[Invoice],
 
 @given(rows=ROWS, stretch=st.integers(4, 20), size=st.integers(8, 30))
 @testing(max_examples=20, deadline=None)
-def test_parts_come_to_what_the_whole_does(rows: list[dict[str, Any]], stretch: int, size: int) -> None:
+def test_parts_add_up_to_the_whole_table(rows: list[dict[str, Any]], stretch: int, size: int) -> None:
     raw = frame(*rows).astype({"InvoiceDate": "datetime64[s]"})
 
     assert in_parts(raw, stretch, size) == at_once(raw)
@@ -110,7 +110,7 @@ def test_a_parquet_file_of_invoices_is_read_in_batches(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("column", ["InvoiceDate", "UnitPrice"])
-def test_what_only_the_whole_column_tells_is_read_at_once(column: str, tmp_path: Path) -> None:
+def test_text_dates_and_numbers_are_read_in_one_batch(column: str, tmp_path: Path) -> None:
     raw = simulate(customers=20, items=30, days=60, seed=11)
     raw[column] = raw[column].astype("str")
     raw.to_parquet(tmp_path / "shop.parquet")
@@ -120,7 +120,7 @@ def test_what_only_the_whole_column_tells_is_read_at_once(column: str, tmp_path:
     assert len(table.frame) == len(raw)
 
 
-def test_a_part_without_rows_is_none_the_worse() -> None:
+def test_parts_without_rows() -> None:
     raw = frame(*[{"CustomerID": 12680.0, "InvoiceNo": f"{n}"} for n in range(12)])
     assert in_parts(raw, 5, 2) == at_once(raw)
 

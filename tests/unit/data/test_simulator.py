@@ -1,4 +1,4 @@
-"""The simulator's tables have UCI's columns, types and faults, and the shape that models live on."""
+"""The simulator's tables have the columns, types and faults of UCI, and the patterns that models learn."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def cleaned(raw: pd.DataFrame) -> CleanedLines:
     return clean(from_frame(raw), Settings())
 
 
-def test_the_columns_and_types_are_ucis(raw: pd.DataFrame) -> None:
+def test_columns_and_types_are_those_of_uci(raw: pd.DataFrame) -> None:
     assert {name: str(kind) for name, kind in raw.dtypes.items()} == {
         "InvoiceNo": "str",
         "StockCode": "str",
@@ -39,7 +39,7 @@ def test_the_columns_and_types_are_ucis(raw: pd.DataFrame) -> None:
     }
 
 
-def test_rows_come_in_the_order_of_time_on_open_days(raw: pd.DataFrame) -> None:
+def test_rows_are_in_the_order_of_time_on_open_days(raw: pd.DataFrame) -> None:
     assert raw["InvoiceDate"].is_monotonic_increasing
     assert raw["InvoiceDate"].dt.day_of_week.nunique() == 6
     assert 5 not in set(raw["InvoiceDate"].dt.day_of_week)
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_table() -> None:
     assert not first.equals(simulate(**options, seed=6))
 
 
-def test_there_is_dirt_of_every_kind(cleaned: CleanedLines, raw: pd.DataFrame) -> None:
+def test_there_are_faults_of_every_kind(cleaned: CleanedLines, raw: pd.DataFrame) -> None:
     dropped = {step.name: step.rows_in - step.rows_out for step in cleaned.ledger.steps}
 
     for name in ("anonymous", "duplicate", "not_a_product", "zero_price"):
@@ -64,7 +64,7 @@ def test_there_is_dirt_of_every_kind(cleaned: CleanedLines, raw: pd.DataFrame) -
     assert raw["Description"].isna().any()
 
 
-def test_invoices_are_whole(cleaned: CleanedLines) -> None:
+def test_an_invoice_has_one_customer_date_and_sign(cleaned: CleanedLines) -> None:
     by_number = cleaned.frame.groupby(columns.INVOICE_NO)
 
     assert (by_number[columns.CUSTOMER_ID].nunique() == 1).all()
@@ -74,7 +74,7 @@ def test_invoices_are_whole(cleaned: CleanedLines) -> None:
     assert (signs != cancelled).all()
 
 
-def test_what_comes_back_was_bought_before(cleaned: CleanedLines) -> None:
+def test_returned_items_were_bought_before(cleaned: CleanedLines) -> None:
     keys = [columns.CUSTOMER_ID, columns.STOCK_CODE]
     bought = cleaned.purchases.groupby(keys)["date"].min()
     back = cleaned.frame[cleaned.frame[columns.QUANTITY] < 0]
@@ -108,14 +108,14 @@ def test_items_are_launched_and_seasons_come(cleaned: CleanedLines, raw: pd.Data
     assert wreaths[month == 11].mean() > 1.5 * wreaths[month == 6].mean()
 
 
-def test_a_shop_has_what_evaluation_needs(cleaned: CleanedLines) -> None:
+def test_a_shop_has_enough_prediction_points(cleaned: CleanedLines) -> None:
     log = invoices(cleaned)
     end = log[-1].date + 1
 
     assert sum(1 for _ in walk(log, moment="visit", start=end - 30 * 86_400, end=end, window=100)) > 50
 
 
-def test_the_written_table_is_the_same(tmp_path: Path) -> None:
+def test_the_written_table_is_the_simulated_one(tmp_path: Path) -> None:
     options: Any = {"customers": 60, "items": 80, "days": 60, "seed": 5}
     path = tmp_path / "more" / "made.parquet"
 
@@ -129,7 +129,7 @@ def test_the_written_table_is_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"days": 0}, {"days": 1}, {"customers": 1}, {"items": 1}, {"customers": 0}])
-def test_small_shops_open(options: dict[str, int], tmp_path: Path) -> None:
+def test_very_small_shops(options: dict[str, int], tmp_path: Path) -> None:
     given: Any = {"customers": 5, "items": 20, "days": 30} | options
 
     rows = simulate(**given)

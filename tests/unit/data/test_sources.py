@@ -14,7 +14,7 @@ from training.data.sources.source import find_source
 NOWHERE = "http://nowhere.invalid/x.zip"
 
 
-def test_the_path_comes_first(tmp_path: Path) -> None:
+def test_a_path_is_the_first_source(tmp_path: Path) -> None:
     given = write_csv(tmp_path / "given.csv", UCI_ROWS)
     other = write_csv(tmp_path / "other.csv", UCI_ROWS[:2])
 
@@ -24,7 +24,7 @@ def test_the_path_comes_first(tmp_path: Path) -> None:
     assert source.sentence == f"Data: {given}."
 
 
-def test_then_the_setting(tmp_path: Path) -> None:
+def test_the_setting_is_the_second_source(tmp_path: Path) -> None:
     given = write_csv(tmp_path / "given.csv", UCI_ROWS)
 
     source = find_source(Settings(data=given, cache=tmp_path / "cache"), url=NOWHERE)
@@ -33,7 +33,7 @@ def test_then_the_setting(tmp_path: Path) -> None:
     assert source.sentence == f"Data: {given} (NEXTBASKET_DATA)."
 
 
-def test_then_the_copy_that_was_kept(tmp_path: Path) -> None:
+def test_the_cached_copy_is_the_third_source(tmp_path: Path) -> None:
     write_cached(table({}, {"Quantity": 1}), cached_path(tmp_path, "a" * 64))
 
     source = find_source(Settings(cache=tmp_path), url=NOWHERE, expected="a" * 64)
@@ -42,7 +42,7 @@ def test_then_the_copy_that_was_kept(tmp_path: Path) -> None:
     assert "CC BY 4.0" in source.sentence
 
 
-def test_at_last_the_simulator(tmp_path: Path) -> None:
+def test_the_simulator_is_the_last_source(tmp_path: Path) -> None:
     source = find_source(Settings(cache=tmp_path), url=NOWHERE, customers=20)
 
     assert source.kind == "simulator"
@@ -50,7 +50,7 @@ def test_at_last_the_simulator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
-def test_a_wrong_path_is_never_passed_over(tmp_path: Path, by_setting: bool) -> None:
+def test_a_wrong_path_is_an_error(tmp_path: Path, by_setting: bool) -> None:
     wrong = tmp_path / "wrong.csv"
     settings = Settings(data=wrong if by_setting else None, cache=tmp_path)
 

@@ -1,4 +1,4 @@
-"""The moments of prediction and what is known at them, on logs worked by hand and against state's own functions."""
+"""Prediction points and what is known at them, on logs worked by hand and against the functions of state."""
 
 from typing import Any, Literal
 
@@ -46,14 +46,14 @@ LOG = [
 ]
 
 
-def test_a_visit_knows_everything_before_the_invoice() -> None:
+def test_a_visit_has_everything_before_the_invoice() -> None:
     assert moments(LOG, "visit") == [
         ("visit", 5, "5", ["1", "C3"], {"tea": 2, "cup": 1}),
         ("visit", 6, "6", ["2"], {"tea": 2, "cup": 1, "jam": 1}),
     ]
 
 
-def test_first_purchases_are_moments_where_asked_for_and_know_who_is_there() -> None:
+def test_first_purchases_have_a_point_with_the_customers_attributes_if_wanted() -> None:
     log = [
         sale("C0", "eve", 1, "-tea"),
         replace(sale("1", "ann", 1, "tea"), attributes={"city": "Rome"}),
@@ -72,7 +72,7 @@ def test_first_purchases_are_moments_where_asked_for_and_know_who_is_there() -> 
     ]
 
 
-def test_the_replay_carries_attributes_as_state_does() -> None:
+def test_the_replay_has_the_attributes_of_the_state() -> None:
     replay = StateReplay(100)
     line = Line("tea", 1_000, 1.0, attributes={"category": "Drinks"})
     replay.apply(Invoice("1", "ann", 5, (line,), {"city": "Rome", "gender": "F"}))
@@ -81,7 +81,7 @@ def test_the_replay_carries_attributes_as_state_does() -> None:
     assert replay.items.attributes("tea") == {"category": "Food"}
 
 
-def test_an_emission_knows_what_was_known_after_the_purchase_before() -> None:
+def test_an_emission_has_what_was_known_after_the_previous_purchase() -> None:
     assert moments(LOG, "emission") == [
         ("emission", 1, "5", ["1"], {"tea": 1, "cup": 1}),
         ("emission", 2, "6", ["2"], {"tea": 2, "cup": 1}),
@@ -105,19 +105,19 @@ def test_only_targets_within_the_days_count() -> None:
     assert moments(LOG, "both", start=7) == []
 
 
-def test_a_customer_who_took_everything_back_is_no_new_one() -> None:
+def test_a_customer_who_returned_everything_is_not_new() -> None:
     log = [sale("1", "ann", 1, "tea"), sale("C2", "ann", 2, "-tea"), sale("3", "ann", 3, "jam")]
 
     assert [row[2] for row in moments(log, "visit")] == ["3"]
 
 
-def test_a_return_is_no_target_and_makes_no_customer() -> None:
+def test_a_return_is_no_target_and_no_first_purchase() -> None:
     log = [sale("C1", "ann", 1, "-tea"), sale("2", "ann", 2, "jam"), sale("C3", "ann", 3, "-jam")]
 
     assert moments(log, "both") == []
 
 
-def test_two_invoices_of_one_minute_are_known_in_the_order_of_their_numbers() -> None:
+def test_two_invoices_of_one_minute_are_in_the_order_of_their_numbers() -> None:
     log = [sale("1", "ann", 1, "tea"), sale("2", "ann", 1, "jam")]
 
     assert moments(log, "visit") == [("visit", 1, "2", ["1"], {"tea": 1})]
@@ -129,12 +129,12 @@ def test_the_history_is_no_longer_than_its_window() -> None:
     assert [row[3] for row in moments(log, "visit", window=2)] == [["1"], ["1", "2"], ["2", "3"], ["3", "4"]]
 
 
-def test_the_target_is_given_with_its_place_in_the_log() -> None:
+def test_a_point_has_the_position_of_its_target() -> None:
     for at in walk(LOG, moment="both", start=0, end=100 * DAY, window=9):
         assert LOG[at.position] is at.target
 
 
-def test_demand_is_as_of_the_moment() -> None:
+def test_demand_is_as_of_the_point() -> None:
     (at,) = walk(LOG[:5], moment="visit", start=0, end=100 * DAY, window=9)
     one_day = at.items.demand(at.now)[at.items.rows["tea"], 0]
 
@@ -157,7 +157,7 @@ LOGS = st.lists(st.tuples(st.sampled_from(["ann", "bob", None]), st.integers(0, 
 
 
 @given(log=LOGS, window=st.integers(1, 4), start=st.integers(0, 6), end=st.integers(0, 7))
-def test_moments_are_those_of_the_protocol(log: list[Invoice], window: int, start: int, end: int) -> None:
+def test_points_are_those_of_the_protocol(log: list[Invoice], window: int, start: int, end: int) -> None:
     """Said once more, by looking at the whole log for every target."""
     expected = []
     for position, target in enumerate(log):
@@ -190,7 +190,7 @@ def test_moments_are_those_of_the_protocol(log: list[Invoice], window: int, star
     assert [row[1] for row in found] == sorted(row[1] for row in found)
 
 
-def test_a_replay_ends_as_the_log_says() -> None:
+def test_a_replay_of_the_whole_log() -> None:
     replay = StateReplay(window=9)
     for invoice in LOG:
         replay.apply(invoice)

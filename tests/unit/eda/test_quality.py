@@ -73,7 +73,7 @@ def test_codes(rows: InvoiceTable) -> None:
     )
 
 
-def test_a_good_table_has_nothing_to_look_at() -> None:
+def test_a_good_table_fails_no_check() -> None:
     good = table({}, {"StockCode": "22614", "Description": "CAFÉ MUG – £5"})
     found = checks(good, UCI)
     assert describe_checks(found, 2) == f"None of the {len(found)} checks finds anything in 2 rows."
@@ -85,7 +85,7 @@ def test_a_good_table_has_nothing_to_look_at() -> None:
 @pytest.mark.parametrize(
     ("code", "expected"), [("85123A", "9A"), ("POST", "A"), ("gift_0001_20", "A_9_9"), ("1-4", "9-9")]
 )
-def test_shape(code: str, expected: str) -> None:
+def test_code_pattern(code: str, expected: str) -> None:
     assert code_pattern(code) == expected
 
 

@@ -53,7 +53,7 @@ def test_every_section_has_its_pictures(page: Page) -> None:
     assert all(figure.sentence.endswith(".") and figure.alt.endswith(".") for figure in page.figures())
 
 
-def test_the_first_numbers(page: Page) -> None:
+def test_facts(page: Page) -> None:
     assert dict(page.facts) == {
         "rows": "8",
         "purchase lines": "7",
@@ -94,13 +94,13 @@ def test_without_customers_only_quality_is_shown() -> None:
     assert "No row names a customer" in render(page)
 
 
-def test_without_purchases_it_says_so() -> None:
+def test_a_table_of_returns_only() -> None:
     assert report(line("1", "2024-01-01T10:00", "A", MUG, -2)).sections[-1].text == (
         "The table holds no purchase, only 1 returned line."
     )
 
 
-def test_where_nothing_is_left_the_rule_is_named() -> None:
+def test_an_empty_result_names_the_strictest_rule() -> None:
     assert report({**ONE, "unit_price": 0}).sections[-1].text == (
         "No row is left after cleaning; the rule “price is not 0” left out most, 1 row."
     )
@@ -139,7 +139,7 @@ def test_days_without_hours() -> None:
     assert section.text == "Every sale is dated at midnight, so there are no sales by hour."
 
 
-def test_a_return_of_what_was_never_sold() -> None:
+def test_a_return_of_an_item_that_was_never_sold() -> None:
     section = product_returns_section(sold(ONE, line("2", "2024-03-01", "A", TEA, -4)))
     assert [figure.sentence for figure in Page("", "", [section]).figures()] == [
         "1 line took back goods for 4.00, 40% of revenue, from 1 of 1 customer; most in March 2024, 4.00.",

@@ -70,7 +70,7 @@ def test_baskets(shop: Sales) -> None:
     assert shop.returns[["stock_code", "units", "revenue"]].to_numpy().tolist() == [["mug", 1.0, 5.0]]
 
 
-def test_an_item_without_description_is_called_by_its_code() -> None:
+def test_an_item_without_a_description_has_its_code_as_name() -> None:
     assert sold(line("1", "2024-01-01T10:00", "A", ("mug", None, 5.0), 2)).lines["item"].tolist() == ["mug"]
 
 
@@ -106,7 +106,7 @@ def test_by_hour_and_weekday(shop: Sales) -> None:
     )
 
 
-def test_hours_are_those_of_the_place() -> None:
+def test_hours_are_in_the_time_zone() -> None:
     """Of a date without a zone the hour is as written, of one with a zone it is as the clock there shows it."""
     rows = (line("1", "2024-07-01T10:00", "A", MUG, 1), line("2", "2024-07-01T10:00Z", "A", MUG, 1))
     hours = by_hour(sold(*rows, timezone="Europe/Athens"))
@@ -213,7 +213,7 @@ def test_repeat_share(shop: Sales) -> None:
     )
 
 
-def test_followed_leaves_out_what_few_baskets_say() -> None:
+def test_orders_with_few_baskets_are_not_shown() -> None:
     table = pd.DataFrame({"share": [0.1, 0.2, 0.3], "baskets": [40, 30, 29]}, index=[2, 3, 4])
     assert list(orders_shown(table).index) == [2, 3]
 

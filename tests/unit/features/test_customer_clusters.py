@@ -15,7 +15,7 @@ def _apart(groups: int) -> Floats:
 
 
 @pytest.mark.parametrize("groups", [3, 4])
-def test_the_line_bends_at_the_number_of_groups(groups: int) -> None:
+def test_the_curve_bends_at_the_number_of_groups(groups: int) -> None:
     left = elbow_curve(_apart(groups)[:, :2].repeat(2, axis=1), max_clusters=6)
     assert left[0] == 1.0
     assert left == sorted(left, reverse=True)
@@ -36,12 +36,12 @@ def test_there_are_no_more_clusters_than_distinct_customers() -> None:
     assert len(fit_kmeans(two, 6).cluster_centers_) == 2
 
 
-def test_a_column_that_does_not_vary_is_not_blown_up() -> None:
+def test_a_constant_column_has_deviation_1() -> None:
     mean, deviation = mean_and_deviation(np.asarray([[3.0, 1.0], [3.0, 5.0]], np.float32))
     assert (mean.tolist(), deviation.tolist()) == ([3.0, 3.0], [1.0, 2.0])
 
 
-def test_of_many_customers_evenly_spaced_ones_are_looked_at() -> None:
+def test_many_customers_are_sampled_evenly() -> None:
     many = np.arange(50_000, dtype=np.float32)[:, None]
     assert evenly_spaced(many)[:, 0].tolist() == list(range(0, 50_000, 3))
     assert len(evenly_spaced(many[:20_000])) == 20_000

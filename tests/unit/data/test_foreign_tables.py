@@ -1,4 +1,4 @@
-"""Tables of others: names, formats and gaps, each read safely and said."""
+"""Foreign tables: other column names, formats and missing columns, each with a note."""
 
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def test_groceries_without_invoice_code_price_and_quantity(tmp_path: Path) -> No
     assert clean(table, Settings()).ledger.lines()[: len(table.notes)] == list(table.notes)
 
 
-def test_the_day_of_an_invoice_is_that_of_the_zone(tmp_path: Path) -> None:
+def test_the_day_of_an_invoice_is_in_the_time_zone(tmp_path: Path) -> None:
     text = "user_id,timestamp,product\n1,2015-07-21T23:30:00Z,milk\n1,2015-07-22T10:00:00Z,milk\n"
 
     table = load(written(tmp_path / "t.csv", text), timezone="Europe/London")
@@ -83,13 +83,13 @@ def test_semicolons_decimal_commas_and_other_names(tmp_path: Path) -> None:
     assert f"{table.frame['invoice_date'].iloc[0]:%Y-%m-%d %H:%M}" == "2010-12-01 08:26"
 
 
-def test_a_comma_before_three_digits_may_be_either_and_is_no_number() -> None:
+def test_an_ambiguous_comma_before_three_digits_is_no_number() -> None:
     assert from_frame(frame({"UnitPrice": "1,234"})).frame["unit_price"].isna().all()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
 @pytest.mark.parametrize("between", [",", ";", "\t", "|"])
-def test_encodings_and_what_stands_between_cells(tmp_path: Path, encoding: str, between: str) -> None:
+def test_encodings_and_delimiters(tmp_path: Path, encoding: str, between: str) -> None:
     lines = [
         ["order_id", "sku", "product_name", "user_id", "order_date"],
         ["1", "a", "Café £5 – don’t", "7", "2015-07-21"],
@@ -102,7 +102,7 @@ def test_encodings_and_what_stands_between_cells(tmp_path: Path, encoding: str, 
     assert cleaned[[columns.STOCK_CODE, columns.DESCRIPTION]].to_numpy().tolist() == [["a", "Café £5 – don’t"]]
 
 
-def test_our_own_names_come_before_others(tmp_path: Path) -> None:
+def test_standard_names_come_before_aliases(tmp_path: Path) -> None:
     text = (
         "date,order_date,InvoiceDate,user_id,customer_id,product,item_id\n2015-01-01,2015-01-02,2015-01-03,8,7,milk,1\n"
     )
@@ -113,7 +113,7 @@ def test_our_own_names_come_before_others(tmp_path: Path) -> None:
     assert f"{table.frame['invoice_date'].iloc[0]:%d}" == "03"
 
 
-def test_dates_that_may_be_either_are_refused_but_where_the_wire_has_a_rule(tmp_path: Path) -> None:
+def test_ambiguous_dates_are_refused_unless_the_wire_has_a_rule(tmp_path: Path) -> None:
     with pytest.raises(UnclearDates):
         load(written(tmp_path / "t.csv", "user_id,date,product\n1,03-04-2015,milk\n"))
 
@@ -124,7 +124,7 @@ def test_dates_that_may_be_either_are_refused_but_where_the_wire_has_a_rule(tmp_
     )
 
 
-def test_a_uci_table_with_the_day_first_is_read_so() -> None:
+def test_a_uci_table_with_the_day_first() -> None:
     table = from_frame(frame({"InvoiceDate": "9/12/2011 12:50"}, {"InvoiceDate": "31/12/2011 12:50"}))
 
     assert f"{table.frame['invoice_date'].iloc[0]:%Y-%m-%d}" == "2011-12-09"
@@ -149,14 +149,14 @@ def test_a_parquet_file_of_whole_invoices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["1,2015-04-03,milk", "1,2015-04-03,milk,whole"])
-def test_rows_with_more_cells_than_the_header_are_no_table(tmp_path: Path, first: str) -> None:
+def test_rows_with_more_cells_than_the_header_are_refused(tmp_path: Path, first: str) -> None:
     text = f"user_id,date,product\n{first}\n1,2015-04-03,milk,whole\n"
 
     with pytest.raises(UnreadableTable, match="cannot be read as a table"):
         load(written(tmp_path / "t.csv", text))
 
 
-def test_rows_with_text_in_place_of_numbers_count_as_retyped() -> None:
+def test_rows_with_numbers_as_text_count_as_retyped() -> None:
     assert from_frame(frame({}, {"Quantity": "6"})).retyped == 2  # the date of both is text
     dated = frame({}, {"Quantity": "6"}, {"StockCode": 22613})
     dated["InvoiceDate"] = pd.Timestamp("2011-12-09T12:50:00Z")
