@@ -84,6 +84,18 @@ def test_shells_complete_commands_options_and_values(words: str, completions: li
     assert done.stdout.split() == completions
 
 
+def test_completion_is_installed_for_the_shell_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("typer._completion_shared._get_shell_name", lambda: "bash")
+    assert main(["--install-completion"]) == ExitCode.OK
+    script = tmp_path / ".bash_completions" / "nextbasket.sh"
+    assert str(script) in capsys.readouterr().out.replace("\n", "")
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+    assert "_NEXTBASKET_COMPLETE=complete_bash" in script.read_text()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_call_nextbasket(
     shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
