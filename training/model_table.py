@@ -41,7 +41,9 @@ MODEL_TABLE: dict[str, ModelEntry] = {
     "frequent_lstm": ModelEntry("training.models.item_lstm.frequent_lstm:FrequentLstm", "trained", _ITEM_LSTM_LOADER),
     "text_lstm": ModelEntry("training.models.item_lstm.text_lstm:TextLstm", "trained", _ITEM_LSTM_LOADER),
     "basket_lstm": ModelEntry(
-        "training.models.basket_lstm:BasketLstm", "trained", "training.serving.basket_lstm.scorer:load"
+        "training.models.basket_lstm.ablation:BasketLstmWithAblations",
+        "trained",
+        "training.serving.basket_lstm.scorer:load",
     ),
     "hybrid": _TWO_TOWER,
     "content": _TWO_TOWER,

@@ -23,21 +23,22 @@ from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
-from training.models.basket_lstm.examples import Example, Sampling, sample
-from training.models.basket_lstm.fitting import Schedule, fit_network
-from training.models.basket_lstm.model import (
+from training.models.basket_lstm.ablation import (
     GROUPS,
-    REFIT_CORRECTION_SCALE,
-    ValidationCase,
-    calibrate_on_validation,
-    left_out,
+    IGNORED_DEVIATION,
+    AblatedNetwork,
+    BasketLstmWithAblations,
+    ignored_columns,
 )
+from training.models.basket_lstm.calibration import ValidationCase, calibrate_on_validation
+from training.models.basket_lstm.examples import Example, Sampling, sample
+from training.models.basket_lstm.fitting import SCHEDULE, fit_network
+from training.models.basket_lstm.model import REFIT_CORRECTION_SCALE
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.candidate_views.labelled_views import labelled_views, target_dates
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.global_statistics import fit_global_statistics
 from training.models.keras_weights import WEIGHTS
-from training.models.standardise import LEFT_OUT
 from training.progress import RecordedProgress, shown_by
 from training.serving.basket_lstm.calibration import BasketCalibration
 from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
@@ -258,7 +259,7 @@ def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: StateRep
 
 def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_path: Path) -> None:
     with shown_by(RecordedProgress()) as shown:
-        less = BasketLstm(epochs=2, max_examples=200, without="text+simple", tensorboard=tmp_path).fit(
+        less = BasketLstmWithAblations(epochs=2, max_examples=200, without="text+simple", tensorboard=tmp_path).fit(
             LOG, until=UNTIL, seed=4
         )
 
@@ -269,10 +270,10 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
     arrays, before = less.scorer.network.arrays, fitted.scorer.network.arrays
     assert not np.array_equal(arrays["candidate_mean"], before["candidate_mean"])
     assert not np.array_equal(arrays["score_kernel"], before["score_kernel"])
-    columns = left_out("text+simple")
-    assert (arrays["candidate_deviation"][columns["candidate"]] == np.float32(LEFT_OUT)).all()
+    columns = ignored_columns("text+simple")
+    assert (arrays["candidate_deviation"][columns["candidate"]] == np.float32(IGNORED_DEVIATION)).all()
     assert [len(values) for values in less.curves.values()] == [2, 2]
-    for curve in ("choosing/learnt", "choosing/held_out", "whole/learnt"):
+    for curve in ("selection/training", "selection/validation", "whole/training"):
         assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
 
 
@@ -354,9 +355,9 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, 
         BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
     again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
 
-    assert not any(note.startswith(("epoch 1/", "epoch 2/")) and "held out" in note for note in notes)
-    assert "goes on after epoch 2" in notes
-    assert any(note.startswith("epoch 3/") and "held out" in note for note in notes)
+    assert not any(note.startswith(("epoch 1/", "epoch 2/")) and "validation" in note for note in notes)
+    assert "resumed after epoch 2" in notes
+    assert any(note.startswith("epoch 3/") and "validation" in note for note in notes)
     for name, array in fitted.network.arrays().items():
         np.testing.assert_array_equal(array, again.network.arrays()[name], err_msg=name)
     assert again.curves == fitted.curves
@@ -374,9 +375,9 @@ def examples() -> list[Example]:
 def test_what_is_left_out_changes_nothing(
     group: str, fitted: FittedBasketLstm, examples: list[Example], replay: StateReplay
 ) -> None:
-    columns = left_out(group)
-    less = BasketNetwork(input_sizes(), columns)
-    fit_network(less, examples, [], Schedule(epochs=1), np.random.default_rng(1))
+    columns = ignored_columns(group)
+    less = AblatedNetwork(input_sizes(), columns)
+    fit_network(less, examples, [], SCHEDULE._replace(epochs=1), np.random.default_rng(1))
     network = NumpyNetwork(less.arrays(), input_sizes())
     view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.statistics)
     changed = {
@@ -395,4 +396,4 @@ def test_what_is_left_out_changes_nothing(
 
 def test_what_cannot_be_left_out_is_said() -> None:
     with pytest.raises(UnknownModel, match=r"nothing called 'luck' to leave out\. Choose from: lstm, history"):
-        BasketLstm(without="luck")
+        BasketLstmWithAblations(without="luck")

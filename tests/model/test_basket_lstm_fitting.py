@@ -1,4 +1,4 @@
-"""What the flagship learns from, the loss, and how a training is kept."""
+"""What the flagship learns from, the loss, and how a training is checkpoint."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,6 @@ from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import build_view
-from training.models.basket_lstm.checkpoint import Checkpoint, Run, name_of
 from training.models.basket_lstm.examples import (
     Sampling,
     batches,
@@ -20,11 +19,13 @@ from training.models.basket_lstm.examples import (
     sample,
     save_examples,
 )
-from training.models.basket_lstm.fitting import HIT_LOSS_WEIGHTS, learning_rate, losses
+from training.models.basket_lstm.fitting import HIT_LOSS_WEIGHTS, losses
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.candidate_views.labelled_views import labelled_views, target_dates
 from training.models.candidate_views.statistics_history import StatisticsHistory
+from training.models.checkpoint import Checkpoint, TrainingState, checkpoint_name
 from training.models.global_statistics import fit_global_statistics
+from training.models.training_loop import one_cycle
 from training.serving.basket_lstm.scorer import (
     input_sizes,
 )
@@ -111,7 +112,7 @@ def test_examples_come_out_of_a_file_as_they_went_in(tmp_path: Path) -> None:
 
 
 def test_the_cycle_rises_and_falls() -> None:
-    rates = [learning_rate(step, 100, 1.0) for step in range(101)]
+    rates = [one_cycle(step, 100, 1.0) for step in range(101)]
 
     assert (rates[0], rates[30]) == pytest.approx((1 / 25, 1.0))
     assert rates[:31] == sorted(rates[:31])
@@ -134,20 +135,20 @@ def test_a_training_on_other_values_is_another_one(replay: StateReplay) -> None:
 
 def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     network = BasketNetwork(input_sizes())
-    kept = Checkpoint(tmp_path / name_of(["a training"]))
+    checkpoint = Checkpoint(tmp_path / checkpoint_name(["a training"]))
     generator = np.random.default_rng(1)
-    kept.save(Run(1, 5, 0.5, network.get_weights(), {"learnt": [1.0]}), network.variables, generator)
+    checkpoint.save(TrainingState(1, 5, 0.5, network.get_weights(), {"training": [1.0]}), network.variables, generator)
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:100])
 
-    assert kept.load(network.variables, generator) is None
+    assert checkpoint.load(network.variables, generator) is None
 
 
-def test_a_training_goes_on_where_it_cannot_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_training_goes_on_where_it_cannot_be_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     network = BasketNetwork(input_sizes())
     (tmp_path / "cache").write_text("a file where a folder should be")
-    kept = Checkpoint(tmp_path / "cache" / "kept.npz")
+    checkpoint = Checkpoint(tmp_path / "cache" / "checkpoint.npz")
 
-    kept.save(Run(1, 5, 0.5, [], {"learnt": [1.0]}), network.variables, np.random.default_rng(1))
-    kept.drop()
-    assert "cannot be kept" in caplog.text
+    checkpoint.save(TrainingState(1, 5, 0.5, [], {"training": [1.0]}), network.variables, np.random.default_rng(1))
+    checkpoint.delete()
+    assert "no checkpoint can be written" in caplog.text

@@ -23,7 +23,7 @@ from training.model_table import MODEL_TABLE
 from training.models import MODELS, make_model
 from training.models.keras_weights import WEIGHTS
 from training.models.two_tower.examples import batches, collect
-from training.models.two_tower.fitting import Assembler, Schedule, scores
+from training.models.two_tower.fitting import Assembler, Negatives, scores
 from training.models.two_tower.model import FittedHybrid, Hybrid
 from training.registry import BundleRefused
 from training.serving.two_tower.customer import customer_features
@@ -52,7 +52,7 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
     found = fitted[mode]
     encoding = found.scorer.encoding
     examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
-    assembler = Assembler(examples, encoding, Schedule())
+    assembler = Assembler(examples, encoding, Negatives())
     chosen = np.flatnonzero(examples.snapshot == examples.snapshot[-1])
     keras_says = scores(found.towers, assembler.batch(chosen, np.random.default_rng(1))).numpy()
     snapshot = examples.snapshots[-1]
@@ -78,7 +78,7 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
 
 @pytest.mark.parametrize("mode", MODES)
 def test_training_ends_better_than_it_began(mode: str, fitted: dict[str, FittedHybrid]) -> None:
-    curve = fitted[mode].curves["learnt"]
+    curve = fitted[mode].curves["training"]
     assert len(curve) == 3
     assert curve[-1] < curve[0]
 
@@ -96,7 +96,7 @@ def test_every_choice_trains_the_same_from_the_same_seed(options: dict[str, Any]
 def test_a_batch_ranks_what_was_drawn_and_what_was_bought(fitted: dict[str, FittedHybrid]) -> None:
     examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
     encoding = fitted["content"].scorer.encoding
-    assembler = Assembler(examples, encoding, Schedule(negatives=10))
+    assembler = Assembler(examples, encoding, Negatives(10))
     chosen = next(batches(examples, 16, np.random.default_rng(1)))
     batch = assembler.batch(chosen, np.random.default_rng(2))
     size = examples.snapshots[int(examples.snapshot[chosen[0]])].size
@@ -117,7 +117,7 @@ def test_a_balanced_loss_weighs_a_purchase_by_how_rare_its_item_is(fitted: dict[
     rare = [1.0 / times[row] for row in examples.bought.row[bought_at].tolist()]
     assert len(set(rare)) > 3
     for balanced, weight in ((True, rare), (False, [1.0] * len(rare))):
-        batch = Assembler(examples, encoding, Schedule(balanced=balanced)).batch(chosen, np.random.default_rng(2))
+        batch = Assembler(examples, encoding, Negatives(balanced=balanced)).batch(chosen, np.random.default_rng(2))
         assert batch.weight.tolist() == pytest.approx(weight)
 
 
@@ -135,7 +135,7 @@ def test_a_large_catalogue_is_drawn_from_and_has_fewer_snapshots(
     pairs = 12 * len(examples.bought.of(chosen)[0])
     monkeypatch.setattr("training.models.two_tower.fitting.MAX_MARGINS", pairs)
     for negatives, drawn in ((0, 12), (30, 12), (10, 10)):
-        batch = Assembler(examples, encoding, Schedule(negatives=negatives)).batch(chosen, np.random.default_rng(2))
+        batch = Assembler(examples, encoding, Negatives(negatives)).batch(chosen, np.random.default_rng(2))
         assert batch.scale.tolist() == pytest.approx([size / drawn] * len(chosen))
 
 

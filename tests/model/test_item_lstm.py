@@ -101,14 +101,14 @@ def test_only_the_newest_items_are_read(fitted: dict[str, FittedItemLstm]) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_training_ends_better_than_it_began(name: str, fitted: dict[str, FittedItemLstm]) -> None:
     curves = fitted[name].curves
-    assert {side: len(curve) for side, curve in curves.items()} == {"learnt": 4, "held out": 4}
-    assert curves["learnt"][-1] < curves["learnt"][0]
+    assert {side: len(curve) for side, curve in curves.items()} == {"training": 4, "validation": 4}
+    assert curves["training"][-1] < curves["training"][0]
 
 
 def test_a_large_catalogue_is_learnt_from_a_sample_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.models.item_lstm.fitting.SAMPLED", 20)  # 60 items are a large catalogue then
     first, again = (LabelLstm(epochs=3).fit(LOG, until=UNTIL, seed=3) for _ in range(2))
-    assert first.curves["learnt"][-1] < first.curves["learnt"][0]
+    assert first.curves["training"][-1] < first.curves["training"][0]
     assert np.array_equal(first.scorer.network.arrays["offered"], again.scorer.network.arrays["offered"])
 
 

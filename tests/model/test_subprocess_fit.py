@@ -14,8 +14,9 @@ from training.features.basket_lstm.retrieval import Retrieval
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm import subprocess_fit as beside
+from training.models.basket_lstm.ablation import BuildAblated
 from training.models.basket_lstm.examples import Example, Sampling, sample
-from training.models.basket_lstm.fitting import Recipe, Schedule, make_network
+from training.models.basket_lstm.fitting import SCHEDULE, FitConfig, make_network
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.basket_lstm.subprocess_fit import SubprocessFit
 from training.models.candidate_views.labelled_views import labelled_views
@@ -24,14 +25,14 @@ from training.progress import RecordedProgress, shown_by
 
 LOG = shop_log(500)
 UNTIL = LOG[400].date
-RECIPE = Recipe(Schedule(epochs=2), seed=5, left_out={"candidate": [0]})
+CONFIG = FitConfig(SCHEDULE._replace(epochs=2), seed=5, build=BuildAblated({"candidate": [0]}))
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever machine this is, a second process is worth its while for a few examples too."""
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
-    monkeypatch.setattr(beside, "FROM_EXAMPLES", 10)
+    monkeypatch.setattr(beside, "MIN_EXAMPLES", 10)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def examples() -> list[Example]:
 
 @pytest.fixture(scope="module")
 def here(examples: list[Example]) -> BasketNetwork:
-    return make_network(RECIPE, examples, [])[0]
+    return make_network(CONFIG, examples, [])[0]
 
 
 def assert_same(one: BasketNetwork, other: BasketNetwork) -> None:
@@ -53,21 +54,21 @@ def assert_same(one: BasketNetwork, other: BasketNetwork) -> None:
 
 
 def test_the_other_process_ends_with_the_same_weights(examples: list[Example], here: BasketNetwork) -> None:
-    with SubprocessFit(RECIPE, examples) as other, shown_by(RecordedProgress()) as shown:
-        assert other.begun
-        network = other.network(RECIPE)
+    with SubprocessFit(CONFIG, examples) as other, shown_by(RecordedProgress()) as shown:
+        assert other.is_running
+        network = other.network(CONFIG)
 
     assert_same(network, here)
     assert [done for done, _, _ in shown.updates] == sorted(done for done, _, _ in shown.updates)
     assert shown.updates[-1][:2] == (100, 100)
-    assert shown.updates[-1][2].startswith("epoch 2/2, learnt ")
+    assert shown.updates[-1][2].startswith("epoch 2/2, training ")
     assert any(note.startswith("epoch 1/2") for _, _, note in shown.updates)
 
 
 def test_the_other_process_goes_on_where_a_training_was_broken_off(
     examples: list[Example], here: BasketNetwork, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe = RECIPE._replace(kept=str(tmp_path / "kept.npz"))
+    config = CONFIG._replace(checkpoint=tmp_path / "checkpoint.npz")
 
     class InEpoch2(RecordedProgress):
         def update(self, done: int, total: int, note: str = "") -> None:
@@ -75,12 +76,12 @@ def test_the_other_process_goes_on_where_a_training_was_broken_off(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), shown_by(InEpoch2()):
-        make_network(recipe, examples, [])
-    with SubprocessFit(recipe, examples) as other, shown_by(RecordedProgress()) as shown:
-        network = other.network(recipe)
+        make_network(config, examples, [])
+    with SubprocessFit(config, examples) as other, shown_by(RecordedProgress()) as shown:
+        network = other.network(config)
 
-    assert "fitted here" not in caplog.text
-    assert shown.updates[0][2] == "goes on after epoch 1"
+    assert "fitted in this process" not in caplog.text
+    assert shown.updates[0][2] == "resumed after epoch 1"
     assert_same(network, here)
 
 
@@ -92,15 +93,15 @@ def test_a_model_is_the_same_with_and_without_another_process(
     begun: list[bool] = []
 
     def make(
-        recipe: Recipe, learnt: Sequence[Example], held: Sequence[Example]
+        config: FitConfig, training_set: Sequence[Example], validation_set: Sequence[Example]
     ) -> tuple[BasketNetwork, dict[str, list[float]]]:
-        network, curves = make_network(recipe, learnt, held)
-        return network, curves | {"held out": [float(epoch != best) for epoch in (1, 2)]}
+        network, curves = make_network(config, training_set, validation_set)
+        return network, curves | {"validation": [float(epoch != best) for epoch in (1, 2)]}
 
     class Watched(SubprocessFit):
-        def network(self, recipe: Recipe) -> BasketNetwork:
-            begun.append(self.begun)
-            return super().network(recipe)
+        def network(self, config: FitConfig) -> BasketNetwork:
+            begun.append(self.is_running)
+            return super().network(config)
 
     def fit(name: str) -> FittedBasketLstm:
         model = BasketLstm(epochs=2, max_examples=200, keep=tmp_path / name, tensorboard=tmp_path / f"board_{name}")
@@ -113,24 +114,24 @@ def test_a_model_is_the_same_with_and_without_another_process(
     alone = fit("alone")
 
     assert begun == [True, False]
-    assert "fitted here" not in caplog.text
+    assert "fitted in this process" not in caplog.text
     assert_same(both.network, alone.network)
     assert both.scorer.calibration == alone.scorer.calibration
     assert both.curves == alone.curves
     whole = "whole" if best == 2 else "whole_1"
     for name in ("beside", "alone"):
         assert list((tmp_path / name).iterdir()) == []  # what is done needs no keeping
-        assert len(list((tmp_path / f"board_{name}" / whole / "learnt").glob("events.out.tfevents.*"))) == 1
+        assert len(list((tmp_path / f"board_{name}" / whole / "training").glob("events.out.tfevents.*"))) == 1
 
 
 def test_another_number_of_epochs_is_fitted_here(examples: list[Example]) -> None:
-    long, fewer = (RECIPE._replace(schedule=Schedule(epochs=epochs)) for epochs in (1_000, 1))
+    long, fewer = (CONFIG._replace(schedule=SCHEDULE._replace(epochs=epochs)) for epochs in (1_000, 1))
     with SubprocessFit(long, examples) as other:
         process = other._process
         assert process is not None
         network = other.network(fewer)
         assert process.returncode < 0
-        assert not other.begun
+        assert not other.is_running
 
     assert_same(network, make_network(fewer, examples, [])[0])
 
@@ -150,14 +151,14 @@ def test_where_the_other_process_fails_the_network_is_fitted_here(
         program.write_text(f"#!/bin/sh\necho a library says hello\necho 7 epoch\n{end}\n")
         program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with caplog.at_level(logging.WARNING), SubprocessFit(RECIPE, examples) as other:
-        assert other.begun is (end is not None)
-        network = other.network(RECIPE)
+    with caplog.at_level(logging.WARNING), SubprocessFit(CONFIG, examples) as other:
+        assert other.is_running is (end is not None)
+        network = other.network(CONFIG)
 
     said = {
         "it fails": "ended with 3: out of memory",
         "it is killed": "was ended by a signal: Killed",
-        "there is none": "could not be begun",
+        "there is none": "could not be started",
     }
     assert said[wrong] in caplog.text
     assert_same(network, here)
@@ -170,7 +171,7 @@ def test_what_is_broken_off_leaves_no_process_and_no_file(
     begun: list[subprocess.Popen[str] | None] = []
 
     def interrupted() -> None:
-        with SubprocessFit(RECIPE, examples) as other:
+        with SubprocessFit(CONFIG, examples) as other:
             begun.append(other._process)
             assert list(tmp_path.iterdir())
             raise KeyboardInterrupt
@@ -184,7 +185,7 @@ def test_what_is_broken_off_leaves_no_process_and_no_file(
 
 def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> None:
     """As when the process that began it was killed: its pipe has no reader then."""
-    long = RECIPE._replace(schedule=Schedule(epochs=1_000))
+    long = CONFIG._replace(schedule=SCHEDULE._replace(epochs=1_000))
     with SubprocessFit(long, examples) as other:
         assert other._process is not None
         assert other._process.stdout is not None
@@ -198,8 +199,8 @@ def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> 
 
 
 def test_none_is_begun_where_it_gains_nothing(examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
-    with SubprocessFit(RECIPE, examples[:9]) as other:
-        assert not other.begun
+    with SubprocessFit(CONFIG, examples[:9]) as other:
+        assert not other.is_running
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
-    with SubprocessFit(RECIPE, examples) as other:
-        assert not other.begun
+    with SubprocessFit(CONFIG, examples) as other:
+        assert not other.is_running

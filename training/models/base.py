@@ -48,7 +48,7 @@ class FittedOverTime(Protocol[ScorerT_co]):
 
 
 Curves = Mapping[str, Sequence[float]]
-"""How a training went: by name of the examples (``learnt``, ``held out``) the mean loss after each epoch, first one
+"""How a training went: by name of the examples (``training``, ``validation``) the mean loss after each epoch, first one
 first. Lower is better; all are of one length and one unit."""
 
 

@@ -1,16 +1,11 @@
 """A Keras layer that standardises inputs."""
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from training.serving.basket_lstm.network import BOUND
-
-LEFT_OUT = 1e12
-"""Deviation of an input that is left out."""
 
 
 class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -22,17 +17,10 @@ class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
         self.deviation = self.add_weight(shape=(width,), initializer="ones", trainable=False, name="deviation")
 
     def fit(self, values: NDArray[np.floating]) -> None:
-        """Take mean and deviation of values ``[..., width]``; a constant input keeps a small deviation."""
+        """Take mean and deviation of values ``[..., width]``; a constant input has a small deviation."""
         flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
         self.mean.assign(flat.mean(axis=0))
         self.deviation.assign(np.maximum(flat.std(axis=0), 1e-3))
-
-    def leave_out(self, columns: Sequence[int]) -> None:
-        """Make some columns 0 whatever they hold: for ablations, and without another form of the network."""
-        mean, deviation = self.mean.numpy(), self.deviation.numpy()
-        mean[list(columns)], deviation[list(columns)] = 0.0, LEFT_OUT
-        self.mean.assign(mean)
-        self.deviation.assign(deviation)
 
     def call(self, values: keras.KerasTensor) -> keras.KerasTensor:
         """Standardise values ``[..., width]``."""

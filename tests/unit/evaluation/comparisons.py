@@ -32,6 +32,7 @@ def comparison(task: Task = "next-basket", moments: tuple[Moment, ...] = ("visit
     for when in moments:
         run = EvaluationRun(when, task, CASES, rankings, 10)
         judged[when] = MomentResult(CASES, {name: model_metrics(run, name) for name in rankings}, run)
-    curves: dict[str, dict[int, Curves]] = {str(GOOD): {7: {"learnt": [3.0, 2.0, 1.5], "held out": [3.1, 2.6, 2.7]}}}
+    losses: Curves = {"training": [3.0, 2.0, 1.5], "validation": [3.1, 2.6, 2.7]}
+    curves = {str(GOOD): {7: losses}}
     variants = {str(variant): variant for variant in (GOOD, BAD, LESS)}
     return Comparison(parse_span("2011-11-09", "2011-12-10"), task, (7,), variants, judged, curves)

@@ -36,7 +36,7 @@ class Die:
 
     def __init__(self, seed: int, sides: int) -> None:
         self.codes = [str(code) for code in np.random.default_rng(seed).permutation(list("abc"))][:sides]
-        self.curves: Curves = {"learnt": [float(seed), 0.0]}
+        self.curves: Curves = {"training": [float(seed), 0.0]}
 
     @property
     def scorer(self) -> "Die":
@@ -104,7 +104,7 @@ def test_a_variant_is_a_row_of_its_own_and_has_its_curves() -> None:
     assert [len(ranking.stock_codes) for ranking in rankings["dice:sides=1"]] == [1, 1]
     assert [len(ranking.stock_codes) for ranking in rankings["dice"]] == [3, 3]
     assert isinstance(Die(1, 1), FittedInEpochs)
-    assert comparison.curves["dice:sides=1"] == {1: {"learnt": [1.0, 0.0]}, 2: {"learnt": [2.0, 0.0]}}
+    assert comparison.curves["dice:sides=1"] == {1: {"training": [1.0, 0.0]}, 2: {"training": [2.0, 0.0]}}
     assert set(comparison.curves) == {"dice", "dice:sides=1"}
 
 

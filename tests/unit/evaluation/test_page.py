@@ -108,7 +108,7 @@ def test_sentences_say_what_the_numbers_are(made: Page) -> None:
         figure(made, "ablations").sentence
     )
     assert figure(made, "curves-good").sentence == (
-        "Learnt from 3.000 to 1.500, lowest in epoch 3; held out from 3.100 to 2.700, lowest in epoch 2."
+        "Training from 3.000 to 1.500, lowest in epoch 3; validation from 3.100 to 2.700, lowest in epoch 2."
     )
 
 

@@ -80,7 +80,7 @@ def test_json_has_every_figure_and_no_nan() -> None:
     assert report["from"] == "2011-11-09"
     assert report["invoices"] == 2
     assert report["holding"] == {"repeat": 2, "new": 1, "cold": 0, "rare": 1}
-    assert report["curves"]["good"]["7"]["learnt"] == [3.0, 2.0, 1.5]
+    assert report["curves"]["good"]["7"]["training"] == [3.0, 2.0, 1.5]
     assert list(report["moments"]) == ["visit", "emission"]
     visit = report["moments"]["visit"]
     assert visit == report["moments"]["emission"]

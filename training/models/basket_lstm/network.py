@@ -4,7 +4,7 @@ Source of the shape: docs/models/basket_lstm.md. ``training.serving.basket_lstm.
 same in numpy; a test holds the two together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -18,13 +18,13 @@ CELLS = 24
 WIDTH = 64
 DROPOUT = 0.1
 LSTM_FREE_HEADS = HEADS // 4
-"""So many of a moment's heads, the last ones, do not read the LSTM."""
+"""Number of a moment's heads, the last ones, that bypass the LSTM."""
 
 
 class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """An MLP with two hidden layers over what is seen of a candidate and of its customer, beside a linear path.
+    """An MLP with two hidden layers over the inputs of a candidate and of its customer, plus a linear path.
 
-    It knows no item and no customer by name: so nothing is unknown in a new one.
+    It has no vectors of single items or customers, so that it serves new ones as well.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +43,7 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         customer: keras.KerasTensor,
         training: bool = False,
     ) -> keras.KerasTensor:
-        """Logits ``[candidates, 1]`` of what is ``seen`` of candidates, whose customers are rows of ``person``."""
+        """Logits ``[candidates, 1]`` from inputs ``seen`` of candidates, whose ``customer`` is a row of ``person``."""
         # No ops.relu: TensorFlow's graph optimizer fuses it with the sum wherever rows were picked, and fails, loudly.
         hidden = ops.maximum(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0), 0.0)
         return self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
@@ -52,27 +52,23 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Scores candidates: one logit a candidate, to be compared within its customer only.
 
-    The LSTM sees of each basket what it says of the candidate (``View.steps``) and what it was like (``View.baskets``);
-    heads read its state and the candidate's and the customer's inputs. Half of them are for visits, the others for
-    emissions, since the same inputs do not mean the same at both. Each learns by itself, with one of two aims
-    (``fitting.HIT_LOSS_WEIGHTS``), and half of a moment's heads do without the LSTM: what differs errs differently. The
-    network says their mean: several networks that share the part that costs most (Gorishniy, Kotelnikov and Babenko,
-    "TabM", ICLR 2025).
+    The LSTM reads the customer's baskets, each as inputs of the candidate at that basket (``View.steps``) and of the
+    basket itself (``View.baskets``). Heads read its state, and the inputs of the candidate and the customer. Half of
+    the heads are for visits, the others for emissions, since the same inputs mean something else there. Each head has a
+    loss of its own, with one of two weights of the hit loss (``fitting.HIT_LOSS_WEIGHTS``), and half of a moment's
+    heads bypass the LSTM, which decorrelates their errors. The output is the mean logit of the moment's heads: an
+    ensemble that shares its most expensive part (Gorishniy, Kotelnikov and Babenko, "TabM", ICLR 2025).
     """
 
-    def __init__(self, sizes: Mapping[str, int], left_out: Mapping[str, Sequence[int]] | None = None) -> None:
-        """Build for inputs of the given widths: ``candidate``, ``customer``, ``step`` and ``basket``.
-
-        ``left_out``: columns of any of them that the network does not see.
-        """
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        """Build for inputs of the given widths: ``candidate``, ``customer``, ``step`` and ``basket``."""
         super().__init__(name="basket_lstm")
         self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
         self.standardise_person = Standardise(sizes["customer"], "standardise_person")
         self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
         self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
-        self._left_out = {group: list(columns) for group, columns in (left_out or {}).items()}
         self.reader = keras.layers.LSTM(CELLS, name="reader")
-        self.heads = [Head(f"head_{place}") for place in range(HEADS)]
+        self.heads = [Head(f"head_{number}") for number in range(HEADS)]
         one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
         nobody = np.zeros(1, np.int32)
         inputs = {"candidate": one["candidate"], "person": one["customer"], "customer": nobody}
@@ -83,11 +79,11 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         return ops.mean(self.each(inputs, training), axis=-1)
 
     def each(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
-        """What each head of its moment says of each candidate, ``[candidates, HEADS / 2]``.
+        """The logit of each head of its moment for each candidate, ``[candidates, HEADS / 2]``.
 
         Args:
             inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
-                there are (all customers have as many); ``customer`` leads from a candidate to its customer.
+                there are (all customers have as many); ``customer`` is the row of each candidate's customer.
             training: Whether to drop out.
         """
         customer = inputs["customer"]
@@ -98,39 +94,37 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         state = self.reader(ops.concatenate([steps, baskets], axis=-1))
         of_candidates = (ops.concatenate([candidate, state], axis=-1), candidate, customer)
         visit = ops.take(inputs["person"][:, DAYS_SINCE_LAST] > 0.0, customer, axis=0)
-        said, places = [], []
+        logits, positions = [], []
         for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
             (rows,) = ops.nonzero(chosen)
-            read, bare, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
-            of_heads = zip(heads, [read] * (len(heads) - LSTM_FREE_HEADS) + [bare] * LSTM_FREE_HEADS, strict=True)
-            said.append(
-                ops.concatenate([head(seen, person, whose, training=training) for head, seen in of_heads], axis=-1)
-            )
-            places.append(rows)
-        return ops.take(ops.concatenate(said), ops.argsort(ops.concatenate(places)), axis=0)
+            with_lstm, without_lstm, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
+            inputs_of_heads = [with_lstm] * (len(heads) - LSTM_FREE_HEADS) + [without_lstm] * LSTM_FREE_HEADS
+            of_heads = [
+                head(seen, person, whose, training=training) for head, seen in zip(heads, inputs_of_heads, strict=True)
+            ]
+            logits.append(ops.concatenate(of_heads, axis=-1))
+            positions.append(rows)
+        return ops.take(ops.concatenate(logits), ops.argsort(ops.concatenate(positions)), axis=0)
 
     def standardise(self, **values: NDArray[np.floating]) -> None:
-        """Fit the scales of ``candidate``, ``person``, ``step`` and ``basket`` inputs ``[..., width]``."""
-        layers = {
-            "candidate": self.standardise_candidate,
-            "person": self.standardise_person,
-            "step": self.standardise_steps,
-            "basket": self.standardise_baskets,
-        }
-        for group, layer in layers.items():
-            layer.fit(values[group])
-            layer.leave_out(self._left_out.get(group, ()))
+        """Fit the scales of ``candidate``, ``customer``, ``step`` and ``basket`` inputs ``[..., width]``."""
+        for group, scale in self.scales.items():
+            scale.fit(values[group])
 
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """The weights under the names of ``training.serving.basket_lstm.network.SHAPES``."""
-        scales = {
+    @property
+    def scales(self) -> dict[str, Standardise]:
+        """The layers that standardise each group of inputs."""
+        return {
             "candidate": self.standardise_candidate,
             "customer": self.standardise_person,
             "step": self.standardise_steps,
             "basket": self.standardise_baskets,
         }
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The weights under the names of ``training.serving.basket_lstm.network.SHAPES``."""
         found = {}
-        for name, scale in scales.items():
+        for name, scale in self.scales.items():
             found[f"{name}_mean"], found[f"{name}_deviation"] = scale.mean, scale.deviation
         found["lstm_kernel"], found["lstm_recurrent"], found["lstm_bias"] = self.reader.weights
         arrays = {name: value.numpy() for name, value in found.items()}
@@ -138,7 +132,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         for name in ("hidden", "hidden_customer", "second", "score", "linear"):
             layers = [getattr(head, layer_names.get(name, name)) for head in self.heads]
             kernels = [layer.kernel.numpy() for layer in layers]
-            rows = max(len(kernel) for kernel in kernels)  # where a head does not read the LSTM, its state counts 0
+            rows = max(len(kernel) for kernel in kernels)  # where a head bypasses the LSTM, its state counts 0
             arrays[f"{name}_kernel"] = np.stack([np.pad(each, ((0, rows - len(each)), (0, 0))) for each in kernels])
             if layers[0].use_bias:
                 arrays[f"{name}_bias"] = np.stack([layer.bias.numpy() for layer in layers])

@@ -1,83 +1,69 @@
-"""Fitting: softmax over the items, of a large catalogue over a sample of them, Adam, one cycle, the best epoch."""
+"""Fitting: softmax over the items, of a large catalogue over a sample of them, Adam, the best epoch."""
 
-import logging
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from training import progress
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import NO_TARGET, Windows
+from training.models.training_loop import TRAINING, VALIDATION, Schedule, train_epochs, warmup_cosine
 
-logger = logging.getLogger(__name__)
+SCHEDULE = Schedule(epochs=6, batch_size=64, peak_rate=1e-2, weight_decay=0.0, clip_norm=1.0)
 
 SAMPLED = 600
-"""Items that a step's softmax is taken over, beside those that came, where the catalogue has more than twice as many.
+"""Items that a step's softmax is taken over, besides the targets, where the catalogue has more than twice as many.
 
 Drawn by popularity and corrected for it: Jean et al. 2015, arXiv:1412.2007, as ``tf.nn.sampled_softmax_loss`` has it.
 """
-JUDGED_ON = 256
-"""Windows, evenly spaced, that tell after each epoch how well it goes."""
-
-
-class Schedule(NamedTuple):
-    """How the weights are found."""
-
-    epochs: int = 6
-    batch: int = 64
-    peak: float = 1e-2
-    clip: float = 1.0
+MAX_LOSS_WINDOWS = 256
+"""Windows, evenly spaced, on which the loss after each epoch is computed."""
 
 
 def fit_network(
     network: ItemNetwork,
-    learnt: Windows,
-    held: Windows,
+    training_set: Windows,
+    validation_set: Windows,
     schedule: Schedule,
     generator: np.random.Generator,
 ) -> dict[str, list[float]]:
-    """Fit in place, and end with the weights of the epoch that was best on the windows held out.
+    """Fit in place, and end with the weights of the epoch that was best on the validation set.
 
     Args:
         network: Not fitted.
-        learnt: Windows to learn from, at least one.
-        held: Windows whose targets are newer; where there are none, the last epoch counts.
-        schedule: How.
+        training_set: At least one window.
+        validation_set: Windows whose targets are newer; where there are none, the last epoch counts.
+        schedule: How long and how fast.
         generator: Draws the order of the batches.
 
     Returns:
-        Mean of −log p of the items that came, over all items, after each epoch: ``learnt`` and ``held out``.
+        Mean of −log p of the targets, over all items, after each epoch: ``training`` and ``validation``.
     """
-    total = -(-len(learnt.read) // schedule.batch) * schedule.epochs
-    rate = keras.optimizers.schedules.CosineDecay(
-        schedule.peak / 25, 0.9 * total, alpha=1e-3, warmup_target=schedule.peak, warmup_steps=0.1 * total
+    steps = -(-len(training_set.read) // schedule.batch_size) * schedule.epochs
+    optimizer = keras.optimizers.Adam(warmup_cosine(steps, schedule.peak_rate), global_clipnorm=schedule.clip_norm)
+    train, predict = _compiled(network, optimizer)
+    sets = {TRAINING: _spaced(training_set)}
+    if len(validation_set.read):
+        sets[VALIDATION] = _spaced(validation_set)
+
+    def batches(draws: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+        order = draws.permutation(len(training_set.read))
+        for first in range(0, len(order), schedule.batch_size):
+            yield order[first : first + schedule.batch_size]
+
+    return train_epochs(
+        network,
+        optimizer,
+        schedule.epochs,
+        steps,
+        batches=batches,
+        step=lambda chosen: train(training_set.read[chosen], training_set.target[chosen]),
+        losses=lambda _: {name: _mean_loss(network, predict, windows) for name, windows in sets.items()},
+        generator=generator,
     )
-    optimizer = keras.optimizers.Adam(rate, global_clipnorm=schedule.clip)
-    step, wanted = _compiled(network, optimizer)
-    sides = {"learnt": _spaced(learnt), **({"held out": _spaced(held)} if len(held.read) else {})}
-    curves: dict[str, list[float]] = {name: [] for name in sides}
-    done, best, best_weights, note = 0, math.inf, None, ""
-    for epoch in range(1, schedule.epochs + 1):
-        order = generator.permutation(len(learnt.read))
-        for first in range(0, len(order), schedule.batch):
-            chosen = order[first : first + schedule.batch]
-            step(learnt.read[chosen], learnt.target[chosen])
-            done += 1
-            progress.update(done, total, note)
-        for name, side in sides.items():
-            curves[name].append(_judged(network, wanted, side))
-        note = f"epoch {epoch}/{schedule.epochs}, loss {curves['learnt'][-1]:.3f}"
-        now = curves["held out"][-1] if "held out" in curves else -float(epoch)
-        logger.info("%s, held out %.4f", note, now)
-        if now < best:
-            best, best_weights = now, network.get_weights()
-    if best_weights is not None:
-        network.set_weights(best_weights)
-    return curves
 
 
 def _compiled(network: ItemNetwork, optimizer: Any) -> tuple[Callable[[Any, Any], None], Callable[[Any], Any]]:
@@ -112,11 +98,11 @@ def _loss(network: ItemNetwork, wanted: Any, target: Any, items: int) -> Any:
 
 
 def _spaced(windows: Windows) -> Windows:
-    every = -(-len(windows.read) // JUDGED_ON)
+    every = -(-len(windows.read) // MAX_LOSS_WINDOWS)
     return Windows(windows.read[::every], windows.target[::every])
 
 
-def _judged(network: ItemNetwork, wanted_after: Callable[[Any], Any], windows: Windows) -> float:
+def _mean_loss(network: ItemNetwork, wanted_after: Callable[[Any], Any], windows: Windows) -> float:
     """Mean of −log p of the targets, over all items."""
     offered, popularity = network.offered.numpy(), network.popularity.numpy()
     total = 0.0

@@ -14,7 +14,7 @@ from training.errors import TooLittleData
 from training.features.text import TextEncoder
 from training.models.base import Curves
 from training.models.calibration import fit_calibrations
-from training.models.item_lstm.fitting import Schedule, fit_network
+from training.models.item_lstm.fitting import SCHEDULE, fit_network
 from training.models.item_lstm.network import ItemNetwork
 from training.models.item_lstm.sequences import most_bought, sequences, windows
 from training.models.keras_weights import save_weights
@@ -59,9 +59,7 @@ class ItemLstm:
 
     seeded = True
 
-    def __init__(
-        self, name: str, *, epochs: int = Schedule().epochs, items: int = MAX_ITEMS, window: int = 100
-    ) -> None:
+    def __init__(self, name: str, *, epochs: int = SCHEDULE.epochs, items: int = MAX_ITEMS, window: int = 100) -> None:
         """Choose what to learn from and how long.
 
         Args:
@@ -71,7 +69,7 @@ class ItemLstm:
             window: Number of invoices that a history holds, as in the stream.
         """
         self.name = name
-        self._schedule = Schedule(epochs=epochs)
+        self._schedule = SCHEDULE._replace(epochs=epochs)
         self._items = items
         self._window = window
 

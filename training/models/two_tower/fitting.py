@@ -1,39 +1,34 @@
 """Fitting the towers: batches of one snapshot, a ranking loss over all items or a sample of them, Adam, one cycle."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from training import progress
+from training.models.training_loop import TRAINING, Schedule, train_epochs, warmup_cosine
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
 from training.models.two_tower.network import TwoTowerNetwork
 from training.serving.two_tower.customer import Floats, Ints
 from training.serving.two_tower.inputs import Encoding
 
-logger = logging.getLogger(__name__)
+SCHEDULE = Schedule(epochs=4, batch_size=64, peak_rate=3e-3, weight_decay=0.5, clip_norm=1.0)
 
 MAX_MARGINS = 32_000_000
 """Pairs of a bought item and a negative in a batch, about: 128 MB a copy. For more pairs, fewer negatives are drawn."""
 
 
-class Schedule(NamedTuple):
-    """How the weights are found.
+class Negatives(NamedTuple):
+    """What bought items are ranked against.
 
-    ``negatives``: items drawn a batch, shared by its customers; 0 for all; fewer beyond ``MAX_MARGINS``. ``balanced``:
-    whether what is bought often counts less.
+    Attributes:
+        drawn: Items drawn a batch, shared by its customers; 0 for all; fewer beyond ``MAX_MARGINS``.
+        balanced: Whether a bought item counts the less, the more often it is bought.
     """
 
-    epochs: int = 4
-    batch: int = 64
-    peak: float = 3e-3
-    decay: float = 0.5
-    clip: float = 1.0
-    negatives: int = 0
+    drawn: int = 0
     balanced: bool = False
 
 
@@ -67,17 +62,17 @@ class Batch(NamedTuple):
 class Assembler:
     """Puts examples together as batches."""
 
-    def __init__(self, examples: Examples, encoding: Encoding, schedule: Schedule) -> None:
+    def __init__(self, examples: Examples, encoding: Encoding, negatives: Negatives) -> None:
         self._examples = examples
         self._encoding = encoding
-        self._schedule = schedule
+        self._negatives = negatives
         times = np.bincount(examples.bought.row, minlength=len(examples.table)).astype(np.float32)
-        weight = 1.0 / np.maximum(times, 1.0) if schedule.balanced else np.ones_like(times)
+        weight = 1.0 / np.maximum(times, 1.0) if negatives.balanced else np.ones_like(times)
         self._weight: Floats = weight.astype(np.float32)
 
     def batch(self, chosen: Ints, generator: np.random.Generator) -> Batch:
         """The batch of some moments of one snapshot."""
-        examples, schedule = self._examples, self._schedule
+        examples = self._examples
         snapshot = examples.snapshots[int(examples.snapshot[chosen[0]])]
         fixed = snapshot.fixed.astype(np.float32)
         band = self._encoding.band(fixed[:, -1])
@@ -85,7 +80,7 @@ class Assembler:
         bag_row = examples.history.row[at].astype(np.int64)
         bought_at, bought_owner = examples.bought.of(chosen)
         bought_row = examples.bought.row[bought_at].astype(np.int64)
-        wanted = min(schedule.negatives or snapshot.size, max(1, MAX_MARGINS // len(bought_row)))
+        wanted = min(self._negatives.drawn or snapshot.size, max(1, MAX_MARGINS // len(bought_row)))
         if wanted < snapshot.size:
             drawn = generator.choice(snapshot.size, wanted, replace=False)
             row = np.unique(np.concatenate([drawn, bought_row]))
@@ -123,40 +118,46 @@ def fit_towers(
     examples: Examples,
     encoding: Encoding,
     schedule: Schedule,
+    negatives: Negatives,
     generator: np.random.Generator,
-) -> list[float]:
+) -> dict[str, list[float]]:
     """Fit in place.
 
     Args:
         towers: Not fitted.
         examples: To learn from, at least one.
         encoding: Of the inputs.
-        schedule: How.
+        schedule: How long and how fast.
+        negatives: What bought items are ranked against.
         generator: Draws order and negatives.
 
     Returns:
-        Mean loss of each epoch, as it was met on the way.
+        Mean loss of each epoch as met in its steps, under ``training``.
     """
-    assembler = Assembler(examples, encoding, schedule)
-    per_epoch = sum(1 for _ in batches(examples, schedule.batch, np.random.default_rng(0)))
-    total = per_epoch * schedule.epochs
-    rate = keras.optimizers.schedules.CosineDecay(
-        schedule.peak / 25, 0.9 * total, alpha=1e-3, warmup_target=schedule.peak, warmup_steps=0.1 * total
+    assembler = Assembler(examples, encoding, negatives)
+    per_epoch = sum(1 for _ in batches(examples, schedule.batch_size, np.random.default_rng(0)))
+    steps = per_epoch * schedule.epochs
+    optimizer = keras.optimizers.AdamW(
+        warmup_cosine(steps, schedule.peak_rate),
+        weight_decay=schedule.weight_decay,
+        global_clipnorm=schedule.clip_norm,
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=schedule.decay, global_clipnorm=schedule.clip)
-    step = _compiled(towers, optimizer)
-    losses: list[float] = []
-    done, note = 0, ""
-    for epoch in range(1, schedule.epochs + 1):
-        met = []
-        for chosen in batches(examples, schedule.batch, generator):
-            met.append(step(*assembler.batch(chosen, generator)))
-            done += 1
-            progress.update(done, total, note)
-        losses.append(float(np.mean([float(each) for each in met])))
-        note = f"epoch {epoch}/{schedule.epochs}, loss {losses[-1]:.3f}"
-        logger.info(note)
-    return losses
+    train = _compiled(towers, optimizer)
+
+    def assembled(draws: np.random.Generator) -> Iterator[Batch]:
+        for chosen in batches(examples, schedule.batch_size, draws):
+            yield assembler.batch(chosen, draws)
+
+    return train_epochs(
+        towers,
+        optimizer,
+        schedule.epochs,
+        steps,
+        batches=assembled,
+        step=lambda batch: train(*batch),
+        losses=lambda of_steps: {TRAINING: float(np.mean([float(each) for each in of_steps]))},
+        generator=generator,
+    )
 
 
 def scores(towers: TwoTowerNetwork, batch: Batch, training: bool = False) -> Any:

@@ -23,7 +23,7 @@ from training.models.keras_weights import save_weights
 from training.models.text_encoders import descriptions_before, fit_offline
 from training.models.two_tower.encoding import fit_encoding
 from training.models.two_tower.examples import Examples, collect
-from training.models.two_tower.fitting import Schedule, fit_towers
+from training.models.two_tower.fitting import SCHEDULE, Negatives, fit_towers
 from training.models.two_tower.losses import LOSSES
 from training.models.two_tower.network import HIDDEN, Sizes, Static, TwoTowerNetwork
 from training.serving.return_time.gap_shares import GapShareCurves, gaps
@@ -74,7 +74,7 @@ class Hybrid:
         negatives: int = 0,
         width: int = 64,
         dropout: float = 0.5,
-        epochs: int = Schedule().epochs,
+        epochs: int = SCHEDULE.epochs,
         window: int = 100,
         max_examples: int = MAX_EXAMPLES,
     ) -> None:
@@ -115,7 +115,8 @@ class Hybrid:
         self._dropout = dropout if mode == "hybrid" else 0.0
         self._window = window
         self._most = max_examples
-        self._schedule = Schedule(epochs=epochs, negatives=negatives, balanced=loss == "balanced_wmrb")
+        self._schedule = SCHEDULE._replace(epochs=epochs)
+        self._negatives = Negatives(negatives, balanced=loss == "balanced_wmrb")
 
     def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedHybrid:
         """Learn from what is dated before ``until``; see ``Model``.
@@ -149,7 +150,8 @@ class Hybrid:
         # One thread for BLAS: the matrices are small, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             towers = self._towers(examples, encoding)
-            losses = fit_towers(towers, examples, encoding, self._schedule, np.random.default_rng(seed))
+            generator = np.random.default_rng(seed)
+            curves = fit_towers(towers, examples, encoding, self._schedule, self._negatives, generator)
             scorer = TwoTowerScorer(
                 self.name,
                 "unpublished",
@@ -160,7 +162,7 @@ class Hybrid:
             )
             fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]
             scorer.calibration = fitted or scorer.calibration
-        return FittedHybrid(scorer, towers, {"learnt": losses})
+        return FittedHybrid(scorer, towers, curves)
 
     def _towers(self, examples: Examples, encoding: Encoding) -> TwoTowerNetwork:
         items = encoding.items(examples.table, 0)
