@@ -45,7 +45,7 @@ def error_of(arguments: list[str], code: ExitCode, capsys: pytest.CaptureFixture
     ("name", "content", "sentence"),
     [
         ("none.csv", None, "There is nothing at"),
-        ("table.pdf", b"%PDF-1.7", "is of no format that is read"),
+        ("table.pdf", b"%PDF-1.7", "has another format than"),
         ("table.csv", b"PK\x03\x04\x00\x00", "is no text, so no CSV file"),
         ("table.csv", b"", "is empty"),
         ("table.csv", HEADER.encode() + b"\n", "holds no rows below its column names"),
