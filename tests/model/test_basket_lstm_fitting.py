@@ -144,7 +144,9 @@ def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
     assert checkpoint.load(network.variables, generator) is None
 
 
-def test_a_training_goes_on_where_it_cannot_be_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_training_goes_on_where_no_checkpoint_can_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     network = BasketNetwork(input_sizes())
     (tmp_path / "cache").write_text("a file where a folder should be")
     checkpoint = Checkpoint(tmp_path / "cache" / "checkpoint.npz")

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
@@ -13,9 +14,11 @@ from training.features.item_table import ItemTable
 from training.serving.baselines.scorer import PlattCalibration
 
 CALIBRATION_DEPTH = 20
+"""Items of each ranking that the calibration is fitted to."""
 MIN_CALIBRATION_CASES = 50
-"""With fewer predictions to learn from, the calibration of an unknown shop is kept."""
+"""With fewer predictions the default calibration is used."""
 MAX_CALIBRATION_CASES = 1_000
+"""Of more predictions evenly spaced ones are used."""
 MIN_SLOPE = 1e-3
 
 
@@ -38,7 +41,7 @@ def fit_calibrations(
     None where too few predictions lie in the span, or all came out alike; of many, evenly spaced ones are taken.
     """
     seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
-    spacing = -(-_targets(invoices, start, end) * 2 // MAX_CALIBRATION_CASES)
+    spacing = -(-_count_targets(invoices, start, end) * 2 // MAX_CALIBRATION_CASES)
     for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
         if number % spacing:
             continue
@@ -49,38 +52,33 @@ def fit_calibrations(
     return {name: _calibration(cases) if len(cases) >= MIN_CALIBRATION_CASES else None for name, cases in seen.items()}
 
 
-def _targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
+def _count_targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
     return sum(start <= invoice.date < end and invoice.is_purchase for invoice in invoices)
 
 
 def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> PlattCalibration | None:
-    came = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
-    if came.min() == came.max():
+    bought = np.concatenate([np.asarray(hits, np.float64) for _, _, hits in cases])
+    if bought.min() == bought.max():
         return None
     epsilon = PlattCalibration().epsilon
     score = np.log(np.maximum(np.concatenate([scores for scores, _, _ in cases]), 0.0) + epsilon)
     size = np.concatenate([np.full(len(scores), np.log1p(n_baskets)) for scores, n_baskets, _ in cases])
-    bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), came)
-    if slope < MIN_SLOPE:  # the scores say nothing: only the base rate is left, and the order must stay
-        bias, slope, per_basket = float(np.log(came.mean() / (1.0 - came.mean()))), MIN_SLOPE, 0.0
+    bias, slope, per_basket = logistic(np.stack([np.ones_like(score), score, size], axis=1), bought)
+    if slope < MIN_SLOPE:  # the scores do not rank purchases: only the base rate is left, and the order must stay
+        bias, slope, per_basket = float(np.log(bought.mean() / (1.0 - bought.mean()))), MIN_SLOPE, 0.0
     return PlattCalibration(bias, slope, per_basket, epsilon)
 
 
-def logistic(inputs: NDArray[np.float64], came: NDArray[np.float64], *, ridge: float = 1.0) -> tuple[float, ...]:
-    """Weights of a logistic regression by Newton's method, with a penalty of ½ ``ridge`` ‖w‖².
+def logistic(inputs: NDArray[np.float64], bought: NDArray[np.float64]) -> tuple[float, ...]:
+    """Weights of a logistic regression with a penalty of ½ ‖w‖², which keeps them finite where the classes separate.
 
     Args:
         inputs: ``[n, inputs]``, a column of ones for the bias among them.
-        came: 0 or 1 ``[n]``.
-        ridge: Keeps the weights finite where the outcome can be told for sure.
+        bought: 0 or 1 ``[n]``.
     """
-    weights = np.zeros(inputs.shape[1])
-    penalty = ridge * np.eye(len(weights))
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-np.clip(inputs @ weights, -30.0, 30.0)))
-        slope = inputs.T @ (came - p) - ridge * weights
-        step = np.linalg.solve((inputs * (p * (1.0 - p))[:, None]).T @ inputs + penalty, slope)
-        weights += step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    return tuple(float(weight) for weight in weights)
+    # Two rows of zeros, which move no weight: scikit-learn refuses outcomes that are all alike.
+    rows = np.concatenate([inputs, np.zeros((2, inputs.shape[1]))])
+    outcomes = np.concatenate([bought, [0.0, 1.0]])
+    # The bias is one of the columns, since it is penalised too. The tolerance leaves 1e-8 of a probability open.
+    model = LogisticRegression(C=1.0, fit_intercept=False, solver="newton-cholesky", tol=1e-10)
+    return tuple(model.fit(rows, outcomes).coef_[0].tolist())
