@@ -1,8 +1,8 @@
 """Builds ``GlobalStatistics``: reads the log once, and gives the statistics as of any date.
 
-Items speak for others in three ways, each a sparse product of rows with themselves and one dense inverse (EASE, see
-``item_to_item``). The rows are ``baskets``, all alike; ``recent``, the recent ones above all; ``customers``, with all
-they ever bought. Needs scipy and scikit-learn, so only training imports it.
+There are three variants of the item-to-item scores, each a sparse product of rows with themselves and one dense inverse
+(EASE, see ``item_to_item``). The rows are ``baskets``, all of weight 1; ``recent``, weighted by recency; ``customers``,
+with all they ever bought. Needs scipy and scikit-learn, so only training imports it.
 """
 
 from collections.abc import Sequence
@@ -21,33 +21,33 @@ from training.models.text_encoders import fit_offline
 
 NEIGHBOURS = 100
 MIN_BASKETS = 3
-"""An item in fewer baskets has no neighbours: there is nothing to learn from."""
+"""An item in fewer baskets has no neighbours."""
 MAX_ITEMS = 6_000
 """The fit inverts a matrix over the items: beyond this many (150 MB a matrix), the least sold have no neighbours."""
 MAX_BASKETS = 200_000
-"""The newest baskets speak: about 50 MB."""
+"""The newest baskets are used: about 50 MB."""
 
 BASKETS_RIDGE = 300.0
 RECENT_RIDGE = 100.0
 RECENT_HALF_LIFE_DAYS = 60.0
 
 TEXT_GROWTH = 1.25
-"""The text encoder is fitted anew once there are so many times as many descriptions."""
+"""The text encoder is fitted again once there are so many times as many descriptions."""
 
 REBUY_PRIOR = 20.0
 BUYERS_PRIOR = 1.0
-"""How many chances, and how many baskets, what is usual stands for beside what was seen of an item."""
-LATELY_HALF_LIFE_DAYS = 60.0
-"""What counts as lately for an item's habits."""
+"""Item statistics are shrunk to the mean over items, as if it had been observed on so many more chances, or baskets."""
+ITEM_STATISTICS_HALF_LIFE_DAYS = 60.0
+"""Half-life of a basket in the recency-weighted item statistics."""
 
 Ints = NDArray[np.int32]
 
 
 class GlobalStatisticsBuilder:
-    """The log as far as it was read: baskets, histories before each of them, and chances of rebuying."""
+    """The log up to a date: baskets, the items of every customer, and counts of repeat purchases by item."""
 
     def __init__(self, invoices: Sequence[Invoice]) -> None:
-        """Begin before the first invoice of a log sorted by date; returns and anonymous sales are passed over."""
+        """Start before the first invoice of a log sorted by date; returns and anonymous sales are skipped."""
         self._invoices = invoices
         self._position = 0
         self.date: int | None = None
@@ -57,8 +57,10 @@ class GlobalStatisticsBuilder:
         self._dates: list[int] = []
         self._baskets: list[Ints] = []
         self._in_baskets = np.zeros(64)
-        self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (ever, lately as of the reference)
-        self._buyers = np.zeros((64, 4))  # item × (baskets, sums of the logs of size, units and baskets before), lately
+        self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (all, recency-weighted as of the reference)
+        self._buyers = np.zeros(
+            (64, 4)
+        )  # item × (baskets, sums of the logs of size, units and baskets before), recency-weighted
         self._reference = 0
         self._weekly = WeeklyDemandBuilder()
         self._texts: set[str] = set()
@@ -66,13 +68,13 @@ class GlobalStatisticsBuilder:
         self._text_from = 0
 
     def until(self, date: int) -> GlobalStatistics:
-        """What the purchases dated before ``date`` (seconds since 1970) teach; asked for in rising order.
+        """The statistics of the purchases dated before ``date``, seconds since 1970; dates only rise.
 
         Raises:
-            ValueError: A later date was asked for before.
+            ValueError: A call before had a later date.
         """
         if self.date is not None and date < self.date:
-            raise ValueError("GlobalStatisticsBuilder go forward only.")
+            raise ValueError("A GlobalStatisticsBuilder goes forward only.")
         self.date = date
         while self._position < len(self._invoices) and self._invoices[self._position].date < date:
             self._read(self._invoices[self._position])
@@ -85,13 +87,13 @@ class GlobalStatisticsBuilder:
         return GlobalStatistics(
             codes,
             self._fit_i2i(chosen, date),
-            self._habits(chosen, date),
+            self._item_statistics(chosen, date),
             self._weekly.as_of(date, chosen),
             self._read_texts(date),
         )
 
     def _read_texts(self, date: int) -> TextEncoder:
-        """The encoder of the descriptions seen so far: fitted anew once they have grown by ``TEXT_GROWTH``."""
+        """The encoder of the descriptions so far: fitted again once they have grown by ``TEXT_GROWTH``."""
         if self._text is None or len(self._texts) > TEXT_GROWTH * self._text_from:
             self._text, self._text_from = fit_offline(self._texts), len(self._texts)
         return self._text
@@ -110,18 +112,18 @@ class GlobalStatisticsBuilder:
         basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in units], np.int32)
         self._grow()
         self._weekly.add_basket(basket, invoice.date)
-        lately = self._lately(invoice.date)
+        recency = self._recency(invoice.date)
         times = self._times.get(customer, 0)
         self._times[customer] = times + 1
-        said = np.ones((len(basket), 4))
-        said[:, 1], said[:, 2], said[:, 3] = len(basket), list(units.values()), times
-        said[:, 1:] = np.log1p(said[:, 1:])
-        self._buyers[basket] += lately * said
+        observed = np.ones((len(basket), 4))
+        observed[:, 1], observed[:, 2], observed[:, 3] = len(basket), list(units.values()), times
+        observed[:, 1:] = np.log1p(observed[:, 1:])
+        self._buyers[basket] += recency * observed
         basket.sort()
         self._in_baskets[basket] += 1.0
         before = self._owned.get(customer)
         if before is not None:
-            weight = np.asarray([1.0, lately])
+            weight = np.asarray([1.0, recency])
             self._rebuys[before, 0] += weight
             self._rebuys[np.intersect1d(basket, before, assume_unique=True), 1] += weight
         self._dates.append(invoice.date)
@@ -136,9 +138,9 @@ class GlobalStatisticsBuilder:
             self._rebuys = np.concatenate([self._rebuys, np.zeros_like(self._rebuys)])
             self._buyers = np.concatenate([self._buyers, np.zeros_like(self._buyers)])
 
-    def _lately(self, date: int) -> float:
-        """What a basket of this date counts in sums of what was lately, as of their reference date."""
-        halvings = (date - self._reference) / (DAY * LATELY_HALF_LIFE_DAYS)
+    def _recency(self, date: int) -> float:
+        """The weight of a basket of this date in the recency-weighted sums, as of their reference date."""
+        halvings = (date - self._reference) / (DAY * ITEM_STATISTICS_HALF_LIFE_DAYS)
         if abs(halvings) > 500.0:  # long before a float64 overflows
             faded = np.exp2(-np.clip(halvings, -1000.0, 1000.0))
             self._rebuys[:, :, 1] *= faded
@@ -146,17 +148,17 @@ class GlobalStatisticsBuilder:
             self._reference, halvings = date, 0.0
         return float(np.exp2(halvings))
 
-    def _habits(self, chosen: NDArray[np.int64], date: int) -> Float:
-        """``GlobalStatistics.item_statistics``, each shrunk to the usual one.
+    def _item_statistics(self, chosen: NDArray[np.int64], date: int) -> Float:
+        """``GlobalStatistics.item_statistics``, each shrunk to its mean over items.
 
-        As if that had been seen at ``REBUY_PRIOR`` chances to buy again, or in ``BUYERS_PRIOR`` baskets.
+        As if the mean had been observed at ``REBUY_PRIOR`` more chances to buy again, or in ``BUYERS_PRIOR`` baskets.
         """
-        faded = np.exp2(np.clip((self._reference - date) / (DAY * LATELY_HALF_LIFE_DAYS), -1000.0, 0.0))
+        faded = np.exp2(np.clip((self._reference - date) / (DAY * ITEM_STATISTICS_HALF_LIFE_DAYS), -1000.0, 0.0))
         counted = np.concatenate([self._rebuys[chosen], np.zeros((1, 2, 2))])
         counted[:, :, 1] *= faded
         chances, times = counted[:, 0], counted[:, 1]
-        usual = (times.sum(axis=0) + 1.0) / (chances.sum(axis=0) + REBUY_PRIOR)
-        rates = np.log((times + REBUY_PRIOR * usual) / (chances + REBUY_PRIOR))
+        mean_rate = (times.sum(axis=0) + 1.0) / (chances.sum(axis=0) + REBUY_PRIOR)
+        rates = np.log((times + REBUY_PRIOR * mean_rate) / (chances + REBUY_PRIOR))
         summed = np.concatenate([self._buyers[chosen], np.zeros((1, 4))]) * faded
         total = summed.sum(axis=0)
         mean = total[1:] / max(total[0], 1e-9)
@@ -165,34 +167,34 @@ class GlobalStatisticsBuilder:
         return item_statistics
 
     def _fit_i2i(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
-        place = np.full(max(len(self._item_of), 1), -1, np.int64)
-        place[chosen] = np.arange(len(chosen))
+        index_of = np.full(max(len(self._item_of), 1), -1, np.int64)
+        index_of[chosen] = np.arange(len(chosen))
         ages = (date - np.asarray(self._dates[-MAX_BASKETS:], np.float64)) / DAY
-        baskets = _matrix(self._baskets[-MAX_BASKETS:], place, len(chosen))
-        owned = _matrix([items[-MAX_BASKET:] for items in self._owned.values()], place, len(chosen))
-        lately = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
+        baskets = _matrix(self._baskets[-MAX_BASKETS:], index_of, len(chosen))
+        owned = _matrix([items[-MAX_BASKET:] for items in self._owned.values()], index_of, len(chosen))
+        recency = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
         return {
             BASKETS: strongest(ease(_gram(baskets, None), BASKETS_RIDGE), NEIGHBOURS),
-            RECENT: strongest(ease(_gram(baskets, lately), RECENT_RIDGE), NEIGHBOURS),
+            RECENT: strongest(ease(_gram(baskets, recency), RECENT_RIDGE), NEIGHBOURS),
             CUSTOMERS: strongest(ease(_gram(owned, None), BASKETS_RIDGE), NEIGHBOURS),
         }
 
 
-def _matrix(rows: Sequence[Ints], place: NDArray[np.int64], size: int) -> sparse.csr_array:
-    """Rows × places, float32, 1 where a row holds the item; items outside the vocabulary are left out."""
-    item = place[np.concatenate(rows)] if len(rows) else np.zeros(0, np.int64)
+def _matrix(rows: Sequence[Ints], index_of: NDArray[np.int64], size: int) -> sparse.csr_array:
+    """Rows × items, float32, 1 where a row holds the item; items outside the vocabulary are left out."""
+    item = index_of[np.concatenate(rows)] if len(rows) else np.zeros(0, np.int64)
     row = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-    kept = item >= 0
-    return sparse.csr_array((np.ones(kept.sum(), np.float32), (row[kept], item[kept])), shape=(len(rows), size))
+    known = item >= 0
+    return sparse.csr_array((np.ones(known.sum(), np.float32), (row[known], item[known])), shape=(len(rows), size))
 
 
 def _gram(rows: sparse.csr_array, weights: NDArray[np.floating] | None) -> Float:
-    """Weighted number of rows that hold both items, float32 ``[places, places]``."""
+    """Weighted number of rows that hold both items, float32 ``[items, items]``."""
     weighted = rows if weights is None else sparse.diags_array(weights.astype(np.float32)) @ rows
     gram: Float = (rows.T @ weighted).toarray().astype(np.float32, copy=False)
     return gram
 
 
 def fit_global_statistics(invoices: Sequence[Invoice], until: int) -> GlobalStatistics:
-    """What a log teaches up to a date; who asks for several dates keeps the ``GlobalStatisticsBuilder``."""
+    """The statistics of a log up to a date; for several dates use one ``GlobalStatisticsBuilder``."""
     return GlobalStatisticsBuilder(invoices).until(until)

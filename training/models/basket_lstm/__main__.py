@@ -1,4 +1,4 @@
-"""The other process of ``training.models.basket_lstm.subprocess_fit``; nothing to call by hand."""
+"""The other process of ``training.models.basket_lstm.subprocess_fit``; not to be called by hand."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,6 @@
-"""Examples: what the network learns from, taken along the walk with the very view that serves."""
+"""Examples: what the network is trained on, from the same view that serves."""
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,31 +10,29 @@ from numpy.typing import NDArray
 
 from training.features.basket_lstm.view import View
 
-logger = logging.getLogger(__name__)
-
-Half = NDArray[np.float16]
+Float16s = NDArray[np.float16]
 
 
 class Sampling(NamedTuple):
-    """How many of the candidates that were not bought go into an example."""
+    """How many candidates that were not bought go into an example: ``known`` to the customer, and ``new`` ones."""
 
-    own: int = 40
-    others: int = 32
+    known: int = 40
+    new: int = 32
 
 
 class Example(NamedTuple):
-    """One moment: all bought candidates and a sample of the others.
+    """One visit or emission: all bought candidates and a sample of the others.
 
-    ``bought`` ``[rows]``; ``correction`` ``[rows]``: log(n / sampled), which stands for those left out; the inputs as
-    in ``View``, steps and baskets without the places before the first basket.
+    ``bought`` ``[rows]`` · ``correction`` ``[rows]``: log(n / sampled), added to the logits of sampled candidates · the
+    inputs as in ``View``, steps and baskets without the padding before the first basket.
     """
 
     bought: NDArray[np.bool_]
     correction: NDArray[np.float32]
-    candidate: Half
-    person: Half
-    steps: Half
-    baskets: Half
+    candidate: Float16s
+    person: Float16s
+    steps: Float16s
+    baskets: Float16s
 
 
 def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:
@@ -45,11 +42,11 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
         return None
     chosen = [np.flatnonzero(bought)]
     corrections = [np.zeros(len(chosen[0]), np.float32)]
-    for group, most in ((view.known, sampling.own), (~view.known, sampling.others)):
+    for group, wanted in ((view.known, sampling.known), (~view.known, sampling.new)):
         left = np.flatnonzero(group & ~bought)
-        if len(left) > most:
-            drawn = generator.choice(left, most, replace=False)
-            corrections.append(np.full(most, np.log(len(left) / most), np.float32))
+        if len(left) > wanted:
+            drawn = generator.choice(left, wanted, replace=False)
+            corrections.append(np.full(wanted, np.log(len(left) / wanted), np.float32))
         else:
             drawn = left
             corrections.append(np.zeros(len(left), np.float32))
@@ -66,7 +63,7 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """SHA-256 of all that examples hold, in hexadecimal: the same only where a training would go the same way."""
+    """SHA-256 of all that examples hold, in hexadecimal: equal only where a training would be the same."""
     digest = hashlib.sha256()
     for example in examples:
         for array in example:
@@ -86,7 +83,7 @@ def save_examples(examples: Sequence[Example], folder: Path) -> None:
 
 
 def load_examples(folder: Path) -> list[Example]:
-    """The examples that ``save_examples`` wrote, not copied but mapped: its files may be deleted all the same."""
+    """The examples that ``save_examples`` wrote, mapped into memory; the files may be deleted meanwhile."""
 
     def array(name: str) -> NDArray[Any]:
         return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
@@ -110,7 +107,7 @@ def load_examples(folder: Path) -> list[Example]:
 
 
 class Batch(NamedTuple):
-    """Examples of one length, flat: ``customer`` leads from a row to its example."""
+    """Examples of one length, flat: ``customer`` is the example of each row."""
 
     bought: NDArray[np.float32]
     correction: NDArray[np.float32]
@@ -122,7 +119,7 @@ class Batch(NamedTuple):
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Puts examples of the same length together."""
+    """The batch of examples of the same length."""
     sizes = [len(example.bought) for example in examples]
     return Batch(
         bought=np.concatenate([example.bought for example in examples]).astype(np.float32),

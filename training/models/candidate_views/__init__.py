@@ -1,1 +1,1 @@
-"""Candidate views of the log with the outcome of each: what ``basket_lstm`` and ``lightgbm`` learn from."""
+"""Candidate views of the log with the outcome of each: the examples of ``basket_lstm`` and ``lightgbm``."""

@@ -15,14 +15,14 @@ from training.features.item_table import ItemTable
 from training.models.candidate_views.statistics_history import StatisticsHistory
 
 EMISSION_DAYS = 30
-"""Of emissions before the span that is learnt from, only those of so many days are examples."""
+"""Emissions up to so many days before the span are used; earlier ones are skipped."""
 
 
 class LabelledView(NamedTuple):
-    """A moment as it is learnt from.
+    """The view of one visit or emission, and its outcome.
 
-    ``date`` of its target · which candidates were ``bought`` ``[candidates]`` · ``items`` is live: it is valid only
-    until the next moment.
+    ``date`` of the invoice that followed · which candidates were ``bought`` then ``[candidates]`` · ``items``: the live
+    item table, valid only until the next view.
     """
 
     date: int
@@ -32,17 +32,17 @@ class LabelledView(NamedTuple):
 
 
 def target_dates(invoices: Sequence[Invoice], until: int) -> list[int]:
-    """Dates before ``until`` of the purchase invoices whose customer has an earlier one: what can be learnt from."""
-    seen: set[str] = set()
+    """Dates before ``until`` of the purchase invoices whose customer has an earlier one."""
+    earlier: set[str] = set()
     dates: list[int] = []
     for invoice in invoices:
         if invoice.date >= until:
             break
         if invoice.customer_id is None or not invoice.is_purchase:
             continue
-        if invoice.customer_id in seen:
+        if invoice.customer_id in earlier:
             dates.append(invoice.date)
-        seen.add(invoice.customer_id)
+        earlier.add(invoice.customer_id)
     return dates
 
 
@@ -54,10 +54,10 @@ def labelled_views(
     window: int,
     retrieval: Retrieval,
 ) -> Iterator[LabelledView]:
-    """Every moment, visits and emissions, with targets in a span.
+    """Every visit and emission whose next invoice is dated in [``start``, ``end``), in the order of the log.
 
-    Emissions ``EMISSION_DAYS`` before the span and earlier are passed over: each week before it would cost a fit of its
-    own for a few examples. Where the span begins with the log there are none.
+    Emissions more than ``EMISSION_DAYS`` before the span are skipped: each week before it would need its own fit of the
+    global statistics, for a few examples.
     """
     for moment in walk(invoices, moment="both", start=start, end=end, window=window):
         if moment.now < start - EMISSION_DAYS * DAY:

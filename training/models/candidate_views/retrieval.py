@@ -1,4 +1,4 @@
-"""Learning to retrieve: the weights by which new items are found, from what customers bought for the first time."""
+"""Fits the weights of ``Retrieval``, which finds items new to a customer, on first purchases of items."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -19,20 +19,20 @@ from training.models.candidate_views.labelled_views import EMISSION_DAYS, target
 from training.models.candidate_views.statistics_history import StatisticsHistory
 
 DAYS = 60
-"""The newest days are learnt from: what makes an item new to a shop's customers likely changes with its season."""
-MOMENTS = 1_000
+"""The newest days are used: which new items a shop's customers buy changes with the season."""
+MAX_CASES = 1_000
 """Visits and emissions, evenly spaced."""
-OTHERS = 300
-"""Items not bought that stand for all of them."""
+NEGATIVES = 300
+"""Items not bought that are drawn for each case."""
 PRIOR = 1.0
-"""The usual weights count like so many moments, for each deviation that the learnt ones are off."""
+"""Weight of the squared distance, in deviations of the inputs, to the default weights."""
 
 
-class _Moment(NamedTuple):
+class _RetrievalCase(NamedTuple):
     """One visit or emission.
 
     ``inputs`` float32 ``[items, RETRIEVAL_INPUTS]``: of the items bought for the first time, the first ``bought`` rows,
-    and of others, each of which stands for exp(``correction``) items.
+    and of items drawn from the others, whose logits are raised by ``correction``, log(others / drawn).
     """
 
     inputs: Floats
@@ -46,36 +46,36 @@ def fit_retrieval(
     until: int,
     window: int,
     generator: np.random.Generator,
-    most: int,
+    max_targets: int,
 ) -> Retrieval:
     """Weights under which what customers bought for the first time is likeliest among all that is new to them.
 
-    The loss is that of the network without its second part: softmax over items, −Σ log p of the bought over √(number).
+    The loss is that of ``basket_lstm`` without the hit loss: softmax over items, −Σ log p of the bought over √(number).
 
     Args:
         invoices: The log, sorted by date.
         statistics_history: The global statistics as of each moment.
-        until: Only what is dated before it is learnt from, seconds since 1970.
+        until: Only what is dated before it is used, seconds since 1970.
         window: Number of invoices that a history holds.
         generator: Draws the items that were not bought.
-        most: Of the invoices that can be learnt from only so many are, the newest.
+        max_targets: The newest invoices with an earlier one of the same customer, this many at most.
     """
-    dates = target_dates(invoices, until)[-most:]
+    dates = target_dates(invoices, until)[-max_targets:]
     start = max(until - DAYS * DAY, dates[0] if dates else until)
-    spacing = max(-(-2 * sum(date >= start for date in dates) // MOMENTS), 1)
-    seen = list(_moments(invoices, statistics_history, start, until, window, spacing, generator))
-    usual = Retrieval()
-    if not seen:
-        return usual
-    deviation = np.concatenate([each.inputs for each in seen]).std(axis=0, dtype=np.float64)
+    spacing = max(-(-2 * sum(date >= start for date in dates) // MAX_CASES), 1)
+    cases = list(_cases(invoices, statistics_history, start, until, window, spacing, generator))
+    default = Retrieval()
+    if not cases:
+        return default
+    deviation = np.concatenate([each.inputs for each in cases]).std(axis=0, dtype=np.float64)
     deviation = np.maximum(deviation, 1e-3)
-    begun = np.asarray(usual.weights) * deviation
-    scaled = [(each.inputs / deviation, each.bought, each.correction) for each in seen]
+    prior = np.asarray(default.weights) * deviation
+    scaled = [(each.inputs / deviation, each.bought, each.correction) for each in cases]
 
-    def told(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss_and_gradient(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Sum of the losses and its gradient."""
-        apart = weights - begun
-        value, gradient = PRIOR * float(apart @ apart), 2.0 * PRIOR * apart
+        distance = weights - prior
+        value, gradient = PRIOR * float(distance @ distance), 2.0 * PRIOR * distance
         for inputs, bought, correction in scaled:
             score = inputs @ weights
             raised = score.copy()
@@ -88,11 +88,11 @@ def fit_retrieval(
             gradient -= inputs[:bought].sum(axis=0) / root - root * (share / total) @ inputs
         return value, gradient
 
-    found = minimize(told, begun, jac=True, method="L-BFGS-B").x
-    return usual._replace(weights=tuple((found / deviation).tolist()))
+    found = minimize(loss_and_gradient, prior, jac=True, method="L-BFGS-B").x
+    return default._replace(weights=tuple((found / deviation).tolist()))
 
 
-def _moments(
+def _cases(
     invoices: Sequence[Invoice],
     statistics_history: StatisticsHistory,
     start: int,
@@ -100,7 +100,7 @@ def _moments(
     window: int,
     spacing: int,
     generator: np.random.Generator,
-) -> Iterator[_Moment]:
+) -> Iterator[_RetrievalCase]:
     nothing = np.zeros(len(RETRIEVAL_INPUTS), np.float32)
     for number, moment in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
         if number % spacing or moment.now < start - EMISSION_DAYS * DAY:
@@ -108,20 +108,20 @@ def _moments(
         items, statistics = moment.items, statistics_history.at(moment.now)
         flat = flatten([moment.history], items)
         snapshot = ItemSnapshot.at(items, moment.now, len(flat.unknown))
-        own = customer_items(flat, moment.now, snapshot.size)
+        bought_before = customer_items(flat, moment.now, snapshot.size)
         binding = statistics.bind(items)
         index = RetrievalIndex.of(snapshot, binding.index_of_row, binding.vectors, nothing)
         index_of_row = np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])
-        one = next(i2i_scores_by_customer(flat, own, index_of_row, statistics))
-        similarity = history_vectors(own, 1, binding.vectors)[0] @ index.vectors.T
+        one = next(i2i_scores_by_customer(flat, bought_before, index_of_row, statistics))
+        similarity = history_vectors(bought_before, 1, binding.vectors)[0] @ index.vectors.T
         rows = [items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
         bought = np.isin(index.row, rows)
         new = ~np.isin(index.row, one.bought_row)
         hits, others = np.flatnonzero(bought & new), np.flatnonzero(~bought & new)
         if not len(hits) or not len(others):
             continue
-        drawn = generator.choice(others, min(OTHERS, len(others)), replace=False)
+        drawn = generator.choice(others, min(NEGATIVES, len(others)), replace=False)
         inputs = index.inputs(snapshot, one.scores[: len(I2I_CANDIDATE_INPUTS)], similarity)[
             np.concatenate([hits, drawn])
         ]
-        yield _Moment(inputs, len(hits), float(np.log(len(others) / len(drawn))))
+        yield _RetrievalCase(inputs, len(hits), float(np.log(len(others) / len(drawn))))

@@ -11,19 +11,19 @@ from training.models.global_statistics import GlobalStatisticsBuilder
 logger = logging.getLogger(__name__)
 
 REFIT_DAYS = 7
-"""Item-to-item weights are fitted anew this often, so that training sees them as stale as service does."""
+"""Days between two fits."""
 _MAX_FITS = 60
-"""A year of fits, some 6 MB each for 3,000 items: what was asked for in training is asked for again in judging."""
+"""Fits in memory, a year of them: about 6 MB each for 3,000 items. An evaluation needs those of the training again."""
 
 
 class StatisticsHistory:
-    """Knowledge as it stood at each moment: fitted when asked for, at dates ``REFIT_DAYS`` apart.
+    """The global statistics as of any date, fitted on demand at dates ``REFIT_DAYS`` apart.
 
-    Training so sees item-to-item weights as old as a service does whose trainer runs that often.
+    Training so reads statistics as old as those of a service whose trainer runs that often.
     """
 
     def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Nothing dated from ``until`` on is learnt from before ``extend`` says so."""
+        """Use what is dated before ``until``, seconds since 1970; ``extend`` adds more."""
         self._invoices = invoices
         self._origin = self._until = until
         self._builder = GlobalStatisticsBuilder(invoices)
@@ -35,13 +35,13 @@ class StatisticsHistory:
         return self._origin
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
-        """Learn from what is dated before ``until`` too, of the same log or one that goes on from it."""
+        """Use what is dated before ``until`` too, of the same log or one that continues it."""
         self._until = max(until, self._origin)
         if invoices is not self._invoices:
             self._invoices, self._builder = invoices, GlobalStatisticsBuilder(invoices)
 
     def at(self, now: int) -> GlobalStatistics:
-        """The newest knowledge fitted at or before ``now``."""
+        """The newest statistics fitted at or before ``now``."""
         period = REFIT_DAYS * DAY
         date = self._origin + (min(now, self._until) - self._origin) // period * period
         if date not in self._fitted:
@@ -50,5 +50,5 @@ class StatisticsHistory:
             if len(self._fitted) == _MAX_FITS:
                 del self._fitted[min(self._fitted)]
             self._fitted[date] = self._builder.until(date)
-            logger.debug("learnt item-to-item weights", extra={"until": date})
+            logger.debug("fitted global statistics", extra={"until": date})
         return self._fitted[date]
