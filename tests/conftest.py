@@ -17,6 +17,9 @@ from tests.services.errors import ServiceError
 if TYPE_CHECKING:
     from state.settings import Settings
 
+COVERAGE_VARIABLE = "NEXTBASKET_TEST_COVERAGE"
+"""Per cent, set by .ci/run after the unit tests."""
+
 SERVICES = pytest.StashKey[Services]()
 
 # Against the embedded broker kafka-python cannot negotiate its version.
@@ -47,6 +50,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     terminalreporter.write_line(f"services: {config.stash[SERVICES].describe()}")
+    if coverage := os.environ.get(COVERAGE_VARIABLE):
+        terminalreporter.write_line(f"coverage of the unit tests: {coverage} %")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
