@@ -75,7 +75,10 @@ def strongest(weights: Float, keep: int) -> Neighbours:
 def invert(matrix: Float) -> Float:
     """Inverse of a symmetric positive definite matrix by 2 × 2 blocks, float32.
 
-    Four times as fast as ``np.linalg.inv`` at 3,000 items, since all but the leaves are matrix products.
+    Four times as fast as ``np.linalg.inv`` at 3,659 items (.58 s against 2.46 s of one core), since all but the leaves
+    are matrix products, and as fast as the Cholesky inverse of SciPy (``scipy.linalg.inv(…, assume_a="pos")``, .58 s).
+    SciPy's differs in the last bits, which changes one in 10,000 of the half-precision training inputs, and so every
+    trained network and its published figures; there is nothing to gain for that.
     """
     size = len(matrix)
     if size <= _LEAF:
