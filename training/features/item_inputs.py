@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
 from state.events.dates import DAY
-from training.features.basket_lstm.flat_histories import Floats, Ints
 from training.features.item_table import ItemTable
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 DEMAND_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0)
 """Half-lives whose demand is an input."""

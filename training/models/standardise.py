@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.serving.basket_lstm.network import BOUND
+from training.serving.standardise import BOUND
 
 
 class Standardise(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types

@@ -1,4 +1,4 @@
-"""Knowledge knows the past only, and finds its way in tables that grow."""
+"""Global statistics: of earlier baskets only, by hand, and bound to item tables that grow."""
 
 import numpy as np
 import pytest
@@ -17,47 +17,47 @@ LOG = shop_log(200)
 UNTIL = LOG[120].date
 
 
-def test_what_comes_later_changes_nothing() -> None:
-    whole, flat = fit_global_statistics(LOG, UNTIL), fit_global_statistics(LOG[:120], UNTIL)
+def test_later_baskets_change_nothing() -> None:
+    whole, cut = fit_global_statistics(LOG, UNTIL), fit_global_statistics(LOG[:120], UNTIL)
 
-    assert whole.codes == flat.codes
+    assert whole.codes == cut.codes
     for name, one in whole.neighbours.items():
-        other = flat.neighbours[name]
+        other = cut.neighbours[name]
         np.testing.assert_array_equal(one.neighbour, other.neighbour)
         np.testing.assert_array_equal(one.weight, other.weight)
-    np.testing.assert_array_equal(whole.item_statistics, flat.item_statistics)
-    np.testing.assert_array_equal(whole.weeks.demand, flat.weeks.demand)
+    np.testing.assert_array_equal(whole.item_statistics, cut.item_statistics)
+    np.testing.assert_array_equal(whole.weeks.demand, cut.weeks.demand)
 
 
-def test_items_that_go_together_speak_for_each_other() -> None:
+def test_the_strongest_neighbour_is_the_item_bought_together() -> None:
     statistics = fit_global_statistics(LOG, LOG[-1].date)
     first = statistics.neighbours["baskets"]
     partners = 0
-    for place, code in enumerate(statistics.codes):
-        strongest = statistics.codes[int(first.neighbour[place, first.weight[place].argmax()])]
+    for index, code in enumerate(statistics.codes):
+        strongest = statistics.codes[int(first.neighbour[index, first.weight[index].argmax()])]
         partners += strongest == ITEMS[ITEMS.index(code) ^ 1]
 
     assert partners > len(statistics.codes) / 2
 
 
-def test_rates_of_rebuying_by_hand() -> None:
+def test_rebuy_rates_by_hand() -> None:
     def bought(number: int, *codes: str) -> Invoice:
         return Invoice(str(number), "ann", START + number * DAY, tuple(Line(c, THOUSAND, 1.0) for c in codes))
 
-    # Four invoices, so three chances for "a" and for "b"; "a" was bought again each time, "b" never ... but has to be
-    # in three baskets to be known: another customer sees to that.
+    # Four invoices, so three chances for "a" and for "b"; "a" was bought again each time, "b" never. The vocabulary needs
+    # three baskets of an item, hence those of two further customers.
     log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
     log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
     statistics = fit_global_statistics(log, START + 9 * DAY)
     rate = dict(zip(statistics.codes, np.exp(statistics.item_statistics[:-1, 0]), strict=True))
-    usual = (3 + 1) / (6 + 20)
+    prior_mean = (3 + 1) / (6 + 20)
 
-    assert rate["a"] == pytest.approx((3 + 20 * usual) / 23)
-    assert rate["b"] == pytest.approx((0 + 20 * usual) / 23)
-    assert np.exp(statistics.item_statistics[-1, 0]) == pytest.approx(usual)
+    assert rate["a"] == pytest.approx((3 + 20 * prior_mean) / 23)
+    assert rate["b"] == pytest.approx((0 + 20 * prior_mean) / 23)
+    assert np.exp(statistics.item_statistics[-1, 0]) == pytest.approx(prior_mean)
 
 
-def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
+def test_statistics_of_an_items_buyers_by_hand() -> None:
     def bought(number: int, customer: str, **units: int) -> Invoice:
         lines = tuple(Line(code, count * THOUSAND, 1.0) for code, count in units.items())
         return Invoice(str(number), customer, START, lines)
@@ -66,17 +66,17 @@ def test_what_the_buyers_of_an_item_are_like_by_hand() -> None:
     statistics = fit_global_statistics(log, START + 1)
     item_statistics = dict(zip(statistics.codes, statistics.item_statistics[:-1, 2:], strict=True))
     times, sums = 7.0, np.log1p([2, 3, 0]) * 3 + np.log1p([1, 7, 1]) + np.log1p([2, 1, 0]) * 3
-    usual = sums / times
+    prior_mean = sums / times
 
-    np.testing.assert_allclose(item_statistics["b"], (np.log1p([2, 1, 0]) * 3 + usual) / 4, rtol=1e-4)
-    np.testing.assert_allclose(statistics.item_statistics[-1, 2:], usual, rtol=1e-4)
+    np.testing.assert_allclose(item_statistics["b"], (np.log1p([2, 1, 0]) * 3 + prior_mean) / 4, rtol=1e-4)
+    np.testing.assert_allclose(statistics.item_statistics[-1, 2:], prior_mean, rtol=1e-4)
 
 
-def test_nothing_is_known_before_the_first_invoice() -> None:
+def test_before_the_first_invoice_the_vocabulary_is_empty() -> None:
     assert fit_global_statistics(LOG, START - 1).codes == []
 
 
-def test_a_table_that_grows_is_followed() -> None:
+def test_the_binding_follows_a_table_that_grows() -> None:
     statistics = fit_global_statistics(LOG, UNTIL)
     items = ItemTable()
     items.sell([Line("never seen", THOUSAND, 1.0), Line(statistics.codes[3], THOUSAND, 1.0)], START)
@@ -86,14 +86,15 @@ def test_a_table_that_grows_is_followed() -> None:
         items.sell([Line(code, THOUSAND, 1.0)], START)
     binding = statistics.bind(items)
 
-    assert [items.codes[row] for row in binding.row_of_index[:-1]] == statistics.codes
-    assert binding.row_of_index[-1] == -1
+    outside = len(statistics.codes)
+    indexes = {code: int(index) for code, index in zip(items.codes, binding.index_of_row, strict=True)}
+    assert indexes == {"never seen": outside, **{code: index for index, code in enumerate(statistics.codes)}}
 
 
 @pytest.mark.parametrize(
     ("neighbour", "weight", "item_statistics", "weeks"),
     [
-        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.zeros((1, 3))),  # no such place
+        (np.asarray([[2], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.zeros((1, 3))),  # no such index
         (np.asarray([[1], [0]]), np.full((2, 1), np.nan), np.zeros((3, 5)), np.zeros((1, 3))),
         (np.asarray([[1], [0]]), np.ones((2, 2)), np.zeros((3, 5)), np.zeros((1, 3))),
         (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((2, 5)), np.zeros((1, 3))),
@@ -103,7 +104,7 @@ def test_a_table_that_grows_is_followed() -> None:
         (np.asarray([[1], [0]]), np.ones((2, 1)), np.zeros((3, 5)), np.full((1, 3), np.nan)),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_parts_that_do_not_fit_are_refused(
     neighbour: np.ndarray, weight: np.ndarray, item_statistics: np.ndarray, weeks: np.ndarray
 ) -> None:
     with pytest.raises(ValueError, match="do not go with 2 stock codes"):

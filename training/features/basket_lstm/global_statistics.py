@@ -10,6 +10,7 @@ from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TextEncoder
+from training.features.vocabulary_binding import VocabularyBinding
 
 BASKETS = "baskets"
 """The variant that also scores single baskets, and explains a recommendation."""
@@ -52,7 +53,7 @@ class GlobalStatistics:
         self.text = text
         self.neighbours = {name: neighbours[name] for name in I2I_VARIANTS if name in neighbours}
         self._index = {code: index for index, code in enumerate(self.codes)}
-        self._bindings: WeakKeyDictionary[ItemTable, Binding] = WeakKeyDictionary()
+        self._bindings: WeakKeyDictionary[ItemTable, VocabularyBinding] = WeakKeyDictionary()
         self._check()
 
     def _check(self) -> None:
@@ -72,53 +73,10 @@ class GlobalStatistics:
             if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():
                 raise ValueError(f"The neighbours do not go with {size} stock codes.")
 
-    def bind(self, items: ItemTable) -> "Binding":
+    def bind(self, items: ItemTable) -> VocabularyBinding:
         """The binding to one item table, brought up to date with the rows and descriptions the table gained since."""
         binding = self._bindings.get(items)
         if binding is None:
-            binding = self._bindings[items] = Binding(len(self.codes), self.text)
+            binding = self._bindings[items] = VocabularyBinding(len(self.codes), self.text)
         binding.extend(items, self._index)
         return binding
-
-
-class Binding:
-    """Maps a vocabulary to the rows of an item table and back; holds the text vectors of the rows.
-
-    ``row_of_index`` int64 ``[vocabulary + 1]``, −1 where the table has no such item.
-    """
-
-    def __init__(self, vocabulary_size: int, text: TextEncoder) -> None:
-        self.row_of_index: NDArray[np.int64] = np.full(vocabulary_size + 1, -1, np.int64)
-        self._indexes: NDArray[np.int64] = np.full(64, vocabulary_size, np.int64)
-        self._vectors = np.zeros((64, text.width), np.float32)
-        self._encoded: NDArray[np.int64] = np.zeros(64, np.int64)
-        self._size = 0
-        self._outside = vocabulary_size
-        self._text = text
-
-    @property
-    def index_of_row(self) -> NDArray[np.int64]:
-        """Vocabulary index of each row of the table, int64 ``[rows]``; ``vocabulary_size`` for an item outside it."""
-        return self._indexes[: self._size]
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Text vector of each row's description, float32 ``[rows, width]``, of length 1 or 0."""
-        return self._vectors[: self._size]
-
-    def extend(self, items: ItemTable, indexes: dict[str, int]) -> None:
-        """Adds the rows that the table has grown by, and encodes descriptions that have changed."""
-        while len(self._indexes) < len(items):
-            self._indexes = np.concatenate([self._indexes, np.full(len(self._indexes), self._outside, np.int64)])
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._encoded = np.concatenate([self._encoded, np.zeros_like(self._encoded)])
-        for row in range(self._size, len(items)):
-            index = indexes.get(items.codes[row], self._outside)
-            self._indexes[row] = index
-            if index != self._outside:
-                self.row_of_index[index] = row
-        self._size = len(items)
-        changed = np.flatnonzero(self._encoded[: self._size] != items.description_changes)
-        if len(changed):
-            self._vectors[changed] = self._text.encode([items.description(items.codes[row]) for row in changed])
-            self._encoded[changed] = items.description_changes[changed]

@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 
 from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS
 from training.features.basket_lstm.view import View
+from training.serving.standardise import standardise
 
 Floats = NDArray[np.float32]
-
-BOUND = 8.0
-"""Standardised inputs are clipped to ±this, so that values far outside the training set stay bounded."""
 
 DAYS_SINCE_LAST = CUSTOMER_INPUTS.index("log_days_since_last")
 """Above 0 at a visit; 0 at an emission, right after a basket."""
@@ -130,8 +128,7 @@ class NumpyNetwork:
         return self._standardised("candidate", view.candidate_inputs)
 
     def _standardised(self, name: str, values: Floats) -> Floats:
-        scaled: Floats = (values - self.arrays[f"{name}_mean"]) / self.arrays[f"{name}_deviation"]
-        return np.clip(scaled, -BOUND, BOUND, out=scaled)
+        return standardise(values, self.arrays[f"{name}_mean"], self.arrays[f"{name}_deviation"])
 
     def _lstm_states(self, view: View) -> Floats:
         """State of the LSTM after the newest basket, float32 ``[candidates, cells]``; zeros without any basket.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
-from training.serving.basket_lstm.network import BOUND
 from training.serving.return_time.inputs import RETURN_INPUTS, newest_purchases, return_inputs
 from training.serving.scorer import HORIZONS
+from training.serving.standardise import standardise
 
 EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 21.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 270.0, 366.0)
 """Days since the newest purchase that bound the intervals; the last hazard continues behind the last edge."""
@@ -54,8 +54,8 @@ class NumpyReturnNetwork:
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log odds of a return in each interval, given none before, float32 ``[customers, intervals]``."""
         arrays = self.arrays
-        scaled = np.clip((inputs - arrays["mean"]) / arrays["deviation"], -BOUND, BOUND)
-        hidden = np.tanh(scaled @ arrays["hidden_kernel"] + arrays["hidden_bias"])
+        standardised = standardise(inputs, arrays["mean"], arrays["deviation"])
+        hidden = np.tanh(standardised @ arrays["hidden_kernel"] + arrays["hidden_bias"])
         logits: NDArray[np.float32] = hidden @ arrays["hazard_kernel"] + arrays["hazard_bias"]
         return logits
 

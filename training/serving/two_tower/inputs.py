@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 
 from state.events.attributes import NO_ATTRIBUTES, Attributes
-from training.features.basket_lstm.global_statistics import Binding
 from training.features.item_inputs import DEMAND_INPUTS, ItemSnapshot
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
+from training.features.vocabulary_binding import VocabularyBinding
 from training.serving.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints
 
 TIME_VARYING_INPUTS = (*DEMAND_INPUTS, "log_price")
@@ -160,7 +160,7 @@ class Encoding:
     def items(self, items: ItemTable, now: int) -> ItemInputs:
         """Inputs of all rows of a table as of ``now``."""
         if self._table is not items:
-            self._table, self._binding = items, Binding(len(self.codes), self.text)
+            self._table, self._binding = items, VocabularyBinding(len(self.codes), self.text)
             self._tags = np.zeros((0, len(self.item_tags.keys)), np.int64)
             self._tagged: list[Attributes] = []
         self._binding.extend(items, self._index)
