@@ -44,8 +44,8 @@ def test_rebuy_rates_by_hand() -> None:
     def bought(number: int, *codes: str) -> Invoice:
         return Invoice(str(number), "ann", START + number * DAY, tuple(Line(c, THOUSAND, 1.0) for c in codes))
 
-    # Four invoices, so three chances for "a" and for "b"; "a" was bought again each time, "b" never. The vocabulary needs
-    # three baskets of an item, hence those of two further customers.
+    # Four invoices, so three chances for "a" and for "b"; "a" was bought again each time, "b" never. The vocabulary
+    # needs three baskets of an item, hence those of two further customers.
     log = [bought(n, *codes) for n, codes in enumerate([("a", "b"), ("a",), ("a",), ("a",)])]
     log += [Invoice(f"x{n}", f"x{n}", START + 5 * DAY, (Line("b", THOUSAND, 1.0),)) for n in range(2)]
     statistics = fit_global_statistics(log, START + 9 * DAY)
