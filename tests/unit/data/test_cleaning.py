@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as testing
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from tests.unit.data.tables import LINE, SECONDS, table
 from training.data import columns
 from training.data.cleaning.clean import ITEM, CleanedLines, clean
 from training.data.cleaning.invoices import invoices
+from training.data.errors import NothingLeft
 from training.features.item_table import ItemTable
 
 UCI = Settings(dialect="uci")
@@ -52,9 +54,12 @@ def test_every_rule_leaves_out_its_rows() -> None:
             {"InvoiceDate": "soon"},
             {"Quantity": None},
             {"Quantity": 0.0001},
+            {"Quantity": -1e8},
             {"UnitPrice": 1e8},
+            {"UnitPrice": -1e8},
             {"Description": "x" * 1001},
             {"CustomerID": "x" * 101},
+            {"line_id": "x" * 101},
             {"StockCode": "POST"},
             {"Quantity": 0},
             {"UnitPrice": 0},
@@ -66,8 +71,8 @@ def test_every_rule_leaves_out_its_rows() -> None:
     assert dropped(cleaned) == {
         "no_code": 3,
         "no_date": 1,
-        "no_number": 3,
-        "too_long": 2,
+        "no_number": 5,
+        "too_long": 3,
         "anonymous": 1,
         "duplicate": 1,
         "not_a_product": 1,
@@ -107,6 +112,46 @@ def test_duplicates_are_exact() -> None:
 
     assert dropped(cleaned) == {"duplicate": 1}
     assert cleaned.ledger.repeated_lines == 2
+
+
+def test_rows_that_differ_as_published_are_no_duplicates() -> None:
+    """Both rows are the same line once they are cleaned, which the ledger counts as repeated."""
+    cleaned = clean(table({"CustomerID": "12680"}, {"CustomerID": "12680.0"}), UCI)
+
+    assert dropped(cleaned) == {}
+    assert cleaned.ledger.repeated_lines == 1
+
+
+def test_a_country_that_is_too_long_is_missing() -> None:
+    assert clean(table({"Country": "x" * 101}), UCI).frame[columns.COUNTRY].isna().all()
+
+
+def test_the_ledger_counts_purchases_and_returns_apart() -> None:
+    ledger = clean(
+        table(
+            {},
+            {"StockCode": "22614"},
+            {"InvoiceNo": "2", "CustomerID": 12681.0},
+            {"InvoiceNo": "C3", "Quantity": -1},
+            {"InvoiceNo": "C4", "StockCode": "22615", "Quantity": -1, "CustomerID": 12682.0},
+        ),
+        UCI,
+    ).ledger
+
+    assert (ledger.purchase_lines, ledger.purchase_invoices, ledger.customers, ledger.items) == (3, 2, 2, 2)
+    assert (ledger.return_lines, ledger.return_invoices) == (2, 2)
+
+
+def test_without_purchases_the_ledger_names_the_reason() -> None:
+    returns = clean(table({"Quantity": -1}), UCI).ledger
+    with pytest.raises(NothingLeft, match="all 1 lines that are left are returns"):
+        returns.require_purchases()
+
+    postage = clean(table({"StockCode": "POST"}, {"StockCode": "POST", "InvoiceNo": "2"}, {"UnitPrice": 0}), UCI).ledger
+    with pytest.raises(NothingLeft, match=r"“stock code is a product's \(dialect uci\)” left out 2 of 3 rows"):
+        postage.require_purchases()
+
+    clean(table({}), UCI).ledger.require_purchases()
 
 
 def test_lines_with_an_id_repeat_by_the_id() -> None:
@@ -151,13 +196,14 @@ def test_every_rule_counts_what_it_changed() -> None:
             {"Country": "RÃ©union", "Quantity": -1},
             {"InvoiceNo": "C1", "Country": "RÃ©union", "Description": "GIFT Â£5", "StockCode": "22614"},
             {"CustomerID": None, "Description": "Â£5"},
+            {"StockCode": "22616", "Description": "Â£6", "InvoiceDate": None},
         ),
         UCI,
     )
 
     # A description of its own has the second row, whose item's newest (of one date the larger) is the first's.
     assert changed(cleaned) == {
-        "parsed": 5,
+        "parsed": 6,  # customers as numbers, dates as text
         "no_code": 1,
         "encoding": 4,
         "anonymous": 1,
@@ -172,8 +218,8 @@ def test_an_item_has_the_description_of_the_streams_item_state() -> None:
     cleaned = clean(
         table(
             {"Description": "OLD", "InvoiceDate": "2011-12-01T10:00:00Z"},
-            {"Description": "NEW", "InvoiceDate": "2011-12-03T10:00:00Z", "Quantity": 2},
             {"Description": "NEWER", "InvoiceDate": "2011-12-03T10:00:00Z", "InvoiceNo": "2"},
+            {"Description": "NEW", "InvoiceDate": "2011-12-03T10:00:00Z", "Quantity": 2},
             {"Description": "RETURNED", "InvoiceDate": "2011-12-09T10:00:00Z", "Quantity": -1},
             {"Description": None, "InvoiceDate": "2011-12-05T10:00:00Z"},
             {"Description": None, "StockCode": "10001"},
@@ -185,10 +231,10 @@ def test_an_item_has_the_description_of_the_streams_item_state() -> None:
     for invoice in invoices(cleaned):
         items.sell(invoice.lines, invoice.date)
 
-    held = cleaned.frame[ITEM]
-    assert held.tolist()[:5] == ["NEWER"] * 5
-    assert held.isna().tolist()[5:] == [True, False]
-    assert held.tolist()[6] == "ONLY RETURNED"
+    described = cleaned.frame[ITEM]
+    assert described.tolist()[:5] == ["NEWER"] * 5
+    assert described.isna().tolist()[5:] == [True, False]
+    assert described.tolist()[6] == "ONLY RETURNED"
     assert [items.description(code) for code in ("22613", "10001")] == ["NEWER", None]
     assert changed(cleaned)["description"] == 4
     assert cleaned.frame[columns.DESCRIPTION].tolist()[0] == "OLD"  # what was known then

@@ -140,6 +140,22 @@ def test_notes_and_changed_types_count_once(tmp_path: Path) -> None:
     assert sorted(columns.CUSTOMER_ID in part.frame for part in parts) == [True] * 3
 
 
+def test_a_customer_is_in_one_part_however_the_id_is_written() -> None:
+    raw = frame(*[{"CustomerID": ("12680", "12680.0", " 12680 ")[n % 3], "InvoiceNo": str(n // 3)} for n in range(12)])
+
+    parts = partition_by_customer(TableBatches(12, iter([from_frame(raw)])), 2)
+
+    assert sorted(len(part.frame) for part in parts) == [0] * 5 + [12]
+
+
+def test_the_ledger_has_the_notes_of_all_parts() -> None:
+    raw = frame(*[{"CustomerID": 12680.0 + n, "UnitPrice": "1,5"} for n in range(12)])
+
+    _, ledger = in_parts(raw, 5, 4)
+
+    assert ledger.notes == ("In UnitPrice a comma stands for the decimal point.",)
+
+
 def test_a_table_without_rows_or_columns_and_a_broken_one_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     frame({}).iloc[:0].astype({"InvoiceDate": "datetime64[s]", "Quantity": "int64", "UnitPrice": "float64"}).to_parquet(
