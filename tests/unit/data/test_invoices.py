@@ -74,7 +74,11 @@ def test_missing_values_are_none() -> None:
 
 
 def test_the_country_is_the_first_one_given() -> None:
-    (invoice,) = log({"Country": None}, {"StockCode": "22138", "Country": "Spain"})
+    (invoice,) = log(
+        {"Country": None},
+        {"StockCode": "22138", "Country": "Spain"},
+        {"StockCode": "22139", "Country": "France"},
+    )
 
     assert invoice.attributes == {"country": "Spain"}
 

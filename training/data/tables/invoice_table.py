@@ -2,8 +2,8 @@
 
 ``load`` reads UCI Online Retail and Online Retail II, the retail case study, any table with the columns of the wire,
 and foreign tables (docs/reference/data.md). ``columns`` decides which column is which, ``dates`` how dates are written,
-``cells`` how numbers and texts are, ``files`` quoting and encoding. Whatever a reader assumes becomes a sentence in
-``InvoiceTable.notes``, which the ledger repeats.
+``cells`` how numbers and texts are, ``files`` and ``parquet`` read the formats. Whatever a reader assumes becomes a
+sentence in ``InvoiceTable.notes``, which the ledger repeats.
 """
 
 import logging

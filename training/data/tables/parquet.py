@@ -1,4 +1,4 @@
-"""Parquet files. The only reader that needs pyarrow, which the core goes without: import it where a file is Parquet."""
+"""Parquet files. Only this reader needs pyarrow, which the core install lacks: import it where a file is Parquet."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A table as its file holds it, and what becomes of a file that is damaged."""
+"""A table as its file holds it, and the error for a damaged file."""
 
 import csv
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def refuse_damaged(path: Path, *errors: type[Exception]) -> Iterator[None]:
 
     Args:
         path: The file.
-        errors: What else its library raises.
+        errors: Further errors of the library that reads it.
 
     Raises:
         UnreadableTable: The file is damaged.
