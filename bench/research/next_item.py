@@ -22,7 +22,7 @@ from training.data.cleaning.invoices import invoices
 from training.data.tables.invoice_table import load
 from training.evaluation.split import Span, parse_span
 from training.models import make_model
-from training.models.item_lstm.sequences import Bought, most_bought, sequences
+from training.models.item_lstm.sequences import Purchase, item_sequences, most_purchased
 from training.serving.item_lstm.scorer import SEQUENCE_LENGTH, ItemLstmScorer
 
 MAX_LINES = 10_000
@@ -64,7 +64,7 @@ def main(path: str, start: str, end: str) -> None:
 
 def show(models: Sequence[NextItemModel], log: Sequence[Invoice], evaluated: Span) -> None:
     """Print accuracy on the lines whose item is known, and on all lines, where an unknown item is a miss."""
-    bought = list(sequences(log, evaluated.end).values())
+    bought = list(item_sequences(log, evaluated.end).values())
     everything = len(lines(bought, evaluated, None))
     print(f"{everything:,} lines whose customer bought before\n")
     print("| | items | top-1, its lines | HR@10, its lines | share of lines | top-1, all lines | HR@10, all lines |")
@@ -77,7 +77,7 @@ def show(models: Sequence[NextItemModel], log: Sequence[Invoice], evaluated: Spa
         print(f"| {model.name} | {len(model.codes):,} | {figures} |")
 
 
-def lines(bought: Sequence[Sequence[Bought]], evaluated: Span, known: set[str] | None) -> list[Line]:
+def lines(bought: Sequence[Sequence[Purchase]], evaluated: Span, known: set[str] | None) -> list[Line]:
     """The lines of a span after an earlier line of the same customer; items that are not ``known`` are left out."""
     found = []
     for sequence in bought:
@@ -107,8 +107,8 @@ def ranks(model: NextItemModel, evaluated: Sequence[Line]) -> NDArray[np.int64]:
 
 def baselines(log: Sequence[Invoice], until: int) -> list[NextItemModel]:
     """Popularity, and the most frequent followers of the last item, over all items and over the frequent ones."""
-    bought = sequences(log, until)
-    everything = most_bought(bought.values(), sys.maxsize)
+    bought = item_sequences(log, until)
+    everything = most_purchased(bought.values(), sys.maxsize)
     models = [NextItemModel("what sold most", list(everything), _popularity(everything))]
     for number in (*FREQUENT, len(everything)):
         codes = list(everything)[:number]
@@ -121,7 +121,7 @@ def _popularity(sold: dict[str, int]) -> Scores:
     return lambda sequences: np.broadcast_to(row, (len(sequences), len(row)))
 
 
-def _bigram(bought: Iterable[Sequence[Bought]], sold: dict[str, int], codes: list[str]) -> Scores:
+def _bigram(bought: Iterable[Sequence[Purchase]], sold: dict[str, int], codes: list[str]) -> Scores:
     index = {code: number for number, code in enumerate(codes)}
     share = np.asarray([sold[code] for code in codes], np.float32) / sum(sold.values())
     followed = np.tile(share, (len(codes), 1))  # below 1: popularity decides between equals only

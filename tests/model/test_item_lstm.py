@@ -20,7 +20,7 @@ from training.models.item_lstm import FittedItemLstm, ItemLstm
 from training.models.item_lstm.frequent_lstm import FrequentLstm
 from training.models.item_lstm.label_lstm import LabelLstm
 from training.models.item_lstm.network import ItemNetwork
-from training.models.item_lstm.sequences import NO_TARGET, Bought, most_bought, sequences, windows
+from training.models.item_lstm.sequences import NO_TARGET, Purchase, item_sequences, most_purchased, windows
 from training.models.item_lstm.text_lstm import TextLstm
 from training.models.keras_weights import WEIGHTS
 from training.registry import BundleRefused
@@ -59,18 +59,21 @@ def test_a_sequence_follows_the_log_line_by_line() -> None:
     back = Invoice("3", "ann", 5, (Line("b", -THOUSAND, 1.0),))
     log = [invoice("1", "ann", 1, "b", "a", "b"), invoice("2", "bob", 2, "z"), back, invoice("4", None, 6, "n")]
     log += [invoice("5", "ann", 7, "a"), invoice("6", "ann", 9, "c")]
-    assert sequences(log, 9) == {"ann": [Bought("b", 1), Bought("a", 1), Bought("a", 7)], "bob": [Bought("z", 2)]}
+    assert item_sequences(log, 9) == {
+        "ann": [Purchase("b", 1), Purchase("a", 1), Purchase("a", 7)],
+        "bob": [Purchase("z", 2)],
+    }
 
 
 def test_the_most_bought_come_first_and_ties_by_stock_code() -> None:
-    bought = [[Bought(code, 1) for code in "bacab"], [Bought("b", 2)]]
-    assert most_bought(bought, 2) == {"b": 3, "a": 2}
-    assert list(most_bought([[Bought("y", 1), Bought("x", 1)]], 9)) == ["x", "y"]
+    bought = [[Purchase(code, 1) for code in "bacab"], [Purchase("b", 2)]]
+    assert most_purchased(bought, 2) == {"b": 3, "a": 2}
+    assert list(most_purchased([[Purchase("y", 1), Purchase("x", 1)]], 9)) == ["x", "y"]
 
 
 def test_windows_hold_every_target_once() -> None:
     place = {"a": 0, "b": 1, "c": 2}
-    bought = [[Bought(code, date) for date, code in enumerate("abxcab")], [Bought("a", 0)]]
+    bought = [[Purchase(code, date) for date, code in enumerate("abxcab")], [Purchase("a", 0)]]
     cut = windows(bought, place, 3, end=99)
     assert cut.read.tolist() == [[0, 1, 2], [0, 0, 0]]
     assert cut.target.tolist() == [[1, 2, 0], [1, NO_TARGET, NO_TARGET]]

@@ -100,7 +100,7 @@ def test_without_the_library_a_sentence_says_what_to_do(monkeypatch: pytest.Monk
     without = lambda name, *rest: None if name == "lightgbm" else found(name, *rest)  # noqa: E731
     monkeypatch.setattr(lightgbm_ranker, "find_spec", without)
     monkeypatch.setattr("training.models.find_spec", without)
-    with pytest.raises(TrainingError, match=r"pip install 'nextbasket\[dev\]'"):
+    with pytest.raises(TrainingError, match=r"pip install 'nextbasket\[lightgbm\]'"):
         make_model("lightgbm")
     assert "lightgbm" not in installed()
     assert "basket_lstm" in installed()

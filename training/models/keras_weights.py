@@ -1,4 +1,4 @@
-"""The weights of a network as Keras writes them: a bundle keeps them beside the arrays that serve."""
+"""The weights of a network as Keras writes them, in a bundle next to the arrays that serve."""
 
 import warnings
 from pathlib import Path
@@ -12,6 +12,6 @@ WEIGHTS = "weights.weights.h5"
 def save_weights(network: keras.Model, folder: Path) -> None:
     """Write the weights of a network into a folder."""
     with warnings.catch_warnings():
-        # TensorFlow's variables know numpy 1's way of being copied only; the copy is right all the same.
+        # TensorFlow's variables know only numpy 1's way to be copied; the copy is right.
         warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
         network.save_weights(folder / WEIGHTS)

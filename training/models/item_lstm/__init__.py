@@ -1,4 +1,4 @@
-"""What the three item LSTMs share: sequences of items, the network, and how it is fitted."""
+"""The three item LSTMs: sequences of items, the network, and how it is fitted."""
 
 from training.models.item_lstm.model import FittedItemLstm, ItemLstm
 

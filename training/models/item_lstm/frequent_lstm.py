@@ -6,7 +6,7 @@ ITEMS = 500
 
 
 class FrequentLstm(ItemLstm):
-    """The second of the earlier approaches: items that are bought seldom are dropped from what is read and offered."""
+    """An item LSTM that neither reads nor offers items that are seldom bought."""
 
     def __init__(self, name: str = "frequent_lstm", *, items: int = ITEMS, epochs: int = 8, window: int = 100) -> None:
         """Choose how many items it knows, and how long to train; see ``ItemLstm``."""

@@ -1,13 +1,13 @@
-"""``label_lstm``: items as labels, each with a vector that is learnt, read by an LSTM that says which comes next."""
+"""``label_lstm``: items as labels, each with a trained vector, read by an LSTM that predicts the next one."""
 
 from training.models.item_lstm import ItemLstm
 
 
 class LabelLstm(ItemLstm):
-    """The first of the earlier approaches: descriptions as labels, the whole catalogue.
+    """Items as labels, the whole catalogue.
 
     A label stands for a stock code and not for the text of its description: texts of one item vary, and what is offered
-    in the end is the item.
+    is the item.
     """
 
     def __init__(self, name: str = "label_lstm", *, epochs: int = 6, window: int = 100) -> None:

@@ -16,7 +16,7 @@ from training.models.base import Curves
 from training.models.calibration import fit_calibrations
 from training.models.item_lstm.fitting import SCHEDULE, fit_network
 from training.models.item_lstm.network import ItemNetwork
-from training.models.item_lstm.sequences import most_bought, sequences, windows
+from training.models.item_lstm.sequences import item_sequences, most_purchased, windows
 from training.models.keras_weights import save_weights
 from training.serving.item_lstm.network import Floats, NumpyItemNetwork
 from training.serving.item_lstm.scorer import SEQUENCE_LENGTH, ItemLstmScorer
@@ -25,19 +25,19 @@ from training.serving.return_time.gap_shares import GapShareCurves, gaps
 logger = logging.getLogger(__name__)
 
 WIDTH = 64
-"""Length of a learnt vector of an item."""
+"""Length of an item's vector."""
 MAX_ITEMS = 20_000
 """Of a larger catalogue the least bought items are dropped: the network's size grows with the items."""
 MAX_BOUGHT = 2_000_000
-"""Of a longer log only the newest purchases are learnt from."""
+"""Of a longer log only the newest purchases are used."""
 VALIDATION_FRACTION = 0.05
-"""The newest of the purchases: they pick the epoch, and tell what a score is worth as a probability."""
+"""The newest purchases select the epoch and fit the calibration."""
 MIN_TARGETS = 100
-"""With fewer items to foresee there is nothing to learn."""
+"""Fewer items to predict are too few to learn from."""
 
 
 class FittedItemLstm:
-    """A trained item LSTM that can be judged, served and saved; ``curves`` as in ``fit_network``."""
+    """A trained item LSTM that can be evaluated, served and saved; ``curves`` as in ``fit_network``."""
 
     def __init__(self, scorer: ItemLstmScorer, network: ItemNetwork, curves: Curves) -> None:
         self.scorer = scorer
@@ -51,21 +51,21 @@ class FittedItemLstm:
 
 
 class ItemLstm:
-    """The next item from the ones before, in the customer's order: the base of the three earlier approaches.
+    """Predicts the next item from the ones before, in the customer's order: the base of the three item LSTMs.
 
-    It learns the item that comes next, most often one of the same invoice; what it is asked in service is the next
-    basket, for which the scores of the item that would come next are taken.
+    It is trained on the next item, most often one of the same invoice; in service its scores of the next item rank the
+    next basket.
     """
 
     seeded = True
 
     def __init__(self, name: str, *, epochs: int = SCHEDULE.epochs, items: int = MAX_ITEMS, window: int = 100) -> None:
-        """Choose what to learn from and how long.
+        """Choose how to train.
 
         Args:
             name: What the model is called.
             epochs: Passes over the purchases.
-            items: How many items it knows, the most bought ones; others are dropped from what is read and offered.
+            items: Size of the vocabulary, the most bought items; others are neither read nor offered.
             window: Number of invoices that a history holds, as in the stream.
         """
         self.name = name
@@ -76,39 +76,39 @@ class ItemLstm:
     def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedItemLstm:
         """Learn from what is dated before ``until``; see ``Model``.
 
-        The weights are not fitted again with the span held out: that would leave the calibration without anything the
-        network has not seen, and double the cost.
+        The weights are not fitted again with the validation set: that would leave no data to calibrate on, and double
+        the cost.
         """
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
         generator = np.random.default_rng(seed)
-        bought = sequences(invoices, until)
+        bought = item_sequences(invoices, until)
         dates = sorted(item.date for sequence in bought.values() for item in sequence)[-MAX_BOUGHT:]
         start, cut = (dates[0], dates[int(len(dates) * (1 - VALIDATION_FRACTION))]) if dates else (until, until)
         earlier = [[item for item in sequence if start <= item.date < cut] for sequence in bought.values()]
-        count = most_bought(earlier, self._items)
+        count = most_purchased(earlier, self._items)
         codes = list(count)
-        place = {code: number for number, code in enumerate(codes)}
-        learnt = windows(earlier, place, SEQUENCE_LENGTH, end=cut)
-        if learnt.targets < MIN_TARGETS:
+        index_of = {code: index for index, code in enumerate(codes)}
+        training_set = windows(earlier, index_of, SEQUENCE_LENGTH, end=cut)
+        if training_set.targets < MIN_TARGETS:
             raise TooLittleData(
-                f"Only {learnt.targets} purchases follow an earlier one of the same customer; at least {MIN_TARGETS} "
-                f"are needed to train {self.name}. Give it a longer history."
+                f"Only {training_set.targets} purchases follow an earlier one of the same customer; at least "
+                f"{MIN_TARGETS} are needed to train {self.name}. Give it a longer history."
             )
-        held = windows(bought.values(), place, SEQUENCE_LENGTH, start=cut, end=until)
+        validation_set = windows(bought.values(), index_of, SEQUENCE_LENGTH, start=cut, end=until)
         text, start_vectors = self._vectors(invoices, cut, codes, generator)
         share = np.log(np.asarray(list(count.values())) / sum(count.values())).astype(np.float32)
         # One thread for BLAS: the matrices are small, and threads that wait for each other cost more than they do.
         with threadpool_limits(1):
             network = ItemNetwork(start_vectors, share, tied=text is None)
-            curves = fit_network(network, learnt, held, self._schedule, generator)
+            curves = fit_network(network, training_set, validation_set, self._schedule, generator)
             scorer = self._scorer(invoices, until, cut, codes, network, text)
         return FittedItemLstm(scorer, network, curves)
 
     def _vectors(
         self, invoices: Sequence[Invoice], until: int, codes: Sequence[str], generator: np.random.Generator
     ) -> tuple[TextEncoder | None, Floats]:
-        """The encoder of descriptions, if there is one, and the vectors that the items start with."""
+        """The encoder of descriptions, if there is one, and the initial vectors of the items."""
         return None, generator.normal(0.0, WIDTH**-0.5, (len(codes), WIDTH)).astype(np.float32)
 
     def _scorer(

@@ -12,15 +12,15 @@ DROPOUT = 0.2
 
 
 class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """Reads items one by one and says after each which vector the next one should have."""
+    """Reads items one by one and predicts after each the vector of the next one."""
 
     def __init__(self, start: Floats, popularity: Floats, *, tied: bool) -> None:
         """Start from vectors of the items.
 
         Args:
-            start: With which an item is offered, ``[items, width]``; learnt.
-            popularity: Log of each item's share of the sales, ``[items]``; learnt.
-            tied: Whether an item is also read as the vector that is learnt (tied embeddings: Press and Wolf 2017,
+            start: Vectors with which items are scored, ``[items, width]``; trained.
+            popularity: Log of each item's share of the sales, ``[items]``; trained.
+            tied: Whether an item is also read as the vector that is trained (tied embeddings: Press and Wolf 2017,
                 arXiv:1608.05859). If not, it is read as it was at the start: a text vector.
         """
         super().__init__(name="item_lstm")
@@ -38,9 +38,9 @@ class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
         return self.add_weight(shape=start.shape, initializer=initial, trainable=trainable, name=name)
 
-    def call(self, places: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Vectors the next items should have, ``[windows, steps, width]``; ``places`` is int32 ``[windows, steps]``."""
-        vectors = self.dropout_in(ops.take(self.read, places, axis=0), training=training)
+    def call(self, indices: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Vectors of the next items, ``[windows, steps, width]``; ``indices`` is int32 ``[windows, steps]``."""
+        vectors = self.dropout_in(ops.take(self.read, indices, axis=0), training=training)
         return self.output_vector(self.dropout_out(self.reader(vectors), training=training))
 
     def arrays(self) -> dict[str, Floats]:

@@ -14,11 +14,11 @@ from training.serving.item_lstm.network import Floats
 
 
 class TextLstm(ItemLstm):
-    """The third of the earlier approaches.
+    """An item LSTM over text vectors.
 
-    What is read are text vectors, as they are. What is offered are vectors that begin as the text vectors and are then
-    learnt: by the text alone the variants of a product (five colours of a mug) can hardly be told apart, and top-1 on
-    the next item is less than half. An item that came after training is read and offered by its text vector.
+    It reads text vectors, which are not trained. It scores items by vectors that start as the text vectors and are
+    trained: by the text alone the variants of a product (five colours of a mug) are hardly different, and top-1 on the
+    next item is less than half. An item that is newer than the training is read and offered by its text vector.
     """
 
     def __init__(

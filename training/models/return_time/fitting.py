@@ -1,4 +1,4 @@
-"""The network's say on when a customer comes back: examples of every purchase, and a fit that takes open ones too.
+"""Fits the network that predicts when a customer returns, on every purchase, open intervals included.
 
 ``training.serving.return_time.network`` computes the same in numpy; a test holds the two together.
 """
@@ -21,7 +21,7 @@ from training.serving.return_time.inputs import RETURN_INPUTS, return_inputs
 from training.serving.return_time.network import EDGES
 
 NETWORKS = 3
-"""Networks whose log odds are averaged, from other beginnings: a late interval hangs on few purchases."""
+"""Networks whose log odds are averaged, from different initial weights: a late interval has few purchases."""
 WIDTH = 32
 """Hidden cells of each."""
 DROPOUT = 0.1
@@ -31,26 +31,26 @@ PEAK = 3e-3
 DECAY = 0.02
 
 HALF_LIFE = 60.0
-"""Days after which an example counts half: histories that the beginning of the log cuts short mislead."""
+"""Days after which an example counts half: histories that the start of the log cuts short mislead."""
 
 DEFAULT_HAZARD = 1.0 / 200.0
-"""Returns a day in an interval of which nothing is known; it counts as half a customer."""
+"""Returns a day in an interval without data; it weighs as much as half a customer."""
 
 READ_BATCH = 512
 """Histories read at once."""
 
 MAX_PURCHASES = 1_000_000
-"""Purchases kept unless told: 200 bytes each."""
+"""Newest purchases that are used, by default: 200 bytes each."""
 
 NEVER = np.iinfo(np.int64).min
-"""The date of a next purchase that did not come."""
+"""The date of a next purchase that has not happened."""
 
 
 class ReturnExamples(NamedTuple):
-    """Purchases of a log in its order, and what came of them.
+    """Purchases of a log in its order, and the time to the next one.
 
     ``inputs`` float32 ``[n, inputs]`` · ``date`` int64 ``[n]``, seconds since 1970 · ``days`` float64 ``[n]``: until
-    the customer's next purchase, or until the end of what is known · ``returned`` bool ``[n]``: whether there was one ·
+    the customer's next purchase, or until the end of the data · ``returned`` bool ``[n]``: whether there was one ·
     ``since``: when the log begins, days since 1970.
     """
 
@@ -61,28 +61,30 @@ class ReturnExamples(NamedTuple):
     since: float
 
 
-def return_examples(invoices: Sequence[Invoice], until: int, window: int, most: int = MAX_PURCHASES) -> ReturnExamples:
-    """The newest purchases dated before ``until``, with the outcomes known then.
+def return_examples(
+    invoices: Sequence[Invoice], until: int, window: int, max_purchases: int = MAX_PURCHASES
+) -> ReturnExamples:
+    """The newest purchases dated before ``until``, with their outcomes by then.
 
-    Histories are read along the walk, and only numbers are kept: those of ``most`` purchases.
+    Histories are read along the walk; only the numbers of the newest purchases are stored.
 
     Args:
         invoices: The log, sorted by date.
         until: First second, since 1970, that must stay unknown.
         window: Number of invoices that a history holds, as in the stream.
-        most: At least 1; older purchases are left out.
+        max_purchases: At least 1; older purchases are left out.
     """
     since = invoices[0].date / DAY if invoices else 0.0
     histories = HistoryCache()
     last: dict[str, int] = {}
     waiting: list[CustomerHistory] = []
-    # Rings: the purchase with the number n lies at n modulo most. Room that is never written to takes no memory.
-    inputs = np.empty((most, len(RETURN_INPUTS)), np.float32)
-    date, following = np.empty(most, np.int64), np.empty(most, np.int64)
+    # Ring buffers: purchase n is at n modulo max_purchases. Rows that are never written to take no memory.
+    inputs = np.empty((max_purchases, len(RETURN_INPUTS)), np.float32)
+    date, following = np.empty(max_purchases, np.int64), np.empty(max_purchases, np.int64)
     number = 0
 
     def read() -> None:
-        inputs[np.arange(number - len(waiting), number) % most] = return_inputs(waiting, since)
+        inputs[np.arange(number - len(waiting), number) % max_purchases] = return_inputs(waiting, since)
         waiting.clear()
 
     for invoice in invoices:
@@ -94,17 +96,17 @@ def return_examples(invoices: Sequence[Invoice], until: int, window: int, most: 
         histories[customer] = add_invoice(histories.get(customer) or CustomerHistory(customer), invoice, window).history
         if not invoice.is_purchase:
             continue
-        if last.get(customer, -1) >= max(number - most, 0):
-            following[last[customer] % most] = invoice.date
+        if last.get(customer, -1) >= max(number - max_purchases, 0):
+            following[last[customer] % max_purchases] = invoice.date
         last[customer] = number
-        date[number % most], following[number % most] = invoice.date, NEVER
+        date[number % max_purchases], following[number % max_purchases] = invoice.date, NEVER
         waiting.append(histories[customer])
         number += 1
-        if len(waiting) == min(READ_BATCH, most):
+        if len(waiting) == min(READ_BATCH, max_purchases):
             read()
     if waiting:
         read()
-    newest = np.arange(max(number - most, 0), number) % most
+    newest = np.arange(max(number - max_purchases, 0), number) % max_purchases
     dates, next_date = date[newest], following[newest]
     returned = next_date != NEVER
     days = (np.where(returned, next_date, until) - dates) / DAY
@@ -112,10 +114,10 @@ def return_examples(invoices: Sequence[Invoice], until: int, window: int, most: 
 
 
 def outcomes(days: NDArray[np.float64], returned: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """What the likelihood needs of each purchase, float32 ``[n, 2 * intervals]``.
+    """The outcome of each purchase for the likelihood, float32 ``[n, 2 * intervals]``.
 
-    First the part of each interval that passed without a return, in [0, 1]; then 1 for the interval of the return. One
-    still open at the end of what is known ends in the middle of an interval and has passed that part of it.
+    First the part of each interval that passed without a return, in [0, 1]; then 1 for the interval of the return. A
+    purchase without a return by the end of the data ends within an interval and has passed that part of it.
     """
     edges = np.asarray(EDGES)
     passed = np.clip((days[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
@@ -147,8 +149,8 @@ def negative_log_likelihood(outcome: keras.KerasTensor, logits: keras.KerasTenso
 class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Log odds of a return in each of the intervals between ``EDGES``, given none before: one hidden layer.
 
-    What customers differ by is learnt as steps from one interval to the next. So a late interval, which the log has
-    hardly seen yet, goes by what is known of the earlier ones, and not by what is usual of everybody.
+    Differences between customers are trained as steps from one interval to the next, so that a late interval with
+    little data follows the customer's earlier ones, and not the mean of all customers.
     """
 
     def __init__(self, width: int = WIDTH) -> None:
@@ -157,7 +159,7 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.standardise = Standardise(len(RETURN_INPUTS), "standardise")
         self.hidden = keras.layers.Dense(width, activation="tanh", name="hidden")
         self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
-        # It begins with what is usual, and learns how customers differ.
+        # It starts from the mean of all customers, and learns how they differ.
         self.step = keras.layers.Dense(len(EDGES) - 1, use_bias=False, kernel_initializer="zeros", name="step")
         self.usual = self.add_weight(shape=(len(EDGES) - 1,), initializer="zeros", name="bias")
 
@@ -180,12 +182,12 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         return {name: value.numpy().astype(np.float32) for name, value in found.items()}
 
 
-def fit_returns(seen: ReturnExamples, until: int) -> ReturnNetwork:
-    """Fit by the likelihood of what came of every purchase; chance is Keras's (``set_random_seed``).
+def fit_returns(examples: ReturnExamples, until: int) -> ReturnNetwork:
+    """Fit by the likelihood of every purchase's outcome; the seed is Keras's (``set_random_seed``).
 
     Args:
-        seen: At least one purchase.
-        until: The end of what is known, seconds since 1970; examples count the less the longer they lie before.
+        examples: At least one purchase.
+        until: The end of the data, seconds since 1970; older examples weigh less.
 
     Returns:
         ``NETWORKS`` networks as one, whose log odds are the mean of theirs.
@@ -193,12 +195,12 @@ def fit_returns(seen: ReturnExamples, until: int) -> ReturnNetwork:
     networks = []
     for number in range(NETWORKS):
         with progress.part(number * EPOCHS, (number + 1) * EPOCHS, of=NETWORKS * EPOCHS):
-            networks.append(_fit_one(seen, until))
+            networks.append(_fit_one(examples, until))
     return average_networks(networks)
 
 
 def average_networks(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
-    """Networks fitted on the same purchases as one, with the cells of all; its log odds are the mean of theirs."""
+    """One network with the cells of several, fitted on the same purchases; its log odds are the mean of theirs."""
     first, number = networks[0], len(networks)
     together = ReturnNetwork(number * WIDTH)
     together(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # builds it
@@ -211,15 +213,15 @@ def average_networks(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
     return together
 
 
-def _fit_one(seen: ReturnExamples, until: int) -> ReturnNetwork:
+def _fit_one(examples: ReturnExamples, until: int) -> ReturnNetwork:
     network = ReturnNetwork()
-    network.since.assign([seen.since])
-    network.standardise.fit(seen.inputs)
-    outcome = outcomes(seen.days, seen.returned)
-    network(seen.inputs[:1])  # builds it
+    network.since.assign([examples.since])
+    network.standardise.fit(examples.inputs)
+    outcome = outcomes(examples.days, examples.returned)
+    network(examples.inputs[:1])  # builds it
     network.usual.assign(_usual(outcome))
-    weight = 0.5 ** ((until - seen.date) / DAY / HALF_LIFE)
-    steps = -(-len(seen.date) // BATCH) * EPOCHS
+    weight = 0.5 ** ((until - examples.date) / DAY / HALF_LIFE)
+    steps = -(-len(examples.date) // BATCH) * EPOCHS
     rate = keras.optimizers.schedules.CosineDecay(PEAK / 10, 0.8 * steps, warmup_target=PEAK, warmup_steps=0.2 * steps)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY, clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
@@ -229,7 +231,7 @@ def _fit_one(seen: ReturnExamples, until: int) -> ReturnNetwork:
         on_epoch_end=lambda epoch, logs: progress.update(epoch + 1, EPOCHS, "returns")
     )
     network.fit(
-        seen.inputs,
+        examples.inputs,
         outcome,
         sample_weight=(weight / weight.mean()).astype(np.float32),
         epochs=EPOCHS,
@@ -241,7 +243,7 @@ def _fit_one(seen: ReturnExamples, until: int) -> ReturnNetwork:
 
 
 def _usual(outcome: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Log odds of a return in each interval over all customers, steadied by ``DEFAULT_HAZARD``."""
+    """Log odds of a return in each interval over all customers, shrunk to ``DEFAULT_HAZARD``."""
     passed, came = np.split(outcome.sum(axis=0, dtype=np.float64), 2)
     hazard = (came + 0.5 * -np.expm1(-DEFAULT_HAZARD * np.diff(EDGES))) / (passed + came + 0.5)
     usual: NDArray[np.float64] = np.log(hazard) - np.log1p(-hazard)

@@ -1,1 +1,1 @@
-"""What the hybrid model is trained with: examples, encoding of the inputs, towers in Keras, losses, fitting."""
+"""Training of the two-tower models: examples, encoding of the inputs, towers in Keras, losses, fitting."""

@@ -1,4 +1,4 @@
-"""Fitting what the inputs are measured against, on the training part only: RFMV scores, clusters, scales, tags."""
+"""Fits the encoding of the inputs on the training set only: RFMV scores, clusters, scales, tags."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from training.serving.two_tower.inputs import TIME_VARYING_INPUTS, AttributeVoca
 BANDS = 8
 """Price bands, of equally many items."""
 MIN_COUNT = 5
-"""A value of an attribute has a tag if so many moments, or items, have it."""
+"""A value of an attribute has a tag if so many examples, or items, have it."""
 MAX_VALUES = 500
 """Values of one attribute that have a tag; of more, the most frequent."""
 MAX_KEYS = 16
@@ -25,7 +25,7 @@ def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) ->
     """The encoding of everything in some examples.
 
     Scales, scores and clusters of RFMV are fitted over moments, not over customers: a customer counts as often as there
-    was a purchase, which is what the towers meet in training, and recency is that of a visit or an emission.
+    was a purchase, as in training, and recency is that of a visit or an emission.
 
     Args:
         codes: Stock codes that have an identity.

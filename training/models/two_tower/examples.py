@@ -1,8 +1,8 @@
-"""Examples for the two towers: compact arrays out of the walk over the log.
+"""Examples for the two towers: compact arrays from the walk over the log.
 
-The items' changing inputs are not kept for every moment: consecutive moments share a *snapshot* of them, taken at the
-first of these moments, so that memory grows with the moments and not with moments × items, and nothing bought at a
-moment is in its snapshot. Of a large catalogue snapshots are fewer.
+The items' changing inputs are not stored for every example: consecutive examples share a *snapshot* of them, taken at
+the first of these, so that memory grows with the examples and not with examples × items, and nothing bought in an
+example is in its snapshot. Of a large catalogue snapshots are fewer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from training.features.item_table import ItemTable
 from training.serving.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints, customer_features
 
 SNAPSHOTS = 512
-"""Snapshots of the items at most; a moment is at most this part of the log behind its snapshot."""
+"""Maximum number of snapshots; an example is at most this part of the log newer than its snapshot."""
 SNAPSHOT_ROWS = 10_000_000
 """Rows of all snapshots together, about: 280 MB."""
 
@@ -29,13 +29,13 @@ _NO_KNOWN = np.zeros((0, len(KNOWN)), np.float32)
 
 
 class RaggedRows(NamedTuple):
-    """Lists of different lengths, one after the other: list ``n`` is ``row[start[n]:start[n + 1]]``."""
+    """Lists of rows, of different lengths, one after the other: list ``n`` is ``row[start[n]:start[n + 1]]``."""
 
     start: Ints
     row: NDArray[np.int32]
 
     def of(self, chosen: Ints) -> tuple[Ints, Ints]:
-        """Where the entries of some lists are, and for each which of ``chosen`` it belongs to."""
+        """Positions of the entries of some lists, and for each the index in ``chosen`` of its list."""
         length = self.start[chosen + 1] - self.start[chosen]
         owner = np.repeat(np.arange(len(chosen)), length)
         offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
@@ -50,7 +50,7 @@ class Snapshot(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Moments with what was bought next.
+    """Visits and emissions with what was bought next.
 
     ``snapshot`` int64 ``[moments]`` · ``history``: the bags, with ``weight`` float16 ``[entries]`` and ``known``
     float16 ``[entries, KNOWN]`` · ``bought``: the rows of the next purchase · ``rfmv`` float32 ``[moments, 4]`` ·
@@ -71,7 +71,7 @@ class Examples(NamedTuple):
     table: ItemTable
 
     def customers(self, chosen: Ints) -> list[CustomerFeatures]:
-        """The customers of some moments, without their bags: what their numbers and tags are computed from."""
+        """The customers of some examples, without their bags: enough for their numbers and tags."""
         return [
             CustomerFeatures(
                 _NO_ROWS, _NO_WEIGHTS, _NO_KNOWN, self.rfmv[n], float(self.age[n]), self.groups[self.attributes[n]]
@@ -81,14 +81,14 @@ class Examples(NamedTuple):
 
 
 def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int, expected: int) -> Examples:
-    """All moments whose next purchase lies in [``start``, ``until``): visits, emissions, and first purchases.
+    """All visits, emissions and first purchases whose next invoice is dated in [``start``, ``until``).
 
     Args:
         invoices: The log, sorted by (date, invoice number).
         start: First second of the next purchases: bounds memory and time.
         until: First second that must stay unknown.
         window: Number of invoices that a history holds.
-        expected: How many moments there will be, about: spaces the snapshots.
+        expected: Approximate number of examples; spaces the snapshots.
     """
     due = 0
     snapshot: list[int] = []
@@ -106,9 +106,9 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
     for number, moment in enumerate(moments):
         table = moment.items
         if number == due:
-            shop = ItemSnapshot.at(table, moment.now, 0)
-            snapshots.append(Snapshot(shop.size, shop.inputs.astype(np.float16)))
-            due += max(1, -(-expected // SNAPSHOTS), -(-expected * shop.size // SNAPSHOT_ROWS))
+            snapshot_now = ItemSnapshot.at(table, moment.now, 0)
+            snapshots.append(Snapshot(snapshot_now.size, snapshot_now.inputs.astype(np.float16)))
+            due += max(1, -(-expected // SNAPSHOTS), -(-expected * snapshot_now.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size
         wanted = moment.target.purchased_codes
         rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
@@ -146,11 +146,11 @@ def _ragged_rows(lists: Sequence[NDArray[np.int32]]) -> RaggedRows:
 
 
 def batches(examples: Examples, size: int, generator: np.random.Generator) -> Iterator[Ints]:
-    """Moments in batches of one snapshot each, in random order."""
+    """Batches of examples of one snapshot each, in random order."""
     found: list[Ints] = []
     limits = np.flatnonzero(np.diff(examples.snapshot)) + 1
     for group in np.split(np.arange(len(examples.snapshot)), limits):
-        mixed = generator.permutation(group)
-        found.extend(np.array_split(mixed, -(-len(mixed) // size)))
-    for place in generator.permutation(len(found)):
-        yield found[place]
+        shuffled = generator.permutation(group)
+        found.extend(np.array_split(shuffled, -(-len(shuffled) // size)))
+    for index in generator.permutation(len(found)):
+        yield found[index]

@@ -1,4 +1,4 @@
-"""Fitting the towers: batches of one snapshot, a ranking loss over all items or a sample of them, Adam, one cycle."""
+"""Fits the towers: batches of one snapshot, a ranking loss over all items or a sample of them, AdamW."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -36,8 +36,8 @@ class Batch(NamedTuple):
     """Customers of one snapshot, what they bought, and the items that are ranked: columns of the scores.
 
     ``row`` int64, ``band`` int64, ``changing`` float32: of each column · ``bag_*``: as in ``CustomerInputs``, with the
-    price band of each entry · ``known_at`` int64 ``[n, 2]`` and ``known`` float32 ``[n, KNOWN]``: what is said of an
-    item that a customer has, by customer and column · ``bought`` int64 ``[bought, 2]``: customer and column of what was
+    price band of each entry · ``known_at`` int64 ``[n, 2]`` and ``known`` float32 ``[n, KNOWN]``: inputs of an item
+    that the customer has, by customer and column · ``bought`` int64 ``[bought, 2]``: customer and column of what was
     bought, with its ``weight`` · ``allowed`` float32 ``[customers, columns]``: which are negatives (drawn, and not
     bought) · ``scale`` float32 ``[customers]``: items in all over negatives drawn.
     """
@@ -60,7 +60,7 @@ class Batch(NamedTuple):
 
 
 class Assembler:
-    """Puts examples together as batches."""
+    """Makes batches of examples."""
 
     def __init__(self, examples: Examples, encoding: Encoding, negatives: Negatives) -> None:
         self._examples = examples
@@ -71,7 +71,7 @@ class Assembler:
         self._weight: Floats = weight.astype(np.float32)
 
     def batch(self, chosen: Ints, generator: np.random.Generator) -> Batch:
-        """The batch of some moments of one snapshot."""
+        """The batch of some examples of one snapshot."""
         examples = self._examples
         snapshot = examples.snapshots[int(examples.snapshot[chosen[0]])]
         fixed = snapshot.fixed.astype(np.float32)
@@ -80,9 +80,9 @@ class Assembler:
         bag_row = examples.history.row[at].astype(np.int64)
         bought_at, bought_owner = examples.bought.of(chosen)
         bought_row = examples.bought.row[bought_at].astype(np.int64)
-        wanted = min(self._negatives.drawn or snapshot.size, max(1, MAX_MARGINS // len(bought_row)))
-        if wanted < snapshot.size:
-            drawn = generator.choice(snapshot.size, wanted, replace=False)
+        n_negatives = min(self._negatives.drawn or snapshot.size, max(1, MAX_MARGINS // len(bought_row)))
+        if n_negatives < snapshot.size:
+            drawn = generator.choice(snapshot.size, n_negatives, replace=False)
             row = np.unique(np.concatenate([drawn, bought_row]))
         else:
             drawn = row = np.arange(snapshot.size)
@@ -167,8 +167,8 @@ def scores(towers: TwoTowerNetwork, batch: Batch, training: bool = False) -> Any
         batch.bag_row, batch.bag_weight, batch.bag_owner, batch.bag_band, batch.numbers, batch.tags, training=training
     )
     found = tf.matmul(customers, vectors, transpose_b=True) + biases
-    had = tf.linalg.matvec(batch.known, tf.convert_to_tensor(towers.known))
-    return tf.tensor_scatter_nd_add(found, batch.known_at, had)
+    for_known = tf.linalg.matvec(batch.known, tf.convert_to_tensor(towers.known))
+    return tf.tensor_scatter_nd_add(found, batch.known_at, for_known)
 
 
 def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
@@ -176,11 +176,11 @@ def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
         batch = Batch(*parts)
         with tf.GradientTape() as tape:
             found = scores(towers, batch, training=True)
-            came = tf.gather_nd(found, batch.bought)
-            loss = wmrb(came, found, batch.bought[:, 0], batch.allowed, batch.scale, batch.weight)
+            of_bought = tf.gather_nd(found, batch.bought)
+            loss = wmrb(of_bought, found, batch.bought[:, 0], batch.allowed, batch.scale, batch.weight)
         weights = towers.trainable_variables
-        slopes = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        optimizer.apply_gradients(zip([tf.convert_to_tensor(each) for each in slopes], weights, strict=True))
+        gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        optimizer.apply_gradients(zip([tf.convert_to_tensor(each) for each in gradients], weights, strict=True))
         return loss
 
     shapes = Batch(
@@ -200,9 +200,9 @@ def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
         allowed=[None, None],
         scale=[None],
     )
-    whole = {"row", "band", "bag_row", "bag_owner", "bag_band", "tags", "known_at", "bought"}
+    integers = {"row", "band", "bag_row", "bag_owner", "bag_band", "tags", "known_at", "bought"}
     signature = [
-        tf.TensorSpec(shape, tf.int64 if name in whole else tf.float32) for name, shape in shapes._asdict().items()
+        tf.TensorSpec(shape, tf.int64 if name in integers else tf.float32) for name, shape in shapes._asdict().items()
     ]
     # No autograph: there is no Python control flow on tensors, and its rewriting costs seconds.
     return tf.function(step, input_signature=signature, autograph=False)  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
-"""``hybrid``, ``content`` and ``collaborative``: two towers, one code; what they read is all that differs.
+"""``hybrid``, ``content`` and ``collaborative``: two towers that differ in their inputs only.
 
 The successor of TensorRec (github.com/jfkirk/tensorrec): representation functions over sparse and dense features, a
 ranking loss in batches, biases, scores and ranks. A customer's identity is the bag of what the customer bought, not a
-vector under an id: it is there after the first purchase, needs no training anew and leaves no ids in a bundle.
+vector under an id: it exists after the first purchase, needs no new training and leaves no ids in a bundle.
 """
 
 import logging
@@ -38,15 +38,15 @@ MODES = ("hybrid", "content", "collaborative")
 MAX_ITEMS = 50_000
 """Of a larger catalogue the least bought items have no identity, only features."""
 MAX_EXAMPLES = 400_000
-"""Of a longer log only the newest moments are learnt from: a kilobyte each where histories are long."""
+"""Of a longer log only the newest examples are used: a kilobyte each where histories are long."""
 VALIDATION_FRACTION = 0.05
-"""The newest of the purchases tell what a score is worth as a probability."""
+"""The newest purchases fit the calibration."""
 MIN_EXAMPLES = 100
-"""With fewer moments there is nothing to learn."""
+"""Fewer examples are too few to learn from."""
 
 
 class FittedHybrid:
-    """A trained hybrid model that can be judged, served and saved; ``curves``: the loss of each epoch."""
+    """A trained hybrid model that can be evaluated, served and saved; ``curves``: the loss of each epoch."""
 
     def __init__(self, scorer: TwoTowerScorer, towers: TwoTowerNetwork, curves: Curves) -> None:
         self.scorer = scorer
@@ -78,19 +78,19 @@ class Hybrid:
         window: int = 100,
         max_examples: int = MAX_EXAMPLES,
     ) -> None:
-        """Choose what is read and how it is learnt.
+        """Choose the inputs and how to train.
 
         Args:
-            name: What the model is called; one of ``MODES`` unless ``mode`` says what is read.
+            name: What the model is called; one of ``MODES`` unless ``mode`` is given.
             mode: One of ``MODES``; the name unless given.
             representation: From features to vectors: ``linear``, ``relu`` (one hidden layer) or ``deep`` (two).
             loss: ``wmrb``, or ``balanced_wmrb``, where what is bought often counts less.
-            negatives: Items drawn a batch, whose rank stands for that of all; 0 takes all, where memory allows.
+            negatives: Items drawn a batch, from which the rank is estimated; 0 takes all, where memory allows.
             width: Numbers of a vector.
-            dropout: Share of the identities that a step of training does without.
-            epochs: Passes over the moments.
+            dropout: Share of the identities that are dropped in a training step.
+            epochs: Passes over the examples.
             window: Number of invoices that a history holds, as in the stream.
-            max_examples: The newest moments are learnt from, this many at most.
+            max_examples: The newest examples are used, this many at most.
 
         Raises:
             UnknownModel: There is no such choice.
@@ -114,15 +114,15 @@ class Hybrid:
         self._width = width
         self._dropout = dropout if mode == "hybrid" else 0.0
         self._window = window
-        self._most = max_examples
+        self._max_examples = max_examples
         self._schedule = SCHEDULE._replace(epochs=epochs)
         self._negatives = Negatives(negatives, balanced=loss == "balanced_wmrb")
 
     def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedHybrid:
         """Learn from what is dated before ``until``; see ``Model``.
 
-        The newest purchases are held out for the calibration; the weights are not fitted again with them, which would
-        leave it without anything the towers have not seen.
+        The newest purchases are the validation set, for the calibration; the weights are not fitted again with them,
+        which would leave no data to calibrate on.
         """
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
@@ -133,13 +133,13 @@ class Hybrid:
         ]
         dates = [date for _, date in purchases]
         cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))] if dates else until
-        learnt = [date for date in dates if date < cut][-self._most // 2 :]
+        training_dates = [date for date in dates if date < cut][-self._max_examples // 2 :]
         examples = collect(
             invoices,
-            start=learnt[0] if learnt else cut,
+            start=training_dates[0] if training_dates else cut,
             until=cut,
             window=self._window,
-            expected=2 * len(learnt),
+            expected=2 * len(training_dates),
         )
         if len(examples.snapshot) < MIN_EXAMPLES:
             raise TooLittleData(

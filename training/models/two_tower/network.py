@@ -17,7 +17,7 @@ TAG_WIDTH = 16
 
 
 class Sizes(NamedTuple):
-    """What the inputs measure: stock codes, numbers of a text vector, changing inputs, tags of either side."""
+    """Widths of the inputs: stock codes, numbers of a text vector, changing inputs, tags of either side."""
 
     codes: int
     text: int
@@ -27,7 +27,7 @@ class Sizes(NamedTuple):
 
 
 class Static(NamedTuple):
-    """What of the items does not change within a training, by row: as in ``ItemInputs``, tags without the price band.
+    """Inputs of items that do not change within a training, by row: as in ``ItemInputs``, tags without price band.
 
     ``place`` int64 ``[rows]`` · ``text`` float32 ``[rows, width]`` · ``tags`` int64 ``[rows, keys]``.
     """
@@ -38,9 +38,9 @@ class Static(NamedTuple):
 
 
 class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """Customer and item tower, biases, and what it says that a customer has an item.
+    """Customer tower, item tower, biases, and weights for items that the customer has.
 
-    A bias of the customer would raise all scores of a customer alike: no ranking and no ranking loss would see it.
+    There is no bias of the customer: it would raise all scores of a customer alike.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             representation: One of ``HIDDEN``.
             identities: Whether there are vectors of single items.
             features: Whether there are representations of features.
-            dropout: Share of the identities that a step of training does without, so that features learn to stand
-                in for them (Volkovs, Yu and Poutanen, "DropoutNet", NeurIPS 2017).
+            dropout: Share of the identities that are dropped in a training step, so that features learn to replace
+                them (Volkovs, Yu and Poutanen, "DropoutNet", NeurIPS 2017).
         """
         super().__init__(name="hybrid")
         self.identities, self.features = identities, features
@@ -170,7 +170,7 @@ class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
 
 def _looked_up(table: Any, place: Any) -> Any:
-    """Rows of a table of weights; zeros, which learn nothing, for a place outside it."""
+    """Rows of a table of weights; zeros without a gradient for a position outside it."""
     size = tf.shape(table)[0]
     inside = tf.logical_and(place >= 0, place < tf.cast(size, place.dtype))
     rows = tf.gather(tf.convert_to_tensor(table), tf.where(inside, place, tf.zeros_like(place)))
