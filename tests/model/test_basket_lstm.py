@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,30 +20,26 @@ from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span
-from training.features.basket_lstm.retrieval import Retrieval
-from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
+from training.features.basket_lstm.customer_inputs import BASKET_INPUTS
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
 from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.ablation import (
-    GROUPS,
-    IGNORED_DEVIATION,
     AblatedNetwork,
     BasketLstmWithAblations,
     ignored_columns,
 )
 from training.models.basket_lstm.calibration import ValidationCase, calibrate_on_validation
-from training.models.basket_lstm.examples import Example, Sampling, sample
-from training.models.basket_lstm.fitting import SCHEDULE, fit_network
 from training.models.basket_lstm.model import REFIT_CORRECTION_SCALE
 from training.models.basket_lstm.network import BasketNetwork
-from training.models.candidate_views.labelled_views import labelled_views, target_dates
+from training.models.candidate_views.labelled_views import target_dates
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.global_statistics import fit_global_statistics
 from training.models.keras_weights import WEIGHTS
 from training.progress import RecordedProgress, shown_by
 from training.serving.basket_lstm.calibration import BasketCalibration
 from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
-from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
+from training.serving.basket_lstm.network import DAYS_SINCE_LAST
 from training.serving.basket_lstm.scorer import (
     BasketScorer,
     candidate_codes,
@@ -125,7 +122,7 @@ def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBask
     assert np.abs(said - otherwise).max(axis=0).astype(bool).tolist() == [True, True, False, False]
 
 
-def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
+def test_it_beats_recent_popularity(fitted: FittedBasketLstm) -> None:
     scorers = {"basket_lstm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
     for judged in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
         figures = metric_means({name: model_metrics(judged, name) for name in scorers})
@@ -133,7 +130,7 @@ def test_it_learns_more_than_what_sells(fitted: FittedBasketLstm) -> None:
         assert figures["basket_lstm"]["ece@20"] < 0.1
 
 
-def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) -> None:
+def test_the_same_seed_and_log_give_the_same_model(fitted: FittedBasketLstm) -> None:
     """A second fit, on a log that ends where the first one had to stop looking."""
     past = [invoice for invoice in LOG if invoice.date < UNTIL]
     again = BasketLstm(epochs=EPOCHS).fit(past, until=UNTIL, seed=3).scorer
@@ -144,7 +141,7 @@ def test_the_same_seed_and_past_end_in_the_same_model(fitted: FittedBasketLstm) 
     assert fitted.scorer.statistics.codes == again.statistics.codes
 
 
-def test_scrambled_baskets_move_nothing_before_them(fitted: FittedBasketLstm) -> None:
+def test_later_invoices_change_no_earlier_prediction(fitted: FittedBasketLstm) -> None:
     """With daily updates, at both moments, on two logs that differ from the middle of the span on."""
     cut = LOG[450].date
     later = [invoice for invoice in LOG if invoice.date >= cut]
@@ -190,7 +187,7 @@ def test_its_statistics_follow_the_log_week_by_week(fitted: FittedBasketLstm) ->
         assert found.network is fitted.scorer.network
 
 
-def test_before_it_was_fitted_it_knew_less_and_corrected_nothing(fitted: FittedBasketLstm) -> None:
+def test_before_the_fit_there_are_older_statistics_and_no_correction(fitted: FittedBasketLstm) -> None:
     assert fitted.until == UNTIL
     assert fitted.scorer_at(UNTIL).statistics is fitted.scorer.statistics
     earlier = fitted.scorer_at(UNTIL - 1)
@@ -209,7 +206,7 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateR
     assert not correction.input_weights.any()
 
 
-def test_the_correction_learns_no_faster_than_it_pays(fitted: FittedBasketLstm, replay: StateReplay) -> None:
+def test_the_correction_rate_is_the_one_with_the_least_loss(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     """An item that always comes is worth a step at once; where what comes is drawn from what was said, none is."""
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     codes = candidate_codes(view, replay.items)
@@ -270,14 +267,17 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
     arrays, before = less.scorer.network.arrays, fitted.scorer.network.arrays
     assert not np.array_equal(arrays["candidate_mean"], before["candidate_mean"])
     assert not np.array_equal(arrays["score_kernel"], before["score_kernel"])
-    columns = ignored_columns("text+simple")
-    assert (arrays["candidate_deviation"][columns["candidate"]] == np.float32(IGNORED_DEVIATION)).all()
+    ignored = arrays["candidate_deviation"] > 1e9
+    assert {name for name, each in zip(CANDIDATE_INPUTS, ignored, strict=True) if each} == {
+        *("text_similarity_history", "text_similarity_last_basket", "text_similarity_nearest"),
+        *("log_count_demand", "log_ease_count_demand"),
+    }
     assert [len(values) for values in less.curves.values()] == [2, 2]
     for curve in ("selection/training", "selection/validation", "whole/training"):
         assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
 
 
-def test_half_of_what_outcomes_taught_is_kept_where_the_network_has_learnt_from_them(
+def test_the_correction_is_halved_where_the_network_was_trained_on_the_validation_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("training.models.basket_lstm.model.RATE_SCALES", RATE_SCALES[:1])
@@ -308,7 +308,7 @@ def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedB
         assert not correction.input_weights.any()
 
 
-def test_predictions_are_whole(fitted: FittedBasketLstm, replay: StateReplay) -> None:
+def test_predictions_are_complete_and_sorted(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     several = [*replay.histories.values(), CustomerHistory("stranger")]
     for k in (1, 10, 100):
         for prediction in fitted.scorer.predict(several, replay.items, UNTIL, k):
@@ -322,7 +322,7 @@ def test_predictions_are_whole(fitted: FittedBasketLstm, replay: StateReplay) ->
     assert any(c.source_item for p in fitted.scorer.predict(several, replay.items, UNTIL, 10) for c in p.candidates)
 
 
-def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: StateReplay) -> None:
+def test_a_customer_without_history_gets_items_in_demand(fitted: FittedBasketLstm, replay: StateReplay) -> None:
     prediction = fitted.scorer.predict([CustomerHistory("stranger")], replay.items, UNTIL, 5)[0]
     demand = replay.items.demand(UNTIL)[:, HALF_LIVES.index(7.0)]
     expected = {replay.items.codes[row] for row in np.argsort(-demand)[:5]}
@@ -330,28 +330,28 @@ def test_a_stranger_gets_what_is_in_demand(fitted: FittedBasketLstm, replay: Sta
     assert {candidate.stock_code for candidate in prediction.candidates} == expected
 
 
-class BrokenOff(Exception):
+class Interrupted(Exception):
     """What ends a training in the middle."""
 
 
-def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, fitted: FittedBasketLstm) -> None:
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path: Path, fitted: FittedBasketLstm) -> None:
     notes: list[str] = []
 
     class InEpoch3(RecordedProgress):
         def update(self, done: int, total: int, note: str = "") -> None:
             if note.startswith("epoch 2/"):
-                raise BrokenOff
+                raise Interrupted
 
     class InTheSecondFit(RecordedProgress):
         def update(self, done: int, total: int, note: str = "") -> None:
             notes.append(note)
             if done >= 900:  # all examples are learnt from by then
-                raise BrokenOff
+                raise Interrupted
 
-    with pytest.raises(BrokenOff), shown_by(InEpoch3()):
+    with pytest.raises(Interrupted), shown_by(InEpoch3()):
         BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(BrokenOff), shown_by(InTheSecondFit()):
+    with pytest.raises(Interrupted), shown_by(InTheSecondFit()):
         BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
     again = BasketLstm(epochs=EPOCHS, keep=tmp_path).fit(LOG, until=UNTIL, seed=3)
 
@@ -364,36 +364,63 @@ def test_a_training_that_was_broken_off_goes_on_to_the_same_end(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []  # what is done needs no keeping
 
 
-@pytest.fixture(scope="module")
-def examples() -> list[Example]:
-    seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[300].date, UNTIL, 100, Retrieval())
-    drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
-    return [example for example in drawn if example is not None]
+LEFT_OUT = {
+    "lstm": """in_basket i2i_score_basket log_quantity_over_customer_mean log_price_now_over_basket
+        text_similarity_basket demand_in_week_of_basket log_days_ago log_size log_gap_before log_units repeat_share""",
+    "history": """bought_before log_count count_per_basket count_per_basket_since_first log_baskets_since_last
+        log_days_since_last decayed_count time_decayed_count days_since_last_over_gap bought_more_than_once
+        mean_quantity_over_customer_mean last_quantity_over_customer_mean price_now_over_last count_over_max
+        decayed_count_over_max returned""",
+    "text": """text_similarity_history text_similarity_last_basket text_similarity_nearest text_similarity_basket""",
+    "demand": """demand_1 demand_3 demand_7 demand_14 demand_30 share_3 share_7 share_30 demand_ever trend_3_over_14
+        trend_7_over_30 log_age_days log_days_since_sold demand_in_week_of_basket""",
+    "related": """i2i_score_baskets i2i_score_recent i2i_score_customers last_basket_i2i_score_baskets
+        last_basket_i2i_score_recent i2i_score_basket""",
+    "simple": "log_count_demand log_ease_count_demand",
+    "text+simple": """text_similarity_history text_similarity_last_basket text_similarity_nearest text_similarity_basket
+        log_count_demand log_ease_count_demand""",
+    "correction": "",
+}
+"""The inputs that each group leaves out, written down by hand."""
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_what_is_left_out_changes_nothing(
-    group: str, fitted: FittedBasketLstm, examples: list[Example], replay: StateReplay
-) -> None:
-    columns = ignored_columns(group)
-    less = AblatedNetwork(input_sizes(), columns)
-    fit_network(less, examples, [], SCHEDULE._replace(epochs=1), np.random.default_rng(1))
-    network = NumpyNetwork(less.arrays(), input_sizes())
-    view = build_view(list(replay.histories.values())[:20], replay.items, UNTIL, fitted.scorer.statistics)
-    changed = {
-        "candidate": view.candidate_inputs.copy(),
-        "step": view.step_inputs.copy(),
-        "basket": view.basket_inputs.copy(),
+@pytest.mark.parametrize("without", LEFT_OUT)
+def test_an_ablation_ignores_its_inputs_and_no_other(without: str) -> None:
+    """An untrained network on as many like candidates as there are inputs: in each of them one input is another."""
+    names = {"candidate": CANDIDATE_INPUTS, "step": STEP_INPUTS, "basket": BASKET_INPUTS}
+    generator = np.random.default_rng(2)
+    sizes = input_sizes()
+    keras.utils.set_random_seed(1)
+    network = AblatedNetwork(sizes, ignored_columns(without))
+    network.standardise(**{group: generator.normal(size=(200, size)) for group, size in sizes.items()})
+    n = 1 + sum(map(len, names.values()))
+    inputs = {
+        group: np.repeat(generator.normal(size=(1, *shape)), n, axis=0).astype(np.float32)
+        for group, shape in {
+            group: ((3, size) if group in ("step", "basket") else (size,)) for group, size in sizes.items()
+        }.items()
     }
-    for kind in changed.keys() & columns.keys():
-        changed[kind][..., columns[kind]] *= 3.0
-
-    other = view._replace(
-        candidate_inputs=changed["candidate"], step_inputs=changed["step"], basket_inputs=changed["basket"]
+    changed = [(group, column) for group, known in names.items() for column in range(len(known))]
+    for row, (group, column) in enumerate(changed, 1):
+        inputs[group][row, ..., column] += 1.0
+    logits = np.asarray(
+        network(
+            {
+                "candidate": inputs["candidate"],
+                "person": inputs["customer"],
+                "steps": inputs["step"],
+                "baskets": inputs["basket"],
+                "customer": np.arange(n, dtype=np.int32),
+            }
+        )
     )
-    np.testing.assert_allclose(network.logits(other), network.logits(view), atol=1e-5)
+
+    ignored = {
+        names[group][column] for row, (group, column) in enumerate(changed, 1) if abs(logits[row] - logits[0]) < 1e-6
+    }
+    assert ignored == set(LEFT_OUT[without].split())
 
 
-def test_what_cannot_be_left_out_is_said() -> None:
+def test_what_cannot_be_left_out_is_refused() -> None:
     with pytest.raises(UnknownModel, match=r"nothing called 'luck' to leave out\. Choose from: lstm, history"):
         BasketLstmWithAblations(without="luck")
