@@ -63,8 +63,8 @@ def customer_gaps(known: TrainingData, evaluated: EmissionOutcomes, seed: int) -
     """Shares of the customer's gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
     bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and each.is_purchase)
     curves = GapShareCurves.fit(gaps(bought, known.until))
-    moments = zip(evaluated.histories, evaluated.date.tolist(), strict=True)
-    return np.asarray([curves.curve(history.purchase_dates, now) for history, now in moments])
+    pairs = zip(evaluated.histories, evaluated.date.tolist(), strict=True)
+    return np.asarray([curves.curve(history.purchase_dates, now) for history, now in pairs])
 
 
 def bg_nbd(known: TrainingData, evaluated: EmissionOutcomes, seed: int) -> Floats:
@@ -86,11 +86,11 @@ def light_gbm(known: TrainingData, evaluated: EmissionOutcomes, seed: int) -> Fl
     columns = []
     for horizon in HORIZONS:
         passed = (known.until - known.examples.date) / DAY >= horizon
-        came = known.examples.returned & (known.examples.days <= horizon)
+        returned = known.examples.returned & (known.examples.days <= horizon)
         model = lightgbm.LGBMClassifier(
             n_estimators=100, learning_rate=0.05, num_leaves=7, min_child_samples=40, verbose=-1, n_jobs=1
         )
-        model.fit(known.examples.inputs[passed], came[passed])
+        model.fit(known.examples.inputs[passed], returned[passed])
         columns.append(np.asarray(model.predict_proba(inputs))[:, 1])
     return np.stack(columns, axis=1)
 
@@ -99,8 +99,8 @@ def network(known: TrainingData, evaluated: EmissionOutcomes, seed: int) -> Floa
     """The network, predicting with the serving code."""
     keras.utils.set_random_seed(seed)
     curve = NumpyReturnNetwork(fit_returns(known.examples, known.until).arrays())
-    moments = zip(evaluated.histories, evaluated.date.tolist(), strict=True)
-    return np.concatenate([curve.curve([history], now) for history, now in moments])
+    pairs = zip(evaluated.histories, evaluated.date.tolist(), strict=True)
+    return np.concatenate([curve.curve([history], now) for history, now in pairs])
 
 
 MODELS: dict[str, Callable[[TrainingData, EmissionOutcomes, int], Floats]] = {
@@ -155,7 +155,7 @@ def main(
 
 
 def draw(found: dict[str, dict[int, ReturnMetrics]], plot: Path) -> None:
-    """Draw what was promised against what came true, in bins of equal mass, one picture a horizon."""
+    """Draw predicted against observed shares of returns, in bins of equal size, one chart for each horizon."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.2 * len(HORIZONS), 3.6), layout="constrained")
@@ -170,16 +170,16 @@ def draw(found: dict[str, dict[int, ReturnMetrics]], plot: Path) -> None:
                 markersize=3,
                 label=name,
             )
-        axes.set(title=f"back within {horizon} days", xlabel="promised", xlim=(0, 1), ylim=(0, 1))
-    figure.axes[0].set_ylabel("came true")
+        axes.set(title=f"back within {horizon} days", xlabel="predicted", xlim=(0, 1), ylim=(0, 1))
+    figure.axes[0].set_ylabel("observed")
     figure.axes[0].legend()
     figure.savefig(plot)
 
 
 def _customers(dates: Sequence[Sequence[int]], now: Sequence[int]) -> Customers:
-    first = np.asarray([own[0] for own in dates]) / DAY
-    newest = np.asarray([own[-1] for own in dates]) / DAY
-    repeats = np.asarray([len(own) - 1 for own in dates], np.float64)
+    first = np.asarray([purchases[0] for purchases in dates]) / DAY
+    newest = np.asarray([purchases[-1] for purchases in dates]) / DAY
+    repeats = np.asarray([len(purchases) - 1 for purchases in dates], np.float64)
     return Customers(repeats, newest - first, np.asarray(now) / DAY - first)
 
 

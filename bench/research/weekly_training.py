@@ -6,8 +6,8 @@ Every model is fitted again after each ``--every`` days of the span, on everythi
 fitted once. Each list is made by the newest fit of its date, lists from before the span by the first. For comparison:
 ``nextbasket evaluate`` fits the network once, and updates the statistics, which take seconds to fit, day by day.
 Emissions are also shown in two groups: those made in the span, as by a worker, and older ones, which precede the model
-that makes their lists. ``promised`` is the expected number of bought items among a list's first 20, ``came`` the actual
-one. A month of UCI Online Retail takes 25 minutes of processor time.
+that makes their lists. ``expected`` and ``bought`` are the expected and the actual number
+of bought items among a list's first 20. A month of UCI Online Retail takes 25 minutes of processor time.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from training.evaluation.split import Span, parse_span, require_data_around
 from training.models import make_model
 
 METRICS = ("recall@10", "ndcg@10", "hit@1", "recall@20_new", "ece@20")
-COLUMNS = (*METRICS, "promised", "came")
+COLUMNS = (*METRICS, "expected", "bought")
 DEPTH = 20
 """Length of the lists."""
 
@@ -55,8 +55,8 @@ def figures(run: EvaluationRun, name: str) -> dict[str, float]:
     bought = [len(case.bought.intersection(ranked.stock_codes)) for case, ranked in zip(run.cases, lists, strict=True)]
     return {
         **metric_means({name: model_metrics(run, name)})[name],
-        "promised": sum(sum(ranked.probabilities) for ranked in lists) / len(lists),
-        "came": sum(bought) / len(lists),
+        "expected": sum(sum(ranked.probabilities) for ranked in lists) / len(lists),
+        "bought": sum(bought) / len(lists),
     }
 
 

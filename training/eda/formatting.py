@@ -34,9 +34,9 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 or float(value).is_integer() else f"{value:,.2f}".rstrip("0")
 
 
-def day(moment: pd.Timestamp) -> str:
+def day(date: pd.Timestamp) -> str:
     """A date: ``9 December 2011``."""
-    return f"{moment.day} {moment:%B %Y}"
+    return f"{date.day} {date:%B %Y}"
 
 
 def listed(words: Iterable[str]) -> str:

@@ -116,7 +116,7 @@ def unusual_codes(codes: pd.Series, dialect: Dialect) -> Rows:
     """Rows whose stock code is no product's, or of a rare pattern; a missing code is not unusual.
 
     Args:
-        codes: Stock codes as the dialect keeps them.
+        codes: Stock codes as the dialect writes them.
         dialect: Decides which codes are products.
     """
     uses = codes.value_counts()

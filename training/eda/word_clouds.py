@@ -103,7 +103,7 @@ def words_section(sales: Sales) -> Section:
     for column, title in ((LINES, "Words of what is bought often"), (REVENUE, "Words of what brings revenue")):
         weights = table[column]
         picture = draw(title, lambda canvas, weights=weights: cloud(canvas, weights), size=WIDE)  # type: ignore[misc]
-        alt = f"Word cloud of descriptions: the larger a word, the more {column} it stands for."
+        alt = f"Word cloud of descriptions: the larger a word, the more {column} it has."
         sentence = describe_words(table, column, totals[column])
         blocks.append(Figure(f"words-by-{'count' if column == LINES else 'revenue'}", picture, alt, sentence))
     return Section("Words of descriptions", "", blocks)

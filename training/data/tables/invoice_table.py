@@ -1,4 +1,4 @@
-"""Invoice tables: the entry to all tables that can be read. Rows are typed here, and judged by ``cleaning``.
+"""Invoice tables: the entry to all tables that can be read. Rows are typed here; ``cleaning`` decides which count.
 
 ``load`` reads UCI Online Retail and Online Retail II, the retail case study, any table with the columns of the wire,
 and foreign tables (docs/reference/data.md). ``columns`` decides which column is which, ``dates`` how dates are written,
