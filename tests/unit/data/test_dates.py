@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,7 +41,19 @@ def test_formats_of_dates(text: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["soon", "", "2011-13-01", "31/31/2011", "12/31/2011 13:05 PM", "12/31/2011 25:00", "2011", "40513.35", 5]
+    "text",
+    [
+        "soon",
+        "",
+        "2011-13-01",
+        "31/31/2011",
+        "12/31/2011 13:05 PM",
+        "12/31/2011 25:00",
+        "12/31/2011 0:05 AM",
+        "2011",
+        "40513.35",
+        5,
+    ],
 )
 def test_malformed_dates(text: object) -> None:
     assert days(read(text)) == [None]
@@ -51,6 +64,21 @@ def test_one_date_shows_the_order_of_the_whole_column() -> None:
     assert days(read("3/4/2015", "07-21-2015")) == ["2015-03-04 00:00:00", "2015-07-21 00:00:00"]
     assert read("3/4/2015", "21-07-2015").note == "Dates of Date are read day first, as 21-07-2015 shows."
     assert read("3/4/2015", "07-21-2015").note == "Dates of Date are read month first, as 07-21-2015 shows."
+
+
+def test_a_date_that_exists_in_neither_order_shows_none() -> None:
+    dates = read("3/4/2015", "31/31/2015", default_order="month")
+
+    assert days(dates) == ["2015-03-04 00:00:00", None]
+    assert dates.note == "Dates of Date such as 3/4/2015 are read month first: none of them shows the order."
+
+
+def test_dates_outside_years_of_four_digits_are_missing() -> None:
+    typed = pd.Series(np.array(["12000-01-01", "9999-12-31"], "datetime64[s]"))
+
+    assert days(read("0001-01-01", zone="Asia/Tokyo")) == [None]
+    assert days(read("9999-12-31 23:59", zone="America/New_York")) == [None]
+    assert days(parse_dates(typed, "UTC", name="Date", default_order=None)) == [None, "9999-12-31 00:00:00"]
 
 
 def test_the_order_of_the_column_precedes_the_default() -> None:

@@ -144,6 +144,10 @@ def test_other_codes_in_columns_of_uci_are_not_in_the_uci_dialect() -> None:
     )
 
 
+def test_missing_codes_do_not_count_for_the_dialect() -> None:
+    assert from_frame(pd.concat([coded(["85123A"] * 100), frame(*[{"StockCode": None}] * 100)])).uci
+
+
 def test_postage_among_codes_of_uci_is_in_the_uci_dialect() -> None:
     read = from_frame(coded(["85123A"] * 114 + ["POST"] * 6))
 
