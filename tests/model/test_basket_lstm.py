@@ -116,16 +116,16 @@ def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBask
         "baskets": view.basket_inputs[whose, -length:],
         "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
     }
-    said = np.asarray(fitted.network.each(inputs))
+    logits = np.asarray(fitted.network.each(inputs))
     otherwise = np.asarray(fitted.network.each(inputs | {"steps": inputs["steps"][:, ::-1]}))
 
-    assert np.abs(said - otherwise).max(axis=0).astype(bool).tolist() == [True, True, False, False]
+    assert np.abs(logits - otherwise).max(axis=0).astype(bool).tolist() == [True, True, False, False]
 
 
 def test_it_beats_recent_popularity(fitted: FittedBasketLstm) -> None:
     scorers = {"basket_lstm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
-    for judged in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
-        figures = metric_means({name: model_metrics(judged, name) for name in scorers})
+    for result in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
+        figures = metric_means({name: model_metrics(result, name) for name in scorers})
         assert figures["basket_lstm"]["ndcg@10"] > figures["g"]["ndcg@10"] + 0.1
         assert figures["basket_lstm"]["ece@20"] < 0.1
 
@@ -207,29 +207,29 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateR
 
 
 def test_the_correction_rate_is_the_one_with_the_least_loss(fitted: FittedBasketLstm, replay: StateReplay) -> None:
-    """An item that always comes is worth a step at once; where what comes is drawn from what was said, none is."""
+    """Full where one item is always bought; 0 where purchases are drawn from the predicted distribution."""
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     codes = candidate_codes(view, replay.items)
-    (said,) = score_candidates(view, codes, fitted.scorer.network)
-    share = np.exp(said.logits.astype(np.float64))
+    (candidates,) = score_candidates(view, codes, fitted.scorer.network)
+    share = np.exp(candidates.logits.astype(np.float64))
     always = [int(share.argmin())] * 100
     drawn = np.random.default_rng(1).choice(len(codes), 100, p=share / share.sum())
 
     for came, rate_scale in ((always, RATE_SCALES[0]), (drawn, RATE_SCALES[-1])):
-        judged = [
+        cases = [
             ValidationCase(UNTIL + day, view, codes, np.arange(len(codes)) == item) for day, item in enumerate(came)
         ]
-        _, correction = calibrate_on_validation(fitted.scorer.network, judged)
+        _, correction = calibrate_on_validation(fitted.scorer.network, cases)
         assert correction.rate_scale == correction.scaled(0.5).rate_scale == rate_scale
         assert correction.input_weights.any() == (rate_scale > 0)
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: StateReplay, tmp_path: Path) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
-    (said,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
+    (candidates,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
     correction = OnlineCorrection(len(CANDIDATE_INPUTS))
     for visit in (True, False):
-        correction, _ = correction.updated(said._replace(visit=visit), np.arange(len(said.codes)) < 2)
+        correction, _ = correction.updated(candidates._replace(visit=visit), np.arange(len(candidates.codes)) < 2)
     parts = {name: getattr(fitted.scorer, name) for name in PARTS} | {"correction": correction}
     scorer = BasketScorer("unpublished", **parts)
     scorer.save(tmp_path)
@@ -302,8 +302,8 @@ def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedB
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
 
     nothing = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
-    for judged in ([], [nothing]):
-        calibration, correction = calibrate_on_validation(fitted.scorer.network, judged)
+    for cases in ([], [nothing]):
+        calibration, correction = calibrate_on_validation(fitted.scorer.network, cases)
         assert calibration == BasketCalibration()
         assert not correction.input_weights.any()
 
@@ -345,7 +345,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path: Path, fit
     class InTheSecondFit(RecordedProgress):
         def update(self, done: int, total: int, note: str = "") -> None:
             notes.append(note)
-            if done >= 900:  # all examples are learnt from by then
+            if done >= 900:  # in the second fit
                 raise Interrupted
 
     with pytest.raises(Interrupted), shown_by(InEpoch3()):

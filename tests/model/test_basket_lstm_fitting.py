@@ -1,4 +1,4 @@
-"""What the flagship learns from, the loss, and how a training is checkpoint."""
+"""The examples of basket_lstm, its loss, and checkpoints."""
 
 import shutil
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_targets_are_invoices_with_an_earlier_one() -> None:
     assert 300 < len(dates) < 370  # 30 customers have a first one, and one in nine is a return
 
 
-def test_a_sample_stands_for_all(replay: StateReplay) -> None:
+def test_the_corrections_of_a_sample_add_up_to_all_candidates(replay: StateReplay) -> None:
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
     seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     for _, view, bought, _ in seen:
@@ -95,7 +95,7 @@ def test_batches_hold_every_example_once_and_one_length_each() -> None:
         assert len(batch.steps) == len(batch.bought) == len(batch.candidate)
 
 
-def test_examples_come_out_of_a_file_as_they_went_in(tmp_path: Path) -> None:
+def test_examples_are_the_same_after_saving_and_loading(tmp_path: Path) -> None:
     seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     drawn = (sample(view, bought, Sampling(), np.random.default_rng(0)) for _, view, bought, _ in seen)
     examples = [example for example in drawn if example is not None]
@@ -120,7 +120,7 @@ def test_the_cycle_rises_and_falls() -> None:
     assert rates[-1] == pytest.approx(1e-4)
 
 
-def test_a_training_on_other_values_is_another_one(replay: StateReplay) -> None:
+def test_other_examples_have_another_fingerprint(replay: StateReplay) -> None:
     history = max(replay.histories.values(), key=lambda each: len(each.invoices))
     view = build_view([history], replay.items, UNTIL, fit_global_statistics(LOG, UNTIL))
     bought = np.arange(len(view.row)) < 3
@@ -133,7 +133,7 @@ def test_a_training_on_other_values_is_another_one(replay: StateReplay) -> None:
     assert fingerprint([one]) != fingerprint([again])
 
 
-def test_a_damaged_file_of_a_training_is_passed_over(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
     network = BasketNetwork(input_sizes())
     checkpoint = Checkpoint(tmp_path / checkpoint_name(["a training"]))
     generator = np.random.default_rng(1)

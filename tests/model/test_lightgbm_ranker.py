@@ -1,4 +1,4 @@
-"""The yardstick of boosted trees: it learns, it is judged like any other, and it says what it cannot do."""
+"""The boosted trees: they learn, are evaluated like any other model, and cannot be published."""
 
 import importlib.util
 from pathlib import Path
@@ -36,8 +36,8 @@ def fitted() -> FittedLightGbm:
 
 def test_it_learns_more_than_what_sells(fitted: FittedLightGbm) -> None:
     scorers = {"lightgbm": fitted.scorer, "g": make_model("recent_g_topfreq").fit(LOG, until=UNTIL, seed=1).scorer}
-    for judged in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
-        figures = metric_means({name: model_metrics(judged, name) for name in scorers})
+    for result in evaluate(LOG, scorers, Span(UNTIL, END), moment="both", depth=20).values():
+        figures = metric_means({name: model_metrics(result, name) for name in scorers})
         assert figures["lightgbm"]["ndcg@10"] > figures["g"]["ndcg@10"] + 0.1
 
 
@@ -85,8 +85,8 @@ def test_calibration_gives_the_share_that_came() -> None:
     generator = np.random.default_rng(4)
     scores = generator.normal(size=4_000)
     bought = generator.random(4_000) < 1 / (1 + np.exp(-(scores - 1.0)))
-    held = [Part(np.zeros((10, 1), np.float32), each) for each in bought.reshape(400, 10)]
-    assert calibrate(list(scores.reshape(400, 10)), held) == pytest.approx((-1.0, 1.0), abs=0.15)
+    parts = [Part(np.zeros((10, 1), np.float32), each) for each in bought.reshape(400, 10)]
+    assert calibrate(list(scores.reshape(400, 10)), parts) == pytest.approx((-1.0, 1.0), abs=0.15)
 
 
 def test_it_cannot_be_published(fitted: FittedLightGbm, tmp_path: Path) -> None:

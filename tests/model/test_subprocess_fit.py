@@ -1,4 +1,4 @@
-"""A network fitted in a process of its own: the same weights, and nothing is lost where that process is."""
+"""A network fitted in another process: the same weights, also where that process fails."""
 
 import logging
 import subprocess
@@ -12,8 +12,7 @@ import pytest
 from tests.unit.features.shop import shop_log
 from training.features.basket_lstm.retrieval import Retrieval
 from training.models import make_model
-from training.models.basket_lstm import BasketLstm, FittedBasketLstm
-from training.models.basket_lstm import subprocess_fit as beside
+from training.models.basket_lstm import BasketLstm, FittedBasketLstm, subprocess_fit
 from training.models.basket_lstm.ablation import BuildAblated
 from training.models.basket_lstm.examples import Example, Sampling, sample
 from training.models.basket_lstm.fitting import SCHEDULE, FitConfig, make_network
@@ -32,7 +31,7 @@ CONFIG = FitConfig(SCHEDULE._replace(epochs=2), seed=5, build=BuildAblated({"can
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever machine this is, a second process is worth its while for a few examples too."""
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
-    monkeypatch.setattr(beside, "MIN_EXAMPLES", 10)
+    monkeypatch.setattr(subprocess_fit, "MIN_EXAMPLES", 10)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_the_other_process_ends_with_the_same_weights(examples: list[Example], h
     assert any(note.startswith("epoch 1/2") for _, _, note in shown.updates)
 
 
-def test_the_other_process_goes_on_where_a_training_was_broken_off(
+def test_the_other_process_resumes_an_interrupted_training(
     examples: list[Example], here: BasketNetwork, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = CONFIG._replace(checkpoint=tmp_path / "checkpoint.npz")
@@ -90,7 +89,7 @@ def test_a_model_is_the_same_with_and_without_another_process(
     best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also where the first network finds that fewer epochs are best than the other process makes."""
-    begun: list[bool] = []
+    running: list[bool] = []
 
     def make(
         config: FitConfig, training_set: Sequence[Example], validation_set: Sequence[Example]
@@ -100,7 +99,7 @@ def test_a_model_is_the_same_with_and_without_another_process(
 
     class Watched(SubprocessFit):
         def network(self, config: FitConfig) -> BasketNetwork:
-            begun.append(self.is_running)
+            running.append(self.is_running)
             return super().network(config)
 
     def fit(name: str) -> FittedBasketLstm:
@@ -109,22 +108,22 @@ def test_a_model_is_the_same_with_and_without_another_process(
 
     monkeypatch.setattr("training.models.basket_lstm.model.make_network", make)
     monkeypatch.setattr("training.models.basket_lstm.model.SubprocessFit", Watched)
-    both = fit("beside")
+    both = fit("parallel")
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     alone = fit("alone")
 
-    assert begun == [True, False]
+    assert running == [True, False]
     assert "fitted in this process" not in caplog.text
     assert_same(both.network, alone.network)
     assert both.scorer.calibration == alone.scorer.calibration
     assert both.curves == alone.curves
     whole = "whole" if best == 2 else "whole_1"
-    for name in ("beside", "alone"):
-        assert list((tmp_path / name).iterdir()) == []  # what is done needs no keeping
+    for name in ("parallel", "alone"):
+        assert list((tmp_path / name).iterdir()) == []  # a finished training needs no checkpoint
         assert len(list((tmp_path / f"board_{name}" / whole / "training").glob("events.out.tfevents.*"))) == 1
 
 
-def test_another_number_of_epochs_is_fitted_here(examples: list[Example]) -> None:
+def test_another_number_of_epochs_is_fitted_in_this_process(examples: list[Example]) -> None:
     long, fewer = (CONFIG._replace(schedule=SCHEDULE._replace(epochs=epochs)) for epochs in (1_000, 1))
     with SubprocessFit(long, examples) as other:
         process = other._process
@@ -137,7 +136,7 @@ def test_another_number_of_epochs_is_fitted_here(examples: list[Example]) -> Non
 
 
 @pytest.mark.parametrize("wrong", ["it fails", "it is killed", "there is none"])
-def test_where_the_other_process_fails_the_network_is_fitted_here(
+def test_where_the_other_process_fails_the_network_is_fitted_in_this_one(
     wrong: str,
     examples: list[Example],
     here: BasketNetwork,
@@ -155,16 +154,16 @@ def test_where_the_other_process_fails_the_network_is_fitted_here(
         assert other.is_running is (end is not None)
         network = other.network(CONFIG)
 
-    said = {
+    reason = {
         "it fails": "ended with 3: out of memory",
         "it is killed": "was ended by a signal: Killed",
         "there is none": "could not be started",
     }
-    assert said[wrong] in caplog.text
+    assert reason[wrong] in caplog.text
     assert_same(network, here)
 
 
-def test_what_is_broken_off_leaves_no_process_and_no_file(
+def test_an_interrupted_fit_leaves_no_process_and_no_file(
     examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -183,7 +182,7 @@ def test_what_is_broken_off_leaves_no_process_and_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> None:
+def test_the_other_process_ends_when_its_parent_was_killed(examples: list[Example]) -> None:
     """As when the process that began it was killed: its pipe has no reader then."""
     long = CONFIG._replace(schedule=SCHEDULE._replace(epochs=1_000))
     with SubprocessFit(long, examples) as other:
@@ -198,7 +197,7 @@ def test_it_ends_where_nobody_waits_for_it_any_more(examples: list[Example]) -> 
         assert not other._folder.exists()  # it takes away what nobody else will
 
 
-def test_none_is_begun_where_it_gains_nothing(examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_is_started_where_it_saves_no_time(examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
     with SubprocessFit(CONFIG, examples[:9]) as other:
         assert not other.is_running
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)

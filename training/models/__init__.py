@@ -1,4 +1,4 @@
-"""Models by name. Nothing is imported before it is made: a listing must not cost TensorFlow."""
+"""Models by name. A model's module is imported when it is made: listing the names must not load TensorFlow."""
 
 import importlib
 import inspect
@@ -40,35 +40,35 @@ def _make(target: str, name: str, **options: Any) -> Model:
 
 
 def _set_threads(tensorflow: Any) -> None:
-    """One thread an operation, unless TF_NUM_INTRAOP_THREADS says otherwise: the same training on any number of cores.
+    """One thread an operation, unless TF_NUM_INTRAOP_THREADS is set: the same training on any number of cores.
 
-    More of them sum in another order, and a training carries the last digit to the first. Networks as small as ours are
-    no faster with two (docs/models/basket_lstm.md).
+    More of them sum in another order, and a training amplifies the last digit. Networks as small as these are no
+    faster with two (docs/models/basket_lstm.md).
     """
     if "TF_NUM_INTRAOP_THREADS" not in os.environ:
-        with suppress(RuntimeError):  # it computes already: whoever made it begin has chosen
+        with suppress(RuntimeError):  # it is in use already, with the threads that it has
             tensorflow.config.threading.set_intra_op_parallelism_threads(1)
 
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Keep what TensorFlow 2.21 says of processors and GPUs while it loads off the terminal.
+    """Keep TensorFlow's messages about processors and GPUs off the terminal while it loads.
 
-    It writes it to the file descriptor of standard error before it has read TF_CPP_MIN_LOG_LEVEL. An import that fails
-    raises as ever. Nothing is hidden where that variable is set to 0.
+    TensorFlow 2.21 writes them to the file descriptor of standard error before it reads TF_CPP_MIN_LOG_LEVEL. A failed
+    import still raises. Nothing is hidden where that variable is set to 0.
     """
     if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
         return
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 BASELINES: tuple[str, ...] = tuple(name for name, entry in MODEL_TABLE.items() if entry.kind == "baseline")
@@ -86,7 +86,7 @@ def installed() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """See to it that there is a model of a name.
+    """Check that there is a model of a name.
 
     Raises:
         UnknownModel: There is none; the message lists those there are.

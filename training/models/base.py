@@ -1,4 +1,4 @@
-"""Model and Fitted: what the trainer, the evaluation and the gate need of a model, and nothing about its inside."""
+"""Model and Fitted: what the trainer, the evaluation and the gate need of a model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from training.serving.scorer import Scorer
 
 
 class Fitted(Protocol):
-    """A trained model: it answers through the very scorer that serves, and can be written down as a bundle."""
+    """A trained model: the scorer that serves, and what writes the bundle."""
 
     @property
     def scorer(self) -> Scorer:
@@ -48,13 +48,15 @@ class FittedOverTime(Protocol[ScorerT_co]):
 
 
 Curves = Mapping[str, Sequence[float]]
-"""How a training went: by name of the examples (``training``, ``validation``) the mean loss after each epoch, first one
-first. Lower is better; all are of one length and one unit."""
+"""Mean loss after each epoch, the first one first, on each set of examples (``training``, ``validation``).
+
+Lower is better; all are of one length and one unit.
+"""
 
 
 @runtime_checkable
 class FittedInEpochs(Protocol):
-    """What a ``Fitted`` may have besides, where it was learnt epoch by epoch; the evaluation draws it."""
+    """A ``Fitted`` that was trained in epochs; the evaluation draws its curves."""
 
     @property
     def curves(self) -> Curves:

@@ -37,7 +37,7 @@ def checkpoint_name(content: Iterable[object]) -> str:
 
 
 class Checkpoint:
-    """One file, written anew after every epoch and renamed into place, so that a failed write leaves the one before."""
+    """One file, rewritten after every epoch and renamed into place, so that a failed write leaves the one before."""
 
     def __init__(self, path: Path) -> None:
         """Store in this file; see ``checkpoint_name``."""

@@ -1,6 +1,6 @@
-"""Text encoders as they are made: the offline one fitted with scikit-learn, a large one from TensorFlow Hub.
+"""Makes text encoders: the offline one with scikit-learn, a large one from TensorFlow Hub.
 
-Either ends as the arrays of ``training.features.text``: no scikit-learn and no TensorFlow in service.
+Both become arrays of ``training.features.text``: service needs neither scikit-learn nor TensorFlow.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from training.features.text import MAX_TERMS, WIDTH, Floats, KnownVectors, TermV
 logger = logging.getLogger(__name__)
 
 OFFLINE = "offline"
-"""The setting's word for the encoder that needs no download."""
+"""The value of the setting for the encoder that needs no download."""
 
 _BATCH = 256
 _SEED = 0
@@ -38,10 +38,10 @@ def make_encoder(descriptions: Iterable[str], encoder: str, cache: Path) -> Text
     Args:
         descriptions: In any order, repeated or not.
         encoder: ``offline``, a TensorFlow Hub handle, or the path of a SavedModel.
-        cache: Folder that keeps what a Hub encoder gave.
+        cache: Folder of the vectors that a Hub encoder gave.
 
     Raises:
-        TextEncoderUnavailable: The Hub encoder cannot be had, or is none.
+        TextEncoderUnavailable: The Hub encoder cannot be loaded, or is none.
     """
     return fit_offline(descriptions) if encoder == OFFLINE else embed(descriptions, encoder, cache)
 
@@ -78,7 +78,7 @@ def fit_offline(descriptions: Iterable[str]) -> TermVectors:
 
 
 def embed(descriptions: Iterable[str], handle: str, cache: Path) -> KnownVectors:
-    """Embed descriptions with an encoder of TensorFlow Hub, each once: what was embedded before comes from the cache.
+    """Embed descriptions with an encoder of TensorFlow Hub, each once: known vectors come from the cache.
 
     Args:
         descriptions: In any order, repeated or not.
@@ -87,17 +87,17 @@ def embed(descriptions: Iterable[str], handle: str, cache: Path) -> KnownVectors
         cache: Folder; the file below it is found by the handle, a vector in it by a hash of handle and text.
 
     Raises:
-        TextEncoderUnavailable: It cannot be had, or gives something else.
+        TextEncoderUnavailable: It cannot be loaded, or gives something else.
     """
     texts = sorted({text for each in descriptions if (text := trimmed(each))})
     model = _identity(handle)
     keys = [hashlib.sha256(f"{model}\0{text}".encode()).hexdigest() for text in texts]
     file = cache / "text_vectors" / f"{hashlib.sha256(model.encode()).hexdigest()[:16]}.npz"
     known = _read(file)
-    missing = [place for place, key in enumerate(keys) if key not in known]
+    missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
-        found = _embed([texts[place] for place in missing], handle)
-        known.update((keys[place], vector) for place, vector in zip(missing, found, strict=True))
+        found = _embed([texts[index] for index in missing], handle)
+        known.update((keys[index], vector) for index, vector in zip(missing, found, strict=True))
         _write(file, known)
     if not texts:
         return KnownVectors.empty()
@@ -105,7 +105,7 @@ def embed(descriptions: Iterable[str], handle: str, cache: Path) -> KnownVectors
 
 
 def _identity(handle: str) -> str:
-    """What stands for an encoder in the cache: its handle, and for a folder also the size and date of its files."""
+    """The key of an encoder in the cache: its handle, and for a folder also the size and date of its files."""
     folder = Path(handle)
     if not folder.is_dir():
         return handle
@@ -155,14 +155,14 @@ def _sentence(handle: str, reason: str) -> str:
 
 
 def _read(file: Path) -> dict[str, Floats]:
-    """What the cache holds, by key; a file that cannot be read counts as none."""
+    """The vectors of the cache, by key; none where the file cannot be read."""
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return dict(zip(arrays["keys"].tolist(), arrays["vectors"], strict=True))
     except FileNotFoundError:
         return {}
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        logger.warning("the cached text vectors %s cannot be read and are made again: %s", file, error)
+        logger.warning("the cached text vectors %s cannot be read and are computed again: %s", file, error)
         return {}
 
 

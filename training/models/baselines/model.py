@@ -1,6 +1,6 @@
-"""Baselines as models: what there is to fit is a calibration, chances of a return, and what some learn beforehand.
+"""Baselines as models: a calibration, a return curve, and for some of them weights or vectors are fitted.
 
-EASE learns item-to-item weights, TIFU-KNN and UP-CF the vectors of all customers.
+EASE fits item-to-item weights, TIFU-KNN and UP-CF the vectors of all customers.
 """
 
 import logging
@@ -34,7 +34,7 @@ CALIBRATION_DAYS = 28
 """Probabilities are fitted to what happened in the last days before the end of the data."""
 EASE = frozenset({"ease", "ease_count_demand"})
 METHODS: dict[str, Method] = {"tifu_knn": TifuKnn(), "up_cf": UpCf()}
-"""The models of neighbours with their settings unless told otherwise."""
+"""The neighbourhood models with their default settings."""
 
 
 class FittedBaseline:
@@ -50,7 +50,7 @@ class FittedBaseline:
 
 
 class Baseline:
-    """One of the simple models of ``training.serving.baselines.formulas``; nothing in it is left to chance."""
+    """One of the simple models of ``training.serving.baselines.formulas``; it needs no seed."""
 
     seeded = False
 
@@ -84,7 +84,7 @@ class Baseline:
 
 
 class TifuKnnBaseline(Baseline):
-    """TIFU-KNN with settings of one's own; see ``training.serving.baselines.neighbours``."""
+    """TIFU-KNN with settings; see ``training.serving.baselines.neighbours``."""
 
     def __init__(
         self,
@@ -101,14 +101,14 @@ class TifuKnnBaseline(Baseline):
         """Choose the settings; ``window`` and ``calibrate`` as for every baseline.
 
         Raises:
-            UnknownModel: No customer can be judged with such settings.
+            UnknownModel: The settings are out of range.
         """
         super().__init__(name, window=window, calibrate=calibrate)
         self._method = _checked(lambda: TifuKnn(neighbours, groups, within_decay, group_decay, own_share))
 
 
 class UpCfBaseline(Baseline):
-    """UP-CF with settings of one's own; see ``training.serving.baselines.neighbours``."""
+    """UP-CF with settings; see ``training.serving.baselines.neighbours``."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class UpCfBaseline(Baseline):
         """Choose the settings; ``window`` and ``calibrate`` as for every baseline.
 
         Raises:
-            UnknownModel: No customer can be judged with such settings.
+            UnknownModel: The settings are out of range.
         """
         super().__init__(name, window=window, calibrate=calibrate)
         self._method = _checked(lambda: UpCf(newest, asymmetry, locality, neighbours))
@@ -146,7 +146,7 @@ def fit_all(
     calibrate: bool = True,
     methods: Mapping[str, Method] = METHODS,
 ) -> dict[str, FittedBaseline]:
-    """Fit several baselines for little more than one costs: they share the walk, the weights of EASE and the curves.
+    """Fit several baselines at little more than the cost of one: they share walk, weights of EASE and curves.
 
     Args:
         names: Which.
@@ -154,7 +154,7 @@ def fit_all(
         until: First second that must stay unknown.
         window: Number of invoices that a history holds, as in the stream.
         calibrate: Whether probabilities are fitted.
-        methods: Settings of the models of neighbours among them, by name.
+        methods: Settings of the neighbourhood models among them, by name.
 
     Raises:
         TooLittleData: Nothing was bought before ``until``.
@@ -165,57 +165,57 @@ def fit_all(
     start = until - CALIBRATION_DAYS * DAY
     calibrations: dict[str, PlattCalibration | None] = dict.fromkeys(names)
     if calibrate:
-        # What is judged must not have been learnt from: the calibration has weights of its own.
-        earlier = _learn(names, invoices, start, window, methods)
+        # Calibrated on data that its weights were not fitted on.
+        earlier = _fit_scores(names, invoices, start, window, methods)
         scorers = {name: BaselineScorer(name, "unpublished", fitted=earlier.get(name)) for name in names}
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
-    learnt = _learn(names, invoices, until, window, methods)
+    fitted_scores = _fit_scores(names, invoices, until, window, methods)
     return_time = GapShareCurves.fit(gaps(bought, until))
 
     def scorer(name: str) -> BaselineScorer:
         calibration = calibrations[name]
         return BaselineScorer(
-            name, "unpublished", calibration=calibration, return_time=return_time, fitted=learnt.get(name)
+            name, "unpublished", calibration=calibration, return_time=return_time, fitted=fitted_scores.get(name)
         )
 
     return {name: FittedBaseline(scorer(name), window) for name in names}
 
 
-def _learn(
+def _fit_scores(
     names: Sequence[str], invoices: Sequence[Invoice], until: int, window: int, methods: Mapping[str, Method]
 ) -> dict[str, FittedScores]:
-    """What those of some models that learn beforehand learn from what is dated before ``until``."""
-    learnt: dict[str, FittedScores] = {}
+    """The fitted weights or vectors of those models that have any, on what is dated before ``until``."""
+    found: dict[str, FittedScores] = {}
     if any(name in EASE for name in names):
-        related = fit_item_to_item(invoices, until)
-        learnt.update((name, related) for name in names if name in EASE)
+        weights = fit_item_to_item(invoices, until)
+        found.update((name, weights) for name in names if name in EASE)
     if any(name in METHODS for name in names):
         replay = StateReplay(window)
         for invoice in invoices:
             if invoice.date >= until:
                 break
             replay.apply(invoice)
-        learnt.update(
+        found.update(
             (name, CustomerNeighbourhood.fit(methods[name], replay.histories.values(), replay.items))
             for name in names
             if name in METHODS
         )
-    return learnt
+    return found
 
 
 def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
     """EASE over the baskets dated before ``until``."""
-    number: dict[str, int] = {}
+    number_of: dict[str, int] = {}
     baskets: list[NDArray[np.int32]] = []
     for invoice in invoices:
         if invoice.date >= until:
             break
         if invoice.customer_id is not None:
             bought = dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0)
-            baskets.append(np.asarray([number.setdefault(code, len(number)) for code in bought], np.int32))
-    sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number))
-    codes = sorted(number, key=lambda code: (-sold[number[code]], code))[:MAX_ITEMS]
-    place = np.full(len(number), -1, np.int32)
-    place[[number[code] for code in codes]] = np.arange(len(codes))
-    rows = [place[basket] for basket in baskets]
+            baskets.append(np.asarray([number_of.setdefault(code, len(number_of)) for code in bought], np.int32))
+    sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number_of))
+    codes = sorted(number_of, key=lambda code: (-sold[number_of[code]], code))[:MAX_ITEMS]
+    index_of = np.full(len(number_of), -1, np.int32)
+    index_of[[number_of[code] for code in codes]] = np.arange(len(codes))
+    rows = [index_of[basket] for basket in baskets]
     return EaseWeights(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))

@@ -1,1 +1,1 @@
-"""The LightGBM re-ranker, for comparison only."""
+"""The LightGBM ranker, for comparison only."""

@@ -1,7 +1,7 @@
-"""``lightgbm``: boosted trees over the inputs of ``basket_lstm``, a yardstick for what the network itself is worth.
+"""``lightgbm``: boosted trees over the inputs of ``basket_lstm``, for comparison with its network.
 
 LambdaRank (Burges, "From RankNet to LambdaRank to LambdaMART", 2010) by LightGBM, which is an extra of its own:
-this model is fitted and judged like any other, but it is no part of the service and cannot be published.
+this model is fitted and evaluated like any other, but it is not part of the service and cannot be published.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ NEWEST_STEPS = 3
 
 MIN_TARGETS = 30
 VALIDATION_FRACTION = 0.1
-"""The newest of what there is to learn from tells the number of rounds, and fits the calibration."""
+"""The newest views select the number of rounds and fit the calibration."""
 EARLY_STOPPING_ROUNDS = 30
 CALIBRATION_DEPTH = 20
 
@@ -68,12 +68,12 @@ class LightGbm:
     def __init__(
         self, name: str = NAME, *, rounds: int = 300, max_moments: int = 60_000, threads: int = 1, window: int = 100
     ) -> None:
-        """Choose how much to learn.
+        """Choose how to train.
 
         Args:
             name: What the model is called.
-            rounds: Trees at most; boosting stops where those held out gain no more.
-            max_moments: Learn from the newest moments only, at most so many; each invoice gives two, of about 100 kB.
+            rounds: Trees at most; boosting stops where the validation set gains no more.
+            max_moments: Learn from the newest views only, this many at most; each invoice gives two, of about 100 kB.
             threads: Of LightGBM.
             window: Number of invoices that a history holds, as in the stream.
 
@@ -108,25 +108,25 @@ class LightGbm:
             np.random.default_rng(seed),
             max(self._max_moments // 2, 1),
         )
-        learnt, held = self._collect(invoices, until, statistics_history, retrieval)
+        training_set, validation_set = self._collect(invoices, until, statistics_history, retrieval)
 
-        def boost(parts: Sequence[Part], rounds: int, note: str, judged: Sequence[Part] = ()) -> Any:
+        def boost(parts: Sequence[Part], rounds: int, note: str, validation: Sequence[Part] = ()) -> Any:
             data = _dataset(parts)
             callbacks = [lambda each: progress.update(1000 + each.iteration, 1000 + self._rounds, note)]
-            if judged:
+            if validation:
                 callbacks.append(lightgbm.early_stopping(EARLY_STOPPING_ROUNDS, verbose=False))
             return lightgbm.train(
                 PARAMETERS | {"seed": seed, "num_threads": self._threads},
                 data,
                 num_boost_round=rounds,
-                valid_sets=[_dataset(judged, reference=data)] if judged else [],
+                valid_sets=[_dataset(validation, reference=data)] if validation else [],
                 callbacks=callbacks,
             )
 
-        booster = boost(learnt, self._rounds, "boosting", held)
-        calibration = calibrate([np.asarray(booster.predict(part.inputs)) for part in held], held)
-        # The trees that rank have learnt from the newest weeks too, as many rounds as were best without them.
-        booster = boost([*learnt, *held], booster.best_iteration, "boosting with the newest weeks")
+        booster = boost(training_set, self._rounds, "boosting", validation_set)
+        calibration = calibrate([np.asarray(booster.predict(part.inputs)) for part in validation_set], validation_set)
+        # The trees that rank are fitted on the validation set too, for as many rounds as were best without it.
+        booster = boost([*training_set, *validation_set], booster.best_iteration, "boosting with the newest weeks")
         bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase)
         return_time = GapShareCurves.fit(gaps(bought, until))
         scorer = TreesScorer(booster, statistics_history.at(until), retrieval, calibration, return_time)
@@ -140,7 +140,7 @@ class LightGbm:
         statistics_history: StatisticsHistory,
         retrieval: Retrieval,
     ) -> tuple[list["Part"], list["Part"]]:
-        """What is learnt from, and what is held out, oldest first."""
+        """The training and the validation set, oldest first."""
         dates = target_dates(invoices, until)[-max(self._max_moments // 2, 1) :]
         if len(dates) < MIN_TARGETS:
             raise TooLittleData(
@@ -148,32 +148,32 @@ class LightGbm:
                 f"needed to train {self.name}. Give it a longer history."
             )
         cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))]
-        learnt: list[Part] = []
-        held: list[Part] = []
+        training_set: list[Part] = []
+        validation_set: list[Part] = []
         seen = labelled_views(invoices, statistics_history, dates[0], until, self._window, retrieval)
         for number, (date, view, bought, _) in enumerate(seen):
             progress.update(500 * number // len(dates), 1000 + self._rounds, "reading histories")
             if not bought.any():
                 continue
             # All candidates: a sample cannot be corrected for here, and drew known and new items together.
-            (held if date >= cut else learnt).append(Part(flat(view), bought))
-        if not learnt or not held:
+            (validation_set if date >= cut else training_set).append(Part(flat(view), bought))
+        if not training_set or not validation_set:
             raise TooLittleData(
                 f"Too few of {len(dates)} invoices hold an item that could have been foreseen to train {self.name}. "
                 "Give it a longer history."
             )
-        return learnt, held
+        return training_set, validation_set
 
 
 class Part(NamedTuple):
-    """Candidates of one moment: ``inputs`` float32 ``[candidates, inputs]``, ``bought`` bool ``[candidates]``."""
+    """Candidates of one view: ``inputs`` float32 ``[candidates, inputs]``, ``bought`` bool ``[candidates]``."""
 
     inputs: NDArray[np.float32]
     bought: NDArray[np.bool_]
 
 
 def _dataset(parts: Sequence[Part], reference: Any = None) -> Any:
-    """The moments as LightGBM reads them, one by one: put together they would lie in memory twice."""
+    """The views as LightGBM reads them, one by one: concatenated they would be in memory twice."""
     import lightgbm
 
     return lightgbm.Dataset(
@@ -195,18 +195,18 @@ def flat(view: View) -> NDArray[np.float32]:
     )
 
 
-def calibrate(scores: Sequence[NDArray[np.float64]], held: Sequence[Part]) -> tuple[float, float]:
+def calibrate(scores: Sequence[NDArray[np.float64]], parts: Sequence[Part]) -> tuple[float, float]:
     """Platt's scaling of scores by what was bought, on the first items of each ranking: bias and slope, above 0.
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
-    firsts, came = [], []
-    for score, part in zip(scores, held, strict=True):
+    top_scores, outcomes = [], []
+    for score, part in zip(scores, parts, strict=True):
         best = np.argsort(-score, kind="stable")[:CALIBRATION_DEPTH]
-        firsts.append(score[best])
-        came.append(part.bought[best])
-    first = np.concatenate(firsts)
-    bias, slope = logistic(np.stack([np.ones_like(first), first], axis=1), np.concatenate(came).astype(np.float64))
+        top_scores.append(score[best])
+        outcomes.append(part.bought[best])
+    top = np.concatenate(top_scores)
+    bias, slope = logistic(np.stack([np.ones_like(top), top], axis=1), np.concatenate(outcomes).astype(np.float64))
     return bias, max(slope, 1e-3)
 
 
@@ -280,7 +280,7 @@ class FittedLightGbm:
         self._statistics_history.extend(invoices, until)
 
     def save(self, folder: Path) -> NoReturn:
-        """Refuse: no worker has LightGBM.
+        """Refuse: workers do not have LightGBM.
 
         Raises:
             TrainingError: Always.
