@@ -80,8 +80,8 @@ def purchase_counts(history: CustomerHistory, codes: Set[str]) -> dict[str, tupl
     found: dict[str, tuple[int, int]] = {}
     for invoice in history.invoices:
         for code in invoice.purchased_codes & codes:
-            times, last = found.get(code, (0, invoice.date))
-            found[code] = (times + 1, max(last, invoice.date))
+            times, _ = found.get(code, (0, 0))
+            found[code] = (times + 1, invoice.date)  # invoices are ordered by date
     return found
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stream.cli.exit_codes import ExitCode
+
 PROGRAM = """
 import asyncio, threading
 from types import SimpleNamespace
@@ -64,11 +66,22 @@ def run_worker(stop: str, *, crashed: bool = False) -> tuple[int, str]:
 )
 def test_a_worker_exits_whatever_hangs(stop: str, warned: bool) -> None:
     code, log = run_worker(stop)
-    assert code == 0
+    assert code == ExitCode.OK
     assert ("The shutdown takes longer" in log) is warned
 
 
 def test_a_failed_worker_logs_the_failure_even_if_it_hangs() -> None:
     code, log = run_worker("forever.wait()", crashed=True)
-    assert code == 5
+    assert code == ExitCode.UNREACHABLE
     assert "The consumer failed" in log
+
+
+def test_an_unexpected_error_exits_at_once_with_its_code() -> None:
+    program = """
+import threading
+from stream.worker import exit_process
+threading.Thread(target=threading.Event().wait).start()
+exit_process()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], timeout=60, check=False)
+    assert done.returncode == ExitCode.INTERNAL

@@ -112,7 +112,7 @@ def test_the_stream_has_the_attributes_of_the_walk(
     }
     (line,) = (line for line in nextbasket(environment, "export", "items").splitlines() if "Academic" in line)
     assert json.loads(line)["attributes"]["category"] == {"value": "Books", "date": "2014-02-05T00:00:00Z"}
-    assert "Known: gender F" in nextbasket(environment, "show", "8")
+    assert "Attributes: gender F" in nextbasket(environment, "show", "8")
 
     # The topic gives the same training log.
     topic = read_topic(settings, clock=2_000_000_000)

@@ -1,11 +1,13 @@
 import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiokafka
 import pytest
 from confluent_kafka import Producer
-from faust.types import ConsumerMessage
+from faust.types import TP, ConsumerMessage
 
-from stream.kafka.fetch_buffer import FetchBuffer, rewind
+from stream.kafka.fetch_buffer import BufferedConsumer, FetchBuffer, rewind
 from stream.tools.embedded import embedded_kafka
 
 
@@ -75,6 +77,17 @@ async def test_the_wait_counts_from_the_arrival_of_the_oldest_message() -> None:
     assert await pending == []
 
 
+async def test_a_later_message_does_not_extend_the_wait() -> None:
+    fetch_buffer = FetchBuffer()
+    fetch_buffer.put(messages(1))
+    await asyncio.sleep(0.02)
+    fetch_buffer.put(messages(2))
+    pending = asyncio.ensure_future(next_offsets(fetch_buffer, max_wait_s=0.01))
+    await asyncio.sleep(0)
+    assert pending.done()
+    assert await pending == [1, 2]
+
+
 async def test_a_batch_ends_with_the_message_that_exceeds_its_bytes() -> None:
     fetch_buffer = FetchBuffer()
     fetch_buffer.put(messages(*range(4), size=100))
@@ -126,6 +139,18 @@ async def test_closing_ends_the_wait_for_a_full_batch() -> None:
     await asyncio.sleep(0)
     fetch_buffer.close()
     assert await pending == []
+
+
+def test_messages_of_an_earlier_generation_are_not_committed() -> None:
+    consumer = BufferedConsumer.__new__(BufferedConsumer)
+    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
+    consumer._processed = {}
+    by_generation = {
+        generation: ConsumerMessage("t", partition, 7, 0.0, 0, None, None, b"", None, generation_id=generation)
+        for partition, generation in enumerate((2, 3))
+    }
+    consumer.mark_processed(list(by_generation.values()))
+    assert consumer._processed == {TP("t", 1): 8}
 
 
 async def test_rewind_seeks_to_the_committed_offset_or_the_beginning() -> None:

@@ -228,6 +228,15 @@ def test_a_refused_batch_is_applied_event_by_event() -> None:
     assert recommendation["trigger"]["offset"] == 2
 
 
+def test_the_updates_of_a_refused_batch_are_merged() -> None:
+    harness = ProcessorHarness(store=RefusingStore("8"))
+    harness.process(invoice("1", "7", "2011-12-01T10:00:00Z", "A"))
+    harness.process(invoice("2", "7", DAY, "A"), invoice("3", "8", DAY, "B"), invoice("4", "7", DAY, "C"))
+    assert [(score["invoice_no"], score["hit_at_10"]) for score in harness.scores()] == [("2", 1), ("4", 0)]
+    assert harness.metric("scores_total") == 2
+    assert harness.metric("score_hits_total") == 1
+
+
 def test_a_store_that_refuses_everything_dead_letters_nothing() -> None:
     harness = ProcessorHarness(store=RefusingStore("", everything=True))
     with pytest.raises(StoreRefused):
@@ -240,6 +249,13 @@ def test_a_refused_confirmation_does_not_affect_other_customers() -> None:
     harness.process(invoice("1", "refused at the confirm", DAY, "A"), invoice("2", "8", DAY, "A"))
     assert len(harness.recommendations()) == 2
     assert harness.store.recommendation("8") is not None
+    harness.process(
+        invoice("1", "refused at the confirm", DAY, "A", quantity=2), invoice("2", "8", DAY, "A", quantity=2)
+    )
+    assert harness.metric("recommendations_total", fate="unchanged") == 1
+    calls = len(harness.scorer.calls)
+    harness.process(invoice("2", "8", DAY, "A"))  # known, and its unchanged recommendation was confirmed
+    assert len(harness.scorer.calls) == calls
 
 
 def test_a_customer_that_the_model_fails_for_gets_the_fallback(caplog: pytest.LogCaptureFixture) -> None:
@@ -269,6 +285,15 @@ def test_an_invoice_is_scored_against_the_recommendation_before_its_first_line()
     assert (two["items"], two["recall_at_10"]) == (3, round(1 / 3, 6))
     assert harness.messages(harness.settings.topics.scores)[0].key == b"7"
     assert harness.metric("score_hits_total") == 2
+
+
+def test_latency_is_from_the_timestamp_of_the_record_to_the_confirmation() -> None:
+    harness = ProcessorHarness()
+    record = harness.incoming(invoice("1", "7", DAY, "A"))  # half a second old
+    harness.clock = CLOCK + 2
+    harness.processor.process([record, msgspec.structs.replace(record, offset=1, timestamp=None)])
+    assert harness.metric("latency_seconds_sum") == 2.5
+    assert harness.metric("latency_seconds_count") == 1
 
 
 def test_validity_starts_at_the_greatest_event_date() -> None:

@@ -52,6 +52,16 @@ def test_an_outage_is_logged_at_its_start_and_at_its_end(caplog: pytest.LogCaptu
     assert seconds > 0.1
 
 
+def test_a_long_outage_is_logged_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("stream.pipeline.retry.RELOG_INTERVAL_S", 0.0)
+    RetryPolicy(threading.Event(), Random(1)).call("Redis", Flaky(3), TimeoutError)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        "Waiting for Redis: failure 1",
+        "Waiting for Redis for 0 s now: failure 2",
+        "Waiting for Redis for 0 s now: failure 3",
+    ]
+
+
 def test_other_errors_are_raised_at_once() -> None:
     with pytest.raises(TimeoutError):
         RetryPolicy(threading.Event(), Random(1)).call("X", Flaky(1), ConnectionError)
