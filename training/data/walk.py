@@ -107,7 +107,7 @@ def walk(
         if invoice.date >= end:
             return
         customer = invoice.customer_id
-        if customer is None or not invoice.lines:
+        if customer is None:
             continue
         purchase = invoice.is_purchase
         if purchase and moment != "emission" and invoice.date >= start and (first or customer in has_bought):

@@ -74,6 +74,12 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     assert read.uci
 
 
+def test_empty_rows_of_a_workbook_are_left_out(tmp_path: Path) -> None:
+    rows = [UCI_ROWS[0], UCI_ROWS[1], [None] * 8, *UCI_ROWS[2:]]
+
+    assert values(load(write_workbook(tmp_path / "t.xlsx", {"t": rows}))) == EXPECTED
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_a_csv_file(tmp_path: Path, encoding: str) -> None:
     assert values(load(write_csv(tmp_path / "retail.csv", UCI_ROWS, encoding))) == EXPECTED

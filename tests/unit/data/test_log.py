@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, add_invoice, canonical_json
 from state.events.invoice import Invoice, Line
@@ -19,6 +20,30 @@ def test_the_same_invoice_in_file_and_topic_counts_once() -> None:
     topic = [Invoice("1", "ann", 100, (line("b", text="BEAN"),)), Invoice("1", "ann", 100, (line("a"),))]
     (merged,) = merge_logs(table, topic)
     assert merged == Invoice("1", "ann", 100, (line("a", text="APPLE"), line("b", text="BEAN")), {"country": "France"})
+
+
+def test_the_last_description_and_the_last_attributes_of_a_line_are_used() -> None:
+    fruit, red = {"category": "fruit"}, {"category": "red fruit"}
+    parts = [
+        Invoice("1", "ann", 1, (replace(line("a", text="APPLE"), attributes=fruit), line("b", text="BEAN"))),
+        Invoice("1", "ann", 1, (replace(line("a", text="RED APPLE"), attributes=red), line("b"))),
+        Invoice("1", "ann", 1, (line("a"),)),
+    ]
+
+    (merged,) = merge_logs(parts)
+
+    assert [(each.description, each.attributes) for each in merged.lines] == [("RED APPLE", red), ("BEAN", {})]
+
+
+def test_an_invoice_has_the_attributes_of_all_its_parts() -> None:
+    parts = [
+        Invoice("1", "ann", 1, (line("a"),), {"country": "France"}),
+        Invoice("1", "ann", 1, (line("b"),), {"gender": "F"}),
+    ]
+
+    (merged,) = merge_logs(parts)
+
+    assert merged.attributes == {"country": "France", "gender": "F"}
 
 
 def test_parts_of_an_invoice_are_joined_at_the_earliest_date() -> None:

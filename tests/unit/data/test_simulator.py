@@ -74,6 +74,13 @@ def test_an_invoice_has_one_customer_date_and_sign(cleaned: CleanedLines) -> Non
     assert (signs != cancelled).all()
 
 
+def test_cancelled_invoices_have_negative_quantities(raw: pd.DataFrame) -> None:
+    cancelled = raw["InvoiceNo"].str.startswith("C")
+
+    assert cancelled.any()
+    assert (raw.loc[cancelled, "Quantity"] < 0).all()
+
+
 def test_returned_items_were_bought_before(cleaned: CleanedLines) -> None:
     keys = [columns.CUSTOMER_ID, columns.STOCK_CODE]
     bought = cleaned.purchases.groupby(keys)["date"].min()

@@ -190,6 +190,15 @@ def test_points_are_those_of_the_protocol(log: list[Invoice], window: int, start
     assert [row[1] for row in found] == sorted(row[1] for row in found)
 
 
+def test_a_replay_does_not_count_an_invoice_before_the_window() -> None:
+    replay = StateReplay(window=1)
+    for invoice in (sale("2", "ann", 5, "tea"), sale("3", "ann", 6, "tea"), sale("1", "ann", 1, "jam")):
+        replay.apply(invoice)
+
+    assert replay.items.codes == ["tea"]
+    assert replay.now == 6 * DAY
+
+
 def test_a_replay_of_the_whole_log() -> None:
     replay = StateReplay(window=9)
     for invoice in LOG:
