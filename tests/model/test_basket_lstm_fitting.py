@@ -25,7 +25,6 @@ from training.models.candidate_views.labelled_views import labelled_views, targe
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.checkpoint import Checkpoint, TrainingState, checkpoint_name
 from training.models.global_statistics import fit_global_statistics
-from training.models.training_loop import one_cycle
 from training.serving.basket_lstm.scorer import (
     input_sizes,
 )
@@ -109,15 +108,6 @@ def test_examples_are_the_same_after_saving_and_loading(tmp_path: Path) -> None:
         for name, array in one._asdict().items():
             assert getattr(other, name).dtype == array.dtype, name
             np.testing.assert_array_equal(getattr(other, name), array, err_msg=name)
-
-
-def test_the_cycle_rises_and_falls() -> None:
-    rates = [one_cycle(step, 100, 1.0) for step in range(101)]
-
-    assert (rates[0], rates[30]) == pytest.approx((1 / 25, 1.0))
-    assert rates[:31] == sorted(rates[:31])
-    assert rates[30:] == sorted(rates[30:], reverse=True)
-    assert rates[-1] == pytest.approx(1e-4)
 
 
 def test_other_examples_have_another_fingerprint(replay: StateReplay) -> None:
