@@ -100,12 +100,12 @@ clean: ## remove .venv and everything tools leave behind
 	echo "nextbasket needs Python 3.11, 3.12 or 3.13, and none is on the PATH (or: make install PYTHON=/path/to/python)" >&2; exit 1
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
-	@echo "installing $$(grep -c '^[a-z].*==' requirements.lock) packages (TensorFlow, Kafka, Redis, pandas, …): 1.1 GB to download, 2.5 GB on disk, 2 to 10 minutes"
+	@echo "installing $$(grep -c '^[a-z].*==' requirements.lock) packages (TensorFlow, Kafka, Redis, pandas, …): 770 MB to download, 2.8 GB on disk, 2 to 10 minutes"
 	@$(PIP) install $(QUIET) --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
-	@echo "installing what tests, lint and documentation need: 150 MB to download, 300 MB on disk, about a minute"
+	@echo "installing what tests, lint and documentation need: 100 MB to download, 300 MB on disk, about a minute"
 	@$(PIP) install $(QUIET) --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@

@@ -64,14 +64,14 @@ def modules_of(*extras: str) -> set[str]:
 
 def is_foreign(module: str) -> bool:
     package = module.partition(".")[0]
-    return package not in PACKAGES and package not in sys.stdlib_module_names
+    return package not in (*PACKAGES, "tests", "bench") and package not in sys.stdlib_module_names
 
 
 @cache
-def foreign_imports() -> dict[str, str]:
+def foreign_imports(*folders: str) -> dict[str, str]:
     """Module of another distribution: a file that imports it, wherever in the file."""
     found: dict[str, str] = {}
-    for path in (path for name in PACKAGES for path in (ROOT / name).rglob("*.py")):
+    for path in (path for name in folders for path in (ROOT / name).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -91,16 +91,19 @@ def reached(graph: grimp.ImportGraph, module: str) -> set[str]:
     return {name for name in graph.find_upstream_modules(module) if is_foreign(name)}
 
 
-def test_every_imported_package_is_declared() -> None:
-    assert set(foreign_imports()) > {"scipy", "keras", "numpy"}
-    known = modules_of(*declared())
-    missing = {module: path for module, path in foreign_imports().items() if module not in known}
+@pytest.mark.parametrize("folders", [PACKAGES, ("tests", "bench")])
+def test_every_imported_package_is_declared(folders: tuple[str, ...]) -> None:
+    imported = foreign_imports(*folders)
+    assert set(imported) > {"scipy", "keras", "numpy"}
+    declared_extras = ("", *EXTRAS) if folders == PACKAGES else tuple(declared())
+    known = modules_of(*declared_extras)
+    missing = {module: path for module, path in imported.items() if module not in known}
     assert not missing, "declare these in pyproject.toml, in the core or in an extra"
 
 
 def test_every_declared_package_is_imported() -> None:
     shipped = {name for extra in ("", *EXTRAS) for name in distributions(extra)}
-    unused = {name for name in shipped if not modules().get(name, set()) & set(foreign_imports())}
+    unused = {name for name in shipped if not modules().get(name, set()) & set(foreign_imports(*PACKAGES))}
     assert unused - NEVER_IMPORTED == set()
 
 
@@ -125,7 +128,7 @@ def test_the_extra_of_training_has_all_that_models_need(graph: grimp.ImportGraph
 
 @pytest.mark.parametrize("extra", sorted(EXTRAS))
 def test_the_sentences_about_extras_know_what_is_declared(extra: str) -> None:
-    imported = modules_of(extra) & {*foreign_imports(), "tensorboard"}
+    imported = modules_of(extra) & {*foreign_imports(*PACKAGES), "tensorboard"}
     assert EXTRAS[extra] == imported - modules_of("")
 
 
