@@ -1,4 +1,4 @@
-"""THE feature code: what a model sees of customers and items, for training and serving alike. Numpy only."""
+"""Features of customers and items: the only place that computes them, in training and serving alike. NumPy only."""
 
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval

@@ -1,4 +1,4 @@
-"""ItemTable: the state of every item as NumPy columns, for training and service alike.
+"""ItemTable: the state of every item as NumPy columns, in training and service alike.
 
 Rows are numbered in order of first sight and never move, so a row number stays valid while the table lives. Demand and
 shares are stored as sums scaled to one common reference date, so that an event costs O(its lines) and reading the whole
@@ -58,7 +58,7 @@ class ItemTable:
 
     @property
     def sold(self) -> NDArray[np.int64]:
-        """Baskets that ever held the item, int64 ``[items]``."""
+        """Number of baskets with the item so far, int64 ``[items]``."""
         return self._sold[: len(self.codes)]
 
     @property
@@ -68,7 +68,7 @@ class ItemTable:
 
     @property
     def description_changes(self) -> NDArray[np.int64]:
-        """Number of changes of the item's description, int64 ``[items]``: tells what must be encoded again."""
+        """Number of changes of the item's description, int64 ``[items]``: shows what must be encoded again."""
         return self._description_changes[: len(self.codes)]
 
     def description(self, stock_code: str) -> str | None:

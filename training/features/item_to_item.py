@@ -59,16 +59,16 @@ def ease(gram: Float, ridge: float) -> Float:
     return weights
 
 
-def strongest(weights: Float, keep: int) -> Neighbours:
-    """The ``keep`` weights of each row that are farthest from 0, in no particular order.
+def strongest(weights: Float, n: int) -> Neighbours:
+    """The ``n`` weights of each row that are farthest from 0, in no particular order.
 
     Weights below 0 belong to substitutes: who buys the one seldom buys the other.
     """
     rows, width = weights.shape
-    keep = min(keep, width)
-    if keep == 0:
+    n = min(n, width)
+    if n == 0:
         return Neighbours(np.zeros((rows, 0), np.int32), np.zeros((rows, 0), np.float32))
-    index = np.argpartition(np.abs(weights), width - keep, axis=1)[:, width - keep :].astype(np.int32)
+    index = np.argpartition(np.abs(weights), width - n, axis=1)[:, width - n :].astype(np.int32)
     return Neighbours(index, np.take_along_axis(weights, index, axis=1))
 
 

@@ -1,4 +1,4 @@
-"""The item table against the one item that ``state.domain.items`` knows."""
+"""The item table against the state of a single item in ``state.domain.items``."""
 
 import math
 
@@ -34,7 +34,7 @@ def _states(events: list[Sale]) -> dict[str, ItemState]:
 
 
 @given(sales, st.integers(0, 900))
-def test_selling_is_what_the_state_of_an_item_says(events: list[Sale], days: int) -> None:
+def test_selling_equals_the_state_of_each_item(events: list[Sale], days: int) -> None:
     table = ItemTable()
     for codes, date, price in events:
         table.sell([Line(code, 1000, price, f"{code} at {price}") for code in codes], date)
@@ -42,7 +42,7 @@ def test_selling_is_what_the_state_of_an_item_says(events: list[Sale], days: int
 
 
 @given(sales, sales, st.integers(0, 900))
-def test_states_of_any_date_can_be_taken_over(before: list[Sale], after: list[Sale], days: int) -> None:
+def test_states_of_any_date_can_be_loaded(before: list[Sale], after: list[Sale], days: int) -> None:
     table = ItemTable(_states(before).values())
     now_known = _states(before + after)
     table.update(now_known.values())
@@ -59,12 +59,12 @@ def test_an_invoice_of_four_items_gives_each_half_a_share() -> None:
     assert table.shares(0).shape == (4, len(SHARE_HALF_LIVES))
 
 
-def test_an_item_without_shares_starts_at_none() -> None:
+def test_a_state_without_shares_starts_at_0() -> None:
     table = ItemTable([ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)])
     assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]
 
 
-def test_shares_taken_back_that_were_never_given_are_none() -> None:
+def test_shares_are_never_below_0() -> None:
     state = ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)
     table = ItemTable([count_sale(state, 0, 0, 0.5 - 1.0)])
     assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]

@@ -1,4 +1,4 @@
-"""Text vectors: the numpy side against scikit-learn, the Hub's real loading path, the cache, and files."""
+"""Text vectors: NumPy against scikit-learn, loading from TensorFlow Hub, the cache, and files."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_terms_are_words_and_grams_within_them() -> None:
     assert terms("é!") == [" é "]
 
 
-def test_numpy_gives_what_scikit_learn_gives(offline: TermVectors) -> None:
+def test_numpy_equals_scikit_learn(offline: TermVectors) -> None:
     texts = sorted(DESCRIPTIONS)
     tfidf = TfidfVectorizer(analyzer=terms, vocabulary=offline.texts)
     svd = TruncatedSVD(min(WIDTH, len(texts)), random_state=0)
@@ -62,7 +62,7 @@ def test_vectors_have_length_1_and_similar_descriptions_are_near(offline: TermVe
 
 
 @pytest.mark.parametrize("description", [None, "", "   ", "?!", "xyzzyx", "\x00"])
-def test_what_says_nothing_is_zeros(offline: TermVectors, description: str | None) -> None:
+def test_a_description_without_a_known_term_is_zeros(offline: TermVectors, description: str | None) -> None:
     assert not offline.encode([description]).any()
 
 
@@ -72,25 +72,25 @@ def test_the_order_of_descriptions_and_their_repetition_change_nothing(offline: 
     assert np.array_equal(again.vectors, offline.vectors)
 
 
-def test_what_lies_behind_the_bound_is_not_read(offline: TermVectors) -> None:
+def test_a_long_description_is_truncated(offline: TermVectors) -> None:
     long = "RED MUG ".ljust(MAX_CHARS)
     assert np.array_equal(offline.encode([long + "LUNCH BAG"]), offline.encode([long]))
 
 
-def test_a_vector_that_was_given_away_can_be_changed_without_harm(offline: TermVectors) -> None:
+def test_changing_a_returned_vector_does_not_change_the_cache(offline: TermVectors) -> None:
     first = offline.encode(["RED LUNCH BAG"])
     first *= 0.0
     assert offline.encode(["RED LUNCH BAG"]).any()
 
 
 @pytest.mark.parametrize("descriptions", [[], ["A"], ["MUG"], ["MUG", "CUP"], ["A B", "B A"], ["?", ""]])
-def test_a_shop_with_next_to_nothing_to_read(descriptions: list[str]) -> None:
+def test_a_shop_with_hardly_any_descriptions(descriptions: list[str]) -> None:
     encoded = fit_offline(descriptions).encode([*descriptions, "MUG"])
     assert encoded.shape == (len(descriptions) + 1, WIDTH)
     assert np.isfinite(encoded).all()
 
 
-def test_known_vectors_are_looked_up_and_the_rest_is_zeros() -> None:
+def test_known_vectors_are_looked_up_and_others_are_zeros() -> None:
     known = KnownVectors.of(["MUG", "CUP"], np.asarray([[3.0, 4.0], [0.0, 0.0]], np.float32))
     encoded = known.encode([" MUG ", "CUP", "mug", None, ""])
     assert encoded == pytest.approx(np.asarray([[0.6, 0.8], [0, 0], [0, 0], [0, 0], [0, 0]]))
@@ -98,7 +98,7 @@ def test_known_vectors_are_looked_up_and_the_rest_is_zeros() -> None:
 
 
 @pytest.mark.parametrize("which", ["offline", "known", "nothing"])
-def test_a_file_answers_as_what_was_saved(which: str, offline: TermVectors, tmp_path: Path) -> None:
+def test_a_loaded_encoder_equals_the_saved_one(which: str, offline: TermVectors, tmp_path: Path) -> None:
     encoders: dict[str, TextEncoder] = {
         "offline": offline,
         "known": KnownVectors(["MUG"], np.ones((1, 512), np.float32)),
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_refused(texts: object, vectors: np.ndarray, tmp_path:
         load_text(tmp_path)
 
 
-def test_only_descriptions_known_by_then_are_learnt_from() -> None:
+def test_only_earlier_descriptions_are_in_the_training_set() -> None:
     log = [
         Invoice("1", "ann", 10, (Line("a", 1000, 1.0, " MUG "), Line("b", 1000, 1.0), Line("c", -1000, 1.0, "CUP"))),
         Invoice("2", "bob", 20, (Line("a", 1000, 1.0, "RED MUG"),)),
@@ -161,7 +161,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_an_encoder_of_the_hub_is_loaded_and_its_vectors_are_kept(sentences: Path, tmp_path: Path) -> None:
+def test_an_encoder_of_the_hub_is_loaded_and_its_vectors_are_cached(sentences: Path, tmp_path: Path) -> None:
     encoder = make_encoder([" RED MUG", "BLUE CUP", "RED MUG"], str(sentences), tmp_path)
     assert isinstance(encoder, KnownVectors)
     assert encoder.texts == ["BLUE CUP", "RED MUG"]
@@ -171,7 +171,7 @@ def test_an_encoder_of_the_hub_is_loaded_and_its_vectors_are_kept(sentences: Pat
     assert not encoder.encode(["GREEN CUP"]).any()
 
 
-def test_what_is_cached_needs_no_encoder(sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_vectors_need_no_encoder(sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = embed(["RED MUG", "BLUE CUP"], str(sentences), tmp_path)
     calls: list[int] = []
 
@@ -204,7 +204,7 @@ def test_a_damaged_cache_is_made_again(content: bytes, sentences: Path, tmp_path
     assert [path.name for path in (tmp_path / "text_vectors").iterdir()] == [file.name]
 
 
-def test_where_there_is_no_encoder_it_is_said_what_to_set(tmp_path: Path) -> None:
+def test_without_an_encoder_the_error_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(TextEncoderUnavailable, match=r"NEXTBASKET_TEXT_ENCODER.*folder.*'offline'"):
         embed(["RED MUG"], str(tmp_path / "nowhere"), tmp_path)
     # Port 9 is the discard service: nobody listens there, as where there is no network.
@@ -226,5 +226,5 @@ def test_a_model_with_another_signature_is_refused(tmp_path: Path) -> None:
         embed(["RED MUG"], str(tmp_path / "nothing"), tmp_path)
 
 
-def test_nothing_to_embed_needs_no_encoder(tmp_path: Path) -> None:
+def test_no_descriptions_need_no_encoder(tmp_path: Path) -> None:
     assert not embed([], str(tmp_path / "nowhere"), tmp_path).encode(["RED MUG"]).any()

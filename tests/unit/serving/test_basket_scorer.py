@@ -105,8 +105,8 @@ def test_any_history_has_a_prediction(name: str, shop: str, items: ItemTable) ->
     assert np.isfinite(prediction.return_curve).all()
 
 
-def test_customers_do_not_touch_each_other(items: ItemTable) -> None:
-    """Alone, in a batch, in another order, and in a batch larger than what is seen at once."""
+def test_a_prediction_does_not_depend_on_the_other_customers(items: ItemTable) -> None:
+    """Alone, in several batches, and in another order."""
     several = [HISTORIES[name] for name in sorted(HISTORIES) if name != "100,000 lines"]
     several += [history((START + n, {f"{n:05d}": 1}), (START + 90 + n, {f"{n + 1:05d}": 2})) for n in range(70)]
     together = scorer().predict(several, items, NOW, 10)
@@ -137,7 +137,7 @@ def test_the_order_of_baskets_matters(items: ItemTable) -> None:
 
 
 def test_a_probability_by_hand_and_in_the_order_of_the_list(items: ItemTable) -> None:
-    """A customer at a visit with two items, of which the known one has .8 of the softmax."""
+    """A customer at a visit with two candidates; the one bought before has .8 of the softmax."""
     customer_inputs = np.zeros(len(CUSTOMER_INPUTS), np.float32)
     for name, value in (("log_mean_size", 2.0), ("log_baskets", 1.0), ("log_days_since_last", 0.5)):
         customer_inputs[CUSTOMER_INPUTS.index(name)] = value
@@ -244,7 +244,7 @@ def test_a_damaged_bundle_is_refused(damage: str, tmp_path: Path) -> None:
         load(tmp_path, "v1")
 
 
-def test_a_network_of_another_version_is_to_be_trained_anew(tmp_path: Path) -> None:
+def test_a_network_with_an_unknown_array_is_refused(tmp_path: Path) -> None:
     scorer().save(tmp_path)
     _network(lambda made: made.update(item_bias=np.zeros((4, 3, 2), np.float32)))(tmp_path)
 
@@ -252,7 +252,7 @@ def test_a_network_of_another_version_is_to_be_trained_anew(tmp_path: Path) -> N
         load(tmp_path, "v1")
 
 
-def test_a_network_with_fewer_heads_is_to_be_trained_anew(tmp_path: Path) -> None:
+def test_a_network_with_fewer_heads_is_refused(tmp_path: Path) -> None:
     scorer().save(tmp_path)
     _network(lambda made: made.update({name: made[name][: HEADS // 2] for name in HEAD_ARRAYS}))(tmp_path)
 
@@ -260,7 +260,7 @@ def test_a_network_with_fewer_heads_is_to_be_trained_anew(tmp_path: Path) -> Non
         load(tmp_path, "v1")
 
 
-def test_a_bundle_from_before_the_correction_is_to_be_trained_anew(tmp_path: Path) -> None:
+def test_a_bundle_without_a_correction_is_refused(tmp_path: Path) -> None:
     scorer().save(tmp_path)
     (tmp_path / CORRECTION).unlink()
 
@@ -279,7 +279,7 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
         load(other, "v1")
 
 
-def test_serving_brings_neither_tensorflow_nor_pandas() -> None:
+def test_serving_imports_neither_tensorflow_nor_pandas() -> None:
     code = (
         "import sys, training.serving.load, training.serving.basket_lstm.scorer, training.features; "
         "print({'tensorflow', 'keras', 'pandas'} & set(sys.modules))"

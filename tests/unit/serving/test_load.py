@@ -1,4 +1,4 @@
-"""Loading by the manifest: files of another model are refused, and the worker's champion serves on."""
+"""Loading by the manifest: a bundle with files of another model is refused, and the champion stays in use."""
 
 import logging
 from pathlib import Path
@@ -22,7 +22,7 @@ from training.serving.two_tower.scorer import SETTINGS, TwoTowerScorer
 
 
 def _hybrid(name: str) -> TwoTowerScorer:
-    """One that knows two items by their identities."""
+    """With embeddings of two items, without features."""
     generator = np.random.default_rng(1)
     shapes = {"read": (3, 4), "offered": (3, 4), "identity_bias": (3,), "known": (len(KNOWN),)}
     arrays = {each: generator.normal(size=shape).astype(np.float32) for each, shape in shapes.items()}
@@ -37,7 +37,7 @@ def _hybrid(name: str) -> TwoTowerScorer:
 
 
 def _save(files: str, folder: Path) -> None:
-    """What a model saves."""
+    """Write the files of a model."""
     if files == "basket_lstm":
         test_basket_scorer.scorer().save(folder)
     elif files == "count_demand":
@@ -47,7 +47,7 @@ def _save(files: str, folder: Path) -> None:
 
 
 def _published(registry: Registry, folder: Path, manifest: str, files: str) -> str:
-    """The version of a bundle whose manifest says one model and whose files are another's."""
+    """Publish a bundle whose manifest names one model and whose files are of another; returns its version."""
     made = folder / f"{manifest} of {files}"
     made.mkdir()
     _save(files, made)
@@ -57,7 +57,7 @@ def _published(registry: Registry, folder: Path, manifest: str, files: str) -> s
 
 
 @pytest.mark.parametrize("name", ["hybrid", "content", "basket_lstm", "count_demand"])
-def test_the_manifest_says_which_scorer_it_is(name: str, tmp_path: Path) -> None:
+def test_the_scorer_is_that_of_the_manifest(name: str, tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     version = _published(registry, tmp_path, name, name)
     scorer = load_scorer(registry.open(version))
@@ -77,7 +77,7 @@ def test_the_manifest_says_which_scorer_it_is(name: str, tmp_path: Path) -> None
         ("gp_topfreq", "count_demand", "is of gp_topfreq by its manifest and of count_demand by its files"),
     ],
 )
-def test_files_of_another_model_are_refused_and_the_champion_serves_on(
+def test_files_of_another_model_are_refused_and_the_champion_stays_in_use(
     manifest: str, files: str, sentence: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry, metrics = Registry(str(tmp_path / "registry")), Metrics()
@@ -100,7 +100,7 @@ def test_files_of_another_model_are_refused_and_the_champion_serves_on(
     assert metrics.registry.get_sample_value("nextbasket_models_refused_total") == 1
 
 
-def test_without_a_champion_the_fallback_serves_on(tmp_path: Path) -> None:
+def test_without_a_champion_the_fallback_stays_in_use(tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     registry.promote(_published(registry, tmp_path, "basket_lstm", "hybrid"), at=CLOCK)
     watch = ModelWatcher(registry, load_scorer, fallback_scorer(), Metrics(), poll_s=1.0)
@@ -109,7 +109,7 @@ def test_without_a_champion_the_fallback_serves_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [7, None, ["hybrid"]])
-def test_a_name_that_is_no_text_is_refused(name: object, tmp_path: Path) -> None:
+def test_a_model_name_that_is_not_a_text_is_refused(name: object, tmp_path: Path) -> None:
     made = tmp_path / "made"
     made.mkdir()
     _save("hybrid", made)

@@ -1,4 +1,4 @@
-"""Global statistics: what the baskets of all customers before a date say about items; an input of every view."""
+"""Global statistics: item statistics over the baskets of all customers before a date; an input of every view."""
 
 from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary

@@ -40,7 +40,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "score_kernel": ("heads", "second", "one"),
     "linear_kernel": ("heads", "candidate+cells", "one"),
 }
-"""Every array of the network and what its axes stand for; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
+"""Every array of the network and its axes; ``gates`` is 4 × ``cells``, in Keras's order i, f, c, o."""
 HEAD_ARRAYS = [name for name, axes in SHAPES.items() if axes[0] == "heads"]
 
 

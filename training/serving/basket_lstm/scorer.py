@@ -47,7 +47,7 @@ _WEEK = HALF_LIVES.index(7.0)
 
 @dataclass(frozen=True)
 class BasketScorer:
-    """The network as a ``Scorer``. Immutable: ``dataclasses.replace`` gives one with other statistics, say.
+    """The network as a ``Scorer``. Immutable; ``dataclasses.replace`` makes one with other parts.
 
     A customer without baskets gets the ranking of ``count_demand``. A list shorter than ``k`` is filled up by demand
     with items that are no candidates.
@@ -251,7 +251,7 @@ def candidate_codes(view: View, items: ItemTable) -> list[str]:
 
 
 def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[CandidateLogits]:
-    """The network's logits of each customer's candidates, whose stock codes are ``codes``."""
+    """The network's logits of each customer's candidates; ``codes`` are the stock codes of all candidates."""
     inputs, logits = network.candidate_inputs(view), network.logits(view)
     visits = (view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0).tolist()
     ends = np.searchsorted(view.customer, np.arange(len(visits) + 1)).tolist()

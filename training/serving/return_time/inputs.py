@@ -91,7 +91,7 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
     Args:
         histories: Of any customers.
         since: Start of the log, days since 1970. A customer who appears soon after it often has older baskets that the
-            log lacks; ``observed`` and ``present_at_log_start`` tell such customers from new ones.
+            log lacks; ``observed`` and ``present_at_log_start`` separate such customers from new ones.
     """
     bought = _purchases(histories)
     gap = np.maximum(bought.date[:, :-1] - bought.date[:, 1:], 0.0)

@@ -28,7 +28,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "hazard_kernel": ("width", "interval"),
     "hazard_bias": ("interval",),
 }
-"""Every array of the network and what its axes stand for; ``since`` is the start of its log, days since 1970."""
+"""Every array of the network and its axes; ``since`` is the start of its log, days since 1970."""
 
 
 class NumpyReturnNetwork:
