@@ -1,5 +1,6 @@
 """The flagship: training, Keras against numpy, calibration, and bundles."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -188,13 +189,20 @@ def test_its_statistics_follow_the_log_week_by_week(fitted: FittedBasketLstm) ->
 
 
 def test_before_the_fit_there_are_older_statistics_and_no_correction(fitted: FittedBasketLstm) -> None:
-    assert fitted.until == UNTIL
-    assert fitted.scorer_at(UNTIL).statistics is fitted.scorer.statistics
-    earlier = fitted.scorer_at(UNTIL - 1)
+    codes = fitted.scorer.statistics.codes
+    correction = OnlineCorrection(len(CANDIDATE_INPUTS), codes, np.ones((2, len(codes)), np.float32))
+    corrected = dataclasses.replace(fitted.scorer, correction=correction)
+    model = FittedBasketLstm(corrected, fitted.network, fitted.curves, StatisticsHistory(LOG, UNTIL))
+
+    assert model.until == UNTIL
+    assert model.scorer_at(UNTIL).correction is correction
+    np.testing.assert_array_equal(
+        model.scorer_at(UNTIL).statistics.item_statistics, fitted.scorer.statistics.item_statistics
+    )
+    earlier = model.scorer_at(UNTIL - 1)
     expected = fit_global_statistics([each for each in LOG if each.date < UNTIL - 7 * DAY], UNTIL - 7 * DAY)
     np.testing.assert_array_equal(earlier.statistics.item_statistics, expected.item_statistics)
-    assert not earlier.correction.input_weights.any()
-    assert not earlier.correction.item_biases(fitted.scorer.statistics.codes).any()
+    assert not earlier.correction.item_biases(codes).any()
 
 
 def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateReplay) -> None:

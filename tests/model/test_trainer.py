@@ -14,6 +14,7 @@ from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.simulator import simulate
 from training.data.tables.invoice_table import from_frame
+from training.data.walk import Moment
 from training.errors import TooLittleData, UnknownModel
 from training.evaluation.cases import evaluation_cases
 from training.evaluation.split import Span
@@ -51,6 +52,7 @@ def test_the_first_candidate_that_beats_the_baselines_serves(log: list[Invoice],
     # The bundle also holds the model as it was evaluated, fitted without those weeks.
     evaluated = verify(registry.open(result.version) / EVALUATED)
     assert evaluated.data.until < manifest.data.until
+    assert evaluated.files != {path: manifest.files[path] for path in evaluated.files}
 
 
 def test_both_moments_are_in_the_metrics(log: list[Invoice], tmp_path: Path) -> None:
@@ -203,3 +205,16 @@ def test_both_moments_must_agree(
     )
     assert isinstance(verdict, Decision)
     assert (verdict.promote, verdict.fallback) == expected
+
+
+def test_the_fallback_is_that_of_the_first_moment_at_which_the_candidate_fails() -> None:
+    def metrics(new: float, one: float, other: float) -> dict[str, dict[str, float]]:
+        return {name: {"ndcg@10": value} for name, value in {"new": new, "one": one, "other": other}.items()}
+
+    by_moment: dict[Moment, dict[str, dict[str, float]]] = {
+        "visit": metrics(0.1, 0.3, 0.2),
+        "emission": metrics(0.1, 0.2, 0.3),
+    }
+    assert decide_for_both_moments("new", by_moment, ["one", "other"]).fallback == "one"
+    by_moment["visit"] = metrics(0.4, 0.3, 0.2)
+    assert decide_for_both_moments("new", by_moment, ["one", "other"]).fallback == "other"

@@ -12,6 +12,7 @@ from tests.unit.evaluation.fitted_basket import FittedBasket
 from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
 from training.evaluation.outcome_feedback import DECAY, DEPTH, PRIOR, OutcomeFeedbackScorer, PurchaseRate
+from training.serving.basket_lstm.calibration import BasketCalibration
 from training.serving.basket_lstm.correction import OnlineCorrection
 from training.serving.basket_lstm.scorer import candidate_codes, score_candidates
 from training.serving.scorer import Prediction
@@ -145,8 +146,35 @@ def test_each_outcome_counts_once(replay: StateReplay, history: CustomerHistory)
     correction = scorer.correction
     assert correction.input_weights.any()
     scorer.update([*KNOWN, outcome], LATER + DAY)
-    scorer.update([*KNOWN, outcome, purchase(codes(visit)[:3], LATER)], LATER + 2 * DAY)
+    scorer.update([*KNOWN, outcome, purchase(codes(visit)[:3], LATER + DAY)], LATER + 2 * DAY)
     assert scorer.correction is correction
+
+
+def test_outcomes_before_the_fit_do_not_count(replay: StateReplay, history: CustomerHistory) -> None:
+    """Updated on days before the fit too, as an evaluation with emissions is."""
+    fitted = FittedBasket(LOG, UNTIL)
+    scorer = OutcomeFeedbackScorer(fitted)
+    last = history.invoices[-1].date
+    (emission,) = scorer.predict([history], replay.items, last, 30)
+    known = [*KNOWN, purchase(codes(emission)[:3], UNTIL - 1)]
+    for until in (UNTIL - DAY, LATER):
+        scorer.update(known, until)
+        scorer.predict([history], replay.items, UNTIL, 5)
+    assert fitted.dates[-2:] == [UNTIL, UNTIL]
+    assert not scorer.correction.input_weights.any()
+    assert scorer.predict([history], replay.items, last, 30)[0] == emission
+
+
+def test_a_probability_is_at_most_one(replay: StateReplay, history: CustomerHistory) -> None:
+    fitted = FittedBasket(LOG, UNTIL, rate_scale=0.0)
+    fitted.scorer = replace(fitted.scorer, calibration=BasketCalibration(6.0, 0.9, 0.8))
+    scorer = OutcomeFeedbackScorer(fitted)
+    for _ in range(50):
+        (visit,) = scorer.predict([history], replay.items, UNTIL, 30)
+    scorer.update([*KNOWN, purchase(codes(visit), UNTIL)], LATER)
+    (again,) = scorer.predict([history], replay.items, UNTIL, 30)
+    assert max(probabilities(visit)) < 1.0
+    assert max(probabilities(again)) == 1.0
 
 
 def test_statistics_are_those_known_at_the_prediction(replay: StateReplay, history: CustomerHistory) -> None:

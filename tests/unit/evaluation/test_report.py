@@ -13,13 +13,15 @@ from training.evaluation.metrics import reliability
 from training.evaluation.model_metrics import (
     ModelMetrics,
     average_over_seeds,
+    metric_means,
     metric_summaries,
     model_metrics,
     resampling,
 )
-from training.evaluation.prequential import Task
+from training.evaluation.prequential import EvaluationRun, Ranking, Task
 from training.evaluation.report import as_dict, write_rankings
 from training.evaluation.tables import tables
+from training.evaluation.variants import Variant
 
 
 def measured(model: str, task: Task = "next-basket") -> ModelMetrics:
@@ -44,6 +46,35 @@ def test_what_is_defined_over_all_invoices() -> None:
     assert found.predicted.tolist() == [0.5, 0.25, 0.5 / 3, 0.5, 0.25, 0.5 / 3]
     assert found.outcomes.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
     assert found.overall["ece@20"] == pytest.approx(np.mean(np.abs(found.predicted - found.outcomes)))
+
+
+def test_only_the_top_of_long_rankings_is_counted() -> None:
+    """Twenty items of each ranking for the calibration error, ten for the coverage."""
+    codes = [f"{number:02d}" for number in range(25)]
+    ranking = Ranking(codes, [0.5 / (rank + 1) for rank in range(25)])
+    run = EvaluationRun("visit", "next-basket", CASES, {"long": [ranking, ranking]}, 50)
+    found = model_metrics(run, "long")
+    assert found.predicted.tolist() == ranking.probabilities[:20] * 2
+    assert len(found.outcomes) == 40
+    assert found.overall["coverage@10"] == 10 / 50
+
+
+def test_a_metric_that_is_defined_nowhere_has_no_mean() -> None:
+    means = metric_means({"good": measured("good"), "bad": measured("bad")})
+    assert "recall@20_cold" not in means["good"]
+    assert means["good"]["recall@20_new"] == 1.0  # of the one invoice with a new item
+    assert means["bad"]["recall@10"] == 0.25
+    assert means["good"]["coverage@10"] == 0.4
+
+
+def test_a_model_without_a_value_is_not_the_best() -> None:
+    of_both = comparison()
+    result = of_both.moments["visit"]
+    undefined = {name: np.full(2, np.nan) for name in result.metrics["good"].per_invoice}
+    metrics = {"bad": result.metrics["bad"], "zzz": result.metrics["good"]._replace(per_invoice=undefined)}
+    variants = {name: Variant(name) for name in metrics}
+    alone = of_both._replace(variants=variants, moments={"visit": result._replace(metrics=metrics)})
+    assert as_dict(alone)["moments"]["visit"]["best"] == "bad"
 
 
 def test_at_discovery_only_new_items_are_wanted() -> None:

@@ -1,4 +1,4 @@
-"""How well returns are foreseen, by hand."""
+"""Metrics of the chance of a return, by hand."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from state.events.dates import DAY
+from state.events.invoice import Invoice
 from tests.unit.evaluation.purchases import START, invoice
 from training.evaluation.return_time import auc, emission_outcomes, return_metrics
 from training.evaluation.split import Span
@@ -35,7 +36,7 @@ def test_the_end_of_the_span_is_not_included() -> None:
     assert seen.next_date.tolist() == [START + 10 * DAY, -1]
 
 
-def test_only_where_the_horizon_has_passed() -> None:
+def test_only_emissions_with_a_known_outcome_are_counted() -> None:
     """The log ends on day 22: a week has passed for three, two weeks for two, a month for nobody."""
     chances = np.tile([0.1, 0.2, 0.3, 0.4, 0.5], (3, 1))
     found = return_metrics(chances, emission_outcomes(LOG, Span(START, START + 12 * DAY)))
@@ -47,6 +48,17 @@ def test_only_where_the_horizon_has_passed() -> None:
     assert math.isnan(found[7].auc)
     assert found[14].auc == 0.5
     assert all(math.isnan(value) for value in (found[30].brier, found[30].ece, found[30].auc))
+
+
+def test_a_horizon_includes_its_last_second() -> None:
+    """A customer who comes back exactly seven days later, when the log ends, came back within seven days."""
+    log = [invoice("1", "ann", 0, "a"), invoice("2", "ann", 7, "a")]
+    seen = emission_outcomes(log, Span(START, START + DAY))
+    assert seen.is_observed(7).tolist() == seen.returned_within(7).tolist() == [True]
+    late = [log[0], Invoice("2", "ann", START + 7 * DAY + 1, log[1].lines)]
+    assert emission_outcomes(late, Span(START, START + DAY)).returned_within(7).tolist() == [False]
+    early = [log[0], Invoice("2", "ann", START + 7 * DAY - 1, log[1].lines)]
+    assert emission_outcomes(early, Span(START, START + DAY)).is_observed(7).tolist() == [False]
 
 
 def test_auc_by_hand() -> None:

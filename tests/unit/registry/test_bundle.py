@@ -133,6 +133,17 @@ def test_a_bundle_beyond_the_bound_is_refused(bundle: Path, monkeypatch: pytest.
         verify(bundle)
 
 
+def test_a_bundle_of_too_many_files_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the manifest nor folders count."""
+    monkeypatch.setattr(bundle_module, "MAX_FILES", 2)
+    (bundle / "folder").mkdir()
+    assert verify(bundle).name == "basket_lstm"
+    (bundle / "folder" / "more").write_bytes(b"")
+
+    with pytest.raises(BundleRefused, match="holds more than 2 files"):
+        verify(bundle)
+
+
 def test_a_manifest_beyond_the_bound_is_not_read(bundle: Path) -> None:
     (bundle / "manifest.json").write_bytes(b" " * (1024**2 + 1))
 

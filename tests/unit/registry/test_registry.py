@@ -21,6 +21,7 @@ from training.registry import (
     UnknownVersion,
     read_vocabulary,
 )
+from training.registry.storage import Storage
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -282,6 +283,70 @@ def test_promotions_at_once_end_on_the_newest_record(url: str, registry: Registr
     assert [step.sequence for step in history] == [1, 2, 3, 4]
     assert {step.version for step in history} == set(versions)
     assert registry.current() == history[-1].version
+
+
+def test_who_writes_the_pointer_last_sees_the_newest_promotion(
+    url: str, registry: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process promotes, pointer included, between this one's record and its pointer."""
+    first, second = publish(registry, folder), publish(registry, folder)
+    write = registry._storage.replace
+    late = iter([second])
+
+    def write_late(path: str, content: bytes) -> None:
+        for version in late:
+            Registry(url).promote(version, at=CLOCK)
+        write(path, content)
+
+    monkeypatch.setattr(registry._storage, "replace", write_late)
+    registry.promote(first, at=CLOCK)
+
+    assert [step.version for step in registry.history()] == [first, second]
+    assert registry.current() == second
+
+
+def test_a_damaged_promotion_is_left_out(registry: Registry, folder: Path) -> None:
+    first, second = publish(registry, folder), publish(registry, folder)
+    registry.promote(first, at=CLOCK)
+    registry.promote(second, at=CLOCK)
+    record = b'{"sequence": 3, "version": "../secret", "action": "promote", "at": "2011-12-10T06:00:00Z"}'
+    overwrite(registry, "promotions/00000003.json", record)
+    overwrite(registry, "promotions/00000004.json", b"{")
+
+    assert [step.version for step in registry.history()] == [first, second]
+    assert registry.rollback(at=CLOCK) == first
+
+
+def test_an_oversized_remote_bundle_is_not_downloaded(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"memory://{uuid.uuid4().hex}"
+    registry = Registry(url, cache=tmp_path / "cache")
+    version = publish(registry, folder)
+    monkeypatch.setattr("training.registry.bundle.MAX_BUNDLE_BYTES", 10)
+
+    with pytest.raises(BundleRefused, match=f"Version {version} is larger than 10 bytes"):
+        registry.open(version)
+    assert not (tmp_path / "cache").exists()
+    fsspec.filesystem("memory").rm(url, recursive=True)
+
+
+def test_a_conditional_write_that_another_writer_won_creates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some object stores ignore the condition and keep the last write: reading back tells whose it was."""
+    url = f"memory://{uuid.uuid4().hex}"
+    storage = Storage(url)
+    files = fsspec.filesystem("memory")
+    write = files.pipe_file
+
+    def lose(path: str, content: bytes, **options: object) -> None:
+        write(path, b"of another writer")
+
+    monkeypatch.setattr(files, "pipe_file", lose)
+    assert not storage.create("claims/v1", b"mine")
+    monkeypatch.undo()
+    assert storage.create("claims/v2", b"mine")
+    assert not storage.create("claims/v2", b"mine")
+    files.rm(url, recursive=True)
 
 
 def test_a_remote_bundle_is_downloaded_once(url: str, registry: Registry, folder: Path) -> None:
