@@ -1,1 +1,1 @@
-"""How models are judged: spans, prequential runs, metrics, intervals, reports (docs/explanation/evaluation.md)."""
+"""Evaluation of models: spans, prequential runs, metrics, intervals, reports (docs/explanation/evaluation.md)."""

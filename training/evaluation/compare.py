@@ -1,4 +1,4 @@
-"""Compare models: fit each on what lies before a span, evaluate all of them on it, average over seeds."""
+"""Compare models: fit each on the invoices before a span, evaluate all of them on it, average over seeds."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -66,7 +66,7 @@ def compare(
 
     Args:
         invoices: The whole log, sorted by (date, invoice number); returns included.
-        variants: The models. Each is fitted on what lies before the span, once a seed if it depends on the seed.
+        variants: The models. Each is fitted on the invoices before the span, once a seed if it depends on the seed.
         span: The invoices to predict.
         moment: When they are predicted; for both moments a model is fitted once, and one walk serves both.
         task: What is ranked.
@@ -93,7 +93,7 @@ def compare(
             break
         fitted = _fit(fitting, invoices, span.start, seed, window)
         scorers = {name: evaluation_scorer(each, daily_updates=True) for name, each in fitted.items()}
-        progress.stage("judging")
+        progress.stage("evaluating")
         runs = evaluate(
             invoices,
             scorers,

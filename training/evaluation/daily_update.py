@@ -40,7 +40,7 @@ def evaluation_scorer(fitted: Fitted, *, daily_updates: bool) -> Scorer:
     emission often is: item-to-item weights fitted on the very basket that they are to predict score its items too high.
 
     Args:
-        fitted: A model that was fitted on what lies before the evaluation span.
+        fitted: A model that was fitted on the invoices before the evaluation span.
         daily_updates: Whether what is cheap to fit follows the log, as if a trainer ran every day: the neighbours of
             ``tifu_knn`` and ``up_cf``, the global statistics of ``basket_lstm`` and ``lightgbm``, the correction of
             ``basket_lstm`` and the rate of its probabilities. Such a scorer is ``DailyUpdated``, for one evaluation.

@@ -35,7 +35,7 @@ RANKINGS = pa.schema(
 """Columns of ``--predictions-out``: one row a model and invoice, both lists best first."""
 
 KINDS = ("repeat", "new", "cold", "rare")
-"""Kinds of items with a recall of their own."""
+"""Kinds of items with a separate recall."""
 
 SEED = 0
 """Of the resampling: the same comparison has the same intervals."""

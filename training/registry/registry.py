@@ -153,7 +153,7 @@ class Registry:
         version = raw.decode("utf-8", "replace").strip()
         if not bundle.is_version(version):
             raise RegistryError(
-                f"The pointer of the registry {self.url} is damaged. `nextbasket models promote VERSION` sets it anew."
+                f"The pointer of the registry {self.url} is damaged. `nextbasket models promote VERSION` sets it again."
             )
         return version
 

@@ -1,8 +1,8 @@
-"""A page: sections of text, figures and tables, rendered as one HTML file that needs nothing beside it.
+"""A page: sections of text, figures and tables, rendered as one HTML file without other files.
 
     draw_curve: Callable[[matplotlib.figure.Figure], None]
     curve = Figure("loss", style.draw("Loss by epoch", draw_curve), "Line chart: loss by epoch.", "It falls to 2.1.")
-    page = Page("Evaluation", "What was judged.", [Section("Training", "How it went.", [curve])])
+    page = Page("Evaluation", "Models on the autumn span.", [Section("Training", "Loss by epoch.", [curve])])
     Path("report.html").write_text(render(page), encoding="utf-8")
     save_pictures(page, Path("pictures"))
 
@@ -25,12 +25,12 @@ from training.report.style import HALF, Picture
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture and the sentence that says what it shows.
+    """A picture and a sentence on what it shows.
 
     Attributes:
         name: Its file's name without an ending, unique in the page: small letters, digits and hyphens.
-        picture: What ``style.draw`` gave.
-        alt: What kind of picture of what it is, for whoever cannot see it.
+        picture: What ``style.draw`` returned.
+        alt: The kind of picture and its subject, for readers who cannot see it.
         sentence: What it shows, with numbers from the data.
     """
 
@@ -58,10 +58,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A small table; cells are text, written as they shall be read (``f"{value:,}"``).
+    """A small table; cells are formatted text (``f"{value:,}"``).
 
     Attributes:
-        caption: What it holds, one sentence; may be empty.
+        caption: One sentence on its content; may be empty.
         columns: Headings.
         rows: Cells, each row as long as ``columns``.
         texts: How many columns from the left are text; the others are numbers, aligned to the right.
@@ -83,7 +83,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """Where a link to it goes."""
+        """Its id in the page, for links."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
@@ -95,8 +95,8 @@ class Page:
         title: Of the document.
         lead: The paragraph below the title.
         sections: In their order, with distinct titles.
-        facts: The few numbers to see first: what it is ("customers"), and its value ("4,372").
-        footer: How the report was made, so that it can be made again.
+        facts: The few numbers to see first: name ("customers") and value ("4,372").
+        footer: How to make the report again.
     """
 
     title: str
@@ -136,7 +136,7 @@ def save_pictures(page: Page, folder: Path) -> list[Path]:
 
 
 def _groups(blocks: Sequence[Figure | Table]) -> Iterator[list[Figure | Table]]:
-    """Blocks that stand in one row of the page: neighbouring half-size figures together, all else alone."""
+    """Blocks by row of the page: consecutive half-size figures share a row, every other block has its own."""
     row: list[Figure | Table] = []
     for block in blocks:
         if isinstance(block, Figure) and block.half:
@@ -154,7 +154,7 @@ def _groups(blocks: Sequence[Figure | Table]) -> Iterator[list[Figure | Table]]:
 def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("training.report", ""),
-        autoescape=True,  # descriptions of items are whatever somebody typed
+        autoescape=True,  # descriptions of items are free text
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

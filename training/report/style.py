@@ -1,7 +1,7 @@
-"""The look of every figure: one restrained style, drawn without any state that outlives the drawing.
+"""The style of all figures, which leaves no global state in Matplotlib.
 
-Colours are told apart by people who see colours differently (Okabe and Ito 2008), and an SVG carries the colours it has
-on a dark page, so that it follows the reader's scheme wherever it is shown.
+The colours are safe for colour-blind readers (Okabe and Ito 2008). An SVG also holds its colours for dark pages, so
+that it follows the reader's scheme wherever it is shown.
 """
 
 import io
@@ -21,11 +21,11 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 WIDE = (10.0, 4.2)
-"""Inches of a figure as wide as the page."""
+"""Size in inches of a figure as wide as the page."""
 STRIP = (10.0, 2.4)
-"""Inches of one that is wide and holds little."""
+"""Size of a wide, low figure."""
 HALF = (4.9, 3.7)
-"""Inches of a figure of which two stand side by side."""
+"""Size of a figure that takes half the width of the page."""
 
 PAPER = "#ffffff"
 INK = "#24292f"
@@ -38,7 +38,7 @@ PURPLE = "#aa4499"
 ORANGE = "#b8860b"
 SKY = "#56b4e9"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-"""For series, in this order; a single series is blue, what stands out in it vermilion."""
+"""For series, in this order; a single series is blue, its highlights vermilion."""
 
 DARK = {
     PAPER: "#161b22",
@@ -51,13 +51,13 @@ DARK = {
     PURPLE: "#d48ac8",
     ORANGE: "#dcae3d",
 }
-"""What each colour becomes on a dark page; all others stay."""
+"""Colour on a dark page by colour on a light one; all others are the same on both."""
 
 HEAT = LinearSegmentedColormap.from_list("heat", ["#eaf3f9", "#7fb8da", "#0072b2", "#00395a"])
 """For the cells of a matrix, from few to many."""
 
 FEWEST = 4
-"""Bars that a figure has room for at least, so that one bar is no wall."""
+"""Minimum number of bars that a figure has room for, so that a single bar is not too thick."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same picture on every machine
@@ -109,13 +109,13 @@ def draw(
     """Draw a figure in the style of the reports.
 
     Args:
-        title: Stands above the figure.
-        paint: Draws into an empty figure (``axes = figure.subplots()``, then plot); everything it makes has the style.
+        title: Text above the figure.
+        paint: Draws into an empty figure (``axes = figure.subplots()``, then plot), in the style.
         size: ``WIDE``, ``STRIP`` or ``HALF``.
         kind: ``png`` for a figure of very many marks; it does not follow a dark page.
     """
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in a label is no failure
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # it is drawn as a box
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
         FigureCanvasAgg(figure)
         paint(figure)
@@ -129,7 +129,7 @@ def draw(
 
 
 def _follow_scheme(svg: bytes) -> bytes:
-    """Give an SVG its dark colours: rules that beat the ``style`` attributes into which Matplotlib writes colours."""
+    """Add dark colours to an SVG: rules that override the ``style`` attributes that Matplotlib writes."""
     rules = "".join(
         f'[style*="{use}: {light}"]{{{use}:{dark} !important}}'
         for light, dark in DARK.items()
@@ -140,7 +140,7 @@ def _follow_scheme(svg: bytes) -> bytes:
 
 
 def thousands(axis: Axis, unit: str = "") -> None:
-    """Whole numbers with separators on an axis, large ones as 1.2 M; ``unit`` stands before them (``£``)."""
+    """Whole numbers with separators on an axis, large ones as 1.2 M; ``unit`` is put before them (``£``)."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{unit}{short(value)}"))
 
 
@@ -155,7 +155,7 @@ def whole(axis: Axis) -> None:
 
 
 def short(value: float) -> str:
-    """A number as people read it: 950, 12,300, 1.2 M; two digits behind the point below 10."""
+    """A short form of a number: 950, 12,300, 1.2 M; two significant digits below 10."""
     for size, letter in ((1e9, " bn"), (1e6, " M")):
         if abs(value) >= size:
             return f"{value / size:,.2f}".rstrip("0").rstrip(".") + letter
@@ -173,27 +173,27 @@ def bars(
     colour: str = BLUE,
     room: float = 0.2,
 ) -> None:
-    """Horizontal bars, the first on top, each with its label behind it instead of an axis.
+    """Horizontal bars, the first on top, each with a label at its end instead of an axis.
 
     Args:
         figure: An empty figure.
-        names: What stands before each bar.
+        names: Text left of each bar.
         values: Lengths.
-        labels: What stands behind each bar; the values unless given.
+        labels: Text right of each bar; the values unless given.
         colour: Of all bars.
-        room: What long labels need behind the longest bar, as a share of it.
+        room: Space for labels right of the longest bar, as a share of its length.
     """
     axes = figure.subplots()
-    places = range(len(values))
-    axes.barh(places, values, color=colour, height=0.72)
-    axes.set_yticks(places, names, color=INK)
+    positions = range(len(values))
+    axes.barh(positions, values, color=colour, height=0.72)
+    axes.set_yticks(positions, names, color=INK)
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
-    for place, value, label in zip(places, values, labels or [short(value) for value in values], strict=True):
-        axes.annotate(label, (max(value, 0), place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    for position, value, label in zip(positions, values, labels or [short(value) for value in values], strict=True):
+        axes.annotate(label, (max(value, 0), position), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.margins(x=room)
     axes.set_ylim(max(len(values), FEWEST) - 0.5, -0.6)
     axes.set_xlim(left=min(0, *values) if values else 0)

@@ -28,11 +28,11 @@ def comparison(task: Task = "next-basket", moments: tuple[Moment, ...] = ("visit
         str(BAD): [ranking("xya"), ranking("xyz")],
         str(LESS): [ranking("axy"), ranking("cab")],
     }
-    judged = {}
+    moment_results = {}
     for when in moments:
         run = EvaluationRun(when, task, CASES, rankings, 10)
-        judged[when] = MomentResult(CASES, {name: model_metrics(run, name) for name in rankings}, run)
+        moment_results[when] = MomentResult(CASES, {name: model_metrics(run, name) for name in rankings}, run)
     losses: Curves = {"training": [3.0, 2.0, 1.5], "validation": [3.1, 2.6, 2.7]}
     curves = {str(GOOD): {7: losses}}
     variants = {str(variant): variant for variant in (GOOD, BAD, LESS)}
-    return Comparison(parse_span("2011-11-09", "2011-12-10"), task, (7,), variants, judged, curves)
+    return Comparison(parse_span("2011-11-09", "2011-12-10"), task, (7,), variants, moment_results, curves)

@@ -17,7 +17,7 @@ from training.serving.return_time.network import NumpyReturnNetwork
 
 
 class FittedBasket:
-    """A ``FittedOverTime``; before ``until`` its scorer has another correction, for tests to tell by."""
+    """A ``FittedOverTime`` whose correction is empty; it records the dates that scorers are asked for."""
 
     def __init__(self, log: Sequence[Invoice], until: int, *, rate_scale: float = 1.0) -> None:
         self.until = until

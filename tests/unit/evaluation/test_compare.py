@@ -1,4 +1,4 @@
-"""Models are fitted once a seed, judged at the moments asked for, and averaged."""
+"""Models are fitted once a seed, evaluated at the given moments, and averaged."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ LOG = [
     invoice("3", "ann", 50, "b"),
     invoice("4", "bob", 60, "b", "c"),
 ]
-JUDGED = Span(START + 50 * DAY, START + 99 * DAY)
+SPAN = Span(START + 50 * DAY, START + 99 * DAY)
 
 
 class Die:
@@ -61,7 +61,7 @@ class Dice:
         self._sides = sides
 
     def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int) -> Die:
-        assert until == JUDGED.start
+        assert until == SPAN.start
         Dice.seeds.append(seed)
         return Die(seed, self._sides)
 
@@ -73,10 +73,10 @@ def dice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_seeded_model_is_fitted_for_every_seed_and_averaged() -> None:
-    both = compare(LOG, parse_variants("dice"), JUDGED, seeds=(1, 2)).moments["visit"].metrics["dice"]
+    both = compare(LOG, parse_variants("dice"), SPAN, seeds=(1, 2)).moments["visit"].metrics["dice"]
     assert Dice.seeds == [1, 2]
     each = [
-        compare(LOG, parse_variants("dice"), JUDGED, seeds=(seed,)).moments["visit"].metrics["dice"] for seed in (1, 2)
+        compare(LOG, parse_variants("dice"), SPAN, seeds=(seed,)).moments["visit"].metrics["dice"] for seed in (1, 2)
     ]
     assert each[0].per_invoice["hit@1"].tolist() != each[1].per_invoice["hit@1"].tolist()
     assert both.per_invoice["ndcg@10"] == pytest.approx(
@@ -86,20 +86,20 @@ def test_a_seeded_model_is_fitted_for_every_seed_and_averaged() -> None:
 
 
 def test_what_no_seed_changes_is_fitted_once() -> None:
-    comparison = compare(LOG, parse_variants("dice:seeded=0,gp_topfreq"), JUDGED, seeds=(1, 2, 3))
+    comparison = compare(LOG, parse_variants("dice:seeded=0,gp_topfreq"), SPAN, seeds=(1, 2, 3))
     assert Dice.seeds == [1]
     assert set(comparison.moments["visit"].metrics) == {"dice:seeded=0", "gp_topfreq"}
 
 
 def test_one_fit_serves_both_moments() -> None:
-    both = compare(LOG, parse_variants("dice,gp_topfreq"), JUDGED, moment="both")
+    both = compare(LOG, parse_variants("dice,gp_topfreq"), SPAN, moment="both")
     assert Dice.seeds == [7]
     assert list(both.moments) == ["visit", "emission"]
-    assert [len(judged.cases) for judged in both.moments.values()] == [2, 2]
+    assert [len(result.cases) for result in both.moments.values()] == [2, 2]
 
 
 def test_a_variant_is_a_row_of_its_own_and_has_its_curves() -> None:
-    comparison = compare(LOG, parse_variants("dice,dice:sides=1,ease"), JUDGED, seeds=(1, 2))
+    comparison = compare(LOG, parse_variants("dice,dice:sides=1,ease"), SPAN, seeds=(1, 2))
     rankings = comparison.moments["visit"].first_run.rankings
     assert [len(ranking.stock_codes) for ranking in rankings["dice:sides=1"]] == [1, 1]
     assert [len(ranking.stock_codes) for ranking in rankings["dice"]] == [3, 3]
@@ -118,4 +118,4 @@ def test_a_variant_is_a_row_of_its_own_and_has_its_curves() -> None:
 )
 def test_what_cannot_be_compared_is_refused(log: list[Invoice], models: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        compare(log, parse_variants(models), JUDGED)
+        compare(log, parse_variants(models), SPAN)

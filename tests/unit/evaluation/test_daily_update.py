@@ -45,7 +45,7 @@ class FittedBasketModel(FittedBasket):
 
 
 class FittedStatisticsModel:
-    """A model that reads statistics and has no correction, as ``lightgbm``; its scorers tell their date."""
+    """A model that reads statistics and has no correction, as ``lightgbm``; it records its calls."""
 
     def __init__(self, until: int) -> None:
         self.until = until

@@ -1,4 +1,4 @@
-"""The report with pictures: what it has, when, and what its sentences say."""
+"""The report with charts: its sections, and its sentences."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ def test_reliability_is_drawn_as_shares() -> None:
     assert drawing.axes[1].get_lines()[1].get_xydata().tolist() == [[0.1, 0.2], [0.3, 0.4]]  # type: ignore[union-attr]
 
 
-def test_sentences_say_what_the_numbers_are(made: Page) -> None:
+def test_sentences_hold_the_numbers(made: Page) -> None:
     assert figure(made, "metrics").sentence == (
         "At the visit good has the highest ndcg@10, .9599 [.9197, 1.0000]; "
         "at the emission good has the highest ndcg@10, .9599 [.9197, 1.0000]."
@@ -112,15 +112,15 @@ def test_sentences_say_what_the_numbers_are(made: Page) -> None:
     )
 
 
-def test_what_was_not_compared_has_no_section() -> None:
+def test_a_single_model_has_no_sections_of_differences() -> None:
     alone = comparison(moments=("visit",))
     metrics = {"bad": alone.moments["visit"].metrics["bad"]}
-    kept = alone._replace(
+    only_bad = alone._replace(
         variants={"bad": alone.variants["bad"]},
         moments={"visit": alone.moments["visit"]._replace(metrics=metrics)},
         curves={},
     )
-    made = page(as_dict(kept))
+    made = page(as_dict(only_bad))
     assert [section.title for section in made.sections] == [
         "How good they are",
         "By length of history",
@@ -133,7 +133,7 @@ def test_the_same_comparison_gives_the_same_page(made: Page) -> None:
     assert render(page(report(), footer="Made by: a command")) == render(made)
 
 
-def test_at_discovery_nothing_is_said_of_repeats() -> None:
+def test_at_discovery_there_are_no_repeat_items() -> None:
     made = page(report("discover"))
     assert "repeat" not in figure(made, "kinds").alt
     tables = [block for section in made.sections for block in section.blocks if isinstance(block, Table)]

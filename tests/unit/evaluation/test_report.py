@@ -39,7 +39,7 @@ def test_values_are_those_of_each_invoice() -> None:
     assert math.isnan(values["recall@20_rare"][1])
 
 
-def test_what_is_defined_over_all_invoices() -> None:
+def test_metrics_over_all_invoices() -> None:
     found = measured("good")
     assert found.overall["coverage@10"] == 0.4  # a, b, c and x of ten
     # Six predictions, fewer than bins: each is a bin of its own.
@@ -95,15 +95,15 @@ def test_the_mean_over_seeds_is_taken_value_by_value_and_predictions_are_pooled(
 
 
 def test_figures_by_length_of_history() -> None:
-    held = metric_summaries(measured("bad"), CASES, resampling(CASES, seed=0))
-    assert held["1"].n == held["6+"].n == 1
-    assert held["1"].mean["recall@10"] == 0.5
-    assert held["1"].interval["recall@10"] == (0.5, 0.5)
-    assert held["6+"].mean["recall@10"] == 0.0
-    assert math.isnan(held["2"].mean["recall@10"])
-    assert "ece@20" not in held["1"].mean
-    assert held["all"].mean["recall@10"] == 0.25
-    assert held["all"].interval["recall@10"] == (0.0, 0.5)
+    summaries = metric_summaries(measured("bad"), CASES, resampling(CASES, seed=0))
+    assert summaries["1"].n == summaries["6+"].n == 1
+    assert summaries["1"].mean["recall@10"] == 0.5
+    assert summaries["1"].interval["recall@10"] == (0.5, 0.5)
+    assert summaries["6+"].mean["recall@10"] == 0.0
+    assert math.isnan(summaries["2"].mean["recall@10"])
+    assert "ece@20" not in summaries["1"].mean
+    assert summaries["all"].mean["recall@10"] == 0.25
+    assert summaries["all"].interval["recall@10"] == (0.0, 0.5)
 
 
 def test_json_has_every_figure_and_no_nan() -> None:
@@ -124,14 +124,14 @@ def test_json_has_every_figure_and_no_nan() -> None:
     assert visit["gains"]["hit@1"]["bad"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
 
 
-def test_a_variant_is_held_against_its_model() -> None:
+def test_a_variant_is_compared_with_its_base() -> None:
     ablations = as_dict(comparison())["moments"]["visit"]["ablations"]
     # Without b, half of ann's basket is missed; bob's is found as before.
     assert ablations["recall@10"] == {"good:without=b": {"mean": -0.25, "low": -0.5, "high": 0.0}}
     assert ablations["recall@20_new"]["good:without=b"]["mean"] == -1.0
 
 
-def test_tables_show_what_is_not_defined_as_a_dash() -> None:
+def test_an_undefined_value_is_a_dash_in_tables() -> None:
     models, gains, lengths, ablations = tables(as_dict(comparison()), "visit")
     assert models.rows[0][:3] == ["good", "1.0000", f"{(1.5 / (1 + 1 / math.log2(3)) + 1) / 2:.4f}"[1:]]
     assert "2 invoices of 2 customers, 1 seed" in models.caption

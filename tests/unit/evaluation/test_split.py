@@ -33,18 +33,18 @@ def test_what_is_no_date_is_named(text: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["2011-11-09", "2011-11-08"])
-def test_a_reversed_span_is_refused(end: str) -> None:
+def test_a_reversed_spanis_refused(end: str) -> None:
     with pytest.raises(SplitError, match="does not come after"):
         parse_span("2011-11-09", end)
 
 
 def test_something_must_lie_before_and_in_the_span() -> None:
-    judged = parse_span("2011-11-09", "2011-11-10")
-    assert judged == Span(NOV_9, NOV_9 + 86_400)
-    require_data_around([invoice(NOV_9 - 1), invoice(NOV_9)], judged)
+    span = parse_span("2011-11-09", "2011-11-10")
+    assert span == Span(NOV_9, NOV_9 + 86_400)
+    require_data_around([invoice(NOV_9 - 1), invoice(NOV_9)], span)
     with pytest.raises(SplitError, match=r"Nothing lies before 2011-11-09.*2011-11-09 to 2011-11-09"):
-        require_data_around([invoice(NOV_9)], judged)
+        require_data_around([invoice(NOV_9)], span)
     with pytest.raises(SplitError, match="Nothing lies in or after"):
-        require_data_around([invoice(NOV_9 - 1)], judged)
+        require_data_around([invoice(NOV_9 - 1)], span)
     with pytest.raises(SplitError, match="no invoice at all"):
-        require_data_around([], judged)
+        require_data_around([], span)

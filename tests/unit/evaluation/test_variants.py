@@ -24,7 +24,7 @@ def test_without_names_all_models_are_compared() -> None:
     assert [str(variant) for variant in parse_variants(" ")] == installed()
 
 
-def test_options_stand_behind_colons_and_numbers_are_numbers() -> None:
+def test_options_follow_colons_and_numbers_are_numbers() -> None:
     (found,) = parse_variants("basket-LSTM:epochs=3:share=.5:without=text")
     assert found == Variant("basket_lstm", (("epochs", 3), ("share", 0.5), ("without", "text")))
     assert str(found) == "basket_lstm:epochs=3:share=0.5:without=text"
@@ -67,7 +67,7 @@ def test_epochs_are_for_models_that_make_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "expected"),
     [
         ("TIFU-KNN:group_decay=1:neighbours=20", {"group_decay": 1.0, "neighbours": 20}),
         ("ease:calibrate=false", {"calibrate": False}),
@@ -75,10 +75,10 @@ def test_epochs_are_for_models_that_make_any() -> None:
         ("ease", {}),
     ],
 )
-def test_options_are_of_the_type_that_the_model_says(text: str, kept: dict[str, object]) -> None:
+def test_options_have_the_type_that_the_model_declares(text: str, expected: dict[str, object]) -> None:
     found = model_options(parse_variant(text))
-    assert found == kept
-    assert [type(value) for value in found.values()] == [type(value) for value in kept.values()]
+    assert found == expected
+    assert [type(value) for value in found.values()] == [type(value) for value in expected.values()]
 
 
 @pytest.mark.parametrize(

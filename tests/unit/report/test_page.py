@@ -58,30 +58,32 @@ def test_nothing_is_fetched_and_nothing_runs() -> None:
     reader = _read(render(_page()))
     assert "script" not in {tag for tag, _ in reader.tags}
     assert "link" not in {tag for tag, _ in reader.tags}
-    addresses = [value for _, held in reader.tags for name, value in held.items() if name in ("src", "href")]
+    addresses = [
+        value for _, attributes in reader.tags for name, value in attributes.items() if name in ("src", "href")
+    ]
     assert addresses
     assert all(value is not None and value.startswith(("data:image/", "#")) for value in addresses)
-    assert not [name for _, held in reader.tags for name in held if name.startswith("on")]
+    assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
 
 
-def test_text_is_shown_as_it_is() -> None:
+def test_text_is_escaped() -> None:
     reader = _read(render(_page()))
     assert reader.text.count(HOSTILE) >= 6
-    assert ("img", HOSTILE) in {(tag, held.get("alt")) for tag, held in reader.tags}
+    assert ("img", HOSTILE) in {(tag, attributes.get("alt")) for tag, attributes in reader.tags}
 
 
 def test_the_contents_lead_to_every_section() -> None:
     reader = _read(render(_page()))
-    links = [held["href"] for tag, held in reader.tags if tag == "a"]
+    links = [attributes["href"] for tag, attributes in reader.tags if tag == "a"]
     assert links == ["#sales-more", "#cleaning"]
-    assert {"sales-more", "cleaning"} <= {held["id"] for _, held in reader.tags if "id" in held}
+    assert {"sales-more", "cleaning"} <= {attributes["id"] for _, attributes in reader.tags if "id" in attributes}
 
 
 def test_every_picture_has_an_alternative_and_half_ones_share_a_row() -> None:
     html = render(_page())
-    images = [held for tag, held in _read(html).tags if tag == "img"]
+    images = [attributes for tag, attributes in _read(html).tags if tag == "img"]
     assert len(images) == 4
-    assert all(held["alt"] for held in images)
+    assert all(attributes["alt"] for attributes in images)
     row = html[html.index('<div class="row halves">') :]
     row = row[: row.index("</div>")]
     assert 'id="left"' in row
@@ -100,7 +102,7 @@ def test_the_same_page_gives_the_same_bytes() -> None:
     assert render(_page()) == render(_page())
 
 
-def test_drawing_leaves_no_trace_in_matplotlib() -> None:
+def test_drawing_changes_no_global_state_of_matplotlib() -> None:
     before = dict(matplotlib.rcParams)
     draw("Title", _line)
     assert dict(matplotlib.rcParams) == before
@@ -133,5 +135,5 @@ def test_bars_of_nothing_and_of_shares() -> None:
     ("value", "text"),
     [(0, "0"), (7, "7"), (2.5, "2.5"), (950, "950"), (12_345.6, "12,346"), (1_200_000, "1.2 M"), (-3e9, "-3 bn")],
 )
-def test_numbers_as_people_read_them(value: float, text: str) -> None:
+def test_numbers_in_short_form(value: float, text: str) -> None:
     assert short(value) == text
