@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from functools import cache
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -157,6 +158,13 @@ def test_a_lock_file_has_what_is_declared(name: str) -> None:
         found = versions.get(canonicalize_name(requirement.name), set())
         assert found, f"{requirement} is not in {name}: make lock"
         assert all(version in requirement.specifier for version in found), f"{requirement} is {found}: make lock"
+
+
+@pytest.mark.parametrize("module", ["aiokafka.codec", "kafka.codec"])
+def test_every_codec_of_kafka_is_installed(module: str) -> None:
+    codecs = import_module(module)
+    missing = [name for name in ("gzip", "snappy", "lz4", "zstd") if not getattr(codecs, f"has_{name}")()]
+    assert not missing
 
 
 def test_what_is_tested_is_what_is_served() -> None:
