@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
+from state.domain.items import HALF_LIVES
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import START, history, shop_log
 from tests.unit.features.test_view import HISTORIES
@@ -34,6 +36,7 @@ from training.serving.basket_lstm.scorer import (
     SETTINGS,
     STATISTICS,
     BasketScorer,
+    candidate_codes,
     input_sizes,
     load,
 )
@@ -134,6 +137,34 @@ def test_the_order_of_baskets_matters(items: ItemTable) -> None:
     one, other = scorer().predict([forward, backward], items, NOW, 10)
 
     assert one.candidates != other.candidates
+
+
+def test_the_correction_is_added_to_the_logits(items: ItemTable) -> None:
+    ann = history((START, {GLOBAL_STATISTICS.codes[0]: 1}))
+    plain = replace(scorer(), correction=OnlineCorrection(len(CANDIDATE_INPUTS)))
+    view = plain.view([ann], items, NOW)
+    last = candidate_codes(view, items)[rank(view, plain.network.logits(view))[0].position[-1]]
+    biases = np.full((2, 1), 100.0, np.float32)
+    corrected = replace(plain, correction=OnlineCorrection(len(CANDIDATE_INPUTS), [last], biases))
+
+    assert plain.predict([ann], items, NOW, 1)[0].candidates[0].stock_code != last
+    assert corrected.predict([ann], items, NOW, 1)[0].candidates[0].stock_code == last
+
+
+def test_a_short_list_is_filled_up_by_demand(items: ItemTable) -> None:
+    """Two candidates, then the items in demand, less likely than the last candidate."""
+    ann = history((START, {GLOBAL_STATISTICS.codes[0]: 1, GLOBAL_STATISTICS.codes[1]: 1}))
+    few = replace(scorer(), retrieval=Retrieval(new=0))
+    found = few.predict([ann], items, NOW, 10)[0].candidates
+    demand = items.demand(NOW)[:, HALF_LIVES.index(7.0)].astype(np.float64)
+    by_demand = [items.codes[row] for row in np.lexsort((-items.sold, -demand))]
+
+    assert {each.stock_code for each in found[:2]} == set(GLOBAL_STATISTICS.codes[:2])
+    others = [code for code in by_demand if code not in GLOBAL_STATISTICS.codes[:2]]
+    assert [each.stock_code for each in found[2:]] == others[:8]
+    for each in found[2:]:
+        share = np.log1p(demand[items.rows[each.stock_code]]) / np.log1p(demand.max())
+        assert each.probability == pytest.approx(found[1].probability * share, rel=1e-5)
 
 
 def test_a_probability_by_hand_and_in_the_order_of_the_list(items: ItemTable) -> None:
