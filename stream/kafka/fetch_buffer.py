@@ -5,7 +5,8 @@ of CPU. Here a fetch goes into one bounded buffer, the agent takes batches from 
 offset a partition: 7 µs an event (docs/explanation/decisions, 0007). Group membership, rebalances, seeking, pausing and
 committing are Faust's.
 
-Two rules make it safe. Only the offset after the last processed batch is committed. And a fetch is dropped, with a seek
+Two rules make it safe. Only the offset after the last processed batch is committed, or, where every fetched event is
+processed, the offset of the next fetch, which passes the markers of transactions. And a fetch is dropped, with a seek
 back to the committed offset (to the beginning where there is none), unless the generation of the consumer group was the
 same before and after it.
 """
@@ -136,9 +137,27 @@ class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it. A real broker answers as soon as there is data; librdkafka's mock does not.
+        # Faust has no settings for these. Events of an aborted transaction were never sold.
+        consumer._isolation_level = "read_committed"
+        # A real broker answers as soon as there is data; librdkafka's mock does not.
         consumer._fetch_max_wait_ms = cast(BufferedConsumer, self.consumer).fetch_wait_ms
         return consumer
+
+    def positions(self) -> dict[TP, int]:
+        """The offset of the next fetch of each assigned partition; while nothing is fetched, it stands still."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription and subscription.assignment
+        if assignment is None:
+            return {}
+        states = ((ensure_TP(tp), assignment.state_value(tp)) for tp in assignment.tps)
+        return {tp: state.position for tp, state in states if state is not None and state.has_valid_position}
+
+    def readable_end(self, tp: TP) -> int | None:
+        """The offset behind the last event that can be read, as of the last fetch: open transactions end it."""
+        consumer = self._ensure_consumer()
+        stable: int | None = consumer.last_stable_offset(tp)
+        end: int | None = consumer.highwater(tp)
+        return end if stable is None or stable < 0 else stable
 
 
 class BufferedConsumer(driver.Consumer):
@@ -150,6 +169,9 @@ class BufferedConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._processed: dict[TP, int] = {}
+        self._buffered: dict[TP, int] = {}
+        self._fetched: dict[TP, int] = {}
+        self._rewound = True
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return BufferedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -187,18 +209,32 @@ class BufferedConsumer(driver.Consumer):
     def lag(self) -> dict[TP, int]:
         """The number of unprocessed messages in each assigned partition, as of the last fetch."""
         unprocessed = {}
+        thread = cast(BufferedConsumerThread, self._thread)
         for partition in self.assignment():
             tp = ensure_TP(partition)
-            position = self._processed.get(tp, self._committed_offset[tp])
-            end = self.highwater(tp)
+            position = self._position(tp)
+            end = thread.readable_end(tp)
             if position is not None and end is not None:
                 unprocessed[tp] = max(0, end - position)
         return unprocessed
 
+    def _position(self, tp: TP) -> int | None:
+        """The offset to continue from: everything before it is processed, or is no event that can be read.
+
+        Markers of transactions and events of aborted ones have offsets and are never fetched. Where everything that was
+        fetched is processed, the position lies behind them; otherwise the lag would never be 0.
+        """
+        position = self._processed.get(tp, self._committed_offset[tp])
+        fetched = self._fetched.get(tp)
+        if fetched is None or (position or 0) < self._buffered.get(tp, 0):
+            return position
+        return max(position or 0, fetched)
+
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit the processed offsets."""
+        """Commit the positions that have changed."""
         committed = self._committed_offset
-        offsets = {tp: offset for tp, offset in self._processed.items() if offset != committed[tp]}
+        positions = {tp: self._position(tp) for tp in {*self._processed, *self._fetched}}
+        offsets = {tp: offset for tp, offset in positions.items() if offset and offset != committed[tp]}
         return bool(offsets) and bool(await self._commit_offsets(offsets))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -209,7 +245,9 @@ class BufferedConsumer(driver.Consumer):
         except TimeoutError:
             logger.warning("Partitions are revoked without a commit: Kafka does not answer")
         self.fetch_buffer.clear()
-        self._processed.clear()
+        for offsets in (self._processed, self._buffered, self._fetched):
+            offsets.clear()
+        self._rewound = True  # the rebalance seeks
         await super().on_partitions_revoked(revoked)
 
     async def verify_all_partitions_active(self) -> None:
@@ -218,6 +256,7 @@ class BufferedConsumer(driver.Consumer):
     async def _drain_messages(self, fetcher: Any) -> None:
         # Runs until Faust stops the fetcher by cancelling it.
         app = self.app
+        thread = cast(BufferedConsumerThread, self._thread)
         try:
             while not (self.should_stop or fetcher.should_stop):
                 generation = app.consumer_generation_id
@@ -233,15 +272,23 @@ class BufferedConsumer(driver.Consumer):
                         break
                     tp = ensure_TP(partition)
                     self.fetch_buffer.put([self._to_message(tp, record) for record in fetched])
+                    if fetched:
+                        self._buffered[tp] = fetched[-1].offset + 1
+                else:
+                    # Between two fetches, and with every record in the buffer, the positions are exact.
+                    if self._rewound and self.flow_active and app.consumer_generation_id == generation:
+                        self._fetched = thread.positions()
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
 
     async def _seek_back(self) -> None:
         """Read again from the committed offsets: the generation of the last fetch is uncertain."""
+        self._fetched.clear()
         try:
             await self.perform_seek()
         except Exception as error:  # aiokafka has many errors for a broker that is gone; the rebalance seeks again
+            self._rewound = False
             logger.warning("Could not seek to the committed offsets: %s", error)
 
 
