@@ -29,6 +29,10 @@ demo: install ## see it work on this machine, no Kafka, Redis or Docker needed (
 test: .venv/.installed-dev ## all tests, on the best Kafka and Redis there are (ARGS="tests/unit" takes seconds)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: unit
+unit: .venv/.installed-dev ## the unit tests on all cores: no service, no process, no training (ARGS="-k retry")
+	@$(BIN)/python -m pytest --numprocesses auto tests/unit $(ARGS)
+
 .PHONY: lint
 lint: .venv/.installed-dev ## formatting, lint, types, import rules, deployment files
 	$(BIN)/ruff format --check $(CODE)

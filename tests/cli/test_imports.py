@@ -26,3 +26,11 @@ def test_a_worker_imports_neither_tensorflow_nor_pandas() -> None:
 def test_a_command_imports_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import stream.commands.{command}")
     assert loaded.isdisjoint({*HEAVY, "faust", "kafka", "confluent_kafka", "redis", "numpy", "rich.console"})
+
+
+@pytest.mark.parametrize(
+    "modules",
+    ["training.registry", "training.serving.load, training.serving.basket_lstm.scorer, training.features"],
+)
+def test_what_a_worker_shares_with_training_imports_nothing_heavy(modules: str) -> None:
+    assert loaded_by(f"import {modules}").isdisjoint(HEAVY)

@@ -9,9 +9,9 @@ from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice, Line
 from stream.pipeline.model_watcher import warm_up
+from tests.model.test_text_encoders import Sentences
 from tests.unit.answers import assert_same_answers
 from tests.unit.features.shop import ITEMS, history, shop_log
-from tests.unit.features.test_text import Sentences
 from training.data.walk import StateReplay
 from training.errors import TextEncoderUnavailable, TooLittleData
 from training.model_table import MODEL_TABLE

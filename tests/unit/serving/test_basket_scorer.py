@@ -1,8 +1,6 @@
 """``BasketScorer`` without Keras: any history gets a prediction, and a damaged bundle is refused."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -308,13 +306,3 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BundleRefused, match="do not go with 1 stock codes"):
         load(other, "v1")
-
-
-def test_serving_imports_neither_tensorflow_nor_pandas() -> None:
-    code = (
-        "import sys, training.serving.load, training.serving.basket_lstm.scorer, training.features; "
-        "print({'tensorflow', 'keras', 'pandas'} & set(sys.modules))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert ended.stdout.strip() == "set()"
