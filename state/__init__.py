@@ -23,7 +23,7 @@ from state.domain.items import (
     shares_at,
 )
 from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
-from state.errors import InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
+from state.errors import CustomerRefused, InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
 from state.events.dates import DAY, to_datetime, to_iso, to_seconds
 from state.events.dialect import Dialect, dialect_named, exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
@@ -39,6 +39,7 @@ __all__ = [
     "ApplyResult",
     "Basket",
     "CustomerHistory",
+    "CustomerRefused",
     "CustomerUpdate",
     "DemandChange",
     "Dialect",

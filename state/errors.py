@@ -5,6 +5,7 @@ StateError
 ├── InvalidEvent         an event breaks the wire contract: it goes to the dead letters
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
 └── StoreRefused         the store refuses the operation: trying again does not help
+    └── CustomerRefused  because of what it holds for one customer: the events of others are not concerned
 
 The names state the problem; a suffix "Error" would add nothing (hence N818).
 """
@@ -23,8 +24,12 @@ class InvalidEvent(StateError):
 
 
 class StoreUnavailable(StateError):
-    """The store is unavailable (connection, loading, fail-over, out of memory): retry with backoff."""
+    """The store is unavailable (connection, loading, fail-over, memory, a forbidden command): retry with backoff."""
 
 
 class StoreRefused(StateError):
-    """The store refuses the operation (foreign data, newer schema): retrying does not help."""
+    """The store refuses the operation (password, foreign data among the items): retrying does not help."""
+
+
+class CustomerRefused(StoreRefused):
+    """What the store holds for a customer cannot be used (foreign data, newer schema): this customer's events wait."""

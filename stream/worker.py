@@ -12,7 +12,7 @@ from random import Random
 
 from prometheus_client import start_http_server
 
-from state.errors import SettingsError, StoreUnavailable
+from state.errors import SettingsError, StateError, StoreUnavailable
 from state.settings import Settings
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
@@ -46,7 +46,7 @@ def run_worker(settings: Settings) -> ExitCode:
 
     Raises:
         SettingsError: No broker or no Redis is set, or one of their settings cannot be used.
-        StoreRefused: Redis refuses the connection, for example the password.
+        StoreRefused: Redis refuses the password, or a command that the worker needs.
     """
     broker_list(settings)
     stop = threading.Event()
@@ -60,7 +60,7 @@ def run_worker(settings: Settings) -> ExitCode:
         try:
             store = retry.call("Redis", lambda: RedisStore(settings), StoreUnavailable)
             closes.enter_context(closing(store))
-            retry.call("Redis", store.now, StoreUnavailable)
+            retry.call("Redis", store.probe, StoreUnavailable)
             retry.call("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
@@ -94,9 +94,15 @@ def exit_if_threads_hang(code: ExitCode) -> ExitCode:
     return code
 
 
-def exit_process() -> None:
-    """Exit at once, after an unexpected error; nothing is acknowledged after it."""
-    _exit(ExitCode.INTERNAL)
+def exit_process(error: BaseException) -> None:
+    """Exit at once, because a batch cannot be processed; nothing is acknowledged after it."""
+    refused = isinstance(error, StateError)
+    logger.critical(
+        "A batch cannot be processed; the worker exits without acknowledging it: %s",
+        error if refused else repr(error),
+        exc_info=None if refused else error,
+    )
+    _exit(ExitCode.UNREACHABLE if refused else ExitCode.INTERNAL)
 
 
 def _exit(code: ExitCode) -> None:

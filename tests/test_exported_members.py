@@ -9,11 +9,12 @@ ROOT = Path(__file__).parents[1]
 
 EXPORTS = {
     "state": """
-        DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND AddedInvoice ApplyResult Basket CustomerHistory CustomerUpdate
-        DemandChange Dialect HeldInvoice HeldLine InvalidEvent Invoice Item ItemChanges ItemState Line Model
-        NextPurchase PriorRecommendation Reason Recommendation Settings SettingsError StateError Store StoreRefused
-        StoreUnavailable Topics Trigger add_invoice baskets canonical_json count_sale demand_at dialect_named
-        exclusion_reason line_text load_settings observe_sale record_sale shares_at to_datetime to_iso to_seconds
+        DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND AddedInvoice ApplyResult Basket CustomerHistory CustomerRefused
+        CustomerUpdate DemandChange Dialect HeldInvoice HeldLine InvalidEvent Invoice Item ItemChanges ItemState Line
+        Model NextPurchase PriorRecommendation Reason Recommendation Settings SettingsError StateError Store
+        StoreRefused StoreUnavailable Topics Trigger add_invoice baskets canonical_json count_sale demand_at
+        dialect_named exclusion_reason line_text load_settings observe_sale record_sale shares_at to_datetime to_iso
+        to_seconds
     """,
     "training.data.simulator": """
         GIFTS GROCERIES SHOP_PROFILES SMALL ShopProfile simulate simulate_blocks write_parquet

@@ -96,7 +96,8 @@ def prior_recommendation(last: Recommendation, invoice_no: str) -> PriorRecommen
 class Store(Protocol):
     """Stores customers' histories, the state of items and the last recommendations.
 
-    Every method raises ``StoreUnavailable`` for a temporary failure and ``StoreRefused`` for a permanent one.
+    Every method raises ``StoreUnavailable`` for a temporary failure and ``StoreRefused`` for a permanent one:
+    ``CustomerRefused`` where what is stored for one customer is the cause.
     """
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:

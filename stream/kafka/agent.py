@@ -25,7 +25,7 @@ MAX_BATCH_BYTES = 8 << 20
 """Bound of a batch in bytes, whatever ``batch_max`` is: a batch of the largest events would not fit in memory."""
 
 
-def create_app(settings: Settings, process: Process, exit_process: Callable[[], None]) -> StreamApp:
+def create_app(settings: Settings, process: Process, exit_process: Callable[[BaseException], None]) -> StreamApp:
     """Build the application and the agent that reads ``invoices`` (see ``run``); call it on the loop it will run on.
 
     Raises:
@@ -44,10 +44,12 @@ def create_app(settings: Settings, process: Process, exit_process: Callable[[], 
     return app
 
 
-async def run(app: StreamApp, settings: Settings, process: Process, exit_process: Callable[[], None]) -> None:
+async def run(
+    app: StreamApp, settings: Settings, process: Process, exit_process: Callable[[BaseException], None]
+) -> None:
     """Process batches until the fetch buffer is closed or the processor stops.
 
-    ``exit_process`` is called after an unexpected error; nothing is acknowledged after it.
+    ``exit_process`` is called with an unexpected error; nothing is acknowledged after it.
     """
     # One thread: batches are processed one after the other, and the event loop stays free for heartbeats.
     thread = ThreadPoolExecutor(1, thread_name_prefix="processor")
@@ -57,9 +59,8 @@ async def run(app: StreamApp, settings: Settings, process: Process, exit_process
             pass
     except asyncio.CancelledError:
         raise
-    except BaseException:
-        logger.critical("A batch cannot be processed; the worker exits without acknowledging it", exc_info=True)
-        exit_process()
+    except BaseException as error:
+        exit_process(error)
     finally:
         # Do not wait: a call that hangs in Redis must not keep the event loop from leaving the consumer group.
         thread.shutdown(wait=False, cancel_futures=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from state.domain.recommendation import Recommendation, Trigger
-from state.errors import InvalidEvent, StoreRefused, StoreUnavailable
+from state.errors import CustomerRefused, InvalidEvent, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
@@ -151,9 +151,7 @@ class Processor:
             return []
         try:
             return self._apply_batch(events, rejected, clock_ms)
-        except StoreRefused as error:
-            # Is the cause one event or the store as a whole? A store that cannot be read either ends the process.
-            self._items.refresh()
+        except CustomerRefused as error:
             logger.warning("Redis refuses a batch of %d (%s); applying it event by event", len(events), error)
         merged: dict[str, CustomerUpdate] = {}
         for event in events:
@@ -161,7 +159,7 @@ class Processor:
                 for update in self._apply_batch([event], rejected, clock_ms):
                     customer_id = update.history.customer_id
                     merged[customer_id] = merge_updates(merged.get(customer_id), update)
-            except StoreRefused as error:
+            except CustomerRefused as error:
                 rejected.append(RejectedEvent(event.record, "refused", str(error)))
         return list(merged.values())
 
@@ -229,7 +227,7 @@ class Processor:
         try:
             self._redis(lambda: self._store.confirm(batch.changed, batch.unchanged))
             return
-        except StoreRefused as error:
+        except CustomerRefused as error:
             logger.warning("Redis refuses to save a batch of recommendations (%s); saving them one by one", error)
         for recommendation in batch.changed:
             self._confirm_one(recommendation.customer_id, [recommendation], [])
@@ -239,7 +237,7 @@ class Processor:
     def _confirm_one(self, customer_id: str, changed: list[Recommendation], unchanged: list[tuple[str, int]]) -> None:
         try:
             self._redis(lambda: self._store.confirm(changed, unchanged))
-        except StoreRefused as error:
+        except CustomerRefused as error:
             logger.error("Redis refuses to save the published recommendation of customer %s: %s", customer_id, error)
 
     def _count(self, batch: Sequence[Incoming], recommendations: RecommendationBatch) -> None:

@@ -81,7 +81,7 @@ def test_an_unexpected_error_exits_at_once_with_its_code() -> None:
 import threading
 from stream.worker import exit_process
 threading.Thread(target=threading.Event().wait).start()
-exit_process()
+exit_process(RuntimeError("a bug"))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], timeout=60, check=False)
     assert done.returncode == ExitCode.INTERNAL

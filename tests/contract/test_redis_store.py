@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from state import DAY, HALF_LIVES, Settings, StoreRefused, StoreUnavailable
+from state import DAY, HALF_LIVES, CustomerRefused, Settings, StoreRefused, StoreUnavailable
 from state.store.memory import MemoryStore
 from state.store.redis.cluster_writer import MARKER_SECONDS, ClusterWriter
 from state.store.redis.store import RedisStore
@@ -17,7 +17,7 @@ from tests.contract.events import recommendation
 from tests.contract.test_order import same_items
 from tests.contract.test_store import CLOCK, invoice, line
 from tests.services.process import free_port
-from tests.services.redis import RedisServer, missing_tools
+from tests.services.redis import RedisServer, missing_tools, set_user
 
 BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), invoice("1", 100, customer="last")]
 
@@ -235,6 +235,83 @@ def test_a_wrong_password_is_refused_and_never_shown(
             opened.close()
     assert "s3cret" not in caplog.text
     assert "wr0ng" not in caplog.text
+
+
+WORKER_RIGHTS = (
+    "~*", "+eval", "+evalsha", "+hset", "+hget", "+hmget", "+hgetall", "+hdel", "+hscan", "+incr", "+set", "+get",
+    "+expire", "+persist", "+xadd", "+xlen", "+xrange", "+zadd", "+zrange", "+zremrangebyscore", "+hello", "+client",
+    "+select", "+ping",
+)  # fmt: skip
+"""The commands on docs/how-to/secure-kafka-and-redis.md."""
+
+
+@pytest.fixture
+def worker_store(server: RedisServer, admin: Redis) -> Iterator[RedisStore]:
+    """A store of a user who has the documented rights and no others."""
+    set_user(admin, "reset", "on", ">s3cret", *WORKER_RIGHTS)
+    opened = RedisStore(Settings(redis_url=server.url.replace("//", "//worker:s3cret@")))
+    yield opened
+    opened.close()
+
+
+def test_the_documented_rights_are_enough_and_the_probe_has_no_effect(worker_store: RedisStore, admin: Redis) -> None:
+    worker_store.probe()
+    assert admin.dbsize() == 0
+    worker_store.apply(BATCH, clock_ms=CLOCK)
+    worker_store.confirm([recommendation("c", CLOCK)])
+    assert set(worker_store.items().states) == {"A"}
+    assert worker_store.history("c") is not None
+    page = (Path(__file__).parents[2] / "docs/how-to/secure-kafka-and-redis.md").read_text(encoding="utf-8")
+    assert " ".join(right for right in WORKER_RIGHTS if right[0] == "+") in page
+
+
+@pytest.mark.parametrize("right", ["evalsha", "eval", "hset", "xadd", "set", "incr", "expire", "xrange", "hscan"])
+def test_a_missing_right_is_found_at_the_start(worker_store: RedisStore, admin: Redis, right: str) -> None:
+    set_user(admin, f"-{right}")
+    with pytest.raises(StoreRefused, match="The user of Redis lacks a permission"):
+        worker_store.probe()
+    assert admin.dbsize() == 0
+
+
+def test_keys_out_of_reach_are_found_at_the_start(worker_store: RedisStore, admin: Redis) -> None:
+    set_user(admin, "resetkeys", "~h:*", "~r:*")
+    with pytest.raises(StoreRefused, match="The user of Redis lacks a permission"):
+        worker_store.probe()
+
+
+@pytest.mark.parametrize("right", ["evalsha", "hset", "hmget", "xadd"])
+def test_a_right_that_is_lost_later_is_waited_for(worker_store: RedisStore, admin: Redis, right: str) -> None:
+    worker_store.apply(BATCH[:1], clock_ms=CLOCK)
+    set_user(admin, f"-{right}")
+    with pytest.raises(StoreUnavailable, match="Redis cannot do this now"):
+        worker_store.apply(BATCH, clock_ms=CLOCK)
+
+
+def test_the_probe_of_every_kind_of_redis_leaves_nothing(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store.probe()
+    assert list(store._client.scan_iter(f"{redis_stores.namespace}:*")) == []
+
+
+@pytest.mark.parametrize("field", ["x", "w", "s", "a", "i1", "rev"])
+def test_foreign_bytes_in_a_history_are_refused_by_name(redis_stores: RedisStores, field: str) -> None:
+    store = redis_stores()
+    store.apply(BATCH, clock_ms=CLOCK)
+    before = store.items()
+    store._client.hset(store._keys.history("c"), field, b"\xc1")
+    with pytest.raises(CustomerRefused, match="The keys of customer c hold something"):
+        store.apply([invoice("1", 100, line("B"), customer="c")], clock_ms=CLOCK)
+    assert store.items() == before
+    store.apply([invoice("2", 100, customer="last")], clock_ms=CLOCK)
+
+
+def test_foreign_bytes_of_the_items_are_no_customers_fault(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    store.apply(BATCH, clock_ms=CLOCK)
+    store._client.hset(store._keys.item_state, "A", b"\xc1")
+    with pytest.raises(StoreRefused, match="A key of the items holds something else") as caught:
+        store.apply([invoice("2", 100)], clock_ms=CLOCK)
+    assert not isinstance(caught.value, CustomerRefused)
 
 
 def test_text_is_compared_by_bytes_whatever_the_locale(make_store: MakeStore) -> None:

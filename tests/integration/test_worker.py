@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.integration.topic import read_topic
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.services.process import free_port
+from tests.services.redis import RedisServer, missing_tools, set_user
 from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
@@ -325,3 +326,42 @@ def test_metrics_are_served_on_the_configured_port(
     assert second.has_logged(f"Port {port} is taken; metrics are on ")
     assert second.stop() == 0
     assert worker.stop() == 0
+
+
+def test_no_event_is_dead_lettered_while_redis_forbids_or_breaks_off_scripts(
+    start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer, tmp_path: Path
+) -> None:
+    with redis_with_a_user(tmp_path) as (url, client):
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
+        wait_until(lambda: worker.has_logged("Worker started"), "the topics are there", LIMIT_S, worker.assert_alive)
+        set_user(client, "-evalsha")
+        sent = send(producer, settings, events(0))
+        wait_until(lambda: worker.has_logged("Waiting for Redis"), "it waits", LIMIT_S, worker.assert_alive)
+        set_user(client, "+evalsha", "-xadd")
+        sent += send(producer, settings, events(1))
+        time.sleep(2.0)
+        assert group.done() == 0
+        set_user(client, "+xadd")
+        wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
+        assert worker.stop() == 0
+    assert not worker.has_logged("dead-lettered")
+
+
+def test_a_missing_right_ends_the_worker_with_a_sentence(
+    start: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with redis_with_a_user(tmp_path, "-hset") as (url, _):
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
+        assert worker.process.wait(LIMIT_S) == 5
+    assert "The user of Redis lacks a permission" in worker.log.read_text()
+    assert "Traceback" not in worker.log.read_text()
+
+
+@contextmanager
+def redis_with_a_user(folder: Path, *rights: str) -> Iterator[tuple[str, Redis]]:
+    """A Redis with the user ``worker``, as whom the URL connects, and a client of its administrator."""
+    if missing_tools():
+        pytest.skip("needs redis-server on the PATH")
+    with RedisServer(folder / "redis", fsync="no") as server, Redis.from_url(server.url) as client:
+        set_user(client, "on", ">s3cret", "~*", "+@all", *rights)
+        yield server.url.replace("//", "//worker:s3cret@"), client

@@ -9,6 +9,7 @@ import argparse
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -28,6 +29,11 @@ def version() -> str:
         ["redis-server", "--version"], capture_output=True, text=True, timeout=10, check=True
     ).stdout
     return next((word[2:] for word in printed.split() if word.startswith("v=")), printed.strip())
+
+
+def set_user(client: Any, *rules: str) -> None:
+    """Change the user ``worker`` of a Redis by rules of ``ACL SETUSER``."""
+    client.execute_command("ACL", "SETUSER", "worker", *rules)
 
 
 class RedisServer(Server):

@@ -12,7 +12,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from state.errors import SettingsError, StoreRefused, StoreUnavailable
+from state.errors import CustomerRefused, SettingsError, StoreRefused, StoreUnavailable
 from state.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
@@ -20,18 +20,12 @@ READ_TIMEOUT_S = 15.0
 """Long enough for a batch on the largest histories, short enough to notice a dead server."""
 
 _AUTHENTICATION_FAILED = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
-_UNAVAILABLE = (
-    "LOADING",
-    "BUSY ",
-    "READONLY",
-    "OOM ",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "TRYAGAIN",
-    "NOREPLICAS",
-    "MISCONF",
-)
-"""Error codes of temporary failures; in an error from a script they may be anywhere in the text."""
+_OF_CUSTOMER = ("WRONGTYPE", "SCHEMA ", "UNREADABLE ")
+"""How the reasons of the scripts begin where the keys of a customer are the cause."""
+_FAILED_SCRIPT = ("attempt to ", "bad argument", "Bad data format", "Missing bytes")
+"""Parts of Lua's errors; outside of a customer's keys they come from foreign bytes among the items."""
+_FORBIDDEN = ("NOPERM", "can't run this command", "unknown command", "no permissions", "can't access at least one of")
+"""Parts of the errors of a missing permission, or of a command that the server does not offer."""
 
 
 def connect(settings: Settings) -> redis.Redis | RedisCluster:
@@ -96,27 +90,40 @@ def translate_errors(names: dict[int, str] | None = None) -> Iterator[None]:
     except _UNREACHABLE as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if names:
+            raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
         raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error
     except redis.exceptions.RedisError as error:
-        raise _translate(str(error), names or {}, error) from error
+        raise _translate(str(error), names or {}) from error
 
 
-def _translate(text: str, names: dict[int, str], error: redis.exceptions.RedisError) -> StoreUnavailable | StoreRefused:
-    kind = type(error)
+def _translate(text: str, names: dict[int, str]) -> StoreUnavailable | StoreRefused:
+    """Named refusals are permanent. All others are waited out, because the events are not at fault."""
     if "unauthenticated" in text:  # the text of Redis for a long command
         return StoreRefused(_AUTHENTICATION_FAILED)
-    if any(word in f"{text} " for word in _UNAVAILABLE) or kind in _UNAVAILABLE_KINDS:
-        return StoreUnavailable(f"Redis cannot do this now: {text}")
-    if text.startswith("NEXTBASKET "):
-        _, number, problem = text.split(" ", 2)
+    code, _, rest = text.partition(" ")
+    number, _, problem = rest.partition(" ")
+    if code == "NEXTBASKET" and problem.startswith(_OF_CUSTOMER):
         name = names.get(int(number), "a customer")
         if problem.startswith("SCHEMA "):
             schema = problem.removeprefix("SCHEMA ")
-            return StoreRefused(f"The history of {name} has schema {schema}: a newer version wrote it; run that one.")
-        return StoreRefused(f"The keys of {name} hold something else than this program's data: {problem}")
-    if "WRONGTYPE" in text:
+            return CustomerRefused(
+                f"The history of {name} has schema {schema}: a newer version wrote it; run that one."
+            )
+        return CustomerRefused(f"The keys of {name} hold something else than this program's data: {problem}")
+    if "WRONGTYPE" in text or any(words in text for words in _FAILED_SCRIPT):
         return StoreRefused(f"A key of the items holds something else than this program's data: {text}")
-    return StoreRefused(f"Redis refuses: {text}")
+    return StoreUnavailable(f"Redis cannot do this now: {text}")
+
+
+def unreadable(name: str, error: Exception) -> CustomerRefused:
+    """The refusal of a customer whose keys hold foreign bytes."""
+    return CustomerRefused(f"The keys of {name} hold something that this program did not write: {error}")
+
+
+def is_forbidden(error: StoreUnavailable) -> bool:
+    """Whether the cause is a missing permission, which somebody has to give."""
+    return any(words in str(error) for words in _FORBIDDEN)
 
 
 _UNREACHABLE = (
@@ -125,14 +132,3 @@ _UNREACHABLE = (
     redis.exceptions.RedisClusterException,  # not a RedisError: no node answers, or a slot has none
     OSError,
 )
-_UNAVAILABLE_KINDS = (
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterError,
-    redis.exceptions.MovedError,
-    redis.exceptions.AskError,
-)
-"""redis-py removes the error code from the texts of these."""

@@ -45,7 +45,7 @@ class ClusterWriter:
         answer = Answer([], [], 0, 0, 0)
         outboxes: list[tuple[str, list[bytes]]] = []
         for customer_id, (packed, *outbox) in self._each(self._apply, list(calls)):
-            with translate_errors():
+            with translate_errors({1: f"customer {customer_id}"}):
                 one = read_one_answer(packed)
             answer.customers.append(one.customer)
             answer.refused.extend(one.refused)

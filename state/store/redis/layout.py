@@ -37,6 +37,11 @@ class Keys:
         self.all_recommendations = f"{self._recommendation}{{*"
 
     @property
+    def probes(self) -> list[str]:
+        """A key of each kind that the scripts write, of the empty customer id, which no event has."""
+        return [self.history(""), self.recommendation(""), self.outbox(""), self.done("")]
+
+    @property
     def items(self) -> list[str]:
         """The keys of the items, in the order that the scripts expect."""
         return [self.item_state, self.item_changed, self.item_version, self.now]

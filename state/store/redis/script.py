@@ -21,4 +21,8 @@ class Script:
         try:
             return client.evalsha(self.sha1, len(keys), *keys, *arguments)
         except NoScriptError:
-            return client.eval(self.text, len(keys), *keys, *arguments)
+            return self.send(client, keys, *arguments)
+
+    def send(self, client: Any, keys: Sequence[str], *arguments: bytes) -> Any:
+        """Runs the script by its text; Redis then has it."""
+        return client.eval(self.text, len(keys), *keys, *arguments)

@@ -4,16 +4,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
 from redis.cluster import RedisCluster
 
 from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.history import CustomerHistory
 from state.domain.recommendation import Recommendation
+from state.errors import StoreRefused, StoreUnavailable
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.settings import Settings
 from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
-from state.store.redis.client import connect, translate_errors
+from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
 from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.layout import (
     Answer,
@@ -27,6 +29,7 @@ from state.store.redis.layout import (
     read_item,
     read_recommendation,
 )
+from state.store.redis.script import Script
 from state.store.redis.single_writer import SingleWriter
 
 MAX_LINES_PER_CALL = 10_000
@@ -75,9 +78,12 @@ class RedisStore:
             refused.extend(
                 (index, cap_exceeded(str(invoices[index].customer_id), self._cap)) for index in answer.refused
             )
-            with translate_errors():
-                for customer_id, one in _customers(groups, answer):
-                    updates[customer_id] = merge_updates(updates.get(customer_id), _update(customer_id, one))
+            for customer_id, one in _customers(groups, answer):
+                try:
+                    update = _update(customer_id, one)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise unreadable(f"customer {customer_id}", error) from error
+                updates[customer_id] = merge_updates(updates.get(customer_id), update)
         return ApplyResult(list(updates.values()), counts, sorted(refused))
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
@@ -159,6 +165,32 @@ class RedisStore:
         with translate_errors():
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
+
+    def probe(self) -> None:
+        """Run each command that the store needs once, on keys of no customer, without an effect.
+
+        Raises:
+            StoreRefused: The user of Redis may not run one of them.
+            StoreUnavailable: Redis does not answer, or cannot write now.
+        """
+        script = Script("probe")
+        keys = self._keys
+        try:
+            with translate_errors():
+                for key in keys.probes:  # one by one, because on a Cluster they are in several slots
+                    script.send(self._client, [key])
+                    script(self._client, [key])
+                    self._client.zremrangebyscore(key, "-inf", "-inf")
+                self._client.xrange(keys.item_changed, count=1)
+                self._client.hscan(keys.item_state, count=1)
+                self._client.hmget(keys.item_state, [""])
+        except StoreUnavailable as error:
+            if not is_forbidden(error):
+                raise
+            raise StoreRefused(
+                f"The user of Redis lacks a permission ({error}); the commands it needs are listed in "
+                "docs/how-to/secure-kafka-and-redis.md."
+            ) from error
 
     def close(self) -> None:
         """See ``Store.close``."""

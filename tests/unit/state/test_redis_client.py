@@ -16,7 +16,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from state import Settings, SettingsError, StoreRefused, StoreUnavailable
+from state import CustomerRefused, Settings, SettingsError, StoreRefused, StoreUnavailable
 from state.store.redis.client import connect, translate_errors
 from tests.services.process import free_port
 
@@ -40,6 +40,13 @@ from tests.services.process import free_port
         # In a script, Redis 6 puts the error of a command into the middle of its message.
         ResponseError("Error running script (call to f_1): @user_script:9: @user_script: 9: -OOM command not allowed"),
         ResponseError("Error running script (call to f_1): @user_script:9: -READONLY You can't write"),
+        # The events are not at fault: somebody has to give a permission, or to end what another client does.
+        NoPermissionError("this user has no permissions to run the 'evalsha' command"),
+        ResponseError("unknown command 'EVALSHA'"),
+        ResponseError("Error running script: Script killed by user with SCRIPT KILL."),
+        ResponseError("UNKILLABLE Sorry the script already executed write commands."),
+        ResponseError("the service is in maintenance"),
+        ResponseError("NEXTBASKET 2 NOPERM No permissions to access a key"),
     ],
 )
 def test_temporary_errors_are_unavailable(error: Exception) -> None:
@@ -52,17 +59,28 @@ def test_temporary_errors_are_unavailable(error: Exception) -> None:
     [
         (AuthenticationError("invalid username-password pair: s3cret"), "refuses the user or password"),
         (ResponseError("Protocol error: unauthenticated multibulk length"), "refuses the user or password"),
-        (NoPermissionError("this user has no permissions to run the 'evalsha' command"), "Redis refuses: this user"),
         (ResponseError("WRONGTYPE Operation against a key"), "A key of the items holds something else"),
-        (ResponseError("NEXTBASKET 2 WRONGTYPE Operation"), "The keys of customer x hold something else"),
-        (ResponseError("NEXTBASKET 2 SCHEMA 7"), "The history of customer x has schema 7: a newer version wrote it"),
-        (ResponseError("unknown command 'EVALSHA'"), "Redis refuses: unknown command"),
+        (ResponseError("ERR user_script:35: Bad data format in input."), "A key of the items holds something else"),
     ],
 )
 def test_permanent_errors_are_refused(error: RedisError, words: str) -> None:
     with pytest.raises(StoreRefused, match=words) as caught, translate_errors({2: "customer x"}):
         raise error
     assert "s3cret" not in str(caught.value)
+    assert not isinstance(caught.value, CustomerRefused)
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        ("WRONGTYPE Operation", "The keys of customer x hold something else"),
+        ("SCHEMA 7", "The history of customer x has schema 7: a newer version wrote it"),
+        ("UNREADABLE OOM in input", "The keys of customer x hold something else"),
+    ],
+)
+def test_refusals_of_a_customer_name_it(problem: str, words: str) -> None:
+    with pytest.raises(CustomerRefused, match=words), translate_errors({2: "customer x"}):
+        raise ResponseError(f"NEXTBASKET 2 {problem}")
 
 
 def test_a_missing_url_is_a_settings_error() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from state.domain.recommendation import Recommendation
-from state.errors import StoreRefused, StoreUnavailable
+from state.errors import CustomerRefused, StoreRefused, StoreUnavailable
 from state.events.invoice import Invoice
 from state.settings import load_settings
 from state.store.memory import MemoryStore
@@ -49,18 +49,15 @@ class RefusingStore(MemoryStore):
         self.everything = everything
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
-        if self.everything or any(one.customer_id == self.refused for one in invoices):
-            raise StoreRefused("The keys of a customer hold something else")
-        return super().apply(invoices, clock_ms=clock_ms)
-
-    def items(self, since: int = 0) -> Any:
         if self.everything:
             raise StoreRefused("A key of the items holds something else")
-        return super().items(since)
+        if any(one.customer_id == self.refused for one in invoices):
+            raise CustomerRefused("The keys of a customer hold something else")
+        return super().apply(invoices, clock_ms=clock_ms)
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Any = ()) -> None:
         if any(one.customer_id == "refused at the confirm" for one in recommendations):
-            raise StoreRefused("The key of a recommendation holds something else")
+            raise CustomerRefused("The key of a recommendation holds something else")
         super().confirm(recommendations, unchanged)
 
 

@@ -7,9 +7,10 @@ local window, cap, ttl, clock, half_lives, batch = unpack(cmsgpack.unpack(ARGV[1
 local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = KEYS[4]}
 
 local customers, line_counts, refused = {}, {new = 0, known = 0, behind = 0}, {}
-for i, events in ipairs(batch) do
+
+local function add_events(i, events)
   local customer, problem = load(KEYS[3 + 2 * i], KEYS[4 + 2 * i])
-  if not customer then return redis.error_reply('NEXTBASKET ' .. i .. ' ' .. problem) end
+  if not customer then return nil, problem end
   for _, event in ipairs(events) do
     if add_invoice(customer, event, window, cap, line_counts) then
       customer.applied = true
@@ -18,6 +19,12 @@ for i, events in ipairs(batch) do
     end
   end
   collect_changes(customer)
+  return customer
+end
+
+for i, events in ipairs(batch) do
+  local customer, problem = guarded(add_events, i, events)
+  if not customer then return redis.error_reply('NEXTBASKET ' .. i .. ' ' .. problem) end
   customers[i] = customer
 end
 

@@ -4,18 +4,24 @@
 -- Returns {{customer or false, indexes of refused events, lines new, known, behind}, then entry and sequence of the outbox}.
 
 local window, cap, ttl, clock, events = unpack(cmsgpack.unpack(ARGV[1]))
-local customer, problem = load(KEYS[1], KEYS[2])
-if not customer then return redis.error_reply('NEXTBASKET 1 ' .. problem) end
-
 local line_counts, refused, applied = {new = 0, known = 0, behind = 0}, {}, false
-for _, event in ipairs(events) do
-  if add_invoice(customer, event, window, cap, line_counts) then
-    applied = true
-  else
-    refused[#refused + 1] = event[1]
+
+local function add_events()
+  local customer, problem = load(KEYS[1], KEYS[2])
+  if not customer then return nil, problem end
+  for _, event in ipairs(events) do
+    if add_invoice(customer, event, window, cap, line_counts) then
+      applied = true
+    else
+      refused[#refused + 1] = event[1]
+    end
   end
+  collect_changes(customer)
+  return customer
 end
-collect_changes(customer)
+
+local customer, problem = guarded(add_events)
+if not customer then return redis.error_reply('NEXTBASKET 1 ' .. problem) end
 
 if customer.now then
   -- Larger than any sequence before, also if the history was rebuilt meanwhile.

@@ -6,7 +6,7 @@ for i, entry in ipairs(confirmed) do
   local history, recommendation = KEYS[2 * i - 1], KEYS[2 * i]
   local fields = redis.pcall('HMGET', history, 'rev', 'pub')
   if fields.err then return redis.error_reply('NEXTBASKET ' .. i .. ' ' .. fields.err) end
-  local revision, published = entry[1], tonumber(fields[2] or 0)
+  local revision, published = entry[1], tonumber(fields[2] or 0) or 0
   if fields[1] and revision >= published then
     redis.call('HSET', history, 'pub', string.format('%.0f', revision))
     if entry[2] then

@@ -23,11 +23,16 @@ local function parse(text)
   return id, code, string.byte(quantity) ~= 45
 end
 
+-- A stored number, 0 where there is none.
+local function number(text)
+  return tonumber(text or 0) or error('not a number: ' .. text)
+end
+
 -- The customer without the lines of the invoices, or nil and the reason.
 local function load(key, recommendation_key)
   local fields = redis.pcall('HMGET', key, 'v', 'x', 'w', 'rev', 'pub', 'n', 's', 'c', 'q', 'a')
   if fields.err then return nil, fields.err end
-  if fields[1] and tonumber(fields[1]) > SCHEMA then return nil, 'SCHEMA ' .. fields[1] end
+  if fields[1] and number(fields[1]) > SCHEMA then return nil, 'SCHEMA ' .. fields[1] end
   local recommendation = redis.pcall('GET', recommendation_key)
   if type(recommendation) == 'table' then return nil, recommendation.err end
   local customer = {
@@ -35,12 +40,12 @@ local function load(key, recommendation_key)
     index = fields[2] and cmsgpack.unpack(fields[2]) or {},
     size = 0,
     watermark = fields[3] and cmsgpack.unpack(fields[3]) or false,
-    revision = tonumber(fields[4] or 0),
-    published = tonumber(fields[5] or 0),
-    lines = tonumber(fields[6] or 0),
+    revision = number(fields[4]),
+    published = number(fields[5]),
+    lines = number(fields[6]),
     scoring = fields[7] and cmsgpack.unpack(fields[7]) or {false, false, {}},
     confirmed = fields[8] or false,
-    sequence = tonumber(fields[9] or 0),
+    sequence = number(fields[9]),
     attributes = fields[10] and cmsgpack.unpack(fields[10]) or nil,
     attributes_changed = false,
     recommendation = recommendation,
@@ -54,6 +59,16 @@ local function load(key, recommendation_key)
   }
   for _ in pairs(customer.index) do customer.size = customer.size + 1 end
   return customer
+end
+
+-- Calls a function that reads a customer. Where what is stored cannot be read, returns nil and the reason. Errors of
+-- commands are tables or, in Redis 6, begin with @.
+local function guarded(read, ...)
+  local ok, customer, problem = pcall(read, ...)
+  if ok then return customer, problem end
+  local reason = type(customer) == 'table' and customer.err or tostring(customer)
+  if type(customer) == 'string' and string.sub(reason, 1, 1) ~= '@' then reason = 'UNREADABLE ' .. reason end
+  return nil, (string.gsub(reason, '[\r\n]', ' '))
 end
 
 -- An invoice with its lines: `texts` in order of arrival, `index_of` each identity, the number of purchase lines by code in
@@ -74,6 +89,7 @@ local function open(customer, no)
         invoice.purchases = invoice.purchases + 1
       end
     end
+    if #texts == 0 then error('an invoice without lines') end
   end
   customer.open[no] = invoice
   return invoice
