@@ -19,7 +19,7 @@ from training.data.walk import Moment
 from training.errors import TooLittleData
 from training.evaluation.cases import evaluation_cases
 from training.evaluation.daily_update import evaluation_scorer
-from training.evaluation.model_metrics import CALIBRATION_DEPTH, metric_means, model_metrics
+from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span, format_day, require_repeat_customers
 from training.models import make_model
@@ -27,7 +27,7 @@ from training.models.base import Fitted
 from training.models.baselines.model import fit_all
 from training.registry import DataWindow, Decision, Registry, RegistryError, decide, verify
 from training.registry.bundle import MANIFEST, describe
-from training.serving.scorer import Scorer
+from training.serving.scorer import CALIBRATION_DEPTH, Scorer
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from training.evaluation.cases import EvaluationCase
 from training.evaluation.intervals import Interval, Resampling
 from training.evaluation.metrics import coverage, expected_calibration_error
 from training.evaluation.prequential import EvaluationRun, Ranking
+from training.serving.scorer import CALIBRATION_DEPTH
 
 METRICS_PER_INVOICE = (
     "hit@1",
@@ -28,9 +29,6 @@ METRICS_PER_INVOICE = (
     "recall@20_rare",
 )
 """Metrics with one value an invoice, in the order of the report."""
-
-CALIBRATION_DEPTH = 20
-"""The calibration error covers this many first items of every ranking."""
 
 COVERAGE_DEPTH = 10
 

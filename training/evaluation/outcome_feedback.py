@@ -19,10 +19,8 @@ from training.features.item_table import ItemTable
 from training.models.base import FittedOverTime
 from training.serving.basket_lstm.correction import CandidateLogits
 from training.serving.basket_lstm.scorer import CUSTOMERS_PER_BATCH, BasketScorer, candidate_codes, score_candidates
-from training.serving.scorer import Prediction
+from training.serving.scorer import CALIBRATION_DEPTH, Prediction
 
-DEPTH = 20
-"""Rates are computed from the first items of each list, as the calibration is."""
 PRIOR = 100.0
 """Rates are shrunk to 1 as if so many purchases had been expected and made before the first outcome."""
 DECAY = 0.998
@@ -52,7 +50,7 @@ class PendingList(NamedTuple):
     Attributes:
         now: When it was made, seconds since 1970.
         visit: Whether at a visit, not at an emission.
-        codes: The first ``DEPTH`` stock codes.
+        codes: The first ``CALIBRATION_DEPTH`` stock codes.
         expected: Sum of their probabilities.
         candidates: What the network computed; None where the correction is not updated: for a customer without
             baskets, and where the correction has a learning rate of 0.
@@ -104,7 +102,7 @@ class OutcomeFeedbackScorer:
         self, history: CustomerHistory, candidates: CandidateLogits, prediction: Prediction, now: int
     ) -> Prediction:
         """Remember a list until its outcome is known; returns it with probabilities at the rate of earlier lists."""
-        top = prediction.candidates[:DEPTH]
+        top = prediction.candidates[:CALIBRATION_DEPTH]
         visit = bool(history.invoices) and history.invoices[-1].date < now
         expected = sum(candidate.probability for candidate in top)
         updates_correction = self.correction.rate_scale > 0 and bool(baskets(history))

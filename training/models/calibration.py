@@ -12,9 +12,8 @@ from state.events.invoice import Invoice
 from training.data.walk import walk
 from training.features.item_table import ItemTable
 from training.serving.baselines.scorer import PlattCalibration
+from training.serving.scorer import CALIBRATION_DEPTH
 
-CALIBRATION_DEPTH = 20
-"""Items of each ranking that the calibration is fitted to."""
 MIN_CALIBRATION_CASES = 50
 """With fewer predictions the default calibration is used."""
 MAX_CALIBRATION_CASES = 1_000

@@ -10,6 +10,8 @@ from training.features.item_table import ItemTable
 
 HORIZONS = (7, 14, 30, 60, 90)
 """Days for which the probability of a return is given."""
+CALIBRATION_DEPTH = 20
+"""Number of first items of a ranking whose probabilities are calibrated and evaluated: those that are shown."""
 
 
 class Candidate(msgspec.Struct, frozen=True):

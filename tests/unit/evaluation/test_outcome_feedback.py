@@ -11,11 +11,11 @@ from state.events.invoice import THOUSAND, Invoice, Line
 from tests.unit.evaluation.fitted_basket import FittedBasket
 from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
-from training.evaluation.outcome_feedback import DECAY, DEPTH, PRIOR, OutcomeFeedbackScorer, PurchaseRate
+from training.evaluation.outcome_feedback import DECAY, PRIOR, OutcomeFeedbackScorer, PurchaseRate
 from training.serving.basket_lstm.calibration import BasketCalibration
 from training.serving.basket_lstm.correction import OnlineCorrection
 from training.serving.basket_lstm.scorer import candidate_codes, score_candidates
-from training.serving.scorer import Prediction
+from training.serving.scorer import CALIBRATION_DEPTH, Prediction
 
 LOG = shop_log(300)
 UNTIL = LOG[250].date
@@ -63,13 +63,13 @@ def test_an_outcome_scales_later_probabilities_of_its_kind(replay: StateReplay, 
     """
     scorer = OutcomeFeedbackScorer(FittedBasket(LOG, UNTIL, rate_scale=0.0))
     (visit,) = scorer.predict([history], replay.items, UNTIL, 30)
-    bought = purchase([codes(visit)[3], codes(visit)[DEPTH]], UNTIL)
+    bought = purchase([codes(visit)[3], codes(visit)[CALIBRATION_DEPTH]], UNTIL)
     scorer.update([*KNOWN, bought], LATER)
     (again,) = scorer.predict([history], replay.items, UNTIL, 30)
     last = history.invoices[-1].date
     (emission,) = scorer.predict([history], replay.items, last, 30)
 
-    rate = (PRIOR + 1) / (PRIOR + sum(probabilities(visit)[:DEPTH]))
+    rate = (PRIOR + 1) / (PRIOR + sum(probabilities(visit)[:CALIBRATION_DEPTH]))
     assert abs(rate - 1.0) > 1e-3
     assert codes(again) == codes(visit)
     assert probabilities(again) == pytest.approx([rate * each for each in probabilities(visit)])
@@ -92,7 +92,7 @@ def test_an_outcome_updates_the_correction(replay: StateReplay, history: Custome
     corrected = replace(fitted.scorer, correction=correction).predict([history], replay.items, UNTIL, 30)[0]
     assert probabilities(corrected) != probabilities(visit)
     assert codes(again) == codes(corrected)
-    rate = (PRIOR + 4) / (PRIOR + sum(probabilities(visit)[:DEPTH]))
+    rate = (PRIOR + 4) / (PRIOR + sum(probabilities(visit)[:CALIBRATION_DEPTH]))
     assert probabilities(again) == pytest.approx([min(rate * each, 1.0) for each in probabilities(corrected)], rel=1e-3)
     assert not fitted.scorer.correction.input_weights.any()  # the served scorer is as it was
 

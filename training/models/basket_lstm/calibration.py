@@ -13,11 +13,10 @@ from training.serving.basket_lstm.calibration import BasketCalibration, rank
 from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
 from training.serving.basket_lstm.network import NumpyNetwork
 from training.serving.basket_lstm.scorer import score_candidates
+from training.serving.scorer import CALIBRATION_DEPTH
 
 logger = logging.getLogger(__name__)
 
-CALIBRATION_DEPTH = 20
-"""Probabilities are fitted to the first items of each ranking: those are what is shown."""
 MIN_SLOPE = 1e-3
 
 

@@ -29,7 +29,7 @@ from training.models.candidate_views.retrieval import fit_retrieval
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.return_time.gap_shares import GapShareCurves, gaps
-from training.serving.scorer import Candidate, Prediction
+from training.serving.scorer import CALIBRATION_DEPTH, Candidate, Prediction
 
 NAME = "lightgbm"
 
@@ -40,7 +40,6 @@ MIN_TARGETS = 30
 VALIDATION_FRACTION = 0.1
 """The newest views select the number of rounds and fit the calibration."""
 EARLY_STOPPING_ROUNDS = 30
-CALIBRATION_DEPTH = 20
 
 PARAMETERS: dict[str, Any] = {
     "objective": "lambdarank",
