@@ -20,7 +20,8 @@ LOG = DOCS / "research" / "log.md"
 PAGES = sorted(
     [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")] + [*DOCS.rglob("*.md")]
 )
-CARDS = sorted((DOCS / "models").glob("*.md"))
+CARDS = sorted({*(DOCS / "models").glob("*.md")} - {DOCS / "models" / "index.md"})
+CARD_HEADINGS = ["Intended use", "Inputs", "Training", "Results", "Limits"]
 CURRENT = [page for page in PAGES if page not in (LOG, ROOT / "CHANGELOG.md")]
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -134,8 +135,22 @@ def test_a_model_card_stays_short(card: Path) -> None:
     assert len(text(card).splitlines()) <= 120
 
 
-def test_every_model_has_a_card() -> None:
+@pytest.mark.parametrize("card", CARDS, ids=shown)
+def test_every_model_card_has_the_same_headings(card: Path) -> None:
+    assert re.findall(r"^## (.+)$", FENCE.sub("", text(card)), re.MULTILINE) == CARD_HEADINGS
+
+
+@cache
+def described(card: Path) -> frozenset[str]:
+    """Models that a card describes: named in a heading, or alone in the first cell of a row, above the results."""
+    description = text(card).partition("\n## Results")[0]
+    headings = re.findall(r"^#.*$", description, re.MULTILINE)
+    rows = re.findall(r"^\| *`(\w+)` *\|", description, re.MULTILINE)
+    return frozenset([*rows, *(name for heading in headings for name in SPAN.findall(heading))])
+
+
+def test_every_model_is_described_on_one_card() -> None:
     from training.models import MODELS
 
-    cards = "\n".join(text(card) for card in CARDS)
-    assert not {name for name in MODELS if f"`{name}`" not in cards}
+    cards = {name: [shown(card) for card in CARDS if name in described(card)] for name in MODELS}
+    assert {name: found for name, found in cards.items() if len(found) != 1} == {}
