@@ -89,7 +89,7 @@ def random_view(customers: int) -> View:
     return View(
         customer=np.repeat(np.arange(customers), CANDIDATES),
         row=nothing,
-        known=nothing,
+        is_held=nothing,
         candidate_inputs=normal(customers * CANDIDATES, sizes["candidate"]),
         customer_inputs=of_customer,
         step_inputs=normal(customers * CANDIDATES, STEPS, sizes["step"]),

@@ -71,7 +71,7 @@ def test_the_corrections_of_a_sample_add_up_to_all_candidates(replay: StateRepla
     """Of a span's moments: all that was bought, and corrections that add up to the candidates left out."""
     seen = labelled_views(LOG, StatisticsHistory(LOG, UNTIL), LOG[350].date, UNTIL, 100, Retrieval())
     for _, view, bought, _ in seen:
-        example = sample(view, bought, Sampling(known=5, new=3), np.random.default_rng(0))
+        example = sample(view, bought, Sampling(held=5, new=3), np.random.default_rng(0))
         if example is None:
             assert not bought.any()
             continue

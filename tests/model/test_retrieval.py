@@ -48,7 +48,9 @@ def found(retrieval: Retrieval) -> float:
     hits = [0, 0]
     for moment in walk(LOG, moment="visit", start=UNTIL, end=LOG[-1].date + 1, window=100):
         statistics = STALENESS.at(moment.now)
-        view = build_view([moment.history], moment.items, moment.now, statistics, retrieval._replace(new=10))
+        view = build_view(
+            [moment.history], moment.items, moment.now, statistics, retrieval._replace(max_new_candidates=10)
+        )
         rows = {moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines}
         own = {moment.items.rows[line.stock_code] for invoice in moment.history.invoices for line in invoice.lines}
         hits[0] += len((rows - own) & set(view.row.tolist()))

@@ -38,8 +38,8 @@ def weights(**given: float) -> tuple[float, ...]:
     return tuple(given.get(name, 0.0) for name in RETRIEVAL_INPUTS)
 
 
-def codes(view: View, replay: StateReplay, *, known: bool) -> list[str]:
-    found = [replay.items.codes[row] for row in view.row[view.known == known]]
+def codes(view: View, replay: StateReplay, *, is_held: bool) -> list[str]:
+    found = [replay.items.codes[row] for row in view.row[view.is_held == is_held]]
     return sorted(found)
 
 
@@ -69,14 +69,14 @@ def test_a_score_is_the_inputs_by_their_weights(replay: StateReplay) -> None:
 @pytest.mark.parametrize("new", [0, 7, 1_000])
 def test_candidates_are_the_items_bought_and_the_best_new_ones(new: int, replay: StateReplay) -> None:
     customer_history = next(iter(replay.histories.values()))
-    retrieval = Retrieval(weights(demand_3=1.0), new=new)
+    retrieval = Retrieval(weights(demand_3=1.0), max_new_candidates=new)
     view = build_view([customer_history], replay.items, NOW, STATISTICS, retrieval)
 
     demand = ItemSnapshot.at(replay.items, NOW, 0).inputs[:, ITEM_STATE_INPUTS.index("demand_3")]
-    bought = codes(view, replay, known=True)
+    bought = codes(view, replay, is_held=True)
     others = [row for row in np.argsort(-demand, kind="stable") if replay.items.codes[row] not in bought]
     assert set(bought) == {code for code in replay.items.codes if code in _net_codes(customer_history)}
-    assert codes(view, replay, known=False) == sorted(replay.items.codes[row] for row in others[:new])
+    assert codes(view, replay, is_held=False) == sorted(replay.items.codes[row] for row in others[:new])
 
 
 def _net_codes(customer_history: CustomerHistory) -> set[str]:
@@ -89,13 +89,15 @@ def _net_codes(customer_history: CustomerHistory) -> set[str]:
 
 def test_of_the_items_bought_the_newest_are_candidates(replay: StateReplay) -> None:
     customer_history = history(*((LOG[0].date + day * DAY, {f"{day:05d}": 1}) for day in range(20)))
-    view = build_view([customer_history], replay.items, NOW, STATISTICS, Retrieval(known=5, new=0))
+    view = build_view(
+        [customer_history], replay.items, NOW, STATISTICS, Retrieval(max_repeat_candidates=5, max_new_candidates=0)
+    )
 
-    assert codes(view, replay, known=True) == [f"{day:05d}" for day in range(15, 20)]
+    assert codes(view, replay, is_held=True) == [f"{day:05d}" for day in range(15, 20)]
 
 
 def test_without_a_history_candidates_are_those_in_demand(replay: StateReplay) -> None:
-    nine = Retrieval(weights(demand_7=1.0), new=9)
+    nine = Retrieval(weights(demand_7=1.0), max_new_candidates=9)
     view = build_view([CustomerHistory("nobody")], replay.items, NOW, STATISTICS, nine)
 
     demand = replay.items.demand(NOW)[:, 2]
@@ -117,10 +119,14 @@ def test_text_similarity_retrieves_an_item_outside_the_vocabulary(replay: StateR
         ),
     )
     view = build_view(
-        [customer_history], replay.items, NOW, fewer, Retrieval(weights(text_similarity_history=1.0), new=1)
+        [customer_history],
+        replay.items,
+        NOW,
+        fewer,
+        Retrieval(weights(text_similarity_history=1.0), max_new_candidates=1),
     )
 
-    assert codes(view, replay, known=False) == [most_similar]
+    assert codes(view, replay, is_held=False) == [most_similar]
 
 
 def test_of_a_large_catalogue_only_the_best_selling_items_are_scored(
@@ -133,12 +139,12 @@ def test_of_a_large_catalogue_only_the_best_selling_items_are_scored(
         replay.items,
         NOW,
         STATISTICS,
-        Retrieval(weights(demand_3=1.0, i2i_score_customers=50.0), known=0),
+        Retrieval(weights(demand_3=1.0, i2i_score_customers=50.0), max_repeat_candidates=0),
     )
 
     demand = ItemSnapshot.at(replay.items, NOW, 0).inputs[:, ITEM_STATE_INPUTS.index("demand_3")]
     best = {replay.items.codes[row] for row in np.argsort(-demand, kind="stable")[:10]}
-    assert set(codes(view, replay, known=False)) == best - _net_codes(customer_history)
+    assert set(codes(view, replay, is_held=False)) == best - _net_codes(customer_history)
 
 
 @given(st.lists(st.integers(-5, 5), max_size=30), st.integers(-1, 35))

@@ -30,7 +30,7 @@ UNTIL = LOG[160].date
 STATISTICS = fit_global_statistics(LOG, UNTIL)
 NAMES = list(CANDIDATE_INPUTS)
 
-ARRAYS = ("candidate_inputs", "customer_inputs", "step_inputs", "basket_inputs", "length", "known", "customer")
+ARRAYS = ("candidate_inputs", "customer_inputs", "step_inputs", "basket_inputs", "length", "is_held", "customer")
 
 
 def shop_at(position: int) -> ItemTable:
@@ -97,7 +97,7 @@ def test_a_small_history_by_hand() -> None:
     b = dict(zip(NAMES, view.candidate_inputs[at["b"]].tolist(), strict=True))
     customer_inputs = dict(zip(CUSTOMER_INPUTS, view.customer_inputs[0].tolist(), strict=True))
 
-    assert view.known.tolist() == [code == "a" for code in at]
+    assert view.is_held.tolist() == [code == "a" for code in at]
     assert a["log_count"] == pytest.approx(np.log(4))
     assert a["count_per_basket"] == 1.0
     assert a["log_days_since_last"] == pytest.approx(np.log(11))
@@ -148,7 +148,7 @@ def test_inputs_are_finite_and_moderate(name: str, items: ItemTable, statistics:
         values = getattr(view, array)
         assert np.isfinite(values).all(), array
         assert np.abs(values, dtype=np.float64).max(initial=0.0) < 100.0, array
-    assert len(view.row) <= Retrieval().known + Retrieval().new
+    assert len(view.row) <= Retrieval().max_repeat_candidates + Retrieval().max_new_candidates
     assert len(set(view.row.tolist())) == len(view.row)
 
 

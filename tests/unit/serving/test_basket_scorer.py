@@ -152,7 +152,7 @@ def test_the_correction_is_added_to_the_logits(items: ItemTable) -> None:
 def test_a_short_list_is_filled_up_by_demand(items: ItemTable) -> None:
     """Two candidates, then the items in demand, less likely than the last candidate."""
     ann = history((START, {GLOBAL_STATISTICS.codes[0]: 1, GLOBAL_STATISTICS.codes[1]: 1}))
-    few = replace(scorer(), retrieval=Retrieval(new=0))
+    few = replace(scorer(), retrieval=Retrieval(max_new_candidates=0))
     found = few.predict([ann], items, NOW, 10)[0].candidates
     demand = items.demand(NOW)[:, HALF_LIVES.index(7.0)].astype(np.float64)
     by_demand = [items.codes[row] for row in np.lexsort((-items.sold, -demand))]
@@ -181,7 +181,7 @@ def test_a_probability_by_hand_and_in_the_order_of_the_list(items: ItemTable) ->
     for customer, ranked in enumerate(rank(view, scorer().network.logits(view))):
         shares = np.exp(ranked.log_softmax)
         assert shares.sum() == pytest.approx(1.0)
-        assert ranked.known_share == pytest.approx(shares[view.known[ranked.position]].sum())
+        assert ranked.held_share == pytest.approx(shares[view.is_held[ranked.position]].sum())
         chances = calibration.probabilities(ranked, view.customer_inputs[customer])
         assert (np.diff(chances) <= 0.0).all()
 

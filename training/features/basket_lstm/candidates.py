@@ -86,8 +86,8 @@ def gather_candidates(
         is_new = np.ones(snapshot.size, np.bool_)
         is_new[customer.bought_row] = False
         new = np.flatnonzero(is_new[index.row])
-        new = index.row[new[largest(retrieval_scores[new], retrieval.new)]]
-        found = np.union1d(customer.bought_row[largest(customer.decayed_count, retrieval.known)], new)
+        new = index.row[new[largest(retrieval_scores[new], retrieval.max_new_candidates)]]
+        found = np.union1d(customer.bought_row[largest(customer.decayed_count, retrieval.max_repeat_candidates)], new)
         rows.append(found)
         scores.append(customer.scores[:, index_of_row[found]].T)
     row = np.concatenate([np.zeros(0, np.int64), *rows])

@@ -50,16 +50,16 @@ def customer_item_inputs(
         n_items: Number of rows.
     """
     inputs = np.zeros((len(position), len(CUSTOMER_ITEM_INPUTS)), np.float32)
-    known = np.flatnonzero(position >= 0)
-    at = position[known]
+    held = np.flatnonzero(position >= 0)
+    at = position[held]
     if len(at):
         buyer = bought.customer[at]
         count, last_days = bought.n_baskets[at], bought.last_days[at]
         gap = np.where(count > 1, bought.span_days[at] / np.maximum(count - 1, 1), means.gap_days[buyer])
         customers = len(flat.n_baskets)
-        inputs[known] = np.stack(
+        inputs[held] = np.stack(
             [
-                np.ones(len(known)),
+                np.ones(len(held)),
                 np.log1p(count),
                 count / flat.n_baskets[buyer],
                 count / (bought.first_ago[at] + 1),
@@ -71,10 +71,10 @@ def customer_item_inputs(
                 count > 1,
                 bought.mean_quantity[at] - means.log_quantity[buyer],
                 bought.last_quantity[at] - means.log_quantity[buyer],
-                log_price[known] - np.log(np.maximum(bought.last_price[at], 1e-4)),
+                log_price[held] - np.log(np.maximum(bought.last_price[at], 1e-4)),
                 bought.n_baskets[at] / max_per_customer(bought.n_baskets, bought, customers)[buyer],
                 bought.decayed_count[at] / max_per_customer(bought.decayed_count, bought, customers)[buyer],
-                np.zeros(len(known)),
+                np.zeros(len(held)),
             ],
             axis=1,
         )

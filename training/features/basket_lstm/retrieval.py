@@ -44,13 +44,13 @@ _DEFAULT = tuple(DEFAULT_WEIGHTS.get(name, 0.0) for name in RETRIEVAL_INPUTS)
 class Retrieval(NamedTuple):
     """How candidates are retrieved.
 
-    ``weights`` of ``RETRIEVAL_INPUTS`` · the greatest numbers of candidates: ``known`` ones, which the customer bought
-    before, and ``new`` ones.
+    ``weights`` of ``RETRIEVAL_INPUTS`` · the greatest numbers of candidates that the customer bought and did not return
+    entirely (``max_repeat_candidates``) and of all others (``max_new_candidates``).
     """
 
     weights: tuple[float, ...] = _DEFAULT
-    known: int = 600
-    new: int = 120
+    max_repeat_candidates: int = 600
+    max_new_candidates: int = 120
 
 
 class RetrievalIndex(NamedTuple):

@@ -63,7 +63,7 @@ class View(NamedTuple):
     Attributes:
         customer: Position of a candidate's customer in the batch, int64 ``[candidates]``.
         row: Row in the item table (from ``len(items)`` on: not in the table), int64 ``[candidates]``.
-        known: Whether the customer bought it before and did not return it, bool ``[candidates]``.
+        is_held: Whether the customer bought it and did not return all of it, bool ``[candidates]``.
         candidate_inputs: float32 ``[candidates, CANDIDATE_INPUTS]``.
         customer_inputs: float32 ``[customers, CUSTOMER_INPUTS]``.
         step_inputs: float32 ``[candidates, STEPS, STEP_INPUTS]``, the newest basket last, zeros before the first one.
@@ -77,7 +77,7 @@ class View(NamedTuple):
 
     customer: Ints
     row: Ints
-    known: NDArray[np.bool_]
+    is_held: NDArray[np.bool_]
     candidate_inputs: Floats
     customer_inputs: Floats
     step_inputs: Floats
@@ -117,8 +117,8 @@ def build_view(
     key = candidates.customer * snapshot.size + candidates.row
     position = np.searchsorted(bought.key, key)
     position[position == len(bought.key)] = 0
-    known = bought.key[position] == key if len(bought.key) else np.zeros(len(key), np.bool_)
-    position[~known] = -1
+    is_held = bought.key[position] == key if len(bought.key) else np.zeros(len(key), np.bool_)
+    position[~is_held] = -1
     log_price = snapshot.log_price[candidates.row]
     binding = statistics.bind(items)
     similarity = text_similarity(flat, bought, candidates.customer, candidates.row, binding.vectors)
@@ -140,7 +140,7 @@ def build_view(
     return View(
         customer=candidates.customer,
         row=candidates.row,
-        known=known,
+        is_held=is_held,
         candidate_inputs=candidate_inputs,
         customer_inputs=of_customer,
         step_inputs=_step_inputs(
@@ -176,11 +176,11 @@ def _baseline_inputs(
     """``BASELINE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
     week = np.log1p(snapshot.demand[:, HALF_LIVES.index(7.0)])
     demand = (week / max(float(week.max(initial=0.0)), 1e-6))[candidates.row]
-    known = position >= 0
+    is_held = position >= 0
     count, decayed = np.zeros(len(position), np.float32), np.zeros(len(position), np.float32)
-    count[known] = bought.n_baskets[position[known]]
+    count[is_held] = bought.n_baskets[position[is_held]]
     greatest = max_per_customer(bought.slowly_decayed_count, bought, customers)
-    decayed[known] = (bought.slowly_decayed_count / greatest[bought.customer])[position[known]]
+    decayed[is_held] = (bought.slowly_decayed_count / greatest[bought.customer])[position[is_held]]
     i2i_score = candidates.i2i_inputs[:, I2I_CANDIDATE_INPUTS.index("i2i_score_baskets")]
     scores = np.stack(
         [count * (0.001 + demand) + 0.001 * demand, (decayed + i2i_score) * (0.001 + demand)],

@@ -14,9 +14,12 @@ Float16s = NDArray[np.float16]
 
 
 class Sampling(NamedTuple):
-    """How many candidates that were not bought go into an example: ``known`` to the customer, and ``new`` ones."""
+    """How many candidates that were not bought next go into an example.
 
-    known: int = 40
+    ``held`` ones, which the customer bought earlier and did not return, and ``new`` ones.
+    """
+
+    held: int = 40
     new: int = 32
 
 
@@ -42,7 +45,7 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
         return None
     chosen = [np.flatnonzero(bought)]
     corrections = [np.zeros(len(chosen[0]), np.float32)]
-    for group, wanted in ((view.known, sampling.known), (~view.known, sampling.new)):
+    for group, wanted in ((view.is_held, sampling.held), (~view.is_held, sampling.new)):
         left = np.flatnonzero(group & ~bought)
         if len(left) > wanted:
             drawn = generator.choice(left, wanted, replace=False)

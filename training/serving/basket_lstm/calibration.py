@@ -18,12 +18,12 @@ _BASKETS = CUSTOMER_INPUTS.index("log_baskets")
 class Ranked(NamedTuple):
     """One customer's candidates, best first: positions in the view and log softmax, both ``[candidates]``.
 
-    ``known_share``: share of the softmax that falls to items the customer bought before, 0 to 1.
+    ``held_share``: share of the softmax that falls to items the customer bought and did not return, 0 to 1.
     """
 
     position: NDArray[np.int64]
     log_softmax: NDArray[np.float64]
-    known_share: float
+    held_share: float
 
 
 def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
@@ -36,8 +36,8 @@ def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
             log_softmax -= log_softmax.max()
             log_softmax -= np.log(np.exp(log_softmax).sum())
         order = np.argsort(-log_softmax, kind="stable")
-        known_share = float(np.exp(log_softmax[view.known[start:end]]).sum())
-        ranked.append(Ranked(start + order, log_softmax[order], known_share))
+        held_share = float(np.exp(log_softmax[view.is_held[start:end]]).sum())
+        ranked.append(Ranked(start + order, log_softmax[order], held_share))
     return ranked
 
 
@@ -75,7 +75,7 @@ class BasketCalibration(msgspec.Struct, frozen=True):
             customer_inputs[_MEAN_SIZE],
             customer_inputs[_BASKETS],
             customer_inputs[DAYS_SINCE_LAST] > 0.0,
-            ranked.known_share,
+            ranked.held_share,
         )
         return columns
 

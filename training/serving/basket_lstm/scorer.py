@@ -148,8 +148,8 @@ class BasketScorer:
         settings = _Settings(
             self.calibration,
             dict(zip(names, self.retrieval.weights, strict=True)),
-            self.retrieval.known,
-            self.retrieval.new,
+            self.retrieval.max_repeat_candidates,
+            self.retrieval.max_new_candidates,
             bundle_names.stored_inputs(INPUTS),
         )
         (folder / SETTINGS).write_bytes(msgspec.json.encode(settings))
@@ -174,14 +174,14 @@ class BasketScorer:
 class _Settings(msgspec.Struct, frozen=True):
     """Contents of ``basket_lstm.json``.
 
-    ``retrieval``: weights by name, and at most how many candidates are ``known`` and ``new`` ones; ``inputs``: the
+    ``retrieval``: weights by name, and the two greatest numbers of candidates, as in ``Retrieval``; ``inputs``: the
     names of the inputs the network was trained on, by group.
     """
 
     calibration: BasketCalibration
     retrieval: dict[str, float]
-    known: int = msgspec.field(name="own")
-    new: int
+    max_repeat_candidates: int = msgspec.field(name="own")
+    max_new_candidates: int = msgspec.field(name="new")
     inputs: dict[str, list[str]]
 
 
@@ -232,7 +232,10 @@ def load(folder: Path, version: str) -> BasketScorer:
         return_time = NumpyReturnNetwork(read_arrays(folder / RETURNS))
         if list(settings.retrieval) != bundle_names.stored_retrieval_inputs(RETRIEVAL_INPUTS):
             raise ValueError("its candidates were found by other inputs than this version computes")
-        if min(settings.known, settings.new) < 0 or not np.isfinite(list(settings.retrieval.values())).all():
+        if (
+            min(settings.max_repeat_candidates, settings.max_new_candidates) < 0
+            or not np.isfinite(list(settings.retrieval.values())).all()
+        ):
             raise ValueError("its candidates cannot be found: a number is below 0 or not finite")
         return BasketScorer(
             version,
@@ -241,7 +244,9 @@ def load(folder: Path, version: str) -> BasketScorer:
             statistics=statistics,
             calibration=settings.calibration,
             return_time=return_time,
-            retrieval=Retrieval(tuple(settings.retrieval.values()), settings.known, settings.new),
+            retrieval=Retrieval(
+                tuple(settings.retrieval.values()), settings.max_repeat_candidates, settings.max_new_candidates
+            ),
         )
 
 
