@@ -1,7 +1,7 @@
 """``nextbasket export``: what the state holds, as JSON Lines sorted by customer or stock code."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli.exit_codes import ExitCode, Failure
+
 if TYPE_CHECKING:
     from state.domain.attributes import DatedAttributes
+    from state.settings import Settings
     from state.store.protocol import Store
     from stream.tools.sorted_lines import KeyedLine
 
@@ -34,29 +37,72 @@ def export(
         ),
     ],
     output: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="An invoice table, or a folder that holds one: write the histories that the stream would hold after "
+            "it. Only for histories; needs neither Kafka nor Redis."
+        ),
+    ] = None,
 ) -> None:
     """Write histories, recommendations or attributes: one line of JSON per customer or item, sorted.
 
     Needs NEXTBASKET_REDIS_URL. Two states are equal if their exported
-    histories and attributes are equal byte for byte.
+    histories and attributes are equal byte for byte. With --data it shows
+    what becomes of a table; how the table was read, and the cleaning
+    ledger, go to standard error.
 
     Example:
       nextbasket export histories --output histories.jsonl
+      nextbasket export histories --data retail.csv --output histories.jsonl
     """
     from state.settings import load_settings
-    from state.store.redis.store import RedisStore
+
+    settings = load_settings()
+    if data is not None:
+        if kind is not ExportKind.HISTORIES:
+            raise Failure(f"--data gives histories only, no {kind.value}.", ExitCode.USAGE)
+        count = _write(_histories_of_table(data, settings), output)
+    else:
+        from state.store.redis.store import RedisStore
+
+        with closing(RedisStore(settings)) as store:
+            count = _write(_LINES[kind](store), output)
+    if output is not None:
+        typer.echo(f"Wrote {count:,} {kind.value} to {output}.")
+
+
+def _write(lines: "Iterable[KeyedLine]", output: Path | None) -> int:
+    """Write lines, sorted, to a file or to standard output, and return their number."""
     from stream.tools.atomic_file import atomic_file
     from stream.tools.sorted_lines import sort_lines
 
     count = 0
-    with closing(RedisStore(load_settings())) as store:
-        lines = _LINES[kind](store)
-        with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as file:
-            for line in sort_lines(lines):
-                file.write(line + b"\n")
-                count += 1
-    if output is not None:
-        typer.echo(f"Wrote {count:,} {kind.value} to {output}.")
+    with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as file:
+        for line in sort_lines(lines):
+            file.write(line + b"\n")
+            count += 1
+    return count
+
+
+def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine]":
+    """The canonical histories after the invoices of a table; the ledger goes to standard error."""
+    import time
+
+    from state.domain.history import canonical_json
+    from training.data.log import read_table
+    from training.data.walk import StateReplay
+
+    log, ledger = read_table(path, settings, clock=int(time.time()))
+    typer.echo(f"The table {path} is read in the dialect {ledger.dialect} and the zone {settings.timezone}.", err=True)
+    for text in ledger.lines():
+        typer.echo(text, err=True)
+    replay = StateReplay(settings.window)
+    for invoice in log:
+        replay.apply(invoice)
+    for history in replay.histories.values():
+        if (line := canonical_json(history)) is not None:
+            yield history.customer_id, line
 
 
 def _histories(store: "Store") -> "Iterator[KeyedLine]":
