@@ -80,6 +80,12 @@ def _timezone(value: str) -> str:
     return value
 
 
+def _date_format(value: str) -> str:
+    if value not in ("", "dmy", "mdy", "ymd") and "%" not in value:
+        raise ValueError("it must be dmy, mdy, ymd, or a format such as %d/%m/%y %H:%M")
+    return value
+
+
 def _api_version(value: str) -> str:
     if value and not re.fullmatch(r"\d+(\.\d+){0,3}", value):
         raise ValueError("it must look like 2.3, or be empty so that client and broker negotiate")
@@ -125,6 +131,8 @@ class Settings(BaseModel):
     # Bounds and format of an event.
     dialect: Literal["plain", "uci"] = "plain"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    date_format: Annotated[str, AfterValidator(_date_format)] = ""
+    anonymous_ids: str = ""
     max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_code_chars: Annotated[int, Field(ge=1)] = 100
     max_description_chars: Annotated[int, Field(ge=1)] = 1_000
@@ -166,6 +174,11 @@ class Settings(BaseModel):
     def brokers(self) -> list[str]:
         """The brokers as a list of ``host:port``."""
         return [broker.strip() for broker in self.kafka_brokers.split(",") if broker.strip()]
+
+    @property
+    def anonymous_customers(self) -> frozenset[str]:
+        """The customer ids that stand for customers who are not known."""
+        return frozenset(filter(None, (each.strip() for each in self.anonymous_ids.split(","))))
 
     @property
     def topics(self) -> Topics:

@@ -17,6 +17,8 @@ from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.dates import DAY, parse_date, to_iso
 from state.events.dialect import dialect_named, exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
+from state.events.missing import is_missing
+from state.events.numbers import to_decimal
 from state.events.text import clean_text
 from state.settings import Settings
 
@@ -114,6 +116,7 @@ class Decoder:
         self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
         self._clean_text = lru_cache(maxsize=16_384)(clean_text)
         self._attributes = AttributeReader(longest_country=settings.max_code_chars)
+        self._anonymous = settings.anonymous_customers
         self._max_number = settings.max_number
         self._max_description_chars = settings.max_description_chars
         self._whole = msgspec.json.Decoder(_Whole)
@@ -224,14 +227,14 @@ class Decoder:
                 raise self._wrong(names.quantity, names, index, missing=quantity is None)
             thousandths = round(quantity * THOUSAND)
             # A quantity of three decimals is the nearest double, and so is this quotient.
-            if thousandths / THOUSAND != quantity:
+            if thousandths / THOUSAND != quantity and thousandths / THOUSAND != to_decimal(quantity):
                 raise self._wrong(names.quantity, names, index)
             if price is None or not -max_number <= price <= max_number:
                 raise self._wrong(names.price, names, index, missing=price is None)
             if description is not None and len(description) > max_chars:
                 raise self._wrong(names.description, names, index)
             line_id = None
-            if line.line_id is not None and line.line_id != "":
+            if line.line_id is not None and not is_missing(str(line.line_id)):
                 line_id = self._code(line.line_id, "line_id", names, index)
             reason = exclusion_reason(is_product, thousandths, price)
             if reason is not None:
@@ -240,12 +243,14 @@ class Decoder:
             if is_return:
                 thousandths = -abs(thousandths)
             text = self._clean_text(description) or None if description else None
-            products.append(Line(code, thousandths, price, text, line_id, of_item(line.attributes)))
+            products.append(Line(code, thousandths, to_decimal(price), text, line_id, of_item(line.attributes)))
         return products, excluded
 
     def _read_product(self, value: int | str | None) -> tuple[str, bool]:
         """The canonical stock code ("" where it is invalid), and whether it is a product."""
         text = "" if value is None else str(value).strip()
+        if is_missing(text):
+            return "", False
         if len(text) > self._settings.max_code_chars:
             return "", False
         code = self._dialect.stock_code(text)
@@ -254,12 +259,12 @@ class Decoder:
     def _code(self, value: int | str | None, name: str, names: _Names = _FLAT_NAMES, index: int = 0) -> str:
         """An invoice number, stock code or line id as text."""
         text = value.strip() if isinstance(value, str) else "" if value is None else str(value)
-        if not 0 < len(text) <= self._settings.max_code_chars:
+        if is_missing(text) or not 0 < len(text) <= self._settings.max_code_chars:
             raise self._wrong(name, names, index, missing=value is None)
         return text
 
     def _customer(self, value: int | float | str | None, name: str) -> str | None:
-        """A customer as text, ``12680.0`` as ``12680``; None for an anonymous sale."""
+        """A customer as text, ``12680.0`` as ``12680``; None for an anonymous sale, also under an anonymous id."""
         if value is None:
             return None
         if isinstance(value, float) and value.is_integer():
@@ -269,7 +274,7 @@ class Decoder:
             text = match[1]
         if len(text) > self._settings.max_code_chars:
             raise self._wrong(name)
-        return text or None
+        return None if is_missing(text) or text in self._anonymous else text
 
     def _wrong(self, name: str, names: _Names = _FLAT_NAMES, index: int = 0, *, missing: bool = False) -> InvalidEvent:
         within_line = names.line.format(index) if name not in ("type", "version") else ""

@@ -57,7 +57,7 @@ def replay(
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
     checkpoint = _load_checkpoint(state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic))
-    table = invoice_table.load(path, timezone=settings.timezone)
+    table = invoice_table.load(path, timezone=settings.timezone, date_format=settings.date_format)
     for note in table.notes:
         typer.echo(note)
     if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:

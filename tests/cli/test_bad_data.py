@@ -103,7 +103,7 @@ def test_a_broken_case_study(
         ([line(n, n) for n in range(40)], "None of the 40 customers bought twice"),
         ([line(n, "") for n in range(40)], "“customer given” left out 40 of 40 rows"),
         (
-            [line(n, n, date="yesterday") for n in range(40)],
+            [line(n, n, date="0001-01-01") for n in range(40)],
             "“dated, and not ahead of the clock” left out 40 of 40 rows",
         ),
         ([line(n, n % 9, quantity=-1) for n in range(40)], "all 40 lines that are left are returns"),
@@ -148,7 +148,7 @@ def test_a_span_without_rows_to_replay(
 
 
 def test_rows_without_dates_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "table.csv", [line(1, 1, date="yesterday")])
+    path = write(tmp_path / "table.csv", [line(1, 1, date="0001-01-01")])
 
     assert "its rows have no date" in error_of(["replay", str(path), *SPAN], ExitCode.DATA, capsys)
 

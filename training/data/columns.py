@@ -65,8 +65,29 @@ ALIASES = {
         *("customer", "customer_no", "customer_number", "cust_id", "client_id", "user_id", "member_id"),
         *("member_number", "household_id", "household_key"),
     ),
+    LINE_ID: (
+        *("line_no", "line_number", "line_nr", "line_item_id", "line_item_no", "line_item_number", "order_item_id"),
+        *("order_item_no", "order_item_number", "order_line_id", "order_line_no", "order_line_number", "order_line"),
+        *("order_detail_id", "invoice_line_id", "invoice_line_no", "invoice_line", "receipt_line", "receipt_line_no"),
+        *("transaction_line_id", "transaction_line_no", "transaction_item_id", "basket_item_id", "scan_id", "scan_no"),
+        *("position_no", "row_id", "detail_id", "item_line_no", "sequence_no", "seq_no", "line_seq"),
+    ),
 }
 """Names of the columns in foreign tables, best first. Ambiguous ones, as ``amount`` (price or number), are left out."""
+
+
+EVENT_COLUMNS = (
+    *("event_type", "event", "event_name", "event_category", "action", "action_type", "activity", "activity_type"),
+    *("behavior", "behaviour", "behavior_type", "behaviour_type", "interaction", "interaction_type", "user_action"),
+    *("transaction_type", "record_type", "type", "status", "order_status", "financial_status"),
+)
+"""Names of a column that tells purchases from other rows."""
+
+ROW_NUMBERS = frozenset({"", "unnamed0", "index", "level0", "indexlevel0", "rownames"})
+"""Names of a column that numbers the rows of a file, as data frames write them: letters and digits only."""
+
+UNREAD = "unread_columns"
+"""Of typed rows: a hash of the columns that are not read, where the file has such."""
 
 
 def _normalised(name: str) -> str:
@@ -121,6 +142,21 @@ def require_columns(header: Iterable[str], where: str = "The table") -> dict[str
             f"Name the columns as one of these: {accepted}."
         )
     return mapping
+
+
+def find_event_column(names: Iterable[str]) -> str | None:
+    """The first of some columns that may tell purchases from other rows."""
+    known = [_normalised(name) for name in EVENT_COLUMNS]
+    return min(
+        (name for name in names if _normalised(name) in known),
+        key=lambda name: known.index(_normalised(name)),
+        default=None,
+    )
+
+
+def numbers_rows(name: str) -> bool:
+    """Whether a column has the name of one that numbers the rows of the file."""
+    return _normalised(name) in ROW_NUMBERS
 
 
 def is_standard_name(name: str) -> bool:

@@ -21,7 +21,7 @@ from training.data.cleaning.clean import clean, dialect_of
 from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
 from training.data.cleaning.partition import partition_by_customer
-from training.data.tables.invoice_table import load_batches
+from training.data.tables.invoice_table import load_batches, separate_invoices
 from training.data.temporary_database import TemporaryDatabase
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -108,9 +108,11 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
 
     def cleaned_invoices() -> Iterator[Invoice]:
         nonlocal builder
-        for part in partition_by_customer(load_batches(path, timezone=settings.timezone)):
+        for part in partition_by_customer(
+            load_batches(path, timezone=settings.timezone, date_format=settings.date_format)
+        ):
             builder = builder or LedgerBuilder(dialect_of(part, settings).name)
-            yield from invoices(clean(part, settings, clock=clock, builder=builder))
+            yield from invoices(clean(separate_invoices(part), settings, clock=clock, builder=builder))
 
     log = merge_logs(cleaned_invoices())
     assert builder is not None  # a table has rows

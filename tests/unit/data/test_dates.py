@@ -51,12 +51,18 @@ def test_formats_of_dates(text: str, moment: str) -> None:
         "12/31/2011 25:00",
         "12/31/2011 0:05 AM",
         "2011",
-        "40513.35",
+        "405.35",
         5,
+        True,
     ],
 )
 def test_malformed_dates(text: object) -> None:
-    assert days(read(text)) == [None]
+    assert days(read(text, "2011-12-19")) == [None, "2011-12-19 00:00:00"]
+
+
+def test_a_column_without_a_date_is_refused() -> None:
+    with pytest.raises(UnclearDates, match=r"No cell of Date can be read as a date, for example 'KW 12 2011'"):
+        read("KW 12 2011", "KW 13 2011")
 
 
 def test_one_date_shows_the_order_of_the_whole_column() -> None:
@@ -70,15 +76,111 @@ def test_a_date_that_exists_in_neither_order_shows_none() -> None:
     dates = read("3/4/2015", "31/31/2015", default_order="month")
 
     assert days(dates) == ["2015-03-04 00:00:00", None]
-    assert dates.note == "Dates of Date such as 3/4/2015 are read month first: none of them shows the order."
+    assert dates.note == (
+        "Dates of Date such as 3/4/2015 are read month first: none of them shows the order. "
+        "Cells of Date such as '31/31/2015' are no dates: they are taken as missing."
+    )
 
 
 def test_dates_outside_years_of_four_digits_are_missing() -> None:
     typed = pd.Series(np.array(["12000-01-01", "9999-12-31"], "datetime64[s]"))
 
-    assert days(read("0001-01-01", zone="Asia/Tokyo")) == [None]
-    assert days(read("9999-12-31 23:59", zone="America/New_York")) == [None]
-    assert days(parse_dates(typed, "UTC", name="Date", default_order=None)) == [None, "9999-12-31 00:00:00"]
+    assert days(read("0001-01-01", "2011-12-09", zone="Asia/Tokyo"))[0] is None
+    assert days(read("9999-12-31 23:59", "2011-12-09", zone="America/New_York"))[0] is None
+    assert days(parse_dates(typed, "UTC", name="Date", default_order=None, sale=False)) == [None, "9999-12-31 00:00:00"]
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01 00:00", "1899-12-30", "1900-01-01", "1/1/1900 00:00", "1970-01-01T00:00:00Z", "9999-12-31"]
+)
+def test_default_dates_of_software_are_missing_and_noted(text: str) -> None:
+    dates = read(text, "2011-12-09")
+
+    assert days(dates) == [None, "2011-12-09 00:00:00"]
+    assert "Dates of Date before 1970-01-02 or after 2099 are taken as missing." in str(dates.note)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2011-03-14 10:00:00 UTC", "2011-03-14 10:00:00"),
+        ("14/03/2011 10:00 +0200", "2011-03-14 08:00:00"),
+        ("14 Mar 2011 10:00", "2011-03-14 10:00:00"),
+        ("March 14, 2011 1:05 PM", "2011-03-14 13:05:00"),
+        ("Mon, 14 Mar 2011 10:00:00 GMT", "2011-03-14 10:00:00"),
+        ("14-MAR-11", "2011-03-14 00:00:00"),
+        ("2011-Mar-14", "2011-03-14 00:00:00"),
+        ("20110314.0", "2011-03-14 00:00:00"),
+        ("20110314100005", "2011-03-14 10:00:05"),
+        (20110314, "2011-03-14 00:00:00"),
+        (20110314.0, "2011-03-14 00:00:00"),
+        ("1300096800", "2011-03-14 10:00:00"),
+        ("1300096800000", "2011-03-14 10:00:00"),
+        ("1.3000968e12", "2011-03-14 10:00:00"),
+        (1300096800.0, "2011-03-14 10:00:00"),
+        ("40616.4166666667", "2011-03-14 10:00:00"),
+        (40616, "2011-03-14 00:00:00"),
+    ],
+)
+def test_dates_of_exports(text: object, moment: str) -> None:
+    assert days(read(text)) == [moment]
+
+
+def test_numbers_are_noted_with_what_they_count() -> None:
+    assert read("1300096800000").note == "Dates of Date such as 1300096800000 are read as milliseconds since 1970."
+
+
+def test_years_of_two_digits_in_the_order_that_fits_all_rows() -> None:
+    assert days(read("21/03/14", "21/04/31", "20/12/30", "19/01/05")) == [
+        "2021-03-14 00:00:00",
+        None,
+        "2020-12-30 00:00:00",
+        "2019-01-05 00:00:00",
+    ]
+    assert days(read("05/01/15", "31/01/15")) == ["2015-01-05 00:00:00", "2015-01-31 00:00:00"]
+    assert "year first, as" in str(read("21/03/14", "20/12/30").note)
+
+
+def test_years_of_two_digits_that_fit_two_orders_are_refused_with_the_option() -> None:
+    with pytest.raises(UnclearDates, match="dmy or ymd fit all of them: give --date-format"):
+        read("21/03/14", "21/06/20")
+
+
+@pytest.mark.parametrize(
+    ("date_format", "day"),
+    [
+        ("ymd", "2021-03-14"),
+        ("dmy", "2014-03-21"),
+        ("%y/%m/%d", "2021-03-14"),
+    ],
+)
+def test_the_given_format_decides(date_format: str, day: str) -> None:
+    dates = parse_dates(pd.Series(["21/03/14"]), "UTC", name="Date", default_order=None, date_format=date_format)
+
+    assert days(dates) == [f"{day} 00:00:00"]
+
+
+def test_points_mean_day_first() -> None:
+    assert days(read("03.04.2011", "05.06.11", default_order="month")) == ["2011-04-03 00:00:00", "2011-06-05 00:00:00"]
+    assert days(read("12.31.2011", "01.02.2011")) == ["2011-12-31 00:00:00", "2011-01-02 00:00:00"]
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        ("14/03/2011", datetime(2011, 4, 3)),  # noqa: DTZ001
+        ("14/03/2011", datetime(2011, 4, 23)),  # noqa: DTZ001
+        ("3/14/2011", datetime(2011, 3, 4)),  # noqa: DTZ001
+        ("14/03/2011", "2011-04-03 00:00:00"),
+    ],
+)
+def test_an_export_with_swapped_days_and_months_is_refused_with_two_cells(mixed: tuple[object, ...]) -> None:
+    with pytest.raises(UnclearDates, match=r"mixes the text '.*/2011', .* first, with the date.* 2011-0"):
+        read(*mixed)
+
+
+def test_date_cells_after_the_twelfth_with_text_month_first_are_read() -> None:
+    assert len(days(read("3/14/2011", datetime(2011, 3, 24)))) == 2  # noqa: DTZ001
 
 
 def test_the_order_of_the_column_precedes_the_default() -> None:

@@ -179,11 +179,11 @@ def test_optional_columns_may_be_missing() -> None:
 
 
 def test_malformed_numbers_and_dates_are_missing() -> None:
-    read = table({"Quantity": "six", "UnitPrice": None, "InvoiceDate": "yesterday"}, {"InvoiceDate": 40513.35}).frame
+    read = table({"Quantity": "six", "UnitPrice": None, "InvoiceDate": "yesterday"}, {"InvoiceDate": 513.35}, {}).frame
 
-    assert read[columns.QUANTITY].isna().tolist() == [True, False]
-    assert read[columns.UNIT_PRICE].isna().tolist() == [True, False]
-    assert read[columns.INVOICE_DATE].isna().tolist() == [True, True]
+    assert read[columns.QUANTITY].isna().tolist() == [True, False, False]
+    assert read[columns.UNIT_PRICE].isna().tolist() == [True, False, False]
+    assert read[columns.INVOICE_DATE].isna().tolist() == [True, True, False]
 
 
 def test_dates_without_a_zone_are_read_in_the_zone_of_the_settings(tmp_path: Path) -> None:
@@ -245,11 +245,11 @@ def test_a_folder_without_a_table_is_reported(tmp_path: Path) -> None:
     assert "holds no table" in message_of(tmp_path, NoTable)
 
 
-def test_a_folder_with_two_tables_is_reported(tmp_path: Path) -> None:
+def test_a_folder_with_a_table_in_two_formats_is_reported(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", UCI_ROWS)
-    write_csv(tmp_path / "b.csv", UCI_ROWS)
+    write_parquet(tmp_path / "a.parquet", UCI_ROWS)
 
-    assert "holds 2 tables (a.csv, b.csv). Name the one to read." in message_of(tmp_path, NoTable)
+    assert "holds 2 tables (a.csv, a.parquet), some of one name. Name the one to read." in message_of(tmp_path, NoTable)
 
 
 def test_a_file_of_another_format_is_reported(tmp_path: Path) -> None:

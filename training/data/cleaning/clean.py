@@ -108,7 +108,9 @@ def _typed_rows(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.D
     """The rows as the stream would hold them; values that it refuses are missing."""
     rows = pd.DataFrame(index=raw.index)
     rows[columns.INVOICE_NO] = map_distinct_texts(raw[columns.INVOICE_NO], lambda text: _code(text, settings))
-    rows[columns.CUSTOMER_ID] = normalise_customer_ids(raw[columns.CUSTOMER_ID])
+    anonymous = settings.anonymous_customers
+    customers = normalise_customer_ids(raw[columns.CUSTOMER_ID])
+    rows[columns.CUSTOMER_ID] = customers.mask(customers.isin(anonymous)) if anonymous else customers
     rows[columns.STOCK_CODE] = map_distinct_texts(
         raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect)
     )

@@ -1,5 +1,6 @@
 """Ledger: what each cleaning step removed or changed, of one table or added up over its parts."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -7,6 +8,15 @@ import pandas as pd
 
 from training.data import columns
 from training.data.errors import NothingLeft
+
+_BUSIEST = 101
+"""Customers whose invoices are compared: one, and the hundred after it."""
+_MIN_INVOICES = 3
+_STAND_IN = re.compile(
+    r"0+|-1|9{4,}|guest.*|anonym.*|unknown.*|unregistered|walk.?in.*|cash.*|na|n\.a\.|no.?customer|default|-+|\?+|x+",
+    re.IGNORECASE,
+)
+"""Customer ids that usually stand for customers who are not known."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -105,6 +115,7 @@ class LedgerBuilder:
         self._repeated = 0
         self._invoices = {True: 0, False: 0}  # with purchases, with returns
         self._descriptions = pd.DataFrame()
+        self._busiest = pd.Series(dtype="int64")
 
     def add(self, frame: pd.DataFrame, steps: Sequence[Step], notes: Sequence[str]) -> None:
         """Add a part: its cleaned lines, the steps before that, and the notes of its table."""
@@ -115,6 +126,8 @@ class LedgerBuilder:
         for purchases in self._invoices:
             self._invoices[purchases] += int((~frame.loc[bought == purchases, invoice].duplicated()).sum())
         self._customers += frame.loc[bought, columns.CUSTOMER_ID].nunique()
+        visits = frame.loc[bought, invoice].drop_duplicates()[columns.CUSTOMER_ID].value_counts()
+        self._busiest = pd.concat([self._busiest, visits.head(_BUSIEST)]).sort_values(ascending=False).head(_BUSIEST)
         content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
         with_id = frame[columns.LINE_ID].notna()
         self._repeated += int(frame[~with_id].duplicated([*invoice, *content]).sum())
@@ -136,6 +149,23 @@ class LedgerBuilder:
         ordered = described.sort_values(["bought", columns.DATE, columns.DESCRIPTION])
         return ordered.groupby(columns.STOCK_CODE)[columns.DESCRIPTION].last()
 
+    def _stand_in(self) -> list[str]:
+        """A note on a customer with more invoices than the next hundred together, or under a usual stand-in."""
+        if self._busiest.empty:
+            return []
+        customer, invoices = str(self._busiest.index[0]), int(self._busiest.iloc[0])
+        others = int(self._busiest.iloc[1:].sum())
+        second = int(self._busiest.iloc[1]) if len(self._busiest) > 1 else 0
+        stand_in = invoices > second and _STAND_IN.fullmatch(customer) is not None
+        if invoices < _MIN_INVOICES or not (stand_in or (second and invoices > others)):
+            return []
+        return [
+            f"One customer, {customer!r}, has {invoices:,} of the invoices, "
+            + (f"more than the next {len(self._busiest) - 1} together" if invoices > others else "more than any other")
+            + ": if it stands for customers who are not known, declare it anonymous with "
+            f"NEXTBASKET_ANONYMOUS_IDS={customer}."
+        ]
+
     def build(self) -> Ledger:
         """The ledger of all parts added so far."""
         counts = self._descriptions
@@ -145,7 +175,7 @@ class LedgerBuilder:
         left = int(lines.sum())
         return Ledger(
             dialect=self._dialect,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._stand_in()),
             steps=[
                 *self._steps,
                 Step("cancellation", "cancelled and taken back: set apart as returns", left, left, int(lines[False])),

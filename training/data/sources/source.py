@@ -56,9 +56,11 @@ def find_source(
         DataError: The table at the path or of the setting cannot be read, or the download is not the right table.
     """
     if path is not None:
-        return Source(load(path, timezone=settings.timezone), "path", f"Data: {path}.")
+        return Source(
+            load(path, timezone=settings.timezone, date_format=settings.date_format), "path", f"Data: {path}."
+        )
     if settings.data is not None:
-        table = load(settings.data, timezone=settings.timezone)
+        table = load(settings.data, timezone=settings.timezone, date_format=settings.date_format)
         return Source(table, "setting", f"Data: {settings.data} (NEXTBASKET_DATA).")
     cached = cached_path(settings.cache, expected)
     if cached.exists():

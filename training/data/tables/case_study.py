@@ -13,7 +13,7 @@ from state.events.attributes import Attributes, clean_attributes
 from training.data import columns
 from training.data.errors import BrokenReference, MissingColumns
 from training.data.tables.dates import parse_dates
-from training.data.tables.files import read_csv
+from training.data.tables.delimited import read_csv
 from training.data.tables.raw_table import RawTable, refuse_damaged
 
 TRANSACTIONS = "Transactions.csv"
@@ -151,7 +151,7 @@ def _items(sold: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, li
 
 def _customers(people: pd.DataFrame, last: pd.Timestamp, timezone: str) -> tuple[pd.DataFrame, int]:
     """Attributes of the customers, and of how many of them the birth date is impossible at the last transaction."""
-    born = parse_dates(people["DOB"], timezone, name="DOB", default_order="day").values
+    born = parse_dates(people["DOB"], timezone, name="DOB", default_order="day", sale=False).values
     impossible = people["DOB"].notna() & ~born.between(last - pd.DateOffset(years=_MAX_AGE), last)
     customers = pd.DataFrame(
         {
@@ -180,7 +180,7 @@ def _read_text(path: Path, names: tuple[str, ...]) -> pd.DataFrame:
 
     with refuse_damaged(path):
         raw = read_csv(path, require_published)
-    frame: pd.DataFrame = raw.frame.apply(_trimmed)
+    frame: pd.DataFrame = raw.frame[[*names]].apply(_trimmed)
     return frame
 
 

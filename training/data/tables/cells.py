@@ -1,15 +1,18 @@
-"""Cells of a column as text or numbers, whatever type the file holds them in."""
+"""Cells of a column as text, whatever type the file holds them in."""
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.data.distinct import map_distinct, where_distinct
+from state.events.missing import is_missing
+from training.data.distinct import map_distinct, map_distinct_texts, where_distinct
 
-_DECIMAL_COMMA = r"\s*-?[0-9]+,(?:[0-9]{1,2}|[0-9]{4,})\s*"
-"""A number with a decimal comma; before three digits a comma may separate thousands as well."""
+_POINT_ZERO = re.compile(r"\s*-?[0-9]+\.0+\s*")
+"""A whole number as a data frame writes it that holds a column with gaps as floats."""
+_FRACTION = re.compile(r"\s*-?[0-9]+\.[0-9]*[1-9][0-9]*\s*")
 
 
 class ParsedCells(NamedTuple):
@@ -28,22 +31,33 @@ def parse_texts(column: pd.Series) -> ParsedCells:
     return ParsedCells(texts, where_distinct(column, lambda value: not isinstance(value, str)).to_numpy())
 
 
+def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
+    """``parse_texts`` of a column of identities: words for missing are missing.
+
+    Args:
+        column: Codes, invoice numbers or customers.
+        name: What notes call the column.
+        whole: Whether ``22613.0`` is ``22613``, unless a code of the column has a fraction: then the point belongs to
+            the codes.
+    """
+    texts, converted, _ = parse_texts(column)
+    distinct = pd.unique(texts.dropna())
+    notes = []
+    if words := [text for text in distinct if is_missing(text) and text.strip()]:
+        texts = map_distinct_texts(texts, lambda text: None if is_missing(text) else text)
+        notes.append(f"In {name} {', '.join(repr(word) for word in words[:5])} stands for a missing value.")
+    pointed = [text for text in distinct if _POINT_ZERO.fullmatch(text)]
+    if whole and pointed and not any(_FRACTION.fullmatch(text) for text in distinct):
+        texts = map_distinct_texts(texts, lambda text: text.partition(".")[0] if _POINT_ZERO.fullmatch(text) else text)
+        notes.append(f"In {name} whole numbers such as {pointed[0].strip()} are read without the decimal point.")
+    return ParsedCells(texts, converted, " ".join(notes) or None)
+
+
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value or None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace") or None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
-
-
-def parse_numbers(column: pd.Series, name: str) -> ParsedCells:
-    """Numbers, float64, NaN where a cell is none; ``name`` is what the note calls the column."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return ParsedCells(column.astype("float64"), np.zeros(len(column), dtype=bool))
-    text = map_distinct(column, lambda value: value if isinstance(value, str) else None)
-    note = None
-    if text.dropna().drop_duplicates().astype("str").str.fullmatch(_DECIMAL_COMMA).any():
-        column = map_distinct(column, lambda value: value.replace(",", ".", 1) if isinstance(value, str) else value)
-        note = f"In {name} a comma stands for the decimal point."
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    return ParsedCells(numbers, text.notna().to_numpy(), note)

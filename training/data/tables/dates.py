@@ -1,61 +1,135 @@
-"""Dates of a column as written in tables; whether day or month comes first is decided once for the whole column."""
+"""Dates of a column as written in tables; how they are written is decided once for the whole column."""
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime, time
-from typing import Any, Literal
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
-from state.events.dates import FIRST, LAST, parse_date, to_seconds
+from state.events.dates import DAY, FIRST, LAST, parse_date, to_seconds
 from training.data.distinct import map_distinct, where_distinct
 from training.data.errors import UnclearDates
 from training.data.tables.cells import ParsedCells
 
-_TIME = r"(?:[ T,]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])[Mm])?)?"
+DateOrder = Literal["day", "month", "year"]
+"""What comes first in ``12/9/2011`` or ``11/12/09``; then the month, or the day where the month is first."""
+
+_ZONE = r"(?: ?(UTC|GMT|[Zz]|[+-][0-9]{2}:?(?:[0-9]{2})?))?"
+_TIME = r"(?:[ T,]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])\.?[Mm]\.?)?)?" + _ZONE
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _TIME)
 _YEAR_LAST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})" + _TIME)
-_COMPACT = re.compile(r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})")
+_COMPACT = re.compile(
+    r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})(?:[T_ ]?([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?)?(?:\.0+)?"
+)
+_MONTH_NAME = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +)?"
+_DAY_NAME = re.compile(
+    _WEEKDAY + r"([0-9]{1,2})(?:st|nd|rd|th)?[-/ .]*" + _MONTH_NAME + r"[-/ .,]*([0-9]{4}|[0-9]{2})" + _TIME, re.I
+)
+_NAME_DAY = re.compile(_WEEKDAY + _MONTH_NAME + r"[-/ .]*([0-9]{1,2})(?:st|nd|rd|th)?[-/ .,]+([0-9]{4})" + _TIME, re.I)
+_YEAR_NAME = re.compile(r"([0-9]{4})[-/ .]*" + _MONTH_NAME + r"[-/ .]*([0-9]{1,2})" + _TIME, re.I)
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
+}
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?")
 
+_OTHER: dict[DateOrder, DateOrder] = {"day": "month", "month": "day"}
 _NOT_A_TIME = np.iinfo("int64").min
 _CENTURY_PIVOT = 70
 """Years of two digits below it are after 2000."""
+_FIRST_SALE = DAY
+_LAST_SALE = to_seconds(datetime(2100, 1, 1, tzinfo=UTC))
+"""A sale outside these dates has the default date of some software: 0001, 1899-12-30, 1900-01-01, 1970-01-01, 9999."""
 
-DateOrder = Literal["day", "month"]
-"""What comes first in ``12/9/2011``."""
+_EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a date of the table's zone
+_EXCEL_DAYS = (32_874.0, 73_051.0)  # 1990 to 2100
+_EPOCH_SECONDS = (631_152_000, 4_102_444_800)  # 1990 to 2100
+_EPOCH_UNITS = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
+_EXAMPLE = "write all dates as 2011-12-09 12:50, or give --date-format"
 
 
-def parse_dates(column: pd.Series, timezone: str, *, name: str, default_order: DateOrder | None) -> ParsedCells:
+class _Triple(NamedTuple):
+    """Three numbers of a date whose year is not known to come first."""
+
+    text: str
+    parts: tuple[int, int, int]
+    long_year: bool
+    points: bool
+
+
+def parse_dates(
+    column: pd.Series,
+    timezone: str,
+    *,
+    name: str,
+    default_order: DateOrder | None,
+    date_format: str = "",
+    sale: bool = True,
+) -> ParsedCells:
     """Parse a column of dates, text or a date type: UTC to the second, missing where a cell is no date.
 
     Text may have any format of the wire, or be a day with or without a time: ``2011-12-09``, ``20111209``,
-    ``9.12.2011``, ``09-12-11 12:50``, ``12/9/2011 1:05 PM``. A day without a time is its first second; fractions of a
+    ``9.12.2011``, ``09-12-11 12:50``, ``12/9/2011 1:05 PM``, ``9 Dec 2011``. Numbers may be Excel's days, or seconds,
+    milliseconds, microseconds or nanoseconds since 1970. A day without a time is its first second; fractions of a
     second are dropped.
 
     Args:
-        column: Dates, or text.
+        column: Dates, numbers or text.
         timezone: Zone of dates that name none.
         name: What notes and messages call the column.
-        default_order: What comes first where no date of the column shows it; None: that is an error.
+        default_order: What comes first in ``12/9/2011`` where no date of the column shows it; None: that is an error.
+        date_format: ``dmy``, ``mdy`` or ``ymd`` for the order of the numbers, or a format of ``strptime``.
+        sale: Whether dates before 1970-01-02 and from 2100 on, which are the defaults of some software, are missing.
 
     Raises:
-        UnclearDates: No date shows whether day or month comes first, or some show the one and some the other.
+        UnclearDates: Two orders of day, month and year fit, or none; no cell is a date; date cells are mixed with text
+            in the way of an export whose days and months were swapped.
     """
     zone = ZoneInfo(timezone)
     aware = isinstance(column.dtype, pd.DatetimeTZDtype)
     if aware or (pd.api.types.is_datetime64_dtype(column.dtype) and timezone == "UTC"):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None) if aware else column
         seconds = pd.Series(column.dt.floor("s").to_numpy("datetime64[s]").astype("int64"), dtype="Int64")
-        seconds = seconds.where(column.notna() & seconds.between(FIRST, LAST))
-        return ParsedCells(_timestamps(seconds, column.index), np.zeros(len(column), dtype=bool))
+        seconds = seconds.where(column.notna().to_numpy() & seconds.between(FIRST, LAST))
+        seconds, note = _of_sales(seconds, name) if sale else (seconds, None)
+        return ParsedCells(_timestamps(seconds, column.index), np.zeros(len(column), dtype=bool), note)
     cells = column.astype(object)
-    texts = [value for value in cells.dropna().unique() if isinstance(value, str)]
-    order, note = _find_order(texts, name, default_order)
-    seconds = map_distinct(cells, lambda value: _seconds(value, zone, order)).astype("Int64")
+    distinct = list(cells.dropna().unique())
+    texts = [value for value in distinct if isinstance(value, str)]
+    _refuse_swapped(distinct, name)
+    notes: list[str | None] = []
+    order: DateOrder = "day"
+    if "%" not in date_format:
+        order, note = _find_order(texts, name, default_order, date_format)
+        notes.append(note)
+    kinds: dict[str, Any] = {}
+    unread: list[Any] = []
+
+    def convert(value: Any) -> int | None:
+        seconds, kind = _seconds(value, zone, order, date_format)
+        if seconds is None and (not isinstance(value, str) or value.strip()):
+            unread.append(value)
+        elif kind:
+            kinds.setdefault(kind, value)
+        return seconds
+
+    seconds = map_distinct(cells, convert).astype("Int64")
+    if sale and unread and len(unread) == len([value for value in distinct if str(value).strip()]):
+        raise UnclearDates(f"No cell of {name} can be read as a date, for example {str(unread[0])!r}: {_EXAMPLE}.")
+    notes += [f"Dates of {name} such as {value} are read as {kind}." for kind, value in kinds.items()]
+    if unread:
+        notes.append(f"Cells of {name} such as {str(unread[0])[:40]!r} are no dates: they are taken as missing.")
+    if sale:
+        seconds, note = _of_sales(seconds, name)
+        notes.append(note)
     was_text = where_distinct(cells, lambda value: isinstance(value, str)).to_numpy()
-    return ParsedCells(_timestamps(seconds, column.index), was_text, note)
+    return ParsedCells(_timestamps(seconds, column.index), was_text, " ".join(filter(None, notes)) or None)
 
 
 def _timestamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
@@ -63,69 +137,210 @@ def _timestamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
     return pd.Series(values, index=index).dt.tz_localize("UTC")
 
 
-def _find_order(texts: Iterable[str], name: str, default: DateOrder | None) -> tuple[DateOrder, str | None]:
-    """What comes first in all dates of a column, and a note where it makes a difference.
+def _of_sales(seconds: pd.Series, name: str) -> tuple[pd.Series, str | None]:
+    """Seconds without those that no sale can have, and a note where there are some."""
+    possible = seconds.between(_FIRST_SALE, _LAST_SALE - 1).fillna(False)
+    if possible.sum() == seconds.notna().sum():
+        return seconds, None
+    return seconds.where(possible), f"Dates of {name} before 1970-01-02 or after 2099 are taken as missing."
 
-    A number above 12 is a day, so a date with one shows the order.
+
+def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
+    """Refuse a column whose days and months were swapped where a spreadsheet could read them.
+
+    A spreadsheet with the month first turns 04/03/2011 into a date cell, April 3, and leaves 14/03/2011 as text.
+
+    Raises:
+        UnclearDates: Text with a number above 12 at the place of day or month is mixed with dates of other kinds, none
+            of which shows a day above 12, or with date cells where the text is day first.
     """
-    examples: dict[DateOrder, str] = {}
-    ambiguous = None
+    text_shows: dict[DateOrder, str] = {}
+    readable = False  # a text of numbers that a spreadsheet could read in either order
+    cell: Any = None
+    text_days: list[int] = []
+    cell_days: list[int] = []
+    iso = None
+    for value in distinct:
+        if isinstance(value, str):
+            text = value.strip()
+            if (match := _YEAR_LAST.fullmatch(text)) and "." not in text.partition(" ")[0]:
+                first, second = int(match[1]), int(match[2])
+                readable |= first <= 12 and second <= 12
+                if first > 12 >= second:
+                    text_shows.setdefault("day", text)
+                elif second > 12 >= first:
+                    text_shows.setdefault("month", text)
+            elif match := _YEAR_FIRST.fullmatch(text):
+                iso = iso or text
+                text_days.append(int(match[3]))
+        elif isinstance(value, date):
+            cell = cell or value
+            cell_days.append(value.day)
+    for order, text in text_shows.items():
+        mixed_cells = cell is not None and (order == "day" or max(cell_days) <= 12)
+        mixed_texts = iso is not None and not readable and max(text_days) <= 12
+        if mixed_cells or mixed_texts:
+            other = cell if mixed_cells else iso
+            raise UnclearDates(
+                f"{name} mixes the text {text!r}, {order} first, with {'the date cell' if mixed_cells else 'the date'} "
+                f"{str(other)[:16]}: so does an export whose days and months were swapped where both are below 13. "
+                "Export the table again with all dates written as 2011-12-09 12:50."
+            )
+
+
+def _find_order(
+    texts: Iterable[str], name: str, default: DateOrder | None, date_format: str
+) -> tuple[DateOrder, str | None]:
+    """What comes first in all dates of a column, and a note where it makes a difference."""
+    if date_format:
+        return {"dmy": "day", "mdy": "month", "ymd": "year"}[date_format], None  # type: ignore[return-value]
+    triples = []
     for text in texts:
-        if not (match := _YEAR_LAST.fullmatch(text.strip())):
-            continue
-        first, second = int(match[1]), int(match[2])
-        if first > 12 >= second:
-            examples.setdefault("day", text)
-        elif second > 12 >= first:
-            examples.setdefault("month", text)
-        elif first != second and max(first, second) <= 12:
-            ambiguous = ambiguous or text
-    if len(examples) == 2:
-        raise UnclearDates(
-            f"{name} holds {examples['day']!r}, where the day comes first, and {examples['month']!r}, where the month "
-            "does: write all dates as 2011-12-09 12:50."
-        )
-    if examples:
-        ((order, text),) = examples.items()
-        return order, f"Dates of {name} are read {order} first, as {text} shows."
-    if ambiguous is None:
+        if match := _YEAR_LAST.fullmatch(text.strip()):
+            parts = int(match[1]), int(match[2]), int(match[3])
+            triples.append(_Triple(text, parts, len(match[3]) == 4, "." in text.strip()[:3]))
+    fits: dict[DateOrder, list[date | None]] = {
+        order: [_day(triple, order) for triple in triples] for order in ("day", "month", "year")
+    }
+    known = [index for index in range(len(triples)) if any(days[index] for days in fits.values())]
+    left: list[DateOrder] = [order for order, days in fits.items() if all(days[index] for index in known)]
+    if not known:
         return default or "day", None
-    if default is None:
+    if not left:
+        example: dict[str, str] = {
+            order: next(triples[at].text for at in known if fits[other][at] is None)
+            for order, other in _OTHER.items()
+            if any(fits[other][at] is None for at in known)
+        }
+        shown = [f"{text!r}, where the {order} comes first" for order, text in example.items()]
+        if len(shown) < 2:
+            raise UnclearDates(f"No order of day, month and year fits all dates of {name}: {_EXAMPLE}.")
+        raise UnclearDates(f"{name} holds {shown[0]}, and {example['month']!r}, where the month does: {_EXAMPLE}.")
+    if len(left) > 1 and "day" in left and any(triples[at].points for at in known):
+        text = next(triples[at].text for at in known if triples[at].points)
+        return "day", f"Dates of {name} such as {text} are read day first, as points between the numbers mean."
+    if len(left) == 1:
+        (order,) = left
+        shows = (at for at in known if fits["month" if order == "day" else "day"][at] is None)
+        at = next(shows, known[0])
+        return order, f"Dates of {name} are read {order} first, as {triples[at].text} shows."
+    differing = [at for at in known if len({fits[order][at] for order in left}) > 1]
+    if not differing:
+        return default or left[0], None
+    text = triples[differing[0]].text
+    if default in left and "year" not in left:
+        return default, f"Dates of {name} such as {text} are read {default} first: none of them shows the order."
+    if "year" in left:
+        orders = " or ".join({"day": "dmy", "month": "mdy", "year": "ymd"}[order] for order in left)
         raise UnclearDates(
-            f"{name} holds dates such as {ambiguous!r}, and none of them shows whether day or month comes first: "
-            "write them as 2011-12-09 12:50."
+            f"{name} holds dates such as {text!r}, and {orders} fit all of them: give --date-format "
+            f"{orders.split()[0]} (or the other), or write them as 2011-12-09 12:50."
         )
-    return default, f"Dates of {name} such as {ambiguous} are read {default} first: none of them shows the order."
+    raise UnclearDates(
+        f"{name} holds dates such as {text!r}, and none of them shows whether day or month comes first: "
+        "write them as 2011-12-09 12:50, or give --date-format dmy or mdy."
+    )
 
 
-def _seconds(value: Any, zone: ZoneInfo, order: DateOrder) -> int | None:
-    """Seconds since 1970 of a date as text, or as a cell of a spreadsheet (which holds a midnight as a day)."""
+def _day(triple: _Triple, order: DateOrder) -> date | None:
+    """The day of three numbers in an order, None where it is none; a year of two digits is not after next year."""
+    first, second, third = triple.parts
+    if order == "year":
+        if triple.long_year:
+            return None
+        year, month, day = first, second, third
+    else:
+        day, month = (first, second) if order == "day" else (second, first)
+        year = third
+    if not triple.long_year:
+        year = _year(f"{year:02}")
+        if year > datetime.now(UTC).year:
+            return None
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _seconds(value: Any, zone: ZoneInfo, order: DateOrder, date_format: str) -> tuple[int | None, str | None]:
+    """Seconds since 1970 of a cell, and the kind of date where it is a number.
+
+    Spreadsheets hold a midnight as a day.
+    """
     if isinstance(value, str):
-        return _parse(value.strip(), zone, order)
+        text = value.strip()
+        if "%" in date_format:
+            try:
+                parsed = datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone follows
+            except ValueError:
+                return None, None
+            return to_seconds(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)), None
+        seconds = _parse(text, zone, order)
+        if seconds is None and _NUMBER.fullmatch(text):
+            return _from_number(float(text), zone)
+        return seconds, None
     if isinstance(value, datetime):
-        return to_seconds(value if value.tzinfo else value.replace(tzinfo=zone))
+        return to_seconds(value if value.tzinfo else value.replace(tzinfo=zone)), None
     if isinstance(value, date):
-        return to_seconds(datetime.combine(value, time(), zone))
-    return None
+        return to_seconds(datetime.combine(value, time(), zone)), None
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool) and value == value:
+        seconds = _parse(f"{value:.0f}", zone, order) if float(value).is_integer() else None
+        return (seconds, None) if seconds is not None else _from_number(float(value), zone)
+    return None, None
+
+
+def _from_number(value: float, zone: ZoneInfo) -> tuple[int | None, str | None]:
+    """Seconds since 1970 of a number by its size, which no two kinds share, and the kind."""
+    if _EXCEL_DAYS[0] <= value < _EXCEL_DAYS[1]:
+        local = _EXCEL_EPOCH + timedelta(seconds=round(value * DAY))
+        return to_seconds(local.replace(tzinfo=zone)), "Excel's number of days"
+    for unit, size in _EPOCH_UNITS:
+        if _EPOCH_SECONDS[0] <= value / size < _EPOCH_SECONDS[1]:
+            return int(value // size), f"{unit} since 1970"
+    return None, None
 
 
 def _parse(text: str, zone: ZoneInfo, order: DateOrder) -> int | None:
     if match := _YEAR_LAST.fullmatch(text):
-        leading, following, year, *rest = match.groups()
-        month, day = (leading, following) if order == "month" else (following, leading)
-    elif match := _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text):
-        year, month, day, *rest = match.groups()
+        first, second, third, *others = match.groups()
+        if order == "year" and len(third) == 2:
+            year, month, day = first, second, third
+        else:
+            month, day, year = (first, second, third) if order == "month" else (second, first, third)
+    elif match := _YEAR_FIRST.fullmatch(text):
+        year, month, day, *others = match.groups()
+    elif match := _COMPACT.fullmatch(text):
+        year, month, day, *others = match.groups()
+        others = [*others, None, None]
+    elif match := _DAY_NAME.fullmatch(text):
+        day, month, year, *others = match.groups()
+    elif match := _NAME_DAY.fullmatch(text):
+        month, day, year, *others = match.groups()
+    elif match := _YEAR_NAME.fullmatch(text):
+        year, month, day, *others = match.groups()
     else:
         return parse_date(text, zone)
-    hour, minute, second, half = rest or (None, None, None, None)
+    hour, minute, second_, half, named_zone = others
     try:
-        parsed = datetime(
-            _year(year), int(month), int(day), _hour(hour, half), int(minute or 0), int(second or 0), tzinfo=zone
-        )
-        seconds = to_seconds(parsed)
-    except (ValueError, OverflowError):  # no such day or hour
+        number = _MONTHS.get(month[:3].lower()) or int(month)
+        clock = _hour(hour, half), int(minute or 0), int(second_ or 0)
+        parsed = datetime(_year(year), number, int(day), *clock, tzinfo=zone)
+        seconds = to_seconds(_localised(parsed, named_zone))
+    except (ValueError, OverflowError):  # no such day, hour or zone
         return None
     return seconds if FIRST <= seconds <= LAST else None
+
+
+def _localised(parsed: datetime, named: str | None) -> datetime:
+    """A date in the zone that its text names (``UTC``, ``Z``, ``-0400``), else as it is."""
+    if not named:
+        return parsed
+    if named.upper() in ("UTC", "GMT", "Z"):
+        return parsed.replace(tzinfo=UTC)
+    offset = timedelta(hours=int(named[1:3]), minutes=int(named[3:].lstrip(":") or 0))
+    if offset >= timedelta(days=1):
+        raise ValueError(f"no such zone: {named}")
+    return parsed.replace(tzinfo=UTC) + (offset if named[0] == "-" else -offset)
 
 
 def _year(text: str) -> int:

@@ -1,28 +1,71 @@
-"""Files of tables: .xlsx, .parquet and .csv, read as published, with only the columns that are used."""
+"""Files of tables, by the end of their names; and the files of a folder."""
 
-import csv
-import gzip
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from python_calamine import CalamineWorkbook
-
-from training.data import columns
-from training.data.errors import MissingColumns, UnreadableTable
-from training.data.tables.raw_table import RawTable, refuse_damaged
+from training.data.errors import MissingColumns, NoTable, UnreadableTable
+from training.data.tables.delimited import read_csv
+from training.data.tables.raw_table import RawTable, join_tables, refuse_damaged
+from training.data.tables.workbook import read_workbook
 
 SUFFIXES = (".parquet", ".xlsx", ".csv", ".csv.gz")
 """Formats that are read, by the end of the file's name."""
 
-_SAMPLE_BYTES = 1 << 16
-"""Of a CSV file, from which its encoding and delimiter are found."""
-_DELIMITERS = (",", ";", "\t", "|")
+_COMPANIONS = {"~$": "the lock file of a workbook that is open in Excel", "._": "a companion file of macOS"}
+"""Files that lie next to a table and have its name, with this in front."""
 
-MapColumns = Callable[[list[str], str], dict[str, str]]
-"""From a header and what messages call the file: the columns that are read, each with its name in the header."""
+
+def find_files(path: Path) -> list[Path]:
+    """The tables at a path: itself, or the files of a folder, sorted.
+
+    Raises:
+        NoTable: There is none, or one table in several formats, or the file is a companion of a table.
+    """
+    if path.is_file():
+        for prefix, what in _COMPANIONS.items():
+            if path.name.startswith(prefix):
+                raise NoTable(f"{path} is {what}, no table. Give {path.name.removeprefix(prefix)}.")
+        return [path]
+    tables = sorted(entry for entry in path.iterdir() if entry.is_file() and is_table(entry))
+    if not tables:
+        raise NoTable(f"The folder {path} holds no table ({', '.join(SUFFIXES)}). Check the path.")
+    stems = [table.name.split(".")[0].lower() for table in tables]
+    if len(set(stems)) < len(stems):
+        names = ", ".join(table.name for table in tables[:10])
+        raise NoTable(
+            f"The folder {path} holds {len(tables)} tables ({names}), some of one name. Name the one to read."
+        )
+    return tables
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has the name of a table, and not that of a companion or of a hidden file."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith((*_COMPANIONS, "."))
+
+
+def read_files(paths: list[Path]) -> RawTable:
+    """Read the files of one table, each by its own column names; one without the needed columns is left out.
+
+    Raises:
+        UnreadableTable: A file is damaged, no table, or of another format.
+        MissingColumns: No file has the needed columns.
+    """
+    if len(paths) == 1:
+        return read_file(paths[0])
+    tables = []
+    notes = []
+    refused: MissingColumns | None = None
+    for path in paths:
+        try:
+            tables.append(read_file(path))
+        except MissingColumns as error:
+            refused = refused or error
+            notes.append(f"{path.name} is left out: it lacks columns of an invoice table.")
+    if not tables:
+        raise refused or NoTable("There is no table.")
+    joined = join_tables(tables)
+    read = f"{len(tables)} files are read as one table."
+    return joined._replace(notes=(read, *notes, *joined.notes))
 
 
 def read_file(path: Path) -> RawTable:
@@ -32,14 +75,15 @@ def read_file(path: Path) -> RawTable:
         UnreadableTable: The file is damaged, no table, or of another format.
         MissingColumns: A needed column is missing.
     """
-    if not path.name.endswith(SUFFIXES):
+    name = path.name.lower()
+    if not name.endswith(SUFFIXES):
         raise UnreadableTable(f"{path} has another format than {', '.join(SUFFIXES)}. Save it as one of them.")
-    if path.suffix == ".parquet":
+    if name.endswith(".parquet"):
         from training.data.tables.parquet import read_parquet  # pyarrow: not in the core
 
         return read_parquet(path)
     with refuse_damaged(path):
-        return read_workbook(path) if path.suffix == ".xlsx" else read_csv(path)
+        return read_workbook(path) if name.endswith(".xlsx") else read_csv(path)
 
 
 def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
@@ -49,86 +93,8 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         UnreadableTable: The file is damaged or no table.
         MissingColumns: A needed column is missing.
     """
-    if path.suffix != ".parquet":
+    if not path.name.lower().endswith(".parquet"):
         return None
     from training.data.tables import parquet
 
     return parquet.read_batches(path)
-
-
-def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> RawTable:
-    """Read a CSV file with all cells as text: a stock code 00123 is not the number 123, and NA is a description.
-
-    Args:
-        path: A .csv or .csv.gz file, with commas, semicolons, tabs or vertical bars between cells.
-        map_columns: Returns the columns to read.
-    """
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        start = file.read(_SAMPLE_BYTES)
-    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    if b"\0" in start and encoding != "utf-16":
-        raise UnreadableTable(f"{path} is no text, so no CSV file. Check that it has the format of its name.")
-    text = start.decode(encoding, errors="replace").lstrip("\r\n")
-    if not text.strip():
-        raise MissingColumns(f"{path} is empty; it should begin with a line of column names.")
-    header, delimiter = _split_header(text)
-    names = [*map_columns(header, str(path)).values()]
-    options: Any = {
-        "sep": delimiter,
-        "dtype": "str",
-        "keep_default_na": False,
-        "na_values": [""],
-        "index_col": False,
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
-        try:
-            return RawTable(pd.read_csv(path, encoding=encoding, **options)[names])
-        except UnicodeDecodeError:  # the CSV copy of UCI's table in circulation is in Latin-1
-            frame = pd.read_csv(path, encoding="latin-1", **options)[names]
-    return RawTable(frame, (f"{path.name} is not in UTF-8 and was read as Windows-1252: check a name with an accent.",))
-
-
-def _split_header(text: str) -> tuple[list[str], str]:
-    """The cells of the first line, and the delimiter: the one with most known columns, of these with most cells."""
-    lines = text.splitlines()[:1]
-    cells = {delimiter: next(csv.reader(lines, delimiter=delimiter)) for delimiter in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda delimiter: (len(columns.map_columns(cells[delimiter])), len(cells[delimiter])))
-    return cells[best], best
-
-
-def read_workbook(path: Path) -> RawTable:
-    """Read all sheets with the needed columns, one after the other (Online Retail II has one a year)."""
-    with CalamineWorkbook.from_path(str(path)) as workbook:
-        frames = []
-        notes = []
-        refused: MissingColumns | None = None
-        for name in workbook.sheet_names:
-            rows = workbook.get_sheet_by_name(name).iter_rows()
-            header = [str(cell) for cell in next(rows, [])]
-            try:
-                mapping = columns.require_columns(header, f"Sheet {name!r} of {path}")
-            except MissingColumns as error:
-                refused = refused or error
-                if header:
-                    notes.append(f"Sheet {name!r} is left out: it lacks columns of an invoice table.")
-                continue
-            frames.append(_read_sheet(header, [*mapping.values()], rows))
-    if not frames:
-        raise refused or MissingColumns(f"{path} has no sheets.")
-    return RawTable(pd.concat(frames, ignore_index=True), tuple(notes))
-
-
-def _read_sheet(header: list[str], names: list[str], rows: Iterator[list[Any]]) -> pd.DataFrame:
-    """Some columns of a sheet, read row by row: never all cells of the sheet are in memory."""
-    indices = [header.index(name) for name in names]
-    values: list[list[Any]] = [[] for _ in indices]
-    shared: dict[Any, Any] = {}  # one object for equal cells
-    for row in rows:
-        if any(cell != "" for cell in row):
-            for column, index in zip(values, indices, strict=True):
-                cell = row[index]
-                column.append(None if cell == "" else shared.setdefault(cell, cell))
-    return pd.DataFrame(
-        {header[index]: pd.Series(column, dtype=object) for index, column in zip(indices, values, strict=True)}
-    )

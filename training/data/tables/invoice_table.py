@@ -2,36 +2,34 @@
 
 ``load`` reads UCI Online Retail and Online Retail II, the retail case study, any table with the columns of the wire,
 and foreign tables (docs/reference/data.md). ``columns`` decides which column is which, ``dates`` how dates are written,
-``cells`` how numbers and texts are, ``files`` and ``parquet`` read the formats. Whatever a reader assumes becomes a
+``numbers`` and ``cells`` how numbers and texts are, ``layout`` what rows mean together, ``files``, ``delimited``,
+``workbook`` and ``parquet`` read the formats. Whatever a reader assumes becomes a
 sentence in ``InvoiceTable.notes``, which the ledger repeats.
 """
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from state.events.dialect import dialect_named
 from state.events.text import clean_text
 from training.data import columns
-from training.data.distinct import map_distinct_texts, where_distinct
+from training.data.distinct import map_distinct_texts
 from training.data.errors import NoTable, NothingLeft
 from training.data.tables.case_study import AttributeTables, is_case_study, is_case_study_file, read_case_study
-from training.data.tables.cells import parse_numbers, parse_texts
-from training.data.tables.dates import parse_dates
-from training.data.tables.files import SUFFIXES, read_batches, read_file
+from training.data.tables.cells import parse_codes, parse_texts
+from training.data.tables.dates import DateOrder, parse_dates
+from training.data.tables.detection import detect_uci
+from training.data.tables.files import find_files, read_batches, read_files
+from training.data.tables.layout import fill_down, purchase_events, separate_reused_numbers, unique_line_ids
+from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
 
 logger = logging.getLogger(__name__)
-
-_UCI_PRODUCT_SHARE = 0.9
-"""A table in UCI's columns with fewer rows of product codes is another shop's; in UCI's own nearly all rows are."""
-_MIN_CODES = 100
-"""Rows with a stock code below which that share means nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class InvoiceTable:
               missing; codes that a spreadsheet holds as numbers are written as whole numbers;
             - ``quantity`` (units), ``unit_price``: float64, NaN where there is no number;
             - ``invoice_date``: UTC to the second, missing where there is no date.
+
+            Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64).
         uci: Whether columns and stock codes are those of UCI Online Retail (I or II), so that its dialect applies.
         timezone: The zone in which dates without one were read.
         notes: A sentence for everything that reading the table assumed.
@@ -67,18 +67,19 @@ class TableBatches(NamedTuple):
     tables: Iterator[InvoiceTable]
 
 
-def load(path: Path, *, timezone: str = "UTC") -> InvoiceTable:
-    """Read a table, the one table in a folder, or the folder of the retail case study.
+def load(path: Path, *, timezone: str = "UTC", date_format: str = "") -> InvoiceTable:
+    """Read a table, the tables in a folder as one, or the folder of the retail case study.
 
     Args:
         path: An .xlsx (all sheets that have the columns), .parquet, .csv or .csv.gz file, or a folder.
         timezone: Zone of dates that name none.
+        date_format: How dates are written (``dates.parse_dates``); empty: it is found out.
 
     Raises:
-        NoTable: There is nothing at the path, or no table or several in the folder.
+        NoTable: There is nothing at the path, or no table in the folder, or one in several formats.
         UnreadableTable: The file is damaged or of another format.
         MissingColumns: A needed column is missing.
-        UnclearDates: No date shows whether day or month comes first.
+        UnclearDates: How the dates are written cannot be found out.
         BrokenReference: A key in a file of the case study is missing or repeated.
         NothingLeft: The table has no rows.
     """
@@ -86,52 +87,59 @@ def load(path: Path, *, timezone: str = "UTC") -> InvoiceTable:
     if path.is_dir() and is_case_study(path):
         raw, attributes = read_case_study(path, timezone)
     else:
-        path = _find_file(path)
-        raw = read_file(path)
+        paths = _find_files(path)
+        raw = read_files(paths)
+        mapping = columns.require_columns([str(name) for name in raw.frame.columns])
+        customers = all(each.suffix.lower() != ".parquet" for each in paths)
+        filled, note = fill_down(raw.frame, mapping, customers=customers)
+        raw = RawTable(filled, (*raw.notes, note) if note else raw.notes)
     _require_rows(len(raw.frame), path)
     logger.info("read %d rows of %s", len(raw.frame), path)
-    return _typed(raw, timezone, attributes)
+    table = _typed(raw, timezone, attributes, date_format)
+    return table if attributes is not None else separate_invoices(table)
 
 
-def load_batches(path: Path, *, timezone: str = "UTC") -> TableBatches:
+def separate_invoices(table: InvoiceTable) -> InvoiceTable:
+    """A table, or a part with all rows of its customers, in which an invoice number stands for one invoice."""
+    if table.attributes is not None:
+        return table
+    frame, note = separate_reused_numbers(table.frame)
+    return replace(table, frame=frame, notes=(*table.notes, note)) if note else table
+
+
+def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "") -> TableBatches:
     """``load`` for a table that may exceed memory; a table that is not in Parquet comes as one batch.
 
     Raises:
         DataError: As ``load``; also while the batches are read.
     """
-    found = None if path.is_dir() and is_case_study(path) else read_batches(_find_file(path))
+    found = None
+    if not (path.is_dir() and is_case_study(path)) and len(paths := _find_files(path)) == 1:
+        found = read_batches(paths[0])
     if found is None:
-        table = load(path, timezone=timezone)
+        table = load(path, timezone=timezone, date_format=date_format)
         return TableBatches(len(table.frame), iter([table]))
     rows, batches = found
     _require_rows(rows, path)
     return TableBatches(rows, _typed_batches(batches, timezone))
 
 
-def from_frame(frame: pd.DataFrame, *, timezone: str = "UTC") -> InvoiceTable:
+def from_frame(frame: pd.DataFrame, *, timezone: str = "UTC", date_format: str = "") -> InvoiceTable:
     """``load`` for a data frame with the column names of a file.
 
     Raises:
         MissingColumns: A needed column is missing.
-        UnclearDates: No date shows whether day or month comes first.
+        UnclearDates: How the dates are written cannot be found out.
     """
-    return _typed(RawTable(frame), timezone, None)
+    return _typed(RawTable(frame), timezone, None, date_format)
 
 
-def _find_file(path: Path) -> Path:
+def _find_files(path: Path) -> list[Path]:
     if not path.exists():
         raise NoTable(f"There is nothing at {path}. Check the path; it may be a table or a folder that holds one.")
-    if path.is_file():
-        if is_case_study(path.parent) and is_case_study_file(path):
-            raise NoTable(f"{path} is one of the three files of the retail case study. Give their folder.")
-        return path
-    tables = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.name.endswith(SUFFIXES))
-    if not tables:
-        raise NoTable(f"The folder {path} holds no table ({', '.join(SUFFIXES)}). Check the path.")
-    if len(tables) > 1:
-        names = ", ".join(table.name for table in tables[:10])
-        raise NoTable(f"The folder {path} holds {len(tables)} tables ({names}). Name the one to read.")
-    return tables[0]
+    if path.is_file() and is_case_study(path.parent) and is_case_study_file(path):
+        raise NoTable(f"{path} is one of the three files of the retail case study. Give their folder.")
+    return find_files(path)
 
 
 def _require_rows(rows: int, path: Path) -> None:
@@ -143,55 +151,59 @@ def _typed_batches(batches: Iterator[RawTable], timezone: str) -> Iterator[Invoi
     """Batches of one table, all in the dialect of the first."""
     uci = None
     for raw in batches:
-        table = _typed(raw, timezone, None, uci)
+        table = _typed(raw, timezone, None, "", uci)
         uci = table.uci
         yield table
 
 
-def _typed(raw: RawTable, timezone: str, attributes: AttributeTables | None, uci: bool | None = None) -> InvoiceTable:
+def _typed(
+    raw: RawTable, timezone: str, attributes: AttributeTables | None, date_format: str, uci: bool | None = None
+) -> InvoiceTable:
     """The table with typed columns; ``uci`` where it is known already whether the dialect is UCI's."""
     header = [str(name) for name in raw.frame.columns]
     mapping = columns.require_columns(header)
     notes = [*raw.notes]
     if aliases := [f"{column} from {name}" for column, name in mapping.items() if not columns.is_standard_name(name)]:
         notes.append(f"Columns of other names are read: {', '.join(aliases)}.")
-    frame = pd.DataFrame(index=pd.RangeIndex(len(raw.frame)))
+    unread = [name for name in header if name not in mapping.values() and not columns.numbers_rows(name)]
+    published, note = purchase_events(raw.frame.set_axis(header, axis=1), unread)
+    notes += [note] if note else []
+    if others := [name for name in unread if not note or name != columns.find_event_column(unread)]:
+        notes.append(f"Columns that are not read: {', '.join(' '.join(name.split())[:40] for name in others[:20])}.")
+    frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
     converted = np.zeros(len(frame), dtype=bool)
+    numeric = [mapping[column] for column in (columns.QUANTITY, columns.UNIT_PRICE) if column in mapping]
+    mark = find_decimal_mark(published[name] for name in numeric)
     for column in columns.ALL:
         if column not in mapping:
             frame[column] = pd.Series(pd.NA, index=frame.index, dtype="str")
             continue
         name = mapping[column]
-        published = raw.frame[name].reset_index(drop=True)
+        cells = published[name].reset_index(drop=True)
         if column == columns.INVOICE_DATE:
             on_the_wire = columns.is_standard_name(mapping.get(columns.STOCK_CODE, ""))
-            cells = parse_dates(published, timezone, name=name, default_order="month" if on_the_wire else None)
+            order: DateOrder | None = "month" if on_the_wire else None
+            parsed = parse_dates(cells, timezone, name=name, default_order=order, date_format=date_format)
         elif column in (columns.QUANTITY, columns.UNIT_PRICE):
-            cells = parse_numbers(published, name)
+            parsed = parse_numbers(cells, name, mark)
+        elif column in (columns.DESCRIPTION, columns.COUNTRY):
+            parsed = parse_texts(cells)
         else:
-            cells = parse_texts(published)
-        frame[column] = cells.values
-        converted |= cells.converted
-        notes += [cells.note] if cells.note else []
+            parsed = parse_codes(cells, name, whole=column != columns.CUSTOMER_ID)
+        frame[column] = parsed.values
+        converted |= parsed.converted
+        notes += [parsed.note] if parsed.note else []
     notes += _fill_missing_columns(frame, mapping, timezone)
+    if columns.LINE_ID in mapping and not columns.is_standard_name(mapping[columns.LINE_ID]):
+        note = unique_line_ids(frame, mapping[columns.LINE_ID])
+        notes += [note] if note else []
+    if unread:
+        texts = published[unread].reset_index(drop=True).astype("str")
+        frame[columns.UNREAD] = pd.util.hash_pandas_object(texts, index=False)
     if uci is None:
-        uci = set(columns.UCI) <= set(header) or set(columns.UCI_II) <= set(header)
-        if uci and (share := _uci_product_share(frame[columns.STOCK_CODE])) < _UCI_PRODUCT_SHARE:
-            uci = False
-            notes.append(
-                f"The columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those "
-                "of products do there: the UCI dialect is not used. NEXTBASKET_DIALECT=uci overrules it."
-            )
+        uci, note = detect_uci(header, frame)
+        notes += [note] if note else []
     return InvoiceTable(frame, uci, timezone, tuple(notes), int(converted.sum()), attributes)
-
-
-def _uci_product_share(codes: pd.Series) -> float:
-    """Share of the rows with a stock code whose code is a product's in UCI's dialect; 1 where there are too few."""
-    given = codes.dropna()
-    if len(given) < _MIN_CODES:
-        return 1.0
-    dialect = dialect_named("uci")
-    return float(where_distinct(given, lambda text: dialect.is_product(text.strip())).mean())
 
 
 def _fill_missing_columns(frame: pd.DataFrame, mapping: dict[str, str], timezone: str) -> list[str]:

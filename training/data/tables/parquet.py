@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training.data import columns
+from training.data.errors import UnreadableTable
 from training.data.tables.raw_table import RawTable, refuse_damaged
 
 LINES = "lines"
@@ -28,19 +29,22 @@ class _ParquetFile:
         # The cached copy of a download has checksums.
         self.file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = self.file.schema_arrow
-        self.nested = LINES in schema.names and pa.types.is_list(schema.field(LINES).type)
+        self.nested = LINES in schema.names and _is_list_of_structs(schema.field(LINES).type)
         of_lines = [*schema.field(LINES).type.value_type] if self.nested else []
         of_invoices = [field for field in schema if field.name != LINES]
-        mapping = columns.require_columns([field.name for field in [*of_invoices, *of_lines]], str(path))
-        self._line_columns = [field.name for field in of_lines if field.name in mapping.values()]
-        self._invoice_columns = [name for name in schema.names if name in mapping.values() and name != LINES]
+        names = [field.name for field in [*of_invoices, *of_lines]]
+        mapping = columns.require_columns(names, str(path))
+        if repeated := [name for name in mapping.values() if names.count(name) > 1]:
+            raise UnreadableTable(f"{path} has two columns {repeated[0]!r}. Take one of them out.")
+        of_lines = [field for field in of_lines if names.count(field.name) == 1]
+        of_invoices = [field for field in of_invoices if names.count(field.name) == 1]
+        self._line_columns = [field.name for field in of_lines]
+        self._invoice_columns = [field.name for field in of_invoices]
         self.columns = [*self._invoice_columns, LINES] if self.nested else self._invoice_columns
-        self.types = {
-            column: field.type
-            for column, name in mapping.items()
-            for field in [*of_lines, *of_invoices]
-            if field.name == name
-        }
+        fields = {field.name: field.type for field in [*of_lines, *of_invoices]}
+        self.types = {column: fields[name] for column, name in mapping.items()}
+        self.names = mapping
+        self.unread = [name for name in fields if name not in mapping.values()]
 
     def count_lines(self) -> int:
         """Number of lines, from the metadata alone."""
@@ -52,16 +56,84 @@ class _ParquetFile:
             return metadata.num_rows
         return sum(metadata.row_group(group).column(index).num_values for group in range(metadata.num_row_groups))
 
+    def has_missing(self, column: str) -> bool:
+        """Whether the metadata does not exclude that a column of the invoices has missing values."""
+        metadata = self.file.metadata
+        paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+        if self.names[column] not in paths:
+            return True
+        index = paths.index(self.names[column])
+        statistics = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
+        return any(each is None or each.null_count is None or each.null_count for each in statistics)
+
+    def has_pointed_codes(self) -> bool:
+        """Whether a code is text such as ``22613.0``."""
+        names = [
+            self.names[column]
+            for column in (columns.INVOICE_NO, columns.STOCK_CODE)
+            if column in self.types and self.names[column] in self._invoice_columns and _is_text(self.types[column])
+        ]
+        batches = self.file.iter_batches(columns=names) if names else []
+        return any(
+            pc.any(pc.match_substring_regex(_as_text(batch[name]), r"^\s*-?[0-9]+\.0+\s*$")).as_py()
+            for batch in batches
+            for name in names
+        )
+
     def to_lines(self, table: pa.Table) -> pd.DataFrame:
-        """A row a line, with the columns that are read."""
+        """A row a line, with all columns; bytes are text, and an index of pandas is a column."""
         if not self.nested:
-            frame: pd.DataFrame = table.to_pandas()
-            return frame
+            return _to_pandas(table)
         table = table.combine_chunks()
         lines = table[LINES].combine_chunks()
-        frame = table.select(self._invoice_columns).take(pc.list_parent_indices(lines)).to_pandas()
+        frame = _to_pandas(table.select(self._invoice_columns).take(pc.list_parent_indices(lines)))
         structs: Any = pc.list_flatten(lines)
-        return pd.concat([frame, pa.Table.from_struct_array(structs).to_pandas()[self._line_columns]], axis=1)
+        return pd.concat([frame, _to_pandas(pa.Table.from_struct_array(structs))[self._line_columns]], axis=1)
+
+
+def _is_list_of_structs(kind: pa.DataType) -> bool:
+    kind = cast("pa.ListType[Any]", kind)
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and pa.types.is_struct(kind.value_type)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return text or _is_bytes(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_bytes(kind.value_type)
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _as_text(column: Any) -> Any:
+    """A column of text as ``large_string``; bytes that are no UTF-8 are Windows-1252."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not _is_bytes(column.type):
+        return column.cast(pa.large_string())
+    try:
+        return column.cast(pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        texts = [None if cell is None else cell.decode("latin-1") for cell in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    for index, field in enumerate(table.schema):
+        if _is_bytes(field.type):
+            table = table.set_column(index, field.name, _as_text(table[index]))
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return frame
 
 
 def read_parquet(path: Path) -> RawTable:
@@ -79,7 +151,8 @@ def read_parquet(path: Path) -> RawTable:
 def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
     """The number of lines of a Parquet file, and the lines in batches of ``BATCH_ROWS`` rows.
 
-    None where dates or numbers are text: their notation is found from the whole column.
+    None where the whole table decides how it is read: dates or numbers are text, dates are missing (rows of an order
+    may have that of its first row), codes are written as 22613.0, or there are numbers of lines or types of events.
 
     Raises:
         UnreadableTable: The file is damaged or no table.
@@ -91,6 +164,14 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
     numbers = [parquet.types[name] for name in (columns.QUANTITY, columns.UNIT_PRICE) if name in parquet.types]
     if not pa.types.is_temporal(date) or not all(
         pa.types.is_integer(number) or pa.types.is_floating(number) for number in numbers
+    ):
+        return None
+    line_id = parquet.names.get(columns.LINE_ID)
+    if (
+        (line_id is not None and not columns.is_standard_name(line_id))
+        or columns.find_event_column(parquet.unread) is not None
+        or parquet.has_missing(columns.INVOICE_DATE)
+        or parquet.has_pointed_codes()
     ):
         return None
 

@@ -1,7 +1,7 @@
 """A table as its file holds it, and the error for a damaged file."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from python_calamine import CalamineError
 
+from training.data import columns
 from training.data.errors import UnreadableTable
 
 _READ_ERRORS: tuple[type[Exception], ...] = (
@@ -16,12 +17,57 @@ _READ_ERRORS: tuple[type[Exception], ...] = (
     *(EOFError, UnicodeError, OSError, csv.Error),
 )
 
+HEADER_ROWS = 30
+"""Rows of a file among which the column names are looked for: exports begin with titles."""
+
 
 class RawTable(NamedTuple):
-    """A table as its file holds it, with the columns that are read, and what the reader assumed (``notes``)."""
+    """A table as its file holds it, with all columns, and what the reader assumed (``notes``)."""
 
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
+
+
+def header_note(above: int, line: int) -> list[str]:
+    """A note where the column names are not in the first line."""
+    if not above:
+        return []
+    return [f"The column names are in line {line}: {above} {'lines' if above > 1 else 'line'} above them are left out."]
+
+
+def unique_columns(frame: pd.DataFrame, header: Sequence[str], where: str, notes: tuple[str, ...]) -> RawTable:
+    """A frame, whose columns are numbered, with the names of a header; of columns with one name the first is read.
+
+    Raises:
+        UnreadableTable: Columns that are read have one name and other values.
+    """
+    named: dict[str, int] = {}
+    repeated = []
+    for position, name in enumerate(header):
+        if name not in named:
+            named[name] = position
+        elif name in columns.map_columns(header).values():
+            first, other = (frame.iloc[:, at].astype("str").fillna("") for at in (named[name], position))
+            if not first.equals(other):
+                raise UnreadableTable(f"{where} has two columns {name!r} with different values. Take one of them out.")
+            repeated.append(f"The column {name!r} is there twice, with the same values: it is read once.")
+    frame = frame.iloc[:, list(named.values())].set_axis(list(named), axis=1)
+    return RawTable(frame, (*notes, *repeated))
+
+
+def join_tables(tables: Sequence[RawTable]) -> RawTable:
+    """The rows of several tables, one after the other; a column has the name that it has in the first table with it."""
+    if len(tables) == 1:
+        return tables[0]
+    names: dict[str, str] = {}
+    frames = []
+    for frame, _ in tables:
+        mapping = columns.map_columns([str(name) for name in frame.columns])
+        for column, name in mapping.items():
+            names.setdefault(column, name)
+        frames.append(frame.rename(columns={name: names[column] for column, name in mapping.items()}))
+    notes = dict.fromkeys(note for table in tables for note in table.notes)
+    return RawTable(pd.concat(frames, ignore_index=True), tuple(notes))
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""Delimited text: .csv and .csv.gz."""
+
+import csv
+import gzip
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from training.data import columns
+from training.data.errors import MissingColumns, UnreadableTable
+from training.data.tables.quoting import mend_quotes
+from training.data.tables.raw_table import HEADER_ROWS, RawTable, header_note, unique_columns
+
+_DELIMITERS = (",", ";", "\t", "|")
+
+MapColumns = Callable[[list[str], str], dict[str, str]]
+"""From a header and what messages call the file: the columns that are read, each with its name in the header."""
+
+
+class _Header(NamedTuple):
+    """The line of column names: its index, its cells, and what is between them."""
+
+    line: int
+    cells: list[str]
+    delimiter: str
+
+
+def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> RawTable:
+    """Read a CSV file with all cells as text: a stock code 00123 is not the number 123, and NA is a description.
+
+    Lines above the column names are left out. Quotes are read in the way that fits all lines (``quoting``).
+
+    Args:
+        path: A .csv or .csv.gz file, with commas, semicolons, tabs or vertical bars between cells.
+        map_columns: Returns the columns that are needed.
+    """
+    text, notes = _decode(path)
+    if not text.strip():
+        raise MissingColumns(f"{path} is empty; it should begin with a line of column names.")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    first = next(index for index, line in enumerate(lines) if line)
+    if lines[first].lower().startswith("sep=") and len(lines) > first + 1:  # Excel's line that names the delimiter
+        first += 1
+    header = _find_header(lines, first, map_columns, str(path))
+    notes += header_note(header.line - first, header.line + 1)
+    below = lines[header.line + 1 :]
+    del lines
+    needed = map_columns(header.cells, str(path))
+    exact = {name for column, name in needed.items() if column not in (columns.DESCRIPTION, columns.COUNTRY)}
+    text_cells = [position for position, name in enumerate(header.cells) if name not in exact]
+    mended = mend_quotes(below, header.delimiter, len(header.cells), text_cells, str(path), header.line + 2)
+    if mended is not None:
+        rows = [[cell or None for cell in row] + [None] * (len(header.cells) - len(row)) for row in mended.rows]
+        frame = pd.DataFrame(rows, columns=range(len(header.cells)), dtype="str")
+        notes.append(mended.note)
+    else:
+        names = header.delimiter.join(str(index) for index in range(len(header.cells)))
+        options: Any = {"sep": header.delimiter, "dtype": "str", "keep_default_na": False, "na_values": [""]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
+            frame = pd.read_csv(io.StringIO("\n".join([names, *below])), index_col=False, **options)
+    return unique_columns(frame, header.cells, str(path), tuple(notes))
+
+
+def _decode(path: Path) -> tuple[str, list[str]]:
+    """The text of a file, without marks of byte order, and a note on an encoding that was assumed."""
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        content = file.read()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16").lstrip("\ufeff"), []
+    if b"\0" in content[: 1 << 16]:
+        raise UnreadableTable(f"{path} is no text, so no CSV file. Check that it has the format of its name.")
+    try:
+        return content.decode("utf-8").lstrip("\ufeff"), []
+    except UnicodeDecodeError:  # the CSV copy of UCI's table in circulation is in Latin-1
+        note = f"{path.name} is not in UTF-8 and was read as Windows-1252: check a name with an accent."
+        return content.decode("latin-1"), [note]
+
+
+def _find_header(lines: list[str], first: int, map_columns: MapColumns, where: str) -> _Header:
+    """The first line with the needed columns; where none has them, the error of the first line."""
+    refused: MissingColumns | None = None
+    for index in range(first, min(first + HEADER_ROWS, len(lines))):
+        if not lines[index].strip():
+            continue
+        cells, delimiter = _split_header(lines[index])
+        try:
+            map_columns(cells, where)
+        except MissingColumns as error:
+            refused = refused or error
+        else:
+            return _Header(index, cells, delimiter)
+    assert refused is not None  # the first line is not blank
+    raise refused
+
+
+def _split_header(line: str) -> tuple[list[str], str]:
+    """The cells of a line, and the delimiter: the one with most known columns, of these with most cells."""
+    cells = {delimiter: next(csv.reader([line], delimiter=delimiter)) for delimiter in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda delimiter: (len(columns.map_columns(cells[delimiter])), len(cells[delimiter])))
+    return [cell.strip().lstrip("\ufeff") for cell in cells[best]], best

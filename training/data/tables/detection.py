@@ -1,0 +1,51 @@
+"""Detection of a known shop's table, whose dialect then applies."""
+
+import pandas as pd
+
+from state.events.dialect import dialect_named
+from training.data import columns
+from training.data.distinct import where_distinct
+
+_PRODUCT_SHARE = 0.9
+"""A table in UCI's columns with fewer rows of product codes is another shop's; in UCI's own nearly all rows are."""
+_MIN_CODES = 100
+"""Rows with a stock code below which that share means nothing."""
+_OTHER_CODES = frozenset({"POST", "D", "M", "C2", "DOT", "BANK CHARGES", "CRUK", "PADS", "AMAZONFEE"})
+"""Stock codes of UCI's that are no products."""
+
+_OVERRULE = "NEXTBASKET_DIALECT={} overrules it."
+
+
+def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, str | None]:
+    """Whether a table is UCI Online Retail's or II's, and a note where names of columns and rows do not agree.
+
+    A table with the published names of columns is, unless its codes are another shop's. One with other names is where
+    its rows show it: cancellations ``C123456`` or codes of UCI's such as POST, among products of five digits.
+
+    Args:
+        header: Names of the columns in the file.
+        frame: Typed rows.
+    """
+    dialect = dialect_named("uci")
+    codes = frame[columns.STOCK_CODE].dropna()
+    share = float(where_distinct(codes, lambda text: dialect.is_product(text.strip())).mean()) if len(codes) else 0.0
+    if set(columns.UCI) <= set(header) or set(columns.UCI_II) <= set(header):
+        if len(codes) < _MIN_CODES or share >= _PRODUCT_SHARE:
+            return True, None
+        return False, (
+            f"The columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those of "
+            f"products do there: the UCI dialect is not used. {_OVERRULE.format('uci')}"
+        )
+    cancelled = frame[columns.INVOICE_NO].str.fullmatch("C[0-9]{6}").fillna(False) & (frame[columns.QUANTITY] < 0)
+    other_codes = codes.str.strip().str.upper().isin(_OTHER_CODES)
+    if not cancelled.any() and not other_codes.any():
+        return False, None
+    if share + float(other_codes.mean()) >= _PRODUCT_SHARE:
+        return True, (
+            "The rows are UCI's, by their stock codes and cancellations, though the columns are named otherwise: the "
+            f"UCI dialect is used unless another is set. {_OVERRULE.format('plain')}"
+        )
+    return False, (
+        "Some invoice numbers or stock codes are as UCI's, but most are not: the dialect is not UCI's and stays as it "
+        f"is set (plain unless set). {_OVERRULE.format('uci')}"
+    )

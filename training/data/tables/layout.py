@@ -1,0 +1,242 @@
+"""What rows of a table mean together: rows of one order, types of events, numbers of lines, numbers that start anew."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from training.data import columns
+from training.data.distinct import where_distinct
+from training.data.errors import NothingLeft
+
+_PURCHASES = frozenset(
+    [
+        "purchase",
+        "purchased",
+        "transaction",
+        "transactions",
+        "order",
+        "ordered",
+        "orderplaced",
+        "ordercompleted",
+        "purchasecompleted",
+        "buy",
+        "bought",
+        "sale",
+        "sold",
+        "sales",
+        "checkoutcompleted",
+        "completepurchase",
+    ]
+)
+_OTHER_EVENTS = frozenset(
+    [
+        "view",
+        "viewed",
+        "views",
+        "pageview",
+        "productview",
+        "viewitem",
+        "detail",
+        "click",
+        "clicked",
+        "clicks",
+        "cart",
+        "carted",
+        "addtocart",
+        "addcart",
+        "addedtocart",
+        "removefromcart",
+        "removecart",
+        "remove",
+        "wishlist",
+        "addtowishlist",
+        "fav",
+        "favorite",
+        "favourite",
+        "like",
+        "liked",
+        "search",
+        "impression",
+        "impressions",
+        "checkout",
+        "begincheckout",
+        "abandon",
+        "abandoned",
+        "pv",
+        "visit",
+        "browse",
+        "rate",
+        "rating",
+        "share",
+        "viewcart",
+        "sessionstart",
+        "login",
+        "scroll",
+    ]
+)
+_MAX_VALUES = 20
+"""Different values above which a column holds no types of rows."""
+_TOTALS = re.compile(r"(?:grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|totaal:?|razem:?", re.IGNORECASE)
+_ANEW = pd.Timedelta(days=14)
+"""Between two purchases under one invoice number of a customer, from which they are two invoices."""
+
+
+def purchase_events(frame: pd.DataFrame, unread: list[str]) -> tuple[pd.DataFrame, str | None]:
+    """The rows of purchases where an unread column holds types of events, and a note on what is left out or unknown.
+
+    Raises:
+        NothingLeft: All events are views, carts and the like.
+    """
+    name = columns.find_event_column(unread)
+    if name is None:
+        return frame, None
+    words = {value: re.sub(r"[^a-z]", "", str(value).lower()) for value in pd.unique(frame[name].dropna())}
+    if not 0 < len(words) <= _MAX_VALUES:
+        return frame, None
+    listed = ", ".join(repr(str(value)) for value in words)
+    bought = [value for value, word in words.items() if word in _PURCHASES]
+    if not any(word in _OTHER_EVENTS for word in words.values()):
+        if len(bought) == len(words):
+            return frame, None
+        return (
+            frame,
+            f"The column {name} is not read, whatever it holds ({listed}): every row counts as a sale or return.",
+        )
+    if not bought:
+        raise NothingLeft(
+            f"The column {name} holds {listed}, and none of them is known as a purchase. Leave only the rows of "
+            "purchases, or name them purchase."
+        )
+    left_out = ", ".join(repr(str(value)) for value in words if value not in bought)
+    kept = frame[where_distinct(frame[name], lambda value: value in bought)].reset_index(drop=True)
+    read = ", ".join(repr(str(value)) for value in bought)
+    return (
+        kept,
+        f"Of {name} only {read} are read as purchases; {left_out} are left out ({len(frame) - len(kept):,} rows).",
+    )
+
+
+def fill_down(frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool) -> tuple[pd.DataFrame, str | None]:
+    """Rows with the order's number, customer and date of the first row of their order, where that alone has them.
+
+    A row belongs to the order of the row above if it has the same number, or neither number, customer nor date.
+
+    Args:
+        frame: Rows in the order of the file.
+        mapping: The columns that are read, by name in the frame.
+        customers: Whether a row with a date, but without customer, is filled too.
+    """
+    date = mapping[columns.INVOICE_DATE]
+    customer = mapping[columns.CUSTOMER_ID]
+    number = mapping.get(columns.INVOICE_NO)
+    item = mapping.get(columns.STOCK_CODE) or mapping[columns.DESCRIPTION]
+    empty = {name: _is_empty(frame[name]) for name in (date, customer, item, number) if name is not None}
+    dateless = empty[date]
+    if not (dateless | (empty[customer] if customers and number else False)).any():
+        return frame, None
+    is_total = np.zeros(len(frame), dtype=bool)
+    for name in mapping.values():
+        texts = frame[name] if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype) else None
+        if texts is not None:
+            is_total |= where_distinct(
+                texts, lambda cell: isinstance(cell, str) and bool(_TOTALS.fullmatch(cell.strip()))
+            ).to_numpy()
+    continues = ~empty[item] & ~is_total & (dateless | empty[customer])
+    if number is None:
+        continues &= dateless & empty[customer]
+    else:
+        numbers = frame[number].astype("str").where(~empty[number], None)
+        above = numbers.ffill().shift()
+        without_order = empty[number] & dateless & empty[customer]
+        same = (numbers == above).fillna(False).to_numpy(dtype=bool) & ~empty[number]
+        if not customers:
+            same &= dateless
+        continues &= without_order | same
+    continues &= np.arange(len(frame)) > 0
+    if not continues.any():
+        return frame, None
+    order = np.cumsum(~continues)
+    filled = frame.copy(deep=False)
+    names = [
+        mapping[column]
+        for column in (columns.INVOICE_NO, columns.CUSTOMER_ID, columns.INVOICE_DATE, columns.COUNTRY)
+        if column in mapping
+    ]
+    changed = np.zeros(len(frame), dtype=bool)
+    for name in names:
+        missing = _is_empty(frame[name])
+        first = frame[name].where(~missing, None).groupby(order).ffill()
+        target = continues & missing & first.notna().to_numpy()
+        if name == customer:
+            # A later row with another date is another sale; without a customer it is anonymous.
+            first_date = frame[date].groupby(order).transform("first")
+            target &= dateless | (frame[date] == first_date).fillna(False).to_numpy(dtype=bool)
+        if target.any():
+            filled[name] = frame[name].astype(object).where(~target, first.astype(object))
+            changed |= target
+    if not changed.any():
+        return frame, None
+    return filled, (
+        f"{changed.sum():,} rows lack {' or '.join(name for name in names)}, which the first row of their order has: "
+        "they are filled down within the order."
+    )
+
+
+def _is_empty(column: pd.Series) -> np.ndarray:
+    blank = where_distinct(column, lambda cell: isinstance(cell, str) and not cell.strip())
+    return (column.isna() | blank).to_numpy(dtype=bool)
+
+
+def unique_line_ids(frame: pd.DataFrame, name: str) -> str | None:
+    """Make the numbers of lines, a foreign column, identities within an invoice; return a note on how they are read.
+
+    A number that stands in one invoice with several contents, such as the pieces of each item, is joined with the
+    content.
+    """
+    given = frame[columns.LINE_ID].notna()
+    if not given.any():
+        return None
+    key = [columns.CUSTOMER_ID, columns.INVOICE_NO, columns.LINE_ID]
+    content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
+    distinct = frame.loc[given, [*key, *content]].drop_duplicates()
+    note = f"{name} is the number of a line within its invoice: equal lines with different numbers all count."
+    if not distinct.duplicated(key).any():
+        return note
+    text = frame[columns.LINE_ID].astype("str")
+    for column in content:
+        text = text + " " + frame[column].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+    frame[columns.LINE_ID] = text.where(given, None).astype("str")
+    return f"{note} It repeats within invoices, so it counts together with item, quantity and price."
+
+
+def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+    """Give purchases of a customer under one invoice number, two weeks apart or more, numbers of their own.
+
+    Tills count receipts from 1 again. A later purchase has its day behind its number; a return keeps the number.
+
+    Args:
+        frame: Typed rows, all of their customers.
+    """
+    key = [columns.CUSTOMER_ID, columns.INVOICE_NO]
+    rows = frame.loc[frame[columns.QUANTITY] > 0, [*key, columns.INVOICE_DATE]].dropna()
+    span = rows.groupby(key)[columns.INVOICE_DATE].agg(["min", "max"])
+    reused = span.index[span["max"] - span["min"] >= _ANEW]
+    if not len(reused):
+        return frame, None
+    index = pd.MultiIndex.from_frame(rows[key])
+    rows = rows[index.isin(reused)].sort_values([*key, columns.INVOICE_DATE], kind="stable")
+    gap = rows.groupby(key)[columns.INVOICE_DATE].diff()
+    anew = (gap >= _ANEW).groupby([rows[name] for name in key]).cumsum()
+    later = rows[anew > 0]
+    if later.empty:
+        return frame, None
+    day = later.groupby([*key, anew[anew > 0]])[columns.INVOICE_DATE].transform("min").dt.strftime("%Y-%m-%d")
+    frame = frame.copy(deep=False)
+    numbers = frame[columns.INVOICE_NO].astype(object)
+    numbers.loc[later.index] = later[columns.INVOICE_NO].astype(object) + " " + day
+    frame[columns.INVOICE_NO] = numbers.astype("str")
+    return frame, (
+        "Invoice numbers start anew: purchases of one customer under one number, two weeks apart or more, are separate "
+        "invoices, the later ones with their day behind the number."
+    )
