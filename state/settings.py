@@ -80,7 +80,12 @@ def _timezone(value: str) -> str:
     return value
 
 
-def _date_format(value: str) -> str:
+def check_date_format(value: str) -> str:
+    """The format of dates of a table.
+
+    Raises:
+        ValueError: It is none.
+    """
     if value not in ("", "dmy", "mdy", "ymd") and "%" not in value:
         raise ValueError("it must be dmy, mdy, ymd, or a format such as %d/%m/%y %H:%M")
     return value
@@ -131,7 +136,7 @@ class Settings(BaseModel):
     # Bounds and format of an event.
     dialect: Literal["plain", "uci"] = "plain"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    date_format: Annotated[str, AfterValidator(_date_format)] = ""
+    date_format: Annotated[str, AfterValidator(check_date_format)] = ""
     anonymous_ids: str = ""
     max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_code_chars: Annotated[int, Field(ge=1)] = 100

@@ -19,6 +19,13 @@ DataOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option(min=0, help="Seed of all random choices. Default: NEXTBASKET_SEED.", show_default=False)
 ]
+DateFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How the dates of the table are written, where they do not show it: dmy, mdy, ymd, or such as %d/%m/%y.",
+        show_default=False,
+    ),
+]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -40,6 +47,22 @@ def parse_date_option(text: str | None, settings: "Settings") -> int | None:
     if seconds is None:
         raise Failure(f"{text!r} is no date; it looks like 2011-11-09 or 2011-11-09T12:50.", ExitCode.USAGE)
     return seconds
+
+
+def with_date_format(settings: "Settings", date_format: str | None) -> "Settings":
+    """Settings with the format of dates that an option gives, if it is given.
+
+    Raises:
+        Failure: It is no format.
+    """
+    from state.settings import check_date_format
+
+    if date_format is None:
+        return settings
+    try:
+        return settings.model_copy(update={"date_format": check_date_format(date_format.strip())})
+    except ValueError as error:
+        raise Failure(f"--date-format {date_format!r} cannot be used: {error}.", ExitCode.USAGE) from None
 
 
 def parse_duration(text: str) -> float:

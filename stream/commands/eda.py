@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.options import DataOption, data_path
+from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path, require_folder_path
 
 
 def eda(
     data: DataOption = None,
+    date_format: DateFormatOption = None,
     output: Annotated[Path, typer.Option(help="The report, one HTML file; an existing one is replaced.")] = Path(
         "eda.html"
     ),
@@ -31,7 +32,7 @@ def eda(
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
 
-    settings = load_settings()
+    settings = with_date_format(load_settings(), date_format)
     configure_logging(settings, only_if_level_set=True)
     path = data_path(data, settings)
     folder = output.with_name(f"{output.stem}-pictures") if pictures is None else pictures

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
-from stream.cli.options import DataOption, data_path
+from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def evaluate(
     since: Annotated[str, typer.Option("--from", help="First day to predict; models are fitted on everything before.")],
     until: Annotated[str, typer.Option("--to", help="First day that is not predicted any more.")],
     data: DataOption = None,
+    date_format: DateFormatOption = None,
     models: Annotated[
         str,
         typer.Option(help="Names separated by commas, with options behind colons: a,b:option=value. Default: all."),
@@ -79,7 +80,7 @@ def evaluate(
     from training.evaluation.tables import tables
     from training.evaluation.variants import parse_variants
 
-    settings = load_settings()
+    settings = with_date_format(load_settings(), date_format)
     configure_logging(settings, only_if_level_set=True)
     span = parse_span(since, until, settings.timezone)
     variants = parse_variants(models)

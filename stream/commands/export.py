@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.options import DateFormatOption, with_date_format
 
 if TYPE_CHECKING:
     from state.domain.attributes import DatedAttributes
@@ -44,6 +45,7 @@ def export(
             "it. Only for histories; needs neither Kafka nor Redis."
         ),
     ] = None,
+    date_format: DateFormatOption = None,
 ) -> None:
     """Write histories, recommendations or attributes: one line of JSON per customer or item, sorted.
 
@@ -58,7 +60,7 @@ def export(
     """
     from state.settings import load_settings
 
-    settings = load_settings()
+    settings = with_date_format(load_settings(), date_format)
     if data is not None:
         if kind is not ExportKind.HISTORIES:
             raise Failure(f"--data gives histories only, no {kind.value}.", ExitCode.USAGE)

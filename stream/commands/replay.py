@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
-from stream.cli.options import parse_date_option
+from stream.cli.options import DateFormatOption, parse_date_option, with_date_format
 from stream.cli.threads import use_one_thread
 from stream.tools.replay import ReplayCheckpoint, ReplayResult
 from stream.tools.replay_events import EventShape
@@ -24,6 +24,7 @@ def replay(
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="How many times as fast as it happened: 3600 is an hour a second.")
     ] = None,
+    date_format: DateFormatOption = None,
     state: Annotated[
         Path | None,
         typer.Option(help="File for the checkpoint; the same command with the same file goes on from there."),
@@ -51,12 +52,14 @@ def replay(
     from stream.tools.replay_events import replay_events, rows_in_span
     from training.data.tables import invoice_table
 
-    settings = load_settings()
+    settings = with_date_format(load_settings(), date_format)
     bounds = parse_date_option(since, settings), parse_date_option(until, settings)
     if bounds[0] is not None and bounds[1] is not None and bounds[1] <= bounds[0]:
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
-    checkpoint = _load_checkpoint(state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic))
+    checkpoint = _load_checkpoint(
+        state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format]))
+    )
     table = invoice_table.load(path, timezone=settings.timezone, date_format=settings.date_format)
     for note in table.notes:
         typer.echo(note)

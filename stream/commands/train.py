@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
-from stream.cli.options import DataOption, SeedOption, data_path, parse_date_option, parse_duration
+from stream.cli.options import (
+    DataOption,
+    DateFormatOption,
+    SeedOption,
+    data_path,
+    parse_date_option,
+    parse_duration,
+    with_date_format,
+)
 
 if TYPE_CHECKING:
     from state.events.invoice import Invoice
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 
 def train(
     data: DataOption = None,
+    date_format: DateFormatOption = None,
     until: Annotated[
         str | None, typer.Option(help="Use only what is dated before this date. Default: everything.")
     ] = None,
@@ -59,7 +68,7 @@ def train(
     from training.models import options_of
     from training.trainer import TrainingPlan
 
-    settings = load_settings()
+    settings = with_date_format(load_settings(), date_format)
     interval_s = None if every is None else parse_duration(every)
     configure_logging(settings, only_if_level_set=interval_s is None)
     until_seconds = parse_date_option(until, settings)
