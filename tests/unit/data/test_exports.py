@@ -375,6 +375,15 @@ def test_fields_of_an_order_on_its_first_row_are_filled_down(tmp_path: Path) -> 
     assert "1 rows lack" in notes(tmp_path / "shop.csv")
 
 
+def test_a_customer_on_the_first_row_only_is_filled_down(tmp_path: Path) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[1][6] = ""
+
+    assert histories(write(tmp_path / "first.csv", rows)) == HISTORIES
+    rows.append(["700003", "22616", "SPOON", "1", "2011-05-16 09:30", "1.25", "12681", "France"])
+    assert histories(write(tmp_path / "some.csv", rows))["12680"]["700001"] == {"22613": 12}
+
+
 def test_nothing_is_filled_from_another_order(tmp_path: Path) -> None:
     rows = [list(row) for row in ROWS]
     rows[2][6] = rows[3][4] = ""

@@ -125,7 +125,8 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool) 
     Args:
         frame: Rows in the order of the file.
         mapping: The columns that are read, by name in the frame.
-        customers: Whether a row with a date, but without customer, is filled too.
+        customers: Whether rows with a date, but without customer, may be filled too; they are where no order names its
+            customer in a later row.
     """
     date = mapping[columns.INVOICE_DATE]
     customer = mapping[columns.CUSTOMER_ID]
@@ -150,7 +151,7 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool) 
         above = numbers.ffill().shift()
         without_order = empty[number] & dateless & empty[customer]
         same = (numbers == above).fillna(False).to_numpy(dtype=bool) & ~empty[number]
-        if not customers:
+        if not customers or (same & ~dateless & ~empty[customer]).any():  # the first row is not the only one with it
             same &= dateless
         continues &= without_order | same
     continues &= np.arange(len(frame)) > 0
