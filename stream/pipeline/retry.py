@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 INITIAL_BACKOFF_S = 0.05
-MAX_BACKOFF_S = 5.0
+MAX_BACKOFF_S = 2.0
+"""Short enough to go on within seconds of a failover."""
 RELOG_INTERVAL_S = 30.0
 """An outage is logged when it starts, when it ends, and once in this interval."""
 

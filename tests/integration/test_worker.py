@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.services.process import free_port
 from tests.services.redis import RedisServer, missing_tools, set_user
+from tests.services.relay import Relay
 from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
@@ -75,50 +74,6 @@ class Process:
             self.process.send_signal(signal.SIGCONT)
         self.process.kill()
         self.process.wait()
-
-
-class Relay:
-    """Forwards a port to an address while the context lasts."""
-
-    def __init__(self, port: int, host: str, target: int) -> None:
-        self._target = (host, target)
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._accepting = threading.Thread(target=self._accept)
-
-    def __enter__(self) -> "Relay":
-        self._accepting.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._accepting.join()
-        for one in self._open:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for one in (self._listener, *self._open):
-            one.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                here, _ = self._listener.accept()
-                self._open.append(here)
-                there = socket.create_connection(self._target)
-                self._open.append(there)
-                for source, sink in ((here, there), (there, here)):
-                    self._threads.append(threading.Thread(target=self._pass, args=(source, sink)))
-                    self._threads[-1].start()
-
-    @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -365,3 +320,35 @@ def redis_with_a_user(folder: Path, *rights: str) -> Iterator[tuple[str, Redis]]
     with RedisServer(folder / "redis", fsync="no") as server, Redis.from_url(server.url) as client:
         set_user(client, "on", ">s3cret", "~*", "+@all", *rights)
         yield server.url.replace("//", "//worker:s3cret@"), client
+
+
+def test_a_failover_behind_an_address_is_followed_within_seconds(
+    start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer, tmp_path: Path
+) -> None:
+    if missing_tools():
+        pytest.skip("needs redis-server on the PATH")
+    with (
+        RedisServer(tmp_path / "old", fsync="no") as old,
+        RedisServer(tmp_path / "new", fsync="no") as new,
+        Redis(port=old.port) as old_client,
+        Redis(port=new.port) as new_client,
+        Relay(free_port(), "127.0.0.1", old.port) as relay,
+    ):
+        new_client.replicaof("127.0.0.1", str(old.port))
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": relay.url("redis")})
+        wait_until(lambda: worker.has_logged("Worker started"), "the topics are there", LIMIT_S, worker.assert_alive)
+        sent = send(producer, settings, events(0))
+        wait_until(lambda: group.done() == sent, "the first events are done", LIMIT_S, worker.assert_alive)
+        old_client.wait(1, 30_000)
+        # For some seconds there is no primary, so that the pauses between the attempts grow.
+        old_client.replicaof("127.0.0.1", str(new.port))
+        sent += send(producer, settings, events(1))
+        wait_until(lambda: worker.has_logged("Waiting for Redis"), "it waits", LIMIT_S, worker.assert_alive)
+        time.sleep(12.0)
+        new_client.replicaof("NO", "ONE")
+        relay.target = ("127.0.0.1", new.port)
+        promoted = time.monotonic()
+        wait_until(lambda: worker.has_logged("Redis answers after"), "work goes on", LIMIT_S, worker.assert_alive)
+        assert time.monotonic() - promoted < 5.0
+        wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
+        assert worker.stop() == 0

@@ -78,11 +78,31 @@ def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisClu
 
 
 @contextmanager
-def translate_errors(names: dict[int, str] | None = None) -> Iterator[None]:
+def translate_errors(names: dict[int, str] | None = None, client: Any = None) -> Iterator[None]:
     """Translates errors of redis-py and of the decoders to ``StoreUnavailable`` or ``StoreRefused``.
 
     ``names``: the customer of each number in the errors of the scripts (``NEXTBASKET 3 …``).
+    ``client``: loses its connections where Redis is unavailable. After a failover behind an address, the old primary is
+    a replica that keeps the connections open; only a new one reaches the new primary.
     """
+    try:
+        with _translated(names or {}):
+            yield
+    except StoreUnavailable:
+        if client is not None:
+            _disconnect(client)
+        raise
+
+
+def _disconnect(client: Any) -> None:
+    if isinstance(client, RedisCluster):
+        client.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+    else:
+        client.connection_pool.disconnect()
+
+
+@contextmanager
+def _translated(names: dict[int, str]) -> Iterator[None]:
     try:
         yield
     except redis.exceptions.AuthenticationError:
@@ -94,7 +114,7 @@ def translate_errors(names: dict[int, str] | None = None) -> Iterator[None]:
             raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
         raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error
     except redis.exceptions.RedisError as error:
-        raise _translate(str(error), names or {}) from error
+        raise _translate(str(error), names) from error
 
 
 def _translate(text: str, names: dict[int, str]) -> StoreUnavailable | StoreRefused:

@@ -45,7 +45,7 @@ class ClusterWriter:
         answer = Answer([], [], 0, 0, 0)
         outboxes: list[tuple[str, list[bytes]]] = []
         for customer_id, (packed, *outbox) in self._each(self._apply, list(calls)):
-            with translate_errors({1: f"customer {customer_id}"}):
+            with translate_errors({1: f"customer {customer_id}"}, self._client):
                 one = read_one_answer(packed)
             answer.customers.append(one.customer)
             answer.refused.extend(one.refused)
@@ -76,7 +76,7 @@ class ClusterWriter:
         """Applies outboxes to the items; an outbox is a list of entry, sequence, entry, sequence and so on."""
         markers = [self._keys.done(customer_id) for customer_id, _ in outboxes]
         entries = [b"".join(outbox[::2]) for _, outbox in outboxes]
-        with translate_errors():
+        with translate_errors(client=self._client):
             half_lives = pack((HALF_LIVES, SHARE_HALF_LIVES))
             self._drain_items(self._client, [*self._keys.items, *markers], half_lives, *entries)
             self._trim(outboxes)
@@ -93,12 +93,12 @@ class ClusterWriter:
 
     def _each(self, script: Script, calls: Sequence[tuple[str, list[str], bytes]]) -> Iterator[tuple[str, Any]]:
         """Runs a script once for each customer, pipelined; yields customer and reply."""
-        with translate_errors(), self._client.pipeline() as pipeline:
+        with translate_errors(client=self._client), self._client.pipeline() as pipeline:
             for _, keys, argument in calls:
                 pipeline.execute_command("EVALSHA", script.sha1, len(keys), *keys, argument)
             replies = pipeline.execute(raise_on_error=False)
         for (customer_id, keys, argument), reply in zip(calls, replies, strict=True):
-            with translate_errors({1: f"customer {customer_id}"}):
+            with translate_errors({1: f"customer {customer_id}"}, self._client):
                 if isinstance(reply, NoScriptError):  # the node does not have the script yet
                     reply = script(self._client, keys, argument)
                 if isinstance(reply, Exception):

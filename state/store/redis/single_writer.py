@@ -25,13 +25,13 @@ class SingleWriter:
         """Applies the events of some customers."""
         keys = [*self._keys.items, *self._keys_of(customer_id for customer_id, _ in customers)]
         batch = pack((*self._bounds, clock_ms, (HALF_LIVES, SHARE_HALF_LIVES), [events for _, events in customers]))
-        with translate_errors(_names(customers)):
+        with translate_errors(_names(customers), self._client):
             return read_answer(self._apply(self._client, keys, batch))
 
     def confirm(self, entries: Sequence[tuple[str, Any]]) -> None:
         """Saves what was published: customer and (revision, JSON or False, prior recommendation)."""
         keys = self._keys_of(customer_id for customer_id, _ in entries)
-        with translate_errors(_names(entries)):
+        with translate_errors(_names(entries), self._client):
             self._confirm(self._client, keys, pack((self._bounds[2], [entry for _, entry in entries])))
 
     def _keys_of(self, customer_ids: Iterable[str]) -> list[str]:

@@ -99,7 +99,7 @@ class RedisStore:
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """See ``Store.history``."""
-        with translate_errors():
+        with translate_errors(client=self._client):
             fields = self._client.hgetall(self._keys.history(customer_id))
             return read_history(customer_id, fields) if fields else None
 
@@ -108,13 +108,13 @@ class RedisStore:
         for keys in self._scan(self._keys.all_histories):
             for key, fields in zip(keys, self._read("hgetall", keys), strict=True):
                 if fields:  # otherwise it was deleted meanwhile
-                    with translate_errors():
+                    with translate_errors(client=self._client):
                         history = read_history(self._keys.customer(key), fields)
                     yield history
 
     def recommendation(self, customer_id: str) -> Recommendation | None:
         """See ``Store.recommendation``."""
-        with translate_errors():
+        with translate_errors(client=self._client):
             json = self._client.get(self._keys.recommendation(customer_id))
             return read_recommendation(json) if json else None
 
@@ -123,14 +123,14 @@ class RedisStore:
         for keys in self._scan(self._keys.all_recommendations):
             for json in self._read("get", keys):
                 if json:
-                    with translate_errors():
+                    with translate_errors(client=self._client):
                         recommendation = read_recommendation(json)
                     yield recommendation
 
     def items(self, since: int = 0) -> ItemChanges:
         """See ``Store.items``. A rebuilt Redis has a lower version than ``since``; then all items are returned."""
         keys = self._keys
-        with translate_errors():
+        with translate_errors(client=self._client):
             with self._client.pipeline(transaction=False) as pipeline:
                 # The version first: later changes have a higher one and are read next time.
                 pipeline.get(keys.item_version)
@@ -162,7 +162,7 @@ class RedisStore:
 
     def now(self) -> int | None:
         """See ``Store.now``."""
-        with translate_errors():
+        with translate_errors(client=self._client):
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
 
@@ -176,7 +176,7 @@ class RedisStore:
         script = Script("probe")
         keys = self._keys
         try:
-            with translate_errors():
+            with translate_errors(client=self._client):
                 for key in keys.probes:  # one by one, because on a Cluster they are in several slots
                     script.send(self._client, [key])
                     script(self._client, [key])
@@ -200,7 +200,7 @@ class RedisStore:
         seen: set[bytes] = set()
         found = iter(self._client.scan_iter(match=pattern, count=1000))
         while True:
-            with translate_errors():
+            with translate_errors(client=self._client):
                 chunk = list(islice(found, KEYS_PER_READ))
             if not chunk:
                 return
@@ -210,7 +210,7 @@ class RedisStore:
                 yield new
 
     def _read(self, command: str, keys: Sequence[bytes]) -> list[Any]:
-        with translate_errors(), self._client.pipeline(transaction=False) as pipeline:
+        with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 getattr(pipeline, command)(key)
             replies: list[Any] = pipeline.execute()

@@ -1,0 +1,57 @@
+"""A TCP forwarder: an endpoint whose server can be swapped behind it."""
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Relay:
+    """Forwards a port to an address while the context lasts.
+
+    ``target`` may be changed: new connections go to the new address, open ones stay where they are.
+    """
+
+    def __init__(self, port: int, host: str, target: int) -> None:
+        self.target = (host, target)
+        self.port = port
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept)
+
+    def url(self, scheme: str) -> str:
+        """The address for clients."""
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "Relay":
+        self._accepting.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._accepting.join()
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._open):
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                self._open.append(here)
+                there = socket.create_connection(self.target)
+                self._open.append(there)
+                for source, sink in ((here, there), (there, here)):
+                    self._threads.append(threading.Thread(target=self._pass, args=(source, sink)))
+                    self._threads[-1].start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
