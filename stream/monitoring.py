@@ -37,6 +37,8 @@ class Metrics:
         self._outage_seconds = counter(
             "outage_seconds", "Time spent waiting for a service that was unavailable", "service"
         )
+        for service in ("Redis", "Kafka"):  # 0 from the start, so that a rate exists when an outage begins
+            self._outage_seconds.labels(service)
         self._batch = histogram("batch_events", "Events in a batch", SIZES)
         self._stage = histogram("stage_seconds", "Time of each stage of a batch", SECONDS, "stage")
         self._latency = histogram(

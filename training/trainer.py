@@ -175,8 +175,8 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> Span:
     n_cases = len(evaluation_cases(log, span).by_position)
     if n_cases < MIN_CASES:
         raise TooLittleData(
-            f"From {format_day(span.start)} on only {n_cases} purchases are of customers who had bought before; at "
-            f"least {MIN_CASES} are needed to evaluate a model. Give --data with more customers or a longer time."
+            f"Too few purchases from {format_day(span.start)} on are of customers who had bought before: {n_cases}, and "
+            f"at least {MIN_CASES} are needed to evaluate a model. Give --data with more customers or a longer time."
         )
     return span
 

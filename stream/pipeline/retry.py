@@ -28,7 +28,8 @@ class RetryPolicy:
     Args:
         stop: Ends every wait at once.
         rng: Source of the jitter, which keeps many workers from retrying at the same time.
-        on_outage: Called with the service and the seconds waited when an outage ends, also when a stop ends it.
+        on_outage: Called with the service and the seconds waited since the last call: after every failed attempt of an
+            outage and at its end, so that a metric rises while the outage lasts.
     """
 
     def __init__(
@@ -53,16 +54,23 @@ class RetryPolicy:
             Stopped: The worker is stopping and the operation has not succeeded.
         """
         outage_start: float | None = None
-        last_logged = 0.0
+        last_logged = last_reported = 0.0
 
-        def log_failure(state: tenacity.RetryCallState) -> None:
-            nonlocal outage_start, last_logged
+        def report(now: float) -> None:
+            nonlocal last_reported
+            self._on_outage(service, now - last_reported)
+            last_reported = now
+
+        def on_failure(state: tenacity.RetryCallState) -> None:
+            nonlocal outage_start, last_logged, last_reported
             now = time.monotonic()
             error = state.outcome.exception() if state.outcome else None
             if outage_start is None:
-                outage_start = last_logged = now
+                outage_start = last_logged = last_reported = now
                 logger.warning("Waiting for %s: %s", service, error)
-            elif now - last_logged > RELOG_INTERVAL_S:
+                return
+            report(now)
+            if now - last_logged > RELOG_INTERVAL_S:
                 last_logged = now
                 logger.warning("Waiting for %s for %.0f s now: %s", service, now - outage_start, error)
 
@@ -70,13 +78,13 @@ class RetryPolicy:
             retry=tenacity.retry_if_exception_type(errors),
             wait=lambda state: self.backoff(state.attempt_number),
             sleep=self._sleep,
-            before_sleep=log_failure,
+            before_sleep=on_failure,
         )
         try:
             result = retrying(operation)
         finally:
             if outage_start is not None:
-                self._on_outage(service, time.monotonic() - outage_start)
+                report(time.monotonic())
         if outage_start is not None:
             logger.info("%s answers after %.1f s", service, time.monotonic() - outage_start)
         return result

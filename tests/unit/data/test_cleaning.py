@@ -99,7 +99,7 @@ def test_the_ledger_as_text() -> None:
         "no exact duplicate of a row before 2 → 2 (−0)",
     ]
     assert [" ".join(line.split()) for line in lines[-4:-2]] == [
-        "cancelled and taken back: set apart as returns 2 → 2 (−0, 1 changed)",
+        "cancelled and taken back: separated as returns 2 → 2 (−0, 1 changed)",
         "one description per stock code, the newest 2 → 2 (−0)",
     ]
     assert len({line.index("→") for line in lines[:-2]}) == 1

@@ -47,9 +47,25 @@ def test_an_outage_is_logged_at_its_start_and_at_its_end(caplog: pytest.LogCaptu
     first, last = (record.getMessage() for record in caplog.records)
     assert first == "Waiting for Redis: failure 1"
     assert last.startswith("Redis answers after ")
-    ((service, seconds),) = outages
-    assert service == "Redis"
-    assert seconds > 0.1
+    assert {service for service, _ in outages} == {"Redis"}
+    assert sum(seconds for _, seconds in outages) > 0.1
+
+
+def test_an_outage_is_reported_while_it_lasts() -> None:
+    waited = [0.0]
+    seen: list[float] = []
+    flaky = Flaky(4)
+
+    def add(service: str, seconds: float) -> None:
+        waited[0] += seconds
+
+    def operation() -> str:
+        seen.append(waited[0])
+        return flaky()
+
+    RetryPolicy(threading.Event(), Random(1), add).call("Redis", operation, TimeoutError)
+    assert seen == sorted(seen)
+    assert 0.0 < seen[2] < seen[4] < waited[0]
 
 
 def test_a_long_outage_is_logged_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

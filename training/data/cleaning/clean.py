@@ -151,7 +151,7 @@ def _rules(
     yield _Rule("too_long", "customer, line id and description not too long", short)
     every_row = pd.Series(True, index=rows.index)
     texts = (columns.DESCRIPTION, columns.COUNTRY)
-    yield _Rule("encoding", "encoding, control characters and spaces of text mended", every_row, texts)
+    yield _Rule("encoding", "encoding, control characters and spaces of text repaired", every_row, texts)
     yield _Rule("anonymous", "customer given", rows[columns.CUSTOMER_ID].notna(), (columns.CUSTOMER_ID,))
     yield _Rule("duplicate", "no exact duplicate of a row before", ~raw.duplicated())
     product = where_distinct(code, dialect.is_product)

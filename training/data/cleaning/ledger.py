@@ -178,7 +178,7 @@ class LedgerBuilder:
             notes=(*self._notes, *self._stand_in()),
             steps=[
                 *self._steps,
-                Step("cancellation", "cancelled and taken back: set apart as returns", left, left, int(lines[False])),
+                Step("cancellation", "cancelled and taken back: separated as returns", left, left, int(lines[False])),
                 Step("description", "one description per stock code, the newest", left, left, renamed),
             ],
             purchase_lines=int(lines[True]),
