@@ -175,7 +175,7 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> Span:
     n_cases = len(evaluation_cases(log, span).by_position)
     if n_cases < MIN_CASES:
         raise TooLittleData(
-            f"Too few purchases from {format_day(span.start)} on are of customers who had bought before: {n_cases}, and "
+            f"Too few purchases from {format_day(span.start)} on are of customers who had bought before: {n_cases}; "
             f"at least {MIN_CASES} are needed to evaluate a model. Give --data with more customers or a longer time."
         )
     return span
