@@ -29,7 +29,7 @@ from training.models.basket_lstm.network import BasketNetwork
 from training.models.global_statistics import fit_global_statistics
 from training.models.return_time.fitting import NETWORKS, WIDTH, ReturnNetwork
 from training.serving.basket_lstm.calibration import BasketCalibration
-from training.serving.basket_lstm.correction import OnlineCorrection
+from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import NumpyNetwork
 from training.serving.basket_lstm.scorer import BasketScorer, input_sizes
 from training.serving.return_time.inputs import RETURN_INPUTS
@@ -66,7 +66,7 @@ def main(path: str) -> None:
             scorer = BasketScorer(
                 "bench",
                 network=numpy_network,
-                correction=OnlineCorrection(len(CANDIDATE_INPUTS)),
+                correction=Correction(len(CANDIDATE_INPUTS)),
                 statistics=statistics,
                 calibration=BasketCalibration(),
                 return_time=return_time,

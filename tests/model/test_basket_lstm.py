@@ -37,9 +37,10 @@ from training.models.candidate_views.labelled_views import target_dates
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.global_statistics import fit_global_statistics
 from training.models.keras_weights import WEIGHTS
+from training.models.online_correction import RATE_SCALES, update
 from training.progress import RecordedProgress, shown_by
 from training.serving.basket_lstm.calibration import BasketCalibration
-from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
+from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST
 from training.serving.basket_lstm.scorer import (
     BasketScorer,
@@ -65,7 +66,7 @@ def fitted() -> FittedBasketLstm:
 
 def on_log(fitted: FittedBasketLstm, log: Sequence[Invoice]) -> FittedBasketLstm:
     """The same model with statistics of a log of its own, so that an evaluation does not extend that of others."""
-    return FittedBasketLstm(fitted.scorer, fitted.network, fitted.curves, StatisticsHistory(log, UNTIL))
+    return FittedBasketLstm(fitted.scorer, fitted.network, fitted.curves, StatisticsHistory(log, UNTIL), 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +191,9 @@ def test_its_statistics_follow_the_log_week_by_week(fitted: FittedBasketLstm) ->
 
 def test_before_the_fit_there_are_older_statistics_and_no_correction(fitted: FittedBasketLstm) -> None:
     codes = fitted.scorer.statistics.codes
-    correction = OnlineCorrection(len(CANDIDATE_INPUTS), codes, np.ones((2, len(codes)), np.float32))
+    correction = Correction(len(CANDIDATE_INPUTS), codes, np.ones((2, len(codes)), np.float32))
     corrected = dataclasses.replace(fitted.scorer, correction=correction)
-    model = FittedBasketLstm(corrected, fitted.network, fitted.curves, StatisticsHistory(LOG, UNTIL))
+    model = FittedBasketLstm(corrected, fitted.network, fitted.curves, StatisticsHistory(LOG, UNTIL), 1.0)
 
     assert model.until == UNTIL
     assert model.scorer_at(UNTIL).correction is correction
@@ -209,9 +210,9 @@ def test_the_correction_can_be_left_out(fitted: FittedBasketLstm, replay: StateR
     history = replay.histories["c1"]
     view = build_view([history], replay.items, UNTIL, fitted.scorer.statistics)
     came = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.arange(len(view.row)) < 2)
-    assert calibrate_on_validation(fitted.scorer.network, [came])[1].input_weights.any()
-    _, correction = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])
-    assert not correction.input_weights.any()
+    assert calibrate_on_validation(fitted.scorer.network, [came]).correction.input_weights.any()
+    still = calibrate_on_validation(fitted.scorer.network, [came], rate_scales=[0.0])
+    assert not still.correction.input_weights.any()
 
 
 def test_the_correction_rate_is_the_one_with_the_least_loss(fitted: FittedBasketLstm, replay: StateReplay) -> None:
@@ -227,17 +228,17 @@ def test_the_correction_rate_is_the_one_with_the_least_loss(fitted: FittedBasket
         cases = [
             ValidationCase(UNTIL + day, view, codes, np.arange(len(codes)) == item) for day, item in enumerate(came)
         ]
-        _, correction = calibrate_on_validation(fitted.scorer.network, cases)
-        assert correction.rate_scale == correction.scaled(0.5).rate_scale == rate_scale
-        assert correction.input_weights.any() == (rate_scale > 0)
+        found = calibrate_on_validation(fitted.scorer.network, cases)
+        assert found.rate_scale == rate_scale
+        assert found.correction.input_weights.any() == (rate_scale > 0)
 
 
 def test_a_saved_model_answers_the_same(fitted: FittedBasketLstm, replay: StateReplay, tmp_path: Path) -> None:
     view = build_view([replay.histories["c1"]], replay.items, UNTIL, fitted.scorer.statistics)
     (candidates,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
-    correction = OnlineCorrection(len(CANDIDATE_INPUTS))
+    correction = Correction(len(CANDIDATE_INPUTS))
     for visit in (True, False):
-        correction, _ = correction.updated(candidates._replace(visit=visit), np.arange(len(candidates.codes)) < 2)
+        correction, _ = update(correction, candidates._replace(visit=visit), np.arange(len(candidates.codes)) < 2, 1.0)
     parts = {name: getattr(fitted.scorer, name) for name in PARTS} | {"correction": correction}
     scorer = BasketScorer("unpublished", **parts)
     scorer.save(tmp_path)
@@ -288,7 +289,7 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
 def test_the_correction_is_halved_where_the_network_was_trained_on_the_validation_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.models.basket_lstm.model.RATE_SCALES", RATE_SCALES[:1])
+    monkeypatch.setattr(BasketLstm, "_rate_scales", RATE_SCALES[:1])
     once, twice = (
         BasketLstm(epochs=1, max_examples=200, whole=whole).fit(LOG, until=UNTIL, seed=4).scorer
         for whole in (False, True)
@@ -311,7 +312,7 @@ def test_without_outcomes_probabilities_are_those_of_the_default(fitted: FittedB
 
     nothing = ValidationCase(UNTIL, view, candidate_codes(view, replay.items), np.zeros(len(view.row), np.bool_))
     for cases in ([], [nothing]):
-        calibration, correction = calibrate_on_validation(fitted.scorer.network, cases)
+        calibration, correction, _ = calibrate_on_validation(fitted.scorer.network, cases)
         assert calibration == BasketCalibration()
         assert not correction.input_weights.any()
 

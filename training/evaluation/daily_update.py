@@ -9,13 +9,12 @@ from typing import Protocol, runtime_checkable
 from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
 from training.data.walk import StateReplay
-from training.evaluation.outcome_feedback import OutcomeFeedbackScorer
+from training.evaluation.outcome_feedback import FittedWithCorrection, OutcomeFeedbackScorer
 from training.features.item_table import ItemTable
 from training.models.base import Fitted, FittedOverTime
 from training.models.baselines.model import FittedBaseline
 from training.serving.baselines.neighbours import CustomerNeighbourhood, VectorCache
 from training.serving.baselines.scorer import BaselineScorer
-from training.serving.basket_lstm.scorer import BasketScorer
 from training.serving.scorer import Prediction, Scorer
 
 
@@ -49,7 +48,7 @@ def evaluation_scorer(fitted: Fitted, *, daily_updates: bool) -> Scorer:
     if isinstance(fitted, FittedOverTime):
         if not daily_updates:
             return PointInTimeScorer(fitted)
-        if isinstance(fitted.scorer, BasketScorer):
+        if isinstance(fitted, FittedWithCorrection):
             return OutcomeFeedbackScorer(fitted)
         return DailyStatisticsScorer(fitted)
     if daily_updates and isinstance(fitted, FittedBaseline):

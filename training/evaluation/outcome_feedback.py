@@ -8,7 +8,7 @@ multiplied by the rate at which earlier lists came true, visits and emissions ap
 import dataclasses
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from state.domain.history import CustomerHistory, baskets
 from state.events.invoice import Invoice
 from training.features.item_table import ItemTable
 from training.models.base import FittedOverTime
+from training.models.online_correction import update
 from training.serving.basket_lstm.correction import CandidateLogits
 from training.serving.basket_lstm.scorer import CUSTOMERS_PER_BATCH, BasketScorer, candidate_codes, score_candidates
 from training.serving.scorer import CALIBRATION_DEPTH, Prediction
@@ -63,10 +64,20 @@ class PendingList(NamedTuple):
     candidates: CandidateLogits | None
 
 
+@runtime_checkable
+class FittedWithCorrection(FittedOverTime[BasketScorer], Protocol):
+    """A fitted ``basket_lstm``."""
+
+    @property
+    def correction_rate_scale(self) -> float:
+        """Scale of the learning rates of the correction; at 0 outcomes do not update it."""
+        ...
+
+
 class OutcomeFeedbackScorer:
     """``basket_lstm`` with statistics, correction and rates that follow the log; for one evaluation."""
 
-    def __init__(self, fitted: FittedOverTime[BasketScorer]) -> None:
+    def __init__(self, fitted: FittedWithCorrection) -> None:
         """Start with the model as it was fitted."""
         self.name, self.version = fitted.scorer.name, fitted.scorer.version
         self.correction = fitted.scorer.correction
@@ -105,7 +116,7 @@ class OutcomeFeedbackScorer:
         top = prediction.candidates[:CALIBRATION_DEPTH]
         visit = bool(history.invoices) and history.invoices[-1].date < now
         expected = sum(candidate.probability for candidate in top)
-        updates_correction = self.correction.rate_scale > 0 and bool(baskets(history))
+        updates_correction = self._fitted.correction_rate_scale > 0 and bool(baskets(history))
         # Half the digits are enough for an update, and thousands of emissions wait for their outcome.
         inputs = candidates._replace(inputs=candidates.inputs.astype(np.float16)) if updates_correction else None
         pending = PendingList(now, visit, [candidate.stock_code for candidate in top], expected, inputs)
@@ -134,5 +145,7 @@ class OutcomeFeedbackScorer:
             if each.candidates is not None:
                 codes = each.candidates.codes
                 was_bought = np.fromiter((code in bought for code in codes), np.bool_, len(codes))
-                self.correction, _ = self.correction.updated(each.candidates, was_bought)
+                self.correction, _ = update(
+                    self.correction, each.candidates, was_bought, self._fitted.correction_rate_scale
+                )
         self._pending[customer] = still_pending

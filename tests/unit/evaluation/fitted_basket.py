@@ -10,22 +10,23 @@ from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.serving.basket_lstm.calibration import BasketCalibration
-from training.serving.basket_lstm.correction import OnlineCorrection
+from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import NumpyNetwork
 from training.serving.basket_lstm.scorer import BasketScorer, input_sizes
 from training.serving.return_time.network import NumpyReturnNetwork
 
 
 class FittedBasket:
-    """A ``FittedOverTime`` whose correction is empty; it records the dates that scorers are asked for."""
+    """A ``FittedWithCorrection`` whose correction is empty; it records the dates that scorers are asked for."""
 
     def __init__(self, log: Sequence[Invoice], until: int, *, rate_scale: float = 1.0) -> None:
         self.until = until
+        self.correction_rate_scale = rate_scale
         self.statistics_history = StatisticsHistory(log, until)
         self.scorer = BasketScorer(
             "unpublished",
             network=NumpyNetwork(arrays(), input_sizes()),
-            correction=OnlineCorrection(len(CANDIDATE_INPUTS), rate_scale=rate_scale),
+            correction=Correction(len(CANDIDATE_INPUTS)),
             statistics=self.statistics_history.at(until),
             calibration=BasketCalibration(-0.3, 0.9, 0.8),
             return_time=NumpyReturnNetwork(return_arrays()),

@@ -12,8 +12,9 @@ from tests.unit.evaluation.fitted_basket import FittedBasket
 from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
 from training.evaluation.outcome_feedback import DECAY, PRIOR, OutcomeFeedbackScorer, PurchaseRate
+from training.models.online_correction import update
 from training.serving.basket_lstm.calibration import BasketCalibration
-from training.serving.basket_lstm.correction import OnlineCorrection
+from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.scorer import candidate_codes, score_candidates
 from training.serving.scorer import CALIBRATION_DEPTH, Prediction
 
@@ -88,7 +89,7 @@ def test_an_outcome_updates_the_correction(replay: StateReplay, history: Custome
 
     view = fitted.scorer.view([history], replay.items, UNTIL)
     (candidates,) = score_candidates(view, candidate_codes(view, replay.items), fitted.scorer.network)
-    correction, _ = fitted.scorer.correction.updated(candidates, np.isin(candidates.codes, bought))
+    correction, _ = update(fitted.scorer.correction, candidates, np.isin(candidates.codes, bought), 1.0)
     corrected = replace(fitted.scorer, correction=correction).predict([history], replay.items, UNTIL, 30)[0]
     assert probabilities(corrected) != probabilities(visit)
     assert codes(again) == codes(corrected)
@@ -102,7 +103,7 @@ def test_a_prediction_before_the_fit_is_not_corrected(replay: StateReplay, histo
     scorer = OutcomeFeedbackScorer(fitted)
     item_biases = np.linspace(-5.0, 5.0, 2 * len(fitted.scorer.statistics.codes), dtype=np.float32).reshape(2, -1)
     n_inputs = fitted.scorer.correction.input_weights.shape[1]
-    scorer.correction = OnlineCorrection(n_inputs, fitted.scorer.statistics.codes, item_biases)
+    scorer.correction = Correction(n_inputs, fitted.scorer.statistics.codes, item_biases)
     before, after = (scorer.predict([history], replay.items, now, 30)[0] for now in (UNTIL - 1, UNTIL))
     assert codes(before) == codes(fitted.scorer_at(UNTIL - 1).predict([history], replay.items, UNTIL - 1, 30)[0])
     assert codes(after) != codes(fitted.scorer.predict([history], replay.items, UNTIL, 30)[0])

@@ -26,7 +26,7 @@ from training.models.global_statistics import fit_global_statistics
 from training.registry import BundleRefused
 from training.serving.basket_lstm import bundle_names
 from training.serving.basket_lstm.calibration import BasketCalibration, Ranked, rank
-from training.serving.basket_lstm.correction import OnlineCorrection
+from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import HEAD_ARRAYS, HEADS, SHAPES, NumpyNetwork
 from training.serving.basket_lstm.scorer import (
     CORRECTION,
@@ -66,11 +66,11 @@ def arrays(seed: int = 1) -> dict[str, NDArray[np.float32]]:
     return made
 
 
-def correction() -> OnlineCorrection:
+def correction() -> Correction:
     generator = np.random.default_rng(5)
     shapes = (2, len(GLOBAL_STATISTICS.codes)), (2, len(CANDIDATE_INPUTS))
     item_biases, input_weights = (generator.normal(size=shape).astype(np.float32) * 0.1 for shape in shapes)
-    return OnlineCorrection(len(CANDIDATE_INPUTS), GLOBAL_STATISTICS.codes, item_biases, input_weights)
+    return Correction(len(CANDIDATE_INPUTS), GLOBAL_STATISTICS.codes, item_biases, input_weights)
 
 
 def scorer() -> BasketScorer:
@@ -139,11 +139,11 @@ def test_the_order_of_baskets_matters(items: ItemTable) -> None:
 
 def test_the_correction_is_added_to_the_logits(items: ItemTable) -> None:
     ann = history((START, {GLOBAL_STATISTICS.codes[0]: 1}))
-    plain = replace(scorer(), correction=OnlineCorrection(len(CANDIDATE_INPUTS)))
+    plain = replace(scorer(), correction=Correction(len(CANDIDATE_INPUTS)))
     view = plain.view([ann], items, NOW)
     last = candidate_codes(view, items)[rank(view, plain.network.logits(view))[0].position[-1]]
     biases = np.full((2, 1), 100.0, np.float32)
-    corrected = replace(plain, correction=OnlineCorrection(len(CANDIDATE_INPUTS), [last], biases))
+    corrected = replace(plain, correction=Correction(len(CANDIDATE_INPUTS), [last], biases))
 
     assert plain.predict([ann], items, NOW, 1)[0].candidates[0].stock_code != last
     assert corrected.predict([ann], items, NOW, 1)[0].candidates[0].stock_code == last

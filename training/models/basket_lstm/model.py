@@ -16,7 +16,7 @@ from training.errors import TooLittleData
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS
 from training.models.base import Curves
-from training.models.basket_lstm.calibration import ValidationCase, calibrate_on_validation
+from training.models.basket_lstm.calibration import ValidationCase, ValidationFit, calibrate_on_validation
 from training.models.basket_lstm.examples import Example, Sampling, fingerprint, sample
 from training.models.basket_lstm.fitting import SCHEDULE, BuildNetwork, FitConfig, make_network
 from training.models.basket_lstm.network import BasketNetwork
@@ -26,10 +26,10 @@ from training.models.candidate_views.retrieval import fit_retrieval
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.checkpoint import Checkpoint, checkpoint_name
 from training.models.keras_weights import save_weights
+from training.models.online_correction import RATE_SCALES, scaled
 from training.models.return_time.fitting import fit_returns, return_examples
 from training.models.training_loop import VALIDATION, Schedule
-from training.serving.basket_lstm.calibration import BasketCalibration
-from training.serving.basket_lstm.correction import RATE_SCALES, OnlineCorrection
+from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import NumpyNetwork
 from training.serving.basket_lstm.scorer import BasketScorer, candidate_codes, input_sizes
 from training.serving.return_time.network import NumpyReturnNetwork
@@ -51,9 +51,15 @@ class FittedBasketLstm:
     """A trained network that can be evaluated, served and saved; a ``FittedOverTime``."""
 
     def __init__(
-        self, scorer: BasketScorer, network: BasketNetwork, curves: Curves, statistics_history: StatisticsHistory
+        self,
+        scorer: BasketScorer,
+        network: BasketNetwork,
+        curves: Curves,
+        statistics_history: StatisticsHistory,
+        correction_rate_scale: float,
     ) -> None:
         self.scorer = scorer
+        self.correction_rate_scale = correction_rate_scale
         self.network = network
         self.curves = curves
         self._statistics_history = statistics_history
@@ -65,7 +71,7 @@ class FittedBasketLstm:
 
     def scorer_at(self, date: int) -> BasketScorer:
         """The scorer with the statistics of a date; before ``until`` without a correction: it has none yet then."""
-        correction = self.scorer.correction if date >= self.until else OnlineCorrection(len(CANDIDATE_INPUTS))
+        correction = self.scorer.correction if date >= self.until else Correction(len(CANDIDATE_INPUTS))
         return dataclasses.replace(self.scorer, statistics=self._statistics_history.at(date), correction=correction)
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
@@ -142,16 +148,18 @@ class BasketLstm:
         scorer = BasketScorer(
             "unpublished",
             network=NumpyNetwork(result.network.arrays(), input_sizes()),
-            correction=result.correction,
+            correction=result.on_validation.correction,
             statistics=statistics,
-            calibration=result.calibration,
+            calibration=result.on_validation.calibration,
             return_time=NumpyReturnNetwork(returning.arrays()),
             retrieval=retrieval,
         )
         for checkpoint in self._checkpoints:
             checkpoint.delete()
         progress.update(1000, 1000, "calibrated")
-        return FittedBasketLstm(scorer, result.network, result.curves, statistics_history)
+        return FittedBasketLstm(
+            scorer, result.network, result.curves, statistics_history, result.on_validation.rate_scale
+        )
 
     def _fit_networks(self, data: "_TrainingData", seed: int) -> "_FitResult":
         """The network that serves, and what was fitted to the outcomes of one that was not trained on them."""
@@ -159,7 +167,7 @@ class BasketLstm:
         selection = self._config(self._schedule, seed, training_set, validation_set)
         if not (self._whole and validation_set):
             network, curves = make_network(selection, training_set, validation_set)
-            return _FitResult(network, curves, *self._calibrate(network, data))
+            return _FitResult(network, curves, self._calibrate(network, data))
         all_examples = training_set + validation_set
         # Started before the number of epochs is selected: in most trainings all of them are best.
         final = self._config(self._schedule, seed, all_examples, [])
@@ -167,15 +175,16 @@ class BasketLstm:
             turn = 850 if other.is_running else 500
             with progress.part(0, turn, of=1000):
                 network, curves = make_network(selection, training_set, validation_set)
-            calibration, correction = self._calibrate(network, data)
+            on_validation = self._calibrate(network, data)
             best = 1 + int(np.argmin(curves[VALIDATION]))
             if best < self._schedule.epochs:
                 final = self._config(self._schedule._replace(epochs=best), seed, all_examples, [])
             with progress.part(turn, 1000, of=1000):
                 network = other.network(final)
-        return _FitResult(network, curves, calibration, correction.scaled(REFIT_CORRECTION_SCALE))
+        correction = scaled(on_validation.correction, REFIT_CORRECTION_SCALE)
+        return _FitResult(network, curves, on_validation._replace(correction=correction))
 
-    def _calibrate(self, network: BasketNetwork, data: "_TrainingData") -> tuple[BasketCalibration, OnlineCorrection]:
+    def _calibrate(self, network: BasketNetwork, data: "_TrainingData") -> ValidationFit:
         numpy_network = NumpyNetwork(network.arrays(), input_sizes())
         return calibrate_on_validation(numpy_network, data.validation_cases, rate_scales=self._rate_scales)
 
@@ -241,5 +250,4 @@ class _FitResult(NamedTuple):
 
     network: BasketNetwork
     curves: Curves
-    calibration: BasketCalibration
-    correction: OnlineCorrection
+    on_validation: ValidationFit

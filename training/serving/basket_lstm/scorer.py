@@ -25,7 +25,7 @@ from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.basket_lstm import bundle_names
 from training.serving.basket_lstm.calibration import BasketCalibration, rank
-from training.serving.basket_lstm.correction import CandidateLogits, OnlineCorrection
+from training.serving.basket_lstm.correction import CandidateLogits, Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.bundle_files import read_arrays, refusing
 from training.serving.return_time.network import NumpyReturnNetwork
@@ -55,7 +55,7 @@ class BasketScorer:
 
     version: str
     network: NumpyNetwork
-    correction: OnlineCorrection
+    correction: Correction
     statistics: GlobalStatistics
     calibration: BasketCalibration
     return_time: NumpyReturnNetwork
@@ -226,7 +226,7 @@ def load(folder: Path, version: str) -> BasketScorer:
         if not (folder / CORRECTION).exists():
             raise ValueError(f"it has no {CORRECTION}, which this version needs: train it anew")
         corrections = bundle_names.loaded_correction(read_arrays(folder / CORRECTION))
-        correction = OnlineCorrection(
+        correction = Correction(
             len(CANDIDATE_INPUTS), statistics.codes, corrections["item_biases"], corrections["input_weights"]
         )
         return_time = NumpyReturnNetwork(read_arrays(folder / RETURNS))
