@@ -149,6 +149,7 @@ class Settings(BaseModel):
     window: Annotated[int, Field(ge=1, le=10_000)] = 100
     history_ttl_days: Annotated[int, Field(ge=0, le=36_500)] = 1095
     max_history_lines: Annotated[int, Field(ge=1)] = 200_000
+    allow_eviction: bool = False
 
     # The worker.
     top_k: Annotated[int, Field(ge=1, le=100)] = 10

@@ -16,6 +16,7 @@ from state.errors import SettingsError, StateError, StoreUnavailable
 from state.settings import Settings
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
+from stream.durability_watch import DurabilityWatch, require_durability
 from stream.errors import BrokerUnavailable, Stopped
 from stream.kafka.agent import create_app
 from stream.kafka.config import broker_list
@@ -45,7 +46,7 @@ def run_worker(settings: Settings) -> ExitCode:
     """Run until SIGTERM or SIGINT; waits for Redis and Kafka while they are unavailable.
 
     Raises:
-        SettingsError: No broker or no Redis is set, or one of their settings cannot be used.
+        SettingsError: No broker or no Redis is set, one of their settings cannot be used, or Redis evicts keys.
         StoreRefused: Redis refuses the password, or a command that the worker needs.
     """
     broker_list(settings)
@@ -61,6 +62,8 @@ def run_worker(settings: Settings) -> ExitCode:
             store = retry.call("Redis", lambda: RedisStore(settings), StoreUnavailable)
             closes.enter_context(closing(store))
             retry.call("Redis", store.probe, StoreUnavailable)
+            servers = retry.call("Redis", store.durability, StoreUnavailable)
+            require_durability(servers, allow_eviction=settings.allow_eviction)
             retry.call("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
@@ -79,6 +82,9 @@ def run_worker(settings: Settings) -> ExitCode:
 
         models.start()
         closes.callback(models.stop)
+        watch = DurabilityWatch(closes.enter_context(closing(RedisStore(settings))).durability)
+        watch.start()
+        closes.callback(watch.stop)
         code = asyncio.run(run_app(lambda: create_app(settings, processor.process, exit_process), stop, metrics))
     return exit_if_threads_hang(code)
 

@@ -12,6 +12,7 @@ from redis import Redis
 from state import DAY, HALF_LIVES, CustomerRefused, Settings, StoreRefused, StoreUnavailable
 from state.store.memory import MemoryStore
 from state.store.redis.cluster_writer import MARKER_SECONDS, ClusterWriter
+from state.store.redis.durability import Durability
 from state.store.redis.store import RedisStore
 from tests.contract.conftest import MakeStore, RedisStores
 from tests.contract.events import recommendation
@@ -332,6 +333,27 @@ def test_a_right_that_is_lost_later_is_waited_for(worker_store: RedisStore, admi
     set_user(admin, f"-{right}")
     with pytest.raises(StoreUnavailable, match="Redis cannot do this now"):
         worker_store.apply(BATCH, clock_ms=CLOCK)
+
+
+def test_eviction_policy_and_persistence_are_read(store: RedisStore, admin: Redis) -> None:
+    assert store.durability() == [Durability("noeviction", True)]
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    admin.config_set("appendonly", "no")
+    assert store.durability() == [Durability("allkeys-lru", False)]
+    admin.config_set("save", "60 1")
+    assert store.durability() == [Durability("allkeys-lru", True)]
+
+
+def test_without_the_right_to_config_the_policy_comes_from_info(worker_store: RedisStore, admin: Redis) -> None:
+    admin.config_set("appendonly", "no")
+    assert worker_store.durability() == [Durability(None, None)]
+    set_user(admin, "+info")
+    assert worker_store.durability() == [Durability("noeviction", None)]
+
+
+def test_every_kind_of_redis_has_a_durability(redis_stores: RedisStores) -> None:
+    policies = {server.policy for server in redis_stores().durability()}
+    assert policies == {"noeviction"}
 
 
 def test_the_probe_of_every_kind_of_redis_leaves_nothing(redis_stores: RedisStores) -> None:

@@ -352,3 +352,19 @@ def test_a_failover_behind_an_address_is_followed_within_seconds(
         assert time.monotonic() - promoted < 5.0
         wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
         assert worker.stop() == 0
+
+
+def test_a_redis_that_evicts_is_refused_with_a_sentence_unless_it_is_allowed(
+    start: Any, environment: dict[str, str]
+) -> None:
+    with embedded_redis() as url, Redis.from_url(url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        variables = environment | {"NEXTBASKET_REDIS_URL": url}
+        refused = start(variables)
+        assert refused.process.wait(LIMIT_S) == 3
+        assert "Redis evicts keys (maxmemory-policy allkeys-lru)" in refused.log.read_text()
+        allowed = start(variables | {"NEXTBASKET_ALLOW_EVICTION": "1"})
+        wait_until(lambda: allowed.has_logged("Worker started"), "it starts", LIMIT_S, allowed.assert_alive)
+        assert allowed.has_logged("Redis evicts keys")
+        assert allowed.has_logged("Redis does not write to disk")
+        assert allowed.stop() == 0

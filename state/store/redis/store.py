@@ -17,6 +17,7 @@ from state.settings import Settings
 from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
 from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
 from state.store.redis.cluster_writer import ClusterWriter
+from state.store.redis.durability import Durability, read_durability
 from state.store.redis.layout import (
     Answer,
     CustomerAnswer,
@@ -191,6 +192,15 @@ class RedisStore:
                 f"The user of Redis lacks a permission ({error}); the commands it needs are listed in "
                 "docs/how-to/secure-kafka-and-redis.md."
             ) from error
+
+    def durability(self) -> list[Durability]:
+        """Eviction policy and persistence of the server, or of each primary of a Cluster.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses the password.
+        """
+        with translate_errors(client=self._client):
+            return read_durability(self._client)
 
     def close(self) -> None:
         """See ``Store.close``."""
