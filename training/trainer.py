@@ -15,7 +15,7 @@ from state.events.invoice import Invoice
 from training import progress
 from training.data.cleaning.ledger import Ledger
 from training.data.log import invoices_before
-from training.data.walk import Moment
+from training.data.walk import Moment, customer_purchase_dates
 from training.errors import TooLittleData
 from training.evaluation.cases import evaluation_cases
 from training.evaluation.daily_update import evaluation_scorer
@@ -167,7 +167,7 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> Span:
     Raises:
         TooLittleData: There is one customer only, nobody bought twice, or too little to fit and to evaluate on.
     """
-    since = next((each.date for each in log if each.customer_id is not None and each.is_purchase), None)
+    since = next((date for _, date in customer_purchase_dates(log)), None)
     if since is None:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
     require_repeat_customers(log)

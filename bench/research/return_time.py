@@ -24,6 +24,7 @@ from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.tables.invoice_table import load
+from training.data.walk import customer_purchase_dates
 from training.evaluation.metrics import reliability
 from training.evaluation.return_time import EmissionOutcomes, ReturnMetrics, emission_outcomes, return_metrics
 from training.evaluation.split import Span, parse_instant, parse_span
@@ -61,8 +62,7 @@ def base_rate(known: TrainingData, evaluated: EmissionOutcomes, seed: int) -> Fl
 
 def customer_gaps(known: TrainingData, evaluated: EmissionOutcomes, seed: int) -> Floats:
     """Shares of the customer's gaps, shrunk to Kaplan and Meier's curve of customers with as many baskets."""
-    bought = ((each.customer_id, each.date) for each in known.log if each.customer_id is not None and each.is_purchase)
-    curves = GapShareCurves.fit(gaps(bought, known.until))
+    curves = GapShareCurves.fit(gaps(customer_purchase_dates(known.log), known.until))
     pairs = zip(evaluated.histories, evaluated.date.tolist(), strict=True)
     return np.asarray([curves.curve(history.purchase_dates, now) for history, now in pairs])
 

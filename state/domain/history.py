@@ -43,6 +43,11 @@ class HeldInvoice(msgspec.Struct, frozen=True):
         """The stock codes of the purchase lines."""
         return frozenset(line.stock_code for line in self.lines if line.quantity > 0)
 
+    @property
+    def purchased_codes_in_order(self) -> tuple[str, ...]:
+        """The stock codes of the purchase lines, each once, in the order of their first lines."""
+        return tuple(dict.fromkeys(line.stock_code for line in self.lines if line.quantity > 0))
+
 
 class CustomerHistory(msgspec.Struct, frozen=True):
     """The invoices and attributes of one customer.
@@ -66,6 +71,11 @@ class CustomerHistory(msgspec.Struct, frozen=True):
     def purchase_dates(self) -> list[int]:
         """The dates of the invoices with a purchase, oldest first, in seconds since 1970."""
         return [invoice.date for invoice in self.invoices if invoice.is_purchase]
+
+    @property
+    def returned_codes(self) -> frozenset[str]:
+        """The stock codes of the return lines, wherever the purchase is."""
+        return frozenset(line.stock_code for invoice in self.invoices for line in invoice.lines if line.quantity < 0)
 
 
 class Basket(msgspec.Struct, frozen=True):

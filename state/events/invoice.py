@@ -48,3 +48,8 @@ class Invoice(msgspec.Struct, frozen=True):
     def purchased_codes(self) -> frozenset[str]:
         """The stock codes of the purchase lines."""
         return frozenset(line.stock_code for line in self.lines if line.quantity > 0)
+
+    @property
+    def purchased_codes_in_order(self) -> tuple[str, ...]:
+        """The stock codes of the purchase lines, each once, in the order of their first lines."""
+        return tuple(dict.fromkeys(line.stock_code for line in self.lines if line.quantity > 0))

@@ -4,7 +4,7 @@ Training examples and evaluation cases come from the same walk. It keeps its sta
 (``add_invoice``, ``ItemTable.sell``), so that nothing is known here that would not be known in service.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -70,6 +70,13 @@ class StateReplay:
             return
         self.now = invoice.date if self.now is None else max(self.now, invoice.date)
         self.items.sell(invoice.lines, invoice.date)
+
+
+def customer_purchase_dates(invoices: Iterable[Invoice]) -> Iterator[tuple[str, int]]:
+    """Customer and date (seconds since 1970) of each purchase of a known customer, in the order of the log."""
+    for invoice in invoices:
+        if invoice.customer_id is not None and invoice.is_purchase:
+            yield invoice.customer_id, invoice.date
 
 
 def walk(

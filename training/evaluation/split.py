@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from state.events.dates import parse_date
 from state.events.invoice import Invoice
+from training.data.walk import customer_purchase_dates
 from training.errors import SplitError, TooLittleData
 
 
@@ -79,7 +80,7 @@ def require_repeat_customers(invoices: Sequence[Invoice]) -> None:
     Raises:
         TooLittleData: All purchases are of one customer, or nobody bought twice.
     """
-    bought = Counter(each.customer_id for each in invoices if each.customer_id is not None and each.is_purchase)
+    bought = Counter(customer for customer, _ in customer_purchase_dates(invoices))
     customers = list(bought)
     if len(customers) == 1:
         raise TooLittleData(

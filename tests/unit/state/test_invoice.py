@@ -20,7 +20,9 @@ def held(*lines: tuple[str, int], date: int = 7) -> HeldInvoice:
 @pytest.mark.parametrize("make", [invoice, held])
 def test_purchased_codes_are_those_of_the_purchase_lines(make: Callable[..., Invoice | HeldInvoice]) -> None:
     assert make(*LINES).purchased_codes == {"A", "B"}
+    assert make(*LINES).purchased_codes_in_order == ("B", "A")
     assert make(("C", -1_000)).purchased_codes == make().purchased_codes == frozenset()
+    assert make(("C", -1_000)).purchased_codes_in_order == ()
 
 
 @pytest.mark.parametrize("make", [invoice, held])
@@ -35,3 +37,9 @@ def test_purchase_dates_leave_out_invoices_of_returns() -> None:
         "c", (held(("A", 1_000), date=3), held(("A", -1_000), date=5), held(("B", 1_000), date=8))
     )
     assert history.purchase_dates == [3, 8]
+
+
+def test_returned_codes_are_those_of_the_return_lines_of_all_invoices() -> None:
+    history = CustomerHistory("c", (held(*LINES), held(("D", -1_000)), held(("E", 1_000))))
+    assert history.returned_codes == {"A", "C", "D"}
+    assert CustomerHistory("c", (held(("E", 1_000)),)).returned_codes == frozenset()

@@ -51,9 +51,7 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
     prices: list[float] = []
     returned: list[tuple[int, str]] = []
     for customer, history in enumerate(histories):
-        returned_codes = {
-            line.stock_code for invoice in history.invoices for line in invoice.lines if line.quantity < 0
-        }
+        returned_codes = history.returned_codes
         returned.extend((customer, code) for code in sorted(returned_codes))
         net = _net_baskets(history, returned_codes)
         n_baskets.append(len(net))
@@ -84,7 +82,9 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
     )
 
 
-def _net_baskets(history: CustomerHistory, returned: set[str]) -> list[tuple[int, dict[str, int], dict[str, float]]]:
+def _net_baskets(
+    history: CustomerHistory, returned: frozenset[str]
+) -> list[tuple[int, dict[str, int], dict[str, float]]]:
     """Date, net quantities and prices by stock code of each basket.
 
     Returns are netted item by item, so ``baskets`` is called with the returned items only: that saves most of the time.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
-from training.data.walk import StateReplay
+from training.data.walk import StateReplay, customer_purchase_dates
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_to_item import cooccurrence, ease
 from training.models.calibration import fit_calibrations
@@ -159,7 +159,7 @@ def fit_all(
     Raises:
         TooLittleData: Nothing was bought before ``until``.
     """
-    bought = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase]
+    bought = list(customer_purchase_dates(invoices))
     if not bought or bought[0][1] >= until:
         raise TooLittleData("Nothing was bought before the given date: there is nothing to learn from.")
     start = until - CALIBRATION_DAYS * DAY
@@ -211,7 +211,7 @@ def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
         if invoice.date >= until:
             break
         if invoice.customer_id is not None:
-            bought = dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0)
+            bought = invoice.purchased_codes_in_order
             baskets.append(np.asarray([number_of.setdefault(code, len(number_of)) for code in bought], np.int32))
     sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number_of))
     codes = sorted(number_of, key=lambda code: (-sold[number_of[code]], code))[:MAX_ITEMS]

@@ -63,5 +63,5 @@ def labelled_views(
         if moment.now < start - EMISSION_DAYS * DAY:
             continue
         view = build_view([moment.history], moment.items, moment.now, statistics_history.at(moment.now), retrieval)
-        rows = [moment.items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
+        rows = [moment.items.rows.get(code, -1) for code in moment.target.purchased_codes]
         yield LabelledView(moment.target.date, view, np.isin(view.row, rows), moment.items)

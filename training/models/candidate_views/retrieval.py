@@ -114,7 +114,7 @@ def _cases(
         index_of_row = np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])
         one = next(i2i_scores_by_customer(flat, bought_before, index_of_row, statistics))
         similarity = history_vectors(bought_before, 1, binding.vectors)[0] @ index.vectors.T
-        rows = [items.rows.get(line.stock_code, -1) for line in moment.target.lines if line.quantity > 0]
+        rows = [items.rows.get(code, -1) for code in moment.target.purchased_codes]
         bought = np.isin(index.row, rows)
         new = ~np.isin(index.row, one.bought_row)
         hits, others = np.flatnonzero(bought & new), np.flatnonzero(~bought & new)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from state.events.invoice import Invoice
+from training.data.walk import customer_purchase_dates
 from training.errors import TooLittleData
 from training.features.text import TextEncoder
 from training.models.base import Curves
@@ -120,14 +121,13 @@ class ItemLstm:
         network: ItemNetwork,
         text: TextEncoder | None,
     ) -> ItemLstmScorer:
-        purchases = [(i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase]
         scorer = ItemLstmScorer(
             self.name,
             "unpublished",
             codes=codes,
             network=NumpyItemNetwork(network.arrays()),
             calibration=None,
-            return_time=GapShareCurves.fit(gaps(purchases, until)),
+            return_time=GapShareCurves.fit(gaps(customer_purchase_dates(invoices), until)),
             text=text,
         )
         fitted = fit_calibrations({self.name: scorer}, invoices, cut, until, self._window)[self.name]

@@ -31,8 +31,9 @@ def item_sequences(invoices: Sequence[Invoice], until: int) -> dict[str, list[Pu
         if invoice.date >= until:
             break
         if invoice.customer_id is not None:
-            codes = dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0)
-            found.setdefault(invoice.customer_id, []).extend(Purchase(code, invoice.date) for code in codes)
+            found.setdefault(invoice.customer_id, []).extend(
+                Purchase(code, invoice.date) for code in invoice.purchased_codes_in_order
+            )
     return found
 
 

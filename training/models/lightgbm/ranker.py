@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
 from training import progress
+from training.data.walk import customer_purchase_dates
 from training.errors import TooLittleData, TrainingError
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.retrieval import Retrieval
@@ -126,8 +127,7 @@ class LightGbm:
         calibration = calibrate([np.asarray(booster.predict(part.inputs)) for part in validation_set], validation_set)
         # The trees that rank are fitted on the validation set too, for as many rounds as were best without it.
         booster = boost([*training_set, *validation_set], booster.best_iteration, "boosting with the newest weeks")
-        bought = ((i.customer_id, i.date) for i in invoices if i.customer_id is not None and i.is_purchase)
-        return_time = GapShareCurves.fit(gaps(bought, until))
+        return_time = GapShareCurves.fit(gaps(customer_purchase_dates(invoices), until))
         scorer = TreesScorer(booster, statistics_history.at(until), retrieval, calibration, return_time)
         progress.update(1000 + self._rounds, 1000 + self._rounds, "calibrated")
         return FittedLightGbm(scorer, statistics_history)

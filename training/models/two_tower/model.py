@@ -16,6 +16,7 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from state.events.invoice import Invoice
+from training.data.walk import customer_purchase_dates
 from training.errors import TooLittleData, UnknownModel
 from training.models.base import Curves
 from training.models.calibration import fit_calibrations
@@ -126,11 +127,7 @@ class Hybrid:
         """
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
-        purchases = [
-            (invoice.customer_id, invoice.date)
-            for invoice in takewhile(lambda each: each.date < until, invoices)
-            if invoice.customer_id is not None and invoice.is_purchase
-        ]
+        purchases = list(customer_purchase_dates(takewhile(lambda each: each.date < until, invoices)))
         dates = [date for _, date in purchases]
         cut = dates[int(len(dates) * (1 - VALIDATION_FRACTION))] if dates else until
         training_dates = [date for date in dates if date < cut][-self._max_examples // 2 :]

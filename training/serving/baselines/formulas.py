@@ -69,14 +69,13 @@ class FormulaInputs(NamedTuple):
 def customer_purchases(history: CustomerHistory, items: ItemTable) -> CustomerPurchases:
     """The purchases of a history by row of the item table."""
     remaining: set[str] | None = None
-    if any(line.quantity < 0 for invoice in history.invoices for line in invoice.lines):
+    if history.returned_codes:
         remaining = {code for basket in baskets(history) for code in basket.items}
     unknown: dict[str, int] = {}
     rows: list[list[int]] = []
     dates: list[int] = []
     for invoice in history.invoices:
-        codes = dict.fromkeys(line.stock_code for line in invoice.lines if line.quantity > 0)
-        basket = [code for code in codes if remaining is None or code in remaining]
+        basket = [code for code in invoice.purchased_codes_in_order if remaining is None or code in remaining]
         if basket:
             dates.append(invoice.date)
             rows.append([items.rows[c] if c in items.rows else _behind(c, unknown, len(items)) for c in basket])

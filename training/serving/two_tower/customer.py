@@ -61,10 +61,10 @@ def customer_features(history: CustomerHistory, items: ItemTable, now: int) -> C
     decay = 1.0
     distinct: set[str] = set()
     for invoice in reversed(invoices):
-        lines = [line for line in invoice.lines if line.quantity > 0 and line.stock_code not in returned]
-        if not lines:
+        bought = invoice.purchased_codes - returned
+        if not bought:
             continue
-        bought = {line.stock_code for line in lines}
+        lines = [line for line in invoice.lines if line.quantity > 0 and line.stock_code in bought]
         last = invoice.date if last is None else last
         spent += sum(line.quantity * line.unit_price for line in lines) / THOUSAND
         purchases += 1
@@ -89,12 +89,13 @@ def customer_features(history: CustomerHistory, items: ItemTable, now: int) -> C
     )
 
 
-def _entirely_returned(invoices: tuple[HeldInvoice, ...]) -> set[str]:
+def _entirely_returned(invoices: tuple[HeldInvoice, ...]) -> frozenset[str]:
     """Stock codes that were bought and returned entirely."""
-    returned = {line.stock_code for invoice in invoices for line in invoice.lines if line.quantity < 0}
+    history = CustomerHistory("", invoices)
+    returned = history.returned_codes
     if not returned:
         return returned
-    return returned - {code for basket in baskets(CustomerHistory("", invoices)) for code in basket.items}
+    return returned - {code for basket in baskets(history) for code in basket.items}
 
 
 def age(birth_date: str | None, now: int) -> float:
