@@ -18,7 +18,7 @@ from training.data.log import invoices_before
 from training.data.walk import Moment, customer_purchase_dates
 from training.errors import TooLittleData
 from training.evaluation.cases import evaluation_cases
-from training.evaluation.daily_update import evaluation_scorer
+from training.evaluation.daily_update import EvaluationScorer, evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span, format_day, require_repeat_customers
@@ -137,7 +137,9 @@ def train(
     progress.update(1, 1)
     champion, notes = _load_champion(registry, load, span)
     fitted = {plan.model: candidate, **baselines}
-    scorers = {name: evaluation_scorer(each, daily_updates=False) for name, each in fitted.items()}
+    scorers: dict[str, EvaluationScorer] = {
+        name: evaluation_scorer(each, daily_updates=False) for name, each in fitted.items()
+    }
     if champion is not None:
         scorers[CHAMPION] = champion
     by_moment, n_cases = _evaluate(log, scorers, span, plan.window)
@@ -211,7 +213,7 @@ def _load_champion(registry: Registry, load: Callable[[Path], Scorer], span: Spa
 
 
 def _evaluate(
-    log: Sequence[Invoice], scorers: Mapping[str, Scorer], span: Span, window: int
+    log: Sequence[Invoice], scorers: Mapping[str, EvaluationScorer], span: Span, window: int
 ) -> tuple[dict[Moment, Metrics], int]:
     """Metrics of every scorer by moment, and the number of cases."""
     progress.stage("evaluating")

@@ -10,7 +10,7 @@ from training.errors import TooLittleData
 from training.evaluation.cases import EvaluationCase
 from training.evaluation.daily_update import evaluation_scorer
 from training.evaluation.model_metrics import ModelMetrics, average_over_seeds, model_metrics
-from training.evaluation.prequential import DEPTH, EvaluationRun, Task, evaluate
+from training.evaluation.prequential import RANKING_DEPTH, EvaluationRun, Task, evaluate
 from training.evaluation.split import Span, format_day, require_data_around, require_repeat_customers
 from training.evaluation.variants import Variant, make_variant
 from training.models import BASELINES
@@ -58,7 +58,7 @@ def compare(
     task: Task = "next-basket",
     seeds: Sequence[int] = (7,),
     window: int = 100,
-    depth: int = DEPTH,
+    depth: int = RANKING_DEPTH,
     epochs: int | None = None,
     first_invoices: bool = False,
 ) -> Comparison:

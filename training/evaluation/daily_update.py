@@ -1,4 +1,4 @@
-"""Scorers for an evaluation: what a trainer that runs every day would fit again follows the log.
+"""The scorers of an evaluation: what a trainer that runs every day would fit again follows the log.
 
 The scorers that serve are pure and know nothing of this; the classes here wrap them.
 """
@@ -18,9 +18,30 @@ from training.serving.baselines.scorer import BaselineScorer
 from training.serving.scorer import Prediction, Scorer
 
 
+class EvaluationScorer(Protocol):
+    """What an evaluation asks for predictions.
+
+    It is a ``Scorer`` but for purity: predictions may depend on the updates and predictions made so far.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of the bundle."""
+        ...
+
+    def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
+        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        ...
+
+
 @runtime_checkable
 class DailyUpdated(Protocol):
-    """A scorer that follows the log of an evaluation; ``evaluate`` updates it when a day begins."""
+    """An ``EvaluationScorer`` that follows the log of an evaluation; ``evaluate`` updates it when a day begins."""
 
     def update(self, invoices: Sequence[Invoice], until: int) -> None:
         """Use what is dated before ``until``, and nothing else.
@@ -32,7 +53,7 @@ class DailyUpdated(Protocol):
         ...
 
 
-def evaluation_scorer(fitted: Fitted, *, daily_updates: bool) -> Scorer:
+def evaluation_scorer(fitted: Fitted, *, daily_updates: bool) -> EvaluationScorer:
     """The scorer of a fitted model for an evaluation.
 
     In either case a prediction dated before the model was fitted reads the global statistics of that date, as an
@@ -59,14 +80,14 @@ def evaluation_scorer(fitted: Fitted, *, daily_updates: bool) -> Scorer:
 
 
 class PointInTimeScorer:
-    """A model as it was fitted; an earlier prediction reads what was known at its date. Pure."""
+    """A model as it was fitted; an earlier prediction reads what was known at its date."""
 
     def __init__(self, fitted: FittedOverTime[Scorer]) -> None:
         self.name, self.version = fitted.scorer.name, fitted.scorer.version
-        self._fitted = fitted
+        self._fitted = fitted.copy()  # since the statistics of a date depend on what the copy was asked for before
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        """Rank up to ``k`` items for each customer; see ``EvaluationScorer``."""
         return self._fitted.scorer_at(min(now, self._fitted.until)).predict(histories, items, now, k)
 
 
@@ -75,7 +96,7 @@ class DailyStatisticsScorer:
 
     def __init__(self, fitted: FittedOverTime[Scorer]) -> None:
         self.name, self.version = fitted.scorer.name, fitted.scorer.version
-        self._fitted = fitted
+        self._fitted = fitted.copy()  # so that no other evaluation of the model sees what this one adds
         self._known_until = fitted.until
 
     def update(self, invoices: Sequence[Invoice], until: int) -> None:
@@ -84,7 +105,7 @@ class DailyStatisticsScorer:
         self._known_until = until
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        """Rank up to ``k`` items for each customer; see ``EvaluationScorer``."""
         return self._fitted.scorer_at(min(now, self._known_until)).predict(histories, items, now, k)
 
 
@@ -115,5 +136,5 @@ class DailyNeighboursScorer:
         )
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        """Rank up to ``k`` items for each customer; see ``EvaluationScorer``."""
         return self._scorer.predict(histories, items, now, k)

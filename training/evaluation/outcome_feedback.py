@@ -81,7 +81,7 @@ class OutcomeFeedbackScorer:
         """Start with the model as it was fitted."""
         self.name, self.version = fitted.scorer.name, fitted.scorer.version
         self.correction = fitted.scorer.correction
-        self._fitted = fitted
+        self._fitted = fitted.copy()  # so that no other evaluation of the model sees what this one adds
         self._known_until = self._read_until = fitted.until
         self._rates = {True: PurchaseRate(), False: PurchaseRate()}  # by whether the list was made at a visit
         self._pending: dict[str, list[PendingList]] = {}
@@ -96,7 +96,7 @@ class OutcomeFeedbackScorer:
         self._known_until = self._read_until = max(until, self._fitted.until)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        """Rank up to ``k`` items for each customer, and await the outcome; see ``Scorer``."""
+        """Rank up to ``k`` items for each customer, and await the outcome; see ``EvaluationScorer``."""
         scorer = self._fitted.scorer_at(min(now, self._known_until))
         if now >= self._fitted.until:
             scorer = dataclasses.replace(scorer, correction=self.correction)

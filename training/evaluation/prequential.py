@@ -13,14 +13,13 @@ from state.events.invoice import Invoice
 from training import progress
 from training.data.walk import Moment, walk
 from training.evaluation.cases import EvaluationCase, evaluation_cases
-from training.evaluation.daily_update import DailyUpdated
+from training.evaluation.daily_update import DailyUpdated, EvaluationScorer
 from training.evaluation.split import Span
-from training.serving.scorer import Scorer
 
 Task = Literal["next-basket", "discover"]
 """Rank the whole catalogue, or only what the customer never bought (over invoices that hold such an item)."""
 
-DEPTH = 100
+RANKING_DEPTH = 100
 """Length of the rankings."""
 
 
@@ -51,13 +50,13 @@ class EvaluationRun(NamedTuple):
 
 def evaluate(
     invoices: Sequence[Invoice],
-    scorers: Mapping[str, Scorer],
+    scorers: Mapping[str, EvaluationScorer],
     span: Span,
     *,
     moment: Moment | Literal["both"] = "visit",
     task: Task = "next-basket",
     window: int = 100,
-    depth: int = DEPTH,
+    depth: int = RANKING_DEPTH,
     first_invoices: bool = False,
     max_cases: int | None = None,
 ) -> dict[Moment, EvaluationRun]:

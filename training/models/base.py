@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from state.events.invoice import Invoice
 from training.serving.scorer import Scorer
@@ -40,6 +40,10 @@ class FittedOverTime(Protocol[ScorerT_co]):
 
     def scorer_at(self, date: int) -> ScorerT_co:
         """The scorer with what was known at a date, in seconds since 1970, of the log so far; see ``extend``."""
+        ...
+
+    def copy(self) -> Self:
+        """The same model with a log of its own: ``extend`` of the copy changes no other one."""
         ...
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:

@@ -1,7 +1,9 @@
 """A fitted ``basket_lstm`` without training: a random network on the statistics of a small shop."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Self
 
 from state.events.invoice import Invoice
 from tests.unit.serving.test_basket_scorer import arrays
@@ -33,11 +35,16 @@ class FittedBasket:
             retrieval=Retrieval(),
         )
         self.dates: list[int] = []
-        """The dates that scorers were asked for."""
+        """The dates that scorers were asked for, of this model and its copies."""
 
     def scorer_at(self, date: int) -> BasketScorer:
         self.dates.append(date)
         return replace(self.scorer, statistics=self.statistics_history.at(date))
+
+    def copy(self) -> Self:
+        found = copy.copy(self)
+        found.statistics_history = self.statistics_history.copy()
+        return found
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
         self.statistics_history.extend(invoices, until)

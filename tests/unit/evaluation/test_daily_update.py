@@ -1,8 +1,11 @@
 """What follows the log of an evaluation, and what stays as it was fitted."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
+import msgspec
 import pytest
 
 from state.events.dates import DAY
@@ -18,6 +21,8 @@ from training.evaluation.daily_update import (
     evaluation_scorer,
 )
 from training.evaluation.outcome_feedback import OutcomeFeedbackScorer
+from training.evaluation.prequential import Ranking, evaluate
+from training.evaluation.split import Span
 from training.models.baselines.model import FittedBaseline, fit_all
 from training.serving.baselines.scorer import BaselineScorer
 
@@ -45,7 +50,7 @@ class FittedBasketModel(FittedBasket):
 
 
 class FittedStatisticsModel:
-    """A model that reads statistics and has no correction, as ``lightgbm``; it records its calls."""
+    """A model that reads statistics and has no correction, as ``lightgbm``; it and its copies record their calls."""
 
     def __init__(self, until: int) -> None:
         self.until = until
@@ -55,6 +60,9 @@ class FittedStatisticsModel:
     def scorer_at(self, date: int) -> BaselineScorer:
         self.calls.append(("at", date))
         return self.scorer
+
+    def copy(self) -> Self:
+        return copy.copy(self)
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
         assert invoices is LOG
@@ -138,3 +146,23 @@ def test_with_updates_a_prediction_knows_what_is_dated_before_the_day() -> None:
     for date in (UNTIL - DAY, today + 3_600):
         scorer.predict([now.histories["c1"]], now.items, date, 5)
     assert fitted.calls == [("extend", today), ("at", UNTIL - DAY), ("at", today)]
+
+
+@pytest.mark.parametrize("daily_updates", [True, False])
+def test_an_evaluation_changes_no_later_one_of_the_same_fitted_model(daily_updates: bool) -> None:
+    baskets = [each.lines for each in LOG if each.date >= UNTIL]
+    other = [each for each in LOG if each.date < UNTIL]
+    other += [
+        msgspec.structs.replace(each, lines=lines) for each, lines in zip(LOG[len(other) :], baskets[::-1], strict=True)
+    ]
+
+    def rankings(fitted: FittedBasketModel, log: Sequence[Invoice]) -> list[Ranking]:
+        scorer = evaluation_scorer(fitted, daily_updates=daily_updates)
+        runs = evaluate(log, {"model": scorer}, Span(UNTIL, UNTIL + 25 * DAY), moment="both", depth=20)
+        return [*runs["visit"].rankings["model"], *runs["emission"].rankings["model"]]
+
+    fitted = FittedBasketModel(LOG, UNTIL)
+    expected = rankings(FittedBasketModel(LOG, UNTIL), LOG)
+    assert rankings(fitted, other) != expected
+    assert rankings(fitted, LOG) == expected
+    assert rankings(fitted, LOG) == expected

@@ -1,9 +1,10 @@
 """``basket_lstm`` as a model: examples along the walk, a network fitted on them, a calibration, and a bundle."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import keras
 import numpy as np
@@ -73,6 +74,12 @@ class FittedBasketLstm:
         """The scorer with the statistics of a date; before ``until`` without a correction: it has none yet then."""
         correction = self.scorer.correction if date >= self.until else Correction(len(CANDIDATE_INPUTS))
         return dataclasses.replace(self.scorer, statistics=self._statistics_history.at(date), correction=correction)
+
+    def copy(self) -> Self:
+        """The same model with a log of its own; see ``FittedOverTime``."""
+        found = copy.copy(self)
+        found._statistics_history = self._statistics_history.copy()
+        return found
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
         """Add what is dated before ``until`` to the log; see ``FittedOverTime``."""

@@ -1,7 +1,9 @@
 """Global statistics as of any date, as old as those of a service whose trainer runs every week."""
 
+import copy
 import logging
 from collections.abc import Sequence
+from typing import Self
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
@@ -33,6 +35,13 @@ class StatisticsHistory:
     def fitted_until(self) -> int:
         """The end of the log that the model was fitted on."""
         return self._origin
+
+    def copy(self) -> Self:
+        """One that ``extend`` and ``at`` change without changing this one; the log and the statistics are shared."""
+        found = copy.copy(self)
+        found._builder = copy.deepcopy(self._builder, {id(self._invoices): self._invoices})
+        found._fitted = dict(self._fitted)
+        return found
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
         """Use what is dated before ``until`` too, of the same log or one that continues it."""

@@ -4,13 +4,14 @@ LambdaRank (Burges, "From RankNet to LambdaRank to LambdaMART", 2010) by LightGB
 this model is fitted and evaluated like any other, but it is not part of the service and cannot be published.
 """
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -273,6 +274,12 @@ class FittedLightGbm:
     def scorer_at(self, date: int) -> TreesScorer:
         """The scorer with the statistics of a date; see ``FittedOverTime``."""
         return dataclasses.replace(self.scorer, statistics=self._statistics_history.at(date))
+
+    def copy(self) -> Self:
+        """The same model with a log of its own; see ``FittedOverTime``."""
+        found = copy.copy(self)
+        found._statistics_history = self._statistics_history.copy()
+        return found
 
     def extend(self, invoices: Sequence[Invoice], until: int) -> None:
         """Add what is dated before ``until`` to the log; see ``FittedOverTime``."""
