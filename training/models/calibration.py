@@ -41,12 +41,12 @@ def fit_calibrations(
     """
     seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
     spacing = -(-_count_targets(invoices, start, end) * 2 // MAX_CALIBRATION_CASES)
-    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
+    for number, point in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
         if number % spacing:
             continue
-        wanted = moment.target.purchased_codes
+        wanted = point.target.purchased_codes
         for name, scorer in scorers.items():
-            codes, scores, n_baskets = scorer.rank(moment.history, moment.items, moment.now, CALIBRATION_DEPTH)
+            codes, scores, n_baskets = scorer.rank(point.history, point.items, point.now, CALIBRATION_DEPTH)
             seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
     return {name: _calibration(cases) if len(cases) >= MIN_CALIBRATION_CASES else None for name, cases in seen.items()}
 

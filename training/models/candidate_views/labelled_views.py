@@ -59,9 +59,9 @@ def labelled_views(
     Emissions more than ``EMISSION_DAYS`` before the span are skipped: each week before it would need its own fit of the
     global statistics, for a few examples.
     """
-    for moment in walk(invoices, moment="both", start=start, end=end, window=window):
-        if moment.now < start - EMISSION_DAYS * DAY:
+    for point in walk(invoices, moment="both", start=start, end=end, window=window):
+        if point.now < start - EMISSION_DAYS * DAY:
             continue
-        view = build_view([moment.history], moment.items, moment.now, statistics_history.at(moment.now), retrieval)
-        rows = [moment.items.rows.get(code, -1) for code in moment.target.purchased_codes]
-        yield LabelledView(moment.target.date, view, np.isin(view.row, rows), moment.items)
+        view = build_view([point.history], point.items, point.now, statistics_history.at(point.now), retrieval)
+        rows = [point.items.rows.get(code, -1) for code in point.target.purchased_codes]
+        yield LabelledView(point.target.date, view, np.isin(view.row, rows), point.items)

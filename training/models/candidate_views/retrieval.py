@@ -102,19 +102,19 @@ def _cases(
     generator: np.random.Generator,
 ) -> Iterator[_RetrievalCase]:
     nothing = np.zeros(len(RETRIEVAL_INPUTS), np.float32)
-    for number, moment in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
-        if number % spacing or moment.now < start - EMISSION_DAYS * DAY:
+    for number, point in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
+        if number % spacing or point.now < start - EMISSION_DAYS * DAY:
             continue
-        items, statistics = moment.items, statistics_history.at(moment.now)
-        flat = flatten([moment.history], items)
-        snapshot = ItemSnapshot.at(items, moment.now, len(flat.unknown))
-        bought_before = customer_items(flat, moment.now, snapshot.size)
+        items, statistics = point.items, statistics_history.at(point.now)
+        flat = flatten([point.history], items)
+        snapshot = ItemSnapshot.at(items, point.now, len(flat.unknown))
+        bought_before = customer_items(flat, point.now, snapshot.size)
         binding = statistics.bind(items)
         index = RetrievalIndex.of(snapshot, binding.index_of_row, binding.vectors, nothing)
         index_of_row = np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])
         one = next(i2i_scores_by_customer(flat, bought_before, index_of_row, statistics))
         similarity = history_vectors(bought_before, 1, binding.vectors)[0] @ index.vectors.T
-        rows = [items.rows.get(code, -1) for code in moment.target.purchased_codes]
+        rows = [items.rows.get(code, -1) for code in point.target.purchased_codes]
         bought = np.isin(index.row, rows)
         new = ~np.isin(index.row, one.bought_row)
         hits, others = np.flatnonzero(bought & new), np.flatnonzero(~bought & new)

@@ -103,18 +103,18 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
     snapshots: list[Snapshot] = []
     table = ItemTable()
     moments = walk(invoices, moment="both", start=start, end=until, window=window, first=True)
-    for number, moment in enumerate(moments):
-        table = moment.items
+    for number, point in enumerate(moments):
+        table = point.items
         if number == due:
-            snapshot_now = ItemSnapshot.at(table, moment.now, 0)
+            snapshot_now = ItemSnapshot.at(table, point.now, 0)
             snapshots.append(Snapshot(snapshot_now.size, snapshot_now.inputs.astype(np.float16)))
             due += max(1, -(-expected // SNAPSHOTS), -(-expected * snapshot_now.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size
-        wanted = moment.target.purchased_codes
+        wanted = point.target.purchased_codes
         rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
         if not rows:
             continue
-        each = customer_features(moment.history, table, moment.now)
+        each = customer_features(point.history, table, point.now)
         inside = each.rows < size
         snapshot.append(len(snapshots) - 1)
         bags.append(each.rows[inside].astype(np.int32))
