@@ -91,15 +91,15 @@ def _inputs(view: View) -> list[dict[str, Any]]:
     """Inputs of the Keras network: one group for each number of baskets, since it does not pad."""
     groups = []
     for length in np.unique(view.length[view.length > 0]):
-        whose = np.flatnonzero(view.length == length)
-        rows = np.flatnonzero(np.isin(view.customer, whose))
+        customers = np.flatnonzero(view.length == length)
+        rows = np.flatnonzero(np.isin(view.customer, customers))
         groups.append(
             {
-                "candidate": tf.constant(view.candidate_inputs[rows]),
-                "person": tf.constant(view.customer_inputs[whose]),
-                "steps": tf.constant(view.step_inputs[rows, -length:]),
-                "baskets": tf.constant(view.basket_inputs[whose, -length:]),
-                "customer": tf.constant(np.searchsorted(whose, view.customer[rows]).astype(np.int32)),
+                "candidate_inputs": tf.constant(view.candidate_inputs[rows]),
+                "customer_inputs": tf.constant(view.customer_inputs[customers]),
+                "step_inputs": tf.constant(view.step_inputs[rows, -length:]),
+                "basket_inputs": tf.constant(view.basket_inputs[customers, -length:]),
+                "customer_index": tf.constant(np.searchsorted(customers, view.customer[rows]).astype(np.int32)),
             }
         )
     return groups

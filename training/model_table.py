@@ -11,7 +11,7 @@ class ModelEntry(NamedTuple):
     ``factory``: ``module:callable``, called with the name and options, returns a ``training.models.base.Model`` ·
     ``kind``: a ``baseline`` is compared with in every report, a ``reference`` is another formula without training ·
     ``loader``: ``module:function``, called with the folder and version of a bundle, returns its scorer; None for a
-    model that cannot be served · ``requires``: a library that only the dev extra installs.
+    model that cannot be served · ``requires``: a library that the extra of the same name installs.
     """
 
     factory: str
@@ -41,9 +41,7 @@ MODEL_TABLE: dict[str, ModelEntry] = {
     "frequent_lstm": ModelEntry("training.models.item_lstm.frequent_lstm:FrequentLstm", "trained", _ITEM_LSTM_LOADER),
     "text_lstm": ModelEntry("training.models.item_lstm.text_lstm:TextLstm", "trained", _ITEM_LSTM_LOADER),
     "basket_lstm": ModelEntry(
-        "training.models.basket_lstm.ablation:BasketLstmWithAblations",
-        "trained",
-        "training.serving.basket_lstm.scorer:load",
+        "training.models.basket_lstm.model:BasketLstm", "trained", "training.serving.basket_lstm.scorer:load"
     ),
     "hybrid": _TWO_TOWER,
     "content": _TWO_TOWER,

@@ -22,7 +22,7 @@ from training.evaluation.daily_update import EvaluationScorer, evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import Span, format_day, require_repeat_customers
-from training.models import make_model
+from training.evaluation.variants import make_with_options
 from training.models.base import Fitted
 from training.models.baselines.model import fit_all
 from training.registry import DataWindow, Decision, Registry, RegistryError, decide, verify
@@ -61,7 +61,7 @@ class TrainingPlan:
 
     Attributes:
         model: Name of the model to train.
-        options: Options of the model, as ``make_model`` takes them (``epochs``).
+        options: Options of the model, as ``make_with_options`` takes them (``epochs``).
         seed: The same seed and data give the same metrics.
         window: Number of invoices that a history holds, as in the stream.
         evaluation_days: Models are evaluated on the last days of the data, this many, at most a quarter of it.
@@ -184,7 +184,7 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> Span:
 
 
 def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int) -> Fitted:
-    model = make_model(plan.model, **plan.options)
+    model = make_with_options(plan.model, plan.options)
     progress.stage(f"fitting {plan.model} to {format_day(until)}")
     return model.fit(log, until=until, seed=plan.seed)
 

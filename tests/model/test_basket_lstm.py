@@ -26,8 +26,8 @@ from training.models import make_model
 from training.models.basket_lstm import BasketLstm, FittedBasketLstm
 from training.models.basket_lstm.ablation import (
     AblatedNetwork,
-    BasketLstmWithAblations,
     ignored_columns,
+    leave_out,
 )
 from training.models.basket_lstm.calibration import ValidationCase, calibrate_on_validation
 from training.models.basket_lstm.model import REFIT_CORRECTION_SCALE
@@ -75,14 +75,14 @@ def keras_logits(network: BasketNetwork, view: View) -> NDArray[np.float32]:
     """Keras's own forward pass, which takes customers with as many baskets only: one call a length."""
     logits = np.full(len(view.row), np.nan, np.float32)
     for length in np.unique(view.length[view.length > 0]):
-        whose = np.flatnonzero(view.length == length)
-        rows = np.flatnonzero(np.isin(view.customer, whose))
+        customers = np.flatnonzero(view.length == length)
+        rows = np.flatnonzero(np.isin(view.customer, customers))
         inputs = {
-            "candidate": view.candidate_inputs[rows],
-            "person": view.customer_inputs[whose],
-            "steps": view.step_inputs[rows, -length:],
-            "baskets": view.basket_inputs[whose, -length:],
-            "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
+            "candidate_inputs": view.candidate_inputs[rows],
+            "customer_inputs": view.customer_inputs[customers],
+            "step_inputs": view.step_inputs[rows, -length:],
+            "basket_inputs": view.basket_inputs[customers, -length:],
+            "customer_index": np.searchsorted(customers, view.customer[rows]).astype(np.int32),
         }
         logits[rows] = np.asarray(network(inputs, training=False))
     return logits
@@ -101,19 +101,19 @@ def test_numpy_serves_what_keras_computes(fitted: FittedBasketLstm, replay: Stat
 def test_half_of_a_moments_heads_read_the_lstm(moment: float, fitted: FittedBasketLstm, replay: StateReplay) -> None:
     view = build_view(list(replay.histories.values()), replay.items, UNTIL, fitted.scorer.statistics)
     length = int(np.bincount(view.length)[2:].argmax()) + 2
-    whose = np.flatnonzero(view.length == length)
-    rows = np.flatnonzero(np.isin(view.customer, whose))
-    person = view.customer_inputs[whose].copy()
-    person[:, DAYS_SINCE_LAST] = moment
+    customers = np.flatnonzero(view.length == length)
+    rows = np.flatnonzero(np.isin(view.customer, customers))
+    customer_inputs = view.customer_inputs[customers].copy()
+    customer_inputs[:, DAYS_SINCE_LAST] = moment
     inputs = {
-        "candidate": view.candidate_inputs[rows],
-        "person": person,
-        "steps": view.step_inputs[rows, -length:],
-        "baskets": view.basket_inputs[whose, -length:],
-        "customer": np.searchsorted(whose, view.customer[rows]).astype(np.int32),
+        "candidate_inputs": view.candidate_inputs[rows],
+        "customer_inputs": customer_inputs,
+        "step_inputs": view.step_inputs[rows, -length:],
+        "basket_inputs": view.basket_inputs[customers, -length:],
+        "customer_index": np.searchsorted(customers, view.customer[rows]).astype(np.int32),
     }
-    logits = np.asarray(fitted.network.each(inputs))
-    otherwise = np.asarray(fitted.network.each(inputs | {"steps": inputs["steps"][:, ::-1]}))
+    logits = np.asarray(fitted.network.head_logits(inputs))
+    otherwise = np.asarray(fitted.network.head_logits(inputs | {"step_inputs": inputs["step_inputs"][:, ::-1]}))
 
     assert np.abs(logits - otherwise).max(axis=0).astype(bool).tolist() == [True, True, False, False]
 
@@ -259,9 +259,9 @@ def test_keras_reads_its_weights_back(fitted: FittedBasketLstm, replay: StateRep
 
 def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_path: Path) -> None:
     with shown_by(RecordedProgress()) as shown:
-        less = BasketLstmWithAblations(epochs=2, max_examples=200, without="text+simple", tensorboard=tmp_path).fit(
-            LOG, until=UNTIL, seed=4
-        )
+        model = BasketLstm(epochs=2, max_examples=200, tensorboard=tmp_path)
+        leave_out(model, "text+simple")
+        less = model.fit(LOG, until=UNTIL, seed=4)
 
     steps = [done for done, _, _ in shown.updates]
     assert steps == sorted(steps)
@@ -409,11 +409,11 @@ def test_an_ablation_ignores_its_inputs_and_no_other(without: str) -> None:
     logits = np.asarray(
         network(
             {
-                "candidate": inputs["candidate"],
-                "person": inputs["customer"],
-                "steps": inputs["step"],
-                "baskets": inputs["basket"],
-                "customer": np.arange(n, dtype=np.int32),
+                "candidate_inputs": inputs["candidate"],
+                "customer_inputs": inputs["customer"],
+                "step_inputs": inputs["step"],
+                "basket_inputs": inputs["basket"],
+                "customer_index": np.arange(n, dtype=np.int32),
             }
         )
     )
@@ -426,4 +426,4 @@ def test_an_ablation_ignores_its_inputs_and_no_other(without: str) -> None:
 
 def test_what_cannot_be_left_out_is_refused() -> None:
     with pytest.raises(UnknownModel, match=r"nothing called 'luck' to leave out\. Choose from: lstm, history"):
-        BasketLstmWithAblations(without="luck")
+        leave_out(BasketLstm(), "luck")

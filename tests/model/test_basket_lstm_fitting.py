@@ -48,7 +48,7 @@ def test_the_loss_of_each_head_by_hand() -> None:
     logits = np.stack([logits[:, head % 2] * (1 + head // 2) for head in heads], axis=1)
     bought = np.asarray([1.0, 1.0, 0.0, 0.0, 1.0], np.float32)
     correction = np.log(np.asarray([1.0, 1.0, 4.0, 1.0, 1.0], np.float32))
-    inputs = {"customer": np.asarray([0, 0, 0, 1, 1], np.int32), "person": np.zeros((2, 1), np.float32)}
+    inputs = {"customer_index": np.asarray([0, 0, 0, 1, 1], np.int32), "customer_inputs": np.zeros((2, 1), np.float32)}
     found = losses(logits, bought, correction, inputs).numpy()
 
     def by_hand(rows: slice, head: int) -> float:
@@ -78,7 +78,7 @@ def test_the_corrections_of_a_sample_add_up_to_all_candidates(replay: StateRepla
         assert example.bought.sum() == bought.sum()
         assert (example.correction[example.bought] == 0.0).all()
         assert np.exp(example.correction).sum() == pytest.approx(len(bought), rel=1e-5)
-        assert len(example.steps[0]) == len(example.baskets) == view.length[0]
+        assert len(example.step_inputs[0]) == len(example.basket_inputs) == view.length[0]
 
 
 def test_batches_hold_every_example_once_and_one_length_each() -> None:
@@ -90,8 +90,8 @@ def test_batches_hold_every_example_once_and_one_length_each() -> None:
     assert sorted(position for batch in cut for position in batch) == list(range(len(examples)))
     for positions in cut:
         batch = collate([examples[position] for position in positions])
-        assert batch.customer.max() == len(positions) - 1
-        assert len(batch.steps) == len(batch.bought) == len(batch.candidate)
+        assert batch.customer_index.max() == len(positions) - 1
+        assert len(batch.step_inputs) == len(batch.bought) == len(batch.candidate_inputs)
 
 
 def test_examples_are_the_same_after_saving_and_loading(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_examples_are_the_same_after_saving_and_loading(tmp_path: Path) -> None:
     again = load_examples(tmp_path)
     shutil.rmtree(tmp_path)
 
-    assert len({len(example.baskets) for example in examples}) > 1
+    assert len({len(example.basket_inputs) for example in examples}) > 1
     assert len(again) == len(examples)
     for one, other in zip(examples, again, strict=True):
         for name, array in one._asdict().items():
@@ -119,7 +119,7 @@ def test_other_examples_have_another_fingerprint(replay: StateReplay) -> None:
     assert again is not None
     assert fingerprint([one]) == fingerprint([again])
 
-    again.candidate[0, 0] += 1.0
+    again.candidate_inputs[0, 0] += 1.0
     assert fingerprint([one]) != fingerprint([again])
 
 

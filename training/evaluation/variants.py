@@ -1,6 +1,6 @@
 """Models and variants of them as they are given on the command line: ``basket_lstm``, ``basket_lstm:epochs=3``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -10,6 +10,9 @@ from training.models import check_name, installed, make_model, options_of
 from training.models.base import Model
 
 OptionValue = int | float | str
+
+WITHOUT = "without"
+"""An option of ``basket_lstm`` for ablations only; the model does not take it: see ``make_with_options``."""
 
 _WORDS: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 """What the value of an option has to be, by its type."""
@@ -57,15 +60,34 @@ def make_variant(variant: Variant, *, epochs: int | None = None) -> Model:
     Raises:
         UnknownModel: There is no such model, or it does not take such an option or value.
     """
-    return make_model(variant.model, **model_options(variant, epochs=epochs))
+    return make_with_options(variant.model, model_options(variant, epochs=epochs))
+
+
+def make_with_options(name: str, options: Mapping[str, Any]) -> Model:
+    """Make a model with options as ``model_options`` returns them: those of ``make_model``, and ``without``.
+
+    Raises:
+        UnknownModel: No model is called that, or an option has a value that the model does not know.
+    """
+    model = make_model(name, **{option: value for option, value in options.items() if option != WITHOUT})
+    if WITHOUT in options:
+        from training.models.basket_lstm.ablation import leave_out
+        from training.models.basket_lstm.model import BasketLstm
+
+        if not isinstance(model, BasketLstm):
+            raise UnknownModel(f"{name} has no option {WITHOUT!r}.")
+        leave_out(model, options[WITHOUT])
+    return model
 
 
 def model_options(variant: Variant, *, epochs: int | None = None) -> dict[str, Any]:
-    """The options of a variant as ``make_model`` takes them, each of its declared type; see ``make_variant``."""
+    """The options of a variant as ``make_with_options`` takes them, each of its declared type; see ``make_variant``."""
     if not variant.options and epochs is None:
         return {}
     plain = make_model(variant.model)
     taken, types = options_of(plain), get_type_hints(type(plain).__init__)
+    if variant.model == "basket_lstm":
+        taken, types = [*taken, WITHOUT], {**types, WITHOUT: str}
     options: dict[str, Any] = {}
     for option, value in variant.options:
         if option not in taken:

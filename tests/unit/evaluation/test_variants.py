@@ -13,7 +13,7 @@ from training.evaluation.variants import (
     parse_variant,
     parse_variants,
 )
-from training.models import installed
+from training.models import installed, options_of
 
 
 def test_a_name_may_be_written_as_in_papers_and_comes_once() -> None:
@@ -104,3 +104,18 @@ def test_one_model_is_one(text: str) -> None:
 def test_an_option_of_its_own_comes_before_the_epochs_of_all() -> None:
     assert model_options(parse_variant("label_lstm:epochs=2"), epochs=3) == {"epochs": 2}
     assert model_options(parse_variant("label_lstm"), epochs=3) == {"epochs": 3}
+
+
+def test_without_leaves_out_parts_of_the_basket_lstm_only() -> None:
+    plain, ablated = (make_variant(parse_variant(text)) for text in ("basket_lstm", "basket_lstm:without=text"))
+    assert options_of(plain) == options_of(ablated)
+    assert vars(ablated)["build_network"] != vars(plain)["build_network"]
+    corrected = make_variant(parse_variant("basket_lstm:without=correction"))
+    assert vars(corrected)["build_network"] == vars(plain)["build_network"]
+    assert vars(corrected)["rate_scales"] == (0.0,)
+    with pytest.raises(UnknownModel, match=r"nothing called 'luck' to leave out"):
+        make_variant(parse_variant("basket_lstm:without=luck"))
+    with pytest.raises(UnknownModel, match=r"ease has no option 'without'. Options: window, calibrate"):
+        make_variant(parse_variant("ease:without=text"))
+    with pytest.raises(UnknownModel, match=r"has no option 'colour'. Options: epochs, .*, without\."):
+        make_variant(parse_variant("basket_lstm:colour=red"))

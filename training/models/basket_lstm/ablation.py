@@ -1,11 +1,10 @@
 """Ablations of ``basket_lstm``: the same model without groups of inputs, or without the online correction.
 
-``basket_lstm:without=lstm+text`` on the command line. Neither the network nor the model knows of it.
+``basket_lstm:without=lstm+text`` on the command line; ``training.evaluation.variants`` applies it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,7 @@ from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INP
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import BASELINE_INPUTS, CANDIDATE_INPUTS, STEP_INPUTS
 from training.features.item_inputs import DEMAND_INPUTS
-from training.models.basket_lstm.fitting import SCHEDULE
-from training.models.basket_lstm.model import MAX_EXAMPLES, BasketLstm
+from training.models.basket_lstm.model import BasketLstm
 from training.models.basket_lstm.network import BasketNetwork
 
 GROUPS: dict[str, dict[str, Sequence[str]]] = {
@@ -67,49 +65,20 @@ class BuildAblated:
         return AblatedNetwork(sizes, self.ignored)
 
 
-class BasketLstmWithAblations(BasketLstm):
-    """``basket_lstm`` with the option ``without``, as the command line makes it."""
+def leave_out(model: BasketLstm, without: str) -> None:
+    """Change a model, before it is fitted, so that it is trained without some of its parts.
 
-    def __init__(
-        self,
-        name: str = "basket_lstm",
-        *,
-        epochs: int = SCHEDULE.epochs,
-        max_examples: int = MAX_EXAMPLES,
-        window: int = 100,
-        whole: bool = True,
-        without: str = "",
-        keep: Path | None = None,
-        tensorboard: Path | None = None,
-    ) -> None:
-        """Choose how to train and what to leave out.
+    Args:
+        model: Not fitted.
+        without: Names of ``GROUPS`` with + between; ``correction`` among them turns the online correction off.
 
-        Args:
-            name: See ``BasketLstm``, as for the others.
-            epochs: Passes over the examples.
-            max_examples: The newest examples, this many at most.
-            window: Number of invoices that a history holds.
-            whole: Fit once more, with the validation set.
-            without: Names of ``GROUPS`` with + between; ``correction`` among them turns the online correction off.
-            keep: Folder of the checkpoints.
-            tensorboard: Folder for the loss of every epoch.
-
-        Raises:
-            UnknownModel: ``without`` names nothing that can be left out.
-        """
-        super().__init__(
-            name,
-            epochs=epochs,
-            max_examples=max_examples,
-            window=window,
-            whole=whole,
-            keep=keep,
-            tensorboard=tensorboard,
-        )
-        if ignored := ignored_columns(without):
-            self._build = BuildAblated(ignored)
-        if CORRECTION in without.split("+"):
-            self._rate_scales = (0.0,)
+    Raises:
+        UnknownModel: ``without`` names something that cannot be left out.
+    """
+    if ignored := ignored_columns(without):
+        model.build_network = BuildAblated(ignored)
+    if CORRECTION in without.split("+"):
+        model.rate_scales = (0.0,)
 
 
 def ignored_columns(without: str) -> dict[str, list[int]]:
@@ -128,5 +97,5 @@ def ignored_columns(without: str) -> dict[str, list[int]]:
                 f"There is nothing called {group!r} to leave out. Choose from: {', '.join((*GROUPS, CORRECTION))}."
             )
         for kind, inputs in GROUPS[group].items():
-            columns.setdefault(kind, []).extend(names[kind].index(each) for each in inputs)
+            columns.setdefault(kind, []).extend(names[kind].index(name) for name in inputs)
     return columns

@@ -32,10 +32,10 @@ class Example(NamedTuple):
 
     bought: NDArray[np.bool_]
     correction: NDArray[np.float32]
-    candidate: Float16s
-    person: Float16s
-    steps: Float16s
-    baskets: Float16s
+    candidate_inputs: Float16s
+    customer_inputs: Float16s
+    step_inputs: Float16s
+    basket_inputs: Float16s
 
 
 def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator: np.random.Generator) -> Example | None:
@@ -58,10 +58,10 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
     return Example(
         bought=bought[rows],
         correction=np.concatenate(corrections),
-        candidate=view.candidate_inputs[rows].astype(np.float16),
-        person=view.customer_inputs[0].astype(np.float16),
-        steps=view.step_inputs[rows, -length:].astype(np.float16),
-        baskets=view.basket_inputs[0, -length:].astype(np.float16),
+        candidate_inputs=view.candidate_inputs[rows].astype(np.float16),
+        customer_inputs=view.customer_inputs[0].astype(np.float16),
+        step_inputs=view.step_inputs[rows, -length:].astype(np.float16),
+        basket_inputs=view.basket_inputs[0, -length:].astype(np.float16),
     )
 
 
@@ -76,13 +76,13 @@ def fingerprint(examples: Sequence[Example]) -> str:
 
 def save_examples(examples: Sequence[Example], folder: Path) -> None:
     """Write examples, at least one, into an empty folder, as a few large arrays, one after the other."""
-    width = examples[0].steps.shape[-1]
+    width = examples[0].step_inputs.shape[-1]
     np.save(folder / "rows", np.asarray([len(example.bought) for example in examples]))
-    np.save(folder / "lengths", np.asarray([len(example.baskets) for example in examples]))
-    np.save(folder / "person", np.stack([example.person for example in examples]))
-    for name in ("bought", "correction", "candidate", "baskets"):
+    np.save(folder / "lengths", np.asarray([len(example.basket_inputs) for example in examples]))
+    np.save(folder / "customer_inputs", np.stack([example.customer_inputs for example in examples]))
+    for name in ("bought", "correction", "candidate_inputs", "basket_inputs"):
         np.save(folder / name, np.concatenate([getattr(example, name) for example in examples]))
-    np.save(folder / "steps", np.concatenate([example.steps.reshape(-1, width) for example in examples]))
+    np.save(folder / "step_inputs", np.concatenate([example.step_inputs.reshape(-1, width) for example in examples]))
 
 
 def load_examples(folder: Path) -> list[Example]:
@@ -95,49 +95,49 @@ def load_examples(folder: Path) -> list[Example]:
         return np.split(array(name), np.cumsum(sizes)[:-1])
 
     rows, lengths = array("rows"), array("lengths")
-    steps = zip(parts("steps", rows * lengths), rows, lengths, strict=True)
+    steps = zip(parts("step_inputs", rows * lengths), rows, lengths, strict=True)
     return list(
         map(
             Example,
             parts("bought", rows),
             parts("correction", rows),
-            parts("candidate", rows),
-            array("person"),
+            parts("candidate_inputs", rows),
+            array("customer_inputs"),
             (each.reshape(n, length, -1) for each, n, length in steps),
-            parts("baskets", lengths),
+            parts("basket_inputs", lengths),
         )
     )
 
 
 class Batch(NamedTuple):
-    """Examples of one length, flat: ``customer`` is the example of each row."""
+    """Examples of one length, flat: ``customer_index`` is the example of each row."""
 
     bought: NDArray[np.float32]
     correction: NDArray[np.float32]
-    customer: NDArray[np.int32]
-    candidate: NDArray[np.float32]
-    person: NDArray[np.float32]
-    steps: NDArray[np.float32]
-    baskets: NDArray[np.float32]
+    customer_index: NDArray[np.int32]
+    candidate_inputs: NDArray[np.float32]
+    customer_inputs: NDArray[np.float32]
+    step_inputs: NDArray[np.float32]
+    basket_inputs: NDArray[np.float32]
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """The batch of examples of the same length."""
+    """The batch of examples with the same number of baskets."""
     sizes = [len(example.bought) for example in examples]
     return Batch(
         bought=np.concatenate([example.bought for example in examples]).astype(np.float32),
         correction=np.concatenate([example.correction for example in examples]),
-        customer=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),
-        candidate=np.concatenate([example.candidate for example in examples]).astype(np.float32),
-        person=np.stack([example.person for example in examples]).astype(np.float32),
-        steps=np.concatenate([example.steps for example in examples]).astype(np.float32),
-        baskets=np.stack([example.baskets for example in examples]).astype(np.float32),
+        customer_index=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),
+        candidate_inputs=np.concatenate([example.candidate_inputs for example in examples]).astype(np.float32),
+        customer_inputs=np.stack([example.customer_inputs for example in examples]).astype(np.float32),
+        step_inputs=np.concatenate([example.step_inputs for example in examples]).astype(np.float32),
+        basket_inputs=np.stack([example.basket_inputs for example in examples]).astype(np.float32),
     )
 
 
 def batches(examples: Sequence[Example], size: int, generator: np.random.Generator | None) -> list[list[int]]:
     """Positions of examples in batches of equal length, shuffled where there is a generator."""
-    lengths = np.asarray([len(example.baskets) for example in examples])
+    lengths = np.asarray([len(example.basket_inputs) for example in examples])
     order = np.arange(len(examples)) if generator is None else generator.permutation(len(examples))
     order = order[np.argsort(lengths[order], kind="stable")]
     found: list[list[int]] = []

@@ -119,12 +119,12 @@ def fit_network(
 def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.random.Generator) -> None:
     drawn = generator.choice(len(examples), min(len(examples), _SCALING_EXAMPLES), replace=False)
     chosen = [examples[position] for position in drawn]
-    width = chosen[0].steps.shape[-1]
+    width = chosen[0].step_inputs.shape[-1]
     network.standardise(
-        candidate=np.concatenate([example.candidate for example in chosen]),
-        customer=np.stack([example.person for example in chosen]),
-        step=np.concatenate([example.steps.reshape(-1, width) for example in chosen]),
-        basket=np.concatenate([example.baskets for example in chosen]),
+        candidate=np.concatenate([example.candidate_inputs for example in chosen]),
+        customer=np.stack([example.customer_inputs for example in chosen]),
+        step=np.concatenate([example.step_inputs.reshape(-1, width) for example in chosen]),
+        basket=np.concatenate([example.basket_inputs for example in chosen]),
     )
 
 
@@ -132,11 +132,11 @@ def _compiled(network: BasketNetwork, optimizer: Any, example: Example) -> tuple
     """A step of training and the loss without one, each compiled once for batches of any size and length."""
     signature = [
         {
-            "candidate": tf.TensorSpec([None, example.candidate.shape[1]], tf.float32),
-            "person": tf.TensorSpec([None, example.person.shape[0]], tf.float32),
-            "steps": tf.TensorSpec([None, None, example.steps.shape[2]], tf.float32),
-            "baskets": tf.TensorSpec([None, None, example.baskets.shape[1]], tf.float32),
-            "customer": tf.TensorSpec([None], tf.int32),
+            "candidate_inputs": tf.TensorSpec([None, example.candidate_inputs.shape[1]], tf.float32),
+            "customer_inputs": tf.TensorSpec([None, example.customer_inputs.shape[0]], tf.float32),
+            "step_inputs": tf.TensorSpec([None, None, example.step_inputs.shape[2]], tf.float32),
+            "basket_inputs": tf.TensorSpec([None, None, example.basket_inputs.shape[1]], tf.float32),
+            "customer_index": tf.TensorSpec([None], tf.int32),
         },
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([None], tf.float32),
@@ -144,11 +144,11 @@ def _compiled(network: BasketNetwork, optimizer: Any, example: Example) -> tuple
 
     def train(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
         with tf.GradientTape() as tape:
-            each = losses(network.each(inputs, training=True), bought, correction, inputs)
-            value = tf.reduce_mean(each)
+            logits = network.head_logits(inputs, training=True)
+            loss = tf.reduce_mean(losses(logits, bought, correction, inputs))
         weights = network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
-        return value
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
 
     def validate(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
         return tf.reduce_mean(losses(network(inputs, training=False)[:, None], bought, correction, inputs))
@@ -163,22 +163,22 @@ def _compiled(network: BasketNetwork, optimizer: Any, example: Example) -> tuple
 def losses(logits: Any, bought: Any, correction: Any, inputs: dict[str, Any]) -> Any:
     """Of each example −Σ log p of the bought items over √(number bought), and −log Σ p of them, ``[examples, heads]``.
 
-    p is a softmax over the example's candidates, in which a sampled one has its logit raised by log(n / sampled). The
-    first part wants each bought item found, the second (the hit loss) any of them ranked first. Each column of
+    p is a softmax over the example's candidates, in which a sampled one has log(n / sampled) added to its logit. The
+    first part rewards finding each bought item, the second (the hit loss) ranking any of them first. Each column of
     ``logits`` ``[candidates, heads]`` has its own weight of the hit loss (``HIT_LOSS_WEIGHTS``), which decorrelates the
     errors of the heads. A single column is evaluated with every weight.
     """
-    customer, n = inputs["customer"], tf.shape(inputs["person"])[0]
+    customer, n = inputs["customer_index"], tf.shape(inputs["customer_inputs"])[0]
     bought = bought[:, None]
-    raised = logits + correction[:, None]
-    highest = tf.stop_gradient(tf.math.unsorted_segment_max(raised, customer, n))
-    share = tf.exp(raised - tf.gather(highest, customer))
+    corrected = logits + correction[:, None]
+    highest = tf.stop_gradient(tf.math.unsorted_segment_max(corrected, customer, n))
+    share = tf.exp(corrected - tf.gather(highest, customer))
     total = tf.math.unsorted_segment_sum(share, customer, n)
     log_p = logits - tf.gather(highest + tf.math.log(total), customer)
-    number = tf.math.unsorted_segment_sum(bought, customer, n)
-    each = -tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(number)
-    together = tf.math.log(total) - tf.math.log(tf.math.unsorted_segment_sum(share * bought, customer, n) + 1e-12)
-    return each + together * tf.constant(HIT_LOSS_WEIGHTS)
+    n_bought = tf.math.unsorted_segment_sum(bought, customer, n)
+    item_loss = -tf.math.unsorted_segment_sum(log_p * bought, customer, n) / tf.sqrt(n_bought)
+    hit_loss = tf.math.log(total) - tf.math.log(tf.math.unsorted_segment_sum(share * bought, customer, n) + 1e-12)
+    return item_loss + hit_loss * tf.constant(HIT_LOSS_WEIGHTS)
 
 
 def _validation_loss(validate: Step, examples: Sequence[Example], size: int) -> float:
@@ -191,5 +191,6 @@ def _validation_loss(validate: Step, examples: Sequence[Example], size: int) -> 
 def _arguments(examples: Sequence[Example]) -> tuple[dict[str, Any], Any, Any]:
     """What a compiled step takes: the inputs by name, which candidates were bought, and their corrections."""
     batch = collate(examples)
-    inputs = {name: getattr(batch, name) for name in ("candidate", "person", "steps", "baskets", "customer")}
+    names = ("candidate_inputs", "customer_inputs", "step_inputs", "basket_inputs", "customer_index")
+    inputs = {name: getattr(batch, name) for name in names}
     return inputs, batch.bought, batch.correction

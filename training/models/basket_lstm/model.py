@@ -92,11 +92,14 @@ class FittedBasketLstm:
 
 
 class BasketLstm:
-    """The candidate-view LSTM of docs/models/basket_lstm.md, trained on both moments."""
+    """The candidate-view LSTM of docs/models/basket_lstm.md, trained on both moments.
+
+    Attributes:
+        build_network: Builds the network for inputs of given widths.
+        rate_scales: Learning-rate scales of the online correction, of which the validation set selects one.
+    """
 
     seeded = True
-    _build: BuildNetwork = BasketNetwork
-    _rate_scales: Sequence[float] = RATE_SCALES
 
     def __init__(
         self,
@@ -129,6 +132,8 @@ class BasketLstm:
         self._keep = keep
         self._tensorboard = tensorboard
         self._checkpoints: list[Checkpoint] = []
+        self.build_network: BuildNetwork = BasketNetwork
+        self.rate_scales: Sequence[float] = RATE_SCALES
 
     def fit(self, invoices: Sequence[Invoice], *, until: int, seed: int = 7) -> FittedBasketLstm:
         """Learn from what is dated before ``until``; see ``Model``.
@@ -193,7 +198,7 @@ class BasketLstm:
 
     def _calibrate(self, network: BasketNetwork, data: "_TrainingData") -> ValidationFit:
         numpy_network = NumpyNetwork(network.arrays(), input_sizes())
-        return calibrate_on_validation(numpy_network, data.validation_cases, rate_scales=self._rate_scales)
+        return calibrate_on_validation(numpy_network, data.validation_cases, rate_scales=self.rate_scales)
 
     def _config(
         self, schedule: Schedule, seed: int, training_set: Sequence[Example], validation_set: Sequence[Example]
@@ -202,14 +207,14 @@ class BasketLstm:
         if self._keep is not None:
             content = fingerprint([*training_set, *validation_set])
             path = self._keep / checkpoint_name(
-                (*CANDIDATE_INPUTS, self._build, schedule, seed, len(training_set), content)
+                (*CANDIDATE_INPUTS, self.build_network, schedule, seed, len(training_set), content)
             )
             self._checkpoints.append(Checkpoint(path))
         if self._tensorboard is not None:
             # Fewer epochs are another curve: one of all epochs may have been started already.
             whole = "whole" if schedule == self._schedule else f"whole_{schedule.epochs}"
             folder = self._tensorboard / ("selection" if validation_set else whole)
-        return FitConfig(schedule, seed, self._build, path, folder)
+        return FitConfig(schedule, seed, self.build_network, path, folder)
 
     def _collect(
         self,

@@ -30,6 +30,7 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
         self.hidden = keras.layers.Dense(WIDTH, name="hidden")
+        # The attribute names the group in weights.weights.h5, so it keeps the name that bundles have.
         self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
         self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
         self.second = keras.layers.Dense(WIDTH, activation="relu", name="second")
@@ -38,69 +39,86 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def call(
         self,
-        seen: keras.KerasTensor,
-        person: keras.KerasTensor,
-        customer: keras.KerasTensor,
+        inputs: keras.KerasTensor,
+        customer_inputs: keras.KerasTensor,
+        customer_index: keras.KerasTensor,
         training: bool = False,
     ) -> keras.KerasTensor:
-        """Logits ``[candidates, 1]`` from inputs ``seen`` of candidates, whose ``customer`` is a row of ``person``."""
+        """Logits ``[candidates, 1]``.
+
+        Args:
+            inputs: Of the candidates.
+            customer_inputs: Of the customers.
+            customer_index: Row of each candidate's customer in ``customer_inputs``.
+            training: Whether to drop out.
+        """
         # No ops.relu: TensorFlow's graph optimizer fuses it with the sum wherever rows were picked, and fails, loudly.
-        hidden = ops.maximum(self.hidden(seen) + ops.take(self.hidden_person(person), customer, axis=0), 0.0)
-        return self.score(self.second(self.dropout(hidden, training=training))) + self.linear(seen)
+        of_customers = ops.take(self.hidden_person(customer_inputs), customer_index, axis=0)
+        hidden = ops.maximum(self.hidden(inputs) + of_customers, 0.0)
+        return self.score(self.second(self.dropout(hidden, training=training))) + self.linear(inputs)
 
 
 class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Scores candidates: one logit a candidate, to be compared within its customer only.
 
-    The LSTM reads the customer's baskets, each as inputs of the candidate at that basket (``View.steps``) and of the
-    basket itself (``View.baskets``). Heads read its state, and the inputs of the candidate and the customer. Half of
-    the heads are for visits, the others for emissions, since the same inputs mean something else there. Each head has a
-    loss of its own, with one of two weights of the hit loss (``fitting.HIT_LOSS_WEIGHTS``), and half of a moment's
-    heads bypass the LSTM, which decorrelates their errors. The output is the mean logit of the moment's heads: an
-    ensemble that shares its most expensive part (Gorishniy, Kotelnikov and Babenko, "TabM", ICLR 2025).
+    The LSTM reads the customer's baskets, each as inputs of the candidate at that basket (``View.step_inputs``) and
+    of the basket itself (``View.basket_inputs``). Heads read its state, and the inputs of the candidate and the
+    customer. Half of the heads are for visits, the others for emissions, since the same inputs mean something else
+    there. Each head has a loss of its own, with one of two weights of the hit loss (``fitting.HIT_LOSS_WEIGHTS``), and
+    half of a moment's heads bypass the LSTM, which decorrelates their errors. The output is the mean logit of the
+    moment's heads: an ensemble that shares its most expensive part (Gorishniy, Kotelnikov and Babenko, "TabM", ICLR
+    2025).
     """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         """Build for inputs of the given widths: ``candidate``, ``customer``, ``step`` and ``basket``."""
         super().__init__(name="basket_lstm")
         self.standardise_candidate = Standardise(sizes["candidate"], "standardise_candidate")
-        self.standardise_person = Standardise(sizes["customer"], "standardise_person")
-        self.standardise_steps = Standardise(sizes["step"], "standardise_steps")
-        self.standardise_baskets = Standardise(sizes["basket"], "standardise_baskets")
-        self.reader = keras.layers.LSTM(CELLS, name="reader")
+        self.standardise_customer = Standardise(sizes["customer"], "standardise_person")
+        self.standardise_step = Standardise(sizes["step"], "standardise_steps")
+        self.standardise_basket = Standardise(sizes["basket"], "standardise_baskets")
+        self.lstm = keras.layers.LSTM(CELLS, name="reader")
         self.heads = [Head(f"head_{number}") for number in range(HEADS)]
-        one = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
-        nobody = np.zeros(1, np.int32)
-        inputs = {"candidate": one["candidate"], "person": one["customer"], "customer": nobody}
-        self({**inputs, "steps": one["step"][None], "baskets": one["basket"][None]})
+        zeros = {group: np.zeros((1, width), np.float32) for group, width in sizes.items()}
+        self(  # builds it
+            {
+                "candidate_inputs": zeros["candidate"],
+                "customer_inputs": zeros["customer"],
+                "step_inputs": zeros["step"][None],
+                "basket_inputs": zeros["basket"][None],
+                "customer_index": np.zeros(1, np.int32),
+            }
+        )
 
     def call(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
         """Logits ``[candidates]``: of each candidate the mean over the heads of its moment."""
-        return ops.mean(self.each(inputs, training), axis=-1)
+        return ops.mean(self.head_logits(inputs, training), axis=-1)
 
-    def each(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
+    def head_logits(self, inputs: Mapping[str, keras.KerasTensor], training: bool = False) -> keras.KerasTensor:
         """The logit of each head of its moment for each candidate, ``[candidates, HEADS / 2]``.
 
         Args:
-            inputs: ``candidate``, ``person``, ``steps`` and ``baskets`` as in ``View``, the last two cut to the baskets
-                there are (all customers have as many); ``customer`` is the row of each candidate's customer.
+            inputs: ``candidate_inputs``, ``customer_inputs``, ``step_inputs`` and ``basket_inputs`` as in ``View``, the
+                last two without padding (all customers have the same number of baskets); ``customer_index`` is the row
+                of each candidate's customer.
             training: Whether to drop out.
         """
-        customer = inputs["customer"]
-        candidate = self.standardise_candidate(inputs["candidate"])
-        person = self.standardise_person(inputs["person"])
-        steps = self.standardise_steps(inputs["steps"])
-        baskets = ops.take(self.standardise_baskets(inputs["baskets"]), customer, axis=0)
-        state = self.reader(ops.concatenate([steps, baskets], axis=-1))
-        of_candidates = (ops.concatenate([candidate, state], axis=-1), candidate, customer)
-        visit = ops.take(inputs["person"][:, DAYS_SINCE_LAST] > 0.0, customer, axis=0)
+        index = inputs["customer_index"]
+        candidate = self.standardise_candidate(inputs["candidate_inputs"])
+        customer = self.standardise_customer(inputs["customer_inputs"])
+        steps = self.standardise_step(inputs["step_inputs"])
+        baskets = ops.take(self.standardise_basket(inputs["basket_inputs"]), index, axis=0)
+        state = self.lstm(ops.concatenate([steps, baskets], axis=-1))
+        of_candidates = (ops.concatenate([candidate, state], axis=-1), candidate, index)
+        visit = ops.take(inputs["customer_inputs"][:, DAYS_SINCE_LAST] > 0.0, index, axis=0)
         logits, positions = [], []
         for heads, chosen in ((self.heads[: HEADS // 2], visit), (self.heads[HEADS // 2 :], ~visit)):
             (rows,) = ops.nonzero(chosen)
-            with_lstm, without_lstm, whose = (ops.take(values, rows, axis=0) for values in of_candidates)
+            with_lstm, without_lstm, customer_index = (ops.take(values, rows, axis=0) for values in of_candidates)
             inputs_of_heads = [with_lstm] * (len(heads) - LSTM_FREE_HEADS) + [without_lstm] * LSTM_FREE_HEADS
             of_heads = [
-                head(seen, person, whose, training=training) for head, seen in zip(heads, inputs_of_heads, strict=True)
+                head(head_inputs, customer, customer_index, training=training)
+                for head, head_inputs in zip(heads, inputs_of_heads, strict=True)
             ]
             logits.append(ops.concatenate(of_heads, axis=-1))
             positions.append(rows)
@@ -116,9 +134,9 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         """The layers that standardise each group of inputs."""
         return {
             "candidate": self.standardise_candidate,
-            "customer": self.standardise_person,
-            "step": self.standardise_steps,
-            "basket": self.standardise_baskets,
+            "customer": self.standardise_customer,
+            "step": self.standardise_step,
+            "basket": self.standardise_basket,
         }
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -126,14 +144,16 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         found = {}
         for name, scale in self.scales.items():
             found[f"{name}_mean"], found[f"{name}_deviation"] = scale.mean, scale.deviation
-        found["lstm_kernel"], found["lstm_recurrent"], found["lstm_bias"] = self.reader.weights
+        found["lstm_kernel"], found["lstm_recurrent"], found["lstm_bias"] = self.lstm.weights
         arrays = {name: value.numpy() for name, value in found.items()}
-        layer_names = {"hidden_customer": "hidden_person"}
+        attributes = {"hidden_customer": "hidden_person"}
         for name in ("hidden", "hidden_customer", "second", "score", "linear"):
-            layers = [getattr(head, layer_names.get(name, name)) for head in self.heads]
+            layers = [getattr(head, attributes.get(name, name)) for head in self.heads]
             kernels = [layer.kernel.numpy() for layer in layers]
             rows = max(len(kernel) for kernel in kernels)  # where a head bypasses the LSTM, its state counts 0
-            arrays[f"{name}_kernel"] = np.stack([np.pad(each, ((0, rows - len(each)), (0, 0))) for each in kernels])
+            arrays[f"{name}_kernel"] = np.stack(
+                [np.pad(kernel, ((0, rows - len(kernel)), (0, 0))) for kernel in kernels]
+            )
             if layers[0].use_bias:
                 arrays[f"{name}_bias"] = np.stack([layer.bias.numpy() for layer in layers])
         return {name: array.astype(np.float32) for name, array in arrays.items()}
