@@ -65,9 +65,9 @@ USER 10001:10001
 WORKDIR /tmp
 VOLUME /registry
 STOPSIGNAL SIGTERM
-# A worker answers on its metrics port; a command without one is healthy as long as it runs.
+# A worker answers on its metrics port, also while it waits for Kafka or Redis (/readyz says whether it does); a command without one is healthy as long as it runs.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
-    CMD ["python", "-c", "import os, urllib.request as u; p = os.environ.get('NEXTBASKET_METRICS_PORT', '0'); p == '0' or u.urlopen(f'http://127.0.0.1:{p}/metrics', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as u; p = os.environ.get('NEXTBASKET_METRICS_PORT', '0'); p == '0' or u.urlopen(f'http://127.0.0.1:{p}/livez', timeout=4)"]
 ENTRYPOINT ["nextbasket"]
 CMD ["--help"]
 

@@ -1,7 +1,6 @@
 """The worker: builds its parts, runs them until a signal, and shuts them down in order."""
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -10,14 +9,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from random import Random
 
-from prometheus_client import start_http_server
-
-from state.errors import SettingsError, StateError, StoreUnavailable
+from state.errors import StateError, StoreUnavailable
 from state.settings import Settings
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
 from stream.durability_watch import DurabilityWatch, require_durability
 from stream.errors import BrokerUnavailable, Stopped
+from stream.health import Health, serve_health
 from stream.kafka.agent import create_app
 from stream.kafka.config import broker_list
 from stream.kafka.faust_app import StreamApp
@@ -55,9 +53,14 @@ def run_worker(settings: Settings) -> ExitCode:
         signal.signal(number, lambda *_: stop.set())
     metrics = Metrics()
     retry = RetryPolicy(stop, Random(), metrics.outage)
+    health = Health()
+    loaded = threading.Event()
+    health.add("Redis", _redis_check(settings))
+    health.add("model", lambda: None if loaded.is_set() else "no scorer is loaded yet")
+    health.add("Kafka", lambda: "the group is not joined yet")
     with ExitStack() as closes:
         if settings.metrics_port:
-            closes.callback(_serve_metrics(settings, metrics))
+            closes.callback(serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health))
         try:
             store = retry.call("Redis", lambda: RedisStore(settings), StoreUnavailable)
             closes.enter_context(closing(store))
@@ -81,11 +84,18 @@ def run_worker(settings: Settings) -> ExitCode:
         )
 
         models.start()
+        loaded.set()
         closes.callback(models.stop)
         watch = DurabilityWatch(closes.enter_context(closing(RedisStore(settings))).durability)
         watch.start()
         closes.callback(watch.stop)
-        code = asyncio.run(run_app(lambda: create_app(settings, processor.process, exit_process), stop, metrics))
+
+        def build() -> StreamApp:
+            app = create_app(settings, processor.process, exit_process)
+            health.add("Kafka", app.group_problem)
+            return app
+
+        code = asyncio.run(run_app(build, stop, metrics))
     return exit_if_threads_hang(code)
 
 
@@ -128,21 +138,15 @@ def _exit_after(seconds: float, code: ExitCode) -> None:
     timer.start()
 
 
-def _serve_metrics(settings: Settings, metrics: Metrics) -> Callable[[], None]:
-    """Serve the metrics over HTTP, on a free port if another worker has the configured one; returns the shutdown."""
-    try:
-        server, _ = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise SettingsError(f"NEXTBASKET_METRICS_HOST or _PORT cannot be used: {error}.") from error
-        server, _ = start_http_server(0, settings.metrics_host, metrics.registry)
-        logger.warning("Port %d is taken; metrics are on %d", settings.metrics_port, server.server_port)
+def _redis_check(settings: Settings) -> Callable[[], str | None]:
+    """A check that Redis answers, with a connection of its own for each call: it runs in several threads."""
 
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
+    def check() -> str | None:
+        with closing(RedisStore(settings)) as store:
+            store.now()
+        return None
 
-    return end
+    return check
 
 
 async def run_app(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:

@@ -44,6 +44,13 @@ class StreamApp(faust.App):
         """The consumer with its actual type."""
         return cast(BufferedConsumer, self.consumer)
 
+    def group_problem(self) -> str | None:
+        """Why the worker is no member of its consumer group, or None; may be called from any thread."""
+        consumer = self._consumer
+        if consumer is None:
+            return "the consumer is not started yet"
+        return cast(BufferedConsumer, consumer).group_problem()
+
     def _new_consumer(self) -> ConsumerT:
         consumer = super()._new_consumer()
         cast(BufferedConsumer, consumer).fetch_buffer = self.fetch_buffer

@@ -206,6 +206,17 @@ class BufferedConsumer(driver.Consumer):
         if task.done() and not task.cancelled():
             task.result()
 
+    def group_problem(self) -> str | None:
+        """Why the consumer is no member of its group, or None. Reads only, so any thread may call it."""
+        coordinator = getattr(getattr(self._thread, "_consumer", None), "_coordinator", None)
+        if coordinator is None:
+            return "the group is not joined yet"
+        if coordinator.coordinator_id is None:
+            return "the coordinator of the group is not known"
+        if coordinator.generation < 0 or coordinator._rejoin_needed_fut.done():
+            return "the group is being joined"
+        return None
+
     def lag(self) -> dict[TP, int]:
         """The number of unprocessed messages in each assigned partition, as of the last fetch."""
         unprocessed = {}

@@ -110,7 +110,7 @@ class Metrics(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        self.send_response(self.status if self.path == "/metrics" else 404)
+        self.send_response(self.status if self.path == "/livez" else 404)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -145,9 +145,7 @@ def test_a_command_without_a_metrics_port_is_healthy(stages: dict[str, list[Inst
 
 
 @pytest.mark.parametrize(("port", "healthy"), [(Metrics, True), (Broken, False)], indirect=["port"])
-def test_a_worker_is_healthy_while_its_metrics_answer(
-    stages: dict[str, list[Instruction]], port: int, healthy: bool
-) -> None:
+def test_a_worker_is_healthy_while_it_answers(stages: dict[str, list[Instruction]], port: int, healthy: bool) -> None:
     assert (check_health(stages, "worker", NEXTBASKET_METRICS_PORT=str(port)) == 0) is healthy
 
 

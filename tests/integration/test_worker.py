@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -263,6 +264,40 @@ def test_a_missing_setting_prints_one_sentence(
     assert sentence in line
 
 
+def http_status(port: int, path: str) -> tuple[int, str]:
+    """Status and text of an answer of the worker; 0 while nothing listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_a_worker_is_ready_while_redis_answers_and_lives_all_the_time(start: Any, environment: dict[str, str]) -> None:
+    port = free_port()
+    with embedded_redis() as url:
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url, "NEXTBASKET_METRICS_PORT": str(port)})
+        wait_until(lambda: http_status(port, "readyz")[0] == 200, "it is ready", LIMIT_S, worker.assert_alive)
+    status, text = http_status(port, "readyz")
+    assert status == 503
+    assert text.startswith("Redis: ")
+    assert http_status(port, "livez")[0] == 200
+    assert worker.stop() == 0
+
+
+def test_a_worker_that_waits_for_kafka_lives_and_is_not_ready(start: Any, environment: dict[str, str]) -> None:
+    port = free_port()
+    nowhere = {"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{free_port()}", "NEXTBASKET_METRICS_PORT": str(port)}
+    worker = start(environment | nowhere)
+    wait_until(lambda: worker.has_logged("Waiting for Kafka"), "it waits", LIMIT_S, worker.assert_alive)
+    assert http_status(port, "readyz") == (503, "model: no scorer is loaded yet\nKafka: the group is not joined yet\n")
+    assert http_status(port, "livez")[0] == 200
+    assert worker.stop() == 0
+
+
 def test_metrics_are_served_on_the_configured_port(
     start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer
 ) -> None:
@@ -275,6 +310,8 @@ def test_metrics_are_served_on_the_configured_port(
         text = response.read().decode()
     assert f"nextbasket_events_total {float(sent)}" in text
     assert 'nextbasket_recommendations_total{fate="sent"}' in text
+    for path, status in (("livez", 200), ("readyz", 200), ("", 404), ("metricsx", 404)):
+        assert http_status(port, path)[0] == status
     # A second worker on the same machine.
     second = start(environment | {"NEXTBASKET_METRICS_PORT": str(port)})
     wait_until(lambda: second.has_logged("Worker started"), "the second has started", LIMIT_S, second.assert_alive)
