@@ -25,6 +25,7 @@ from training.data.tables.invoice_table import load
 from training.data.walk import StateReplay
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
+from training.features.return_time.inputs import RETURN_INPUTS
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.global_statistics import fit_global_statistics
 from training.models.return_time.fitting import NETWORKS, WIDTH, ReturnNetwork
@@ -32,7 +33,6 @@ from training.serving.basket_lstm.calibration import BasketCalibration
 from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import NumpyNetwork
 from training.serving.basket_lstm.scorer import BasketScorer, input_sizes
-from training.serving.return_time.inputs import RETURN_INPUTS
 from training.serving.return_time.network import NumpyReturnNetwork
 
 BATCHES = (1, 32, 256)

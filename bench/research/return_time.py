@@ -28,9 +28,9 @@ from training.data.walk import customer_purchase_dates
 from training.evaluation.metrics import reliability
 from training.evaluation.return_time import EmissionOutcomes, ReturnMetrics, emission_outcomes, return_metrics
 from training.evaluation.split import Span, parse_instant, parse_span
+from training.features.return_time.inputs import return_inputs
 from training.models.return_time.fitting import ReturnExamples, fit_returns, return_examples
 from training.serving.return_time.gap_shares import GapShareCurves, gaps
-from training.serving.return_time.inputs import return_inputs
 from training.serving.return_time.network import NumpyReturnNetwork
 from training.serving.scorer import HORIZONS
 

@@ -12,12 +12,12 @@ from state.settings import Settings
 from state.store.memory import MemoryStore
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
+from tests.unit.features import test_two_tower_inputs as test_hybrid_inputs
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
-from tests.unit.serving import test_two_tower_inputs as test_hybrid_inputs
+from training.features.two_tower.customer import KNOWN
 from training.registry import Registry
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.return_time.gap_shares import GapShareCurves
-from training.serving.two_tower.customer import KNOWN
 from training.serving.two_tower.network import NumpyTowers
 from training.serving.two_tower.scorer import TwoTowerScorer
 

@@ -19,6 +19,7 @@ from tests.unit.features.shop import ITEMS, history, shop_log
 from training.data.walk import StateReplay
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_table import ItemTable
+from training.features.two_tower.customer import customer_features
 from training.model_table import MODEL_TABLE
 from training.models import MODELS, make_model
 from training.models.keras_weights import WEIGHTS
@@ -26,7 +27,6 @@ from training.models.two_tower.examples import batches, collect
 from training.models.two_tower.fitting import Assembler, Negatives, scores
 from training.models.two_tower.model import FittedHybrid, Hybrid
 from training.registry import BundleRefused
-from training.serving.two_tower.customer import customer_features
 from training.serving.two_tower.scorer import NETWORK, SCALES, SETTINGS, TwoTowerScorer, load
 
 LOG = shop_log(300)

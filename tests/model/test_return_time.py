@@ -11,6 +11,7 @@ from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
 from training.evaluation.return_time import emission_outcomes, return_metrics
 from training.evaluation.split import Span
+from training.features.return_time.inputs import return_inputs
 from training.models.return_time.fitting import (
     ReturnExamples,
     ReturnNetwork,
@@ -20,7 +21,6 @@ from training.models.return_time.fitting import (
     outcomes,
     return_examples,
 )
-from training.serving.return_time.inputs import return_inputs
 from training.serving.return_time.network import EDGES, NumpyReturnNetwork
 
 LOG = shop_log(400)

@@ -6,11 +6,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.unit.serving import test_basket_scorer, test_two_tower_inputs
+from tests.unit.features import test_two_tower_inputs
+from tests.unit.serving import test_basket_scorer
 from training.data.walk import StateReplay
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.item_table import ItemTable
 from training.features.text import TermVectors, TextEncoder, terms
+from training.features.two_tower.customer import KNOWN
+from training.features.two_tower.inputs import NUMBERS, TIME_VARYING_INPUTS
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import FORMULAS
 from training.serving.baselines.neighbours import METHODS, CustomerNeighbourhood
@@ -19,8 +22,6 @@ from training.serving.item_lstm.network import NumpyItemNetwork
 from training.serving.item_lstm.scorer import ItemLstmScorer
 from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.scorer import Scorer
-from training.serving.two_tower.customer import KNOWN
-from training.serving.two_tower.inputs import NUMBERS, TIME_VARYING_INPUTS
 from training.serving.two_tower.network import NumpyTowers
 from training.serving.two_tower.scorer import TwoTowerScorer
 

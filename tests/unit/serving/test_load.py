@@ -9,14 +9,14 @@ import pytest
 
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher
+from tests.unit.features import test_two_tower_inputs as test_hybrid_inputs
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.serving import test_basket_scorer
-from tests.unit.serving import test_two_tower_inputs as test_hybrid_inputs
+from training.features.two_tower.customer import KNOWN
 from training.registry import BundleRefused, Registry
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.load import fallback_scorer, load_scorer
 from training.serving.return_time.gap_shares import GapShareCurves
-from training.serving.two_tower.customer import KNOWN
 from training.serving.two_tower.network import NumpyTowers
 from training.serving.two_tower.scorer import SETTINGS, TwoTowerScorer
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from tests.unit.features.shop import history
-from training.serving.return_time.inputs import RETURN_INPUTS
+from training.features.return_time.inputs import RETURN_INPUTS
 from training.serving.return_time.network import EDGES, NumpyReturnNetwork
 from training.serving.scorer import HORIZONS
 

@@ -1,1 +1,1 @@
-"""The inputs of ``basket_lstm``, computed in one place for training and serving."""
+"""Features of ``basket_lstm``."""

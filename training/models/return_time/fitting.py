@@ -16,8 +16,8 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
 from training.data.history_cache import HistoryCache
+from training.features.return_time.inputs import RETURN_INPUTS, return_inputs
 from training.models.standardise import Standardise
-from training.serving.return_time.inputs import RETURN_INPUTS, return_inputs
 from training.serving.return_time.network import EDGES
 
 NETWORKS = 3

@@ -8,9 +8,9 @@ import numpy as np
 from training.features.customer_clusters import CLUSTERS, evenly_spaced, fit_kmeans, mean_and_deviation
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
+from training.features.two_tower.customer import BIRTH_DATE
+from training.features.two_tower.inputs import TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
 from training.models.two_tower.examples import Examples
-from training.serving.two_tower.customer import BIRTH_DATE
-from training.serving.two_tower.inputs import TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
 
 BANDS = 8
 """Price bands, of equally many items."""

@@ -16,7 +16,7 @@ from state.events.invoice import Invoice
 from training.data.walk import walk
 from training.features.item_inputs import ItemSnapshot
 from training.features.item_table import ItemTable
-from training.serving.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints, customer_features
+from training.features.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints, customer_features
 
 SNAPSHOTS = 512
 """Maximum number of snapshots; an example is at most this part of the log newer than its snapshot."""

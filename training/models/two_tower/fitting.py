@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.features.two_tower.customer import Floats, Ints
+from training.features.two_tower.inputs import Encoding
 from training.models.training_loop import TRAINING, Schedule, train_epochs, warmup_cosine
 from training.models.two_tower.examples import Examples, batches
 from training.models.two_tower.losses import wmrb
 from training.models.two_tower.network import TwoTowerNetwork
-from training.serving.two_tower.customer import Floats, Ints
-from training.serving.two_tower.inputs import Encoding
 
 SCHEDULE = Schedule(epochs=4, batch_size=64, peak_rate=3e-3, weight_decay=0.5, clip_norm=1.0)
 

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from state.events.invoice import Invoice
 from training.data.walk import customer_purchase_dates
 from training.errors import TooLittleData, UnknownModel
+from training.features.two_tower.inputs import TIME_VARYING_INPUTS, Encoding
 from training.models.base import Curves
 from training.models.calibration import fit_calibrations
 from training.models.keras_weights import save_weights
@@ -28,7 +29,6 @@ from training.models.two_tower.fitting import SCHEDULE, Negatives, fit_towers
 from training.models.two_tower.losses import LOSSES
 from training.models.two_tower.network import HIDDEN, Sizes, Static, TwoTowerNetwork
 from training.serving.return_time.gap_shares import GapShareCurves, gaps
-from training.serving.two_tower.inputs import TIME_VARYING_INPUTS, Encoding
 from training.serving.two_tower.network import NumpyTowers
 from training.serving.two_tower.scorer import TwoTowerScorer
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.serving.two_tower.customer import KNOWN, Floats, Ints
-from training.serving.two_tower.inputs import NUMBERS
+from training.features.two_tower.customer import KNOWN, Floats, Ints
+from training.features.two_tower.inputs import NUMBERS
 from training.serving.two_tower.network import TOWERS
 
 HIDDEN: dict[str, tuple[int, ...]] = {"linear": (), "relu": (4,), "deep": (4, 2)}

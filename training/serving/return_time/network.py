@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
-from training.serving.return_time.inputs import RETURN_INPUTS, newest_purchases, return_inputs
+from training.features.return_time.inputs import RETURN_INPUTS, newest_purchases, return_inputs
 from training.serving.scorer import HORIZONS
 from training.serving.standardise import standardise
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from training.serving.two_tower.customer import KNOWN, Floats
-from training.serving.two_tower.inputs import CustomerInputs, ItemInputs
+from training.features.two_tower.customer import KNOWN, Floats
+from training.features.two_tower.inputs import CustomerInputs, ItemInputs
 
 TOWERS = ("customer", "item")
 

@@ -10,13 +10,8 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder, load_text
-from training.registry import read_vocabulary, write_vocabulary
-from training.serving.baselines.scorer import BaselineScorer, PlattCalibration
-from training.serving.bundle_files import read_arrays, refusing
-from training.serving.return_time.gap_shares import GapShareCurves
-from training.serving.scorer import Candidate, Prediction
-from training.serving.two_tower.customer import CustomerFeatures, Floats, Ints, customer_features
-from training.serving.two_tower.inputs import (
+from training.features.two_tower.customer import CustomerFeatures, Floats, Ints, customer_features
+from training.features.two_tower.inputs import (
     NUMBERS,
     TIME_VARYING_INPUTS,
     AttributeVocabulary,
@@ -24,6 +19,11 @@ from training.serving.two_tower.inputs import (
     ItemInputs,
     Scales,
 )
+from training.registry import read_vocabulary, write_vocabulary
+from training.serving.baselines.scorer import BaselineScorer, PlattCalibration
+from training.serving.bundle_files import read_arrays, refusing
+from training.serving.return_time.gap_shares import GapShareCurves
+from training.serving.scorer import Candidate, Prediction
 from training.serving.two_tower.network import NumpyTowers
 
 SETTINGS = "hybrid.json"

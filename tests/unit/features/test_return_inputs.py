@@ -6,7 +6,7 @@ import pytest
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from tests.unit.features.shop import history
-from training.serving.return_time.inputs import RETURN_INPUTS, newest_purchases, return_inputs
+from training.features.return_time.inputs import RETURN_INPUTS, newest_purchases, return_inputs
 
 NOON = DAY // 2
 

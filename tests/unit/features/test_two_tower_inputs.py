@@ -12,8 +12,8 @@ from state.events.invoice import THOUSAND, Line
 from tests.unit.features.shop import history
 from training.features.item_table import ItemTable
 from training.features.text import TermVectors
-from training.serving.two_tower.customer import BASKET_DECAY, RFMV, age, customer_features
-from training.serving.two_tower.inputs import NUMBERS, TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
+from training.features.two_tower.customer import BASKET_DECAY, RFMV, age, customer_features
+from training.features.two_tower.inputs import NUMBERS, TIME_VARYING_INPUTS, AttributeVocabulary, Encoding, Scales
 from training.serving.two_tower.network import NumpyTowers
 
 NOW = 100 * DAY

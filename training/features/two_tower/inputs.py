@@ -15,8 +15,8 @@ from state.events.attributes import NO_ATTRIBUTES, Attributes
 from training.features.item_inputs import DEMAND_INPUTS, ItemSnapshot
 from training.features.item_table import ItemTable
 from training.features.text import TextEncoder
+from training.features.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints
 from training.features.vocabulary_binding import VocabularyBinding
-from training.serving.two_tower.customer import KNOWN, RFMV, CustomerFeatures, Floats, Ints
 
 TIME_VARYING_INPUTS = (*DEMAND_INPUTS, "log_price")
 """Inputs of an item that change with time; see ``training.features.item_inputs``."""
