@@ -33,7 +33,7 @@ TEST_PREFIX = "NEXTBASKET_TEST_"
 REGISTRY_NAMES = ("claims", "current", "promotions", "versions")
 """The folders and files at the top of a registry; the registry of a namespace is a folder next to them."""
 
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 
 
 class Topics(msgspec.Struct, frozen=True):

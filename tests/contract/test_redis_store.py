@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from state import DAY, HALF_LIVES, CustomerRefused, Settings, StoreRefused, StoreUnavailable
 from state.store.memory import MemoryStore
@@ -20,7 +21,7 @@ from tests.contract.test_order import same_items
 from tests.contract.test_store import CLOCK, invoice, line
 from tests.services.group import wait_until
 from tests.services.process import free_port
-from tests.services.redis import RedisServer, missing_tools, set_user
+from tests.services.redis import RedisServer, SentinelServer, missing_tools, set_user
 from tests.services.relay import Relay
 
 BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), invoice("1", 100, customer="last")]
@@ -237,6 +238,34 @@ def test_a_failover_behind_an_address_is_followed(tmp_path: Path) -> None:
             store.now()
         assert store.now() is not None
         store.close()
+
+
+def failover_begins(sentinel: Redis) -> bool:
+    try:
+        return bool(sentinel.sentinel_failover("shop"))
+    except ResponseError:  # no replica is known yet
+        return False
+
+
+def test_a_failover_by_sentinels_is_followed(tmp_path: Path) -> None:
+    if missing_tools():
+        pytest.skip("needs redis-server on the PATH")
+    with endpoint(tmp_path) as (primary, replica, _):
+        sentinel = SentinelServer(tmp_path / "sentinel", primary.port)
+        with sentinel:
+            store = RedisStore(Settings(redis_url=f"redis+sentinel://127.0.0.1:{sentinel.port}/shop/0"))
+            store.apply(BATCH, clock_ms=CLOCK)
+            with Redis(port=sentinel.port) as client:
+                wait_until(lambda: failover_begins(client), "the Sentinel knows the replica", 60)
+                wait_until(
+                    lambda: client.sentinel_get_master_addr_by_name("shop")[1] == replica.port, "it is promoted", 60
+                )
+            with suppress(StoreUnavailable):  # the first call finds the old primary
+                store.apply([invoice("2", 200)], clock_ms=CLOCK)
+            store.apply([invoice("2", 200)], clock_ms=CLOCK)
+            with Redis(port=replica.port) as client:
+                assert client.exists(store._keys.now)
+            store.close()
 
 
 def test_a_full_redis_is_unavailable_and_writes_all_or_nothing(store: RedisStore, admin: Redis) -> None:

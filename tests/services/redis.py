@@ -91,6 +91,24 @@ class RedisServer(Server):
             client.close()
 
 
+class SentinelServer(RedisServer):
+    """A Sentinel, alone of its kind, that watches the service ``shop``."""
+
+    name = "sentinel"
+
+    def __init__(self, folder: Path, primary: int) -> None:
+        super().__init__(folder)
+        self._primary = primary
+
+    def _command(self) -> list[str]:
+        file = self.folder / "sentinel.conf"
+        file.write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\n"
+            f"sentinel monitor shop 127.0.0.1 {self._primary} 1\nsentinel down-after-milliseconds shop 1000\n"
+        )
+        return ["redis-server", str(file), "--sentinel"]
+
+
 def main() -> None:
     """Run Redis by hand."""
     parser = argparse.ArgumentParser(description="A real Redis for tests and benchmarks.")

@@ -9,8 +9,10 @@ import msgspec
 import redis
 from redis.backoff import ConstantBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import parse_url
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from state.errors import CustomerRefused, SettingsError, StoreRefused, StoreUnavailable
 from state.settings import Settings
@@ -51,6 +53,8 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
         options["password"] = password
     scheme = settings.redis_url.partition("://")[0]
     try:
+        if scheme.endswith("+sentinel"):
+            return _connect_by_sentinels(scheme.removesuffix("+sentinel"), settings.redis_url, options)
         if not scheme.endswith("+cluster"):
             return redis.Redis.from_url(settings.redis_url, **options)
         return _connect_cluster(scheme.removesuffix("+cluster"), settings.redis_url, options)
@@ -65,16 +69,45 @@ def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisClu
     """``redis+cluster://[user:password@]host:port[,host:port…][?option=…]``: each node knows the others."""
     parts = urlsplit(url)
     credentials, at, hosts = parts.netloc.rpartition("@")
-    nodes = []
-    for host in hosts.split(","):
-        one = urlsplit(f"redis://{host}")
-        if not one.hostname:
-            raise ValueError("no host")
-        nodes.append(ClusterNode(one.hostname, one.port or 6379))  # type: ignore[no-untyped-call]
+    nodes = [ClusterNode(host, port) for host, port in _addresses(hosts, 6379)]  # type: ignore[no-untyped-call]
     # redis-py reads user, password and options from a URL of one host.
     first = urlunsplit((scheme, f"{credentials}{at}{hosts.split(',')[0]}", "", parts.query, ""))
     with translate_errors():
         return RedisCluster.from_url(first, startup_nodes=nodes, **options)
+
+
+def _connect_by_sentinels(scheme: str, url: str, options: dict[str, Any]) -> redis.Redis:
+    """``redis+sentinel://[user:password@]host:port[,host:port…]/service[/database][?option=…]``.
+
+    User, password and TLS are those of the servers. The Sentinels are asked without a password.
+    """
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("no service")
+    # redis-py reads user, password and options from a URL of one server.
+    server = urlunsplit((scheme, f"{credentials}{at}server", f"/{database or 0}", parts.query, ""))
+    of_server: dict[str, Any] = parse_url(server)  # type: ignore[no-untyped-call]
+    for name in ("host", "port", "connection_class"):
+        of_server.pop(name, None)
+    if scheme == "rediss":
+        of_server["ssl"] = True
+    of_sentinel = {name: options[name] for name in ("socket_connect_timeout", "maint_notifications_config")}
+    of_sentinel["socket_timeout"] = CONNECT_TIMEOUT_S
+    sentinels = Sentinel(_addresses(hosts, 26379), sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinels.master_for(service, **(options | of_server))  # type: ignore[no-untyped-call]
+    return client
+
+
+def _addresses(hosts: str, default_port: int) -> list[tuple[str, int]]:
+    found = []
+    for host in hosts.split(","):
+        one = urlsplit(f"redis://{host}")
+        if not one.hostname:
+            raise ValueError("no host")
+        found.append((one.hostname, one.port or default_port))
+    return found
 
 
 @contextmanager

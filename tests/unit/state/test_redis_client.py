@@ -1,5 +1,7 @@
 """Translation of the errors of Redis, and the forms of its URL."""
 
+from typing import Any
+
 import pytest
 import redis
 from redis.exceptions import (
@@ -15,6 +17,7 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from state import CustomerRefused, Settings, SettingsError, StoreRefused, StoreUnavailable
 from state.store.redis.client import connect, translate_errors
@@ -88,7 +91,16 @@ def test_a_missing_url_is_a_settings_error() -> None:
         connect(Settings())
 
 
-@pytest.mark.parametrize("url", ["redis://:p@ss:w0rd@host:port/0", "redis+cluster://:w0rd@/", "redis://[w0rd/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p@ss:w0rd@host:port/0",
+        "redis+cluster://:w0rd@/",
+        "redis+sentinel://:w0rd@host",
+        "redis+sentinel://:w0rd@/shop",
+        "redis://[w0rd/0",
+    ],
+)
 def test_an_unreadable_url_is_not_shown(url: str) -> None:
     with pytest.raises(SettingsError, match="NEXTBASKET_REDIS_URL cannot be read") as caught:
         connect(Settings(redis_url=url))
@@ -106,6 +118,22 @@ def test_urls_of_one_server() -> None:
         options = client.connection_pool.connection_kwargs
         assert {name: options[name] for name in words} == words
         assert options["password"] == ("pass" if "pass" in url else "other")
+        client.close()
+
+
+def test_a_url_of_sentinels_has_the_credentials_of_the_servers() -> None:
+    for url, password, database in (
+        ("rediss+sentinel://user:pass@one:1,two/shop/3?ssl_ca_certs=/ca.pem", "pass", 3),
+        ("redis+sentinel://one/shop", "other", 0),
+    ):
+        client = connect(Settings(redis_url=url, redis_password="other"))
+        assert isinstance(client, redis.Redis)
+        pool: Any = client.connection_pool
+        assert pool.service_name == "shop"
+        assert (pool.connection_kwargs["password"], pool.connection_kwargs.get("db", 0)) == (password, database)
+        assert pool.connection_class is (SentinelManagedSSLConnection if "rediss" in url else SentinelManagedConnection)
+        ports = [one.connection_pool.connection_kwargs["port"] for one in pool.sentinel_manager.sentinels]
+        assert ports == ([1, 26379] if "two" in url else [26379])
         client.close()
 
 
