@@ -96,9 +96,10 @@ def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine
     from training.data.walk import StateReplay
 
     log, ledger = read_table(path, settings, clock=int(time.time()))
-    typer.echo(f"The table {path} is read in the dialect {ledger.dialect} and the zone {settings.timezone}.", err=True)
+    typer.echo(f"How this table was read: dialect {ledger.dialect}, zone {settings.timezone}.", err=True)
     for text in ledger.lines():
         typer.echo(text, err=True)
+    ledger.require_purchases()
     replay = StateReplay(settings.window)
     for invoice in log:
         replay.apply(invoice)

@@ -40,7 +40,7 @@ def test_the_histories_are_those_of_the_stream(table: Path, tmp_path: Path, caps
 
     assert output.read_bytes().splitlines() == streamed(table)
     shown = capsys.readouterr()
-    assert "is read in the dialect plain and the zone UTC." in shown.err
+    assert "How this table was read: dialect plain, zone UTC." in shown.err
     assert "no exact duplicate of a row before" in shown.err
     assert shown.out.startswith("Wrote ")
 
@@ -56,6 +56,16 @@ def test_the_format_of_dates_can_be_given(tmp_path: Path, capsys: pytest.Capture
     assert json.loads(line)["baskets"][0]["invoice_date"] == "2021-03-14T00:00:00Z"
     assert main(["export", "histories", "--data", str(path), "--date-format", "day"]) == ExitCode.USAGE
     assert "--date-format 'day' cannot be used: it must be dmy, mdy, ymd" in capsys.readouterr().err
+
+
+def test_a_table_without_purchases_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("user_id,date,item,order_id,qty\n7,2021-03-14,milk,1,2 pcs\n")
+
+    assert main(["export", "histories", "--data", str(path)]) == ExitCode.DATA
+    shown = capsys.readouterr().err
+    assert "Cells of qty such as '2 pcs' are no numbers: their rows are left out." in shown
+    assert "No purchase of a known customer is left after cleaning" in shown
 
 
 def test_a_table_gives_histories_only(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -270,6 +270,18 @@ def describe_ledger(ledger: Ledger) -> str:
     )
 
 
+def reading_section(ledger: Ledger, timezone: str) -> Section:
+    """The section on what the reader of the table assumed."""
+    text = f"Dialect {ledger.dialect}; dates without a zone are in {timezone}."
+    if not ledger.notes:
+        return Section("How this table was read", f"{text} Nothing else was assumed.")
+    return Section(
+        "How this table was read",
+        text,
+        [Table("What the columns and cells were taken for", ["assumption"], [[note] for note in ledger.notes])],
+    )
+
+
 def cleaning_section(ledger: Ledger) -> Section:
     """The section on the cleaning ledger."""
     steps = [(step.rule, step.rows_in - step.rows_out) for step in ledger.steps if step.rows_in > step.rows_out]
@@ -293,5 +305,4 @@ def cleaning_section(ledger: Ledger) -> Section:
     ]
     headings = ["rule", "rows before", "left out", "changed", "rows after"]
     blocks.append(Table(f"Ledger, in order (dialect {ledger.dialect})", headings, cells))
-    text = " ".join(ledger.notes)
-    return Section("Cleaning", text if steps else f"{text} {sentence}".strip(), blocks)
+    return Section("Cleaning", "" if steps else sentence, blocks)

@@ -14,7 +14,7 @@ from training.eda.customers import countries_section, segments_section
 from training.eda.formatting import count, day, money
 from training.eda.items import items_section
 from training.eda.product_returns import product_returns_section
-from training.eda.quality import cleaning_section, quality_section
+from training.eda.quality import cleaning_section, quality_section, reading_section
 from training.eda.sales import REVENUE, TIME, Sales, sales
 from training.eda.times import times_section
 from training.eda.word_clouds import words_section
@@ -63,6 +63,7 @@ def build_report(
     cleaned = clean(table, settings, clock=clock)
     sections = [quality_section(table, dialect_of(table, settings))]
     progress.update(1, total)
+    sections.append(reading_section(cleaned.ledger, table.timezone))
     sections.append(cleaning_section(cleaned.ledger))
     progress.update(2, total)
     sold = sales(cleaned, table.timezone)

@@ -65,6 +65,14 @@ def test_a_column_without_a_date_is_refused() -> None:
         read("KW 12 2011", "KW 13 2011")
 
 
+def test_a_column_with_many_dates_of_an_unknown_format_is_refused() -> None:
+    known = ["15. April 2011", "16. April 2011", "17. April 2011"]
+
+    with pytest.raises(UnclearDates, match=r"3 of 6 different cells of Date cannot be read .* '14\. März 2011'"):
+        read("14. März 2011", "2. Mai 2011", "3. Mai 2011", *known)
+    assert days(read("14. März 2011", "2. Mai 2011", *known, "NULL", "nan"))[0] is None
+
+
 def test_one_date_shows_the_order_of_the_whole_column() -> None:
     assert days(read("3/4/2015", "21-07-2015", None)) == ["2015-04-03 00:00:00", "2015-07-21 00:00:00", None]
     assert days(read("3/4/2015", "07-21-2015")) == ["2015-03-04 00:00:00", "2015-07-21 00:00:00"]

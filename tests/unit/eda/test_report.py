@@ -35,6 +35,7 @@ def test_every_section_has_its_pictures(page: Page) -> None:
         section.title: [figure.name for figure in Page("", "", [section]).figures()] for section in page.sections
     } == {
         "Data quality": ["data-quality"],
+        "How this table was read": [],
         "Cleaning": [],
         "Sales over time": ["sales-by-day", "sales-by-week", "sales-by-hour", "sales-by-weekday"],
         "Best sellers": [
@@ -73,7 +74,7 @@ def test_a_report_of_one_row() -> None:
     with shown_by(RecordedProgress()) as shown:
         sections = {section.title: section for section in report(ONE).sections}
     assert shown.updates == [(done, 10, "") for done in range(1, 11)]
-    assert len(sections) == 2 + len(SALES_SECTIONS)
+    assert len(sections) == 3 + len(SALES_SECTIONS)
     assert all(section.text or section.blocks for section in sections.values())
     assert "None of the" in sections["Data quality"].text
     assert sections["Cleaning"].text.endswith("Cleaning keeps all 1 row.")
@@ -88,7 +89,12 @@ def _names(section: Section) -> list[str]:
 
 def test_without_customers_only_quality_is_shown() -> None:
     page = report(*({**row, "customer_id": None} for row in SHOP))
-    assert [section.title for section in page.sections] == ["Data quality", "Cleaning", "Sales"]
+    assert [section.title for section in page.sections] == [
+        "Data quality",
+        "How this table was read",
+        "Cleaning",
+        "Sales",
+    ]
     assert page.sections[-1].text.startswith("No row names a customer")
     assert "no purchase of a known customer is left" in page.lead
     assert "No row names a customer" in render(page)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from state.events.dates import DAY, FIRST, LAST, parse_date, to_seconds
+from state.events.missing import is_missing
 from training.data.distinct import map_distinct, where_distinct
 from training.data.errors import UnclearDates
 from training.data.tables.cells import ParsedCells
@@ -46,6 +47,10 @@ _CENTURY_PIVOT = 70
 _FIRST_SALE = DAY
 _LAST_SALE = to_seconds(datetime(2100, 1, 1, tzinfo=UTC))
 """A sale outside these dates has the default date of some software: 0001, 1899-12-30, 1900-01-01, 1970-01-01, 9999."""
+
+_MIN_UNREAD = 3
+_UNREAD_SHARE = 0.25
+"""Of the different cells of a column: with more that are no dates, they are dates of an unknown format."""
 
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a date of the table's zone
 _EXCEL_DAYS = (32_874.0, 73_051.0)  # 1990 to 2100
@@ -113,15 +118,21 @@ def parse_dates(
 
     def convert(value: Any) -> int | None:
         seconds, kind = _seconds(value, zone, order, date_format)
-        if seconds is None and (not isinstance(value, str) or value.strip()):
+        if seconds is None and not (isinstance(value, str) and is_missing(value)):
             unread.append(value)
         elif kind:
             kinds.setdefault(kind, value)
         return seconds
 
     seconds = map_distinct(cells, convert).astype("Int64")
-    if sale and unread and len(unread) == len([value for value in distinct if str(value).strip()]):
+    given = sum(not (isinstance(value, str) and is_missing(value)) for value in distinct)
+    if sale and unread and len(unread) == given:
         raise UnclearDates(f"No cell of {name} can be read as a date, for example {str(unread[0])!r}: {_EXAMPLE}.")
+    if sale and len(unread) >= _MIN_UNREAD and len(unread) > given * _UNREAD_SHARE:
+        raise UnclearDates(
+            f"{len(unread):,} of {given:,} different cells of {name} cannot be read as dates, for example "
+            f"{str(unread[0])!r} and {str(unread[-1])!r}: {_EXAMPLE}."
+        )
     notes += [f"Dates of {name} such as {value} are read as {kind}." for kind, value in kinds.items()]
     if unread:
         notes.append(f"Cells of {name} such as {str(unread[0])[:40]!r} are no dates: they are taken as missing.")

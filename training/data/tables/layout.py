@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from state.events.missing import is_missing
 from training.data import columns
 from training.data.distinct import where_distinct
 from training.data.errors import NothingLeft
@@ -78,7 +79,7 @@ _OTHER_EVENTS = frozenset(
 _MAX_VALUES = 20
 """Different values above which a column holds no types of rows."""
 _TOTALS = re.compile(r"(?:grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|totaal:?|razem:?", re.IGNORECASE)
-_ANEW = pd.Timedelta(days=14)
+_ANEW = pd.Timedelta(days=7)
 """Between two purchases under one invoice number of a customer, from which they are two invoices."""
 
 
@@ -185,7 +186,7 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool) 
 
 
 def _is_empty(column: pd.Series) -> np.ndarray:
-    blank = where_distinct(column, lambda cell: isinstance(cell, str) and not cell.strip())
+    blank = where_distinct(column, lambda cell: isinstance(cell, str) and is_missing(cell))
     return (column.isna() | blank).to_numpy(dtype=bool)
 
 
@@ -212,7 +213,7 @@ def unique_line_ids(frame: pd.DataFrame, name: str) -> str | None:
 
 
 def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
-    """Give purchases of a customer under one invoice number, two weeks apart or more, numbers of their own.
+    """Give purchases of a customer under one invoice number, a week apart or more, numbers of their own.
 
     Tills count receipts from 1 again. A later purchase has its day behind its number; a return keeps the number.
 
@@ -238,6 +239,6 @@ def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | No
     numbers.loc[later.index] = later[columns.INVOICE_NO].astype(object) + " " + day
     frame[columns.INVOICE_NO] = numbers.astype("str")
     return frame, (
-        "Invoice numbers start anew: purchases of one customer under one number, two weeks apart or more, are separate "
+        "Invoice numbers start anew: purchases of one customer under one number, a week apart or more, are separate "
         "invoices, the later ones with their day behind the number."
     )

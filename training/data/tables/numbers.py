@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from state.events.missing import is_missing
 from state.events.numbers import to_decimal
 from training.data.distinct import map_distinct
 from training.data.tables.cells import ParsedCells
@@ -29,6 +30,7 @@ _THOUSANDS = {
     ",": re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?"),
     ".": re.compile(r"[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}(?:\.[0-9]+)?"),
 }
+_THREE_DIGITS = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
 _PLAIN = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -58,6 +60,8 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
     if pd.api.types.is_numeric_dtype(column.dtype):
         return ParsedCells(_decimals(column.astype("float64")), np.zeros(len(column), dtype=bool))
     currencies: dict[str, None] = {}
+    unclear: list[str] = []
+    unread: list[str] = []
     found: set[str] = set()
 
     def parse(value: object) -> float | None:
@@ -73,7 +77,11 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
             found.add("comma")
             number = number.replace(",", ".", 1)
         if not _PLAIN.fullmatch(number):
+            if not is_missing(value):
+                unread.append(value)
             return None
+        if mark is None and _THREE_DIGITS.fullmatch(number):
+            unclear.append(value)
         return -float(number) if negative else float(number)
 
     was_text = map_distinct(column, lambda value: isinstance(value, str) or None).notna().to_numpy()
@@ -85,6 +93,10 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
         notes.append(f"In {name} a {'point' if mark == ',' else 'comma'} separates thousands.")
     if currencies:
         notes.append(f"In {name} {', '.join(currencies)} is left out: all prices are taken as of one currency.")
+    if unclear and not any(_DECIMAL["."].fullmatch(_unsigned(text)[0]) for text in _texts(column)):
+        notes.append(f"In {name} the point of {unclear[0].strip()} is read as the decimal point: no number shows the mark.")
+    if unread:
+        notes.append(f"Cells of {name} such as {unread[0].strip()[:40]!r} are no numbers: their rows are left out.")
     return ParsedCells(numbers, was_text, " ".join(notes) or None)
 
 
