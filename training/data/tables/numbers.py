@@ -94,7 +94,9 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
     if currencies:
         notes.append(f"In {name} {', '.join(currencies)} is left out: all prices are taken as of one currency.")
     if unclear and not any(_DECIMAL["."].fullmatch(_unsigned(text)[0]) for text in _texts(column)):
-        notes.append(f"In {name} the point of {unclear[0].strip()} is read as the decimal point: no number shows the mark.")
+        notes.append(
+            f"In {name} the point of {unclear[0].strip()} is read as the decimal point: no number shows the mark."
+        )
     if unread:
         notes.append(f"Cells of {name} such as {unread[0].strip()[:40]!r} are no numbers: their rows are left out.")
     return ParsedCells(numbers, was_text, " ".join(notes) or None)
