@@ -47,8 +47,8 @@ def replayed(log: list[Invoice]) -> StateReplay:
 
 def scores(name: str, customer: str, log: list[Invoice] = LOG, now: int = NOW) -> dict[str, float]:
     replay = replayed(log)
-    learnt = fit_all([name], log, until=now, calibrate=False)[name].scorer.fitted
-    codes, values, _ = BaselineScorer(name, "0", fitted=learnt).rank(replay.histories[customer], replay.items, now, 100)
+    fitted = fit_all([name], log, until=now, calibrate=False)[name].scorer.fitted
+    codes, values, _ = BaselineScorer(name, "0", fitted=fitted).rank(replay.histories[customer], replay.items, now, 100)
     return dict(zip(codes, values.tolist(), strict=True))
 
 
@@ -287,7 +287,7 @@ def retail() -> list[Invoice]:
 def test_the_figures_of_the_protocol(retail: list[Invoice]) -> None:
     """The table of docs/models/baselines.md, autumn, within .002."""
     log = retail
-    judged = parse_span("2011-11-09", "2011-12-10")
+    evaluated = parse_span("2011-11-09", "2011-12-10")
     expected = {
         "recent_g_topfreq": (0.0652, 0.1199, 0.1582, 0.1031, 0.134, 0.066),
         "gp_topfreq": (0.1917, 0.2869, 0.3275, 0.2761, 0.539, 0.005),
@@ -295,8 +295,8 @@ def test_the_figures_of_the_protocol(retail: list[Invoice]) -> None:
         "ease": (0.1226, 0.2050, 0.2258, 0.1959, 0.330, 0.044),
         "ease_count_demand": (0.2052, 0.3073, 0.3506, 0.2950, 0.565, 0.012),
     }
-    fitted = fit_all(list(expected), log, until=judged.start, calibrate=False)
-    result = evaluate(log, {name: each.scorer for name, each in fitted.items()}, judged)["visit"]
+    fitted = fit_all(list(expected), log, until=evaluated.start, calibrate=False)
+    result = evaluate(log, {name: each.scorer for name, each in fitted.items()}, evaluated)["visit"]
     assert len(result.cases) == 2_516
     found = metric_means({name: model_metrics(result, name) for name in expected})
     for name, figures in expected.items():
@@ -329,13 +329,13 @@ def test_the_figures_of_neighbours(
     expected: dict[str, tuple[float, ...]],
     retail: list[Invoice],
 ) -> None:
-    """Those of docs/models/baselines.md, with neighbours as they stood when each day began."""
-    judged = parse_span(*days)
+    """Those of docs/models/baselines.md, with neighbours as of the beginning of each day."""
+    evaluated = parse_span(*days)
     scorers = {}
     for name, options in models.items():
-        fitted = make_model(name, calibrate=False, **options).fit(retail, until=judged.start, seed=1)
+        fitted = make_model(name, calibrate=False, **options).fit(retail, until=evaluated.start, seed=1)
         scorers[name] = evaluation_scorer(fitted, daily_updates=True)
-    result = evaluate(retail, scorers, judged, depth=20)["visit"]
+    result = evaluate(retail, scorers, evaluated, depth=20)["visit"]
     found = metric_means({name: model_metrics(result, name) for name in scorers})
     for name, figures in expected.items():
         assert tuple(found[name][metric] for metric in SHOWN) == pytest.approx(figures, abs=0.001), name

@@ -128,8 +128,8 @@ def test_it_beats_recent_popularity(fitted: FittedBasketLstm) -> None:
 
 def test_the_same_seed_and_log_give_the_same_model(fitted: FittedBasketLstm) -> None:
     """A second fit, on a log that ends where the first one had to stop looking."""
-    past = [invoice for invoice in LOG if invoice.date < UNTIL]
-    again = BasketLstm(epochs=EPOCHS).fit(past, until=UNTIL, seed=3).scorer
+    before = [invoice for invoice in LOG if invoice.date < UNTIL]
+    again = BasketLstm(epochs=EPOCHS).fit(before, until=UNTIL, seed=3).scorer
 
     for name, array in fitted.scorer.network.arrays.items():
         np.testing.assert_array_equal(array, again.network.arrays[name])
@@ -141,7 +141,7 @@ def test_later_invoices_change_no_earlier_prediction(fitted: FittedBasketLstm) -
     """With daily updates, at both moments, on two logs that differ from the middle of the span on."""
     cut = LOG[450].date
     later = [invoice for invoice in LOG if invoice.date >= cut]
-    baskets = [later[place].lines for place in np.random.default_rng(1).permutation(len(later))]
+    baskets = [later[index].lines for index in np.random.default_rng(1).permutation(len(later))]
     scrambled = [invoice for invoice in LOG if invoice.date < cut]
     scrambled += [
         Invoice(each.invoice_no, each.customer_id, each.date, lines) for each, lines in zip(later, baskets, strict=True)

@@ -54,7 +54,7 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
     examples = collect(LOG, start=0, until=UNTIL, window=100, expected=400)
     assembler = Assembler(examples, encoding, Negatives())
     chosen = np.flatnonzero(examples.snapshot == examples.snapshot[-1])
-    keras_says = scores(found.towers, assembler.batch(chosen, np.random.default_rng(1))).numpy()
+    of_keras = scores(found.towers, assembler.batch(chosen, np.random.default_rng(1))).numpy()
     snapshot = examples.snapshots[-1]
     fixed = snapshot.fixed.astype(np.float32)
     inputs = encoding.items(examples.table, UNTIL)
@@ -67,13 +67,13 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
         changing=encoding.changing(fixed),
     )
     several = []
-    for place, each in enumerate(examples.customers(chosen)):
-        at, _ = examples.history.of(chosen[place : place + 1])
+    for number, each in enumerate(examples.customers(chosen)):
+        at, _ = examples.history.of(chosen[number : number + 1])
         weights, known = examples.weight[at].astype(np.float32), examples.known[at].astype(np.float32)
         several.append(each._replace(rows=examples.history.row[at].astype(np.int64), weights=weights, known=known))
-    numpy_says = found.scorer.towers.scores(encoding.customers(several), inputs)
-    assert numpy_says.shape == keras_says.shape
-    assert numpy_says == pytest.approx(keras_says, abs=1e-4)
+    of_numpy = found.scorer.towers.scores(encoding.customers(several), inputs)
+    assert of_numpy.shape == of_keras.shape
+    assert of_numpy == pytest.approx(of_keras, abs=1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -239,12 +239,12 @@ def test_who_took_everything_back_is_a_customer_without_purchases(
     assert [each.stock_code for each in one.candidates] == [each.stock_code for each in nobody.candidates]
 
 
-def test_attributes_that_make_no_sense_say_nothing(fitted: dict[str, FittedHybrid], replay: StateReplay) -> None:
+def test_attributes_that_make_no_sense_change_nothing(fitted: dict[str, FittedHybrid], replay: StateReplay) -> None:
     scorer = fitted["hybrid"].scorer
     some = next(iter(replay.histories.values()))
-    said = {"gender": "?", "birth_date": "yesterday", "planet": "Mars"}
+    attributes = {"gender": "?", "birth_date": "yesterday", "planet": "Mars"}
     odd = CustomerHistory(
-        some.customer_id, some.invoices, dated_attributes={key: (1, value) for key, value in said.items()}
+        some.customer_id, some.invoices, dated_attributes={key: (1, value) for key, value in attributes.items()}
     )
     (plain,), (strange,) = (scorer.predict([each], replay.items, UNTIL, 10) for each in (some, odd))
     assert plain == strange

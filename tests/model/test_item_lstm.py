@@ -72,26 +72,26 @@ def test_the_most_bought_come_first_and_ties_by_stock_code() -> None:
 
 
 def test_windows_hold_every_target_once() -> None:
-    place = {"a": 0, "b": 1, "c": 2}
+    index_of = {"a": 0, "b": 1, "c": 2}
     bought = [[Purchase(code, date) for date, code in enumerate("abxcab")], [Purchase("a", 0)]]
-    cut = windows(bought, place, 3, end=99)
-    assert cut.read.tolist() == [[0, 1, 2], [0, 0, 0]]
+    cut = windows(bought, index_of, 3, end=99)
+    assert cut.input_items.tolist() == [[0, 1, 2], [0, 0, 0]]
     assert cut.target.tolist() == [[1, 2, 0], [1, NO_TARGET, NO_TARGET]]
-    assert windows(bought, place, 3, start=4, end=5).target.tolist() == [[NO_TARGET, NO_TARGET, 0]]
-    assert windows([], place, 3, end=99).read.shape == (0, 3)
+    assert windows(bought, index_of, 3, start=4, end=5).target.tolist() == [[NO_TARGET, NO_TARGET, 0]]
+    assert windows([], index_of, 3, end=99).input_items.shape == (0, 3)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_numpy_gives_what_keras_gives(name: str, fitted: dict[str, FittedItemLstm]) -> None:
     scorer, network = fitted[name].scorer, fitted[name].network
     generator = np.random.default_rng(5)
-    places = [
+    sequences = [
         generator.integers(len(scorer.codes), size=length) for length in (1, 3, SEQUENCE_LENGTH, 2, SEQUENCE_LENGTH)
     ]
-    found = scorer.scores([[scorer.codes[place] for place in each] for each in places])
-    for each, row in zip(places, found, strict=True):
-        wanted = network(each[None].astype(np.int32)).numpy()[0, -1]
-        expected = network.offered.numpy() @ wanted + network.popularity.numpy()
+    found = scorer.scores([[scorer.codes[index] for index in each] for each in sequences])
+    for each, row in zip(sequences, found, strict=True):
+        next_vector = network(each[None].astype(np.int32)).numpy()[0, -1]
+        expected = network.output_embedding.numpy() @ next_vector + network.popularity.numpy()
         assert row == pytest.approx(expected, abs=1e-4)
 
 

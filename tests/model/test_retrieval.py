@@ -1,4 +1,4 @@
-"""Learning to retrieve: weights that find what customers buy for the first time, from the past only."""
+"""Learning to retrieve: weights that find what customers buy for the first time, from earlier invoices only."""
 
 import numpy as np
 import pytest
@@ -59,26 +59,29 @@ def found(retrieval: Retrieval) -> float:
     return hits[0] / hits[1]
 
 
-def learnt() -> Retrieval:
+def fitted_retrieval() -> Retrieval:
     return fit_retrieval(LOG, STALENESS, UNTIL, 100, np.random.default_rng(1), MOST)
 
 
-def test_it_finds_more_than_before_anything_was_learnt() -> None:
-    everything = learnt()
-    by_name = dict(zip(RETRIEVAL_INPUTS, everything.weights, strict=True))
+def test_fitted_weights_find_more_than_one_input_and_as_much_as_the_defaults() -> None:
+    fitted = fitted_retrieval()
+    by_name = dict(zip(RETRIEVAL_INPUTS, fitted.weights, strict=True))
     by_demand = Retrieval(tuple(float(name == "demand_ever") for name in RETRIEVAL_INPUTS))
 
-    assert found(everything) > max(found(by_demand) + 0.3, found(Retrieval()) - 0.02)
+    assert found(fitted) > max(found(by_demand) + 0.3, found(Retrieval()) - 0.02)
     assert by_name["log_age_days"] < 0.0
 
 
-def test_nothing_after_the_end_is_learnt_from() -> None:
-    past = [invoice for invoice in LOG if invoice.date < UNTIL]
+def test_invoices_after_the_end_change_nothing() -> None:
+    before = [invoice for invoice in LOG if invoice.date < UNTIL]
 
-    assert fit_retrieval(past, StatisticsHistory(past, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == learnt()
+    assert (
+        fit_retrieval(before, StatisticsHistory(before, UNTIL), UNTIL, 100, np.random.default_rng(1), MOST)
+        == fitted_retrieval()
+    )
 
 
-def test_without_anything_new_the_usual_weights_stay() -> None:
+def test_without_anything_new_the_default_weights_stay() -> None:
     again = [
         Invoice(f"{n:05d}", "ann", START + n * DAY, (Line("a", THOUSAND, 1.0), Line("b", THOUSAND, 1.0)))
         for n in range(30)
@@ -90,17 +93,17 @@ def test_without_anything_new_the_usual_weights_stay() -> None:
     assert fit_retrieval([], StatisticsHistory([], UNTIL), UNTIL, 100, np.random.default_rng(1), MOST) == Retrieval()
 
 
-def test_the_usual_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = np.asarray(Retrieval().weights)
+def test_the_default_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = np.asarray(Retrieval().weights)
 
     def moved(prior: float) -> float:
         monkeypatch.setattr(retrieving, "PRIOR", prior)
-        return float(np.abs(np.asarray(learnt().weights) - usual).sum())
+        return float(np.abs(np.asarray(fitted_retrieval().weights) - default).sum())
 
     assert 0.0 < moved(1e9) < 0.1 < moved(1.0)
 
 
-def test_only_the_newest_invoices_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_invoices_are_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def at(now: int) -> GlobalStatistics:

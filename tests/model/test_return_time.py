@@ -66,20 +66,20 @@ def test_training_reads_what_service_reads(seen: ReturnExamples) -> None:
 
 
 def test_nothing_after_the_end_is_learnt_from(seen: ReturnExamples) -> None:
-    past = [each for each in LOG if each.date < UNTIL]
-    for mine, other in zip(seen, return_examples(past, UNTIL, 100), strict=True):
+    before = [each for each in LOG if each.date < UNTIL]
+    for mine, other in zip(seen, return_examples(before, UNTIL, 100), strict=True):
         np.testing.assert_array_equal(mine, other)
 
 
 def test_outcomes_by_hand() -> None:
     """Back after 7 days sharp (the fifth interval), still out after 12 (half of the seventh), and after two years."""
     found = outcomes(np.asarray([7.0, 12.0, 730.0]), np.asarray([True, False, False]))
-    passed, came = np.split(found, 2, axis=1)
-    assert passed[0].tolist() == [1.0] * 4 + [0.0] * 12
-    assert came[0].tolist() == [0.0] * 4 + [1.0] + [0.0] * 11
-    assert passed[1].tolist() == [1.0] * 6 + [0.5] + [0.0] * 9
-    assert passed[2].tolist() == [1.0] * 16
-    assert not came[1:].any()
+    survived, event = np.split(found, 2, axis=1)
+    assert survived[0].tolist() == [1.0] * 4 + [0.0] * 12
+    assert event[0].tolist() == [0.0] * 4 + [1.0] + [0.0] * 11
+    assert survived[1].tolist() == [1.0] * 6 + [0.5] + [0.0] * 9
+    assert survived[2].tolist() == [1.0] * 16
+    assert not event[1:].any()
     # Within the same second is within the first interval; after more than the last edge it is no return to learn from.
     others = np.split(outcomes(np.asarray([0.0, 400.0]), np.asarray([True, True])), 2, axis=1)
     assert others[1][0].tolist() == [1.0] + [0.0] * 15
@@ -87,7 +87,7 @@ def test_outcomes_by_hand() -> None:
 
 
 def test_the_likelihood_by_hand() -> None:
-    """With a hazard of a quarter everywhere: three quarters to the power of what passed, times a quarter on return."""
+    """With a hazard of a quarter everywhere: three quarters to the power of what was passed, times a quarter on return."""
     outcome = outcomes(np.asarray([7.0, 12.0]), np.asarray([True, False]))
     logits = np.full((2, len(EDGES) - 1), np.log(1 / 3), np.float32)
     likelihood = np.exp(-np.asarray(negative_log_likelihood(outcome, logits)))
@@ -107,10 +107,10 @@ def test_networks_side_by_side_say_the_mean_of_what_each_says(seen: ReturnExampl
         each.standardise.fit(seen.inputs)
         each(seen.inputs[:1])
         each.step.kernel.assign(generator.normal(size=each.step.kernel.shape))
-        each.usual.assign(generator.normal(size=each.usual.shape))
-    said = [np.asarray(each(seen.inputs)) for each in networks]
-    assert np.abs(said[0] - said[1]).max() > 1.0
-    np.testing.assert_allclose(np.asarray(average_networks(networks)(seen.inputs)), np.mean(said, axis=0), atol=1e-4)
+        each.hazard_bias.assign(generator.normal(size=each.hazard_bias.shape))
+    logits = [np.asarray(each(seen.inputs)) for each in networks]
+    assert np.abs(logits[0] - logits[1]).max() > 1.0
+    np.testing.assert_allclose(np.asarray(average_networks(networks)(seen.inputs)), np.mean(logits, axis=0), atol=1e-4)
 
 
 def test_the_same_seed_ends_in_the_same_network(fitted: ReturnNetwork, seen: ReturnExamples) -> None:
@@ -122,8 +122,8 @@ def test_the_same_seed_ends_in_the_same_network(fitted: ReturnNetwork, seen: Ret
 
 def test_what_nobody_was_seen_to_reach_goes_by_what_came_before(fitted: ReturnNetwork, seen: ReturnExamples) -> None:
     """Customers differ as much in the intervals behind the data as in the last one with data."""
-    passed, came = np.split(outcomes(seen.days, seen.returned), 2, axis=1)
-    reached = int((passed + came).any(axis=0).sum())
+    survived, event = np.split(outcomes(seen.days, seen.returned), 2, axis=1)
+    reached = int((survived + event).any(axis=0).sum())
     assert 0 < reached < len(EDGES) - 1
     kernel = fitted.arrays()["hazard_kernel"]
     assert kernel[:, reached - 1].any()
@@ -132,8 +132,8 @@ def test_what_nobody_was_seen_to_reach_goes_by_what_came_before(fitted: ReturnNe
     )
 
 
-def test_it_tells_the_regular_from_the_rare() -> None:
-    """Half of the customers come every 5 days, half every 40, a little off: only their own gaps tell them apart."""
+def test_it_separates_regular_from_rare_customers() -> None:
+    """Half of the customers come every 5 days, half every 40, a little off: only their own gaps differ."""
     generator = np.random.default_rng(5)
     dates = [
         (START + int(DAY * (number % 40 + every * (time + generator.uniform(-0.2, 0.2)))), f"{every}-{number}")
@@ -146,13 +146,13 @@ def test_it_tells_the_regular_from_the_rare() -> None:
     end = START + 250 * DAY
     keras.utils.set_random_seed(1)
     curve = NumpyReturnNetwork(fit_returns(return_examples(log, end, 100), end).arrays())
-    judged = emission_outcomes(log, Span(end, end + 60 * DAY))
-    told = np.concatenate(
-        [curve.curve([history], now) for history, now in zip(judged.histories, judged.date.tolist(), strict=True)]
+    evaluated = emission_outcomes(log, Span(end, end + 60 * DAY))
+    curves = np.concatenate(
+        [curve.curve([history], now) for history, now in zip(evaluated.histories, evaluated.date.tolist(), strict=True)]
     )
-    found = return_metrics(told, judged)
+    found = return_metrics(curves, evaluated)
     assert found[14].auc > 0.95
-    assert found[14].brier < 0.1 * judged.returned_within(14).mean()
+    assert found[14].brier < 0.1 * evaluated.returned_within(14).mean()
     assert found[60].brier < 0.05
 
 

@@ -148,7 +148,7 @@ def test_invoices_after_the_end_change_nothing(log: list[Invoice], tmp_path: Pat
 
 def crowd(n: int, purchases: int, days: float = 200) -> list[Invoice]:
     step = days / max(n * purchases, 1)
-    numbered = enumerate(f"c{place % n}" for place in range(n * purchases))
+    numbered = enumerate(f"c{number % n}" for number in range(n * purchases))
     return [invoice(f"{number:04d}", customer, number * step, "a", "b") for number, customer in numbered]
 
 

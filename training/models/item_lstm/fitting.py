@@ -42,15 +42,15 @@ def fit_network(
     Returns:
         Mean of −log p of the targets, over all items, after each epoch: ``training`` and ``validation``.
     """
-    steps = -(-len(training_set.read) // schedule.batch_size) * schedule.epochs
+    steps = -(-len(training_set.input_items) // schedule.batch_size) * schedule.epochs
     optimizer = keras.optimizers.Adam(warmup_cosine(steps, schedule.peak_rate), global_clipnorm=schedule.clip_norm)
     train, predict = _compiled(network, optimizer)
     sets = {TRAINING: _spaced(training_set)}
-    if len(validation_set.read):
+    if len(validation_set.input_items):
         sets[VALIDATION] = _spaced(validation_set)
 
     def batches(draws: np.random.Generator) -> Iterator[NDArray[np.intp]]:
-        order = draws.permutation(len(training_set.read))
+        order = draws.permutation(len(training_set.input_items))
         for first in range(0, len(order), schedule.batch_size):
             yield order[first : first + schedule.batch_size]
 
@@ -60,7 +60,7 @@ def fit_network(
         schedule.epochs,
         steps,
         batches=batches,
-        step=lambda chosen: train(training_set.read[chosen], training_set.target[chosen]),
+        step=lambda chosen: train(training_set.input_items[chosen], training_set.target[chosen]),
         losses=lambda _: {name: _mean_loss(network, predict, windows) for name, windows in sets.items()},
         generator=generator,
     )
@@ -68,49 +68,53 @@ def fit_network(
 
 def _compiled(network: ItemNetwork, optimizer: Any) -> tuple[Callable[[Any, Any], None], Callable[[Any], Any]]:
     """A step of training and the forward pass, each compiled once for batches of any size."""
-    items = network.offered.shape[0]
+    items = network.output_embedding.shape[0]
 
-    def step(read: Any, target: Any) -> None:
+    def step(input_items: Any, target: Any) -> None:
         with tf.GradientTape() as tape:
-            wanted = network(read, training=True)
-            there = target != NO_TARGET
-            loss = tf.reduce_mean(_loss(network, tf.boolean_mask(wanted, there), tf.boolean_mask(target, there), items))
+            next_vector = network(input_items, training=True)
+            mask = target != NO_TARGET
+            loss = tf.reduce_mean(
+                _loss(network, tf.boolean_mask(next_vector, mask), tf.boolean_mask(target, mask), items)
+            )
         weights = network.trainable_variables
-        slopes = [tf.convert_to_tensor(slope) for slope in tape.gradient(loss, weights)]
-        optimizer.apply_gradients(zip(slopes, weights, strict=True))
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, weights)]
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
 
-    places = tf.TensorSpec([None, None], tf.int32)
+    indices = tf.TensorSpec([None, None], tf.int32)
     # No autograph: there is no Python control flow on tensors, and its rewriting costs seconds.
     return (
-        tf.function(step, input_signature=[places, places], autograph=False),
-        tf.function(lambda read: network(read, training=False), input_signature=[places], autograph=False),
+        tf.function(step, input_signature=[indices, indices], autograph=False),
+        tf.function(
+            lambda input_items: network(input_items, training=False), input_signature=[indices], autograph=False
+        ),
     )
 
 
-def _loss(network: ItemNetwork, wanted: Any, target: Any, items: int) -> Any:
+def _loss(network: ItemNetwork, next_vector: Any, target: Any, items: int) -> Any:
     """−log p of each target ``[targets]``; p is a softmax over all items, or over a sample of them."""
-    offered, popularity = tf.convert_to_tensor(network.offered), tf.convert_to_tensor(network.popularity)
+    embedding, popularity = tf.convert_to_tensor(network.output_embedding), tf.convert_to_tensor(network.popularity)
     if items <= 2 * SAMPLED:
-        scores = tf.matmul(wanted, offered, transpose_b=True) + popularity
+        scores = tf.matmul(next_vector, embedding, transpose_b=True) + popularity
         return tf.nn.sparse_softmax_cross_entropy_with_logits(target, scores)
     # Its default sampler draws by rank in popularity: the vocabulary is in that order.
-    return tf.nn.sampled_softmax_loss(offered, popularity, target[:, None], wanted, SAMPLED, items)
+    return tf.nn.sampled_softmax_loss(embedding, popularity, target[:, None], next_vector, SAMPLED, items)
 
 
 def _spaced(windows: Windows) -> Windows:
-    every = -(-len(windows.read) // MAX_LOSS_WINDOWS)
-    return Windows(windows.read[::every], windows.target[::every])
+    spacing = -(-len(windows.input_items) // MAX_LOSS_WINDOWS)
+    return Windows(windows.input_items[::spacing], windows.target[::spacing])
 
 
-def _mean_loss(network: ItemNetwork, wanted_after: Callable[[Any], Any], windows: Windows) -> float:
+def _mean_loss(network: ItemNetwork, predict: Callable[[Any], Any], windows: Windows) -> float:
     """Mean of −log p of the targets, over all items."""
-    offered, popularity = network.offered.numpy(), network.popularity.numpy()
+    embedding, popularity = network.output_embedding.numpy(), network.popularity.numpy()
     total = 0.0
-    for first in range(0, len(windows.read), 32):
+    for first in range(0, len(windows.input_items), 32):
         target = windows.target[first : first + 32]
-        wanted = wanted_after(windows.read[first : first + 32]).numpy()[target != NO_TARGET]
-        scores = wanted @ offered.T + popularity
+        next_vectors = predict(windows.input_items[first : first + 32]).numpy()[target != NO_TARGET]
+        scores = next_vectors @ embedding.T + popularity
         scores -= scores.max(axis=1, keepdims=True)
-        came = np.take_along_axis(scores, target[target != NO_TARGET][:, None], axis=1)[:, 0]
-        total += float((np.log(np.exp(scores).sum(axis=1)) - came).sum())
+        of_targets = np.take_along_axis(scores, target[target != NO_TARGET][:, None], axis=1)[:, 0]
+        total += float((np.log(np.exp(scores).sum(axis=1)) - of_targets).sum())
     return total / windows.targets

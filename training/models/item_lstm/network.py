@@ -24,8 +24,10 @@ class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
                 arXiv:1608.05859). If not, it is read as it was at the start: a text vector.
         """
         super().__init__(name="item_lstm")
-        self.offered = self._weights("offered", start, trainable=True)
-        self.read = self.offered if tied else self._weights("read", scale_text_vectors(start), trainable=False)
+        self.output_embedding = self._weights("offered", start, trainable=True)
+        self.input_embedding = (
+            self.output_embedding if tied else self._weights("read", scale_text_vectors(start), trainable=False)
+        )
         self.popularity = self._weights("popularity", popularity, trainable=True)
         self.reader = keras.layers.LSTM(CELLS, return_sequences=True, name="reader")
         self.output_vector = keras.layers.Dense(start.shape[1], use_bias=False, name="output_vector")
@@ -40,15 +42,15 @@ class ItemNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def call(self, indices: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Vectors of the next items, ``[windows, steps, width]``; ``indices`` is int32 ``[windows, steps]``."""
-        vectors = self.dropout_in(ops.take(self.read, indices, axis=0), training=training)
+        vectors = self.dropout_in(ops.take(self.input_embedding, indices, axis=0), training=training)
         return self.output_vector(self.dropout_out(self.reader(vectors), training=training))
 
     def arrays(self) -> dict[str, Floats]:
         """The weights under the names of ``training.serving.item_lstm.network.SHAPES``."""
         kernel, recurrent, bias = self.reader.weights
         found = {
-            "read": self.read,
-            "offered": self.offered,
+            "read": self.input_embedding,
+            "offered": self.output_embedding,
             "popularity": self.popularity,
             "kernel": kernel,
             "recurrent": recurrent,

@@ -48,12 +48,12 @@ def most_purchased(bought: Iterable[Sequence[Purchase]], size: int) -> dict[str,
 
 
 class Windows(NamedTuple):
-    """Stretches of sequences: ``read`` int32 ``[windows, steps]``, and the next item after each step, ``target``.
+    """Stretches of sequences: ``input_items`` int32 ``[windows, steps]``, and ``target``, the next item after each.
 
     Both hold indices in a vocabulary; padding and items that are no targets are ``NO_TARGET``.
     """
 
-    read: Indices
+    input_items: Indices
     target: Indices
 
     @property
@@ -74,7 +74,7 @@ def windows(
         start: Only items dated at or after it are targets; every one is where it is None.
         end: Items dated at or after it are left out.
     """
-    read: list[list[int]] = []
+    inputs: list[list[int]] = []
     target: list[list[int]] = []
     for sequence in bought:
         known = [
@@ -87,6 +87,6 @@ def windows(
             targets = [code if start is None or date >= start else NO_TARGET for code, date in stretch[1:]]
             if any(code != NO_TARGET for code in targets):
                 missing = steps - len(targets)
-                read.append([code for code, _ in stretch[:-1]] + [0] * missing)
+                inputs.append([code for code, _ in stretch[:-1]] + [0] * missing)
                 target.append(targets + [NO_TARGET] * missing)
-    return Windows(np.asarray(read, np.int32).reshape(-1, steps), np.asarray(target, np.int32).reshape(-1, steps))
+    return Windows(np.asarray(inputs, np.int32).reshape(-1, steps), np.asarray(target, np.int32).reshape(-1, steps))

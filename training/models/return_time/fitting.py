@@ -116,24 +116,25 @@ def return_examples(
 def outcomes(days: NDArray[np.float64], returned: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The outcome of each purchase for the likelihood, float32 ``[n, 2 * intervals]``.
 
-    First the part of each interval that passed without a return, in [0, 1]; then 1 for the interval of the return. A
-    purchase without a return by the end of the data ends within an interval and has passed that part of it.
+    First the part of each interval that was survived, that is, went by without a return, in [0, 1]; then 1 for the
+    interval of the return, the event. A purchase without a return by the end of the data ends within an interval and
+    has survived that part of it.
     """
     edges = np.asarray(EDGES)
-    passed = np.clip((days[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
-    came = np.zeros_like(passed)
+    survived = np.clip((days[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
+    event = np.zeros_like(survived)
     back = np.flatnonzero(returned & (days <= edges[-1]))
     # A return on an edge lies before it, as "within 7 days" does.
     interval = np.maximum(np.searchsorted(edges, days[back], side="left") - 1, 0)
-    came[back, interval] = 1.0
-    passed[back, interval] = 0.0
-    return np.concatenate([passed, came], axis=1).astype(np.float32)
+    event[back, interval] = 1.0
+    survived[back, interval] = 0.0
+    return np.concatenate([survived, event], axis=1).astype(np.float32)
 
 
 def negative_log_likelihood(outcome: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """−Σ over intervals of log(1 − h) where it passed without a return, and of log h where it came; h = σ(logit).
+    """−Σ over intervals of log(1 − h) where it was survived, and of log h where the return was; h = σ(logit).
 
-    Source: Gensheimer and Narasimhan 2019, equation 6; (1 − h) to the power of the part where only a part has passed.
+    Source: Gensheimer and Narasimhan 2019, equation 6; (1 − h) to the power of the part that was survived.
 
     Args:
         outcome: As ``outcomes`` gives it, ``[n, 2 * intervals]``.
@@ -142,8 +143,8 @@ def negative_log_likelihood(outcome: keras.KerasTensor, logits: keras.KerasTenso
     Returns:
         ``[n]``.
     """
-    passed, came = ops.split(outcome, 2, axis=-1)
-    return ops.sum(passed * ops.softplus(logits) + came * ops.softplus(-logits), axis=-1)
+    survived, event = ops.split(outcome, 2, axis=-1)
+    return ops.sum(survived * ops.softplus(logits) + event * ops.softplus(-logits), axis=-1)
 
 
 class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
@@ -161,12 +162,12 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
         # It starts from the mean of all customers, and learns how they differ.
         self.step = keras.layers.Dense(len(EDGES) - 1, use_bias=False, kernel_initializer="zeros", name="step")
-        self.usual = self.add_weight(shape=(len(EDGES) - 1,), initializer="zeros", name="bias")
+        self.hazard_bias = self.add_weight(shape=(len(EDGES) - 1,), initializer="zeros", name="bias")
 
     def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Logits ``[customers, intervals]`` of ``RETURN_INPUTS`` ``[customers, inputs]``."""
         hidden = self.dropout(self.hidden(self.standardise(inputs)), training=training)
-        return self.usual + ops.cumsum(self.step(hidden), axis=-1)
+        return self.hazard_bias + ops.cumsum(self.step(hidden), axis=-1)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The weights under the names of ``training.serving.return_time.network.SHAPES``."""
@@ -177,7 +178,7 @@ class ReturnNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
             "hidden_kernel": self.hidden.kernel,
             "hidden_bias": self.hidden.bias,
             "hazard_kernel": ops.cumsum(self.step.kernel, axis=-1),
-            "hazard_bias": self.usual,
+            "hazard_bias": self.hazard_bias,
         }
         return {name: value.numpy().astype(np.float32) for name, value in found.items()}
 
@@ -202,15 +203,15 @@ def fit_returns(examples: ReturnExamples, until: int) -> ReturnNetwork:
 def average_networks(networks: Sequence[ReturnNetwork]) -> ReturnNetwork:
     """One network with the cells of several, fitted on the same purchases; its log odds are the mean of theirs."""
     first, number = networks[0], len(networks)
-    together = ReturnNetwork(number * WIDTH)
-    together(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # builds it
-    together.since.assign(first.since)
-    together.standardise.set_weights(first.standardise.get_weights())
-    together.hidden.kernel.assign(ops.concatenate([each.hidden.kernel for each in networks], axis=1))
-    together.hidden.bias.assign(ops.concatenate([each.hidden.bias for each in networks]))
-    together.step.kernel.assign(ops.concatenate([each.step.kernel for each in networks]) / number)
-    together.usual.assign(sum(each.usual for each in networks) / number)
-    return together
+    averaged = ReturnNetwork(number * WIDTH)
+    averaged(np.zeros((1, len(RETURN_INPUTS)), np.float32))  # builds it
+    averaged.since.assign(first.since)
+    averaged.standardise.set_weights(first.standardise.get_weights())
+    averaged.hidden.kernel.assign(ops.concatenate([network.hidden.kernel for network in networks], axis=1))
+    averaged.hidden.bias.assign(ops.concatenate([network.hidden.bias for network in networks]))
+    averaged.step.kernel.assign(ops.concatenate([network.step.kernel for network in networks]) / number)
+    averaged.hazard_bias.assign(sum(network.hazard_bias for network in networks) / number)
+    return averaged
 
 
 def _fit_one(examples: ReturnExamples, until: int) -> ReturnNetwork:
@@ -219,7 +220,7 @@ def _fit_one(examples: ReturnExamples, until: int) -> ReturnNetwork:
     network.standardise.fit(examples.inputs)
     outcome = outcomes(examples.days, examples.returned)
     network(examples.inputs[:1])  # builds it
-    network.usual.assign(_usual(outcome))
+    network.hazard_bias.assign(_mean_hazard_bias(outcome))
     weight = 0.5 ** ((until - examples.date) / DAY / HALF_LIFE)
     steps = -(-len(examples.date) // BATCH) * EPOCHS
     rate = keras.optimizers.schedules.CosineDecay(PEAK / 10, 0.8 * steps, warmup_target=PEAK, warmup_steps=0.2 * steps)
@@ -242,9 +243,9 @@ def _fit_one(examples: ReturnExamples, until: int) -> ReturnNetwork:
     return network
 
 
-def _usual(outcome: NDArray[np.float32]) -> NDArray[np.float64]:
+def _mean_hazard_bias(outcome: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log odds of a return in each interval over all customers, shrunk to ``DEFAULT_HAZARD``."""
-    passed, came = np.split(outcome.sum(axis=0, dtype=np.float64), 2)
-    hazard = (came + 0.5 * -np.expm1(-DEFAULT_HAZARD * np.diff(EDGES))) / (passed + came + 0.5)
-    usual: NDArray[np.float64] = np.log(hazard) - np.log1p(-hazard)
-    return usual
+    survived, event = np.split(outcome.sum(axis=0, dtype=np.float64), 2)
+    hazard = (event + 0.5 * -np.expm1(-DEFAULT_HAZARD * np.diff(EDGES))) / (survived + event + 0.5)
+    log_odds: NDArray[np.float64] = np.log(hazard) - np.log1p(-hazard)
+    return log_odds

@@ -50,9 +50,9 @@ class NumpyItemNetwork:
         self.arrays = dict(arrays)
         self._cells = sizes["cells"]
 
-    def gates(self, read: Floats) -> Floats:
+    def gates(self, input_embedding: Floats) -> Floats:
         """Contribution of each input embedding to the gates, float32 ``[n, gates]``: once an item, not once a step."""
-        gates: Floats = read @ self.arrays["kernel"] + self.arrays["bias"]
+        gates: Floats = input_embedding @ self.arrays["kernel"] + self.arrays["bias"]
         return gates
 
     def next_vectors(self, gates: Floats, sequences: Sequence[Ints]) -> Floats:

@@ -150,7 +150,7 @@ class ItemLstmScorer:
         catalogue = self._catalogue
         vectors = self.network.next_vectors(catalogue.gates, sequences)
         rows = np.flatnonzero(catalogue.known)
-        scores = vectors @ catalogue.offered[rows].T + catalogue.popularity[rows]
+        scores = vectors @ catalogue.output_embedding[rows].T + catalogue.popularity[rows]
         softmax = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
         softmax /= softmax.sum(axis=1, keepdims=True)
         order = np.argsort(-softmax, axis=1, kind="stable")[:, :k]
@@ -185,7 +185,7 @@ class _Catalogue:
     def _restart(self) -> None:
         arrays = self._network.arrays
         self.known = np.zeros(0, np.bool_)
-        self.offered = np.zeros((0, arrays["offered"].shape[1]), np.float32)
+        self.output_embedding = np.zeros((0, arrays["offered"].shape[1]), np.float32)
         self.gates = np.zeros((0, arrays["kernel"].shape[1]), np.float32)
         self.popularity = np.zeros(0, np.float32)
         self._in_vocabulary = np.zeros(0, np.bool_)
@@ -201,10 +201,10 @@ class _Catalogue:
             return
         rows = np.flatnonzero(~self._in_vocabulary & (self._encoded != items.description_changes))
         if len(rows):
-            self.offered[rows] = self._text.encode([items.description(items.codes[row]) for row in rows])
-            self.gates[rows] = self._network.gates(scale_text_vectors(self.offered[rows]))
+            self.output_embedding[rows] = self._text.encode([items.description(items.codes[row]) for row in rows])
+            self.gates[rows] = self._network.gates(scale_text_vectors(self.output_embedding[rows]))
             self.popularity[rows] = self._network.arrays["popularity"].min()
-            self.known[rows] = self.offered[rows].any(axis=1)
+            self.known[rows] = self.output_embedding[rows].any(axis=1)
             self._encoded[rows] = items.description_changes[rows]
 
     def _add_rows(self, codes: Sequence[str]) -> None:
@@ -213,7 +213,7 @@ class _Catalogue:
         arrays = self._network.arrays
         index = np.asarray([self.index.get(code, -1) for code in codes], np.int64)
         self.known = np.concatenate([self.known, index >= 0])
-        self.offered = np.concatenate([self.offered, arrays["offered"][index]])
+        self.output_embedding = np.concatenate([self.output_embedding, arrays["offered"][index]])
         self.gates = np.concatenate([self.gates, self._gates[index]])
         self.popularity = np.concatenate([self.popularity, arrays["popularity"][index]])
         self._in_vocabulary = np.concatenate([self._in_vocabulary, index >= 0])
