@@ -22,7 +22,7 @@ from state.domain.items import (
     record_sale,
     shares_at,
 )
-from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 from state.errors import CustomerRefused, InvalidEvent, SettingsError, StateError, StoreRefused, StoreUnavailable
 from state.events.dates import DAY, to_datetime, to_iso, to_seconds
 from state.events.dialect import Dialect, dialect_named, exclusion_reason
@@ -51,7 +51,7 @@ __all__ = [
     "ItemChanges",
     "ItemState",
     "Line",
-    "Model",
+    "ModelVersion",
     "NextPurchase",
     "PriorRecommendation",
     "Reason",

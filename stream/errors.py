@@ -41,4 +41,4 @@ class MessageTooLarge(StreamError):
 
 
 class Stopped(StreamError):
-    """The worker stops; the batch in hand is not acknowledged and will be delivered again."""
+    """The worker stops; the current batch is not acknowledged and will be delivered again."""

@@ -31,7 +31,7 @@ from training.serving.load import fallback_scorer, load_scorer
 logger = logging.getLogger(__name__)
 
 LAST_BATCH_TIMEOUT_S = 8.0
-"""After SIGTERM, how long the batch in hand may take; after that it is left to the next worker."""
+"""After SIGTERM, how long the current batch may take; after that it is left to the next worker."""
 LEAVE_GROUP_TIMEOUT_S = 5.0
 """After that, how long leaving the consumer group may take."""
 CLOSE_TIMEOUT_S = 3.0
@@ -72,13 +72,14 @@ def run_worker(settings: Settings) -> ExitCode:
             return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
         registry = Registry(settings.registry_url, cache=settings.cache)
-        models = ModelWatcher(registry, load_scorer, fallback_scorer(), metrics, poll_s=settings.registry_poll_seconds)
+        fallback = fallback_scorer()
+        models = ModelWatcher(registry, load_scorer, fallback, metrics, poll_s=settings.registry_poll_seconds)
         processor = Processor(
             settings=settings,
             store=store,
             publisher=publisher,
             scorer=lambda: models.scorer,
-            fallback=fallback_scorer(),
+            fallback=fallback,
             retry=retry,
             metrics=metrics,
         )
@@ -202,12 +203,12 @@ def _failure(app: StreamApp, starting: "asyncio.Future[None]") -> BaseException 
 
 
 async def _stop_app(app: StreamApp, starting: "asyncio.Future[None]") -> None:
-    """Wait for the batch in hand, commit it and leave the group, each within its timeout."""
+    """Wait for the current batch, commit it and leave the group, each within its timeout."""
     try:
         async with asyncio.timeout(LAST_BATCH_TIMEOUT_S):
             await app.idle.wait()
     except TimeoutError:
-        logger.warning("The batch in hand takes too long; it is left to the next worker")
+        logger.warning("The current batch takes too long; it is left to the next worker")
     starting.cancel()
     # While Kafka is unavailable, aiokafka's tasks fail one after the other from here on, which is of no interest.
     threading.excepthook = lambda args: logger.debug("%s failed: %r", args.thread, args.exc_value)

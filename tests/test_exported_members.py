@@ -11,7 +11,7 @@ EXPORTS = {
     "state": """
         DAY HALF_LIVES SHARE_HALF_LIVES THOUSAND AddedInvoice ApplyResult Basket CustomerHistory CustomerRefused
         CustomerUpdate DemandChange Dialect HeldInvoice HeldLine InvalidEvent Invoice Item ItemChanges ItemState Line
-        Model NextPurchase PriorRecommendation Reason Recommendation Settings SettingsError StateError Store
+        ModelVersion NextPurchase PriorRecommendation Reason Recommendation Settings SettingsError StateError Store
         StoreRefused StoreUnavailable Topics Trigger add_invoice baskets canonical_json count_sale demand_at
         dialect_named exclusion_reason line_text load_settings observe_sale record_sale shares_at to_datetime to_iso
         to_seconds

@@ -84,7 +84,7 @@ class RoundResult(NamedTuple):
     Attributes:
         model: Name of the candidate.
         version: The candidate's version in the registry.
-        promoted: The version that serves from now on; None where the champion serves on.
+        promoted: The version that serves from now on; None where the champion stays current.
         decision: Of the gate.
         evaluation_span: The days that models were evaluated on.
         n_cases: Number of invoices that were predicted.

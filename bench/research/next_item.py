@@ -42,7 +42,7 @@ class NextItemModel(NamedTuple):
     scores: Scores
 
 
-class Line(NamedTuple):
+class NextItemCase(NamedTuple):
     """The item of a line, and the stock codes that the customer bought before it, oldest first."""
 
     item: str
@@ -77,21 +77,21 @@ def show(models: Sequence[NextItemModel], log: Sequence[Invoice], evaluated: Spa
         print(f"| {model.name} | {len(model.codes):,} | {figures} |")
 
 
-def lines(bought: Sequence[Sequence[Purchase]], evaluated: Span, known: set[str] | None) -> list[Line]:
+def lines(bought: Sequence[Sequence[Purchase]], evaluated: Span, known: set[str] | None) -> list[NextItemCase]:
     """The lines of a span after an earlier line of the same customer; items that are not ``known`` are left out."""
     found = []
     for sequence in bought:
         known_items = [item for item in sequence if known is None or item.stock_code in known]
         codes = [item.stock_code for item in known_items]
         found += [
-            Line(codes[number], codes[max(0, number - SEQUENCE_LENGTH) : number])
+            NextItemCase(codes[number], codes[max(0, number - SEQUENCE_LENGTH) : number])
             for number in range(1, len(known_items))
             if known_items[number].date >= evaluated.start
         ]
     return found
 
 
-def ranks(model: NextItemModel, evaluated: Sequence[Line]) -> NDArray[np.int64]:
+def ranks(model: NextItemModel, evaluated: Sequence[NextItemCase]) -> NDArray[np.int64]:
     """Rank of the item of each line: the number of items with a higher score, and of equal ones listed before it."""
     index = {code: number for number, code in enumerate(model.codes)}
     found: list[NDArray[np.int64]] = []

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.stream.measure import LATENCY_SECONDS, Event, Result, Variant, measure
+from bench.stream.measure import LATENCY_SECONDS, Event, Result, WorkerVariant, measure
 from bench.stream.workload import Workload, invoice_events, line_events, workload
 from state.settings import load_settings
 from state.store.redis.store import RedisStore
@@ -103,7 +103,7 @@ class Bench:
         }
         if letter in WITHOUT_MODEL:
             environment |= ONE_THREAD
-        variant = Variant(
+        variant = WorkerVariant(
             letter,
             TITLES[letter],
             command,

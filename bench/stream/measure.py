@@ -29,7 +29,7 @@ Event = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
-class Variant:
+class WorkerVariant:
     """A worker to measure.
 
     ``identify`` returns the event that an answer is for: ("id", n) or ("at", partition, offset).
@@ -65,7 +65,7 @@ class Result:
     stages_us: dict[str, float] = field(default_factory=dict)
 
 
-def measure(variant: Variant, events: Sequence[Event], brokers: str, log: Any) -> Result:
+def measure(variant: WorkerVariant, events: Sequence[Event], brokers: str, log: Any) -> Result:
     """Run a variant's process through warm-up, flood and steady stream."""
     producer = Producer(
         {
@@ -105,7 +105,7 @@ def measure(variant: Variant, events: Sequence[Event], brokers: str, log: Any) -
 
 
 def _throughput(
-    variant: Variant,
+    variant: WorkerVariant,
     events: Sequence[Event],
     producer: Producer,
     group: Group,
@@ -134,7 +134,9 @@ def _throughput(
     )
 
 
-def _latency(variant: Variant, result: Result, events: Sequence[Event], producer: Producer, answers: "Answers") -> None:
+def _latency(
+    variant: WorkerVariant, result: Result, events: Sequence[Event], producer: Producer, answers: "Answers"
+) -> None:
     """Send at half the measured throughput, and measure the time until each answer arrives."""
     rate = result.events_per_second / 2
     count = min(len(events), int(rate * (LATENCY_SECONDS + SETTLE_SECONDS)))
@@ -187,7 +189,7 @@ def _flood(producer: Producer, topic: str, events: Sequence[Event]) -> None:
         raise RuntimeError("Kafka does not take the events")
 
 
-def _stages(variant: Variant) -> dict[str, float]:
+def _stages(variant: WorkerVariant) -> dict[str, float]:
     """Seconds spent in each stage so far, from the metrics of the worker."""
     if not variant.metrics_port:
         return {}

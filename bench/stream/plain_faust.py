@@ -10,7 +10,7 @@ import faust
 BROKERS, NAMESPACE = os.environ["BENCH_BROKERS"], os.environ["BENCH_NAMESPACE"]
 
 
-class Line(faust.Record, serializer="json"):
+class FaustLine(faust.Record, serializer="json"):
     """A flat line."""
 
     InvoiceNo: str
@@ -33,12 +33,12 @@ class Answer(faust.Record, serializer="json"):
 
 
 app = faust.App(f"{NAMESPACE}.plain_faust", broker=f"kafka://{BROKERS}", store="memory://")
-invoices = app.topic(f"{NAMESPACE}.invoices", value_type=Line)
+invoices = app.topic(f"{NAMESPACE}.invoices", value_type=FaustLine)
 recommendations = app.topic(f"{NAMESPACE}.recommendations", value_type=Answer)
 
 
 @app.agent(invoices)
-async def recommend(lines: faust.StreamT[Line]) -> None:
+async def recommend(lines: faust.StreamT[FaustLine]) -> None:
     """Answer each line."""
     async for line in lines:
         answer = Answer(customer_id=line.CustomerID, id=line.id, items=[line.StockCode] * 10)

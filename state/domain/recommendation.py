@@ -14,7 +14,7 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     offset: int | None = None
 
 
-class Model(msgspec.Struct, frozen=True):
+class ModelVersion(msgspec.Struct, frozen=True):
     """The model that made the recommendation."""
 
     name: str
@@ -56,7 +56,7 @@ class Recommendation(msgspec.Struct, frozen=True):
     generated_at: str
     valid_until: str
     trigger: Trigger
-    model: Model
+    model: ModelVersion
     next_purchase: NextPurchase
     items: list[Item]
 

@@ -38,12 +38,12 @@ def show(
     from state.settings import load_settings
     from state.store.redis.store import RedisStore
     from stream.cli.registry import load_current_scorer
-    from stream.tools.customer_report import build_report
+    from stream.tools.customer_report import build_customer_report
 
     settings = load_settings()
     visit_date = parse_date_option(at, settings)
     with closing(RedisStore(settings)) as store:
-        report = build_report(customer, store, load_current_scorer(settings), settings, visit_date)
+        report = build_customer_report(customer, store, load_current_scorer(settings), settings, visit_date)
     if report is None:
         raise Failure(f"No customer {customer!r} is known here; nextbasket export histories writes those who are.")
     if as_json:

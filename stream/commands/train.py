@@ -247,4 +247,4 @@ def _print(result: "RoundResult") -> None:
             f"{result.decision.fallback} {result.promoted} serves instead."
         )
     else:
-        typer.echo(f"Published {result.model} {result.version}, not promoted: the champion serves on.")
+        typer.echo(f"Published {result.model} {result.version}, not promoted: the champion stays current.")

@@ -76,13 +76,13 @@ def new_app(settings: Settings) -> StreamApp:
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         broker_rebalance_timeout=30.0,
-        # While Redis or Kafka is unavailable, the batch in hand is retried and nothing is fetched. However long that
+        # While Redis or Kafka is unavailable, the current batch is retried and nothing is fetched. However long that
         # lasts, the worker must stay in the group. (Kafka's maximum is 2^31 ms.)
         broker_max_poll_interval=20 * DAY_S,
         broker_max_poll_records=2_000,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
-        # A rebalance does not wait for the batch in hand: its effects are idempotent, the next owner repeats it.
+        # A rebalance does not wait for the current batch: its effects are idempotent, the next owner repeats it.
         stream_wait_empty=False,
         stream_buffer_maxsize=16_384,
         cython_optimizations=True,

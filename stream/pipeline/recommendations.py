@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
-from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate
 from training.features.item_table import ItemTable
@@ -49,7 +49,7 @@ class BatchContext(NamedTuple):
 
 
 def recommend(
-    update: CustomerUpdate, prediction: Prediction, model: Model, trigger: Trigger, context: BatchContext
+    update: CustomerUpdate, prediction: Prediction, model: ModelVersion, trigger: Trigger, context: BatchContext
 ) -> Recommendation | None:
     """The recommendation for one customer, or None where there is nothing to recommend (no item was ever sold)."""
     candidates = prediction.candidates[: context.top_k]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from state.domain.history import CustomerHistory
-from state.domain.recommendation import Model
+from state.domain.recommendation import ModelVersion
 from stream.monitoring import Metrics
 from training.features.item_table import ItemTable
 from training.serving.scorer import Prediction, Scorer
@@ -21,7 +21,7 @@ class ModelPrediction(NamedTuple):
     """A prediction, and the model that made it."""
 
     prediction: Prediction
-    model: Model
+    model: ModelVersion
 
 
 class ResilientScorer:
@@ -68,5 +68,5 @@ class ResilientScorer:
         return ModelPrediction(prediction, _model(self._fallback))
 
 
-def _model(scorer: Scorer) -> Model:
-    return Model(scorer.name, scorer.version)
+def _model(scorer: Scorer) -> ModelVersion:
+    return ModelVersion(scorer.name, scorer.version)

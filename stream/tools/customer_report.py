@@ -3,7 +3,7 @@
 import msgspec
 
 from state.domain.history import canonical_json
-from state.domain.recommendation import Item, Model, NextPurchase, Recommendation, Trigger
+from state.domain.recommendation import Item, ModelVersion, NextPurchase, Recommendation, Trigger
 from state.events.attributes import Attributes
 from state.events.dates import to_iso
 from state.settings import Settings
@@ -17,7 +17,7 @@ class Visit(msgspec.Struct, frozen=True):
     """The recommendation for a visit at ``at``, with the item demand and the days since each purchase as of then."""
 
     at: str
-    model: Model
+    model: ModelVersion
     next_purchase: NextPurchase
     items: list[Item]
 
@@ -35,7 +35,7 @@ class CustomerReport(msgspec.Struct, frozen=True):
     visit: Visit | None
 
 
-def build_report(
+def build_customer_report(
     customer_id: str, store: Store, scorer: Scorer, settings: Settings, at: int | None = None
 ) -> CustomerReport | None:
     """Build the report on a customer.
@@ -68,7 +68,7 @@ def build_report(
     )
     prediction = scorer.predict([history], items, now, settings.top_k)[0]
     update = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
-    recommendation = recommend(update, prediction, Model(scorer.name, scorer.version), Trigger(), context)
+    recommendation = recommend(update, prediction, ModelVersion(scorer.name, scorer.version), Trigger(), context)
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
     return CustomerReport(
         customer_id=customer_id,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from hypothesis import strategies as st
 
-from state import Invoice, Item, Line, Model, NextPurchase, Reason, Recommendation, Trigger
+from state import Invoice, Item, Line, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 
 DAY = 86_400
 START = 1_300_000_000
@@ -87,7 +87,7 @@ def recommendation(customer: str, revision: int, *codes: str) -> Recommendation:
         generated_at="2011-12-09T12:50:00Z",
         valid_until="2012-01-08T12:50:00Z",
         trigger=Trigger("1", "invoices", 3, 91),
-        model=Model("basket_lstm", "2011-12-09T13-00-00Z"),
+        model=ModelVersion("basket_lstm", "2011-12-09T13-00-00Z"),
         next_purchase=NextPurchase({"7": 0.2, "30": 0.5}, "2011-12-14", "2012-01-02", None),
         items=[Item(code, f"ITEM {code}", 0.25, "replenish", reason) for code in codes or ("A",)],
     )

@@ -166,7 +166,7 @@ def test_an_invoice_beyond_the_bound_is_refused_as_a_whole(make_store: MakeStore
         invoice("4", 40, *(line(str(code)) for code in range(5)), customer="other"),
     ]
     applied = store.apply(batch, clock_ms=CLOCK)
-    assert [place for place, _ in applied.refused] == [1, 5]
+    assert [index for index, _ in applied.refused] == [1, 5]
     assert applied.refused[0][1] == (
         "The history of customer c would hold more than 4 lines; NEXTBASKET_MAX_HISTORY_LINES is the bound."
     )
@@ -180,7 +180,7 @@ def test_an_invoice_beyond_the_bound_is_refused_as_a_whole(make_store: MakeStore
     assert {code: state.sold for code, state in store.items().states.items()} == dict.fromkeys("ABCDFGH", 1)
     # What fell out no longer counts: "2" makes room again.
     assert store.apply([invoice("5", 50, line("A"))], clock_ms=CLOCK).refused == []
-    assert [place for place, _ in store.apply([invoice("5", 50, line("B"))], clock_ms=CLOCK).refused] == [0]
+    assert [index for index, _ in store.apply([invoice("5", 50, line("B"))], clock_ms=CLOCK).refused] == [0]
 
 
 def test_revisions_rise_with_every_change_and_with_the_clock(store: Store) -> None:

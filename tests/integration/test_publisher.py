@@ -21,8 +21,8 @@ def murmur2(key: bytes) -> int:
     m, mask = 0x5BD1E995, 0xFFFFFFFF
     h = 0x9747B28C ^ len(key)
     whole = len(key) // 4 * 4
-    for place in range(0, whole, 4):
-        k = int.from_bytes(key[place : place + 4], "little") * m & mask
+    for start in range(0, whole, 4):
+        k = int.from_bytes(key[start : start + 4], "little") * m & mask
         h = h * m & mask ^ (k ^ k >> 24) * m & mask
     if rest := key[whole:]:
         h = (h ^ int.from_bytes(rest, "little")) * m & mask

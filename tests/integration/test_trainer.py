@@ -138,8 +138,8 @@ def test_train_reads_the_topic(
     ensure_topics(settings)
     send(settings, [("x", b"garbage"), *((invoice.customer_id, whole(invoice)) for invoice in log)])
     assert main(["train", "--model", "count_demand"]) in (ExitCode.OK, ExitCode.NEGATIVE)
-    said = capsys.readouterr().out
-    assert f"{len(log) + 1:,} events, 1 of them invalid" in said
+    printed = capsys.readouterr().out
+    assert f"{len(log) + 1:,} events, 1 of them invalid" in printed
     registry = Registry(settings.registry_url)
     current = registry.current()
     assert current is not None

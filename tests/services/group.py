@@ -65,8 +65,8 @@ class Group:
         """Events that the group has committed."""
 
         def ask() -> int:
-            places = [TopicPartition(self._topic, partition) for partition in self.partitions()]
-            return sum(max(0, place.offset) for place in self._consumer.committed(places, timeout=5))
+            partitions = [TopicPartition(self._topic, partition) for partition in self.partitions()]
+            return sum(max(0, committed.offset) for committed in self._consumer.committed(partitions, timeout=5))
 
         return self._ask(ask, 0)
 

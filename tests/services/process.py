@@ -92,7 +92,7 @@ class Server(ABC):
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End the server as a crash would (SIGKILL): nothing is flushed, no client is told."""
+        """End the server as a crash would (SIGKILL): nothing is flushed, clients are not notified."""
         self._end(signal.SIGKILL, 10.0)
 
     def restart(self) -> None:

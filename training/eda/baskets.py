@@ -25,7 +25,7 @@ MIN_BASKETS = 30
 """Number of baskets of one order from which on their mean is shown; a table with fewer shows all orders."""
 
 
-def gaps(sales: Sales) -> pd.Series:
+def days_between_baskets(sales: Sales) -> pd.Series:
     """Days between each basket and the same customer's next one."""
     baskets = sales.baskets
     gap: pd.Series = baskets.groupby(columns.CUSTOMER_ID, sort=False)[TIME].diff().dropna().dt.total_seconds()
@@ -150,7 +150,7 @@ def repeat_purchases_section(sales: Sales) -> Section:
     alt = "Bar chart: customers by how many baskets they have."
     blocks = [Figure("customers-by-baskets", picture, alt, describe_customers(table))]
     title = "Coming back"
-    days = gaps(sales)
+    days = days_between_baskets(sales)
     if days.empty:
         text = "No customer has a second basket, so there are no gaps between baskets and nothing is bought again."
         return Section(title, text, blocks)

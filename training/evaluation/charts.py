@@ -108,7 +108,9 @@ def _around_zero(axes: Axes) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def reliability(figure: Figure, models: Mapping[str, Mapping[str, tuple[Sequence[Mapping[str, Any]], float]]]) -> None:
+def reliability_diagram(
+    figure: Figure, models: Mapping[str, Mapping[str, tuple[Sequence[Mapping[str, Any]], float]]]
+) -> None:
     """Predicted against observed frequency, a panel a model, all on one scale.
 
     Args:

@@ -192,7 +192,7 @@ def _calibration(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         "reliability",
         draw(
             "Predicted and observed frequency",
-            lambda drawing: charts.reliability(drawing, models),
+            lambda drawing: charts.reliability_diagram(drawing, models),
             size=(WIDTH, charts.reliability_height(len(models))),
         ),
         "Reliability plots, one a model: the share of items that were bought against the predicted probability.",

@@ -24,7 +24,7 @@ TRAINING = "training"
 VALIDATION = "validation"
 """Names of the curves: the mean loss over the training set and over the validation set."""
 
-Batch = TypeVar("Batch")
+BatchT = TypeVar("BatchT")
 
 
 class Schedule(NamedTuple):
@@ -70,8 +70,8 @@ def train_epochs(
     epochs: int,
     steps: int,
     *,
-    batches: Callable[[np.random.Generator], Iterable[Batch]],
-    step: Callable[[Batch], Any],
+    batches: Callable[[np.random.Generator], Iterable[BatchT]],
+    step: Callable[[BatchT], Any],
     losses: Callable[[Sequence[Any]], Mapping[str, float]],
     generator: np.random.Generator,
     learning_rate: Callable[[int], float] | None = None,

@@ -1,7 +1,7 @@
 """The errors of ``training.registry``.
 
 RegistryError
-├── BundleRefused         a bundle differs from its manifest, or is none: the current one serves on
+├── BundleRefused         a bundle differs from its manifest, or is none: the current version stays in use
 ├── UnknownVersion        the registry has no such version
 ├── NothingToRollBack     no version was promoted before the current one
 └── RegistryUnavailable   the storage of the registry does not answer, or cannot be used: fix it, try again

@@ -170,7 +170,7 @@ class Registry:
 
         Raises:
             UnknownVersion: There is no such version.
-            BundleRefused: It is damaged; the current one serves on.
+            BundleRefused: It is damaged; the current version stays in use.
         """
         self._verify(version)
         newest = self._newest()
@@ -187,7 +187,7 @@ class Registry:
 
         Raises:
             NothingToRollBack: No version was promoted before.
-            BundleRefused: That version is damaged; the current one serves on.
+            BundleRefused: That version is damaged; the current version stays in use.
         """
         newest = self._newest()
         previous = None if newest is None or newest.back_to is None else self._promotion(newest.back_to)

@@ -7,12 +7,12 @@ import pytest
 from tests.unit.eda.shops import MUG, SHOP, line, sold
 from training.eda.baskets import (
     customers_by_baskets,
+    days_between_baskets,
     describe_customers,
     describe_gaps,
     describe_items,
     describe_repeats,
     describe_values,
-    gaps,
     orders_shown,
     repeat_share,
 )
@@ -181,7 +181,7 @@ def test_sizes_of_baskets(shop: Sales) -> None:
 
 
 def test_gaps(shop: Sales) -> None:
-    days = gaps(shop)
+    days = days_between_baskets(shop)
     assert list(days) == pytest.approx([10 + 2 / 24, 3 + 21 / 24])
     assert describe_gaps(days) == (
         "Half of the 2 gaps last 7 days or less (mean 7.0); 0% are shorter than a day, and one in ten is 9.5 days or "

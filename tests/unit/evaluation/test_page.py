@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Drawing
 
 from tests.unit.evaluation.comparisons import comparison
 from training.data.walk import Moment
-from training.evaluation.charts import Panel, intervals, reliability
+from training.evaluation.charts import Panel, intervals, reliability_diagram
 from training.evaluation.page import page
 from training.evaluation.prequential import Task
 from training.evaluation.report import as_dict
@@ -85,7 +85,7 @@ def test_a_difference_that_may_be_zero_has_a_hollow_mark() -> None:
 def test_reliability_is_drawn_as_shares() -> None:
     drawing = Drawing()
     bins = [{"said": 0.1, "came": 0.2, "n": 500}, {"said": 0.3, "came": 0.4, "n": 500}]
-    reliability(drawing, {"a": {"visit": (bins, 0.1)}, "b": {"visit": (bins, 0.1)}})
+    reliability_diagram(drawing, {"a": {"visit": (bins, 0.1)}, "b": {"visit": (bins, 0.1)}})
     assert len(drawing.axes) == 2
     assert drawing.axes[0].get_ylim() == pytest.approx((0.0, 0.42))
     assert drawing.axes[1].get_lines()[1].get_xydata().tolist() == [[0.1, 0.2], [0.3, 0.4]]  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from state.domain.recommendation import Item, Model, NextPurchase, Reason, Recommendation, Trigger
+from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 from state.events.invoice import Invoice, Line
 from stream.cli.exit_codes import Failure
 from stream.demo.baseline import BaselineRanker
@@ -18,7 +18,9 @@ def _recommendation(customer: str, invoice: str) -> Recommendation:
     regular = Item("1", "RED MUG", 0.4, "replenish", Reason("bought_regularly", {"times": 5, "last": "2011-01-01"}))
     new = Item("2", None, 0.1, "discover", Reason("bought_together", {"with": "1", "description": "RED MUG"}))
     due = NextPurchase({"7": 0.1}, None, "2011-02-03", None)
-    return Recommendation("r", customer, 1, "", "", Trigger(invoice), Model("m", "v"), due, [regular, regular, new])
+    return Recommendation(
+        "r", customer, 1, "", "", Trigger(invoice), ModelVersion("m", "v"), due, [regular, regular, new]
+    )
 
 
 def test_quality_is_over_the_invoices_that_both_have_a_score_for() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.items import record_sale
-from state.domain.recommendation import Model, Trigger
+from state.domain.recommendation import ModelVersion, Trigger
 from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate
 from stream.pipeline.recommendations import (
@@ -20,7 +20,7 @@ from training.features.item_table import ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
 NOW = 1_323_435_000  # 2011-12-09T12:50:00Z
-MODEL = Model("m", "v")
+MODEL = ModelVersion("m", "v")
 CURVE = (0.05, 0.1, 0.3, 0.6, 0.7)
 
 
@@ -130,7 +130,7 @@ def test_unchanged_means_same_items_due_dates_and_model_and_still_valid() -> Non
     for other in (
         recommend(update(), prediction(("B", 0.5), ("A", 0.4)), MODEL, Trigger(), context("A", "B")),
         recommend(update(), prediction(("A", 0.5)), MODEL, Trigger(), context("A", "B")),
-        recommend(update(), prediction(("A", 0.5), ("B", 0.4)), Model("m", "w"), Trigger(), context("A", "B")),
+        recommend(update(), prediction(("A", 0.5), ("B", 0.4)), ModelVersion("m", "w"), Trigger(), context("A", "B")),
         recommend(update(), prediction(("A", 0.5), ("B", 0.4), curve=(0.2,) * 5), MODEL, Trigger(), context("A", "B")),
     ):
         assert other is not None

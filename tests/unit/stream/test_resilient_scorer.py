@@ -7,7 +7,7 @@ import pytest
 
 from state.domain.history import CustomerHistory
 from state.domain.items import record_sale
-from state.domain.recommendation import Model
+from state.domain.recommendation import ModelVersion
 from stream.monitoring import Metrics
 from stream.pipeline.resilient_scorer import ResilientScorer
 from tests.unit.stream.harness import CountingScorer
@@ -29,7 +29,7 @@ def always_fails(version: str) -> CountingScorer:
 def predict(scorer: CountingScorer, fallback: CountingScorer, metrics: Metrics) -> list[tuple[str, list[str]]]:
     """For each of ``HISTORIES`` the version of the model and the predicted stock codes."""
     found = ResilientScorer(lambda: scorer, fallback, metrics).predict(HISTORIES, ITEMS, 0, 10)
-    assert all(one.model == Model("counting", one.model.version) for one in found)
+    assert all(one.model == ModelVersion("counting", one.model.version) for one in found)
     return [(one.model.version, [each.stock_code for each in one.prediction.candidates]) for one in found]
 
 

@@ -109,7 +109,7 @@ def load_examples(folder: Path) -> list[Example]:
     )
 
 
-class Batch(NamedTuple):
+class ExampleBatch(NamedTuple):
     """Examples of one length, flat: ``customer_index`` is the example of each row."""
 
     bought: NDArray[np.float32]
@@ -121,10 +121,10 @@ class Batch(NamedTuple):
     basket_inputs: NDArray[np.float32]
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(examples: Sequence[Example]) -> ExampleBatch:
     """The batch of examples with the same number of baskets."""
     sizes = [len(example.bought) for example in examples]
-    return Batch(
+    return ExampleBatch(
         bought=np.concatenate([example.bought for example in examples]).astype(np.float32),
         correction=np.concatenate([example.correction for example in examples]),
         customer_index=np.repeat(np.arange(len(examples), dtype=np.int32), sizes),

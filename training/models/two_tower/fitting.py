@@ -32,7 +32,7 @@ class Negatives(NamedTuple):
     balanced: bool = False
 
 
-class Batch(NamedTuple):
+class TwoTowerBatch(NamedTuple):
     """Customers of one snapshot, what they bought, and the items that are ranked: columns of the scores.
 
     ``row`` int64, ``band`` int64, ``changing`` float32: of each column · ``bag_*``: as in ``CustomerInputs``, with the
@@ -70,7 +70,7 @@ class Assembler:
         weight = 1.0 / np.maximum(times, 1.0) if negatives.balanced else np.ones_like(times)
         self._weight: Floats = weight.astype(np.float32)
 
-    def batch(self, chosen: Ints, generator: np.random.Generator) -> Batch:
+    def batch(self, chosen: Ints, generator: np.random.Generator) -> TwoTowerBatch:
         """The batch of some examples of one snapshot."""
         examples = self._examples
         snapshot = examples.snapshots[int(examples.snapshot[chosen[0]])]
@@ -94,7 +94,7 @@ class Assembler:
         customers = self._encoding.customers(examples.customers(chosen))
         ranked = np.flatnonzero(column[bag_row] >= 0)
         known_at = np.stack([bag_owner[ranked], column[bag_row[ranked]]], axis=1)
-        return Batch(
+        return TwoTowerBatch(
             row=row,
             band=band[row],
             changing=self._encoding.changing(fixed[row]),
@@ -144,7 +144,7 @@ def fit_towers(
     )
     train = _compiled(towers, optimizer)
 
-    def assembled(draws: np.random.Generator) -> Iterator[Batch]:
+    def assembled(draws: np.random.Generator) -> Iterator[TwoTowerBatch]:
         for chosen in batches(examples, schedule.batch_size, draws):
             yield assembler.batch(chosen, draws)
 
@@ -160,7 +160,7 @@ def fit_towers(
     )
 
 
-def scores(towers: TwoTowerNetwork, batch: Batch, training: bool = False) -> Any:
+def scores(towers: TwoTowerNetwork, batch: TwoTowerBatch, training: bool = False) -> Any:
     """Score of every column for every customer of a batch, ``[customers, columns]``."""
     vectors, biases = towers.items(batch.row, batch.band, batch.changing, training=training)
     customers = towers.customers(
@@ -173,7 +173,7 @@ def scores(towers: TwoTowerNetwork, batch: Batch, training: bool = False) -> Any
 
 def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
     def step(*parts: Any) -> Any:
-        batch = Batch(*parts)
+        batch = TwoTowerBatch(*parts)
         with tf.GradientTape() as tape:
             found = scores(towers, batch, training=True)
             of_bought = tf.gather_nd(found, batch.bought)
@@ -183,7 +183,7 @@ def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
         optimizer.apply_gradients(zip([tf.convert_to_tensor(each) for each in gradients], weights, strict=True))
         return loss
 
-    shapes = Batch(
+    shapes = TwoTowerBatch(
         row=[None],
         band=[None],
         changing=[None, None],

@@ -92,7 +92,7 @@ def _behind(code: str, unknown: dict[str, int], size: int) -> int:
     return size + unknown.setdefault(code, len(unknown))
 
 
-def share(values: Floats) -> Floats:
+def share_of_max(values: Floats) -> Floats:
     """Values divided by the greatest of them; 0 where none is above 0."""
     greatest = float(values.max(initial=0.0))
     return values / greatest if greatest > 0.0 else np.zeros_like(values)
@@ -109,12 +109,12 @@ FORMULAS: dict[str, Callable[[FormulaInputs], Floats]] = {
     "popularity": lambda inputs: inputs.sold,
     "g_topfreq": lambda inputs: inputs.sold,
     "recent_g_topfreq": lambda inputs: inputs.demand[:, WEEK],
-    "p_topfreq": lambda inputs: inputs.purchases.times + SMALL * share(inputs.purchases.newest),
-    "gp_topfreq": lambda inputs: inputs.purchases.times + SMALL * share(inputs.demand[:, THREE_WEEKS]),
+    "p_topfreq": lambda inputs: inputs.purchases.times + SMALL * share_of_max(inputs.purchases.newest),
+    "gp_topfreq": lambda inputs: inputs.purchases.times + SMALL * share_of_max(inputs.demand[:, THREE_WEEKS]),
     "count_demand": lambda inputs: inputs.purchases.times * (SMALL + inputs.q) + SMALL * inputs.q,
     "ease": lambda inputs: inputs.fitted_scores,
     "ease_count_demand": lambda inputs: (
-        (share(inputs.purchases.decayed_count) + inputs.fitted_scores) * (SMALL + inputs.q)
+        (share_of_max(inputs.purchases.decayed_count) + inputs.fitted_scores) * (SMALL + inputs.q)
     ),
     "tifu_knn": lambda inputs: inputs.fitted_scores,
     "up_cf": lambda inputs: inputs.fitted_scores,

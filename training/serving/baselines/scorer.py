@@ -20,7 +20,7 @@ from training.serving.baselines.formulas import (
     Floats,
     FormulaInputs,
     customer_purchases,
-    share,
+    share_of_max,
 )
 from training.serving.baselines.neighbours import CustomerNeighbourhood
 from training.serving.baselines.vocabulary import Ints
@@ -150,9 +150,9 @@ class BaselineScorer:
         sold = np.pad(items.sold.astype(np.float64), (0, unknown))
         fitted_scores = np.zeros(size) if self.fitted is None else self.fitted.scores(purchases, items)
         formula = FORMULAS[self.name if purchases.dates or self.name not in HISTORY_ONLY else "count_demand"]
-        inputs = FormulaInputs(purchases, demand, share(np.log1p(demand[:, WEEK])), sold, fitted_scores)
+        inputs = FormulaInputs(purchases, demand, share_of_max(np.log1p(demand[:, WEEK])), sold, fitted_scores)
         # The number of baskets ever breaks ties, and ranks where no item has any demand left.
-        scores = formula(inputs) + _TIE * share(sold)
+        scores = formula(inputs) + _TIE * share_of_max(sold)
         k = min(k, size)
         best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
         best = best[np.lexsort((best, -scores[best]))]
