@@ -18,7 +18,7 @@ from tests.unit.data.workbook import write_workbook
 from training.data import columns
 from training.data.errors import DataError, NoTable, NothingLeft, UnreadableTable
 from training.data.log import read_table
-from training.data.tables.invoice_table import load
+from training.data.tables.invoice_table import load, load_batches
 from training.data.walk import StateReplay
 
 HEADER = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
@@ -357,6 +357,32 @@ def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
     pq.write_table(parquet_table(Quantity=pa.decimal128(10, 2), UnitPrice=pa.decimal128(10, 2)), tmp_path / "t.parquet")
 
     assert histories(tmp_path / "t.parquet") == HISTORIES
+
+
+def test_batches_of_parquet_are_read_as_the_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = np.arange(300)
+    frame = pd.DataFrame(
+        {
+            "InvoiceNo": (number // 3 % 40).astype(str),
+            "StockCode": (22600 + number % 7).astype(str),
+            "Quantity": np.float32(0.85),
+            "InvoiceDate": pd.date_range("2011-01-01", periods=300, freq="6h"),
+            "UnitPrice": 0.85,
+            "CustomerID": [("1", "2", "NULL", None, "0")[at // 3 % 5] for at in number],
+            "till": (number % 2).astype(str),
+        }
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    whole = histories(tmp_path / "t.parquet")
+    monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", 40)
+
+    assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 8
+    assert histories(tmp_path / "t.parquet") == whole
+    assert "Invoice numbers start anew" in notes(tmp_path / "t.parquet")
+    for decided_by_all in (frame.assign(line_no=1), frame.assign(StockCode=frame["StockCode"] + ".0")):
+        decided_by_all.to_parquet(tmp_path / "t.parquet")
+        assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 1
+        assert histories(tmp_path / "t.parquet") == whole
 
 
 # Orders, receipts and events.

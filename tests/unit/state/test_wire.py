@@ -382,3 +382,41 @@ def test_the_json_schema_agrees_with_the_decoder(event: object, good: bool) -> N
 def test_the_published_schemas_are_up_to_date(name: str, schema: dict[str, Any]) -> None:
     page = Path(__file__).parents[3] / "docs" / "schemas" / f"{name}.json"
     assert json.loads(page.read_text(encoding="utf-8")) == schema, f"update docs/schemas/{name}.json"
+
+
+@pytest.mark.parametrize(
+    "word", ["NULL", "\\N", "nan", "None", "<NA>", "NaT", "#N/A", "N/A", "(null)", "NaN", " null "]
+)
+def test_a_word_for_missing_is_no_customer_no_line_id_and_no_code(word: str) -> None:
+    assert decode(whole(customer_id=word)).customer_id is None
+    assert decode(flat(CustomerID=word)).customer_id is None
+    assert decode(whole(lines=[line(line_id=word)])).lines[0].line_id is None
+    assert reason(whole(invoice_no=word)).startswith("invoice_no cannot be taken")
+    assert reason(whole(lines=[line(stock_code=word)])).startswith("lines[0].stock_code cannot be taken")
+
+
+@pytest.mark.parametrize("customer", ["guest", 0, 0.0, "0", "0.0", " 0 "])
+def test_a_customer_under_an_anonymous_id_is_not_known(customer: object) -> None:
+    assert decode(whole(customer_id=customer), anonymous_ids="0, guest").customer_id is None
+    assert decode(whole(customer_id=customer)).customer_id is not None
+    assert decode(whole(), anonymous_ids="0, guest").customer_id == "12680"
+
+
+@pytest.mark.parametrize(
+    ("written", "decimal"),
+    [
+        (0.30000000000000004, 0.3),
+        (0.7999999999999999, 0.8),
+        (0.8500000238418579, 0.85),  # 0.85 in single precision
+        (1.25, 1.25),
+        (1234.125, 1234.125),
+    ],
+)
+def test_a_float_stands_for_its_decimal(written: float, decimal: float) -> None:
+    (found,) = decode(whole(lines=[line(quantity=written, unit_price=written)])).lines
+
+    assert (found.quantity, found.unit_price) == (round(decimal * 1000), decimal)
+
+
+def test_more_decimals_are_no_noise() -> None:
+    assert "at most three decimals" in reason(whole(lines=[line(quantity=0.3004)]))
