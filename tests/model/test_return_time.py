@@ -87,7 +87,7 @@ def test_outcomes_by_hand() -> None:
 
 
 def test_the_likelihood_by_hand() -> None:
-    """With a hazard of a quarter everywhere: three quarters to the power of what was passed, times a quarter on return."""
+    """With a hazard of a quarter everywhere: three quarters to the power of the steps passed, a quarter on return."""
     outcome = outcomes(np.asarray([7.0, 12.0]), np.asarray([True, False]))
     logits = np.full((2, len(EDGES) - 1), np.log(1 / 3), np.float32)
     likelihood = np.exp(-np.asarray(negative_log_likelihood(outcome, logits)))
