@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, add_invoice
 from state.events.invoice import Invoice, Line
-from training.data.walk import StateReplay, walk
+from training.data.walk import StateReplay, customer_purchase_dates, walk
 
 DAY = 86_400
 
@@ -207,3 +207,13 @@ def test_a_replay_of_the_whole_log() -> None:
     assert set(replay.histories) == {"ann", "bob"}
     assert replay.now == 6 * DAY
     assert len(replay.items) == 3
+
+
+def test_purchase_dates_leave_out_returns_and_anonymous_sales() -> None:
+    log = [
+        sale("1", "ann", 1, "tea"),
+        sale("2", None, 2, "tea"),
+        sale("3", "ann", 3, "-tea"),
+        sale("4", "bob", 4, "jam"),
+    ]
+    assert list(customer_purchase_dates(log)) == [("ann", DAY), ("bob", 4 * DAY)]
