@@ -56,15 +56,15 @@ def test_numpy_gives_what_keras_gives(mode: str, fitted: dict[str, FittedHybrid]
     chosen = np.flatnonzero(examples.snapshot == examples.snapshot[-1])
     of_keras = scores(found.towers, assembler.batch(chosen, np.random.default_rng(1))).numpy()
     snapshot = examples.snapshots[-1]
-    fixed = snapshot.fixed.astype(np.float32)
+    time_varying = snapshot.inputs.astype(np.float32)
     inputs = encoding.items(examples.table, UNTIL)
     tags = inputs.tags[: snapshot.size].copy()
-    tags[:, -1] = encoding.band(fixed[:, -1])
+    tags[:, -1] = encoding.band(time_varying[:, -1])
     inputs = inputs._replace(
         item_index=inputs.item_index[: snapshot.size],
         text=inputs.text[: snapshot.size],
         tags=tags,
-        changing=encoding.changing(fixed),
+        time_varying=encoding.time_varying(time_varying),
     )
     several = []
     for number, each in enumerate(examples.customers(chosen)):
@@ -100,9 +100,9 @@ def test_a_batch_ranks_what_was_drawn_and_what_was_bought(fitted: dict[str, Fitt
     chosen = next(batches(examples, 16, np.random.default_rng(1)))
     batch = assembler.batch(chosen, np.random.default_rng(2))
     size = examples.snapshots[int(examples.snapshot[chosen[0]])].size
-    bought_at, owner = examples.bought.of(chosen)
+    bought_at, customer_index = examples.bought.of(chosen)
     assert batch.row[batch.bought[:, 1]].tolist() == examples.bought.row[bought_at].tolist()
-    assert batch.bought[:, 0].tolist() == owner.tolist()
+    assert batch.bought[:, 0].tolist() == customer_index.tolist()
     assert batch.scale.tolist() == pytest.approx([size / 10] * len(chosen))
     assert not batch.allowed[batch.bought[:, 0], batch.bought[:, 1]].any()
     assert batch.allowed.sum(axis=1).max() <= 10

@@ -59,7 +59,7 @@ def test_as_the_slow_reading_says(drawn: int, *, balanced: bool) -> None:
     scores = generator.normal(size=(6, 40))
     bought = [(customer, int(item)) for customer in range(6) for item in generator.choice(40, 3, replace=False)]
     sampled = set(generator.choice(40, drawn, replace=False).tolist())
-    negatives = [sampled - {item for owner, item in bought if owner == customer} for customer in range(6)]
+    negatives = [sampled - {item for buyer, item in bought if buyer == customer} for customer in range(6)]
     popularity = generator.integers(1, 9, 40)
     weight = [1.0 / float(popularity[item]) if balanced else 1.0 for _, item in bought]
     expected = slow_wmrb(scores, bought, negatives, 40, drawn, weight)

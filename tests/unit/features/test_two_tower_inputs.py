@@ -25,7 +25,7 @@ def scales(**changed: Any) -> Scales:
     wide = len(TIME_VARYING_INPUTS)
     default = {
         "rfmv": np.asarray([np.zeros(4), np.ones(4)], np.float32),
-        "changing": np.asarray([np.zeros(wide), np.ones(wide)], np.float32),
+        "time_varying": np.asarray([np.zeros(wide), np.ones(wide)], np.float32),
         "scores": np.tile(np.asarray([0.5, 1.5, 2.5, 3.5], np.float32), (4, 1)),
         "clusters": np.asarray([[0.0] * 4, [3.0] * 4], np.float32),
         "bands": np.asarray([0.0, 1.0], np.float32),
@@ -73,7 +73,7 @@ def test_an_item_returned_entirely_does_not_count_and_a_partial_return_changes_n
 
 def test_a_customer_without_purchases_is_all_zeros() -> None:
     inputs = encoding().customers([customer_features(CustomerHistory("nobody"), table(), NOW)])
-    assert len(inputs.row) == len(inputs.owner) == 0
+    assert len(inputs.row) == len(inputs.customer_index) == 0
     assert inputs.numbers[0].tolist() == [0.0] * len(NUMBERS)
     assert inputs.tags[0, :-1].tolist() == [0, 0]
 
@@ -101,7 +101,7 @@ def test_items_by_hand_an_unknown_one_included() -> None:
     assert inputs.item_index.tolist() == [0, 1, 2]  # the third is no stock code of the vocabulary
     assert inputs.tags.tolist() == [[1, 3], [0, 4], [2, 5]]
     assert not inputs.text.any()
-    assert np.isfinite(inputs.changing).all()
+    assert np.isfinite(inputs.time_varying).all()
 
 
 def test_changed_attributes_change_the_tags() -> None:

@@ -79,7 +79,7 @@ def text_encoder() -> TermVectors:
 
 def _two_tower(name: str) -> Scorer:
     encoding = test_two_tower_inputs.encoding(tuple(CODES))
-    text, changing, tag_width = encoding.text.width, len(TIME_VARYING_INPUTS), 4
+    text, time_varying, tag_width = encoding.text.width, len(TIME_VARYING_INPUTS), 4
     identities = {
         "read": (len(CODES) + 1, WIDTH),
         "offered": (len(CODES) + 1, WIDTH),
@@ -89,8 +89,8 @@ def _two_tower(name: str) -> Scorer:
         "read_tags": (encoding.item_tag_count, tag_width),
         "item_tags": (encoding.item_tag_count, tag_width),
         "customer_tags": (encoding.customer_tag_count, tag_width),
-        "feature_bias": (text + tag_width + changing,),
-        "item_kernel_0": (text + tag_width + changing, WIDTH),
+        "feature_bias": (text + tag_width + time_varying,),
+        "item_kernel_0": (text + tag_width + time_varying, WIDTH),
         "item_bias_0": (WIDTH,),
         "customer_kernel_0": (text + 2 * tag_width + len(NUMBERS), WIDTH),
         "customer_bias_0": (WIDTH,),

@@ -45,14 +45,14 @@ class AttributeVocabulary(msgspec.Struct, frozen=True):
 class Scales(NamedTuple):
     """Scales of the numbers, fitted on the training set.
 
-    ``rfmv`` float32 ``[2, 4]`` and ``changing`` float32 ``[2, TIME_VARYING_INPUTS]``: mean and deviation · ``scores``
-    float32 ``[4, 4]``: of each of RFMV the limits between its five scores · ``clusters`` float32 ``[clusters, 4]``:
-    centres of K-means over standardised RFMV · ``bands`` float32 ``[limits]``: limits between price bands, log of the
-    price · ``age`` float32 ``[2]``: mean and deviation in years.
+    ``rfmv`` float32 ``[2, 4]`` and ``time_varying`` float32 ``[2, TIME_VARYING_INPUTS]``: mean and deviation ·
+    ``scores`` float32 ``[4, 4]``: of each of RFMV the limits between its five scores · ``clusters`` float32
+    ``[clusters, 4]``: centres of K-means over standardised RFMV · ``bands`` float32 ``[limits]``: limits between
+    price bands, log of the price · ``age`` float32 ``[2]``: mean and deviation in years.
     """
 
     rfmv: Floats
-    changing: Floats
+    time_varying: Floats
     scores: Floats
     clusters: Floats
     bands: Floats
@@ -63,14 +63,14 @@ class CustomerInputs(NamedTuple):
     """Inputs of several customers.
 
     ``row`` int64, ``weight`` float32 ``[entries]`` and ``known`` float32 ``[entries, KNOWN]``: all bags, one after the
-    other; ``owner`` int64 ``[entries]``: position of the entry's customer · ``numbers`` float32 ``[customers,
+    other; ``customer_index`` int64 ``[entries]``: index of the entry's customer · ``numbers`` float32 ``[customers,
     NUMBERS]`` · ``tags`` int64 ``[customers, keys + 1]``, the last one the cluster.
     """
 
     row: Ints
     weight: Floats
     known: Floats
-    owner: Ints
+    customer_index: Ints
     numbers: Floats
     tags: Ints
 
@@ -83,14 +83,14 @@ class ItemInputs(NamedTuple):
     """Inputs of all items of a table.
 
     ``item_index`` int64 ``[rows]``: in the vocabulary of stock codes, its length for an unknown one · ``text`` float32
-    ``[rows, width]`` · ``tags`` int64 ``[rows, keys + 1]``, the last one the price band · ``changing`` float32
+    ``[rows, width]`` · ``tags`` int64 ``[rows, keys + 1]``, the last one the price band · ``time_varying`` float32
     ``[rows, TIME_VARYING_INPUTS]``.
     """
 
     item_index: Ints
     text: Floats
     tags: Ints
-    changing: Floats
+    time_varying: Floats
 
 
 class Encoding:
@@ -112,8 +112,8 @@ class Encoding:
         """
         if len(set(codes)) != len(codes):
             raise ValueError("a stock code is there twice")
-        wide = {"rfmv": (2, 4), "changing": (2, len(TIME_VARYING_INPUTS)), "scores": (4, 4), "age": (2,)}
-        for name, shape in wide.items():
+        shapes = {"rfmv": (2, 4), "time_varying": (2, len(TIME_VARYING_INPUTS)), "scores": (4, 4), "age": (2,)}
+        for name, shape in shapes.items():
             if getattr(scales, name).shape != shape:
                 raise ValueError(f"the scale {name} has the shape {getattr(scales, name).shape}, not {shape}")
         if scales.clusters.shape[1:] != (4,) or scales.bands.ndim != 1:
@@ -152,7 +152,7 @@ class Encoding:
             known=np.concatenate([each.known for each in customers])
             if customers
             else np.zeros((0, len(KNOWN)), np.float32),
-            owner=np.repeat(np.arange(len(customers)), [len(each.rows) for each in customers]),
+            customer_index=np.repeat(np.arange(len(customers)), [len(each.rows) for each in customers]),
             numbers=self._numbers(customers),
             tags=self._customer_tags(customers),
         )
@@ -170,13 +170,13 @@ class Encoding:
             item_index=self._binding.index_of_row,
             text=self._binding.vectors,
             tags=np.concatenate([self._tags, self.band(snapshot.log_price)[:, None]], axis=1),
-            changing=self.changing(snapshot.inputs),
+            time_varying=self.time_varying(snapshot.inputs),
         )
 
-    def changing(self, fixed: Floats) -> Floats:
-        """The inputs that change with time, standardised, within ±6 deviations."""
-        mean, deviation = self.scales.changing
-        standard: Floats = np.clip((fixed - mean) / deviation, -6.0, 6.0)
+    def time_varying(self, inputs: Floats) -> Floats:
+        """The time-varying inputs, standardised, within ±6 deviations."""
+        mean, deviation = self.scales.time_varying
+        standard: Floats = np.clip((inputs - mean) / deviation, -6.0, 6.0)
         return standard
 
     def band(self, log_price: Floats) -> Ints:

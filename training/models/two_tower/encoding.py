@@ -35,17 +35,17 @@ def fit_encoding(codes: Sequence[str], examples: Examples, text: TextEncoder) ->
     rfmv = evenly_spaced(examples.rfmv)
     mean, deviation = mean_and_deviation(rfmv)
     centres = fit_kmeans((rfmv - mean) / deviation, CLUSTERS).cluster_centers_.astype(np.float32)
-    every = max(1, len(examples.snapshots) // 32)
-    fixed = np.concatenate([each.fixed.astype(np.float32) for each in examples.snapshots[::every]])
+    spacing = max(1, len(examples.snapshots) // 32)
+    inputs = np.concatenate([each.inputs.astype(np.float32) for each in examples.snapshots[::spacing]])
     ages = examples.age[np.isfinite(examples.age)]
     table = examples.table
     scales = Scales(
         rfmv=np.stack([mean, deviation]),
-        changing=np.stack(mean_and_deviation(fixed)),
+        time_varying=np.stack(mean_and_deviation(inputs)),
         scores=np.quantile(rfmv, [0.2, 0.4, 0.6, 0.8], axis=0).T.astype(np.float32),
         clusters=centres,
         bands=np.unique(
-            np.quantile(fixed[:, TIME_VARYING_INPUTS.index("log_price")], np.arange(1, BANDS) / BANDS)
+            np.quantile(inputs[:, TIME_VARYING_INPUTS.index("log_price")], np.arange(1, BANDS) / BANDS)
         ).astype(np.float32),
         age=np.asarray([ages.mean(), max(float(ages.std()), 1.0)] if len(ages) else [0.0, 1.0], np.float32),
     )

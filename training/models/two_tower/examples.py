@@ -1,7 +1,7 @@
 """Examples for the two towers: compact arrays from the walk over the log.
 
-The items' changing inputs are not stored for every example: consecutive examples share a *snapshot* of them, taken at
-the first of these, so that memory grows with the examples and not with examples × items, and nothing bought in an
+The items' time-varying inputs are not stored for every example: consecutive examples share a *snapshot* of them, taken
+at the first of these, so that memory grows with the examples and not with examples × items, and nothing bought in an
 example is in its snapshot. Of a large catalogue snapshots are fewer.
 """
 
@@ -37,16 +37,16 @@ class RaggedRows(NamedTuple):
     def of(self, chosen: Ints) -> tuple[Ints, Ints]:
         """Positions of the entries of some lists, and for each the index in ``chosen`` of its list."""
         length = self.start[chosen + 1] - self.start[chosen]
-        owner = np.repeat(np.arange(len(chosen)), length)
+        list_index = np.repeat(np.arange(len(chosen)), length)
         offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
-        return self.start[chosen][owner] + offset, owner
+        return self.start[chosen][list_index] + offset, list_index
 
 
 class Snapshot(NamedTuple):
-    """The first ``size`` rows of the table at one date; ``fixed`` float16 ``[size, TIME_VARYING_INPUTS]``."""
+    """The first ``size`` rows of the table at one date; ``inputs`` float16 ``[size, TIME_VARYING_INPUTS]``."""
 
     size: int
-    fixed: NDArray[np.float16]
+    inputs: NDArray[np.float16]
 
 
 class Examples(NamedTuple):
@@ -110,8 +110,8 @@ def collect(invoices: Sequence[Invoice], *, start: int, until: int, window: int,
             snapshots.append(Snapshot(snapshot_now.size, snapshot_now.inputs.astype(np.float16)))
             due += max(1, -(-expected // SNAPSHOTS), -(-expected * snapshot_now.size // SNAPSHOT_ROWS))
         size = snapshots[-1].size
-        wanted = point.target.purchased_codes
-        rows = sorted(row for code in wanted if (row := table.rows.get(code, size)) < size)
+        purchased = point.target.purchased_codes
+        rows = sorted(row for code in purchased if (row := table.rows.get(code, size)) < size)
         if not rows:
             continue
         each = customer_features(point.history, table, point.now)

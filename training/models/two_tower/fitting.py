@@ -35,8 +35,8 @@ class Negatives(NamedTuple):
 class TwoTowerBatch(NamedTuple):
     """Customers of one snapshot, what they bought, and the items that are ranked: columns of the scores.
 
-    ``row`` int64, ``band`` int64, ``changing`` float32: of each column · ``bag_*``: as in ``CustomerInputs``, with the
-    price band of each entry · ``known_at`` int64 ``[n, 2]`` and ``known`` float32 ``[n, KNOWN]``: inputs of an item
+    ``row`` int64, ``band`` int64, ``time_varying`` float32: of each column · ``bag_*``: as in ``CustomerInputs``, with
+    the price band of each entry · ``known_at`` int64 ``[n, 2]`` and ``known`` float32 ``[n, KNOWN]``: inputs of an item
     that the customer has, by customer and column · ``bought`` int64 ``[bought, 2]``: customer and column of what was
     bought, with its ``weight`` · ``allowed`` float32 ``[customers, columns]``: which are negatives (drawn, and not
     bought) · ``scale`` float32 ``[customers]``: items in all over negatives drawn.
@@ -44,10 +44,10 @@ class TwoTowerBatch(NamedTuple):
 
     row: Any
     band: Any
-    changing: Any
+    time_varying: Any
     bag_row: Any
     bag_weight: Any
-    bag_owner: Any
+    bag_customer: Any
     bag_band: Any
     numbers: Any
     tags: Any
@@ -74,11 +74,11 @@ class Assembler:
         """The batch of some examples of one snapshot."""
         examples = self._examples
         snapshot = examples.snapshots[int(examples.snapshot[chosen[0]])]
-        fixed = snapshot.fixed.astype(np.float32)
-        band = self._encoding.band(fixed[:, -1])
-        at, bag_owner = examples.history.of(chosen)
+        inputs = snapshot.inputs.astype(np.float32)
+        band = self._encoding.band(inputs[:, -1])
+        at, bag_customer = examples.history.of(chosen)
         bag_row = examples.history.row[at].astype(np.int64)
-        bought_at, bought_owner = examples.bought.of(chosen)
+        bought_at, bought_customer = examples.bought.of(chosen)
         bought_row = examples.bought.row[bought_at].astype(np.int64)
         n_negatives = min(self._negatives.drawn or snapshot.size, max(1, MAX_MARGINS // len(bought_row)))
         if n_negatives < snapshot.size:
@@ -90,23 +90,23 @@ class Assembler:
         column[row] = np.arange(len(row))
         allowed = np.zeros((len(chosen), len(row)), np.float32)
         allowed[:, column[drawn]] = 1.0
-        allowed[bought_owner, column[bought_row]] = 0.0
+        allowed[bought_customer, column[bought_row]] = 0.0
         customers = self._encoding.customers(examples.customers(chosen))
         ranked = np.flatnonzero(column[bag_row] >= 0)
-        known_at = np.stack([bag_owner[ranked], column[bag_row[ranked]]], axis=1)
+        known_at = np.stack([bag_customer[ranked], column[bag_row[ranked]]], axis=1)
         return TwoTowerBatch(
             row=row,
             band=band[row],
-            changing=self._encoding.changing(fixed[row]),
+            time_varying=self._encoding.time_varying(inputs[row]),
             bag_row=bag_row,
             bag_weight=examples.weight[at].astype(np.float32),
-            bag_owner=bag_owner,
+            bag_customer=bag_customer,
             bag_band=band[bag_row],
             numbers=customers.numbers,
             tags=customers.tags,
             known_at=known_at,
             known=examples.known[at[ranked]].astype(np.float32),
-            bought=np.stack([bought_owner, column[bought_row]], axis=1),
+            bought=np.stack([bought_customer, column[bought_row]], axis=1),
             weight=self._weight[bought_row],
             allowed=allowed,
             scale=np.full(len(chosen), snapshot.size / max(len(drawn), 1), np.float32),
@@ -162,9 +162,15 @@ def fit_towers(
 
 def scores(towers: TwoTowerNetwork, batch: TwoTowerBatch, training: bool = False) -> Any:
     """Score of every column for every customer of a batch, ``[customers, columns]``."""
-    vectors, biases = towers.items(batch.row, batch.band, batch.changing, training=training)
+    vectors, biases = towers.items(batch.row, batch.band, batch.time_varying, training=training)
     customers = towers.customers(
-        batch.bag_row, batch.bag_weight, batch.bag_owner, batch.bag_band, batch.numbers, batch.tags, training=training
+        batch.bag_row,
+        batch.bag_weight,
+        batch.bag_customer,
+        batch.bag_band,
+        batch.numbers,
+        batch.tags,
+        training=training,
     )
     found = tf.matmul(customers, vectors, transpose_b=True) + biases
     for_known = tf.linalg.matvec(batch.known, tf.convert_to_tensor(towers.known))
@@ -180,16 +186,16 @@ def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
             loss = wmrb(of_bought, found, batch.bought[:, 0], batch.allowed, batch.scale, batch.weight)
         weights = towers.trainable_variables
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        optimizer.apply_gradients(zip([tf.convert_to_tensor(each) for each in gradients], weights, strict=True))
+        optimizer.apply_gradients(zip([tf.convert_to_tensor(gradient) for gradient in gradients], weights, strict=True))
         return loss
 
     shapes = TwoTowerBatch(
         row=[None],
         band=[None],
-        changing=[None, None],
+        time_varying=[None, None],
         bag_row=[None],
         bag_weight=[None],
-        bag_owner=[None],
+        bag_customer=[None],
         bag_band=[None],
         numbers=[None, None],
         tags=[None, None],
@@ -200,7 +206,7 @@ def _compiled(towers: TwoTowerNetwork, optimizer: Any) -> Callable[..., Any]:
         allowed=[None, None],
         scale=[None],
     )
-    integers = {"row", "band", "bag_row", "bag_owner", "bag_band", "tags", "known_at", "bought"}
+    integers = {"row", "band", "bag_row", "bag_customer", "bag_band", "tags", "known_at", "bought"}
     signature = [
         tf.TensorSpec(shape, tf.int64 if name in integers else tf.float32) for name, shape in shapes._asdict().items()
     ]

@@ -15,18 +15,20 @@ import tensorflow as tf
 LOSSES = ("wmrb", "balanced_wmrb")
 
 
-def wmrb(bought: Any, negatives: Any, owner: Any, allowed: Any, scale: Any, weight: Any) -> Any:
+def wmrb(bought: Any, negatives: Any, customer_index: Any, allowed: Any, scale: Any, weight: Any) -> Any:
     """Mean of log(1 + margin rank) over what was bought, weighted; a scalar.
 
     Args:
         bought: Scores of bought items, float32 ``[bought]``.
         negatives: Scores of the negatives for each customer, float32 ``[customers, negatives]``.
-        owner: Customer of each bought item, int ``[bought]``.
+        customer_index: Customer of each bought item, int ``[bought]``.
         allowed: 1 where a negative counts for a customer and 0 where it does not (it was bought), float32
             ``[customers, negatives]``.
         scale: N / n of each customer, float32 ``[customers]``.
         weight: Of each bought item, float32 ``[bought]``: all 1 for WMRB, 1 / popularity for its balanced form.
     """
-    margins = tf.nn.relu(1.0 - bought[:, None] + tf.gather(negatives, owner)) * tf.gather(allowed, owner)
-    rank = tf.gather(scale, owner) * tf.reduce_sum(margins, axis=1)
+    margins = tf.nn.relu(1.0 - bought[:, None] + tf.gather(negatives, customer_index)) * tf.gather(
+        allowed, customer_index
+    )
+    rank = tf.gather(scale, customer_index) * tf.reduce_sum(margins, axis=1)
     return tf.reduce_sum(weight * tf.math.log1p(rank)) / tf.reduce_sum(weight)

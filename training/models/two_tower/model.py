@@ -27,7 +27,7 @@ from training.models.two_tower.encoding import fit_encoding
 from training.models.two_tower.examples import Examples, collect
 from training.models.two_tower.fitting import SCHEDULE, Negatives, fit_towers
 from training.models.two_tower.losses import LOSSES
-from training.models.two_tower.network import HIDDEN, Sizes, Static, TwoTowerNetwork
+from training.models.two_tower.network import HIDDEN, Sizes, StaticItemInputs, TwoTowerNetwork
 from training.serving.return_time.gap_shares import GapShareCurves, gaps
 from training.serving.two_tower.network import NumpyTowers
 from training.serving.two_tower.scorer import TwoTowerScorer
@@ -167,11 +167,11 @@ class Hybrid:
             Sizes(
                 codes=len(encoding.codes),
                 text=encoding.text.width,
-                changing=len(TIME_VARYING_INPUTS),
+                time_varying=len(TIME_VARYING_INPUTS),
                 customer_tags=encoding.customer_tag_count,
                 item_tags=encoding.item_tag_count,
             ),
-            Static(items.item_index, items.text, items.tags[:, :-1]),
+            StaticItemInputs(items.item_index, items.text, items.tags[:, :-1]),
             width=self._width,
             representation=self._representation,
             identities=self._identities,

@@ -17,22 +17,22 @@ TAG_WIDTH = 16
 
 
 class Sizes(NamedTuple):
-    """Widths of the inputs: stock codes, numbers of a text vector, changing inputs, tags of either side."""
+    """Widths of the inputs: stock codes, numbers of a text vector, time-varying inputs, tags of either side."""
 
     codes: int
     text: int
-    changing: int
+    time_varying: int
     customer_tags: int
     item_tags: int
 
 
-class Static(NamedTuple):
+class StaticItemInputs(NamedTuple):
     """Inputs of items that do not change within a training, by row: as in ``ItemInputs``, tags without price band.
 
-    ``place`` int64 ``[rows]`` · ``text`` float32 ``[rows, width]`` · ``tags`` int64 ``[rows, keys]``.
+    ``item_index`` int64 ``[rows]`` · ``text`` float32 ``[rows, width]`` · ``tags`` int64 ``[rows, keys]``.
     """
 
-    place: Ints
+    item_index: Ints
     text: Floats
     tags: Ints
 
@@ -46,7 +46,7 @@ class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
     def __init__(
         self,
         sizes: Sizes,
-        static: Static,
+        static: StaticItemInputs,
         *,
         width: int,
         representation: str,
@@ -68,77 +68,81 @@ class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         """
         super().__init__(name="hybrid")
         self.identities, self.features = identities, features
-        self._static = [tf.constant(each) for each in static]
+        self._static = [tf.constant(inputs) for inputs in static]
         self.built = True  # its parts are called one by one, never the model
         self._dropout = keras.layers.Dropout(dropout)
         small = keras.initializers.RandomNormal(stddev=0.1 * width**-0.5)
         nothing = keras.initializers.Zeros()
         self.known = self.add_weight(shape=(len(KNOWN),), initializer=nothing, name="known")
         if identities:
-            self.read = self.add_weight(shape=(sizes.codes, width), initializer=small, name="read")
-            self.offered = self.add_weight(shape=(sizes.codes, width), initializer=small, name="offered")
+            self.input_embedding = self.add_weight(shape=(sizes.codes, width), initializer=small, name="read")
+            self.output_embedding = self.add_weight(shape=(sizes.codes, width), initializer=small, name="offered")
             self.identity_bias = self.add_weight(shape=(sizes.codes, 1), initializer=nothing, name="identity_bias")
         if features:
             tag_shape = (sizes.item_tags - 1, TAG_WIDTH)
-            self.read_tags = self.add_weight(shape=tag_shape, initializer=small, name="read_tags")
-            self.item_tags = self.add_weight(shape=tag_shape, initializer=small, name="item_tags")
+            self.input_tag_embedding = self.add_weight(shape=tag_shape, initializer=small, name="read_tags")
+            self.output_tag_embedding = self.add_weight(shape=tag_shape, initializer=small, name="item_tags")
             tag_shape = (sizes.customer_tags - 1, TAG_WIDTH)
-            self.customer_tags = self.add_weight(shape=tag_shape, initializer=small, name="customer_tags")
-            wide = {
+            self.customer_tag_embedding = self.add_weight(shape=tag_shape, initializer=small, name="customer_tags")
+            input_width = {
                 "customer": sizes.text + 2 * TAG_WIDTH + len(NUMBERS),
-                "item": sizes.text + TAG_WIDTH + sizes.changing,
+                "item": sizes.text + TAG_WIDTH + sizes.time_varying,
             }
-            self.feature_bias = self.add_weight(shape=(wide["item"], 1), initializer=nothing, name="feature_bias")
-            self.layers_of = {tower: self._chain(tower, wide[tower], width, representation) for tower in TOWERS}
+            self.feature_bias = self.add_weight(
+                shape=(input_width["item"], 1), initializer=nothing, name="feature_bias"
+            )
+            self.layers_of = {tower: self._chain(tower, input_width[tower], width, representation) for tower in TOWERS}
 
-    def _chain(self, tower: str, wide: int, width: int, representation: str) -> list[Any]:
+    def _chain(self, tower: str, input_width: int, width: int, representation: str) -> list[Any]:
         sizes = [*(times * width for times in HIDDEN[representation]), width]
         layers = []
         for number, size in enumerate(sizes):
             layer = keras.layers.Dense(
                 size, activation="relu" if number + 1 < len(sizes) else None, name=f"{tower}_{number}"
             )
-            layer.build((None, wide))
+            layer.build((None, input_width))
             layers.append(layer)
-            wide = size
+            input_width = size
         return layers
 
-    def items(self, row: Any, band: Any, changing: Any, training: bool = False) -> tuple[Any, Any]:
-        """Vectors ``[n, width]`` and biases ``[n]`` of some rows, with their price band and changing inputs."""
-        place, text, tags = (tf.gather(each, row) for each in self._static)
+    def items(self, row: Any, band: Any, time_varying: Any, training: bool = False) -> tuple[Any, Any]:
+        """Vectors ``[n, width]`` and biases ``[n]`` of some rows, with their price band and time-varying inputs."""
+        item_index, text, tags = (tf.gather(inputs, row) for inputs in self._static)
         vectors: Any = 0.0
         biases: Any = 0.0
         if self.identities:
-            there = self._dropout(tf.ones_like(place, tf.float32), training=training)[:, None]
-            vectors += there * _looked_up(self.offered, place)
-            biases += there * _looked_up(self.identity_bias, place)
+            mask = self._dropout(tf.ones_like(item_index, tf.float32), training=training)[:, None]
+            vectors += mask * _embedding_rows(self.output_embedding, item_index)
+            biases += mask * _embedding_rows(self.identity_bias, item_index)
         if self.features:
-            tagged = tf.reduce_sum(_looked_up(self.item_tags, tf.concat([tags, band[:, None]], 1) - 1), axis=1)
-            features = tf.concat([text, tagged, changing], axis=1)
+            tagged = tf.reduce_sum(
+                _embedding_rows(self.output_tag_embedding, tf.concat([tags, band[:, None]], 1) - 1), axis=1
+            )
+            features = tf.concat([text, tagged, time_varying], axis=1)
             vectors += self._represent("item", features)
             biases += tf.matmul(features, self.feature_bias)
         return vectors, biases[:, 0]
 
     def customers(
-        self, row: Any, weight: Any, owner: Any, band: Any, numbers: Any, tags: Any, training: bool = False
+        self, row: Any, weight: Any, customer_index: Any, band: Any, numbers: Any, tags: Any, training: bool = False
     ) -> Any:
         """Vectors of customers ``[customers, width]``; ``band`` is that of each entry of the bags."""
-        place, text, item_tags = (tf.gather(each, row) for each in self._static)
+        item_index, text, item_tags = (tf.gather(inputs, row) for inputs in self._static)
         count = tf.shape(numbers)[0]
 
-        def bags(each: Any) -> Any:
-            return tf.math.unsorted_segment_sum(each * weight[:, None], owner, count)
+        def bags(vectors: Any) -> Any:
+            return tf.math.unsorted_segment_sum(vectors * weight[:, None], customer_index, count)
 
         vectors = 0.0
         if self.identities:
-            there = self._dropout(tf.ones_like(weight), training=training)[:, None]
-            vectors += bags(there * _looked_up(self.read, place))
+            mask = self._dropout(tf.ones_like(weight), training=training)[:, None]
+            vectors += bags(mask * _embedding_rows(self.input_embedding, item_index))
         if self.features:
             item_tags = tf.concat([item_tags, band[:, None]], 1)
             features = [
                 bags(text),
-                bags(tf.reduce_sum(_looked_up(self.read_tags, item_tags - 1), axis=1)),
-                tf.reduce_sum(_looked_up(self.customer_tags, tags - 1), axis=1),
+                bags(tf.reduce_sum(_embedding_rows(self.input_tag_embedding, item_tags - 1), axis=1)),
+                tf.reduce_sum(_embedding_rows(self.customer_tag_embedding, tags - 1), axis=1),
                 numbers,
             ]
             vectors += self._represent("customer", tf.concat(features, axis=1))
@@ -153,13 +157,21 @@ class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         """The weights under the names of ``training.serving.two_tower.network``."""
         found: dict[str, Floats] = {"known": self.known.numpy()}
         if self.identities:
-            for name in ("read", "offered", "identity_bias"):
-                value = getattr(self, name).numpy()
+            for name, weights in (
+                ("read", self.input_embedding),
+                ("offered", self.output_embedding),
+                ("identity_bias", self.identity_bias),
+            ):
+                value = weights.numpy()
                 found[name] = np.concatenate([value, np.zeros_like(value[:1])])
             found["identity_bias"] = found["identity_bias"][:, 0]
         if self.features:
-            for name in ("read_tags", "item_tags", "customer_tags"):
-                value = getattr(self, name).numpy()
+            for name, weights in (
+                ("read_tags", self.input_tag_embedding),
+                ("item_tags", self.output_tag_embedding),
+                ("customer_tags", self.customer_tag_embedding),
+            ):
+                value = weights.numpy()
                 found[name] = np.concatenate([np.zeros((1, TAG_WIDTH), np.float32), value])
             found["feature_bias"] = self.feature_bias.numpy()[:, 0]
             for tower, layers in self.layers_of.items():
@@ -169,9 +181,9 @@ class TwoTowerNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         return {name: np.ascontiguousarray(value, np.float32) for name, value in found.items()}
 
 
-def _looked_up(table: Any, place: Any) -> Any:
-    """Rows of a table of weights; zeros without a gradient for a position outside it."""
+def _embedding_rows(table: Any, index: Any) -> Any:
+    """Rows of a table of weights; zeros without a gradient for an index outside it."""
     size = tf.shape(table)[0]
-    inside = tf.logical_and(place >= 0, place < tf.cast(size, place.dtype))
-    rows = tf.gather(tf.convert_to_tensor(table), tf.where(inside, place, tf.zeros_like(place)))
-    return rows * tf.cast(inside, tf.float32)[..., None]
+    in_vocabulary = tf.logical_and(index >= 0, index < tf.cast(size, index.dtype))
+    rows = tf.gather(tf.convert_to_tensor(table), tf.where(in_vocabulary, index, tf.zeros_like(index)))
+    return rows * tf.cast(in_vocabulary, tf.float32)[..., None]

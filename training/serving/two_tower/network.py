@@ -74,16 +74,18 @@ class NumpyTowers:
         layers = [(self._array(f"{tower}_kernel_{n}"), self._array(f"{tower}_bias_{n}")) for n in range(count)]
         if not layers:
             raise ValueError(f"the network lacks {tower}_kernel_0")
-        wide = layers[0][0].shape[0] if layers[0][0].ndim else 0
+        input_width = layers[0][0].shape[0] if layers[0][0].ndim else 0
         for kernel, bias in layers:
-            if kernel.ndim != 2 or len(kernel) != wide or bias.shape != kernel.shape[1:]:
+            if kernel.ndim != 2 or len(kernel) != input_width or bias.shape != kernel.shape[1:]:
                 raise ValueError(f"the layers of the {tower} tower do not fit together")
-            wide = len(bias)
-        if sizes.setdefault("width", wide) != wide:
-            raise ValueError(f"the {tower} tower gives {wide} numbers, not {sizes['width']}")
+            input_width = len(bias)
+        if sizes.setdefault("width", input_width) != input_width:
+            raise ValueError(f"the {tower} tower gives {input_width} numbers, not {sizes['width']}")
         return layers
 
-    def check(self, *, codes: int, text: int, numbers: int, changing: int, customer_tags: int, item_tags: int) -> None:
+    def check(
+        self, *, codes: int, text: int, numbers: int, time_varying: int, customer_tags: int, item_tags: int
+    ) -> None:
         """Checks that the towers were trained on inputs of these sizes.
 
         Raises:
@@ -94,12 +96,12 @@ class NumpyTowers:
         if not self.features:
             return
         tag_width = self.arrays["item_tags"].shape[1]
-        wanted = {
-            "item": (text + tag_width + changing, item_tags),
+        expected = {
+            "item": (text + tag_width + time_varying, item_tags),
             "customer": (text + 2 * tag_width + numbers, customer_tags),
         }
-        for tower, (wide, tags) in wanted.items():
-            if len(self._layers[tower][0][0]) != wide or len(self.arrays[f"{tower}_tags"]) != tags:
+        for tower, (input_width, tags) in expected.items():
+            if len(self._layers[tower][0][0]) != input_width or len(self.arrays[f"{tower}_tags"]) != tags:
                 raise ValueError(f"the {tower} tower reads other inputs than the encoding gives")
 
     def items(self, inputs: ItemInputs) -> tuple[Floats, Floats]:
@@ -111,7 +113,7 @@ class NumpyTowers:
             biases += self.arrays["identity_bias"][inputs.item_index]
         if self.features:
             tags = self.arrays["item_tags"][inputs.tags].sum(axis=1)
-            features = np.concatenate([inputs.text, tags, inputs.changing], axis=1)
+            features = np.concatenate([inputs.text, tags, inputs.time_varying], axis=1)
             vectors += self._represent("item", features)
             biases += features @ self.arrays["feature_bias"]
         return vectors, biases
@@ -145,7 +147,7 @@ class NumpyTowers:
         """
         vectors, biases = self.items(inputs) if items is None else items
         scores: Floats = self.customers(customers, inputs) @ vectors.T + biases
-        scores[customers.owner, customers.row] += customers.known @ self.arrays["known"]
+        scores[customers.customer_index, customers.row] += customers.known @ self.arrays["known"]
         return scores
 
     def _represent(self, tower: str, features: Floats) -> Floats:
@@ -160,5 +162,5 @@ class NumpyTowers:
 def _bags(customers: CustomerInputs, vectors: Floats, size: int) -> Floats:
     """Weighted sums of the vectors of each bag's items, float32 ``[customers, width]``."""
     sums = np.zeros((size, vectors.shape[1]), np.float32)
-    np.add.at(sums, customers.owner, vectors * customers.weight[:, None])
+    np.add.at(sums, customers.customer_index, vectors * customers.weight[:, None])
     return sums

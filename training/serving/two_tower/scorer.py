@@ -31,6 +31,9 @@ NETWORK = "network.npz"
 SCALES = "scales.npz"
 CURVES = "returns.npz"
 
+STORED_SCALES = {"time_varying": "changing"}
+"""Names of the scales in a bundle, where they are not those of ``Scales``."""
+
 CUSTOMERS_PER_BATCH = 64
 """Customers scored in one batch: bounds the memory."""
 
@@ -71,7 +74,7 @@ class TwoTowerScorer:
             codes=len(encoding.codes),
             text=encoding.text.width,
             numbers=len(NUMBERS),
-            changing=len(TIME_VARYING_INPUTS),
+            time_varying=len(TIME_VARYING_INPUTS),
             customer_tags=encoding.customer_tag_count,
             item_tags=encoding.item_tag_count,
         )
@@ -119,7 +122,7 @@ class TwoTowerScorer:
     def item_vectors(self, items: ItemTable, now: int) -> Floats:
         """Vectors of items, float32 ``[rows, width]``, with the time-varying inputs at their mean."""
         inputs = self.encoding.items(items, now)
-        return self.towers.items(inputs._replace(changing=np.zeros_like(inputs.changing)))[0]
+        return self.towers.items(inputs._replace(time_varying=np.zeros_like(inputs.time_varying)))[0]
 
     def customer_vectors(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> Floats:
         """Vectors of customers, float32 ``[customers, width]``."""
@@ -147,12 +150,12 @@ class TwoTowerScorer:
         ]
         return Prediction(candidates, self.return_time.curve(history.purchase_dates, now))
 
-    def _source_rows(self, customer: CustomerFeatures, inputs: ItemInputs, offered: Floats) -> Ints:
+    def _source_rows(self, customer: CustomerFeatures, inputs: ItemInputs, output_vectors: Floats) -> Ints:
         """Row of the item of the history whose embedding contributes most to each score; −1 where none does."""
         if not self.towers.identities or not len(customer.rows):
-            return np.full(len(offered), -1, np.int64)
-        read = self.towers.arrays["read"][inputs.item_index[customer.rows]] * customer.weights[:, None]
-        contributions = offered @ read.T
+            return np.full(len(output_vectors), -1, np.int64)
+        input_vectors = self.towers.arrays["read"][inputs.item_index[customer.rows]] * customer.weights[:, None]
+        contributions = output_vectors @ input_vectors.T
         best = contributions.argmax(axis=1)
         return np.where(contributions[np.arange(len(best)), best] > 0.0, customer.rows[best], -1)
 
@@ -162,7 +165,8 @@ class TwoTowerScorer:
         saved = _Saved(self.name, self.calibration, self.encoding.customer_tags, self.encoding.item_tags)
         (folder / SETTINGS).write_bytes(msgspec.json.encode(saved))
         np.savez(folder / NETWORK, **self.towers.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
-        np.savez(folder / SCALES, **self.encoding.scales._asdict())
+        scales = {STORED_SCALES.get(name, name): array for name, array in self.encoding.scales._asdict().items()}
+        np.savez(folder / SCALES, **scales)
         np.savez_compressed(folder / CURVES, curves=self.return_time.curves)
         self.encoding.text.save(folder)
 
@@ -185,11 +189,12 @@ def load(folder: Path, version: str) -> TwoTowerScorer:
     with refusing(folder):
         saved = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_Saved)
         text: TextEncoder = load_text(folder)
+        names = {stored: name for name, stored in STORED_SCALES.items()}
         encoding = Encoding(
             read_vocabulary(folder),
             saved.customer_tags,
             saved.item_tags,
-            Scales(**read_arrays(folder / SCALES)),
+            Scales(**{names.get(name, name): array for name, array in read_arrays(folder / SCALES).items()}),
             text,
         )
         return TwoTowerScorer(
