@@ -17,7 +17,7 @@ from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.dates import DAY, parse_date, to_iso
 from state.events.dialect import dialect_named, exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
-from state.events.missing import is_missing
+from state.events.missing import is_missing, is_word_for_missing
 from state.events.numbers import to_decimal
 from state.events.text import clean_text
 from state.settings import Settings
@@ -234,7 +234,7 @@ class Decoder:
             if description is not None and len(description) > max_chars:
                 raise self._wrong(names.description, names, index)
             line_id = None
-            if line.line_id is not None and not is_missing(str(line.line_id)):
+            if line.line_id is not None and line.line_id != "" and not is_word_for_missing(str(line.line_id)):
                 line_id = self._code(line.line_id, "line_id", names, index)
             reason = exclusion_reason(is_product, thousandths, price)
             if reason is not None:
