@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from training.models.candidate_views.labelled_views import labelled_views, targe
 from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.checkpoint import Checkpoint, TrainingState, checkpoint_name
 from training.models.global_statistics import fit_global_statistics
+from training.models.keras_weights import WEIGHTS, save_weights
 from training.serving.basket_lstm.scorer import (
     input_sizes,
 )
@@ -144,3 +146,10 @@ def test_a_training_goes_on_where_no_checkpoint_can_be_written(
     checkpoint.save(TrainingState(1, 5, 0.5, [], {"training": [1.0]}), network.variables, np.random.default_rng(1))
     checkpoint.delete()
     assert "no checkpoint can be written" in caplog.text
+
+
+def test_a_bundle_keeps_the_name_of_the_layer_over_customer_inputs(tmp_path: Path) -> None:
+    """Keras names groups of a weights file by attributes: under another name, older files could not be loaded."""
+    save_weights(BasketNetwork(input_sizes()), tmp_path)
+    with h5py.File(tmp_path / WEIGHTS) as file:
+        assert "heads/head/hidden_person/vars/0" in file

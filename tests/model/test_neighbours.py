@@ -72,9 +72,9 @@ def tifu_vector(baskets: Baskets, method: TifuKnn) -> Vector:
         del left[-size:]
     user: Vector = {}
     for number, group in enumerate(groups, start=1):
-        for place, basket in enumerate(group, start=1):
+        for position, basket in enumerate(group, start=1):
             for code in basket:
-                value = method.within_decay ** (len(group) - place) / len(group)
+                value = method.within_decay ** (len(group) - position) / len(group)
                 user[code] = user.get(code, 0.0) + method.group_decay ** (len(groups) - number) * value / len(groups)
     return user
 
@@ -150,7 +150,7 @@ def test_scores_are_those_of_the_papers(method: Method) -> None:
 
 def test_worked_by_hand() -> None:
     tifu = TifuKnn(groups=2, within_decay=0.5, group_decay=0.5)
-    # Five baskets, groups of three: the older group has two. (½^group) (½^place) / members / groups.
+    # Five baskets, groups of three: the older group has two. (½^group) (½^position) / members / groups.
     assert tifu.weights(5) == pytest.approx([0.5 * 0.5 / 2 / 2, 0.5 / 2 / 2, 0.25 / 3 / 2, 0.5 / 3 / 2, 1 / 3 / 2])
     assert tifu.weights(1) == pytest.approx([1.0])
     assert UpCf(newest=2).weights(3) == pytest.approx([0.0, 0.5, 0.5])

@@ -45,11 +45,11 @@ def sample(view: View, bought: NDArray[np.bool_], sampling: Sampling, generator:
         return None
     chosen = [np.flatnonzero(bought)]
     corrections = [np.zeros(len(chosen[0]), np.float32)]
-    for group, wanted in ((view.is_held, sampling.held), (~view.is_held, sampling.new)):
+    for group, size in ((view.is_held, sampling.held), (~view.is_held, sampling.new)):
         left = np.flatnonzero(group & ~bought)
-        if len(left) > wanted:
-            drawn = generator.choice(left, wanted, replace=False)
-            corrections.append(np.full(wanted, np.log(len(left) / wanted), np.float32))
+        if len(left) > size:
+            drawn = generator.choice(left, size, replace=False)
+            corrections.append(np.full(size, np.log(len(left) / size), np.float32))
         else:
             drawn = left
             corrections.append(np.zeros(len(left), np.float32))

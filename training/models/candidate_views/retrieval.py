@@ -32,7 +32,7 @@ class _RetrievalCase(NamedTuple):
     """One visit or emission.
 
     ``inputs`` float32 ``[items, RETRIEVAL_INPUTS]``: of the items bought for the first time, the first ``bought`` rows,
-    and of items drawn from the others, whose logits are raised by ``correction``, log(others / drawn).
+    and of items drawn from the others, to whose logits ``correction`` is added, log(others / drawn).
     """
 
     inputs: Floats
@@ -78,10 +78,10 @@ def fit_retrieval(
         value, gradient = PRIOR * float(distance @ distance), 2.0 * PRIOR * distance
         for inputs, bought, correction in scaled:
             score = inputs @ weights
-            raised = score.copy()
-            raised[bought:] += correction
-            highest = raised.max()
-            share = np.exp(raised - highest)
+            corrected = score.copy()
+            corrected[bought:] += correction
+            highest = corrected.max()
+            share = np.exp(corrected - highest)
             total = share.sum()
             root = np.sqrt(bought)
             value -= float((score[:bought] - highest - np.log(total)).sum() / root)
