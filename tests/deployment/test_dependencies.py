@@ -20,7 +20,7 @@ from stream.cli.main import COMMANDS
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("state", "training", "stream")
 CORE_COMMANDS = set(COMMANDS) - set(EXTRA_OF_COMMAND)
-MAY_BE_ADDED = {"evaluate": {"report"}, "replay": {"parquet"}, "simulate": {"parquet"}}
+MAY_BE_ADDED = {"evaluate": {"report"}, "export": {"parquet"}, "replay": {"parquet"}, "simulate": {"parquet"}}
 """Extras that a command needs for some of its options only (--html), or for some files (.parquet)."""
 NEVER_IMPORTED = {
     "aiokafka",  # Faust imports it
