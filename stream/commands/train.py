@@ -105,6 +105,15 @@ def train(
         _repeat(settings, data, until_seconds, plan, interval_s)
 
 
+FIRST_DELAY_S = 60.0
+"""Seconds between the start of a round that failed and the next one; doubles with every failure in a row."""
+
+
+def delay_after_failure(failures: int, interval_s: float) -> float:
+    """Seconds from the start of a failed round to the next: a minute, then twice as long, up to the interval."""
+    return min(interval_s, FIRST_DELAY_S * 2.0 ** min(failures - 1, 32))
+
+
 class _Stopped(BaseException):
     """A signal ended repeated training. Not KeyboardInterrupt: Python may end by SIGINT even where that was caught."""
 
@@ -112,7 +121,10 @@ class _Stopped(BaseException):
 def _repeat(
     settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan", interval_s: float
 ) -> None:
-    """Train every ``interval_s`` seconds until SIGTERM or SIGINT; an error is logged and the next round is tried."""
+    """Train every ``interval_s`` seconds until SIGTERM or SIGINT; after an error the next round comes sooner.
+
+    In the first hours of a shop there is no topic yet, or too little in it: see ``delay_after_failure``.
+    """
     import logging
     import signal
 
@@ -128,18 +140,22 @@ def _repeat(
         raise _Stopped  # ends a wait or a fit at once
 
     handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    failures = 0
     try:
         while not stopping:
             began = time.monotonic()
+            wait = interval_s
             try:
                 _round(settings, data, until, plan)
+                failures = 0
             except Exception as error:
-                wait = max(0.0, interval_s - (time.monotonic() - began))
+                failures += 1
+                wait = delay_after_failure(failures, interval_s)
                 debug = logger.isEnabledFor(logging.DEBUG)
                 logger.error(
                     "This round failed, the next begins in %.0f s: %s", wait, describe_error(error)[1], exc_info=debug
                 )
-            time.sleep(max(0.0, interval_s - (time.monotonic() - began)))
+            time.sleep(max(0.0, wait - (time.monotonic() - began)))
     except _Stopped:
         pass
     finally:
