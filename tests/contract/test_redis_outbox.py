@@ -1,0 +1,102 @@
+"""The outbox of a customer on a Redis Cluster: drained once, whatever crashes between two calls."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from state import HALF_LIVES, Settings, StoreUnavailable
+from state.store.memory import MemoryStore
+from state.store.redis.cluster_writer import MARKER_SECONDS, ClusterWriter
+from state.store.redis.store import RedisStore
+from tests.contract.conftest import RedisStores
+from tests.contract.test_order import same_items
+from tests.contract.test_store import CLOCK, invoice, line
+
+BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), invoice("1", 100, customer="last")]
+
+
+class TestOutbox:
+    """On a Cluster the items learn of a sale by way of an outbox; a crash at any point counts it once."""
+
+    @pytest.fixture
+    def cluster_store(self, redis_cluster: str) -> Iterator[RedisStore]:
+        stores = RedisStores(redis_cluster)
+        yield stores()
+        stores.close()
+
+    @staticmethod
+    def outbox(store: RedisStore) -> int:
+        return sum(int(store._client.zcard(store._keys.outbox(name))) for name in ("first", "c", "last"))
+
+    @staticmethod
+    def expected() -> MemoryStore:
+        memory = MemoryStore(Settings())
+        memory.apply(BATCH, clock_ms=CLOCK)
+        return memory
+
+    def test_it_is_empty_after_a_batch_and_the_markers_go(self, cluster_store: RedisStore) -> None:
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 0
+        assert 0 < cluster_store._client.ttl(cluster_store._keys.done("c")) <= MARKER_SECONDS
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_crash_before_the_items(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(ClusterWriter, "_drain", _crash)
+            with pytest.raises(StoreUnavailable):
+                cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert (self.outbox(cluster_store), cluster_store.items().states) == (3, {})
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 0
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_crash_before_the_trim(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(ClusterWriter, "_trim", _crash)
+            with pytest.raises(StoreUnavailable):
+                cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 3
+        assert cluster_store._client.ttl(cluster_store._keys.done("c")) == -1  # for as long as it takes
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(cluster_store) == 0
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_a_slow_worker_that_read_the_outbox_before_the_trim(
+        self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow = []
+        with monkeypatch.context() as hold:
+            hold.setattr(ClusterWriter, "_drain", lambda _, waiting: slow.append(waiting))
+            cluster_store.apply(BATCH, clock_ms=CLOCK)
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        assert isinstance(cluster_store._writer, ClusterWriter)
+        cluster_store._writer._drain(slow[0])
+        assert same_items(cluster_store.items().states, self.expected().items().states)
+
+    def test_an_outbox_filled_before_there_were_shares(
+        self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as crash:
+            crash.setattr(ClusterWriter, "_drain", _crash)
+            with pytest.raises(StoreUnavailable):
+                cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+        outbox = cluster_store._keys.outbox("c")
+        ((entry, score),) = cluster_store._client.zrange(outbox, 0, -1, withscores=True)
+        *others, counts = msgspec.msgpack.decode(entry)
+        cluster_store._client.delete(outbox)
+        cluster_store._client.zadd(outbox, {msgspec.msgpack.encode((*others, [count[:3] for count in counts])): score})
+        cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+        state = cluster_store.items().states["A"]
+        assert (state.demand, state.sold, state.shares) == ((1.0,) * len(HALF_LIVES), 1, (0.0, 0.0, 0.0))
+
+    def test_a_history_rebuilt_after_a_loss_counts_on(self, cluster_store: RedisStore) -> None:
+        cluster_store.apply(BATCH, clock_ms=CLOCK)
+        cluster_store._client.delete(cluster_store._keys.history("c"))
+        cluster_store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
+        cluster_store.apply([invoice("2", 200, customer="c")], clock_ms=CLOCK + 2)
+        assert cluster_store.items().states["A"].sold == 4
+
+
+def _crash(*_: object) -> None:
+    raise StoreUnavailable("the worker was killed here")
