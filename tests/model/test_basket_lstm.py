@@ -280,14 +280,11 @@ def test_a_short_training_on_the_newest_moments(fitted: FittedBasketLstm, tmp_pa
         assert list((tmp_path / curve).glob("events.out.tfevents.*")), curve
 
 
-def test_the_correction_is_halved_where_the_network_was_trained_on_the_validation_set(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(BasketLstm, "_rate_scales", RATE_SCALES[:1])
-    once, twice = (
-        BasketLstm(epochs=1, max_examples=200, whole=whole).fit(LOG, until=UNTIL, seed=4).scorer
-        for whole in (False, True)
-    )
+def test_the_correction_is_halved_where_the_network_was_trained_on_the_validation_set() -> None:
+    models = [BasketLstm(epochs=1, max_examples=200, whole=whole) for whole in (False, True)]
+    for model in models:
+        model.rate_scales = RATE_SCALES[:1]
+    once, twice = (model.fit(LOG, until=UNTIL, seed=4).scorer for model in models)
     codes = once.statistics.codes
     assert np.abs(once.correction.item_biases(codes)).max(axis=1).min() > 0.0  # training began it, for both moments
     assert once.correction.input_weights.any(axis=1).all()
