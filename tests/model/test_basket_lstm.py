@@ -361,7 +361,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path: Path, fit
     for name, array in fitted.network.arrays().items():
         np.testing.assert_array_equal(array, again.network.arrays()[name], err_msg=name)
     assert again.curves == fitted.curves
-    assert list(tmp_path.iterdir()) == []  # what is done needs no keeping
+    assert list(tmp_path.iterdir()) == []  # a finished training needs no checkpoint
 
 
 LEFT_OUT = {

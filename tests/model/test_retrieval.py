@@ -20,7 +20,7 @@ MOST = 10_000
 
 
 def fashion_log() -> list[Invoice]:
-    """Customers buy what first sold in the last two weeks, 200 items a year old beside them sell now and then."""
+    """Customers buy what first sold in the last two weeks, 200 items that are a year old sell now and then."""
     generator = np.random.default_rng(1)
     log = [
         Invoice(f"o{n:05d}", f"old{n}", START + n * 60, (Line(f"old{n}", 5 * THOUSAND, 1.0, f"OLD {n}"),))
