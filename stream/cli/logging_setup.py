@@ -9,7 +9,7 @@ WARNINGS_ONLY = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "str
 """Loggers of libraries. A service of Faust logs under the name of the module that derives from its class."""
 
 ERRORS_ONLY = ("mode.timers", "stream.kafka.faust_app")
-"""Loggers that warn of delayed timers and of repeated rebalances, which every outage causes and the worker logs itself."""
+"""Loggers that warn of delayed timers and repeated rebalances, which every outage causes and the worker logs itself."""
 
 REPETITIVE = ("aiokafka", "kafka", "stream.kafka.config")
 """Loggers of clients that repeat a message many times a second during an outage."""

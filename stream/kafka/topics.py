@@ -22,7 +22,7 @@ DEAD_LETTER_DAYS = 365
 """Dead letters are retained at least this long, so that an operator has time to look into their cause."""
 
 EVENT_OVERHEAD_BYTES = 48_588
-"""The most bytes that a record adds to its event. With the default of 1,000,000 bytes an event it gives Kafka's default."""
+"""The most bytes a record adds to its event. With the default of 1,000,000 bytes an event it gives Kafka's default."""
 
 
 _CONNECTION_PREFIX = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state .*\)$")
