@@ -96,7 +96,6 @@ def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine
     from training.data.walk import StateReplay
 
     log, ledger = read_table(path, settings, clock=int(time.time()))
-    typer.echo(f"How this table was read: dialect {ledger.dialect}, zone {settings.timezone}.", err=True)
     for text in ledger.lines():
         typer.echo(text, err=True)
     ledger.require_purchases()

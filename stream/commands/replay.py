@@ -50,6 +50,8 @@ def replay(
     from stream.kafka.topics import ensure_topics
     from stream.tools.replay import replay_fingerprint, send, throttle
     from stream.tools.replay_events import replay_events, rows_in_span
+    from training.data.assumption import Reading
+    from training.data.cleaning.clean import dialect_of
     from training.data.tables import invoice_table
 
     settings = with_date_format(load_settings(), date_format)
@@ -61,8 +63,8 @@ def replay(
         state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format]))
     )
     table = invoice_table.load(path, timezone=settings.timezone, date_format=settings.date_format)
-    for note in table.notes:
-        typer.echo(note)
+    for line in Reading(dialect_of(table, settings).name, table.timezone, table.assumptions).lines():
+        typer.echo(line)
     if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:
         raise Failure(
             f"No row of {path} lies in the span: {_dates(table.frame)}. Give other dates.",

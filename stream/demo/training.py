@@ -41,9 +41,10 @@ def read_log(data: Path | None, print_step: Callable[[str], None]) -> tuple[list
 
     settings = load_settings()
     source = find_source(settings, data, progress=True)
-    for sentence in (source.sentence, *source.table.notes):
-        print_step(sentence)
+    print_step(source.sentence)
     cleaned = clean(source.table, settings, clock=int(time.time()))
+    for line in cleaned.ledger.reading.lines():
+        print_step(line)
     log = invoices(cleaned)
     print_step(
         f"{cleaned.ledger.purchase_lines:,} purchase lines of {cleaned.ledger.customers:,} customers and "

@@ -147,6 +147,15 @@ def test_a_span_without_rows_to_replay(
     assert sentence in error_of(["replay", str(path), *options], code, capsys)
 
 
+def test_how_a_table_is_read_is_printed_before_a_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "table.csv", [line(1, 1, date="0001-01-01")])
+
+    assert main(["replay", str(path), *SPAN]) == ExitCode.DATA
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first == "How this table was read: dialect uci, zone UTC."
+    assert second.startswith("- column InvoiceDate: dates before 1970-01-02")
+
+
 def test_rows_without_dates_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "table.csv", [line(1, 1, date="0001-01-01")])
 
@@ -170,6 +179,7 @@ def test_assumptions_about_a_table_with_other_columns_are_printed(
 
     assert main(COMMANDS["evaluate"](path)) == ExitCode.OK
     out = capsys.readouterr().out
-    assert "There is no price: it is taken as 1 in every row." in out
-    assert "Dates of Date are read day first" in out
+    assert "How this table was read: dialect plain, zone UTC." in out
+    assert "- price: there is none: it is taken as 1 in every row. Otherwise: name a column unit_price." in out
+    assert "- column Date: dates are read day first" in out
     assert "count_demand" in out

@@ -64,7 +64,9 @@ def test_a_table_without_purchases_is_refused(tmp_path: Path, capsys: pytest.Cap
 
     assert main(["export", "histories", "--data", str(path)]) == ExitCode.DATA
     shown = capsys.readouterr().err
-    assert "Cells of qty such as '2 pcs' are no numbers: their rows are left out." in shown
+    assert (
+        "column qty: a cell that is no number is missing, and its row is left out, for example 2 pcs (1 row)." in shown
+    )
     assert "No purchase of a known customer is left after cleaning" in shown
 
 

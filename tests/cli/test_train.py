@@ -36,6 +36,7 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
 
     assert main([*arguments, "--until", "2011-06-01"]) == ExitCode.OK
     printed = capsys.readouterr().out
+    assert "How this table was read: dialect uci, zone UTC." in printed
     assert "Evaluated on" in printed
     assert "At the visit:" in printed
     (ledger_file,) = (tmp_path / "registry").rglob("ledger.json")

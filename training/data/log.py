@@ -111,7 +111,7 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
         for part in partition_by_customer(
             load_batches(path, timezone=settings.timezone, date_format=settings.date_format)
         ):
-            builder = builder or LedgerBuilder(dialect_of(part, settings).name)
+            builder = builder or LedgerBuilder(dialect_of(part, settings).name, part.timezone)
             yield from invoices(clean(separate_invoices(part), settings, clock=clock, builder=builder))
 
     log = merge_logs(cleaned_invoices())

@@ -11,6 +11,7 @@ import pandas as pd
 from state.events.dialect import Dialect
 from state.events.text import clean_text
 from training.data import columns
+from training.data.assumption import HEADING, HEADINGS
 from training.data.cleaning.ledger import Ledger
 from training.data.distinct import map_distinct, where_distinct
 from training.data.tables.invoice_table import InvoiceTable
@@ -270,16 +271,13 @@ def describe_ledger(ledger: Ledger) -> str:
     )
 
 
-def reading_section(ledger: Ledger, timezone: str) -> Section:
+def reading_section(ledger: Ledger) -> Section:
     """The section on what the reader of the table assumed."""
-    text = f"Dialect {ledger.dialect}; dates without a zone are in {timezone}."
-    if not ledger.notes:
-        return Section("How this table was read", f"{text} Nothing else was assumed.")
-    return Section(
-        "How this table was read",
-        text,
-        [Table("What the columns and cells were taken for", ["assumption"], [[note] for note in ledger.notes])],
-    )
+    text = f"Dialect {ledger.dialect}; dates without a zone are in {ledger.timezone}."
+    if not ledger.assumptions:
+        return Section(HEADING, f"{text} Nothing else was assumed.")
+    cells = [assumption.cells() for assumption in ledger.assumptions]
+    return Section(HEADING, text, [Table("What the columns and cells were taken for", HEADINGS, cells, texts=2)])
 
 
 def cleaning_section(ledger: Ledger) -> Section:

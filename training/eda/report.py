@@ -63,7 +63,7 @@ def build_report(
     cleaned = clean(table, settings, clock=clock)
     sections = [quality_section(table, dialect_of(table, settings))]
     progress.update(1, total)
-    sections.append(reading_section(cleaned.ledger, table.timezone))
+    sections.append(reading_section(cleaned.ledger))
     sections.append(cleaning_section(cleaned.ledger))
     progress.update(2, total)
     sold = sales(cleaned, table.timezone)

@@ -42,6 +42,22 @@ def message_of(folder: Path, kind: type[DataError]) -> str:
     return str(caught.value)
 
 
+DAY_FIRST = (
+    "column tran_date: dates are read day first, as the example shows, for example 20-02-2014 (3 rows). "
+    "Otherwise: give --date-format mdy or ymd."
+)
+
+
+def shown(table: InvoiceTable) -> list[str]:
+    return [assumption.sentence() for assumption in table.assumptions]
+
+
+def test_the_format_of_dates_can_be_given(tmp_path: Path) -> None:
+    table = load(write(tmp_path, [SALES[0], "100,1,2/3/2014,4,1,1,5,1,1,e-Shop"]), date_format="mdy")
+
+    assert [f"{date:%Y-%m-%d}" for date in table.frame["invoice_date"]] == ["2014-02-03"]
+
+
 def test_the_three_files_are_one_table(tmp_path: Path) -> None:
     table = load(write(tmp_path))
 
@@ -52,7 +68,7 @@ def test_the_three_files_are_one_table(tmp_path: Path) -> None:
     assert column(table, "quantity") == [2.0, -2.0, 1.0]
     assert column(table, "unit_price") == [578.0, 578.0, 99.5]
     assert [f"{date:%Y-%m-%d}" for date in table.frame["invoice_date"]] == ["2014-02-12", "2014-02-20", "2014-03-03"]
-    assert table.notes == ("Dates of tran_date are read day first, as 20-02-2014 shows.",)
+    assert shown(table) == [DAY_FIRST]
     assert not table.uci
 
 
@@ -97,10 +113,12 @@ def test_unknown_customers_and_products_stay_and_are_counted(tmp_path: Path) -> 
 
     assert column(table, "stock_code")[3] == "7-8-MBR"
     assert column(table, "description")[3] == "category 7, subcategory 8, MBR"
-    assert table.notes[:2] == (
-        "prod_cat_info.csv does not know the product of 1 rows: they are named by their codes.",
-        "Customer.csv does not know the customer of 1 rows: they have no attributes.",
-    )
+    assert shown(table)[:2] == [
+        "prod_cat_info.csv: it does not know the product, which is named by its codes (1 row). "
+        "Otherwise: add the product's row.",
+        "Customer.csv: it does not know the customer, who has no attributes (1 row). "
+        "Otherwise: add the customer's row.",
+    ]
     assert column(table, "customer_id")[4] is None
     assert clean(table, Settings()).ledger.purchase_lines == 3  # without the anonymous one
 
@@ -153,7 +171,7 @@ def test_keys_with_and_without_a_decimal_point_are_equal(tmp_path: Path) -> None
     sales = [*SALES, "102.0,2.0,21-03-2014,4.0,3.0,1.0,99.0,1,1,MBR"]
     table = load(write(tmp_path, sales, [CUSTOMERS[0], *pointed], [PRODUCTS[0], "1,Clothing,4.0,Mens", *PRODUCTS[2:]]))
 
-    assert table.notes == ("Dates of tran_date are read day first, as 20-02-2014 shows.",)
+    assert shown(table) == [DAY_FIRST.replace("3 rows", "4 rows")]
     assert column(table, "stock_code") == ["1-4-e-Shop", "1-4-e-Shop", "3-4-Flagship store", "3-4-MBR"]
     assert column(table, "invoice_no")[3] == "102"
     assert column(table, "customer_id") == ["1", "1", "2", "2"]
@@ -189,8 +207,9 @@ def test_an_impossible_birth_date_is_missing_and_counted(tmp_path: Path) -> None
         "7": "2014-03-03",
         "8": "1900-05-05",
     }
-    assert table.notes[0] == (
-        "DOB of 5 customers is no date in the 120 years before the last transaction: they have no age."
+    assert shown(table)[0] == (
+        "column DOB of Customer.csv: it is no date in the 120 years before the last transaction, so these customers "
+        "have no age (5 rows). Otherwise: write the date of birth."
     )
 
 
@@ -201,7 +220,8 @@ def test_zeros_are_attributes_but_no_birth_date_and_no_sale(tmp_path: Path) -> N
     assert table.attributes is not None
     assert table.attributes.by_customer()["4"] == {"gender": "0", "city": "0"}
     assert table.attributes.by_item()["0-0-MBR"] == {"category": "0", "subcategory": "0", "store": "MBR"}
-    assert table.notes[0].startswith("DOB of 1 customers is no date")
+    assert table.assumptions[0].where == "column DOB of Customer.csv"
+    assert table.assumptions[0].rows == 1
     cleaned = clean(table, Settings())
     steps = {step.name: step.rows_in - step.rows_out for step in cleaned.ledger.steps}
     assert steps["zero_quantity"] == 1
@@ -211,10 +231,8 @@ def test_zeros_are_attributes_but_no_birth_date_and_no_sale(tmp_path: Path) -> N
 def test_all_customers_and_products_may_be_unknown(tmp_path: Path) -> None:
     table = load(write(tmp_path, SALES, CUSTOMERS[:1], PRODUCTS[:1]))
 
-    assert table.notes[:2] == (
-        "prod_cat_info.csv does not know the product of 3 rows: they are named by their codes.",
-        "Customer.csv does not know the customer of 3 rows: they have no attributes.",
-    )
+    counted = [(each.where, each.rows) for each in table.assumptions[:2]]
+    assert counted == [("prod_cat_info.csv", 3), ("Customer.csv", 3)]
     assert table.attributes is not None
     assert table.attributes.by_customer() == {}
 

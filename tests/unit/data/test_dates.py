@@ -73,21 +73,28 @@ def test_a_column_with_many_dates_of_an_unknown_format_is_refused() -> None:
     assert days(read("14. März 2011", "2. Mai 2011", *known, "NULL", "nan"))[0] is None
 
 
+def shown(*texts: str) -> list[str]:
+    return [assumption.sentence() for assumption in read(*texts).assumptions]
+
+
 def test_one_date_shows_the_order_of_the_whole_column() -> None:
     assert days(read("3/4/2015", "21-07-2015", None)) == ["2015-04-03 00:00:00", "2015-07-21 00:00:00", None]
     assert days(read("3/4/2015", "07-21-2015")) == ["2015-03-04 00:00:00", "2015-07-21 00:00:00"]
-    assert read("3/4/2015", "21-07-2015").note == "Dates of Date are read day first, as 21-07-2015 shows."
-    assert read("3/4/2015", "07-21-2015").note == "Dates of Date are read month first, as 07-21-2015 shows."
+    assert shown("3/4/2015", "21-07-2015") == [
+        "column Date: dates are read day first, as the example shows, for example 21-07-2015 (2 rows). "
+        "Otherwise: give --date-format mdy or ymd."
+    ]
+    assert "month first, as the example shows, for example 07-21-2015 (2 rows)" in shown("3/4/2015", "07-21-2015")[0]
 
 
 def test_a_date_that_exists_in_neither_order_shows_none() -> None:
     dates = read("3/4/2015", "31/31/2015", default_order="month")
 
     assert days(dates) == ["2015-03-04 00:00:00", None]
-    assert dates.note == (
-        "Dates of Date such as 3/4/2015 are read month first: none of them shows the order. "
-        "Cells of Date such as '31/31/2015' are no dates: they are taken as missing."
-    )
+    assert [(each.what, each.example, each.rows) for each in dates.assumptions] == [
+        ("dates are read month first, as none of them shows the order", "3/4/2015", 2),
+        ("a cell that is no date is missing", "31/31/2015", 1),
+    ]
 
 
 def test_dates_outside_years_of_four_digits_are_missing() -> None:
@@ -105,7 +112,9 @@ def test_default_dates_of_software_are_missing_and_noted(text: str) -> None:
     dates = read(text, "2011-12-09")
 
     assert days(dates) == [None, "2011-12-09 00:00:00"]
-    assert "Dates of Date before 1970-01-02 or after 2099 are taken as missing." in str(dates.note)
+    assert [(each.what[:43], each.rows) for each in dates.assumptions if "missing" in each.what] == [
+        ("dates before 1970-01-02 or after 2099 are m", 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +144,10 @@ def test_dates_of_exports(text: object, moment: str) -> None:
 
 
 def test_numbers_are_noted_with_what_they_count() -> None:
-    assert read("1300096800000").note == "Dates of Date such as 1300096800000 are read as milliseconds since 1970."
+    assert shown("1300096800000") == [
+        "column Date: numbers are read as milliseconds since 1970, for example 1300096800000 (1 row). "
+        "Otherwise: write dates as 2011-12-09 12:50."
+    ]
 
 
 def test_years_of_two_digits_in_the_order_that_fits_all_rows() -> None:
@@ -146,7 +158,7 @@ def test_years_of_two_digits_in_the_order_that_fits_all_rows() -> None:
         "2019-01-05 00:00:00",
     ]
     assert days(read("05/01/15", "31/01/15")) == ["2015-01-05 00:00:00", "2015-01-31 00:00:00"]
-    assert "year first, as" in str(read("21/03/14", "20/12/30").note)
+    assert "year first, as" in shown("21/03/14", "20/12/30")[0]
 
 
 def test_years_of_two_digits_that_fit_two_orders_are_refused_with_the_option() -> None:
@@ -199,9 +211,9 @@ def test_the_default_order_is_used_and_noted() -> None:
     dates = read("3/4/2015", "5/5/2015", default_order="month")
 
     assert days(dates) == ["2015-03-04 00:00:00", "2015-05-05 00:00:00"]
-    assert dates.note == "Dates of Date such as 3/4/2015 are read month first: none of them shows the order."
-    assert read("5/5/2015").note is None
-    assert read("2015-03-04").note is None
+    assert [each.what for each in dates.assumptions] == ["dates are read month first, as none of them shows the order"]
+    assert shown("5/5/2015") == []
+    assert shown("2015-03-04") == []
 
 
 def test_ambiguous_dates_without_a_default_order_are_refused() -> None:

@@ -63,7 +63,7 @@ def with_fourth(items: dict[str, float]) -> Histories:
 
 
 def notes(path: Path, **settings: Any) -> str:
-    return "\n".join(read_table(path, Settings(**settings))[1].notes)
+    return "\n".join(each.sentence() for each in read_table(path, Settings(**settings))[1].assumptions)
 
 
 # Quotes.
@@ -75,7 +75,8 @@ def test_a_stray_quote_swallows_no_rows(between: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", rows, between=between)
 
     assert histories(path) == HISTORIES
-    assert "Quotes in 2 lines, the first of them line 3, do not enclose a field" in notes(path)
+    assert "t.csv: quotes that do not enclose a field" in notes(path)
+    assert "for example line 3 (2 rows)" in notes(path)
 
 
 def test_a_stray_quote_among_quoted_fields_swallows_no_rows(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_quotes_doubled_within_and_line_breaks_in_a_field_are_read(tmp_path: Pat
     table = load(write(tmp_path / "t.csv", rows))
 
     assert table.frame[columns.DESCRIPTION].tolist() == ["MUG", 'BOWL 5" wide,\nred', "MUG", "PLATE"]
-    assert table.notes == ()
+    assert table.assumptions == ()
 
 
 def test_quotes_as_mysql_writes_them(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_each_sheet_and_file_has_its_own_header(tmp_path: Path) -> None:
 
     assert histories(book) == HISTORIES
     assert histories(tmp_path / "many") == HISTORIES
-    assert "2 files are read as one table." in notes(tmp_path / "many")
+    assert "folder many: 2 files are read as one table, for example a.csv, b.CSV." in notes(tmp_path / "many")
 
 
 @pytest.mark.parametrize(("name", "what"), [("~$t.xlsx", "open in Excel"), ("._t.csv", "companion file of macOS")])
@@ -184,7 +185,7 @@ def test_titles_above_and_totals_below_the_table(tmp_path: Path) -> None:
 
     assert histories(path) == HISTORIES
     assert histories(book) == HISTORIES
-    assert "The column names are in line 4: 3 lines above them are left out." in notes(path)
+    assert "line 4 of t.csv: the column names are in line 4, and 3 lines above them are left out." in notes(path)
 
 
 @pytest.mark.parametrize("start", ["sep=;\n", "\ufeff\ufeff", "\n\n"])
@@ -200,7 +201,7 @@ def test_a_column_twice_is_read_once_or_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", twice, [*HEADER, "Quantity"])
 
     assert histories(path) == HISTORIES
-    assert "'Quantity' is there twice, with the same values" in notes(path)
+    assert "column Quantity: it is there twice, with the same values" in notes(path)
     twice[0][-1] = "13"
     with pytest.raises(UnreadableTable, match="two columns 'Quantity' with different values"):
         load(write(tmp_path / "u.csv", twice, [*HEADER, "Quantity"]))
@@ -215,7 +216,7 @@ def test_rows_that_differ_in_an_unread_column_are_no_duplicates(tmp_path: Path) 
 
     assert duplicates("till") == 0
     assert duplicates("Unnamed: 0") == 1
-    assert "Columns that are not read: till." in notes(write(tmp_path / "t.csv", rows, [*HEADER, "till"]))
+    assert "column till: not read." in notes(write(tmp_path / "t.csv", rows, [*HEADER, "till"]))
 
 
 @pytest.mark.parametrize("name", ["line_no", "order_item_id", "line_item_id", "Line Number"])
@@ -226,7 +227,7 @@ def test_a_row_a_scanned_unit_counts_every_row(name: str, restarts: bool, tmp_pa
     path = write(tmp_path / "t.csv", rows, [*HEADER, name])
 
     assert histories(path) == {"12680": {"700001": {"22613": 36, "22614": 4}}}
-    assert f"{name} is the number of a line" in notes(path)
+    assert f"column {name}: it is the number of a line" in notes(path)
 
 
 # Numbers.
@@ -262,7 +263,7 @@ def test_thousands_by_the_decimal_mark_of_the_file(quantity: str, price: str, ma
 
 
 def test_currencies_are_named(tmp_path: Path) -> None:
-    assert "In UnitPrice € is left out" in notes(write(tmp_path / "t.csv", changed(UnitPrice="€ 1.25")))
+    assert "column UnitPrice: € is left out" in notes(write(tmp_path / "t.csv", changed(UnitPrice="€ 1.25")))
 
 
 def test_floats_become_the_decimals_they_stand_for(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_whole_numbers_with_a_point_in_all_codes(tmp_path: Path) -> None:
     ).to_parquet(tmp_path / "t.parquet")
 
     assert histories(path) == histories(tmp_path / "t.parquet") == HISTORIES
-    assert "In StockCode whole numbers such as 22613.0 are read without the decimal point." in notes(path)
+    assert "StockCode: whole numbers are read without the decimal point, for example 22613.0 (4 rows)." in notes(path)
 
 
 def test_codes_with_fractions_keep_their_points(tmp_path: Path) -> None:
@@ -378,7 +379,7 @@ def test_batches_of_parquet_are_read_as_the_whole_table(tmp_path: Path, monkeypa
 
     assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 8
     assert histories(tmp_path / "t.parquet") == whole
-    assert "Invoice numbers start anew" in notes(tmp_path / "t.parquet")
+    assert "invoice numbers start anew" in notes(tmp_path / "t.parquet")
     for decided_by_all in (frame.assign(line_no=1), frame.assign(StockCode=frame["StockCode"] + ".0")):
         decided_by_all.to_parquet(tmp_path / "t.parquet")
         assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 1
@@ -398,7 +399,7 @@ def test_fields_of_an_order_on_its_first_row_are_filled_down(tmp_path: Path) -> 
     assert histories(write(tmp_path / "shop.csv", shop)) == HISTORIES
     book = [[cell or None for cell in row] for row in [HEADER, *merged, total]]
     assert histories(write_workbook(tmp_path / "merged.xlsx", {"t": book})) == HISTORIES
-    assert "1 rows lack" in notes(tmp_path / "shop.csv")
+    assert "a gap is filled with what the first row of the order has (1 row)." in notes(tmp_path / "shop.csv")
 
 
 def test_a_customer_on_the_first_row_only_is_filled_down(tmp_path: Path) -> None:
@@ -422,7 +423,7 @@ def test_receipt_numbers_that_start_anew_are_told_apart(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", rows)
 
     assert histories(path)["12681"] == {"700003": {"22615": 4}, "700003 2011-09-01": {"22615": 8}}
-    assert "Invoice numbers start anew" in notes(path)
+    assert "invoice numbers start anew" in notes(path)
 
 
 def test_a_return_weeks_later_keeps_the_number_of_its_purchase(tmp_path: Path) -> None:
@@ -442,9 +443,8 @@ def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> 
     path = write(tmp_path / "t.csv", rows, header)
 
     assert histories(path) == {"7": {"1": {"a": 1}}}
-    assert f"Of event_type only {purchase!r} are read as purchases; 'view', 'addtocart' are left out (2 rows)" in notes(
-        path
-    )
+    only = f"column event_type: only {purchase!r} are read as purchases, and 'view', 'addtocart' are left out (2 rows)."
+    assert only in notes(path)
     with pytest.raises(NothingLeft, match="The column event_type holds 'view', 'addtocart', and none"):
         load(write(tmp_path / "u.csv", rows[:2], header))
 
@@ -452,7 +452,7 @@ def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> 
 def test_a_column_of_unknown_types_is_named_with_its_values(tmp_path: Path) -> None:
     rows = [[*row, kind] for row, kind in zip(ROWS, ["A", "B", "A", "C"], strict=True)]
 
-    assert "The column type is not read, whatever it holds ('A', 'B', 'C')" in notes(
+    assert "column type: it is not read, whatever it holds ('A', 'B', 'C')" in notes(
         write(tmp_path / "t.csv", rows, [*HEADER, "type"])
     )
 
@@ -467,7 +467,7 @@ def test_rows_of_uci_under_other_headers_have_its_dialect(tmp_path: Path) -> Non
     path = write(tmp_path / "t.csv", rows[:5], names)
 
     assert load(path).uci
-    assert "The rows are UCI's" in notes(path)
+    assert "dialect: the rows are UCI's" in notes(path)
     plain = [[*row[:1], f"x{row[1]}", *row[2:]] for row in rows[:4]] + [rows[4]]
     path = write(tmp_path / "u.csv", plain, names)
     assert not load(path).uci

@@ -47,16 +47,19 @@ def test_groceries_without_invoice_code_price_and_quantity(tmp_path: Path) -> No
         ("tropical fruit", "tropical fruit", 1_000, 1.0),
         ("whole milk", "whole milk", 1_000, 1.0),
     ]
-    assert table.notes == (
-        "Columns of other names are read: description from itemDescription, invoice_date from Date, "
-        "customer_id from Member_number.",
-        "Dates of Date are read day first, as 21-07-2015 shows.",
-        "There is no stock code: the description names the item.",
-        "There is no invoice number: what one customer bought on one day is one invoice.",
-        "There is no quantity: it is taken as 1 in every row.",
-        "There is no price: it is taken as 1 in every row.",
-    )
-    assert clean(table, Settings()).ledger.lines()[: len(table.notes)] == list(table.notes)
+    assert [(each.where, each.what, each.example) for each in table.assumptions] == [
+        ("column itemDescription", "it is read as description", ""),
+        ("column Date", "it is read as invoice_date", ""),
+        ("column Member_number", "it is read as customer_id", ""),
+        ("column Date", "dates are read day first, as the example shows", "21-07-2015"),
+        ("stock code", "there is none: the description names the item", ""),
+        ("invoice number", "there is none: what one customer bought on one day is one invoice", ""),
+        ("quantity", "there is none: it is taken as 1 in every row", ""),
+        ("price", "there is none: it is taken as 1 in every row", ""),
+    ]
+    lines = clean(table, Settings()).ledger.lines()
+    assert lines[0] == "How this table was read: dialect plain, zone UTC."
+    assert lines[1:9] == [f"- {assumption.sentence()}" for assumption in table.assumptions]
 
 
 def test_the_day_of_an_invoice_is_in_the_time_zone(tmp_path: Path) -> None:
@@ -79,7 +82,9 @@ def test_semicolons_decimal_commas_and_other_names(tmp_path: Path) -> None:
         ("536365", "WHITE HANGING HEART", 2.55, "Österreich"),
         ("536366", "MUG", 1.0, "Österreich"),
     ]
-    assert "In Price a comma stands for the decimal point." in table.notes
+    assert ("column Price", "a comma stands for the decimal point", "2,55", 1) in [
+        (each.where, each.what, each.example, each.rows) for each in table.assumptions
+    ]
     assert f"{table.frame['invoice_date'].iloc[0]:%Y-%m-%d %H:%M}" == "2010-12-01 08:26"
 
 
@@ -119,9 +124,9 @@ def test_ambiguous_dates_are_refused_unless_the_wire_has_a_rule(tmp_path: Path) 
 
     table = from_frame(frame({"InvoiceDate": "12/9/2011 12:50"}))
     assert f"{table.frame['invoice_date'].iloc[0]:%Y-%m-%d}" == "2011-12-09"
-    assert table.notes == (
-        "Dates of InvoiceDate such as 12/9/2011 12:50 are read month first: none of them shows the order.",
-    )
+    assert [(each.where, each.what, each.example) for each in table.assumptions] == [
+        ("column InvoiceDate", "dates are read month first, as none of them shows the order", "12/9/2011 12:50")
+    ]
 
 
 def test_a_uci_table_with_the_day_first() -> None:

@@ -91,7 +91,10 @@ def test_a_csv_file_in_latin_1(tmp_path: Path) -> None:
     read = load(write_csv(tmp_path / "data.csv", rows, "latin-1"))
 
     assert read.frame[columns.DESCRIPTION].tolist() == ["GIFT VOUCHER £40.00"]
-    assert read.notes == ("data.csv is not in UTF-8 and was read as Windows-1252: check a name with an accent.",)
+    assert [each.sentence() for each in read.assumptions] == [
+        "data.csv: it is not in UTF-8 and was read as Windows-1252: check a name with an accent. "
+        "Otherwise: save it as UTF-8."
+    ]
 
 
 def test_a_packed_csv_file(tmp_path: Path) -> None:
@@ -144,10 +147,10 @@ def test_other_codes_in_columns_of_uci_are_not_in_the_uci_dialect() -> None:
     read = from_frame(coded(["85123A"] * 60 + ["4011", "KIWI"] * 30))
 
     assert not read.uci
-    assert read.notes == (
-        "The columns are named as UCI's, but 50% of the stock codes begin with five digits as those of products do "
-        "there: the UCI dialect is not used. NEXTBASKET_DIALECT=uci overrules it.",
-    )
+    assert [each.sentence() for each in read.assumptions] == [
+        "dialect: the columns are named as UCI's, but 50% of the stock codes begin with five digits as those of "
+        "products do there, so the UCI dialect is not used. Otherwise: set NEXTBASKET_DIALECT=uci."
+    ]
 
 
 def test_missing_codes_do_not_count_for_the_dialect() -> None:
@@ -158,7 +161,7 @@ def test_postage_among_codes_of_uci_is_in_the_uci_dialect() -> None:
     read = from_frame(coded(["85123A"] * 114 + ["POST"] * 6))
 
     assert read.uci
-    assert read.notes == ()
+    assert read.assumptions == ()
 
 
 def test_all_batches_of_a_table_have_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +172,7 @@ def test_all_batches_of_a_table_have_one_dialect(tmp_path: Path, monkeypatch: py
 
     parts = list(load_batches(tmp_path / "retail.parquet").tables)
 
-    assert [(part.uci, part.notes) for part in parts] == [(True, ())] * 2
+    assert [(part.uci, part.assumptions) for part in parts] == [(True, ())] * 2
 
 
 def test_optional_columns_may_be_missing() -> None:

@@ -125,18 +125,20 @@ def test_parts_without_rows() -> None:
     assert in_parts(raw, 5, 2) == at_once(raw)
 
 
-def test_notes_and_changed_types_count_once(tmp_path: Path) -> None:
+def test_assumptions_and_changed_types_count_once(tmp_path: Path) -> None:
     raw = frame(*[{"CustomerID": 12680.0 + n, "UnitPrice": "1,5"} for n in range(12)])
     table = from_frame(raw)
-    assert (len(table.notes), table.retyped) == (1, 12)
-    first, second = (replace(table, frame=each) for each in (table.frame[:7], table.frame[7:]))
-
-    parts = list(
-        partition_by_customer(TableBatches(12, iter([replace(first, retyped=7), replace(second, retyped=5)])), 4)
+    assert ([each.rows for each in table.assumptions], table.retyped) == ([12], 12)
+    (comma,) = table.assumptions
+    first, second = (
+        replace(table, frame=each, retyped=len(each), assumptions=(replace(comma, rows=len(each)),))
+        for each in (table.frame[:7], table.frame[7:])
     )
 
+    parts = list(partition_by_customer(TableBatches(12, iter([first, second])), 4))
+
     assert sum(part.retyped for part in parts) == 12
-    assert {part.notes for part in parts} == {table.notes}
+    assert [part.assumptions for part in parts] == [table.assumptions, (), ()]
     assert sorted(columns.CUSTOMER_ID in part.frame for part in parts) == [True] * 3
 
 
@@ -148,12 +150,12 @@ def test_a_customer_is_in_one_part_however_the_id_is_written() -> None:
     assert sorted(len(part.frame) for part in parts) == [0] * 5 + [12]
 
 
-def test_the_ledger_has_the_notes_of_all_parts() -> None:
+def test_the_ledger_has_the_assumptions_of_all_parts() -> None:
     raw = frame(*[{"CustomerID": 12680.0 + n, "UnitPrice": "1,5"} for n in range(12)])
 
     _, ledger = in_parts(raw, 5, 4)
 
-    assert ledger.notes == ("In UnitPrice a comma stands for the decimal point.",)
+    assert [(each.what, each.rows) for each in ledger.assumptions] == [("a comma stands for the decimal point", 12)]
 
 
 def test_a_table_without_rows_or_columns_and_a_broken_one_are_refused(tmp_path: Path) -> None:

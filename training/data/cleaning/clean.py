@@ -87,7 +87,7 @@ def clean(
         builder: Of the parts cleaned before; this part is added to it.
     """
     dialect = dialect_of(table, settings)
-    builder = builder or LedgerBuilder(dialect.name)
+    builder = builder or LedgerBuilder(dialect.name, table.timezone)
     rows = _typed_rows(table.frame, settings, dialect)
     remaining = np.ones(len(rows), dtype=bool)
     steps = [Step("parsed", "types parsed: codes as text, numbers, dates", len(rows), len(rows), table.retyped)]
@@ -98,7 +98,7 @@ def clean(
         steps.append(Step(rule.name, rule.words, rows_in, int(remaining.sum()), changed))
     frame = rows[remaining].reset_index(drop=True)
     frame = frame.astype({columns.QUANTITY: "int64", columns.DATE: "int64"})
-    builder.add(frame, steps, table.notes)
+    builder.add(frame, steps, table.assumptions)
     frame[ITEM] = frame[columns.STOCK_CODE].map(builder.descriptions()).astype("str")
     logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
     return CleanedLines(frame, builder.build(), table.attributes)

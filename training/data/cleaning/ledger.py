@@ -7,6 +7,7 @@ import msgspec
 import pandas as pd
 
 from training.data import columns
+from training.data.assumption import Assumption, Reading, merge_assumptions
 from training.data.errors import NothingLeft
 
 _BUSIEST = 101
@@ -47,14 +48,15 @@ class Step(msgspec.Struct, frozen=True):
 class Ledger(msgspec.Struct, frozen=True):
     """The steps of a cleaning in order, and what is left.
 
-    ``notes``: a sentence for everything that reading the table assumed. Purchases are lines with a quantity above 0,
+    ``assumptions``: everything that reading the table assumed. Purchases are lines with a quantity above 0,
     which the evaluation protocol counts; returns stay in the log, because histories subtract them. ``repeated_lines``:
     lines that occur again within their invoice with the same stock code, quantity and price (or line id); histories
     count them once.
     """
 
     dialect: str
-    notes: tuple[str, ...]
+    timezone: str
+    assumptions: tuple[Assumption, ...]
     steps: list[Step]
     purchase_lines: int
     purchase_invoices: int
@@ -69,11 +71,16 @@ class Ledger(msgspec.Struct, frozen=True):
         """The step that left out most rows, the first of equal ones."""
         return max(self.steps, key=lambda step: step.removed)
 
+    @property
+    def reading(self) -> Reading:
+        """How the table was read."""
+        return Reading(self.dialect, self.timezone, self.assumptions)
+
     def lines(self) -> list[str]:
-        """The ledger as text for people, a note or a step a line."""
+        """The ledger as text for people: how the table was read, and a line for each step."""
         width = max(len(step.rule) for step in self.steps)
         return [
-            *self.notes,
+            *self.reading.lines(),
             *(
                 f"{step.rule:<{width}} {step.rows_in:>12,} → {step.rows_out:>12,}  (−{step.removed:,}"
                 + (f", {step.changed:,} changed)" if step.changed else ")")
@@ -106,10 +113,11 @@ class LedgerBuilder:
     All rows of a customer are in one part, so the sums over the parts are those of the whole table.
     """
 
-    def __init__(self, dialect: str) -> None:
-        """Start with no rows, in a dialect's name."""
+    def __init__(self, dialect: str, timezone: str = "UTC") -> None:
+        """Start with no rows, in a dialect's name; dates that name no zone were read in ``timezone``."""
         self._dialect = dialect
-        self._notes: dict[str, None] = {}
+        self._timezone = timezone
+        self._assumptions: tuple[Assumption, ...] = ()
         self._steps: list[Step] = []
         self._customers = 0
         self._repeated = 0
@@ -117,9 +125,9 @@ class LedgerBuilder:
         self._descriptions = pd.DataFrame()
         self._busiest = pd.Series(dtype="int64")
 
-    def add(self, frame: pd.DataFrame, steps: Sequence[Step], notes: Sequence[str]) -> None:
-        """Add a part: its cleaned lines, the steps before that, and the notes of its table."""
-        self._notes |= dict.fromkeys(notes)
+    def add(self, frame: pd.DataFrame, steps: Sequence[Step], assumptions: Sequence[Assumption]) -> None:
+        """Add a part: its cleaned lines, the steps before that, and the assumptions of its table."""
+        self._assumptions = merge_assumptions([*self._assumptions, *assumptions])
         self._steps = [one + other for one, other in zip(self._steps, steps, strict=True)] if self._steps else [*steps]
         bought = frame[columns.QUANTITY] > 0
         invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
@@ -149,8 +157,8 @@ class LedgerBuilder:
         ordered = described.sort_values(["bought", columns.DATE, columns.DESCRIPTION])
         return ordered.groupby(columns.STOCK_CODE)[columns.DESCRIPTION].last()
 
-    def _stand_in(self) -> list[str]:
-        """A note on a customer with more invoices than the next hundred together, or under a usual stand-in."""
+    def _stand_in(self) -> list[Assumption]:
+        """The assumption about a customer with more invoices than the next hundred, or under a usual stand-in."""
         if self._busiest.empty:
             return []
         customer, invoices = str(self._busiest.index[0]), int(self._busiest.iloc[0])
@@ -159,12 +167,14 @@ class LedgerBuilder:
         stand_in = invoices > second and _STAND_IN.fullmatch(customer) is not None
         if invoices < _MIN_INVOICES or not (stand_in or (second and invoices > others)):
             return []
-        return [
-            f"One customer, {customer!r}, has {invoices:,} of the invoices, "
-            + (f"more than the next {len(self._busiest) - 1} together" if invoices > others else "more than any other")
-            + ": if it stands for customers who are not known, declare it anonymous with "
-            f"NEXTBASKET_ANONYMOUS_IDS={customer}."
-        ]
+        than = f"the next {len(self._busiest) - 1} together" if invoices > others else "any other"
+        what = (
+            f"one customer, {customer!r}, has most invoices, {invoices:,}: more than {than}. It is taken as one person"
+        )
+        cure = (
+            f"if it stands for customers who are not known, declare it anonymous: NEXTBASKET_ANONYMOUS_IDS={customer}"
+        )
+        return [Assumption(columns.CUSTOMER_ID, what, cure)]
 
     def build(self) -> Ledger:
         """The ledger of all parts added so far."""
@@ -175,7 +185,8 @@ class LedgerBuilder:
         left = int(lines.sum())
         return Ledger(
             dialect=self._dialect,
-            notes=(*self._notes, *self._stand_in()),
+            timezone=self._timezone,
+            assumptions=(*self._assumptions, *self._stand_in()),
             steps=[
                 *self._steps,
                 Step("cancellation", "cancelled and taken back: separated as returns", left, left, int(lines[False])),

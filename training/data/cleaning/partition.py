@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.data import columns
+from training.data.assumption import merge_assumptions
 from training.data.cleaning.clean import normalise_customer_ids
 from training.data.tables.invoice_table import InvoiceTable, TableBatches
 
@@ -31,7 +32,7 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
         rows: Mean number of rows of a part; a table with fewer is one part.
 
     Yields:
-        The parts; the first has the notes of the table.
+        The parts; the first has the assumptions of the table.
     """
     number = -(-batches.rows // rows)
     if number == 1:
@@ -45,7 +46,13 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
             with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
             path.unlink()
-            yield replace(whole, frame=frame, retyped=0 if part else whole.retyped)
+            first = part == 0
+            yield replace(
+                whole,
+                frame=frame,
+                retyped=whole.retyped if first else 0,
+                assumptions=whole.assumptions if first else (),
+            )
 
 
 def _write_parts(tables: Iterable[InvoiceTable], paths: list[Path]) -> Iterator[InvoiceTable]:
@@ -72,12 +79,12 @@ def _parts_of_rows(customers: pd.Series, parts: int) -> NDArray[np.uint64]:
 
 
 def _concatenated(tables: list[InvoiceTable]) -> InvoiceTable:
-    """One table with the rows and notes of all."""
+    """One table with the rows and assumptions of all."""
     if len(tables) == 1:
         return tables[0]
     return replace(
         tables[0],
         frame=pd.concat([table.frame for table in tables], ignore_index=True),
-        notes=tuple(dict.fromkeys(note for table in tables for note in table.notes)),
+        assumptions=merge_assumptions(each for table in tables for each in table.assumptions),
         retyped=sum(table.retyped for table in tables),
     )

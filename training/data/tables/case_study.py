@@ -11,6 +11,7 @@ import pandas as pd
 
 from state.events.attributes import Attributes, clean_attributes
 from training.data import columns
+from training.data.assumption import Assumption
 from training.data.errors import BrokenReference, MissingColumns
 from training.data.tables.dates import parse_dates
 from training.data.tables.delimited import read_csv
@@ -77,14 +78,14 @@ def is_case_study_file(path: Path) -> bool:
     return path.name in _COLUMNS
 
 
-def read_case_study(folder: Path, timezone: str = "UTC") -> tuple[RawTable, AttributeTables]:
+def read_case_study(folder: Path, timezone: str = "UTC", date_format: str = "") -> tuple[RawTable, AttributeTables]:
     """Read the three files as one table of lines in the wire's columns, and the attributes.
 
     A negative quantity is a return. The files give it the number of its purchase; here it becomes a separate invoice
     (``R`` before the number), because an invoice has one date, and the return would be known on the day of the
     purchase. A price is the rate without its sign.
     Dates are read day first unless one of them shows otherwise. Rows whose customer or product the other two files
-    lack stay, without attributes or named by their codes; an impossible birth date is missing. Notes count both.
+    lack stay, without attributes or named by their codes; an impossible birth date is missing. Assumptions count both.
 
     Raises:
         UnreadableTable: A file is damaged.
@@ -97,16 +98,18 @@ def read_case_study(folder: Path, timezone: str = "UTC") -> tuple[RawTable, Attr
     sold = files[TRANSACTIONS]
     people = _unique_rows(files[CUSTOMERS], ["customer_Id"], folder / CUSTOMERS)
     products = _unique_rows(files[PRODUCTS], ["prod_cat_code", "prod_sub_cat_code"], folder / PRODUCTS)
-    items, notes = _items(sold, products)
+    items, assumptions = _items(sold, products)
     unknown = sold["cust_id"].notna() & ~sold["cust_id"].isin(people["customer_Id"])
     if unknown.any():
-        notes.append(f"{CUSTOMERS} does not know the customer of {unknown.sum():,} rows: they have no attributes.")
-    dates = parse_dates(sold["tran_date"], timezone, name="tran_date", default_order="day")
+        what = "it does not know the customer, who has no attributes"
+        assumptions.append(Assumption(CUSTOMERS, what, "add the customer's row", rows=int(unknown.sum())))
+    dates = parse_dates(sold["tran_date"], timezone, name="tran_date", default_order="day", date_format=date_format)
     customers, impossible = _customers(people, dates.values.max(), timezone)
     if impossible:
         years = f"the {_MAX_AGE} years before the last transaction"
-        notes.append(f"DOB of {impossible:,} customers is no date in {years}: they have no age.")
-    notes += [dates.note] if dates.note else []
+        what = f"it is no date in {years}, so these customers have no age"
+        assumptions.append(Assumption(f"column DOB of {CUSTOMERS}", what, "write the date of birth", rows=impossible))
+    assumptions += dates.assumptions
     returned = sold["Qty"].str.startswith("-").fillna(False)
     frame = pd.DataFrame(
         {
@@ -120,10 +123,10 @@ def read_case_study(folder: Path, timezone: str = "UTC") -> tuple[RawTable, Attr
         }
     )
     distinct = items.dropna().drop_duplicates(columns.STOCK_CODE).sort_values(columns.STOCK_CODE, ignore_index=True)
-    return RawTable(frame, tuple(notes)), AttributeTables(customers, distinct)
+    return RawTable(frame, tuple(assumptions)), AttributeTables(customers, distinct)
 
 
-def _items(sold: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _items(sold: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, list[Assumption]]:
     """Stock code and attributes of the item of each row, and what was assumed about them."""
     named = sold.merge(
         products,
@@ -131,11 +134,12 @@ def _items(sold: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, li
         left_on=["prod_cat_code", "prod_subcat_code"],
         right_on=["prod_cat_code", "prod_sub_cat_code"],
     )
-    notes = []
+    assumptions = []
     coded = named["prod_cat_code"].notna() & named["prod_subcat_code"].notna() & named["Store_type"].notna()
     unknown = coded & named["prod_cat"].isna()
     if unknown.any():
-        notes.append(f"{PRODUCTS} does not know the product of {unknown.sum():,} rows: they are named by their codes.")
+        what = "it does not know the product, which is named by its codes"
+        assumptions.append(Assumption(PRODUCTS, what, "add the product's row", rows=int(unknown.sum())))
         named["prod_cat"] = named["prod_cat"].where(~unknown, "category " + named["prod_cat_code"])
         named["prod_subcat"] = named["prod_subcat"].where(~unknown, "subcategory " + named["prod_subcat_code"])
     items = pd.DataFrame(
@@ -146,7 +150,7 @@ def _items(sold: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, li
             "store": named["Store_type"],
         }
     )
-    return items, notes
+    return items, assumptions
 
 
 def _customers(people: pd.DataFrame, last: pd.Timestamp, timezone: str) -> tuple[pd.DataFrame, int]:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from state.events.missing import is_missing
+from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct, map_distinct_texts, where_distinct
 
 _POINT_ZERO = re.compile(r"\s*-?[0-9]+\.0+\s*")
@@ -16,11 +17,11 @@ _FRACTION = re.compile(r"\s*-?[0-9]+\.[0-9]*[1-9][0-9]*\s*")
 
 
 class ParsedCells(NamedTuple):
-    """The values of a column, which rows the file holds in another type, and what was assumed, if anything."""
+    """The values of a column, which rows the file holds in another type, and what was assumed."""
 
     values: pd.Series
     converted: NDArray[np.bool_]
-    note: str | None = None
+    assumptions: tuple[Assumption, ...] = ()
 
 
 def parse_texts(column: pd.Series) -> ParsedCells:
@@ -36,21 +37,26 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
 
     Args:
         column: Codes, invoice numbers or customers.
-        name: What notes call the column.
+        name: Of the column in the file.
         whole: Whether ``22613.0`` is ``22613``, unless a code of the column has a fraction: then the point belongs to
             the codes.
     """
     texts, converted, _ = parse_texts(column)
     distinct = pd.unique(texts.dropna())
-    notes = []
+    assumptions = []
     if words := [text for text in distinct if is_missing(text) and text.strip()]:
+        rows = int(texts.isin(words).sum())
         texts = map_distinct_texts(texts, lambda text: None if is_missing(text) else text)
-        notes.append(f"In {name} {', '.join(repr(word) for word in words[:5])} stands for a missing value.")
+        example = ", ".join(repr(word) for word in words[:5])
+        what = "a word for missing stands for a missing value"
+        assumptions.append(Assumption(of_column(name), what, "write another word for what is no gap", example, rows))
     pointed = [text for text in distinct if _POINT_ZERO.fullmatch(text)]
     if whole and pointed and not any(_FRACTION.fullmatch(text) for text in distinct):
+        rows = int(texts.isin(pointed).sum())
         texts = map_distinct_texts(texts, lambda text: text.partition(".")[0] if _POINT_ZERO.fullmatch(text) else text)
-        notes.append(f"In {name} whole numbers such as {pointed[0].strip()} are read without the decimal point.")
-    return ParsedCells(texts, converted, " ".join(notes) or None)
+        what, cure = "whole numbers are read without the decimal point", "write codes without points"
+        assumptions.append(Assumption(of_column(name), what, cure, pointed[0].strip(), rows))
+    return ParsedCells(texts, converted, tuple(assumptions))
 
 
 def _text(value: Any) -> str | None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from state.events.dates import DAY, FIRST, LAST, parse_date, to_seconds
 from state.events.missing import is_missing
+from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct, where_distinct
 from training.data.errors import UnclearDates
 from training.data.tables.cells import ParsedCells
@@ -41,6 +42,12 @@ _MONTHS = {
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?")
 
 _OTHER: dict[DateOrder, DateOrder] = {"day": "month", "month": "day"}
+_GIVEN_ORDER: dict[str, DateOrder] = {"dmy": "day", "mdy": "month", "ymd": "year"}
+_OTHER_ORDER: dict[DateOrder, str] = {
+    "day": "give --date-format mdy or ymd",
+    "month": "give --date-format dmy or ymd",
+    "year": "give --date-format dmy or mdy",
+}
 _NOT_A_TIME = np.iinfo("int64").min
 _CENTURY_PIVOT = 70
 """Years of two digits below it are after 2000."""
@@ -87,7 +94,7 @@ def parse_dates(
     Args:
         column: Dates, numbers or text.
         timezone: Zone of dates that name none.
-        name: What notes and messages call the column.
+        name: Of the column in the file.
         default_order: What comes first in ``12/9/2011`` where no date of the column shows it; None: that is an error.
         date_format: ``dmy``, ``mdy`` or ``ymd`` for the order of the numbers, or a format of ``strptime``.
         sale: Whether dates before 1970-01-02 and from 2100 on, which are the defaults of some software, are missing.
@@ -102,18 +109,27 @@ def parse_dates(
         column = column.dt.tz_convert("UTC").dt.tz_localize(None) if aware else column
         seconds = pd.Series(column.dt.floor("s").to_numpy("datetime64[s]").astype("int64"), dtype="Int64")
         seconds = seconds.where(column.notna().to_numpy() & seconds.between(FIRST, LAST))
-        seconds, note = _of_sales(seconds, name) if sale else (seconds, None)
-        return ParsedCells(_timestamps(seconds, column.index), np.zeros(len(column), dtype=bool), note)
+        seconds, impossible = _of_sales(seconds, name) if sale else (seconds, [])
+        return ParsedCells(_timestamps(seconds, column.index), np.zeros(len(column), dtype=bool), tuple(impossible))
     cells = column.astype(object)
     distinct = list(cells.dropna().unique())
     texts = [value for value in distinct if isinstance(value, str)]
     _refuse_swapped(distinct, name)
-    notes: list[str | None] = []
+    assumptions: list[Assumption] = []
+
+    def assume(values: list[Any], what: str, cure: str, example: Any = None) -> None:
+        rows = int(cells.isin(values).sum())
+        shown = str(values[0] if example is None else example)[:40]
+        assumptions.append(Assumption(of_column(name), what, cure, shown, rows))
+
     order: DateOrder = "day"
     if "%" not in date_format:
-        order, note = _find_order(texts, name, default_order, date_format)
-        notes.append(note)
-    kinds: dict[str, Any] = {}
+        triples = _triples(texts)
+        order, reason, example = _find_order(triples, name, default_order, date_format)
+        if reason:
+            what = f"dates are read {order} first{reason}"
+            assume([triple.text for triple in triples], what, _OTHER_ORDER[order], example)
+    kinds: dict[str, list[Any]] = {}
     unread: list[Any] = []
 
     def convert(value: Any) -> int | None:
@@ -121,7 +137,7 @@ def parse_dates(
         if seconds is None and not (isinstance(value, str) and is_missing(value)):
             unread.append(value)
         elif kind:
-            kinds.setdefault(kind, value)
+            kinds.setdefault(kind, []).append(value)
         return seconds
 
     seconds = map_distinct(cells, convert).astype("Int64")
@@ -133,14 +149,15 @@ def parse_dates(
             f"{len(unread):,} of {given:,} different cells of {name} cannot be read as dates, for example "
             f"{str(unread[0])!r} and {str(unread[-1])!r}: {_EXAMPLE}."
         )
-    notes += [f"Dates of {name} such as {value} are read as {kind}." for kind, value in kinds.items()]
+    for kind, numbers in kinds.items():
+        assume(numbers, f"numbers are read as {kind}", "write dates as 2011-12-09 12:50")
     if unread:
-        notes.append(f"Cells of {name} such as {str(unread[0])[:40]!r} are no dates: they are taken as missing.")
+        assume(unread, "a cell that is no date is missing", "write dates as 2011-12-09 12:50, or give --date-format")
     if sale:
-        seconds, note = _of_sales(seconds, name)
-        notes.append(note)
+        seconds, impossible = _of_sales(seconds, name)
+        assumptions += impossible
     was_text = where_distinct(cells, lambda value: isinstance(value, str)).to_numpy()
-    return ParsedCells(_timestamps(seconds, column.index), was_text, " ".join(filter(None, notes)) or None)
+    return ParsedCells(_timestamps(seconds, column.index), was_text, tuple(assumptions))
 
 
 def _timestamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
@@ -148,12 +165,14 @@ def _timestamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
     return pd.Series(values, index=index).dt.tz_localize("UTC")
 
 
-def _of_sales(seconds: pd.Series, name: str) -> tuple[pd.Series, str | None]:
-    """Seconds without those that no sale can have, and a note where there are some."""
+def _of_sales(seconds: pd.Series, name: str) -> tuple[pd.Series, list[Assumption]]:
+    """Seconds without those that no sale can have, and the assumption where there are some."""
     possible = seconds.between(_FIRST_SALE, _LAST_SALE - 1).fillna(False)
-    if possible.sum() == seconds.notna().sum():
-        return seconds, None
-    return seconds.where(possible), f"Dates of {name} before 1970-01-02 or after 2099 are taken as missing."
+    rows = int(seconds.notna().sum() - possible.sum())
+    if not rows:
+        return seconds, []
+    what = "dates before 1970-01-02 or after 2099 are missing, as they are defaults of software"
+    return seconds.where(possible), [Assumption(of_column(name), what, "give those rows their dates", rows=rows)]
 
 
 def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
@@ -199,24 +218,29 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
             )
 
 
-def _find_order(
-    texts: Iterable[str], name: str, default: DateOrder | None, date_format: str
-) -> tuple[DateOrder, str | None]:
-    """What comes first in all dates of a column, and a note where it makes a difference."""
-    if date_format:
-        return {"dmy": "day", "mdy": "month", "ymd": "year"}[date_format], None  # type: ignore[return-value]
+def _triples(texts: Iterable[str]) -> list[_Triple]:
+    """The dates of three numbers among texts."""
     triples = []
     for text in texts:
         if match := _YEAR_LAST.fullmatch(text.strip()):
             parts = int(match[1]), int(match[2]), int(match[3])
             triples.append(_Triple(text, parts, len(match[3]) == 4, "." in text.strip()[:3]))
+    return triples
+
+
+def _find_order(
+    triples: list[_Triple], name: str, default: DateOrder | None, date_format: str
+) -> tuple[DateOrder, str, str]:
+    """What comes first in all dates of a column; where it makes a difference, the reason and a date that shows it."""
+    if date_format:
+        return _GIVEN_ORDER[date_format], "", ""
     fits: dict[DateOrder, list[date | None]] = {
         order: [_day(triple, order) for triple in triples] for order in ("day", "month", "year")
     }
     known = [index for index in range(len(triples)) if any(days[index] for days in fits.values())]
     left: list[DateOrder] = [order for order, days in fits.items() if all(days[index] for index in known)]
     if not known:
-        return default or "day", None
+        return default or "day", "", ""
     if not left:
         example: dict[str, str] = {
             order: next(triples[at].text for at in known if fits[other][at] is None)
@@ -229,18 +253,18 @@ def _find_order(
         raise UnclearDates(f"{name} holds {shown[0]}, and {example['month']!r}, where the month does: {_EXAMPLE}.")
     if len(left) > 1 and "day" in left and any(triples[at].points for at in known):
         text = next(triples[at].text for at in known if triples[at].points)
-        return "day", f"Dates of {name} such as {text} are read day first, as points between the numbers mean."
+        return "day", ", as points between the numbers mean", text
     if len(left) == 1:
         (order,) = left
         shows = (at for at in known if fits["month" if order == "day" else "day"][at] is None)
         at = next(shows, known[0])
-        return order, f"Dates of {name} are read {order} first, as {triples[at].text} shows."
+        return order, ", as the example shows", triples[at].text
     differing = [at for at in known if len({fits[order][at] for order in left}) > 1]
     if not differing:
-        return default or left[0], None
+        return default or left[0], "", ""
     text = triples[differing[0]].text
     if default in left and "year" not in left:
-        return default, f"Dates of {name} such as {text} are read {default} first: none of them shows the order."
+        return default, ", as none of them shows the order", text
     if "year" in left:
         orders = " or ".join({"day": "dmy", "month": "mdy", "year": "ymd"}[order] for order in left)
         raise UnclearDates(

@@ -5,15 +5,17 @@ import gzip
 import io
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from training.data import columns
+from training.data.assumption import Assumption
 from training.data.errors import MissingColumns, UnreadableTable
 from training.data.tables.quoting import mend_quotes
-from training.data.tables.raw_table import HEADER_ROWS, RawTable, header_note, unique_columns
+from training.data.tables.raw_table import HEADER_ROWS, RawTable, titles_above, unique_columns
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -38,7 +40,7 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
         path: A .csv or .csv.gz file, with commas, semicolons, tabs or vertical bars between cells.
         map_columns: Returns the columns that are needed.
     """
-    text, notes = _decode(path)
+    text, assumptions = _decode(path)
     if not text.strip():
         raise MissingColumns(f"{path} is empty; it should begin with a line of column names.")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -46,7 +48,7 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
     if lines[first].lower().startswith("sep=") and len(lines) > first + 1:  # Excel's line that names the delimiter
         first += 1
     header = _find_header(lines, first, map_columns, str(path))
-    notes += header_note(header.line - first, header.line + 1)
+    assumptions += titles_above(header.line - first, header.line + 1, path.name)
     below = lines[header.line + 1 :]
     del lines
     needed = map_columns(header.cells, str(path))
@@ -56,18 +58,18 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
     if mended is not None:
         rows = [[cell or None for cell in row] + [None] * (len(header.cells) - len(row)) for row in mended.rows]
         frame = pd.DataFrame(rows, columns=range(len(header.cells)), dtype="str")
-        notes.append(mended.note)
+        assumptions.append(replace(mended.assumption, where=path.name))
     else:
         names = header.delimiter.join(str(index) for index in range(len(header.cells)))
         options: Any = {"sep": header.delimiter, "dtype": "str", "keep_default_na": False, "na_values": [""]}
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
             frame = pd.read_csv(io.StringIO("\n".join([names, *below])), index_col=False, **options)
-    return unique_columns(frame, header.cells, str(path), tuple(notes))
+    return unique_columns(frame, header.cells, str(path), tuple(assumptions))
 
 
-def _decode(path: Path) -> tuple[str, list[str]]:
-    """The text of a file, without marks of byte order, and a note on an encoding that was assumed."""
+def _decode(path: Path) -> tuple[str, list[Assumption]]:
+    """The text of a file, without marks of byte order, and the encoding where it was assumed."""
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         content = file.read()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -77,8 +79,8 @@ def _decode(path: Path) -> tuple[str, list[str]]:
     try:
         return content.decode("utf-8").lstrip("\ufeff"), []
     except UnicodeDecodeError:  # the CSV copy of UCI's table in circulation is in Latin-1
-        note = f"{path.name} is not in UTF-8 and was read as Windows-1252: check a name with an accent."
-        return content.decode("latin-1"), [note]
+        what = "it is not in UTF-8 and was read as Windows-1252: check a name with an accent"
+        return content.decode("latin-1"), [Assumption(path.name, what, "save it as UTF-8")]
 
 
 def _find_header(lines: list[str], first: int, map_columns: MapColumns, where: str) -> _Header:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from state.events.dialect import dialect_named
 from training.data import columns
+from training.data.assumption import Assumption
 from training.data.distinct import where_distinct
 
 _PRODUCT_SHARE = 0.9
@@ -13,11 +14,11 @@ _MIN_CODES = 100
 _OTHER_CODES = frozenset({"POST", "D", "M", "C2", "DOT", "BANK CHARGES", "CRUK", "PADS", "AMAZONFEE"})
 """Stock codes of UCI's that are no products."""
 
-_OVERRULE = "NEXTBASKET_DIALECT={} overrules it."
+_CURE = "set NEXTBASKET_DIALECT={}"
 
 
-def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, str | None]:
-    """Whether a table is UCI Online Retail's or II's, and a note where names of columns and rows do not agree.
+def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, Assumption | None]:
+    """Whether a table is UCI Online Retail's or II's, and the assumption where names of columns and rows do not agree.
 
     A table with the published names of columns is, unless its codes are another shop's. One with other names is where
     its rows show it: cancellations ``C123456`` or codes of UCI's such as POST, among products of five digits.
@@ -32,20 +33,23 @@ def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, str | None
     if set(columns.UCI) <= set(header) or set(columns.UCI_II) <= set(header):
         if len(codes) < _MIN_CODES or share >= _PRODUCT_SHARE:
             return True, None
-        return False, (
-            f"The columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those of "
-            f"products do there: the UCI dialect is not used. {_OVERRULE.format('uci')}"
+        what = (
+            f"the columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those of "
+            "products do there, so the UCI dialect is not used"
         )
+        return False, Assumption("dialect", what, _CURE.format("uci"))
     cancelled = frame[columns.INVOICE_NO].str.fullmatch("C[0-9]{6}").fillna(False) & (frame[columns.QUANTITY] < 0)
     other_codes = codes.str.strip().str.upper().isin(_OTHER_CODES)
     if not cancelled.any() and not other_codes.any():
         return False, None
     if share + float(other_codes.mean()) >= _PRODUCT_SHARE:
-        return True, (
-            "The rows are UCI's, by their stock codes and cancellations, though the columns are named otherwise: the "
-            f"UCI dialect is used unless another is set. {_OVERRULE.format('plain')}"
+        what = (
+            "the rows are UCI's, by their stock codes and cancellations, though the columns are named otherwise, so "
+            "the UCI dialect is used unless another is set"
         )
-    return False, (
-        "Some invoice numbers or stock codes are as UCI's, but most are not: the dialect is not UCI's and stays as it "
-        f"is set (plain unless set). {_OVERRULE.format('uci')}"
+        return True, Assumption("dialect", what, _CURE.format("plain"))
+    what = (
+        "some invoice numbers or stock codes are as UCI's, but most are not, so the dialect is not UCI's and stays as "
+        "it is set (plain unless set)"
     )
+    return False, Assumption("dialect", what, _CURE.format("uci"))

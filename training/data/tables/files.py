@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from training.data.assumption import Assumption
 from training.data.errors import MissingColumns, NoTable, UnreadableTable
 from training.data.tables.delimited import read_csv
 from training.data.tables.raw_table import RawTable, join_tables, refuse_damaged
@@ -53,19 +54,23 @@ def read_files(paths: list[Path]) -> RawTable:
     if len(paths) == 1:
         return read_file(paths[0])
     tables = []
-    notes = []
+    left_out = []
     refused: MissingColumns | None = None
     for path in paths:
         try:
             tables.append(read_file(path))
         except MissingColumns as error:
             refused = refused or error
-            notes.append(f"{path.name} is left out: it lacks columns of an invoice table.")
+            what = "it is left out, as it lacks columns of an invoice table"
+            left_out.append(Assumption(path.name, what, "name its columns as those of the others"))
     if not tables:
         raise refused or NoTable("There is no table.")
     joined = join_tables(tables)
-    read = f"{len(tables)} files are read as one table."
-    return joined._replace(notes=(read, *notes, *joined.notes))
+    names = ", ".join(path.name for path in paths[:5])
+    read = Assumption(
+        f"folder {paths[0].parent.name}", f"{len(tables)} files are read as one table", "name the one to read", names
+    )
+    return joined._replace(assumptions=(read, *left_out, *joined.assumptions))
 
 
 def read_file(path: Path) -> RawTable:

@@ -3,8 +3,8 @@
 ``load`` reads UCI Online Retail and Online Retail II, the retail case study, any table with the columns of the wire,
 and foreign tables (docs/reference/data.md). ``columns`` decides which column is which, ``dates`` how dates are written,
 ``numbers`` and ``cells`` how numbers and texts are, ``layout`` what rows mean together, ``files``, ``delimited``,
-``workbook`` and ``parquet`` read the formats. Whatever a reader assumes becomes a
-sentence in ``InvoiceTable.notes``, which the ledger repeats.
+``workbook`` and ``parquet`` read the formats. Whatever a reader assumes becomes an
+Assumption of ``InvoiceTable.assumptions``, which the ledger repeats.
 """
 
 import logging
@@ -18,6 +18,7 @@ import pandas as pd
 
 from state.events.text import clean_text
 from training.data import columns
+from training.data.assumption import Assumption, of_column, of_columns
 from training.data.distinct import map_distinct_texts
 from training.data.errors import NoTable, NothingLeft
 from training.data.tables.case_study import AttributeTables, is_case_study, is_case_study_file, read_case_study
@@ -47,7 +48,7 @@ class InvoiceTable:
             Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64).
         uci: Whether columns and stock codes are those of UCI Online Retail (I or II), so that its dialect applies.
         timezone: The zone in which dates without one were read.
-        notes: A sentence for everything that reading the table assumed.
+        assumptions: Everything that reading the table assumed.
         retyped: Number of rows with a cell that the file holds in another type.
         attributes: Attributes of customers and items in the retail case study, None for other tables.
     """
@@ -55,7 +56,7 @@ class InvoiceTable:
     frame: pd.DataFrame
     uci: bool
     timezone: str = "UTC"
-    notes: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
     retyped: int = 0
     attributes: AttributeTables | None = None
 
@@ -85,14 +86,14 @@ def load(path: Path, *, timezone: str = "UTC", date_format: str = "") -> Invoice
     """
     attributes = None
     if path.is_dir() and is_case_study(path):
-        raw, attributes = read_case_study(path, timezone)
+        raw, attributes = read_case_study(path, timezone, date_format)
     else:
         paths = _find_files(path)
         raw = read_files(paths)
         mapping = columns.require_columns([str(name) for name in raw.frame.columns])
         customers = all(each.suffix.lower() != ".parquet" for each in paths)
-        filled, note = fill_down(raw.frame, mapping, customers=customers)
-        raw = RawTable(filled, (*raw.notes, note) if note else raw.notes)
+        filled, assumption = fill_down(raw.frame, mapping, customers=customers)
+        raw = RawTable(filled, (*raw.assumptions, *filter(None, [assumption])))
     _require_rows(len(raw.frame), path)
     logger.info("read %d rows of %s", len(raw.frame), path)
     table = _typed(raw, timezone, attributes, date_format)
@@ -103,8 +104,8 @@ def separate_invoices(table: InvoiceTable) -> InvoiceTable:
     """A table, or a part with all rows of its customers, in which an invoice number stands for one invoice."""
     if table.attributes is not None:
         return table
-    frame, note = separate_reused_numbers(table.frame)
-    return replace(table, frame=frame, notes=(*table.notes, note)) if note else table
+    frame, assumption = separate_reused_numbers(table.frame)
+    return replace(table, frame=frame, assumptions=(*table.assumptions, assumption)) if assumption else table
 
 
 def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "") -> TableBatches:
@@ -162,14 +163,17 @@ def _typed(
     """The table with typed columns; ``uci`` where it is known already whether the dialect is UCI's."""
     header = [str(name) for name in raw.frame.columns]
     mapping = columns.require_columns(header)
-    notes = [*raw.notes]
-    if aliases := [f"{column} from {name}" for column, name in mapping.items() if not columns.is_standard_name(name)]:
-        notes.append(f"Columns of other names are read: {', '.join(aliases)}.")
+    assumptions = [*raw.assumptions]
+    for column, name in mapping.items():
+        if not columns.is_standard_name(name):
+            cure = f"rename it, or name the column that is the {column} so"
+            assumptions.append(Assumption(of_column(name), f"it is read as {column}", cure))
     unread = [name for name in header if name not in mapping.values() and not columns.numbers_rows(name)]
-    published, note = purchase_events(raw.frame.set_axis(header, axis=1), unread)
-    notes += [note] if note else []
-    if others := [name for name in unread if not note or name != columns.find_event_column(unread)]:
-        notes.append(f"Columns that are not read: {', '.join(' '.join(name.split())[:40] for name in others[:20])}.")
+    published, events = purchase_events(raw.frame.set_axis(header, axis=1), unread)
+    assumptions += [events] if events else []
+    if others := [name for name in unread if not events or name != columns.find_event_column(unread)]:
+        cure = "give one that should be read a name that is known"
+        assumptions.append(Assumption(of_columns(others[:20]), "not read", cure))
     frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
     converted = np.zeros(len(frame), dtype=bool)
     numeric = [mapping[column] for column in (columns.QUANTITY, columns.UNIT_PRICE) if column in mapping]
@@ -192,34 +196,38 @@ def _typed(
             parsed = parse_codes(cells, name, whole=column != columns.CUSTOMER_ID)
         frame[column] = parsed.values
         converted |= parsed.converted
-        notes += [parsed.note] if parsed.note else []
-    notes += _fill_missing_columns(frame, mapping, timezone)
+        assumptions += parsed.assumptions
+    assumptions += _fill_missing_columns(frame, mapping, timezone)
     if columns.LINE_ID in mapping and not columns.is_standard_name(mapping[columns.LINE_ID]):
-        note = unique_line_ids(frame, mapping[columns.LINE_ID])
-        notes += [note] if note else []
+        numbered = unique_line_ids(frame, mapping[columns.LINE_ID])
+        assumptions += [numbered] if numbered else []
     if unread:
         texts = published[unread].reset_index(drop=True).astype("str")
         frame[columns.UNREAD] = pd.util.hash_pandas_object(texts, index=False)
     if uci is None:
-        uci, note = detect_uci(header, frame)
-        notes += [note] if note else []
-    return InvoiceTable(frame, uci, timezone, tuple(notes), int(converted.sum()), attributes)
+        uci, doubt = detect_uci(header, frame)
+        assumptions += [doubt] if doubt else []
+    return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted.sum()), attributes)
 
 
-def _fill_missing_columns(frame: pd.DataFrame, mapping: dict[str, str], timezone: str) -> list[str]:
-    """Give columns that the table lacks a default, and return a note of each."""
-    notes = []
+def _fill_missing_columns(frame: pd.DataFrame, mapping: dict[str, str], timezone: str) -> list[Assumption]:
+    """Give columns that the table lacks a default, and return the assumption of each."""
+    assumptions = []
+    cure = "name a column {}"
     if columns.STOCK_CODE not in mapping:
         described = map_distinct_texts(frame[columns.DESCRIPTION], lambda text: clean_text(text) or None)
         frame[columns.STOCK_CODE] = described
-        notes.append("There is no stock code: the description names the item.")
+        what = "there is none: the description names the item"
+        assumptions.append(Assumption("stock code", what, cure.format(columns.STOCK_CODE)))
     if columns.INVOICE_NO not in mapping:
         days = frame[columns.INVOICE_DATE].dt.tz_convert(timezone).dt.strftime("%Y-%m-%d")
         both = frame[columns.CUSTOMER_ID].fillna("") + " " + days.fillna("")
         frame[columns.INVOICE_NO] = both.str.strip().replace("", pd.NA).astype("str")
-        notes.append("There is no invoice number: what one customer bought on one day is one invoice.")
+        what = "there is none: what one customer bought on one day is one invoice"
+        assumptions.append(Assumption("invoice number", what, cure.format(columns.INVOICE_NO)))
     for column, noun in ((columns.QUANTITY, "quantity"), (columns.UNIT_PRICE, "price")):
         if column not in mapping:
             frame[column] = 1.0
-            notes.append(f"There is no {noun}: it is taken as 1 in every row.")
-    return notes
+            what = "there is none: it is taken as 1 in every row"
+            assumptions.append(Assumption(noun, what, cure.format(column)))
+    return assumptions

@@ -7,6 +7,7 @@ import pandas as pd
 
 from state.events.missing import is_missing
 from training.data import columns
+from training.data.assumption import Assumption, of_column, of_columns
 from training.data.distinct import where_distinct
 from training.data.errors import NothingLeft
 
@@ -83,8 +84,8 @@ _ANEW = pd.Timedelta(days=7)
 """Between two purchases under one invoice number of a customer, from which they are two invoices."""
 
 
-def purchase_events(frame: pd.DataFrame, unread: list[str]) -> tuple[pd.DataFrame, str | None]:
-    """The rows of purchases where an unread column holds types of events, and a note on what is left out or unknown.
+def purchase_events(frame: pd.DataFrame, unread: list[str]) -> tuple[pd.DataFrame, Assumption | None]:
+    """The rows of purchases where an unread column holds types of events, and what is left out or unknown.
 
     Raises:
         NothingLeft: All events are views, carts and the like.
@@ -100,10 +101,8 @@ def purchase_events(frame: pd.DataFrame, unread: list[str]) -> tuple[pd.DataFram
     if not any(word in _OTHER_EVENTS for word in words.values()):
         if len(bought) == len(words):
             return frame, None
-        return (
-            frame,
-            f"The column {name} is not read, whatever it holds ({listed}): every row counts as a sale or return.",
-        )
+        what = f"it is not read, whatever it holds ({listed}): every row counts as a sale or return"
+        return frame, Assumption(of_column(name), what, "take out the rows that are no sales")
     if not bought:
         raise NothingLeft(
             f"The column {name} holds {listed}, and none of them is known as a purchase. Leave only the rows of "
@@ -112,13 +111,13 @@ def purchase_events(frame: pd.DataFrame, unread: list[str]) -> tuple[pd.DataFram
     left_out = ", ".join(repr(str(value)) for value in words if value not in bought)
     kept = frame[where_distinct(frame[name], lambda value: value in bought)].reset_index(drop=True)
     read = ", ".join(repr(str(value)) for value in bought)
-    return (
-        kept,
-        f"Of {name} only {read} are read as purchases; {left_out} are left out ({len(frame) - len(kept):,} rows).",
-    )
+    what = f"only {read} are read as purchases, and {left_out} are left out"
+    return kept, Assumption(of_column(name), what, "take out the column", rows=len(frame) - len(kept))
 
 
-def fill_down(frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool) -> tuple[pd.DataFrame, str | None]:
+def fill_down(
+    frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool
+) -> tuple[pd.DataFrame, Assumption | None]:
     """Rows with the order's number, customer and date of the first row of their order, where that alone has them.
 
     A row belongs to the order of the row above if it has the same number, or neither number, customer nor date.
@@ -179,10 +178,8 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool) 
             changed |= target
     if not changed.any():
         return frame, None
-    return filled, (
-        f"{changed.sum():,} rows lack {' or '.join(name for name in names)}, which the first row of their order has: "
-        "they are filled down within the order."
-    )
+    what = "a gap is filled with what the first row of the order has"
+    return filled, Assumption(of_columns(names), what, "write them in every row", rows=int(changed.sum()))
 
 
 def _is_empty(column: pd.Series) -> np.ndarray:
@@ -190,8 +187,8 @@ def _is_empty(column: pd.Series) -> np.ndarray:
     return (column.isna() | blank).to_numpy(dtype=bool)
 
 
-def unique_line_ids(frame: pd.DataFrame, name: str) -> str | None:
-    """Make the numbers of lines, a foreign column, identities within an invoice; return a note on how they are read.
+def unique_line_ids(frame: pd.DataFrame, name: str) -> Assumption | None:
+    """Make the numbers of lines, a foreign column, identities within an invoice; return how they are read.
 
     A number that stands in one invoice with several contents, such as the pieces of each item, is joined with the
     content.
@@ -202,17 +199,19 @@ def unique_line_ids(frame: pd.DataFrame, name: str) -> str | None:
     key = [columns.CUSTOMER_ID, columns.INVOICE_NO, columns.LINE_ID]
     content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
     distinct = frame.loc[given, [*key, *content]].drop_duplicates()
-    note = f"{name} is the number of a line within its invoice: equal lines with different numbers all count."
+    what = "it is the number of a line within its invoice: equal lines with different numbers all count"
+    cure = "take out the column"
     if not distinct.duplicated(key).any():
-        return note
+        return Assumption(of_column(name), what, cure)
     text = frame[columns.LINE_ID].astype("str")
     for column in content:
         text = text + " " + frame[column].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
     frame[columns.LINE_ID] = text.where(given, None).astype("str")
-    return f"{note} It repeats within invoices, so it counts together with item, quantity and price."
+    what += "; it repeats within invoices, so it counts together with item, quantity and price"
+    return Assumption(of_column(name), what, cure)
 
 
-def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
     """Give purchases of a customer under one invoice number, a week apart or more, numbers of their own.
 
     Tills count receipts from 1 again. A later purchase has its day behind its number; a return keeps the number.
@@ -238,7 +237,9 @@ def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, str | No
     numbers = frame[columns.INVOICE_NO].astype(object)
     numbers.loc[later.index] = later[columns.INVOICE_NO].astype(object) + " " + day
     frame[columns.INVOICE_NO] = numbers.astype("str")
-    return frame, (
-        "Invoice numbers start anew: purchases of one customer under one number, a week apart or more, are separate "
-        "invoices, the later ones with their day behind the number."
+    what = (
+        "invoice numbers start anew: purchases of one customer under one number, a week apart or more, are separate "
+        "invoices, the later ones with their day behind the number"
     )
+    cure = "give each invoice a number of its own"
+    return frame, Assumption("invoice numbers", what, cure, str(later[columns.INVOICE_NO].iloc[0]), len(later))

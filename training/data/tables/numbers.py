@@ -9,6 +9,7 @@ import pandas as pd
 
 from state.events.missing import is_missing
 from state.events.numbers import to_decimal
+from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct
 from training.data.tables.cells import ParsedCells
 
@@ -52,54 +53,60 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
 
     Args:
         column: Numbers or text.
-        name: What notes call the column.
+        name: Of the column in the file.
         mark: Of the file.
     """
     if pd.api.types.is_bool_dtype(column.dtype):
         column = column.astype(object)
     if pd.api.types.is_numeric_dtype(column.dtype):
         return ParsedCells(_decimals(column.astype("float64")), np.zeros(len(column), dtype=bool))
-    currencies: dict[str, None] = {}
-    unclear: list[str] = []
+    currencies: dict[str, list[str]] = {}
     unread: list[str] = []
-    found: set[str] = set()
+    found: dict[str, list[str]] = {"comma": [], "thousands": [], "unclear": []}
 
     def parse(value: object) -> float | None:
         if not isinstance(value, str):
             return None if isinstance(value, bool) else float(pd.to_numeric(value, errors="coerce"))  # type: ignore[call-overload]
         number, negative, currency = _unsigned(value)
         if currency:
-            currencies[currency] = None
+            currencies.setdefault(currency, []).append(value)
         if mark is not None and _THOUSANDS[mark].fullmatch(number):
-            found.add("thousands")
+            found["thousands"].append(value)
             number = number.replace("." if mark == "," else ",", "")
         if (mark == "," or _DECIMAL[","].fullmatch(number)) and "," in number:
-            found.add("comma")
+            found["comma"].append(value)
             number = number.replace(",", ".", 1)
         if not _PLAIN.fullmatch(number):
             if not is_missing(value):
                 unread.append(value)
             return None
         if mark is None and _THREE_DIGITS.fullmatch(number):
-            unclear.append(value)
+            found["unclear"].append(value)
         return -float(number) if negative else float(number)
 
     was_text = map_distinct(column, lambda value: isinstance(value, str) or None).notna().to_numpy()
     numbers = _decimals(map_distinct(column, parse).astype("float64"))
-    notes = []
-    if "comma" in found:
-        notes.append(f"In {name} a comma stands for the decimal point.")
-    if "thousands" in found:
-        notes.append(f"In {name} a {'point' if mark == ',' else 'comma'} separates thousands.")
-    if currencies:
-        notes.append(f"In {name} {', '.join(currencies)} is left out: all prices are taken as of one currency.")
-    if unclear and not any(_DECIMAL["."].fullmatch(_unsigned(text)[0]) for text in _texts(column)):
-        notes.append(
-            f"In {name} the point of {unclear[0].strip()} is read as the decimal point: no number shows the mark."
-        )
+    assumptions = []
+
+    def assume(values: list[str], what: str, cure: str) -> None:
+        rows = int(column.isin(values).sum())
+        assumptions.append(Assumption(of_column(name), what, cure, values[0].strip()[:40], rows))
+
+    if found["comma"]:
+        assume(found["comma"], "a comma stands for the decimal point", "write a point for it")
+    if found["thousands"]:
+        what = f"a {'point' if mark == ',' else 'comma'} separates thousands"
+        assume(found["thousands"], what, "write numbers without separators of thousands")
+    for currency, values in currencies.items():
+        what = f"{currency} is left out, and all prices are taken as of one currency"
+        assume(values, what, "convert the prices to one currency")
+    if found["unclear"] and not any(_DECIMAL["."].fullmatch(_unsigned(text)[0]) for text in _texts(column)):
+        what = "the point is read as the decimal point, as no number shows the mark"
+        assume(found["unclear"], what, "write numbers without separators of thousands")
     if unread:
-        notes.append(f"Cells of {name} such as {unread[0].strip()[:40]!r} are no numbers: their rows are left out.")
-    return ParsedCells(numbers, was_text, " ".join(notes) or None)
+        what = "a cell that is no number is missing, and its row is left out"
+        assume(unread, what, "write the number alone")
+    return ParsedCells(numbers, was_text, tuple(assumptions))
 
 
 def _texts(column: pd.Series) -> list[str]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Container
 from typing import NamedTuple
 
+from training.data.assumption import Assumption
 from training.data.errors import UnreadableTable
 
 _MAX_LINES = 1_000
@@ -13,10 +14,10 @@ _MORE_CELLS = "it has more cells than the header"
 
 
 class QuotedLines(NamedTuple):
-    """The rows below a header where quotes are not those of RFC 4180, and a sentence on how they were read."""
+    """The rows below a header where quotes are not those of RFC 4180, and how they were read."""
 
     rows: list[list[str]]
-    note: str
+    assumption: Assumption
 
 
 class _Fault(NamedTuple):
@@ -55,7 +56,8 @@ def mend_quotes(
         records, escaped_fault = _records(lines, delimiter, cells, escaped=True)
         if escaped_fault is None:
             rows = [_split_escaped(record, delimiter) for record in records if record]
-            return QuotedLines(rows, 'Quotes within a field are written \\" and are read so.')
+            what = 'quotes within a field are written \\" and are read so'
+            return QuotedLines(rows, Assumption(where, what, 'write a quote within a field twice ("")'))
     by_line, literal = _line_by_line(lines, delimiter, cells, text_cells)
     if by_line is None and fault.reason == _MORE_CELLS:
         return None  # as rows without quotes that have more cells than the header: the reader refuses them
@@ -65,11 +67,9 @@ def mend_quotes(
             'a field twice ("") and put quotes around the field.'
         )
     example = first_line + literal[0] if literal else first_line + fault.line
-    return QuotedLines(
-        by_line,
-        f"Quotes in {len(literal):,} lines, the first of them line {example}, do not enclose a field: they are read as "
-        "signs of the text, and every line as a row.",
-    )
+    what = "quotes that do not enclose a field are read as signs of the text, and every line as a row"
+    cure = "put quotes around the field, and write those within it twice"
+    return QuotedLines(by_line, Assumption(where, what, cure, f"line {example}", len(literal)))
 
 
 def _field(delimiter: str, *, escaped: bool) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import pandas as pd
 from python_calamine import CalamineError
 
 from training.data import columns
+from training.data.assumption import Assumption, merge_assumptions, of_column
 from training.data.errors import UnreadableTable
 
 _READ_ERRORS: tuple[type[Exception], ...] = (
@@ -22,20 +23,24 @@ HEADER_ROWS = 30
 
 
 class RawTable(NamedTuple):
-    """A table as its file holds it, with all columns, and what the reader assumed (``notes``)."""
+    """A table as its file holds it, with all columns, and what the reader assumed."""
 
     frame: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
 
 
-def header_note(above: int, line: int) -> list[str]:
-    """A note where the column names are not in the first line."""
+def titles_above(above: int, line: int, where: str) -> list[Assumption]:
+    """The assumption where the column names are not in the first line of a file or sheet."""
     if not above:
         return []
-    return [f"The column names are in line {line}: {above} {'lines' if above > 1 else 'line'} above them are left out."]
+    lines = f"{above} {'lines' if above > 1 else 'line'} above them are left out"
+    cure = "put the column names into the first line"
+    return [Assumption(f"line {line} of {where}", f"the column names are in line {line}, and {lines}", cure)]
 
 
-def unique_columns(frame: pd.DataFrame, header: Sequence[str], where: str, notes: tuple[str, ...]) -> RawTable:
+def unique_columns(
+    frame: pd.DataFrame, header: Sequence[str], where: str, assumptions: tuple[Assumption, ...]
+) -> RawTable:
     """A frame, whose columns are numbered, with the names of a header; of columns with one name the first is read.
 
     Raises:
@@ -50,9 +55,10 @@ def unique_columns(frame: pd.DataFrame, header: Sequence[str], where: str, notes
             first, other = (frame.iloc[:, at].astype("str").fillna("") for at in (named[name], position))
             if not first.equals(other):
                 raise UnreadableTable(f"{where} has two columns {name!r} with different values. Take one of them out.")
-            repeated.append(f"The column {name!r} is there twice, with the same values: it is read once.")
+            what = "it is there twice, with the same values, and is read once"
+            repeated.append(Assumption(of_column(name), what, "take one of the two out"))
     frame = frame.iloc[:, list(named.values())].set_axis(list(named), axis=1)
-    return RawTable(frame, (*notes, *repeated))
+    return RawTable(frame, (*assumptions, *repeated))
 
 
 def join_tables(tables: Sequence[RawTable]) -> RawTable:
@@ -66,8 +72,8 @@ def join_tables(tables: Sequence[RawTable]) -> RawTable:
         for column, name in mapping.items():
             names.setdefault(column, name)
         frames.append(frame.rename(columns={name: names[column] for column, name in mapping.items()}))
-    notes = dict.fromkeys(note for table in tables for note in table.notes)
-    return RawTable(pd.concat(frames, ignore_index=True), tuple(notes))
+    assumptions = merge_assumptions(each for table in tables for each in table.assumptions)
+    return RawTable(pd.concat(frames, ignore_index=True), assumptions)
 
 
 @contextmanager
