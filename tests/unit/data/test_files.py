@@ -1,0 +1,88 @@
+"""Sheets, files and columns: each is read by its own header, or refused with a sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from state.settings import Settings
+from tests.unit.data.exports import HEADER, HISTORIES, ROWS, histories, notes, write
+from tests.unit.data.workbook import write_workbook
+from training.data.errors import NoTable, UnreadableTable
+from training.data.log import read_table
+from training.data.tables.invoice_table import load
+
+
+def test_each_sheet_and_file_has_its_own_header(tmp_path: Path) -> None:
+    order = [6, 0, 1, 2, 4, 3, 5, 7]
+    other = [[row[at] for at in order] for row in [HEADER, *ROWS]]
+    other[0] = [
+        " customer id ",
+        "INVOICE_NO ",
+        "stock code",
+        "Description",
+        "InvoiceDate",
+        " Quantity",
+        "UnitPrice",
+        "x",
+    ]
+    book = write_workbook(tmp_path / "t.xlsx", {"one": [HEADER, *ROWS[:2]], "two": [other[0], *other[3:]]})
+    (tmp_path / "many").mkdir()
+    write(tmp_path / "many" / "a.csv", ROWS[:2])
+    write(tmp_path / "many" / "b.CSV", other[3:], other[0])
+    (tmp_path / "many" / "~$a.xlsx").write_bytes(b"lock")
+    (tmp_path / "many" / "._a.csv").write_bytes(b"\0\5\26\7")
+
+    assert histories(book) == HISTORIES
+    assert histories(tmp_path / "many") == HISTORIES
+    assert "folder many: 2 files are read as one table, for example a.csv, b.CSV." in notes(tmp_path / "many")
+
+
+@pytest.mark.parametrize(("name", "what"), [("~$t.xlsx", "open in Excel"), ("._t.csv", "companion file of macOS")])
+def test_a_companion_of_a_table_is_refused(name: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\0")
+
+    with pytest.raises(NoTable, match=what):
+        load(tmp_path / name)
+
+
+def test_titles_above_and_totals_below_the_table(tmp_path: Path) -> None:
+    above = [["Sales by customer"], ["January to July"], []]
+    total = ["Total", "", "", "24", "", "", "", ""]
+    path = tmp_path / "t.csv"
+    path.write_text("".join(",".join(row) + "\n" for row in [*above, HEADER, *ROWS, total]))
+    book = write_workbook(tmp_path / "t.xlsx", {"t": [*above[:2], HEADER, *ROWS, [None] * 3 + ["24"]]})
+
+    assert histories(path) == HISTORIES
+    assert histories(book) == HISTORIES
+    assert "line 4 of t.csv: the column names are in line 4, and 3 lines above them are left out." in notes(path)
+
+
+@pytest.mark.parametrize("start", ["sep=;\n", "\ufeff\ufeff", "\n\n"])
+def test_what_stands_before_the_header(start: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "T.CSV", between=";")
+    path.write_text(start + path.read_text())
+
+    assert histories(path) == HISTORIES
+
+
+def test_a_column_twice_is_read_once_or_refused(tmp_path: Path) -> None:
+    twice = [[*row, row[3]] for row in ROWS]
+    path = write(tmp_path / "t.csv", twice, [*HEADER, "Quantity"])
+
+    assert histories(path) == HISTORIES
+    assert "column Quantity: it is there twice, with the same values" in notes(path)
+    twice[0][-1] = "13"
+    with pytest.raises(UnreadableTable, match="two columns 'Quantity' with different values"):
+        load(write(tmp_path / "u.csv", twice, [*HEADER, "Quantity"]))
+
+
+def test_rows_that_differ_in_an_unread_column_are_no_duplicates(tmp_path: Path) -> None:
+    rows = [[*row, str(number)] for number, row in enumerate([ROWS[0], ROWS[0]])]
+
+    def duplicates(name: str) -> int:
+        _, ledger = read_table(write(tmp_path / "t.csv", rows, [*HEADER, name]), Settings())
+        return next(step.removed for step in ledger.steps if step.name == "duplicate")
+
+    assert duplicates("till") == 0
+    assert duplicates("Unnamed: 0") == 1
+    assert "column till: not read." in notes(write(tmp_path / "t.csv", rows, [*HEADER, "till"]))

@@ -1,0 +1,89 @@
+"""What rows mean together: scanned units, fields of an order, receipts that start anew, types of events."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.data.exports import HEADER, HISTORIES, ROWS, changed, histories, notes, write
+from tests.unit.data.workbook import write_workbook
+from training.data.errors import NothingLeft
+from training.data.tables.invoice_table import load
+
+
+@pytest.mark.parametrize("name", ["line_no", "order_item_id", "line_item_id", "Line Number"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_row_a_scanned_unit_counts_every_row(name: str, restarts: bool, tmp_path: Path) -> None:
+    rows = [[*ROWS[0], str(n)] for n in (1, 2, 3)] + [[*ROWS[1], str(n)] for n in ((1, 2) if restarts else (4, 5))]
+    rows.append(rows[0])  # an exact duplicate
+    path = write(tmp_path / "t.csv", rows, [*HEADER, name])
+
+    assert histories(path) == {"12680": {"700001": {"22613": 36, "22614": 4}}}
+    assert f"column {name}: it is the number of a line" in notes(path)
+
+
+def test_fields_of_an_order_on_its_first_row_are_filled_down(tmp_path: Path) -> None:
+    shop = [list(row) for row in ROWS]
+    shop[1][4] = shop[1][6] = ""
+    merged = [list(row) for row in shop]
+    merged[1][0] = ""
+    total = ["", "", "Total", "24", "", "", "", ""]
+
+    assert histories(write(tmp_path / "shop.csv", shop)) == HISTORIES
+    book = [[cell or None for cell in row] for row in [HEADER, *merged, total]]
+    assert histories(write_workbook(tmp_path / "merged.xlsx", {"t": book})) == HISTORIES
+    assert "a gap is filled with what the first row of the order has (1 row)." in notes(tmp_path / "shop.csv")
+
+
+def test_a_customer_on_the_first_row_only_is_filled_down(tmp_path: Path) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[1][6] = ""
+
+    assert histories(write(tmp_path / "first.csv", rows)) == HISTORIES
+    rows.append(["700003", "22616", "SPOON", "1", "2011-05-16 09:30", "1.25", "12681", "France"])
+    assert histories(write(tmp_path / "some.csv", rows))["12680"]["700001"] == {"22613": 12}
+
+
+def test_nothing_is_filled_from_another_order(tmp_path: Path) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[2][6] = rows[3][4] = ""
+
+    assert histories(write(tmp_path / "t.csv", rows)) == {"12680": {"700001": {"22613": 12, "22614": 2}}}
+
+
+def test_receipt_numbers_that_start_anew_are_told_apart(tmp_path: Path) -> None:
+    rows = changed(InvoiceNo="700003", InvoiceDate="2011-09-01 10:00")
+    path = write(tmp_path / "t.csv", rows)
+
+    assert histories(path)["12681"] == {"700003": {"22615": 4}, "700003 2011-09-01": {"22615": 8}}
+    assert "invoice numbers start anew" in notes(path)
+
+
+def test_a_return_weeks_later_keeps_the_number_of_its_purchase(tmp_path: Path) -> None:
+    rows = changed(InvoiceNo="700003", InvoiceDate="2011-09-01 10:00", Quantity="-1")
+
+    assert histories(write(tmp_path / "t.csv", rows))["12681"] == {"700003": {"22615": 3}}
+
+
+@pytest.mark.parametrize("purchase", ["purchase", "Transaction", "order_completed"])
+def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> None:
+    header = ["event_type", "user_id", "item_id", "order_id", "timestamp"]
+    rows = [
+        ["view", "7", "a", "", "2011-03-14 10:00"],
+        ["addtocart", "7", "b", "", "2011-03-14 10:01"],
+        [purchase, "7", "a", "1", "2011-03-14 10:02"],
+    ]
+    path = write(tmp_path / "t.csv", rows, header)
+
+    assert histories(path) == {"7": {"1": {"a": 1}}}
+    only = f"column event_type: only {purchase!r} are read as purchases, and 'view', 'addtocart' are left out (2 rows)."
+    assert only in notes(path)
+    with pytest.raises(NothingLeft, match="The column event_type holds 'view', 'addtocart', and none"):
+        load(write(tmp_path / "u.csv", rows[:2], header))
+
+
+def test_a_column_of_unknown_types_is_named_with_its_values(tmp_path: Path) -> None:
+    rows = [[*row, kind] for row, kind in zip(ROWS, ["A", "B", "A", "C"], strict=True)]
+
+    assert "column type: it is not read, whatever it holds ('A', 'B', 'C')" in notes(
+        write(tmp_path / "t.csv", rows, [*HEADER, "type"])
+    )

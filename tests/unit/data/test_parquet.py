@@ -1,0 +1,117 @@
+"""Parquet: codes, bytes, lists, an index of pandas; batches are read as the whole table."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.data.exports import HEADER, HISTORIES, ROWS, changed, histories, notes, write
+from training.data import columns
+from training.data.tables.invoice_table import load, load_batches
+
+
+def test_whole_numbers_with_a_point_in_all_codes(tmp_path: Path) -> None:
+    rows = [[f"{row[0]}.0", f"{row[1]}.0", *row[2:6], f"{row[6]}.0", row[7]] for row in ROWS]
+    path = write(tmp_path / "t.csv", rows)
+    pd.DataFrame(rows, columns=HEADER).astype(
+        {"Quantity": float, "UnitPrice": float, "InvoiceDate": "datetime64[s]"}
+    ).to_parquet(tmp_path / "t.parquet")
+
+    assert histories(path) == histories(tmp_path / "t.parquet") == HISTORIES
+    assert "StockCode: whole numbers are read without the decimal point, for example 22613.0 (4 rows)." in notes(path)
+
+
+def test_codes_with_fractions_keep_their_points(tmp_path: Path) -> None:
+    rows = changed(StockCode="22615.5")
+    rows[0][1] = "22613.0"
+
+    assert set(load(write(tmp_path / "t.csv", rows)).frame[columns.STOCK_CODE]) >= {"22613.0", "22615.5"}
+
+
+def parquet_table(**types: Any) -> pa.Table:
+    frame = pd.DataFrame(ROWS, columns=HEADER).astype(
+        {"Quantity": "int64", "UnitPrice": "float64", "InvoiceDate": "datetime64[s]"}
+    )
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    for name, kind in types.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table[name].cast(pa.string()).cast(kind))
+    return table
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_text_columns_of_parquet(kind: pa.DataType, tmp_path: Path) -> None:
+    pq.write_table(parquet_table(InvoiceNo=kind, StockCode=kind, CustomerID=kind), tmp_path / "t.parquet")
+
+    assert histories(tmp_path / "t.parquet") == HISTORIES
+
+
+def test_an_index_of_pandas_is_a_column(tmp_path: Path) -> None:
+    frame = parquet_table().to_pandas()
+    frame.set_index("CustomerID").to_parquet(tmp_path / "t.parquet")
+    frame.sample(frac=1, random_state=1).to_parquet(tmp_path / "u.parquet")
+
+    assert histories(tmp_path / "t.parquet") == histories(tmp_path / "u.parquet") == HISTORIES
+
+
+def test_large_lists_of_lines(tmp_path: Path) -> None:
+    line: pa.DataType = pa.struct(
+        [("stock_code", pa.large_string()), ("quantity", pa.float32()), ("unit_price", pa.float64())]
+    )
+    schema = pa.schema(
+        {
+            "invoice_no": pa.string(),
+            "customer_id": pa.string(),
+            "invoice_date": pa.string(),
+            "lines": pa.large_list(line),
+        }
+    )
+    rows = [
+        {
+            "invoice_no": "1",
+            "customer_id": "7",
+            "invoice_date": "2011-03-14 10:00",
+            "lines": [{"stock_code": "a", "quantity": 0.85, "unit_price": 1.0}],
+        }
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "t.parquet")
+
+    assert histories(tmp_path / "t.parquet") == {"7": {"1": {"a": 0.85}}}
+
+
+def test_decimals_of_parquet_are_numbers(tmp_path: Path) -> None:
+    pq.write_table(parquet_table(Quantity=pa.decimal128(10, 2), UnitPrice=pa.decimal128(10, 2)), tmp_path / "t.parquet")
+
+    assert histories(tmp_path / "t.parquet") == HISTORIES
+
+
+def test_batches_of_parquet_are_read_as_the_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = np.arange(300)
+    frame = pd.DataFrame(
+        {
+            "InvoiceNo": (number // 3 % 40).astype(str),
+            "StockCode": (22600 + number % 7).astype(str),
+            "Quantity": np.float32(0.85),
+            "InvoiceDate": pd.date_range("2011-01-01", periods=300, freq="6h"),
+            "UnitPrice": 0.85,
+            "CustomerID": [("1", "2", "NULL", None, "0")[at // 3 % 5] for at in number],
+            "till": (number % 2).astype(str),
+        }
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    whole = histories(tmp_path / "t.parquet")
+    monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", 40)
+
+    assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 8
+    assert histories(tmp_path / "t.parquet") == whole
+    assert "invoice numbers start anew" in notes(tmp_path / "t.parquet")
+    for decided_by_all in (frame.assign(line_no=1), frame.assign(StockCode=frame["StockCode"] + ".0")):
+        decided_by_all.to_parquet(tmp_path / "t.parquet")
+        assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 1
+        assert histories(tmp_path / "t.parquet") == whole
