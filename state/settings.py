@@ -227,7 +227,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.8)
+            near = similar_settings(name)
             hint = (
                 f"did you mean {' or '.join(near)}?"
                 if near
@@ -240,6 +240,20 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
+
+
+def similar_settings(name: str) -> list[str]:
+    """Settings that a name with a typing error may stand for, at most three, the most similar first.
+
+    Compared without the prefix, which makes all names similar. A setting is similar where few letters differ, or where
+    it is one of a few that have all words of the name, such as KAFKA_BROKERS for BROKERS.
+    """
+    given = name.removeprefix(PREFIX)
+    fields = [field.upper() for field in Settings.model_fields]
+    near = difflib.get_close_matches(given, fields, n=3, cutoff=0.8)
+    words = set(given.split("_"))
+    whole = [field for field in fields if words < set(field.split("_"))]
+    return [PREFIX + field for field in dict.fromkeys([*near, *(whole if len(whole) <= 3 else [])])][:3]
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Checks that Redis neither evicts keys nor loses them at its end: when a worker starts, and every few minutes."""
+"""Checks that Redis neither evicts keys nor loses them at its end: when a worker starts, and every minute."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from state.store.redis.durability import NO_EVICTION, Durability
 
 logger = logging.getLogger(__name__)
 
-CHECK_INTERVAL_S = 180.0
+CHECK_INTERVAL_S = 60.0
 
 
 def require_durability(servers: Sequence[Durability], *, allow_eviction: bool) -> None:
@@ -48,25 +48,43 @@ def eviction(servers: Sequence[Durability]) -> str | None:
 
 
 class DurabilityWatch:
-    """Logs an error whenever a Redis that did not evict keys does so, in a thread of its own.
+    """Looks at the eviction policy of Redis again and again, in a thread of its own.
 
     Args:
         read: Returns the durability of the servers; called in the thread only.
-        interval_s: Time between two checks.
+        report: Called with whether a server evicts keys, after each look.
+        allow_eviction: Whether a worker is ready all the same.
+        interval_s: Time between two looks.
     """
 
-    def __init__(self, read: Callable[[], Sequence[Durability]], *, interval_s: float = CHECK_INTERVAL_S) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Sequence[Durability]],
+        report: Callable[[bool], None] = lambda evicts: None,
+        *,
+        allow_eviction: bool = False,
+        interval_s: float = CHECK_INTERVAL_S,
+    ) -> None:
         self._read = read
+        self._report = report
+        self._allow_eviction = allow_eviction
         self._interval_s = interval_s
+        self._evicts: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="durability-watch", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def problem(self) -> str | None:
+        """Why a worker is not ready, or None; may be called from any thread."""
+        return None if self._allow_eviction else self._evicts
+
+    def start(self, servers: Sequence[Durability]) -> None:
+        """Start the thread; ``servers`` is what the first look found."""
+        self._evicts = eviction(servers)
+        self._report(self._evicts is not None)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a check in progress has one second to finish."""
+        """End the thread; a look in progress has one second to finish."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(1.0)
@@ -74,11 +92,15 @@ class DurabilityWatch:
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval_s):
             try:
-                sentence = eviction(self._read())
+                found = eviction(self._read())
             except StateError:  # the processor says so
                 continue
             except Exception:  # the thread must live as long as the worker
                 logger.exception("Asking Redis for its eviction policy failed")
                 continue
-            if sentence is not None:
-                logger.error("%s Set maxmemory-policy to %s", sentence, NO_EVICTION)
+            if found is not None and found != self._evicts:
+                logger.error("%s Set maxmemory-policy to %s", found, NO_EVICTION)
+            if found is None and self._evicts is not None:
+                logger.info("Redis does not evict keys")
+            self._evicts = found
+            self._report(found is not None)

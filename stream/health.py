@@ -1,45 +1,88 @@
-"""The HTTP server of a worker: ``/metrics``, and whether it lives and is ready, ``/livez`` and ``/readyz``."""
+"""The HTTP server of a worker or trainer: ``/metrics``, and whether it lives and is ready: ``/livez``, ``/readyz``."""
 
 import errno
-import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from state.errors import SettingsError
 
-logger = logging.getLogger(__name__)
-
 Check = Callable[[], str | None]
 """Returns what is missing, or None."""
 
 
 class Health:
-    """The checks of a worker, by name. A worker lives while it answers, and is ready while no check fails."""
+    """The checks of a process, by name: it lives while no check of its life fails, and is ready while none at all does.
+
+    Checks are called in threads of the HTTP server.
+    """
 
     def __init__(self) -> None:
-        self._checks: dict[str, Check] = {}
+        self._alive: dict[str, Check] = {}
+        self._ready: dict[str, Check] = {}
 
     def add(self, name: str, check: Check) -> None:
-        """Add a check; it is called in threads of the HTTP server."""
-        self._checks[name] = check
+        """Add a check of readiness; one of the same name is replaced."""
+        self._ready[name] = check
+
+    def add_liveness(self, name: str, check: Check) -> None:
+        """Add a check of life, which is one of readiness too."""
+        self._alive[name] = check
+
+    def dead(self) -> dict[str, str]:
+        """What shows that the process has to be restarted, by check."""
+        return _failing(self._alive)
 
     def missing(self) -> dict[str, str]:
-        """What is missing, by check; a check that fails is missing too."""
-        found: dict[str, str] = {}
-        for name, check in list(self._checks.items()):
-            try:
-                problem = check()
-            except Exception as error:  # an answer all the same
-                problem = str(error) or type(error).__name__
-            if problem is not None:
-                found[name] = problem
-        return found
+        """What is missing until the process is ready, by check."""
+        return _failing(self._alive | self._ready)
+
+
+def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
+    """What each check finds missing; a check that raises is missing too."""
+    found: dict[str, str] = {}
+    for name, check in list(checks.items()):
+        try:
+            problem = check()
+        except Exception as error:  # an answer all the same
+            problem = str(error) or type(error).__name__
+        if problem is not None:
+            found[name] = problem
+    return found
+
+
+class Heartbeat:
+    """Whether a loop runs: it beats at least once in ``max_age_s``, after its first beat."""
+
+    def __init__(self, max_age_s: float) -> None:
+        self._max_age_s = max_age_s
+        self._last: float | None = None
+
+    def beat(self) -> None:
+        """The loop runs."""
+        self._last = time.monotonic()
+
+    def problem(self) -> str | None:
+        """For how long there was no beat, where that is too long."""
+        age = 0.0 if self._last is None else time.monotonic() - self._last
+        return f"no sign of life for {age:.0f} s" if age > self._max_age_s else None
+
+
+class HealthServer(NamedTuple):
+    """A server that runs: the port it listens on, and the function that ends it."""
+
+    port: int
+    close: Callable[[], None]
+
+    def describe(self, wanted: int) -> str:
+        """The port in words."""
+        return f"{self.port}" if self.port == wanted else f"{self.port} ({wanted} is taken)"
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -55,8 +98,8 @@ class _SilentHandler(WSGIRequestHandler):
         pass
 
 
-def serve_health(host: str, port: int, registry: CollectorRegistry, health: Health) -> Callable[[], None]:
-    """Serve metrics and health, on a free port if another worker has the given one; returns the shutdown.
+def serve_health(host: str, port: int, registry: CollectorRegistry, health: Health) -> HealthServer:
+    """Serve metrics and health, on a free port if another process has the given one.
 
     Raises:
         SettingsError: The address cannot be used.
@@ -68,13 +111,12 @@ def serve_health(host: str, port: int, registry: CollectorRegistry, health: Heal
         if error.errno != errno.EADDRINUSE:
             raise SettingsError(f"NEXTBASKET_METRICS_HOST or _PORT cannot be used: {error}.") from error
         server = _start(host, 0, application)
-        logger.warning("Port %d is taken; metrics are on %d", port, server.server_port)
 
-    def end() -> None:
+    def close() -> None:
         server.shutdown()
         server.server_close()
 
-    return end
+    return HealthServer(server.server_port, close)
 
 
 def _start(host: str, port: int, application: Any) -> WSGIServer:
@@ -92,10 +134,11 @@ def health_application(registry: CollectorRegistry, health: Health) -> Callable[
         if path == "/metrics":
             answer_of_metrics: Iterable[bytes] = metrics(environ, start_response)
             return answer_of_metrics
-        missing: dict[str, str] = {}
         if path == "/readyz":
             missing = health.missing()
-        elif path != "/livez":
+        elif path == "/livez":
+            missing = health.dead()
+        else:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"/metrics, /livez or /readyz\n"]
         lines = [f"{name}: {problem}" for name, problem in missing.items()] or ["ok"]

@@ -39,6 +39,7 @@ class Metrics:
         )
         for service in ("Redis", "Kafka"):  # 0 from the start, so that a rate exists when an outage begins
             self._outage_seconds.labels(service)
+        self._evicts = gauge("redis_evicts", "1 while Redis has an eviction policy, so that histories may vanish")
         self._batch = histogram("batch_events", "Events in a batch", SIZES)
         self._stage = histogram("stage_seconds", "Time of each stage of a batch", SECONDS, "stage")
         self._latency = histogram(
@@ -104,6 +105,10 @@ class Metrics:
     def outage(self, service: str, seconds: float) -> None:
         """A service was unavailable for some time."""
         self._outage_seconds.labels(service).inc(seconds)
+
+    def redis_evicts(self, evicts: bool) -> None:
+        """Whether a server of Redis has an eviction policy."""
+        self._evicts.set(int(evicts))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -1,31 +1,39 @@
 """The worker: builds its parts, runs them until a signal, and shuts them down in order."""
 
 import asyncio
+import importlib.metadata
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from random import Random
 
 from state.errors import StateError, StoreUnavailable
 from state.settings import Settings
+from state.store.redis.client import require_url
+from state.store.redis.durability import Durability
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
 from stream.durability_watch import DurabilityWatch, require_durability
 from stream.errors import BrokerUnavailable, Stopped
-from stream.health import Health, serve_health
+from stream.health import Health, Heartbeat, serve_health
 from stream.kafka.agent import create_app
+from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
+from stream.kafka.watch import KafkaWatch
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher
+from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
 from training.registry import Registry
+from training.registry.errors import RegistryError
 from training.serving.load import fallback_scorer, load_scorer
 
 logger = logging.getLogger(__name__)
@@ -37,6 +45,8 @@ LEAVE_GROUP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 3.0
 """After that, how long everything else may take; then the process exits, whatever still hangs."""
 LAG_INTERVAL_S = 5.0
+MAX_SILENCE_S = 60.0
+"""A worker whose event loop does not run for so long is not alive; nothing in it takes that long."""
 _HEALTH_CHECK_INTERVAL_S = 0.2
 
 
@@ -48,19 +58,29 @@ def run_worker(settings: Settings) -> ExitCode:
         StoreRefused: Redis refuses the password, or a command that the worker needs.
     """
     broker_list(settings)
+    require_url(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     metrics = Metrics()
-    retry = RetryPolicy(stop, Random(), metrics.outage)
+    outages = Outages(metrics.outage)
+    retry = RetryPolicy(stop, Random(), outages)
     health = Health()
+    heartbeat = Heartbeat(MAX_SILENCE_S)
     loaded = threading.Event()
+    health.add_liveness("event loop", heartbeat.problem)
     health.add("Redis", _redis_check(settings))
     health.add("model", lambda: None if loaded.is_set() else "no scorer is loaded yet")
     health.add("Kafka", lambda: "the group is not joined yet")
+    registry = Registry(settings.registry_url, cache=settings.cache)
     with ExitStack() as closes:
+        metrics_port = "none"
         if settings.metrics_port:
-            closes.callback(serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health))
+            server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
+            closes.callback(server.close)
+            metrics_port = server.describe(settings.metrics_port)
+        logger.info(describe_start(settings, promoted_model(registry), metrics_port))
+        reason = closes.enter_context(client_errors())
         try:
             store = retry.call("Redis", lambda: RedisStore(settings), StoreUnavailable)
             closes.enter_context(closing(store))
@@ -71,7 +91,6 @@ def run_worker(settings: Settings) -> ExitCode:
         except Stopped:
             return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
-        registry = Registry(settings.registry_url, cache=settings.cache)
         fallback = fallback_scorer()
         models = ModelWatcher(registry, load_scorer, fallback, metrics, poll_s=settings.registry_poll_seconds)
         processor = Processor(
@@ -87,17 +106,55 @@ def run_worker(settings: Settings) -> ExitCode:
         models.start()
         loaded.set()
         closes.callback(models.stop)
-        watch = DurabilityWatch(closes.enter_context(closing(RedisStore(settings))).durability)
-        watch.start()
-        closes.callback(watch.stop)
+        durability = DurabilityWatch(
+            _new_durability(settings), metrics.redis_evicts, allow_eviction=settings.allow_eviction
+        )
+        health.add("Redis eviction", durability.problem)
+        durability.start(servers)
+        closes.callback(durability.stop)
 
         def build() -> StreamApp:
             app = create_app(settings, processor.process, exit_process)
-            health.add("Kafka", app.group_problem)
+            broker_problem = partial(publisher.problem, settings.topics.invoices, timeout_s=3.0)
+            watch = KafkaWatch([app.coordinator_problem, broker_problem], reason.recent, outages)
+            health.add("Kafka", lambda: watch.problem() or app.group_problem())
+            watch.start()
+            closes.callback(watch.stop)
             return app
 
-        code = asyncio.run(run_app(build, stop, metrics))
+        code = asyncio.run(run_app(build, stop, metrics, heartbeat.beat))
     return exit_if_threads_hang(code)
+
+
+def describe_start(settings: Settings, model: str, metrics_port: str) -> str:
+    """The first line of the log: what runs where; it contains no password."""
+    brokers = ",".join(broker.rpartition("@")[2] for broker in settings.brokers)
+    return (
+        f"nextbasket {_version()} worker: brokers {brokers}, Redis {without_credentials(settings.redis_url)}, "
+        f"group {settings.group}, dialect {settings.dialect}, model {model}, metrics port {metrics_port}"
+    )
+
+
+def without_credentials(url: str) -> str:
+    """A URL without user, password and query, all of which may hold a secret."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.partition('?')[0].rpartition('@')[2]}"
+
+
+def promoted_model(registry: Registry) -> str:
+    """The name and version of the promoted model, or why there is none, in words."""
+    try:
+        version = registry.current()
+        return "none yet" if version is None else f"{registry.manifest(version).name} {version}"
+    except (RegistryError, OSError) as error:  # the watcher of models says what is wrong
+        return f"unknown ({type(error).__name__})"
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("nextbasket")
+    except importlib.metadata.PackageNotFoundError:  # run from a folder that is not installed
+        return "(not installed)"
 
 
 def exit_if_threads_hang(code: ExitCode) -> ExitCode:
@@ -150,8 +207,22 @@ def _redis_check(settings: Settings) -> Callable[[], str | None]:
     return check
 
 
-async def run_app(build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics) -> ExitCode:
+def _new_durability(settings: Settings) -> Callable[[], Sequence[Durability]]:
+    """Reads the durability through a new connection each time: after a failover, an open one is with the old server."""
+
+    def read() -> Sequence[Durability]:
+        with closing(RedisStore(settings)) as store:
+            return store.durability()
+
+    return read
+
+
+async def run_app(
+    build: Callable[[], StreamApp], stop: threading.Event, metrics: Metrics, beat: Callable[[], None] = lambda: None
+) -> ExitCode:
     """Run the application that ``build`` returns until a signal or until it fails; then set ``stop``.
+
+    ``beat`` is called several times a second on the event loop while the application runs.
 
     To be the last call of a process: the process exits some seconds later, even if the shutdown hangs.
     """
@@ -175,6 +246,7 @@ async def run_app(build: Callable[[], StreamApp], stop: threading.Event, metrics
     while not stopping.is_set() and failure is None:
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _HEALTH_CHECK_INTERVAL_S)
+        beat()
         failure = _failure(app, starting)
     stopped_by_signal = stopping.is_set()
     if not stopped_by_signal:

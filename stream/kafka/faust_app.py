@@ -51,6 +51,11 @@ class StreamApp(faust.App):
             return "the consumer is not started yet"
         return cast(BufferedConsumer, consumer).group_problem()
 
+    def coordinator_problem(self) -> str | None:
+        """Why the consumer cannot reach Kafka, or None; may be called from any thread."""
+        consumer = self._consumer
+        return None if consumer is None else cast(BufferedConsumer, consumer).coordinator_problem()
+
     def _new_consumer(self) -> ConsumerT:
         consumer = super()._new_consumer()
         cast(BufferedConsumer, consumer).fetch_buffer = self.fetch_buffer

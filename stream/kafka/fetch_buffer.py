@@ -18,12 +18,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from aiokafka.errors import KafkaConnectionError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 logger = logging.getLogger(__name__)
 
+CONNECT_INTERVAL_S = 1.0
+"""Time between two attempts to connect to the first broker."""
 COMMIT_ON_REVOKE_S = 5.0
 """How long a revocation of partitions waits for the last commit; without it the next owner repeats some batches."""
 
@@ -130,6 +133,23 @@ async def rewind(consumer: Any) -> Mapping[TP, int | None]:
 class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer; an empty fetch waits ``fetch_wait_ms`` instead of 1,500 ms."""
 
+    connecting_error: str | None = None
+    """Why the consumer could not connect yet."""
+
+    async def on_start(self) -> None:
+        """Connect; while no broker answers, try again. Faust would end the application."""
+        while not self.should_stop:
+            try:
+                await super().on_start()
+            except KafkaConnectionError as error:
+                self.connecting_error = str(error)
+                await self._ensure_consumer().stop()
+                self._consumer = None
+                await self.sleep(CONNECT_INTERVAL_S)
+            else:
+                self.connecting_error = None
+                return
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek back as ``rewind`` does."""
         found: Mapping[TP, int] = await self.call_thread(rewind, self._ensure_consumer())
@@ -216,6 +236,14 @@ class BufferedConsumer(driver.Consumer):
         if coordinator.generation < 0 or coordinator._rejoin_needed_fut.done():
             return "the group is being joined"
         return None
+
+    def coordinator_problem(self) -> str | None:
+        """Why the consumer cannot reach Kafka, or None. Reads only, so any thread may call it."""
+        thread = cast(BufferedConsumerThread, self._thread)
+        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        if coordinator is None:
+            return thread.connecting_error
+        return "the coordinator of the group is not known" if coordinator.coordinator_id is None else None
 
     def lag(self) -> dict[TP, int]:
         """The number of unprocessed messages in each assigned partition, as of the last fetch."""

@@ -23,8 +23,8 @@ _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 class KafkaPublisher:
     """Publishes with confluent-kafka: idempotent, confirmed by all in-sync replicas, partitioned as by Java's client.
 
-    Used by one thread. ``stop`` ends the wait for a broker that does not answer; ``delivery_s`` is how long one call
-    tries before it raises ``PublisherUnavailable`` with the undelivered messages.
+    Used by one thread, except ``problem``. ``stop`` ends the wait for a broker that does not answer; ``delivery_s`` is
+    how long one call tries before it raises ``PublisherUnavailable`` with the undelivered messages.
     """
 
     def __init__(self, settings: Settings, stop: threading.Event | None = None, *, delivery_s: float = 15.0) -> None:
@@ -74,6 +74,18 @@ class KafkaPublisher:
             self._producer.purge()
             self._producer.flush(1.0)
         self._raise_failures(messages, outcomes)
+
+    def problem(self, topic: str, *, timeout_s: float) -> str | None:
+        """Why the topic cannot be used now, None if it can; may be called from any thread.
+
+        A topic that does not exist is no such reason: waiting does not help.
+        """
+        try:
+            partitions = self._producer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+        except KafkaException as error:
+            return f"no broker answers ({error.args[0].str()})"
+        leaderless = sorted(number for number, partition in partitions.items() if partition.leader < 0)
+        return f"partitions {leaderless} of {topic} have no leader" if leaderless else None
 
     def close(self) -> None:
         """Drop unconfirmed messages and disconnect."""

@@ -30,6 +30,14 @@ from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
 CUSTOMERS = 40
+OFTEN = """
+import sys
+from stream import durability_watch
+from stream.cli.main import main
+
+durability_watch.DurabilityWatch.__init__.__kwdefaults__["interval_s"] = {interval_s}
+sys.exit(main(["worker"]))
+"""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -37,14 +45,17 @@ pytestmark = pytest.mark.timeout(300)
 class Process:
     """``nextbasket worker`` in an empty working directory, which must stay empty."""
 
-    def __init__(self, variables: dict[str, str], folder: Path) -> None:
+    def __init__(self, variables: dict[str, str], folder: Path, durability_interval_s: float | None) -> None:
         self.folder = folder / "work"
         self.folder.mkdir(parents=True)
         self.log = folder / "worker.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
+        program = ["-m", "stream", "worker"]
+        if durability_interval_s is not None:  # a minute is long for a test
+            program = ["-c", OFTEN.format(interval_s=durability_interval_s)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "worker"],
+                [sys.executable, *program],
                 env=environment | variables | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -82,8 +93,8 @@ def start(tmp_path: Path) -> Iterator[Any]:
     """Starts workers, and ends them after the test."""
     started: list[Process] = []
 
-    def start(variables: dict[str, str]) -> Process:
-        started.append(Process(variables, tmp_path / f"worker-{len(started)}"))
+    def start(variables: dict[str, str], durability_interval_s: float | None = None) -> Process:
+        started.append(Process(variables, tmp_path / f"worker-{len(started)}", durability_interval_s))
         return started[-1]
 
     yield start
@@ -288,6 +299,28 @@ def test_a_worker_is_ready_while_redis_answers_and_lives_all_the_time(start: Any
     assert worker.stop() == 0
 
 
+def test_a_redis_that_gets_an_eviction_policy_makes_a_running_worker_not_ready(
+    start: Any, environment: dict[str, str]
+) -> None:
+    port = free_port()
+    with embedded_redis() as url, Redis.from_url(url) as client:
+        worker = start(
+            environment | {"NEXTBASKET_REDIS_URL": url, "NEXTBASKET_METRICS_PORT": str(port)}, durability_interval_s=0.2
+        )
+        wait_until(lambda: http_status(port, "readyz")[0] == 200, "it is ready", LIMIT_S, worker.assert_alive)
+        assert worker.log_lines()[0]["message"].endswith(f", metrics port {port}")
+        assert "nextbasket_redis_evicts 0.0" in http_status(port, "metrics")[1]
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        wait_until(lambda: http_status(port, "readyz")[0] == 503, "it is not ready", LIMIT_S, worker.assert_alive)
+        assert "Redis eviction: Redis evicts keys (maxmemory-policy allkeys-lru)" in http_status(port, "readyz")[1]
+        assert "nextbasket_redis_evicts 1.0" in http_status(port, "metrics")[1]
+        client.config_set("maxmemory-policy", "noeviction")
+        wait_until(lambda: http_status(port, "readyz")[0] == 200, "it is ready again", LIMIT_S, worker.assert_alive)
+        time.sleep(1.0)
+        assert len([line for line in worker.log_lines() if line["level"] == "ERROR"]) == 1
+    worker.stop()
+
+
 def test_a_worker_that_waits_for_kafka_lives_and_is_not_ready(start: Any, environment: dict[str, str]) -> None:
     port = free_port()
     nowhere = {"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{free_port()}", "NEXTBASKET_METRICS_PORT": str(port)}
@@ -315,7 +348,7 @@ def test_metrics_are_served_on_the_configured_port(
     # A second worker on the same machine.
     second = start(environment | {"NEXTBASKET_METRICS_PORT": str(port)})
     wait_until(lambda: second.has_logged("Worker started"), "the second has started", LIMIT_S, second.assert_alive)
-    assert second.has_logged(f"Port {port} is taken; metrics are on ")
+    assert f"({port} is taken)" in second.log_lines()[0]["message"]
     assert second.stop() == 0
     assert worker.stop() == 0
 

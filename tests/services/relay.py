@@ -1,5 +1,6 @@
 """A TCP forwarder: an endpoint whose server can be swapped behind it."""
 
+import itertools
 import socket
 import threading
 from contextlib import suppress
@@ -8,11 +9,13 @@ from contextlib import suppress
 class Relay:
     """Forwards a port to an address while the context lasts.
 
-    ``target`` may be changed: new connections go to the new address, open ones stay where they are.
+    ``target`` may be changed: new connections go to the new address, open ones stay where they are. After
+    ``connections`` of them further ones are refused.
     """
 
-    def __init__(self, port: int, host: str, target: int) -> None:
+    def __init__(self, port: int, host: str, target: int, *, connections: int | None = None) -> None:
         self.target = (host, target)
+        self._connections = connections
         self.port = port
         self._listener = socket.create_server(("127.0.0.1", port))
         self._open: list[socket.socket] = []
@@ -28,7 +31,8 @@ class Relay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        with suppress(OSError):  # it is closed after the last connection
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._accepting.join()
         for one in self._open:
             with suppress(OSError):
@@ -40,14 +44,15 @@ class Relay:
 
     def _accept(self) -> None:
         with suppress(OSError):
-            while True:
-                here, _ = self._listener.accept()
+            for _ in itertools.repeat(None) if self._connections is None else range(self._connections):
+                here, _address = self._listener.accept()
                 self._open.append(here)
                 there = socket.create_connection(self.target)
                 self._open.append(there)
                 for source, sink in ((here, there), (there, here)):
                     self._threads.append(threading.Thread(target=self._pass, args=(source, sink)))
                     self._threads[-1].start()
+            self._listener.close()
 
     @staticmethod
     def _pass(source: socket.socket, sink: socket.socket) -> None:

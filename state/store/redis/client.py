@@ -30,6 +30,16 @@ _FORBIDDEN = ("NOPERM", "can't run this command", "unknown command", "no permiss
 """Parts of the errors of a missing permission, or of a command that the server does not offer."""
 
 
+def require_url(settings: Settings) -> None:
+    """Check that a Redis is set.
+
+    Raises:
+        SettingsError: None is.
+    """
+    if not settings.redis_url:
+        raise SettingsError("No Redis is set; set NEXTBASKET_REDIS_URL, for example redis://localhost:6379/0.")
+
+
 def connect(settings: Settings) -> redis.Redis | RedisCluster:
     """A client for the configured Redis. A single server is not contacted yet; a Cluster is asked for its nodes.
 
@@ -37,8 +47,7 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
         SettingsError: No URL is set, or it cannot be parsed.
         StoreUnavailable, StoreRefused: The Cluster does not answer, or refuses.
     """
-    if not settings.redis_url:
-        raise SettingsError("No Redis is set; set NEXTBASKET_REDIS_URL, for example redis://localhost:6379/0.")
+    require_url(settings)
     options: dict[str, Any] = {
         "decode_responses": False,
         "protocol": 2,

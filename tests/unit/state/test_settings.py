@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from state import Settings, SettingsError, load_settings
-from state.settings import REGISTRY_NAMES
+from state.settings import REGISTRY_NAMES, similar_settings
 from tests.unit.registry.bundles import CLOCK, model_files, publish
 from training.registry import Registry
 
@@ -55,6 +55,28 @@ def test_only_load_settings_reads_the_environment(monkeypatch: pytest.MonkeyPatc
 def test_an_unknown_variable_is_refused_with_similar_names() -> None:
     assert sentence(NEXTBASKET_WINDOWS="7") == "NEXTBASKET_WINDOWS is not a setting; did you mean NEXTBASKET_WINDOW?"
     assert sentence(NEXTBASKET_XYZZY_FROBNICATE="7").endswith("the settings are listed on docs/reference/settings.md.")
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("WINDOWS", ["WINDOW"]),
+        ("LOGLEVEL", ["LOG_LEVEL"]),
+        ("TIME_ZONE", ["TIMEZONE"]),
+        ("REDIS_URI", ["REDIS_URL"]),
+        ("BROKERS", ["KAFKA_BROKERS"]),
+        ("REDIS", ["REDIS_URL", "REDIS_PASSWORD"]),
+        ("KAFKA", []),  # eleven settings have this word
+        ("MODEL", []),
+        ("GROUP", []),
+        ("REPLAY_TABLE", []),
+        ("LOCALE", []),
+        ("BATCH_SIZE", []),
+        ("RECOMMENDATIONS", []),
+    ],
+)
+def test_only_names_that_may_be_meant_are_suggested(name: str, similar: list[str]) -> None:
+    assert similar_settings(f"NEXTBASKET_{name}") == [f"NEXTBASKET_{each}" for each in similar]
 
 
 @pytest.mark.parametrize(

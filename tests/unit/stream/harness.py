@@ -13,6 +13,7 @@ from state.store.protocol import Store
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.memory_publisher import MemoryPublisher
+from stream.pipeline.outages import Outages
 from stream.pipeline.ports import Publisher
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
@@ -78,7 +79,7 @@ class ProcessorHarness:
             publisher=publisher or self.published,
             scorer=lambda: self.scorer,
             fallback=fallback or CountingScorer("fallback"),
-            retry=RetryPolicy(self.stop, Random(1), self.metrics.outage),
+            retry=RetryPolicy(self.stop, Random(1), Outages(self.metrics.outage)),
             metrics=self.metrics,
             clock=lambda: self.clock,
         )

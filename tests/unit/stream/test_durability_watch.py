@@ -40,23 +40,47 @@ def test_what_is_unknown_or_not_on_disk_is_a_warning(
     assert words in caplog.text
 
 
-def test_a_policy_that_changes_later_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    answers: list[Durability | Exception] = [GOOD, StoreUnavailable("down"), Durability("allkeys-lfu", True)]
-    asked = threading.Event()
+class Answers:
+    """Gives one answer after the other, and then ``GOOD``; ``asked`` is set once all were given."""
 
-    def read() -> list[Durability]:
-        if not answers:
-            asked.set()
+    def __init__(self, *answers: Durability | Exception) -> None:
+        self._answers = list(answers)
+        self.asked = threading.Event()
+
+    def __call__(self) -> list[Durability]:
+        if not self._answers:
+            self.asked.set()
             return [GOOD]
-        answer = answers.pop(0)
+        answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return [answer]
 
-    watch = DurabilityWatch(read, interval_s=0.001)
-    watch.start()
-    assert asked.wait(10)
+
+def test_a_policy_that_changes_later_is_one_error_a_metric_and_not_ready(caplog: pytest.LogCaptureFixture) -> None:
+    evicting = Durability("allkeys-lfu", True)
+    read = Answers(GOOD, StoreUnavailable("down"), evicting, evicting, StoreUnavailable("down"), evicting)
+    reported: list[tuple[bool, str | None]] = []
+    watch = DurabilityWatch(read, lambda evicts: reported.append((evicts, watch.problem())), interval_s=0.001)
+    with caplog.at_level(logging.INFO):
+        watch.start([GOOD])
+        assert read.asked.wait(10)
+        watch.stop()
+    error, over = caplog.records
+    assert error.levelno == logging.ERROR
+    assert "allkeys-lfu" in error.getMessage()
+    assert over.getMessage() == "Redis does not evict keys"
+    assert [evicts for evicts, _ in reported][:6] == [False, False, True, True, True, False]
+    assert {evicts for evicts, problem in reported if problem is not None} == {True}
+    assert watch.problem() is None
+
+
+def test_a_worker_that_may_use_an_evicting_redis_is_ready(caplog: pytest.LogCaptureFixture) -> None:
+    evicting = [Durability("allkeys-lfu", True)]
+    reported: list[bool] = []
+    watch = DurabilityWatch(lambda: evicting, reported.append, allow_eviction=True, interval_s=60.0)
+    watch.start(evicting)
     watch.stop()
-    (record,) = caplog.records
-    assert record.levelno == logging.ERROR
-    assert "allkeys-lfu" in record.getMessage()
+    assert reported == [True]
+    assert watch.problem() is None
+    assert not caplog.records  # the warning at the start is that of ``require_durability``

@@ -1,13 +1,14 @@
 """Where the worker serves its metrics and its health, and what the answers are."""
 
 import socket
+import time
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from state.errors import SettingsError
-from stream.health import Health, health_application, serve_health
+from stream.health import Health, Heartbeat, health_application, serve_health
 from stream.monitoring import Metrics
 from tests.services.process import free_port
 
@@ -44,6 +45,20 @@ def test_a_check_that_fails_is_missing_and_the_worker_lives() -> None:
     assert get(health, "/livez") == ("200", "ok\n")
 
 
+def test_a_process_whose_loop_stands_still_is_neither_alive_nor_ready() -> None:
+    health = Health()
+    heartbeat = Heartbeat(0.05)
+    health.add_liveness("event loop", heartbeat.problem)
+    assert get(health, "/livez") == ("200", "ok\n")  # it has not begun
+    heartbeat.beat()
+    assert get(health, "/livez") == ("200", "ok\n")
+    time.sleep(0.1)
+    for path in ("/livez", "/readyz"):
+        assert get(health, path) == ("503", "event loop: no sign of life for 0 s\n")
+    heartbeat.beat()
+    assert get(health, "/livez") == ("200", "ok\n")
+
+
 def test_a_check_of_the_same_name_replaces_the_one_before() -> None:
     health = Health()
     health.add("Kafka", fail)
@@ -60,11 +75,14 @@ def test_metrics_have_their_path_and_any_other_is_not_found() -> None:
         assert get(Health(), path, metrics.registry)[0] == "404"
 
 
-def test_a_free_port_is_used_where_another_worker_has_the_configured_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_free_port_is_used_where_another_worker_has_the_configured_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        serve_health("127.0.0.1", port, CollectorRegistry(), Health())()
-    assert f"Port {port} is taken; metrics are on " in caplog.text
+        server = serve_health("127.0.0.1", port, CollectorRegistry(), Health())
+        server.close()
+    assert server.port != port
+    assert server.describe(port) == f"{server.port} ({port} is taken)"
+    assert server.describe(server.port) == str(server.port)
 
 
 def test_an_address_of_another_machine_is_a_settings_error() -> None:
@@ -77,4 +95,4 @@ def test_an_address_of_ip_6_can_be_used() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
-    serve_health("::1", free_port(), CollectorRegistry(), Health())()
+    serve_health("::1", free_port(), CollectorRegistry(), Health()).close()

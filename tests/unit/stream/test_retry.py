@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from stream.errors import Stopped
+from stream.pipeline.outages import Outages
 from stream.pipeline.retry import MAX_BACKOFF_S, RetryPolicy
 
 
@@ -39,7 +40,9 @@ def test_success_at_once_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_outage_is_logged_at_its_start_and_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
     outages: list[tuple[str, float]] = []
-    retry = RetryPolicy(threading.Event(), Random(1), lambda service, seconds: outages.append((service, seconds)))
+    retry = RetryPolicy(
+        threading.Event(), Random(1), Outages(lambda service, seconds: outages.append((service, seconds)))
+    )
     flaky = Flaky(4)
     with caplog.at_level(logging.INFO):
         assert retry.call("Redis", flaky, TimeoutError) == "done"
@@ -63,19 +66,9 @@ def test_an_outage_is_reported_while_it_lasts() -> None:
         seen.append(waited[0])
         return flaky()
 
-    RetryPolicy(threading.Event(), Random(1), add).call("Redis", operation, TimeoutError)
+    RetryPolicy(threading.Event(), Random(1), Outages(add)).call("Redis", operation, TimeoutError)
     assert seen == sorted(seen)
     assert 0.0 < seen[2] < seen[4] < waited[0]
-
-
-def test_a_long_outage_is_logged_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("stream.pipeline.retry.RELOG_INTERVAL_S", 0.0)
-    RetryPolicy(threading.Event(), Random(1)).call("Redis", Flaky(3), TimeoutError)
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        "Waiting for Redis: failure 1",
-        "Waiting for Redis for 0 s now: failure 2",
-        "Waiting for Redis for 0 s now: failure 3",
-    ]
 
 
 def test_other_errors_are_raised_at_once() -> None:

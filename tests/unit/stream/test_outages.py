@@ -1,0 +1,57 @@
+import logging
+import time
+
+import pytest
+
+from stream.pipeline.outages import Outages
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_an_outage_that_two_wait_for_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    seconds: list[float] = []
+    outages = Outages(lambda service, passed: seconds.append(passed))
+    with caplog.at_level(logging.INFO):
+        began = time.monotonic()
+        outages.waits("Kafka", "publisher", "not confirmed")
+        time.sleep(0.05)
+        outages.waits("Kafka", "consumer", "no coordinator")
+        time.sleep(0.05)
+        outages.answers("Kafka", "publisher")
+        assert messages(caplog) == ["Waiting for Kafka: not confirmed"]
+        outages.waits("Kafka", "consumer", "no coordinator")
+        time.sleep(0.05)
+        outages.answers("Kafka", "consumer")
+        lasted = time.monotonic() - began
+    assert messages(caplog) == ["Waiting for Kafka: not confirmed", f"Kafka answers after {sum(seconds):.1f} s"]
+    assert 0.15 <= sum(seconds) <= lasted
+
+
+def test_a_start_before_the_report_counts() -> None:
+    seconds: list[float] = []
+    outages = Outages(lambda service, passed: seconds.append(passed))
+    outages.waits("Kafka", "consumer", "no coordinator", since=time.monotonic() - 5.0)
+    assert 5.0 <= sum(seconds) < 6.0
+
+
+def test_services_have_outages_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    outages = Outages()
+    outages.waits("Kafka", "one", "away")
+    outages.waits("Redis", "one", "away")
+    assert messages(caplog) == ["Waiting for Kafka: away", "Waiting for Redis: away"]
+
+
+def test_an_answer_without_an_outage_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        Outages().answers("Kafka", "consumer")
+    assert messages(caplog) == []
+
+
+def test_an_outage_that_the_worker_does_not_wait_out_has_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    outages = Outages()
+    with caplog.at_level(logging.INFO):
+        outages.waits("Kafka", "consumer", "away")
+        outages.gives_up("Kafka", "consumer")
+    assert messages(caplog)[1] == "Kafka did not answer for 0.0 s, and the worker stops"
