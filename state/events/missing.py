@@ -1,6 +1,11 @@
 """Words that stand for a missing value where an identity is expected."""
 
-_WORDS = frozenset({"null", r"\n", "nan", "none", "<na>", "nat", "#n/a", "n/a", "(null)", "<null>"})
+_WORDS = frozenset(
+    [
+        *("null", r"\n", "nan", "none", "<na>", "nat", "#n/a", "n/a", "(null)", "<null>", "[null]", "nil", "undefined"),
+        *("(blank)", "#na", "#null!", "#ref!", "#value!", "#name?", "#num!", "#div/0!"),
+    ]
+)
 """What databases, spreadsheets and data frames write for a missing cell, in lower case."""
 _LONGEST = max(map(len, _WORDS))
 

@@ -57,7 +57,7 @@ def test_titles_above_and_totals_below_the_table(tmp_path: Path) -> None:
     assert "line 4 of t.csv: the column names are in line 4, and 3 lines above them are left out." in notes(path)
 
 
-@pytest.mark.parametrize("start", ["sep=;\n", "\ufeff\ufeff", "\n\n"])
+@pytest.mark.parametrize("start", ["sep=;\n", "\ufeff\ufeff", "ï»¿", "\n\n"])
 def test_what_stands_before_the_header(start: str, tmp_path: Path) -> None:
     path = write(tmp_path / "T.CSV", between=";")
     path.write_text(start + path.read_text())

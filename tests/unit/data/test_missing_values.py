@@ -8,7 +8,11 @@ from tests.unit.data.exports import HISTORIES, ROWS, changed, histories, notes, 
 
 
 @pytest.mark.parametrize(
-    "word", ["NULL", r"\N", "nan", "None", "<NA>", "NaT", "#N/A", "N/A", "(null)", "NaN", "null", " NULL "]
+    "word",
+    [
+        *("NULL", r"\N", "nan", "None", "<NA>", "NaT", "#N/A", "N/A", "(null)", "NaN", "null", " NULL ", "[NULL]"),
+        *("undefined", "(blank)", "#NULL!", "#REF!", "#VALUE!"),
+    ],
 )
 def test_a_word_for_missing_is_no_customer_and_no_code(word: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", changed(CustomerID=word))

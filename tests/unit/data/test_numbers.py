@@ -56,3 +56,27 @@ def test_floats_become_the_decimals_they_stand_for(tmp_path: Path) -> None:
     assert [(line.quantity, line.unit_price) for invoice in log for line in invoice.lines] == [
         *((1250, 0.85), (850, 0.85), (100, 0.85), (12_000, 0.85))
     ]
+
+
+@pytest.mark.parametrize(
+    "price",
+    ["€ 1.25", "1.25 EUR", "US$ 1.25", "US$1.25", "A$1.25", "Rs. 1.25", "1.25 kr.", "1.25 Euro", "eur 1.25", "£1.25"],
+)
+def test_signs_of_currencies_are_left_out(price: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", changed(UnitPrice=price))
+
+    assert histories(path) == with_fourth({"22615": 8})
+    assert "UnitPrice" in notes(path)
+
+
+@pytest.mark.parametrize("price", ["4,-", "4,--", "4.-", "4,–"])
+def test_a_dash_for_no_cents_is_no_sign(price: str, tmp_path: Path) -> None:
+    rows = [[*row[:5], row[5].replace(".", ","), *row[6:]] for row in changed(UnitPrice=price)]
+    path = write(tmp_path / "t.csv", rows, between=";")
+
+    log, _ = read_table(path, Settings())
+    assert {line.unit_price for invoice in log for line in invoice.lines} == {0.85, 2.55, 1.25, 4}
+
+
+def test_a_minus_within_brackets_is_one_sign(tmp_path: Path) -> None:
+    assert histories(write(tmp_path / "t.csv", changed(Quantity="(-8)"))) == {"12680": HISTORIES["12680"]}

@@ -1,6 +1,8 @@
 """Cells of a column as text, whatever type the file holds them in."""
 
 import re
+from collections.abc import Iterable
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +12,14 @@ from numpy.typing import NDArray
 from state.events.missing import is_missing
 from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct, map_distinct_texts, where_distinct
+from training.data.errors import UnreadableTable
 
-_POINT_ZERO = re.compile(r"\s*-?[0-9]+\.0+\s*")
+_POINT_ZERO = re.compile(r"\s*(-?[0-9]+)(?:\.0+|,00?)\s*")
 """A whole number as a data frame writes it that holds a column with gaps as floats."""
-_FRACTION = re.compile(r"\s*-?[0-9]+\.[0-9]*[1-9][0-9]*\s*")
+_FRACTION = re.compile(r"\s*-?[0-9]+[.,][0-9]*[1-9][0-9]*\s*")
+_SCIENTIFIC = re.compile(r"\s*([0-9])(?:[.,]([0-9]+))?[eE]\+([0-9]{2})\s*")
+"""A long number as spreadsheets show it: 2.2613E+04."""
+_LIST = re.compile(r"\s*(?:[\[{(]\s*(['\"]).*\1\s*[\]})]|\[[^\]]*,[^\]]*\])\s*", re.DOTALL)
 
 
 class ParsedCells(NamedTuple):
@@ -33,30 +39,71 @@ def parse_texts(column: pd.Series) -> ParsedCells:
 
 
 def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
-    """``parse_texts`` of a column of identities: words for missing are missing.
+    """``parse_texts`` of a column of identities: words for missing are missing, and marks of spreadsheets are left out.
 
     Args:
         column: Codes, invoice numbers or customers.
         name: Of the column in the file.
         whole: Whether ``22613.0`` is ``22613``, unless a code of the column has a fraction: then the point belongs to
             the codes.
+
+    Raises:
+        UnreadableTable: Cells lost digits, as 4.00638E+12, or hold lists.
     """
     texts, converted, _ = parse_texts(column)
     distinct = pd.unique(texts.dropna())
+    _refuse_lost_codes(distinct, name)
     assumptions = []
+
+    def assume(cells: list[str], what: str, cure: str, example: str = "") -> None:
+        shown = example or cells[0].strip()
+        assumptions.append(Assumption(of_column(name), what, cure, shown, int(texts.isin(cells).sum())))
+
+    rewritten: dict[str, str | None] = {}
     if words := [text for text in distinct if is_missing(text) and text.strip()]:
-        rows = int(texts.isin(words).sum())
-        texts = map_distinct_texts(texts, lambda text: None if is_missing(text) else text)
-        example = ", ".join(repr(word) for word in words[:5])
         what = "a word for missing stands for a missing value"
-        assumptions.append(Assumption(of_column(name), what, "write another word for what is no gap", example, rows))
-    pointed = [text for text in distinct if _POINT_ZERO.fullmatch(text)]
-    if whole and pointed and not any(_FRACTION.fullmatch(text) for text in distinct):
-        rows = int(texts.isin(pointed).sum())
-        texts = map_distinct_texts(texts, lambda text: text.partition(".")[0] if _POINT_ZERO.fullmatch(text) else text)
-        what, cure = "whole numbers are read without the decimal point", "write codes without points"
-        assumptions.append(Assumption(of_column(name), what, cure, pointed[0].strip(), rows))
+        assume(words, what, "write another word for what is no gap", ", ".join(repr(word) for word in words[:5]))
+        rewritten |= dict.fromkeys(words)
+    given = [text for text in distinct if not is_missing(text)]
+    if given and all(re.fullmatch(r"\s*'.*[^']'?\s*", text) for text in given):
+        assume(given, "the ' before codes, a mark of spreadsheets, is left out", "leave it out in the file")
+        rewritten |= {text: text.strip().removeprefix("'").removesuffix("'") for text in given}
+    if shown := [text for text in given if _SCIENTIFIC.fullmatch(text)]:
+        assume(shown, "whole numbers are written with all digits", "export codes as text")
+        rewritten |= {text: _all_digits(text) for text in shown}
+    pointed = [text for text in given if _POINT_ZERO.fullmatch(text) and (whole or "," in text)]
+    if pointed and not any(_FRACTION.fullmatch(text) for text in given):
+        assume(pointed, "whole numbers are read without the decimal point", "write codes without points")
+        rewritten |= {text: _POINT_ZERO.sub(r"\1", text) for text in pointed}
+    if rewritten:
+        texts = map_distinct_texts(texts, lambda text: rewritten.get(text, text))
+    if dates := [str(value) for value in pd.unique(column.dropna()) if isinstance(value, date)]:
+        rows = int(where_distinct(column, lambda value: isinstance(value, date)).sum())
+        what = "cells hold dates, which spreadsheets make of codes such as 3-4"
+        assumptions.append(Assumption(of_column(name), what, "export codes as text", dates[0], rows))
     return ParsedCells(texts, converted, tuple(assumptions))
+
+
+def _refuse_lost_codes(codes: Iterable[str], name: str) -> None:
+    for text in codes:
+        match = _SCIENTIFIC.fullmatch(text)
+        if match and match[2] and len(match[2]) < int(match[3]):
+            raise UnreadableTable(
+                f"{name} holds {text.strip()!r}: a spreadsheet shortened the number, and its last digits are lost. "
+                "Export the column as text."
+            )
+        if _LIST.fullmatch(text):
+            raise UnreadableTable(
+                f"{name} holds a list in one cell, {text.strip()[:60]!r}. Write a row for each item of an invoice."
+            )
+
+
+def _all_digits(text: str) -> str:
+    """The whole number that a text in scientific notation stands for; the text where that is no whole number."""
+    match = _SCIENTIFIC.fullmatch(text)
+    assert match is not None
+    digits, whole = match[1] + (match[2] or ""), 1 + int(match[3])
+    return text if digits[whole:].strip("0") else digits[:whole].ljust(whole, "0")
 
 
 def _text(value: Any) -> str | None:

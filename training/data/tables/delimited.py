@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +14,13 @@ import pandas as pd
 
 from training.data import columns
 from training.data.assumption import Assumption
+from training.data.distinct import map_distinct_texts
 from training.data.errors import MissingColumns, UnreadableTable
 from training.data.tables.quoting import mend_quotes
 from training.data.tables.raw_table import HEADER_ROWS, RawTable, titles_above, unique_columns
 
 _DELIMITERS = (",", ";", "\t", "|")
+_FORMULA = re.compile(r'\s*="([^"]*)"\s*')
 
 MapColumns = Callable[[list[str], str], dict[str, str]]
 """From a header and what messages call the file: the columns that are read, each with its name in the header."""
@@ -65,7 +68,21 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
             frame = pd.read_csv(io.StringIO("\n".join([names, *below])), index_col=False, **options)
+    if any('="' in line for line in below):
+        frame, formulas = _read_formulas(frame)
+        assumptions += [replace(formulas, where=path.name)] if formulas else []
     return unique_columns(frame, header.cells, str(path), tuple(assumptions))
+
+
+def _read_formulas(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
+    """Cells such as ``="00123"``, which keep a spreadsheet from reading a number, as the text in them."""
+    found = [text for name in frame for text in pd.unique(frame[name].dropna()) if _FORMULA.fullmatch(text)]
+    if not found:
+        return frame, None
+    rows = int(frame.isin(found).any(axis=1).sum())
+    texts = frame.apply(lambda cells: map_distinct_texts(cells, lambda text: _FORMULA.sub(r"\1", text)))
+    what = "formulas that give a text are read as that text"
+    return texts, Assumption("", what, "write the text alone", found[0].strip(), rows)
 
 
 def _decode(path: Path) -> tuple[str, list[Assumption]]:
@@ -73,14 +90,19 @@ def _decode(path: Path) -> tuple[str, list[Assumption]]:
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         content = file.read()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16").lstrip("\ufeff"), []
+        return _without_marks(content.decode("utf-16")), []
     if b"\0" in content[: 1 << 16]:
         raise UnreadableTable(f"{path} is no text, so no CSV file. Check that it has the format of its name.")
     try:
-        return content.decode("utf-8").lstrip("\ufeff"), []
+        return _without_marks(content.decode("utf-8")), []
     except UnicodeDecodeError:  # the CSV copy of UCI's table in circulation is in Latin-1
         what = "it is not in UTF-8 and was read as Windows-1252: check a name with an accent"
-        return content.decode("latin-1"), [Assumption(path.name, what, "save it as UTF-8")]
+        return _without_marks(content.decode("latin-1")), [Assumption(path.name, what, "save it as UTF-8")]
+
+
+def _without_marks(text: str) -> str:
+    """A text without marks of byte order at its start, also where another program took them for letters."""
+    return re.sub("^(?:\ufeff|\u00ef\u00bb\u00bf)+", "", text)
 
 
 def _find_header(lines: list[str], first: int, map_columns: MapColumns, where: str) -> _Header:

@@ -16,7 +16,10 @@ from training.data.tables.cells import ParsedCells
 DecimalMark = Literal[".", ","]
 
 _BLANKS = "\\s\u00a0\u202f\u2009'’"
-_CURRENCY = re.compile(r"[$€£¥₹₽₺₩₪฿₫₴]|(?<![A-Za-z])(?:[A-Z]{3}|kr|zł|Kč|Ft|R\$|Fr\.?|lei)(?![A-Za-z])")
+_CURRENCY = re.compile(
+    r"(?<![A-Za-z])[A-Z]{1,2}\$|[$€£¥₹₽₺₩₪฿₫₴]"
+    r"|(?<![A-Za-z])(?:[A-Z]{3}|(?i:euros?|eur|gbp|usd|chf)|kr\.?|zł|Kč|Ft|Fr\.?|Rs\.?|lei)(?![A-Za-z])"
+)
 _DECIMAL = {
     ",": re.compile(
         r"[0-9]*,(?:[0-9]{1,2}|[0-9]{4,})|0,[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+|[0-9]{1,3}(?:\.[0-9]{3}){2,}"
@@ -122,8 +125,9 @@ def _unsigned(text: str) -> tuple[str, bool, str]:
     if currency:
         number = number.replace(currency, "", 1).strip()
     number = re.sub(r"[\u2212\u2013\u2012\ufe63\uff0d]", "-", number)
+    number = re.sub(r"(?<=[0-9])[.,]-{1,2}$", "", number)  # 4,- is 4 and no cents
     negative = False
-    if inner := re.fullmatch(r"\((.*)\)", number):
+    if inner := re.fullmatch(r"\(-?(.*)\)", number):
         number, negative = inner[1], True
     elif number.startswith("-"):
         number, negative = number[1:], True
