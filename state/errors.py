@@ -2,6 +2,7 @@
 
 StateError
 ├── SettingsError        a setting is unknown or impossible: the program does not start
+│   └── RulesDiffer      a bundle or a store was made by other invoice rules: it is not used
 ├── InvalidEvent         an event breaks the wire contract: it goes to the dead letters
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
 └── StoreRefused         the store refuses the operation: trying again does not help
@@ -17,6 +18,10 @@ class StateError(Exception):
 
 class SettingsError(StateError):
     """A setting is unknown or impossible; the message names it and its possible values."""
+
+
+class RulesDiffer(SettingsError):
+    """A bundle or a store was made by other invoice rules (dialect, unsellable codes); the message names both."""
 
 
 class InvalidEvent(StateError):

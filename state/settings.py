@@ -91,6 +91,12 @@ def check_date_format(value: str) -> str:
     return value
 
 
+def _unsellable_codes(value: str) -> str:
+    if any(set(pattern.strip()) == {"*"} for pattern in value.split(",")):
+        raise ValueError("the pattern * is every stock code; name those that cannot be sold, such as POST*,VOUCHER")
+    return value
+
+
 def _api_version(value: str) -> str:
     if value and not re.fullmatch(r"\d+(\.\d+){0,3}", value):
         raise ValueError("it must look like 2.3, or be empty so that client and broker negotiate")
@@ -138,6 +144,7 @@ class Settings(BaseModel):
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     date_format: Annotated[str, AfterValidator(check_date_format)] = ""
     anonymous_ids: str = ""
+    unsellable_codes: Annotated[str, AfterValidator(_unsellable_codes)] = ""
     max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
     max_code_chars: Annotated[int, Field(ge=1)] = 100
     max_description_chars: Annotated[int, Field(ge=1)] = 1_000
@@ -185,6 +192,11 @@ class Settings(BaseModel):
     def anonymous_customers(self) -> frozenset[str]:
         """The customer ids that stand for customers who are not known."""
         return frozenset(filter(None, (each.strip() for each in self.anonymous_ids.split(","))))
+
+    @property
+    def unsellable_patterns(self) -> tuple[str, ...]:
+        """The patterns of stock codes that cannot be sold, sorted, so that equal lists compare equal."""
+        return tuple(sorted(set(filter(None, (each.strip() for each in self.unsellable_codes.split(","))))))
 
     @property
     def topics(self) -> Topics:

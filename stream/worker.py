@@ -12,7 +12,9 @@ from functools import partial
 from random import Random
 
 from state.errors import StateError, StoreUnavailable
+from state.events.invoice_rules import invoice_rules
 from state.settings import Settings
+from state.store.claim import claim_store
 from state.store.redis.client import require_url
 from state.store.redis.durability import Durability
 from state.store.redis.store import RedisStore
@@ -55,6 +57,7 @@ def run_worker(settings: Settings) -> ExitCode:
 
     Raises:
         SettingsError: No broker or no Redis is set, one of their settings cannot be used, or Redis evicts keys.
+        RulesDiffer: The histories, or the promoted model, were made in another dialect or with other unsellable codes.
         StoreRefused: Redis refuses the password, or a command that the worker needs.
     """
     broker_list(settings)
@@ -92,7 +95,9 @@ def run_worker(settings: Settings) -> ExitCode:
             return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
         fallback = fallback_scorer()
-        models = ModelWatcher(registry, load_scorer, fallback, metrics, poll_s=settings.registry_poll_seconds)
+        rules = invoice_rules(settings)
+        load = partial(load_scorer, rules=rules)
+        models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
         processor = Processor(
             settings=settings,
             store=store,
@@ -104,8 +109,12 @@ def run_worker(settings: Settings) -> ExitCode:
         )
 
         models.start()
-        loaded.set()
         closes.callback(models.stop)
+        try:  # after the model: a worker that refuses to serve it must not decide on the rules of the store
+            retry.call("Redis", lambda: claim_store(store, rules), StoreUnavailable)
+        except Stopped:
+            return ExitCode.OK
+        loaded.set()
         durability = DurabilityWatch(
             _new_durability(settings), metrics.redis_evicts, allow_eviction=settings.allow_eviction
         )

@@ -22,7 +22,9 @@ from typing import Any
 
 from bench.stream.measure import LATENCY_SECONDS, Event, Result, WorkerVariant, measure
 from bench.stream.workload import Workload, invoice_events, line_events, workload
+from state.events.invoice_rules import invoice_rules
 from state.settings import load_settings
+from state.store.claim import claim_store
 from state.store.redis.store import RedisStore
 from stream.kafka.topics import ensure_topics
 from tests.services.kafka import VERSION, KafkaServer
@@ -142,7 +144,9 @@ class Bench:
         return list(shape(self._data.sent))
 
     def _store_invoices(self, environment: dict[str, str]) -> None:
-        store = RedisStore(load_settings(environment))
+        settings = load_settings(environment)
+        store = RedisStore(settings)
+        claim_store(store, invoice_rules(settings))
         stored = self._data.stored
         for start in range(0, len(stored), 500):
             store.apply(stored[start : start + 500], clock_ms=1)

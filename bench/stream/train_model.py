@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.stream.workload import workload
 from state.events.dates import to_datetime
+from state.events.invoice_rules import invoice_rules
 from state.settings import load_settings
 from training.models import make_model
 from training.registry import Registry
@@ -20,7 +21,9 @@ INVOICES, EXAMPLES = 12_000, 3_000
 
 def main(registry: Path, sent: int) -> None:
     """Fit a model on the invoices before the last ``sent`` ones."""
-    log = workload(load_settings(), stored=INVOICES, sent=sent).stored
+    settings = load_settings()
+    data = workload(settings, stored=INVOICES, sent=sent)
+    log = data.stored
     until = log[-1].date + 1
     fitted = make_model("basket_lstm", epochs=1, max_examples=EXAMPLES, whole=False).fit(log, until=until, seed=7)
     now = datetime.now(UTC)
@@ -34,6 +37,7 @@ def main(registry: Path, sent: int) -> None:
             data_until=to_datetime(until),
             metrics={},
             created=now,
+            invoice_rules=invoice_rules(settings, data.dialect),
         )
     target.promote(version, at=now)
 

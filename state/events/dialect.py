@@ -1,6 +1,8 @@
 """Dialects: the peculiarities of one retailer's data."""
 
+import fnmatch
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 from state.errors import SettingsError
@@ -68,8 +70,30 @@ class Uci:
         return invoice_no.startswith("C")
 
 
-def dialect_named(name: str) -> Dialect:
-    """The dialect with a name.
+class WithUnsellableCodes:
+    """A dialect in which some more stock codes are no products."""
+
+    def __init__(self, dialect: Dialect, patterns: Sequence[str]) -> None:
+        """Take shell-style patterns (``POST*``) of canonical stock codes, in capitals or not."""
+        self.name = dialect.name
+        self._dialect = dialect
+        self._unsellable = re.compile("|".join(map(fnmatch.translate, patterns)), re.IGNORECASE)
+
+    def stock_code(self, written: str) -> str:
+        """As in the dialect."""
+        return self._dialect.stock_code(written)
+
+    def is_product(self, stock_code: str) -> bool:
+        """Whether it is a product of the dialect and matches none of the patterns."""
+        return self._dialect.is_product(stock_code) and self._unsellable.match(stock_code) is None
+
+    def is_return(self, invoice_no: str) -> bool:
+        """As in the dialect."""
+        return self._dialect.is_return(invoice_no)
+
+
+def dialect_named(name: str, unsellable: Sequence[str] = ()) -> Dialect:
+    """The dialect with a name, in which stock codes of the patterns ``unsellable`` are no products.
 
     Raises:
         SettingsError: There is no such dialect.
@@ -77,7 +101,7 @@ def dialect_named(name: str) -> Dialect:
     dialects: dict[str, Dialect] = {"plain": Plain(), "uci": Uci()}
     if name not in dialects:
         raise SettingsError(f"NEXTBASKET_DIALECT is {name!r}; it may be {' or '.join(dialects)}.")
-    return dialects[name]
+    return WithUnsellableCodes(dialects[name], unsellable) if unsellable else dialects[name]
 
 
 def exclusion_reason(is_product: bool, quantity: int, unit_price: float) -> str | None:

@@ -8,6 +8,7 @@ from state.domain.history import AddedInvoice, CustomerHistory, add_invoice
 from state.domain.items import ItemState, count_sale, observe_sale
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
+from state.events.invoice_rules import InvoiceRules
 from state.settings import Settings
 from state.store.protocol import (
     ApplyResult,
@@ -49,6 +50,7 @@ class MemoryStore:
         self._item_versions: dict[str, int] = {}
         self._version = 0
         self._now: int | None = None
+        self._rules: InvoiceRules | None = None
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
@@ -145,6 +147,15 @@ class MemoryStore:
     def now(self) -> int | None:
         """See ``Store.now``."""
         return self._now
+
+    def rules(self) -> InvoiceRules | None:
+        """See ``Store.rules``."""
+        return self._rules
+
+    def record_rules(self, rules: InvoiceRules) -> InvoiceRules:
+        """See ``Store.record_rules``."""
+        self._rules = self._rules or rules
+        return self._rules
 
     def close(self) -> None:
         """Nothing to release."""

@@ -12,6 +12,7 @@ from state.domain.history import CustomerHistory
 from state.domain.items import ItemState
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
+from state.events.invoice_rules import InvoiceRules
 
 
 class PriorRecommendation(msgspec.Struct, frozen=True, array_like=True):
@@ -137,6 +138,14 @@ class Store(Protocol):
 
     def now(self) -> int | None:
         """The greatest date accepted so far, seconds since 1970, or None before the first."""
+        ...
+
+    def rules(self) -> InvoiceRules | None:
+        """The recorded rules by which the histories are written, None where none are."""
+        ...
+
+    def record_rules(self, rules: InvoiceRules) -> InvoiceRules:
+        """Record the rules unless some are recorded, in one step; returns those that are recorded then."""
         ...
 
     def close(self) -> None:

@@ -69,9 +69,28 @@ def export(
         from state.store.redis.store import RedisStore
 
         with closing(RedisStore(settings)) as store:
+            _print_rules(store, settings)
             count = _write(_LINES[kind](store), output)
     if output is not None:
         typer.echo(f"Wrote {count:,} {kind.value} to {output}.")
+
+
+def _print_rules(store: "Store", settings: "Settings") -> None:
+    """Print to standard error by which rules the histories are written, and whether the settings have others."""
+    from state.errors import RulesDiffer
+    from state.events.invoice_rules import in_words, invoice_rules
+    from state.store.claim import require_store_rules
+
+    recorded = store.rules()
+    if recorded is None:
+        typer.echo("The state does not say in which dialect it was written.", err=True)
+        return
+    typer.echo(f"The state was written {in_words(recorded)}, zone {recorded.timezone}.", err=True)
+    if {"dialect", "unsellable_codes"} & settings.model_fields_set:
+        try:
+            require_store_rules(recorded, invoice_rules(settings))
+        except RulesDiffer as error:
+            typer.echo(str(error), err=True)
 
 
 def _write(lines: "Iterable[KeyedLine]", output: Path | None) -> int:

@@ -44,6 +44,7 @@ def replay(
     from kafka import KafkaProducer
     from tqdm import tqdm
 
+    from state.events.invoice_rules import in_words
     from state.settings import load_settings
     from stream.kafka.config import kafka_python_config
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
@@ -51,7 +52,7 @@ def replay(
     from stream.tools.replay import replay_fingerprint, send, throttle
     from stream.tools.replay_events import replay_events, rows_in_span
     from training.data.assumption import Reading
-    from training.data.cleaning.clean import dialect_of
+    from training.data.cleaning.clean import dialect_assumptions, rules_of_table
     from training.data.tables import invoice_table
 
     settings = with_date_format(load_settings(), date_format)
@@ -63,8 +64,11 @@ def replay(
         state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format]))
     )
     table = invoice_table.load(path, timezone=settings.timezone, date_format=settings.date_format)
-    for line in Reading(dialect_of(table, settings).name, table.timezone, table.assumptions).lines():
+    rules = rules_of_table(table, settings)
+    assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
+    for line in Reading(rules.dialect, table.timezone, assumptions).lines():
         typer.echo(line)
+    typer.echo(f"Rows go as they are, for workers that read them {in_words(rules)}.")
     if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:
         raise Failure(
             f"No row of {path} lies in the span: {_dates(table.frame)}. Give other dates.",

@@ -35,7 +35,9 @@ def show(
       nextbasket show 12680 --at 2011-12-09T13:00
     """
     use_one_thread()
+    from state.events.invoice_rules import invoice_rules
     from state.settings import load_settings
+    from state.store.claim import require_store_rules
     from state.store.redis.store import RedisStore
     from stream.cli.registry import load_current_scorer
     from stream.tools.customer_report import build_customer_report
@@ -43,6 +45,7 @@ def show(
     settings = load_settings()
     visit_date = parse_date_option(at, settings)
     with closing(RedisStore(settings)) as store:
+        require_store_rules(store.rules(), invoice_rules(settings))
         report = build_customer_report(customer, store, load_current_scorer(settings), settings, visit_date)
     if report is None:
         raise Failure(f"No customer {customer!r} is known here; nextbasket export histories writes those who are.")

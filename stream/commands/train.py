@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,6 +168,7 @@ def _repeat(
 def _round(settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan") -> "RoundResult":
     from datetime import UTC
 
+    from state.events.invoice_rules import in_words, invoice_rules
     from stream.cli.progress import show_progress
     from stream.cli.registry import open_registry
     from training.serving.load import load_scorer
@@ -180,14 +182,17 @@ def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Tr
                 "There are no purchases of known customers to train on: look at what the cleaning left out.",
                 ExitCode.DATA,
             )
+        rules = invoice_rules(settings, None if ledger is None else ledger.dialect)
+        typer.echo(f"Training {in_words(rules)}, zone {rules.timezone}; a worker must read invoices by the same rules.")
         result = train_round(
             log,
             open_registry(settings),
-            load_scorer,
+            partial(load_scorer, rules=rules),
             plan,
             until=log[-1].date + 1 if until is None else until,
             clock=datetime.now(UTC),
             ledger=ledger,
+            invoice_rules=rules,
         )
     _print(result)
     return result

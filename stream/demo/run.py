@@ -10,6 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from state.events.invoice_rules import invoice_rules
+from state.store.claim import claim_store
 from state.store.redis.store import RedisStore
 from stream.demo.baseline import BaselineRanker
 from stream.demo.console import StepPrinter
@@ -66,6 +68,7 @@ def run_demo(options: DemoOptions) -> None:
         steps.print(f"Trained {MODEL} {version}: a short training for the demo; `nextbasket train` takes its time.")
 
         store = stack.enter_context(closing(RedisStore(settings)))
+        claim_store(store, invoice_rules(settings))
         load_histories(training_log, store, console)
         invoices = last_invoices(training_log)
         ensure_topics(settings, timeout_s=10.0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from state.events.invoice import Invoice
+from state.events.invoice_rules import invoice_rules
 from state.settings import Settings, load_settings
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.demo.console import TaskProgress, progress_bar
@@ -35,7 +36,7 @@ def read_log(data: Path | None, print_step: Callable[[str], None]) -> tuple[list
     Raises:
         DataError: The data cannot be read.
     """
-    from training.data.cleaning.clean import clean, dialect_of
+    from training.data.cleaning.clean import clean, rules_of_table
     from training.data.cleaning.invoices import invoices
     from training.data.sources.source import find_source
 
@@ -50,7 +51,7 @@ def read_log(data: Path | None, print_step: Callable[[str], None]) -> tuple[list
         f"{cleaned.ledger.purchase_lines:,} purchase lines of {cleaned.ledger.customers:,} customers and "
         f"{cleaned.ledger.items:,} items, {cleaned.ledger.return_lines:,} return lines."
     )
-    return log, dialect_of(source.table, settings).name
+    return log, rules_of_table(source.table, settings).dialect
 
 
 def split_log(log: Sequence[Invoice], events: int) -> tuple[Sequence[Invoice], Sequence[Invoice]]:
@@ -93,6 +94,7 @@ def train_model(log: Sequence[Invoice], until: int, settings: Settings, folder: 
         data_until=datetime.fromtimestamp(until, UTC),
         metrics={},
         created=datetime.now(UTC),
+        invoice_rules=invoice_rules(settings),
     )
     registry.promote(version, at=datetime.now(UTC))
     return version

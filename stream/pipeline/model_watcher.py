@@ -7,6 +7,7 @@ from pathlib import Path
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.items import record_sale
+from state.errors import RulesDiffer
 from state.events.invoice import THOUSAND
 from stream.monitoring import Metrics
 from stream.pipeline.ports import ModelRegistry
@@ -45,8 +46,12 @@ class ModelWatcher:
         metrics.model(fallback.name, fallback.version)
 
     def start(self) -> None:
-        """Load the promoted version, then check for another one in a thread."""
-        self.check()
+        """Load the promoted version, then check for another one in a thread.
+
+        Raises:
+            RulesDiffer: The promoted model was trained in another dialect; nothing serves yet, so none is kept.
+        """
+        self.check(starting=True)
         if self._checked is None:
             logger.info("There is no promoted model; %s serves until there is one", self.scorer.name)
         self._thread.start()
@@ -57,8 +62,8 @@ class ModelWatcher:
         if self._thread.is_alive():
             self._thread.join(1.0)
 
-    def check(self) -> None:
-        """Load the promoted version, unless it was loaded or refused before."""
+    def check(self, *, starting: bool = False) -> None:
+        """Load the promoted version, unless it was loaded or refused before; ``starting`` lets ``RulesDiffer`` out."""
         try:
             version = self._registry.current()
         except (RegistryError, OSError) as error:
@@ -76,6 +81,8 @@ class ModelWatcher:
             logger.warning("The registry does not answer, %s stays in use: %s", self.scorer.name, error)
             return
         except Exception as error:  # a bundle of unknown origin can fail in any way
+            if starting and isinstance(error, RulesDiffer):
+                raise
             logger.error(
                 "Model %s is refused, %s %s stays in use: %s", version, self.scorer.name, self.scorer.version, error
             )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory, HeldLine, add_invoice
 from state.events.invoice import Invoice, Line
 from state.settings import Settings
-from training.data.cleaning.clean import clean, dialect_of
+from training.data.cleaning.clean import clean, rules_of_table
 from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
 from training.data.cleaning.partition import partition_by_customer
@@ -111,7 +111,7 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
         for part in partition_by_customer(
             load_batches(path, timezone=settings.timezone, date_format=settings.date_format)
         ):
-            builder = builder or LedgerBuilder(dialect_of(part, settings).name, part.timezone)
+            builder = builder or LedgerBuilder(rules_of_table(part, settings).dialect, part.timezone)
             yield from invoices(clean(separate_invoices(part), settings, clock=clock, builder=builder))
 
     log = merge_logs(cleaned_invoices())

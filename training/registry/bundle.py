@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from state.events.invoice_rules import InvoiceRules
 from training.registry.errors import BundleRefused
 
 SCHEMA_VERSION = 1
@@ -34,11 +35,12 @@ class DataWindow(msgspec.Struct, frozen=True, rename={"since": "from"}):
     until: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Description of a bundle: its contents and how it was made.
 
     ``metrics`` holds, by model (that of the bundle, the champion, each baseline), the means over the same evaluation
     cases. ``files`` gives the SHA-256 of every file but the manifest, by its path inside the folder.
+    ``invoice_rules``: how the invoices were read that it was fitted on; None where the bundle does not say.
     """
 
     schema_version: int
@@ -48,6 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     data: DataWindow
     metrics: dict[str, dict[str, float]]
     files: dict[str, str]
+    invoice_rules: InvoiceRules | None = None
 
 
 class _Schema(msgspec.Struct):
@@ -114,6 +117,7 @@ def describe(
     created: str,
     data: DataWindow,
     metrics: Mapping[str, Mapping[str, float]],
+    invoice_rules: InvoiceRules | None = None,
 ) -> Manifest:
     """The manifest of the files that lie in a folder now.
 
@@ -128,6 +132,7 @@ def describe(
         data=data,
         metrics={model: dict(values) for model, values in metrics.items()},
         files={path: sha256(folder / path) for path in sorted(_contents(folder) - {MANIFEST})},
+        invoice_rules=invoice_rules,
     )
     _check(manifest, str(folder))
     return manifest

@@ -13,6 +13,7 @@ from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused, StoreUnavailable
 from state.events.dates import DAY
 from state.events.invoice import Invoice
+from state.events.invoice_rules import InvoiceRules
 from state.settings import Settings
 from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
 from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
@@ -29,6 +30,8 @@ from state.store.redis.layout import (
     read_history,
     read_item,
     read_recommendation,
+    read_rules,
+    write_rules,
 )
 from state.store.redis.script import Script
 from state.store.redis.single_writer import SingleWriter
@@ -166,6 +169,18 @@ class RedisStore:
         with translate_errors(client=self._client):
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
+
+    def rules(self) -> InvoiceRules | None:
+        """See ``Store.rules``."""
+        with translate_errors(client=self._client):
+            recorded = self._client.get(self._keys.rules)
+            return None if recorded is None else read_rules(recorded)
+
+    def record_rules(self, rules: InvoiceRules) -> InvoiceRules:
+        """See ``Store.record_rules``."""
+        with translate_errors(client=self._client):
+            self._client.set(self._keys.rules, write_rules(rules), nx=True)
+        return self.rules() or rules
 
     def probe(self) -> None:
         """Run each command that the store needs once, on keys of no customer, without an effect.

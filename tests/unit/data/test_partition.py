@@ -85,7 +85,7 @@ def test_a_shop_from_parquet_is_read_in_batches(
     assert found.rows == len(raw)
     assert [len(table.frame) for table in found.tables][:-1] == [1_000] * (len(raw) // 1_000)
 
-    log, ledger = read_table(tmp_path / "shop.parquet", Settings())
+    log, ledger = read_table(tmp_path / "shop.parquet", UCI)
 
     assert (list(log), ledger) == at_once(raw)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from state.domain.history import CustomerHistory
+from state.errors import RulesDiffer
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher, warm_up
 from tests.unit.stream.harness import CountingScorer
@@ -108,6 +109,28 @@ def test_a_damaged_bundle_is_refused_once_and_the_previous_model_stays(
     assert watcher.scorer.version == "1"
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "Model 2 is refused, counting 1 stays in use: a hash differs"
+    ]
+    assert value(metrics, "models_refused_total") == 1
+
+
+def test_a_model_of_another_dialect_is_refused_at_the_start(watcher: ModelWatcher, registry: StubRegistry) -> None:
+    registry.versions, registry.promoted = {"1": RulesDiffer("in the dialect uci")}, "1"
+    with pytest.raises(RulesDiffer, match="in the dialect uci"):
+        watcher.start()
+
+
+def test_a_model_of_another_dialect_that_comes_later_is_refused_once_and_counted(
+    watcher: ModelWatcher, registry: StubRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.versions, registry.promoted = {"1": CountingScorer("1"), "2": RulesDiffer("in the dialect uci")}, "1"
+    watcher.start()
+    watcher.stop()
+    registry.promoted = "2"
+    watcher.check()
+    watcher.check()
+    assert watcher.scorer.version == "1"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "Model 2 is refused, counting 1 stays in use: in the dialect uci"
     ]
     assert value(metrics, "models_refused_total") == 1
 

@@ -17,11 +17,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from state.events.dates import DAY
-from state.events.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect, dialect_named
+from state.events.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect
 from state.events.invoice import THOUSAND
+from state.events.invoice_rules import InvoiceRules, invoice_rules, make_dialect
 from state.events.text import clean_text
 from state.settings import Settings
 from training.data import columns
+from training.data.assumption import Assumption
 from training.data.cleaning.ledger import Ledger, LedgerBuilder, Step
 from training.data.distinct import map_distinct_texts, where_distinct
 from training.data.tables.case_study import AttributeTables
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 ITEM = "item"
 """Column of the cleaned lines: the one description of the line's stock code."""
+
+_SHOWN = 5
+"""Patterns of unsellable codes that the ledger names."""
 
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 
@@ -68,11 +73,38 @@ class _Rule(NamedTuple):
     rewrites: tuple[str, ...] = ()
 
 
+def rules_of_table(table: InvoiceTable, settings: Settings) -> InvoiceRules:
+    """The rules of the settings, but in UCI's dialect for a UCI table where no dialect is set."""
+    detected = table.uci and "dialect" not in settings.model_fields_set
+    return invoice_rules(settings, "uci" if detected else None)
+
+
 def dialect_of(table: InvoiceTable, settings: Settings) -> Dialect:
-    """The dialect of a table: that of the settings, but UCI's for a UCI table where no dialect is set."""
-    if table.uci and "dialect" not in settings.model_fields_set:
-        return dialect_named("uci")
-    return dialect_named(settings.dialect)
+    """The dialect of the rules of a table."""
+    return make_dialect(rules_of_table(table, settings))
+
+
+def dialect_assumptions(table: InvoiceTable, settings: Settings) -> tuple[Assumption, ...]:
+    """An assumption where the dialect that a table shows is not the one that is set; none where it is."""
+    if "dialect" not in settings.model_fields_set and table.uci:
+        what = (
+            "the table is UCI Online Retail's and NEXTBASKET_DIALECT is not set, so the table is read in the dialect "
+            "uci, but a worker without the setting reads events in the dialect plain"
+        )
+        return (Assumption("dialect", what, "set NEXTBASKET_DIALECT, the same for all processes of the shop"),)
+    if table.uci and settings.dialect != "uci":
+        what = (
+            f"the table is UCI Online Retail's but NEXTBASKET_DIALECT is {settings.dialect}, so postage, fees and "
+            "other codes that are no products count as products"
+        )
+        return (Assumption("dialect", what, "set NEXTBASKET_DIALECT=uci"),)
+    if not table.uci and settings.dialect == "uci":
+        what = (
+            "NEXTBASKET_DIALECT is uci but neither columns nor rows show that the table is UCI Online Retail's; stock "
+            "codes that do not begin with five digits are left out"
+        )
+        return (Assumption("dialect", what, "set NEXTBASKET_DIALECT=plain"),)
+    return ()
 
 
 def clean(
@@ -98,7 +130,7 @@ def clean(
         steps.append(Step(rule.name, rule.words, rows_in, int(remaining.sum()), changed))
     frame = rows[remaining].reset_index(drop=True)
     frame = frame.astype({columns.QUANTITY: "int64", columns.DATE: "int64"})
-    builder.add(frame, steps, table.assumptions)
+    builder.add(frame, steps, (*table.assumptions, *dialect_assumptions(table, settings)))
     frame[ITEM] = frame[columns.STOCK_CODE].map(builder.descriptions()).astype("str")
     logger.info("cleaned %d rows to %d lines", len(rows), len(frame))
     return CleanedLines(frame, builder.build(), table.attributes)
@@ -155,10 +187,16 @@ def _rules(
     yield _Rule("anonymous", "customer given", rows[columns.CUSTOMER_ID].notna(), (columns.CUSTOMER_ID,))
     yield _Rule("duplicate", "no exact duplicate of a row before", ~raw.duplicated())
     product = where_distinct(code, dialect.is_product)
-    yield _Rule(NOT_A_PRODUCT, f"stock code is a product's (dialect {dialect.name})", product)
+    unsellable = f", without {_listed(settings.unsellable_patterns)}" if settings.unsellable_patterns else ""
+    yield _Rule(NOT_A_PRODUCT, f"stock code is a product's (dialect {dialect.name}{unsellable})", product)
     yield _Rule(ZERO_QUANTITY, "quantity is not 0", quantity != 0)
     yield _Rule(ZERO_PRICE, "price is not 0", price != 0)
     yield _Rule(NEGATIVE_PRICE, "price is above 0", price > 0)
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    shown = ", ".join(patterns[:_SHOWN])
+    return shown if len(patterns) <= _SHOWN else f"{shown} and {len(patterns) - _SHOWN} more"
 
 
 def _count_changed(raw: pd.DataFrame, rows: pd.DataFrame, names: Iterable[str], among: NDArray[np.bool_]) -> int:
