@@ -69,8 +69,8 @@ def export(
         from state.store.redis.store import RedisStore
 
         with closing(RedisStore(settings)) as store:
-            _print_rules(store, settings)
             count = _write(_LINES[kind](store), output)
+            _print_rules(store, settings)
     if output is not None:
         typer.echo(f"Wrote {count:,} {kind.value} to {output}.")
 
