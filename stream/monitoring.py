@@ -118,3 +118,31 @@ class Metrics:
             yield
         finally:
             self._stage.labels(name).observe(perf_counter() - start)
+
+
+class TrainingMetrics:
+    """The metrics of repeated training."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._rounds = Counter(
+            "training_rounds", "Rounds of training", ["outcome"], namespace=NAMESPACE, registry=self.registry
+        )
+        for outcome in ("promoted", "not_promoted", "failed"):
+            self._rounds.labels(outcome)
+        self._seconds = Gauge(
+            "training_round_seconds", "Duration of the last round", namespace=NAMESPACE, registry=self.registry
+        )
+        self._success = Gauge(
+            "training_last_success_timestamp_seconds",
+            "When the last round ended that gave a model; 0: none did",
+            namespace=NAMESPACE,
+            registry=self.registry,
+        )
+
+    def round(self, outcome: str, seconds: float) -> None:
+        """A round ended as ``promoted``, ``not_promoted`` or ``failed``."""
+        self._rounds.labels(outcome).inc()
+        self._seconds.set(seconds)
+        if outcome != "failed":
+            self._success.set_to_current_time()

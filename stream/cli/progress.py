@@ -1,7 +1,7 @@
 """The progress of long commands: bars on a terminal, plain lines elsewhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Never
 
@@ -12,21 +12,23 @@ from training.progress import shown_by
 
 
 @contextmanager
-def show_progress() -> Iterator[None]:
-    """Show the progress of the work inside on standard error."""
-    with closing(TerminalProgress()) as terminal, shown_by(terminal):
+def show_progress(on_progress: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Show the progress of the work inside on standard error; ``on_progress`` is called whenever there is some."""
+    with closing(TerminalProgress(on_progress)) as terminal, shown_by(terminal):
         yield
 
 
 class TerminalProgress:
     """A ``training.progress.Reporter`` with one bar per stage on a terminal, and one line per stage elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[], None] = lambda: None) -> None:
+        self._on_progress = on_progress
         self._bar: tqdm[Never] | None = None
         self._is_terminal = sys.stderr.isatty()
 
     def stage(self, name: str) -> None:
         """End the last bar and begin another."""
+        self._on_progress()
         self.close()
         if self._is_terminal:
             self._bar = tqdm(desc=name, dynamic_ncols=True, leave=True)
@@ -35,6 +37,7 @@ class TerminalProgress:
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Move the bar; ``note`` is shown behind it."""
+        self._on_progress()
         if self._bar is None:
             return
         self._bar.total = total

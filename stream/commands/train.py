@@ -1,7 +1,7 @@
 """``nextbasket train``: fit, evaluate, publish and promote a model, once or repeatedly."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -106,15 +106,6 @@ def train(
         _repeat(settings, data, until_seconds, plan, interval_s)
 
 
-FIRST_DELAY_S = 60.0
-"""Seconds between the start of a round that failed and the next one; doubles with every failure in a row."""
-
-
-def delay_after_failure(failures: int, interval_s: float) -> float:
-    """Seconds from the start of a failed round to the next: a minute, then twice as long, up to the interval."""
-    return min(interval_s, FIRST_DELAY_S * 2.0 ** min(failures - 1, 32))
-
-
 class _Stopped(BaseException):
     """A signal ended repeated training. Not KeyboardInterrupt: Python may end by SIGINT even where that was caught."""
 
@@ -122,16 +113,16 @@ class _Stopped(BaseException):
 def _repeat(
     settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan", interval_s: float
 ) -> None:
-    """Train every ``interval_s`` seconds until SIGTERM or SIGINT; after an error the next round comes sooner.
+    """Train every ``interval_s`` seconds until SIGTERM or SIGINT; see ``TrainingRounds``.
 
-    In the first hours of a shop there is no topic yet, or too little in it: see ``delay_after_failure``.
+    Serves metrics and health where a port is set.
     """
-    import logging
     import signal
+    from contextlib import ExitStack
 
-    from stream.cli.errors import describe_error
-
-    logger = logging.getLogger(__name__)
+    from stream.health import Health, serve_health
+    from stream.monitoring import TrainingMetrics
+    from stream.training_rounds import TrainingRounds
 
     stopping = False
 
@@ -140,32 +131,50 @@ def _repeat(
         stopping = True  # the exception may be lost, where the signal comes during the finalizer of an object
         raise _Stopped  # ends a wait or a fit at once
 
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    failures = 0
-    try:
-        while not stopping:
-            began = time.monotonic()
-            wait = interval_s
-            try:
-                _round(settings, data, until, plan)
-                failures = 0
-            except Exception as error:
-                failures += 1
-                wait = delay_after_failure(failures, interval_s)
-                debug = logger.isEnabledFor(logging.DEBUG)
-                logger.error(
-                    "This round failed, the next begins in %.0f s: %s", wait, describe_error(error)[1], exc_info=debug
-                )
-            time.sleep(max(0.0, wait - (time.monotonic() - began)))
-    except _Stopped:
-        pass
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    def run_round() -> bool:
+        return _round(settings, data, until, plan, rounds.progressed).promoted is not None
+
+    metrics = TrainingMetrics()
+    rounds = TrainingRounds(run_round, lambda: _events(settings), interval_s, metrics)
+    health = Health()
+    health.add_liveness("loop", rounds.hangs)
+    health.add("training", rounds.last_failure)
+    with ExitStack() as closes:
+        if settings.metrics_port:
+            server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
+            closes.callback(server.close)
+            typer.echo(f"Metrics and health are on port {server.describe(settings.metrics_port)}.", err=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            closes.callback(signal.signal, number, signal.signal(number, stop))
+        try:
+            while not stopping:
+                rounds.run_next()
+        except _Stopped:
+            pass
     typer.echo("Ended.", err=True)
 
 
-def _round(settings: "Settings", data: Path | None, until: int | None, plan: "TrainingPlan") -> "RoundResult":
+def _events(settings: "Settings") -> int:
+    """The number of events in the topic of invoices; 0 where no broker is set or none answers."""
+    from kafka.errors import KafkaError
+
+    from stream.kafka.topic_reader import count_events
+
+    if not settings.brokers:
+        return 0
+    try:
+        return count_events(settings)
+    except KafkaError:  # the round says so
+        return 0
+
+
+def _round(
+    settings: "Settings",
+    data: Path | None,
+    until: int | None,
+    plan: "TrainingPlan",
+    on_progress: Callable[[], None] = lambda: None,
+) -> "RoundResult":
     from datetime import UTC
 
     from state.events.invoice_rules import in_words, invoice_rules
@@ -174,7 +183,7 @@ def _round(settings: "Settings", data: Path | None, until: int | None, plan: "Tr
     from training.serving.load import load_scorer
     from training.trainer import train as train_round
 
-    with show_progress():
+    with show_progress(on_progress):
         clock = int(time.time())
         log, ledger = read_log(settings, data, clock)
         if not log:
@@ -205,7 +214,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
         The log, and the ledger of the table's cleaning (None without a table).
 
     Raises:
-        Failure: Neither a table nor brokers are given.
+        Failure: Neither a table nor brokers are given, or there is no table and the topic is empty.
         DataError: The table cannot be read, or the cleaning left nothing.
         KafkaError: Kafka does not answer.
     """
@@ -232,6 +241,12 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
     typer.echo(
         f"topic {settings.topics.invoices}: {topic.events:,} events, {topic.invalid:,} of them invalid and skipped"
     )
+    if ledger is None and not topic.events:
+        raise Failure(
+            f"The topic {settings.topics.invoices} has no events yet; send invoices, or replay a table with nextbasket "
+            "replay.",
+            ExitCode.DATA,
+        )
     return merge_logs(table_log, topic.invoices), ledger
 
 

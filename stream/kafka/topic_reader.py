@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from state.errors import InvalidEvent
@@ -12,7 +13,7 @@ from stream.kafka.config import kafka_python_config
 from training import progress
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+    from kafka import KafkaConsumer, TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,26 @@ def read_topic(settings: Settings, *, clock: int) -> TopicLog:
         SettingsError: No broker is set.
         KafkaError: Kafka does not answer.
     """
+    with closing(_consumer(settings)) as consumer:
+        return _read(consumer, settings, clock)
+
+
+def count_events(settings: Settings) -> int:
+    """The number of records of the topic of invoices, markers of transactions included; 0 where there is no topic.
+
+    Raises:
+        SettingsError: No broker is set.
+        KafkaError: Kafka does not answer.
+    """
+    with closing(_consumer(settings)) as consumer:
+        spans = _spans(consumer, settings.topics.invoices)
+    return sum(end - start for start, end in spans.values())
+
+
+def _consumer(settings: Settings) -> "KafkaConsumer":
     from kafka import KafkaConsumer
 
-    consumer = KafkaConsumer(
+    return KafkaConsumer(
         **kafka_python_config(
             settings,
             group_id=None,
@@ -59,25 +77,32 @@ def read_topic(settings: Settings, *, clock: int) -> TopicLog:
             check_crcs=False,  # in Python it takes most of the time of reading; the broker has checked already
         )
     )
-    try:
-        return _read(consumer, settings, clock)
-    finally:
-        consumer.close()
 
 
-def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog:
+def _spans(consumer: "KafkaConsumer", topic: str) -> "dict[TopicPartition, tuple[int, int]]":
+    """The first offset of each partition that has records, and the offset after its last one."""
     from kafka import TopicPartition
-    from kafka.errors import KafkaTimeoutError
 
-    topic = settings.topics.invoices
     if topic not in consumer.topics():
         logger.info("the topic %s does not exist and counts as empty", topic)
-        return TopicLog([])
+        return {}
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
     ends = consumer.end_offsets(partitions)
     starts = consumer.beginning_offsets(partitions)
-    open_ = {partition for partition in partitions if starts[partition] < ends[partition]}
-    total = sum(ends[partition] - starts[partition] for partition in open_)
+    return {
+        partition: (starts[partition], ends[partition])
+        for partition in partitions
+        if starts[partition] < ends[partition]
+    }
+
+
+def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog:
+    from kafka.errors import KafkaTimeoutError
+
+    topic = settings.topics.invoices
+    spans = _spans(consumer, topic)
+    open_ = set(spans)
+    total = sum(end - start for start, end in spans.values())
     if not open_:
         return TopicLog([])
     decoder = Decoder(settings)
@@ -90,7 +115,7 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog
         batch = consumer.poll(timeout_ms=500, max_records=5_000)
         for partition, records in batch.items():
             for record in records:
-                if record.offset >= ends[partition]:
+                if record.offset >= spans[partition][1]:
                     continue
                 events += 1
                 try:
@@ -102,7 +127,7 @@ def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog
                     if invoice.customer_id is not None and invoice.lines:
                         invoices.append(invoice)
         # By position, not by record: the end marker of a transaction has an offset and is never returned.
-        done = {partition for partition in open_ if consumer.position(partition) >= ends[partition]}
+        done = {partition for partition in open_ if consumer.position(partition) >= spans[partition][1]}
         if done:
             consumer.pause(*done)
             open_ -= done

@@ -14,8 +14,8 @@ import pytest
 
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.main import main
-from stream.commands.train import delay_after_failure
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
+from tests.unit.stream.clock import FakeClock
 from training.registry import Registry
 from training.serving.baselines.scorer import BaselineScorer
 
@@ -191,31 +191,20 @@ def test_repeated_training_continues_after_a_failure_and_ends_on_a_signal(number
     assert "Traceback" not in rest
 
 
-def test_after_a_failure_the_next_round_comes_soon_and_then_later_and_later() -> None:
-    day = 86_400.0
-    assert [delay_after_failure(failures, day) for failures in (1, 2, 3, 4)] == [60.0, 120.0, 240.0, 480.0]
-    assert delay_after_failure(1_000, day) == day
-    assert delay_after_failure(1, 10.0) == 10.0
-
-
 def test_a_trainer_without_data_tries_again_soon(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rounds: list[float] = []
-    waits: list[float] = []
+    began: list[float] = []
+    clock = FakeClock()
 
     def fail(*_: object) -> None:
-        rounds.append(0.0)
+        began.append(clock.now)
+        if len(began) == 4:
+            signal.raise_signal(signal.SIGTERM)
         raise Failure("There are no purchases", ExitCode.DATA)
 
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 3:
-            signal.raise_signal(signal.SIGTERM)
-
     monkeypatch.setattr("stream.commands.train._round", fail)
-    monkeypatch.setattr("stream.commands.train.time.sleep", sleep)
+    monkeypatch.setattr("stream.training_rounds.time", clock)
     assert main(["train", "--every", "6h"]) == ExitCode.OK
-    assert len(rounds) == 3
-    assert waits == pytest.approx([60.0, 120.0, 240.0], abs=1.0)
+    assert began == pytest.approx([0.0, 60.0, 180.0, 420.0])
     assert "the next begins in 60 s: There are no purchases" in capsys.readouterr().err
