@@ -143,6 +143,7 @@ class Settings(BaseModel):
     dialect: Literal["plain", "uci"] = "plain"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     date_format: Annotated[str, AfterValidator(check_date_format)] = ""
+    decimal_mark: Literal["", ".", ","] = ""
     anonymous_ids: str = ""
     unsellable_codes: Annotated[str, AfterValidator(_unsellable_codes)] = ""
     max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000

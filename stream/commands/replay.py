@@ -61,9 +61,14 @@ def replay(
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
     checkpoint = _load_checkpoint(
-        state, replay_fingerprint(path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format]))
+        state,
+        replay_fingerprint(
+            path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format, settings.decimal_mark])
+        ),
     )
-    table = invoice_table.load(path, timezone=settings.timezone, date_format=settings.date_format)
+    table = invoice_table.load(
+        path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
+    )
     rules = rules_of_table(table, settings)
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
     for line in Reading(rules.dialect, table.timezone, assumptions).lines():

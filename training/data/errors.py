@@ -5,6 +5,7 @@ DataError
 ├── UnreadableTable    the file is no table, damaged, or of another format
 ├── MissingColumns     the table lacks columns that are needed
 ├── UnclearDates       no date shows whether day or month comes first, or dates contradict each other
+├── UnclearNumbers     no number shows whether a point or a comma is the decimal mark
 ├── BrokenReference    a key in a file of the case study is missing or repeated
 ├── NothingLeft        the table is empty, or cleaning leaves no purchase
 ├── WrongContent       the download is not the table it should be
@@ -30,6 +31,10 @@ class MissingColumns(DataError):
 
 class UnclearDates(DataError):
     """No date shows whether day or month comes first, or dates contradict each other; the message shows examples."""
+
+
+class UnclearNumbers(DataError):
+    """No number shows whether a point or a comma is the decimal mark; the message names the setting."""
 
 
 class BrokenReference(DataError):

@@ -109,7 +109,12 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
     def cleaned_invoices() -> Iterator[Invoice]:
         nonlocal builder
         for part in partition_by_customer(
-            load_batches(path, timezone=settings.timezone, date_format=settings.date_format)
+            load_batches(
+                path,
+                timezone=settings.timezone,
+                date_format=settings.date_format,
+                decimal_mark=settings.decimal_mark,
+            )
         ):
             builder = builder or LedgerBuilder(rules_of_table(part, settings).dialect, part.timezone)
             yield from invoices(clean(separate_invoices(part), settings, clock=clock, builder=builder))

@@ -13,7 +13,7 @@ from tests.unit.data.tables import DATE, frame
 from training.data import columns
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.errors import UnclearDates, UnreadableTable
+from training.data.errors import UnclearDates, UnclearNumbers, UnreadableTable
 from training.data.tables.invoice_table import InvoiceTable, from_frame, load
 
 
@@ -88,8 +88,9 @@ def test_semicolons_decimal_commas_and_other_names(tmp_path: Path) -> None:
     assert f"{table.frame['invoice_date'].iloc[0]:%Y-%m-%d %H:%M}" == "2010-12-01 08:26"
 
 
-def test_an_ambiguous_comma_before_three_digits_is_no_number() -> None:
-    assert from_frame(frame({"UnitPrice": "1,234"})).frame["unit_price"].isna().all()
+def test_an_ambiguous_comma_before_three_digits_is_refused() -> None:
+    with pytest.raises(UnclearNumbers, match="UnitPrice"):
+        from_frame(frame({"UnitPrice": "1,234"}))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])

@@ -56,12 +56,9 @@ def find_source(
         DataError: The table at the path or of the setting cannot be read, or the download is not the right table.
     """
     if path is not None:
-        return Source(
-            load(path, timezone=settings.timezone, date_format=settings.date_format), "path", f"Data: {path}."
-        )
+        return Source(_load(path, settings), "path", f"Data: {path}.")
     if settings.data is not None:
-        table = load(settings.data, timezone=settings.timezone, date_format=settings.date_format)
-        return Source(table, "setting", f"Data: {settings.data} (NEXTBASKET_DATA).")
+        return Source(_load(settings.data, settings), "setting", f"Data: {settings.data} (NEXTBASKET_DATA).")
     cached = cached_path(settings.cache, expected)
     if cached.exists():
         try:
@@ -81,3 +78,7 @@ def find_source(
             "For real data give --data PATH or NEXTBASKET_DATA.",
         )
     return Source(table, "download", f"Data: {CREDIT}, downloaded from {url}.")
+
+
+def _load(path: Path, settings: Settings) -> InvoiceTable:
+    return load(path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark)

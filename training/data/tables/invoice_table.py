@@ -68,19 +68,21 @@ class TableBatches(NamedTuple):
     tables: Iterator[InvoiceTable]
 
 
-def load(path: Path, *, timezone: str = "UTC", date_format: str = "") -> InvoiceTable:
+def load(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> InvoiceTable:
     """Read a table, the tables in a folder as one, or the folder of the retail case study.
 
     Args:
         path: An .xlsx (all sheets that have the columns), .parquet, .csv or .csv.gz file, or a folder.
         timezone: Zone of dates that name none.
         date_format: How dates are written (``dates.parse_dates``); empty: it is found out.
+        decimal_mark: ``.`` or ``,`` of all numbers; empty: it is found out.
 
     Raises:
         NoTable: There is nothing at the path, or no table in the folder, or one in several formats.
         UnreadableTable: The file is damaged or of another format.
         MissingColumns: A needed column is missing.
         UnclearDates: How the dates are written cannot be found out.
+        UnclearNumbers: Which mark is the decimal one cannot be found out.
         BrokenReference: A key in a file of the case study is missing or repeated.
         NothingLeft: The table has no rows.
     """
@@ -96,7 +98,7 @@ def load(path: Path, *, timezone: str = "UTC", date_format: str = "") -> Invoice
         raw = RawTable(filled, (*raw.assumptions, *filter(None, [assumption])))
     _require_rows(len(raw.frame), path)
     logger.info("read %d rows of %s", len(raw.frame), path)
-    table = _typed(raw, timezone, attributes, date_format)
+    table = _typed(raw, timezone, attributes, date_format, decimal_mark)
     return table if attributes is not None else separate_invoices(table)
 
 
@@ -108,7 +110,7 @@ def separate_invoices(table: InvoiceTable) -> InvoiceTable:
     return replace(table, frame=frame, assumptions=(*table.assumptions, assumption)) if assumption else table
 
 
-def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "") -> TableBatches:
+def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> TableBatches:
     """``load`` for a table that may exceed memory; a table that is not in Parquet comes as one batch.
 
     Raises:
@@ -118,7 +120,7 @@ def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "") ->
     if not (path.is_dir() and is_case_study(path)) and len(paths := _find_files(path)) == 1:
         found = read_batches(paths[0])
     if found is None:
-        table = load(path, timezone=timezone, date_format=date_format)
+        table = load(path, timezone=timezone, date_format=date_format, decimal_mark=decimal_mark)
         return TableBatches(len(table.frame), iter([table]))
     rows, batches = found
     _require_rows(rows, path)
@@ -152,13 +154,18 @@ def _typed_batches(batches: Iterator[RawTable], timezone: str) -> Iterator[Invoi
     """Batches of one table, all in the dialect of the first."""
     uci = None
     for raw in batches:
-        table = _typed(raw, timezone, None, "", uci)
+        table = _typed(raw, timezone, None, "", "", uci)
         uci = table.uci
         yield table
 
 
 def _typed(
-    raw: RawTable, timezone: str, attributes: AttributeTables | None, date_format: str, uci: bool | None = None
+    raw: RawTable,
+    timezone: str,
+    attributes: AttributeTables | None,
+    date_format: str,
+    decimal_mark: str = "",
+    uci: bool | None = None,
 ) -> InvoiceTable:
     """The table with typed columns; ``uci`` where it is known already whether the dialect is UCI's."""
     header = [str(name) for name in raw.frame.columns]
@@ -177,7 +184,7 @@ def _typed(
     frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
     converted = np.zeros(len(frame), dtype=bool)
     numeric = [mapping[column] for column in (columns.QUANTITY, columns.UNIT_PRICE) if column in mapping]
-    mark = find_decimal_mark(published[name] for name in numeric)
+    mark = find_decimal_mark({name: published[name] for name in numeric}, decimal_mark)
     for column in columns.ALL:
         if column not in mapping:
             frame[column] = pd.Series(pd.NA, index=frame.index, dtype="str")

@@ -1,8 +1,8 @@
 """Numbers of a column: signs, thousands and the decimal mark, which is one for all columns of a file."""
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,15 @@ from state.events.missing import is_missing
 from state.events.numbers import to_decimal
 from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct
+from training.data.errors import UnclearNumbers
 from training.data.tables.cells import ParsedCells
 
 DecimalMark = Literal[".", ","]
+_MARKS: tuple[DecimalMark, ...] = get_args(DecimalMark)
 
 _BLANKS = "\\s\u00a0\u202f\u2009'’"
+_BLANK_GROUPS = re.compile(rf"(?<![0-9.,])[0-9]{{1,3}}(?:[{_BLANKS}][0-9]{{3}})+(?![0-9])")
+"""Thousands between blanks or apostrophes."""
 _CURRENCY = re.compile(
     r"(?<![A-Za-z])[A-Z]{1,2}\$|[$€£¥₹₽₺₩₪฿₫₴]"
     r"|(?<![A-Za-z])(?:[A-Z]{3}|(?i:euros?|eur|gbp|usd|chf)|kr\.?|zł|Kč|Ft|Fr\.?|Rs\.?|lei)(?![A-Za-z])"
@@ -34,21 +38,62 @@ _THOUSANDS = {
     ",": re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?"),
     ".": re.compile(r"[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}(?:\.[0-9]+)?"),
 }
-_THREE_DIGITS = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
+_EITHER = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
+"""Numbers whose mark may be the decimal one or separate thousands."""
+_WHOLE = re.compile(r"[0-9]+")
 _PLAIN = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-def find_decimal_mark(columns: Iterable[pd.Series]) -> DecimalMark | None:
-    """The decimal mark of all columns of numbers of a file; None where no number shows it, or some show the other."""
-    shown: set[DecimalMark] = set()
-    for column in columns:
-        for text in _texts(column):
-            number = _unsigned(text)[0]
-            shown |= {mark for mark in (",", ".") if _DECIMAL[mark].fullmatch(number)}
-    return shown.pop() if len(shown) == 1 else None
+class FoundMark(NamedTuple):
+    """The decimal mark of a file, None where no number has a mark, and why, where it was concluded."""
+
+    mark: DecimalMark | None
+    reason: str = ""
 
 
-def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> ParsedCells:
+def find_decimal_mark(columns: Mapping[str, pd.Series], given: str = "") -> FoundMark:
+    """The decimal mark of all columns of numbers of a file, by name.
+
+    A number such as ``1.200`` shows none: the others decide. Where they do not, its mark is the decimal one if blanks
+    separate thousands, and separates thousands if all numbers of its column without a mark are below 1,000.
+
+    Args:
+        columns: The columns.
+        given: The mark, where it is set.
+
+    Raises:
+        UnclearNumbers: The mark of some number may be the decimal one or separate thousands.
+    """
+    for mark in _MARKS:
+        if given == mark:
+            return FoundMark(mark)
+    numbers = {name: [_unsigned(text)[0] for text in _texts(column)] for name, column in columns.items()}
+    every = [number for each in numbers.values() for number in each]
+    shown = {mark for mark in _MARKS if any(_DECIMAL[mark].fullmatch(number) for number in every)}
+    if len(shown) == 1:
+        return FoundMark(shown.pop())
+    either = [number for number in every if _EITHER.fullmatch(number)]
+    if not either:
+        return FoundMark(None)
+    marks = {mark for mark in _MARKS if any(mark in number for number in either)}
+    if not shown and len(marks) == 1:
+        if any(_BLANK_GROUPS.search(text) for column in columns.values() for text in _texts(column)):
+            return FoundMark(marks.pop())
+        for each in numbers.values():
+            whole = [number for number in each if _WHOLE.fullmatch(number)]
+            below = bool(whole) and all(len(number.lstrip("0")) <= 3 for number in whole)
+            if below and any(_EITHER.fullmatch(number) for number in each):
+                return FoundMark("," if marks == {"."} else ".", ", as the numbers without a mark are below 1,000")
+    name = next(name for name, each in numbers.items() if any(_EITHER.fullmatch(number) for number in each))
+    example = next(number for number in numbers[name] if _EITHER.fullmatch(number))
+    raise UnclearNumbers(
+        f"{name} holds {example!r}, and no number shows whether its mark is the decimal mark or separates thousands: "
+        "set NEXTBASKET_DECIMAL_MARK='.' where a point is the decimal mark, NEXTBASKET_DECIMAL_MARK=',' where a "
+        "comma is."
+    )
+
+
+def parse_numbers(column: pd.Series, name: str, decimal_mark: FoundMark) -> ParsedCells:
     """Numbers, float64, NaN where a cell is none.
 
     ``12-``, ``(12)`` and ``−12`` are negative; signs of currencies and blanks between thousands are left out. A float
@@ -57,15 +102,16 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
     Args:
         column: Numbers or text.
         name: Of the column in the file.
-        mark: Of the file.
+        decimal_mark: Of the file.
     """
+    mark, reason = decimal_mark
     if pd.api.types.is_bool_dtype(column.dtype):
         column = column.astype(object)
     if pd.api.types.is_numeric_dtype(column.dtype):
         return ParsedCells(_decimals(column.astype("float64")), np.zeros(len(column), dtype=bool))
     currencies: dict[str, list[str]] = {}
     unread: list[str] = []
-    found: dict[str, list[str]] = {"comma": [], "thousands": [], "unclear": []}
+    found: dict[str, list[str]] = {"comma": [], "thousands": []}
 
     def parse(value: object) -> float | None:
         if not isinstance(value, str):
@@ -83,8 +129,6 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
             if not is_missing(value):
                 unread.append(value)
             return None
-        if mark is None and _THREE_DIGITS.fullmatch(number):
-            found["unclear"].append(value)
         return -float(number) if negative else float(number)
 
     was_text = map_distinct(column, lambda value: isinstance(value, str) or None).notna().to_numpy()
@@ -98,14 +142,11 @@ def parse_numbers(column: pd.Series, name: str, mark: DecimalMark | None) -> Par
     if found["comma"]:
         assume(found["comma"], "a comma stands for the decimal point", "write a point for it")
     if found["thousands"]:
-        what = f"a {'point' if mark == ',' else 'comma'} separates thousands"
-        assume(found["thousands"], what, "write numbers without separators of thousands")
+        what = f"a {'point' if mark == ',' else 'comma'} separates thousands{reason}"
+        assume(found["thousands"], what, f"set NEXTBASKET_DECIMAL_MARK='{'.' if mark == ',' else ','}'")
     for currency, values in currencies.items():
         what = f"{currency} is left out, and all prices are taken as of one currency"
         assume(values, what, "convert the prices to one currency")
-    if found["unclear"] and not any(_DECIMAL["."].fullmatch(_unsigned(text)[0]) for text in _texts(column)):
-        what = "the point is read as the decimal point, as no number shows the mark"
-        assume(found["unclear"], what, "write numbers without separators of thousands")
     if unread:
         what = "a cell that is no number is missing, and its row is left out"
         assume(unread, what, "write the number alone")
