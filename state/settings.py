@@ -168,6 +168,14 @@ class Settings(BaseModel):
     valid_days: Annotated[int, Field(ge=1)] = 30
     seed: Annotated[int, Field(ge=0)] = 7
 
+    # HTTP.
+    api_keys: SecretStr = SecretStr("")
+    api_keys_file: Path | None = None
+    api_rate: Annotated[str, Field(min_length=1)] = "1000/second"
+    api_origins: str = ""
+    api_max_body_bytes: Annotated[int, Field(ge=1)] = 10_000_000
+    api_max_age_seconds: Annotated[float, Field(gt=0)] = 60.0
+
     # Metrics and logs.
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     metrics_host: str = "127.0.0.1"
@@ -198,6 +206,11 @@ class Settings(BaseModel):
     def unsellable_patterns(self) -> tuple[str, ...]:
         """The patterns of stock codes that cannot be sold, sorted, so that equal lists compare equal."""
         return tuple(sorted(set(filter(None, (each.strip() for each in self.unsellable_codes.split(","))))))
+
+    @property
+    def origins(self) -> list[str]:
+        """The web origins that browsers may call the API from."""
+        return [origin.strip() for origin in self.api_origins.split(",") if origin.strip()]
 
     @property
     def topics(self) -> Topics:

@@ -45,6 +45,8 @@ class Metrics:
         self._latency = histogram(
             "latency_seconds", "From an event's timestamp to its confirmed recommendation", SECONDS
         )
+        self._requests = counter("http_requests", "Requests of the API", "route", "status")
+        self._request_seconds = histogram("http_request_seconds", "From a request to its answer", SECONDS, "route")
         self._lag = gauge("lag_events", "Events not yet processed", "partition")
         self._model = gauge("model_info", "1 for the model in use", "name", "version")
         self._swaps = counter("model_swaps", "Models loaded from the registry")
@@ -109,6 +111,11 @@ class Metrics:
     def redis_evicts(self, evicts: bool) -> None:
         """Whether a server of Redis has an eviction policy."""
         self._evicts.set(int(evicts))
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """A request of the API was answered."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from state.events.invoice_rules import InvoiceRules
 from state.settings import Settings
 from state.store.protocol import (
     ApplyResult,
+    CustomerState,
     CustomerUpdate,
     ItemChanges,
     PriorRecommendation,
@@ -121,6 +122,15 @@ class MemoryStore:
         """See ``Store.history``."""
         customer = self._customers.get(customer_id)
         return customer.history if customer else None
+
+    def customers(self, customer_ids: Sequence[str]) -> list[CustomerState | None]:
+        """See ``Store.customers``."""
+        found = [self._customers.get(customer_id) for customer_id in customer_ids]
+        return [CustomerState(one.history, one.revision) if one else None for one in found]
+
+    def revisions(self, customer_ids: Sequence[str]) -> list[int]:
+        """See ``Store.revisions``."""
+        return [one.revision if one else 0 for one in self.customers(customer_ids)]
 
     def histories(self) -> Iterator[CustomerHistory]:
         """See ``Store.histories``."""

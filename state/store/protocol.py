@@ -57,6 +57,13 @@ class ApplyResult(msgspec.Struct):
     refused: list[tuple[int, str]] = []
 
 
+class CustomerState(msgspec.Struct, frozen=True):
+    """A customer's history, and its revision."""
+
+    history: CustomerHistory
+    revision: int
+
+
 class ItemChanges(msgspec.Struct):
     """The items that changed since a version, and the version to pass next time.
 
@@ -118,6 +125,14 @@ class Store(Protocol):
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """The history of a customer, None for an unknown one."""
+        ...
+
+    def customers(self, customer_ids: Sequence[str]) -> list[CustomerState | None]:
+        """History and revision of each of some customers, read in one call; None for an unknown one."""
+        ...
+
+    def revisions(self, customer_ids: Sequence[str]) -> list[int]:
+        """The revision of each of some histories, read in one call; 0 for an unknown customer."""
         ...
 
     def histories(self) -> Iterator[CustomerHistory]:

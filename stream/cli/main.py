@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Try it here: data, training, broker, worker, live table.",
     ),
     "worker": ("stream.commands.worker:worker", "Turn invoices into recommendations until SIGTERM."),
+    "api": ("stream.commands.api:api", "Serve recommendations over HTTP."),
     "replay": ("stream.commands.replay:replay", "Send an invoice table into Kafka."),
     "train": (
         "stream.commands.train:train",

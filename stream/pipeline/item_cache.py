@@ -1,8 +1,6 @@
-"""The worker's copy of the item table, kept up to date with the store."""
+"""A copy of the item table that follows the store."""
 
-from state.errors import StoreUnavailable
 from state.store.protocol import Store
-from stream.pipeline.retry import RetryPolicy
 from training.features.item_table import ItemTable
 
 
@@ -14,25 +12,24 @@ class ItemCache:
         now: Event time: the greatest date that the store has accepted, in seconds since 1970; 0 before the first.
     """
 
-    def __init__(self, store: Store, retry: RetryPolicy) -> None:
+    def __init__(self, store: Store) -> None:
         self.table = ItemTable()
         self.now = 0
         self._store = store
-        self._retry = retry
         self._version = 0
 
     def refresh(self) -> None:
-        """Read the changes since the last refresh; waits while the store is unavailable.
+        """Read the changes since the last refresh; may be called again after an error.
 
         Raises:
-            Stopped: The worker is stopping and the store is unavailable.
+            StoreUnavailable: The store does not answer.
             StoreRefused: The items cannot be read.
         """
-        changes = self._retry.call("Redis", lambda: self._store.items(self._version), StoreUnavailable)
+        changes = self._store.items(self._version)
         if changes.version < self._version:
             # The store was emptied and filled again, so the cached items may not exist any more.
             self.table = ItemTable()
-            changes = self._retry.call("Redis", lambda: self._store.items(0), StoreUnavailable)
+            changes = self._store.items(0)
         self.table.update(changes.states.values())
         self._version = changes.version
         self.now = changes.now or 0

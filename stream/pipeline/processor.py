@@ -88,7 +88,7 @@ class Processor:
         self._store = store
         self._publisher = ConfirmedPublisher(publisher, retry, dead_letter_topic=settings.topics.dead_letter)
         self._scorer = ResilientScorer(scorer, fallback, metrics)
-        self._items = ItemCache(store, retry)
+        self._items = ItemCache(store)
         self._retry = retry
         self._metrics = metrics
         self._clock = clock
@@ -181,7 +181,7 @@ class Processor:
         batch = RecommendationBatch([], [])
         if not pending:
             return batch
-        self._items.refresh()
+        self._redis(self._items.refresh)
         table, now = self._items.table, self._items.now
         context = BatchContext(
             now=now,

@@ -20,6 +20,8 @@ from stream.cli.exit_codes import ExitCode
         ("evaluate", "matplotlib", "report"),
         ("eda", "sklearn.cluster", "report"),
         ("demo", "tensorflow", "demo"),
+        ("api", "fastapi", "api"),
+        ("api", "uvicorn", "api"),
         ("replay", "pyarrow", "parquet"),
         ("", "lightgbm", "lightgbm"),
     ],
@@ -44,6 +46,7 @@ def test_a_package_of_no_extra_is_named() -> None:
         (["evaluate", "--data", "{table}", "--from", "2011-06-01", "--to", "2011-07-01"], "scipy", "train"),
         (["eda", "--data", "{table}"], "matplotlib", "report"),
         (["demo"], "tensorflow", "demo"),
+        (["api"], "fastapi", "api"),
         (["replay", "{table}"], "pyarrow", "parquet"),
     ],
 )

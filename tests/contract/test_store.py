@@ -376,3 +376,17 @@ def test_quantities_and_prices_are_exact(store: Store, quantity: int) -> None:
         (quantity, price) for price in (0.1 + 0.2, 5e-324, 1e7, 1.0)
     }
     assert (canonical_json(history) is None) == (quantity < 0)
+
+
+def test_customers_and_their_revisions_are_read_together(store: Store) -> None:
+    assert store.customers([]) == []
+    assert store.revisions([]) == []
+    store.apply([invoice("1", 100), invoice("2", 200, customer="d")], clock_ms=CLOCK)
+    store.apply([invoice("3", 300, line("B"), customer="d")], clock_ms=CLOCK)
+    first, unknown, second = store.customers(["d", "nobody", "c"])
+    assert unknown is None
+    assert first is not None
+    assert second is not None
+    assert (first.history, second.history) == (store.history("d"), store.history("c"))
+    assert (first.revision, second.revision) == (CLOCK + 1, CLOCK)
+    assert store.revisions(["nobody", "c", "d"]) == [0, CLOCK, CLOCK + 1]

@@ -40,7 +40,7 @@ def require_url(settings: Settings) -> None:
         raise SettingsError("No Redis is set; set NEXTBASKET_REDIS_URL, for example redis://localhost:6379/0.")
 
 
-def connect(settings: Settings) -> redis.Redis | RedisCluster:
+def connect(settings: Settings, *, read_timeout_s: float = READ_TIMEOUT_S) -> redis.Redis | RedisCluster:
     """A client for the configured Redis. A single server is not contacted yet; a Cluster is asked for its nodes.
 
     Raises:
@@ -52,7 +52,7 @@ def connect(settings: Settings) -> redis.Redis | RedisCluster:
         "decode_responses": False,
         "protocol": 2,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": READ_TIMEOUT_S,
+        "socket_timeout": read_timeout_s,
         # One retry on a new connection, in case the server closed the old one; the worker does the waiting.
         "retry": Retry(ConstantBackoff(0.05), 1),
         # Only Redis' cloud supports these notifications; without this every connection would ask for them.

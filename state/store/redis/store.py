@@ -15,7 +15,7 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.events.invoice_rules import InvoiceRules
 from state.settings import Settings
-from state.store.protocol import ApplyResult, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
+from state.store.protocol import ApplyResult, CustomerState, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
 from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
 from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.durability import Durability, read_durability
@@ -106,6 +106,21 @@ class RedisStore:
         with translate_errors(client=self._client):
             fields = self._client.hgetall(self._keys.history(customer_id))
             return read_history(customer_id, fields) if fields else None
+
+    def customers(self, customer_ids: Sequence[str]) -> list[CustomerState | None]:
+        """See ``Store.customers``."""
+        replies = self._read("hgetall", [self._keys.history(customer_id) for customer_id in customer_ids])
+        found: list[CustomerState | None] = []
+        for customer_id, fields in zip(customer_ids, replies, strict=True):
+            with translate_errors({1: f"customer {customer_id}"}):
+                state = CustomerState(read_history(customer_id, fields), int(fields[b"rev"])) if fields else None
+            found.append(state)
+        return found
+
+    def revisions(self, customer_ids: Sequence[str]) -> list[int]:
+        """See ``Store.revisions``."""
+        keys = [self._keys.history(customer_id) for customer_id in customer_ids]
+        return [int(revision or 0) for revision in self._read("hget", keys, "rev")]
 
     def histories(self) -> Iterator[CustomerHistory]:
         """See ``Store.histories``. Remembers the keys seen, because a scan may return a key twice."""
@@ -234,10 +249,10 @@ class RedisStore:
             if new:
                 yield new
 
-    def _read(self, command: str, keys: Sequence[bytes]) -> list[Any]:
+    def _read(self, command: str, keys: Sequence[bytes | str], *arguments: str) -> list[Any]:
         with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
-                getattr(pipeline, command)(key)
+                getattr(pipeline, command)(key, *arguments)
             replies: list[Any] = pipeline.execute()
         return replies
 

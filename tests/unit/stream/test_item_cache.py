@@ -1,6 +1,3 @@
-import threading
-from random import Random
-
 import pytest
 
 from state.errors import StoreUnavailable
@@ -8,9 +5,7 @@ from state.events.invoice import Invoice, Line
 from state.settings import load_settings
 from state.store.memory import MemoryStore
 from state.store.protocol import ItemChanges
-from stream.errors import Stopped
 from stream.pipeline.item_cache import ItemCache
-from stream.pipeline.retry import RetryPolicy
 
 
 class RecordingStore(MemoryStore):
@@ -36,19 +31,15 @@ class RecordingStore(MemoryStore):
         MemoryStore.__init__(self, load_settings({}))
 
 
-def cache(store: RecordingStore, stop: threading.Event | None = None) -> ItemCache:
-    return ItemCache(store, RetryPolicy(stop or threading.Event(), Random(1)))
-
-
 def test_an_empty_store_gives_an_empty_table() -> None:
-    items = cache(RecordingStore())
+    items = ItemCache(RecordingStore())
     items.refresh()
     assert (len(items.table), items.now) == (0, 0)
 
 
 def test_a_refresh_reads_only_what_changed() -> None:
     store = RecordingStore()
-    items = cache(store)
+    items = ItemCache(store)
     store.sell("1", 100, "A", "B")
     items.refresh()
     assert (items.table.codes, items.now) == (["A", "B"], 100)
@@ -61,7 +52,7 @@ def test_a_refresh_reads_only_what_changed() -> None:
 
 def test_a_rebuilt_store_is_read_from_the_start() -> None:
     store = RecordingStore()
-    items = cache(store)
+    items = ItemCache(store)
     for number in range(3):
         store.sell(str(number), 100, "OLD")
     items.refresh()
@@ -72,11 +63,12 @@ def test_a_rebuilt_store_is_read_from_the_start() -> None:
     assert store.versions[-2:] == [3, 0]
 
 
-def test_an_outage_is_retried_until_a_stop() -> None:
-    store = RecordingStore(down=2)
-    cache(store).refresh()
-    assert store.versions == [0, 0, 0]
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(Stopped):
-        cache(RecordingStore(down=1), stop).refresh()
+def test_a_refresh_can_be_repeated_after_an_outage() -> None:
+    store = RecordingStore(down=1)
+    store.sell("1", 100, "A")
+    items = ItemCache(store)
+    with pytest.raises(StoreUnavailable):
+        items.refresh()
+    assert (items.table.codes, items.now) == ([], 0)
+    items.refresh()
+    assert (items.table.codes, items.now) == (["A"], 100)

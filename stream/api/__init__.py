@@ -1,0 +1,1 @@
+"""HTTP for storefronts: recommendations at the visit, invoices, items, customers and a live stream."""

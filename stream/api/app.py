@@ -1,0 +1,56 @@
+"""The ASGI application: routes, errors, middleware and the OpenAPI document."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from stream.api import probes, recommendations
+from stream.api.documentation import document
+from stream.api.gate import Gate
+from stream.api.problems import add_handlers
+from stream.api.services import Services
+from stream.api.visits import VisitRecommendation
+
+ANSWERS = (VisitRecommendation,)
+"""The types that the OpenAPI document describes."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over some services."""
+    app = FastAPI(
+        title="nextbasket",
+        version=version("nextbasket"),
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    for module in (recommendations, probes):
+        app.include_router(module.router)
+    add_handlers(app)
+    if services.settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.settings.origins,
+            allow_methods=["GET", "POST", "PUT"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match", "Last-Event-ID"],
+            expose_headers=["ETag", "Retry-After"],
+        )
+    app.add_middleware(
+        Gate,
+        max_body_bytes=services.settings.api_max_body_bytes,
+        open_to_all=not len(services.access.keys),
+        origins=services.settings.origins,
+        metrics=services.metrics,
+    )
+    described: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not described:
+            described.update(document(app, ANSWERS))
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
+    return app

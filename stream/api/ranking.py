@@ -1,0 +1,188 @@
+"""Ranks for visits: all waiting queries with one read of Redis and one call of the model."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from state.domain.history import CustomerHistory
+from state.domain.recommendation import Trigger
+from state.errors import StoreRefused
+from state.events.dates import DAY, LAST, to_iso
+from state.settings import Settings
+from state.store.protocol import CustomerState, CustomerUpdate, Store
+from stream.api.etags import Versions
+from stream.api.visits import Fallback, VisitQuery, VisitRecommendation, visit_id, visit_links
+from stream.monitoring import Metrics
+from stream.pipeline.item_cache import ItemCache
+from stream.pipeline.recommendations import DISCOVER, REPLENISH, BatchContext, purchase_counts, recommend
+from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
+from training.features.item_table import ItemTable
+from training.serving.scorer import Candidate, Prediction, Scorer
+
+logger = logging.getLogger(__name__)
+
+CATEGORY = "category"
+"""The attribute of an item that ``category`` selects by."""
+
+
+class RankedVisit(NamedTuple):
+    """An answer, and what it was made from, for its entity tag."""
+
+    recommendation: VisitRecommendation
+    versions: Versions
+
+
+class _Job(NamedTuple):
+    """A query with the history to rank for, and the depth that leaves enough after filtering."""
+
+    query: VisitQuery
+    history: CustomerHistory
+    revision: int
+    fallback: Fallback | None
+    depth: int
+
+
+class Ranker:
+    """Answers batches of queries, one batch after the other, in one thread.
+
+    Args:
+        settings: How long a recommendation is valid.
+        open_store: Opens the store; called again after an error, until it succeeds.
+        scorer: Returns the scorer that serves now; called once a batch.
+        fallback: Predicts for customers that the scorer fails for.
+        metrics: Counters and timings.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        open_store: Callable[[], Store],
+        scorer: Callable[[], Scorer],
+        fallback: Scorer,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._open_store = open_store
+        self._current = scorer
+        self._scorer = ResilientScorer(scorer, fallback, metrics)
+        self._clock = clock
+        self._store: Store | None = None
+        self._items: ItemCache | None = None
+
+    def versions(self) -> Versions:
+        """What a list would be made from now."""
+        age = int(self._clock() / self._settings.api_max_age_seconds)
+        return Versions(self._current().version, "", age)
+
+    def answer(self, queries: Sequence[VisitQuery]) -> list[RankedVisit | Exception]:
+        """One answer, or the error of the customer's data, for each query.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+            StoreRefused: The items cannot be read.
+        """
+        versions = self.versions()
+        store, items = self._opened()
+        items.refresh()
+        states = self._states(store, list({one.customer_id for one in queries if one.customer_id is not None}))
+        answers: list[RankedVisit | Exception] = [LookupError("not answered")] * len(queries)
+        groups: dict[tuple[int, bool], list[int]] = {}
+        jobs: dict[int, _Job] = {}
+        for index, query in enumerate(queries):
+            state = None if query.customer_id is None else states[query.customer_id]
+            if isinstance(state, Exception):
+                answers[index] = state
+                continue
+            now = items.now if query.at is None else query.at
+            jobs[index] = job = _job(query, state, items.table)
+            groups.setdefault((now, job.depth > self._settings.top_k), []).append(index)
+        for (now, _), indices in groups.items():
+            group = [jobs[index] for index in indices]
+            for index, recommendation in zip(indices, self._rank(group, items.table, now), strict=True):
+                answers[index] = RankedVisit(recommendation, versions)
+        return answers
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+
+    def _opened(self) -> tuple[Store, ItemCache]:
+        if self._store is None or self._items is None:
+            self._store = self._open_store()
+            self._items = ItemCache(self._store)
+        return self._store, self._items
+
+    def _states(self, store: Store, customer_ids: list[str]) -> dict[str, CustomerState | Exception | None]:
+        """The customers; where the data of one cannot be read, its error in its place."""
+        if not customer_ids:
+            return {}
+        try:
+            return dict(zip(customer_ids, store.customers(customer_ids), strict=True))
+        except StoreRefused as error:
+            if len(customer_ids) == 1:
+                return {customer_ids[0]: error}
+        return {customer_id: self._states(store, [customer_id])[customer_id] for customer_id in customer_ids}
+
+    def _rank(self, jobs: Sequence[_Job], items: ItemTable, now: int) -> list[VisitRecommendation]:
+        depth = max(job.depth for job in jobs)
+        predictions = self._scorer.predict([job.history for job in jobs], items, now, depth)
+        demand = items.demand(now)
+        generated_at = to_iso(int(self._clock()))
+        recommendations = []
+        for job, prediction in zip(jobs, predictions, strict=True):
+            context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, job.query.limit)
+            recommendations.append(_recommendation(job, prediction, context))
+        return recommendations
+
+
+def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _Job:
+    if state is None:
+        fallback: Fallback | None = "anonymous" if query.customer_id is None else "unknown_customer"
+        history, revision = CustomerHistory(query.customer_id or ""), 0
+    else:
+        history, revision = state.history, state.revision
+        fallback = None if history.purchase_dates else "no_purchases"
+    filtered = query.slot is not None or query.category is not None
+    depth = max(1, len(items)) + sum(len(each.lines) for each in history.invoices) if filtered else query.limit
+    return _Job(query, history, revision, fallback, depth + len(query.exclude))
+
+
+def _recommendation(job: _Job, predicted: ModelPrediction, context: BatchContext) -> VisitRecommendation:
+    query, (prediction, model) = job.query, predicted
+    allowed = _allowed(job, prediction.candidates, context.items)[: query.limit]
+    update = CustomerUpdate(job.history, job.revision, 0, False, None, [])
+    made = recommend(update, Prediction(allowed, prediction.return_curve), model, Trigger(), context)
+    return VisitRecommendation(
+        rec_id=visit_id(query, job.revision, model.version, context.now),
+        customer_id=query.customer_id,
+        revision=job.revision,
+        fallback=job.fallback,
+        at=to_iso(context.now),
+        generated_at=context.generated_at,
+        valid_until=to_iso(min(LAST, context.now + context.valid_days * DAY)),
+        model=model,
+        next_purchase=made.next_purchase if made and job.fallback is None else None,
+        items=made.items if made else [],
+        links=visit_links(query),
+    )
+
+
+def _allowed(job: _Job, candidates: Sequence[Candidate], items: ItemTable) -> list[Candidate]:
+    """The candidates that the query allows, in their order."""
+    query = job.query
+    if not (query.exclude or query.slot or query.category):
+        return list(candidates)
+    excluded = frozenset(query.exclude)
+    bought = purchase_counts(job.history, {each.stock_code for each in candidates}) if query.slot else {}
+    return [
+        each
+        for each in candidates
+        if each.stock_code not in excluded
+        and (query.slot is None or query.slot == (REPLENISH if each.stock_code in bought else DISCOVER))
+        and (query.category is None or items.attributes(each.stock_code).get(CATEGORY) == query.category)
+    ]

@@ -1,0 +1,140 @@
+"""Builds the services of the API, serves them until a signal, and ends them in order."""
+
+import logging
+import signal
+import socket
+from contextlib import ExitStack, closing
+from importlib.metadata import version
+
+import uvicorn
+
+from state.errors import SettingsError
+from state.settings import Settings
+from state.store.protocol import Store
+from state.store.redis.client import connect, require_url
+from state.store.redis.store import RedisStore
+from stream.api.access import Access, check_binding, parse_rate
+from stream.api.app import create_app
+from stream.api.keys import load_keys
+from stream.api.micro_batches import MicroBatcher
+from stream.api.ranking import Ranker
+from stream.api.revisions import RevisionReader
+from stream.api.services import Services
+from stream.cli.exit_codes import ExitCode
+from stream.health import Health, serve_health
+from stream.monitoring import Metrics
+from stream.pipeline.model_watcher import ModelWatcher
+from training.registry import Registry
+from training.serving.load import fallback_scorer, load_scorer
+
+logger = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_S = 2.0
+"""A request does not wait longer for Redis."""
+GRACE_S = 10
+"""After SIGTERM, how long open requests may take."""
+
+MAX_VISITS = 64
+MAX_REVISIONS = 500
+
+
+def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
+    """Serve until SIGTERM or SIGINT. Starts while Redis or Kafka is away; requests that need it get 503.
+
+    Raises:
+        SettingsError: No Redis is set, the address cannot be used, or needs keys and there are none.
+    """
+    keys = load_keys(settings)
+    check_binding(host, keys)
+    access = Access(keys, parse_rate(settings.api_rate))
+    require_url(settings)
+    metrics = Metrics()
+    health = Health()
+    with ExitStack() as closes:
+        listener = closes.enter_context(_listen(host, port))
+        if settings.metrics_port:
+            server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
+            closes.callback(server.close)
+            logger.info("Metrics are on port %s", server.describe(settings.metrics_port))
+        fallback = fallback_scorer()
+        registry = Registry(settings.registry_url, cache=settings.cache)
+        models = ModelWatcher(registry, load_scorer, fallback, metrics, poll_s=settings.registry_poll_seconds)
+        models.start()
+        closes.callback(models.stop)
+
+        def open_store() -> Store:
+            return RedisStore(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S))
+
+        def redis_check() -> str | None:
+            with closing(open_store()) as store:
+                store.now()
+            return None
+
+        health.add("Redis", redis_check)
+        ranker = Ranker(
+            settings=settings,
+            open_store=open_store,
+            scorer=lambda: models.scorer,
+            fallback=fallback,
+            metrics=metrics,
+        )
+        revisions = RevisionReader(open_store)
+        services = Services(
+            settings=settings,
+            access=access,
+            metrics=metrics,
+            health=health,
+            ranking=MicroBatcher("ranking", ranker.answer, max_batch=MAX_VISITS),
+            revisions=MicroBatcher("revisions", revisions.answer, max_batch=MAX_REVISIONS),
+            versions=ranker.versions,
+        )
+        for reader in (ranker, revisions):
+            closes.callback(reader.close)
+        for batcher in (services.ranking, services.revisions):
+            batcher.start()
+            closes.callback(batcher.stop)
+        _announce(listener, access)
+        _run(services, listener)
+    logger.info("API ended")
+    return ExitCode.OK
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"The address {host}:{port} cannot be served: {error.strerror or error}. Choose another --host or --port."
+        ) from error
+
+
+def _announce(listener: socket.socket, access: Access) -> None:
+    host, port = listener.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if len(access.keys):
+        logger.info(
+            "nextbasket %s serves %s to the keys %s", version("nextbasket"), address, ", ".join(access.keys.names)
+        )
+    else:
+        logger.warning(
+            "nextbasket %s serves %s without API keys: to this machine only, with every scope",
+            version("nextbasket"),
+            address,
+        )
+
+
+def _run(services: Services, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        create_app(services),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal that ended it once more, for these.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run(sockets=[listener])

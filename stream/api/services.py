@@ -1,0 +1,29 @@
+"""What the routes use, built by ``stream.api.server`` and by tests."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from state.settings import Settings
+from stream.api.access import Access
+from stream.api.etags import Versions
+from stream.api.micro_batches import MicroBatcher
+from stream.api.ranking import RankedVisit
+from stream.api.visits import VisitQuery
+from stream.health import Health
+from stream.monitoring import Metrics
+
+
+class Services(NamedTuple):
+    """The services of one process.
+
+    ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a thread of its own, so that
+    no 304 waits for a model. ``versions`` is what a list would be made from now.
+    """
+
+    settings: Settings
+    access: Access
+    metrics: Metrics
+    health: Health
+    ranking: MicroBatcher[VisitQuery, RankedVisit]
+    revisions: MicroBatcher[str, int]
+    versions: Callable[[], Versions]

@@ -1,0 +1,85 @@
+"""An API over a store in memory, with the clock and the scorer of the processor's tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+
+from state.events.wire import Decoder
+from state.settings import Settings, load_settings
+from state.store.memory import MemoryStore
+from state.store.protocol import Store
+from stream.api.access import Access, parse_rate
+from stream.api.app import create_app
+from stream.api.keys import load_keys
+from stream.api.micro_batches import MicroBatcher
+from stream.api.ranking import Ranker
+from stream.api.revisions import RevisionReader
+from stream.api.services import Services
+from stream.health import Health
+from stream.monitoring import Metrics
+from tests.unit.stream.harness import CLOCK, CountingScorer, invoice
+
+INVOICES = [
+    invoice("1", "anna", "2011-12-01T10:00:00Z", "TEA", "CUP"),
+    invoice("2", "anna", "2011-12-05T10:00:00Z", "TEA"),
+    invoice("3", "ben", "2011-12-08T10:00:00Z", "LAMP", "CUP"),
+    invoice("4", "cleo", "2011-12-09T12:00:00Z", "LAMP", "MAT"),
+]
+
+
+class Shop:
+    """An API over invoices; ``clock``, ``scorer`` and ``store`` can be changed between requests."""
+
+    def __init__(self, store: Store | None = None, **settings: str) -> None:
+        self.settings: Settings = load_settings(
+            {f"NEXTBASKET_{name.upper()}": value for name, value in settings.items()}
+        )
+        self.store = store or MemoryStore(self.settings)
+        self.scorer = CountingScorer()
+        self.metrics = Metrics()
+        self.health = Health()
+        self.clock = CLOCK
+        self.apply(*INVOICES)
+
+    def apply(self, *events: dict[str, object]) -> None:
+        """Let the store take invoices, as a worker would."""
+        decoder = Decoder(self.settings)
+        invoices = [decoder.decode(msgspec.json.encode(event), now=int(self.clock)) for event in events]
+        self.store.apply(invoices, clock_ms=int(self.clock * 1000))
+
+    def services(self) -> Services:
+        """The services of a process that starts now."""
+        ranker = Ranker(
+            settings=self.settings,
+            open_store=lambda: self.store,
+            scorer=lambda: self.scorer,
+            fallback=CountingScorer("fallback"),
+            metrics=self.metrics,
+            clock=lambda: self.clock,
+        )
+        return Services(
+            settings=self.settings,
+            access=Access(load_keys(self.settings), parse_rate(self.settings.api_rate)),
+            metrics=self.metrics,
+            health=self.health,
+            ranking=MicroBatcher("ranking", ranker.answer, max_batch=8),
+            revisions=MicroBatcher("revisions", RevisionReader(lambda: self.store).answer, max_batch=8),
+            versions=ranker.versions,
+        )
+
+    @asynccontextmanager
+    async def client(self, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:
+        """A client of the running API."""
+        services = self.services()
+        batchers = (services.ranking, services.revisions)
+        for batcher in batchers:
+            batcher.start()
+        try:
+            transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+                yield client
+        finally:
+            for batcher in batchers:
+                batcher.stop()
