@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from state.settings import Settings
@@ -86,3 +87,19 @@ def test_rows_that_differ_in_an_unread_column_are_no_duplicates(tmp_path: Path) 
     assert duplicates("till") == 0
     assert duplicates("Unnamed: 0") == 1
     assert "column till: not read." in notes(write(tmp_path / "t.csv", rows, [*HEADER, "till"]))
+
+
+@pytest.mark.parametrize("table", ["2010.csv", "2010.parquet"])
+def test_what_is_not_read_of_a_folder_is_named(table: str, tmp_path: Path) -> None:
+    if table.endswith("csv"):
+        write(tmp_path / table)
+    else:
+        pd.DataFrame(ROWS, columns=HEADER).astype(
+            {"Quantity": float, "UnitPrice": float, "InvoiceDate": "datetime64[s]"}
+        ).to_parquet(tmp_path / table)
+    for name in ["2011.xls", "2012.tsv", ".hidden", "_SUCCESS"]:
+        (tmp_path / name).write_text("x")
+    (tmp_path / "more").mkdir()
+
+    assert histories(tmp_path) == HISTORIES
+    assert "files of other formats, and folders, are not read, for example 2011.xls, 2012.tsv, more." in notes(tmp_path)

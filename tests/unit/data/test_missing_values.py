@@ -30,3 +30,10 @@ def test_a_customer_with_most_invoices_is_named_with_the_setting(customer: str, 
     assert f"NEXTBASKET_ANONYMOUS_IDS={customer}." in notes(path)
     assert histories(path, anonymous_ids=f"x, {customer}") == HISTORIES
     assert "ANONYMOUS" not in notes(path, anonymous_ids=customer)
+
+
+def test_a_usual_stand_in_is_named_with_few_invoices_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", changed(CustomerID="guest"))
+
+    assert "'guest' is taken as one person, with 1 invoices" in notes(path)
+    assert "NEXTBASKET_ANONYMOUS_IDS=guest." in notes(path)

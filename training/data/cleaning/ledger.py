@@ -13,6 +13,8 @@ from training.data.errors import NothingLeft
 _BUSIEST = 101
 """Customers whose invoices are compared: one, and the hundred after it."""
 _MIN_INVOICES = 3
+_MANY_ALIKE = 0.05
+"""Share of the rows from which those that are alike are named; in the tables of UCI it is about 0.01."""
 _STAND_IN = re.compile(
     r"0+|-1|9{4,}|guest.*|anonym.*|unknown.*|unregistered|walk.?in.*|cash.*|na|n\.a\.|no.?customer|default|-+|\?+|x+",
     re.IGNORECASE,
@@ -164,17 +166,36 @@ class LedgerBuilder:
         customer, invoices = str(self._busiest.index[0]), int(self._busiest.iloc[0])
         others = int(self._busiest.iloc[1:].sum())
         second = int(self._busiest.iloc[1]) if len(self._busiest) > 1 else 0
-        stand_in = invoices > second and _STAND_IN.fullmatch(customer) is not None
-        if invoices < _MIN_INVOICES or not (stand_in or (second and invoices > others)):
+        stand_ins = [str(each) for each in self._busiest.index if _STAND_IN.fullmatch(str(each))]
+        if invoices >= _MIN_INVOICES and (
+            (second and invoices > others) or (customer in stand_ins[:1] and invoices > second)
+        ):
+            than = f"the next {len(self._busiest) - 1} together" if invoices > others else "any other"
+            what = f"one customer, {customer!r}, has most invoices, {invoices:,}: more than {than}"
+            what += ". It is taken as one person"
+        elif stand_ins and len(self._busiest) > 1:
+            customer = stand_ins[0]
+            what = f"{customer!r} is taken as one person, with {int(self._busiest[customer]):,} invoices"
+        else:
             return []
-        than = f"the next {len(self._busiest) - 1} together" if invoices > others else "any other"
-        what = (
-            f"one customer, {customer!r}, has most invoices, {invoices:,}: more than {than}. It is taken as one person"
-        )
         cure = (
             f"if it stands for customers who are not known, declare it anonymous: NEXTBASKET_ANONYMOUS_IDS={customer}"
         )
         return [Assumption(columns.CUSTOMER_ID, what, cure)]
+
+    def _repetitions(self, lines: int) -> list[Assumption]:
+        """The assumptions about rows that are alike, where they are many: a till may write a row for each unit."""
+        cure = "if each is a unit that was sold, number the rows in a column line_id"
+        duplicates = next(step for step in self._steps if step.name == "duplicate")
+        found = []
+        if duplicates.removed > max(1, duplicates.rows_in * _MANY_ALIKE):
+            found.append(
+                Assumption("rows", "of rows that are alike in every column one counts", cure, rows=duplicates.removed)
+            )
+        if self._repeated > max(1, lines * _MANY_ALIKE):
+            what = "of lines of an invoice with the same item, quantity and price one counts"
+            found.append(Assumption("rows", what, cure, rows=self._repeated))
+        return found
 
     def build(self) -> Ledger:
         """The ledger of all parts added so far."""
@@ -186,7 +207,7 @@ class LedgerBuilder:
         return Ledger(
             dialect=self._dialect,
             timezone=self._timezone,
-            assumptions=(*self._assumptions, *self._stand_in()),
+            assumptions=(*self._assumptions, *self._repetitions(left), *self._stand_in()),
             steps=[
                 *self._steps,
                 Step("cancellation", "cancelled and taken back: separated as returns", left, left, int(lines[False])),

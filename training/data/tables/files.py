@@ -44,6 +44,22 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith((*_COMPANIONS, "."))
 
 
+def unread_files(path: Path) -> list[Assumption]:
+    """The assumption about what else is in the folder of a table: files of other formats, and folders."""
+    if not path.is_dir():
+        return []
+    names = [
+        entry.name
+        for entry in sorted(path.iterdir())
+        if not entry.name.startswith((*_COMPANIONS, ".", "_")) and (entry.is_dir() or not is_table(entry))
+    ]
+    if not names:
+        return []
+    shown = ", ".join(names[:10])
+    cure = f"save tables as one of {', '.join(SUFFIXES)}, all in one folder"
+    return [Assumption(f"folder {path.name}", "files of other formats, and folders, are not read", cure, shown)]
+
+
 def read_files(paths: list[Path]) -> RawTable:
     """Read the files of one table, each by its own column names; one without the needed columns is left out.
 

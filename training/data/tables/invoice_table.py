@@ -25,7 +25,7 @@ from training.data.tables.case_study import AttributeTables, is_case_study, is_c
 from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.dates import DateOrder, parse_dates
 from training.data.tables.detection import detect_uci
-from training.data.tables.files import find_files, read_batches, read_files
+from training.data.tables.files import find_files, read_batches, read_files, unread_files
 from training.data.tables.layout import fill_down, purchase_events, separate_reused_numbers, unique_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
@@ -95,7 +95,7 @@ def load(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_ma
         mapping = columns.require_columns([str(name) for name in raw.frame.columns])
         customers = all(each.suffix.lower() != ".parquet" for each in paths)
         filled, assumption = fill_down(raw.frame, mapping, customers=customers)
-        raw = RawTable(filled, (*raw.assumptions, *filter(None, [assumption])))
+        raw = RawTable(filled, (*unread_files(path), *raw.assumptions, *filter(None, [assumption])))
     _require_rows(len(raw.frame), path)
     logger.info("read %d rows of %s", len(raw.frame), path)
     table = _typed(raw, timezone, attributes, date_format, decimal_mark)
@@ -124,7 +124,7 @@ def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", de
         return TableBatches(len(table.frame), iter([table]))
     rows, batches = found
     _require_rows(rows, path)
-    return TableBatches(rows, _typed_batches(batches, timezone))
+    return TableBatches(rows, _typed_batches(batches, timezone, unread_files(path)))
 
 
 def from_frame(frame: pd.DataFrame, *, timezone: str = "UTC", date_format: str = "") -> InvoiceTable:
@@ -150,11 +150,12 @@ def _require_rows(rows: int, path: Path) -> None:
         raise NothingLeft(f"{path} holds no rows below its column names. Give a table with purchases.")
 
 
-def _typed_batches(batches: Iterator[RawTable], timezone: str) -> Iterator[InvoiceTable]:
-    """Batches of one table, all in the dialect of the first."""
+def _typed_batches(batches: Iterator[RawTable], timezone: str, assumptions: list[Assumption]) -> Iterator[InvoiceTable]:
+    """Batches of one table, all in the dialect of the first; ``assumptions`` about the whole are those of the first."""
     uci = None
     for raw in batches:
-        table = _typed(raw, timezone, None, "", "", uci)
+        whole = [] if uci is not None else assumptions
+        table = _typed(raw._replace(assumptions=(*whole, *raw.assumptions)), timezone, None, "", "", uci)
         uci = table.uci
         yield table
 
