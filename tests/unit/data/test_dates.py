@@ -121,6 +121,19 @@ def test_default_dates_of_software_are_missing_and_noted(text: str) -> None:
     ("text", "moment"),
     [
         ("2011-03-14 10:00:00 UTC", "2011-03-14 10:00:00"),
+        ("2011-03-14T10:00:00+00:00[UTC]", "2011-03-14 10:00:00"),
+        ("2011-03-14T11:00:00+01:00[Europe/Paris]", "2011-03-14 10:00:00"),
+        ("2011-03-14 11:00:00 +0100 UTC", "2011-03-14 10:00:00"),
+        ("2011-03-14 11:00 GMT+1", "2011-03-14 10:00:00"),
+        ("Mon, 14 Mar 2011 10:00:00 GMT+0000 (Coordinated Universal Time)", "2011-03-14 10:00:00"),
+        ("20110314T100000Z", "2011-03-14 10:00:00"),
+        ("20110314T110000+0100", "2011-03-14 10:00:00"),
+        ("2011-03-14-10.00.05.000000", "2011-03-14 10:00:05"),
+        ("14-MAR-11 10.00.05.000000 AM", "2011-03-14 10:00:05"),
+        ("14-MAR-11 01.00.05.000000000 PM +00:00", "2011-03-14 13:00:05"),
+        ("14.03.2011 10.00", "2011-03-14 10:00:00"),
+        ("14.03.2011 um 10:00 Uhr", "2011-03-14 10:00:00"),
+        ("March 14, 2011 at 1:05 PM", "2011-03-14 13:05:00"),
         ("14/03/2011 10:00 +0200", "2011-03-14 08:00:00"),
         ("14 Mar 2011 10:00", "2011-03-14 10:00:00"),
         ("March 14, 2011 1:05 PM", "2011-03-14 13:05:00"),
@@ -192,15 +205,34 @@ def test_points_mean_day_first() -> None:
         ("14/03/2011", datetime(2011, 4, 23)),  # noqa: DTZ001
         ("3/14/2011", datetime(2011, 3, 4)),  # noqa: DTZ001
         ("14/03/2011", "2011-04-03 00:00:00"),
+        ("14.03.2011", datetime(2011, 4, 3)),  # noqa: DTZ001
+        ("14.03.2011", "2011-04-03 00:00:00"),
+        ("14/03/2011", 40636.5),
+        ("14/03/2011", "40636.4166"),
     ],
 )
 def test_an_export_with_swapped_days_and_months_is_refused_with_two_cells(mixed: tuple[object, ...]) -> None:
-    with pytest.raises(UnclearDates, match=r"mixes the text '.*/2011', .* first, with the date.* 2011-0"):
+    with pytest.raises(UnclearDates, match=r"mixes the text '.*2011', .* first, with the date.* 2011-0"):
         read(*mixed)
 
 
-def test_date_cells_after_the_twelfth_with_text_month_first_are_read() -> None:
-    assert len(days(read("3/14/2011", datetime(2011, 3, 24)))) == 2  # noqa: DTZ001
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        ("3/14/2011", datetime(2011, 3, 24)),  # noqa: DTZ001
+        ("14.03.2011", datetime(2011, 3, 24)),  # noqa: DTZ001
+        ("14.03.2011", "02.03.2011", datetime(2011, 3, 4)),  # noqa: DTZ001
+        ("14.03.2011", "2011-03-24"),
+    ],
+)
+def test_cells_that_no_swap_can_leave_are_read(mixed: tuple[object, ...]) -> None:
+    """A swap leaves no cell after the twelfth, and no text of days up to it."""
+    assert None not in days(read(*mixed))
+
+
+def test_numbers_that_a_spreadsheet_shortened_are_no_dates() -> None:
+    with pytest.raises(UnclearDates, match=r"No cell of Date .* '1.30010E\+12'"):
+        read("1.30010E+12", "1.30287E+12")
 
 
 def test_the_order_of_the_column_precedes_the_default() -> None:

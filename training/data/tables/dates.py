@@ -19,12 +19,18 @@ from training.data.tables.cells import ParsedCells
 DateOrder = Literal["day", "month", "year"]
 """What comes first in ``12/9/2011`` or ``11/12/09``; then the month, or the day where the month is first."""
 
-_ZONE = r"(?: ?(UTC|GMT|[Zz]|[+-][0-9]{2}:?(?:[0-9]{2})?))?"
-_TIME = r"(?:[ T,]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])\.?[Mm]\.?)?)?" + _ZONE
+_ZONE = (  # +01:00, UTC, GMT+1, +0000 UTC, +01:00[Europe/Paris]
+    r"(?: ?(?:(?:UTC|GMT)(?=[+-]))?(UTC|GMT|[Zz]|[+-][0-9]{1,2}:?(?:[0-9]{2})?)"
+    r"(?: UTC|\[[A-Za-z/_]+\]| \([A-Za-z ]+\))?)?"
+)
+_TIME = (  # 10:00, 10.00.05, 1:05 PM, -10.00.00.000000 as DB2 writes it
+    r"(?:(?:[ T,]+(?:um |at )?|-(?=[0-9]{2}\.[0-9]{2}\.))"
+    r"([0-9]{1,2})[:.]([0-9]{2})(?:[:.]([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])\.?[Mm]\.?| ?Uhr)?)?"
+) + _ZONE
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _TIME)
 _YEAR_LAST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})" + _TIME)
 _COMPACT = re.compile(
-    r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})(?:[T_ ]?([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?)?(?:\.0+)?"
+    r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})(?:[T_ ]?([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?)?(?:\.0+)?" + _ZONE
 )
 _MONTH_NAME = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +)?"
@@ -39,7 +45,7 @@ _MONTHS = {
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
     )
 }
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?")
+_NUMBER = re.compile(r"[0-9]+(?:\.([0-9]+))?(?:[eE]\+?([0-9]{1,2}))?")
 
 _OTHER: dict[DateOrder, DateOrder] = {"day": "month", "month": "day"}
 _GIVEN_ORDER: dict[str, DateOrder] = {"dmy": "day", "mdy": "month", "ymd": "year"}
@@ -63,6 +69,8 @@ _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a date of the table's zo
 _EXCEL_DAYS = (32_874.0, 73_051.0)  # 1990 to 2100
 _EPOCH_SECONDS = (631_152_000, 4_102_444_800)  # 1990 to 2100
 _EPOCH_UNITS = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
+_EXACT_DECIMALS = 6
+"""Decimals from which a number in scientific notation is all there: a spreadsheet shows five at most."""
 _EXAMPLE = "write all dates as 2011-12-09 12:50, or give --date-format"
 
 
@@ -186,36 +194,47 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
     """
     text_shows: dict[DateOrder, str] = {}
     readable = False  # a text of numbers that a spreadsheet could read in either order
-    cell: Any = None
-    text_days: list[int] = []
-    cell_days: list[int] = []
-    iso = None
+    others: dict[str, list[date]] = {"date cell": [], "date": []}
     for value in distinct:
-        if isinstance(value, str):
-            text = value.strip()
-            if (match := _YEAR_LAST.fullmatch(text)) and "." not in text.partition(" ")[0]:
-                first, second = int(match[1]), int(match[2])
-                readable |= first <= 12 and second <= 12
-                if first > 12 >= second:
-                    text_shows.setdefault("day", text)
-                elif second > 12 >= first:
-                    text_shows.setdefault("month", text)
-            elif match := _YEAR_FIRST.fullmatch(text):
-                iso = iso or text
-                text_days.append(int(match[3]))
+        if isinstance(value, str) and (match := _YEAR_LAST.fullmatch(value.strip())):
+            first, second = int(match[1]), int(match[2])
+            readable |= first <= 12 and second <= 12
+            if first > 12 >= second:
+                text_shows.setdefault("day", value.strip())
+            elif second > 12 >= first:
+                text_shows.setdefault("month", value.strip())
+        elif isinstance(value, str) and (match := _YEAR_FIRST.fullmatch(value.strip())):
+            others["date"] += _possible_date(int(match[1]), int(match[2]), int(match[3]))
         elif isinstance(value, date):
-            cell = cell or value
-            cell_days.append(value.day)
+            others["date cell"].append(value)
+        elif (days := _excel_days(value)) is not None:
+            others["date cell"].append(_EXCEL_EPOCH + timedelta(days=days))
     for order, text in text_shows.items():
-        mixed_cells = cell is not None and (order == "day" or max(cell_days) <= 12)
-        mixed_texts = iso is not None and not readable and max(text_days) <= 12
-        if mixed_cells or mixed_texts:
-            other = cell if mixed_cells else iso
-            raise UnclearDates(
-                f"{name} mixes the text {text!r}, {order} first, with {'the date cell' if mixed_cells else 'the date'} "
-                f"{str(other)[:16]}: so does an export whose days and months were swapped where both are below 13. "
-                "Export the table again with all dates written as 2011-12-09 12:50."
-            )
+        for kind, dates in others.items():
+            unswappable = any(each.day > 12 for each in dates) or readable
+            certain = kind == "date cell" and "." not in text.partition(" ")[0] and order == "day"
+            if dates and (certain or not unswappable):
+                raise UnclearDates(
+                    f"{name} mixes the text {text!r}, {order} first, with the {kind} {str(dates[0])[:16]}: so does an "
+                    "export whose days and months were swapped where both are below 13. Export the table again with "
+                    "all dates written as 2011-12-09 12:50."
+                )
+
+
+def _possible_date(year: int, month: int, day: int) -> list[date]:
+    try:
+        return [date(year, month, day)]
+    except ValueError:
+        return []
+
+
+def _excel_days(value: Any) -> float | None:
+    """A number of days as a spreadsheet holds a date, or the text of one; None for another cell."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        return float(value) if _EXCEL_DAYS[0] <= value < _EXCEL_DAYS[1] else None
+    return None
 
 
 def _triples(texts: Iterable[str]) -> list[_Triple]:
@@ -311,7 +330,7 @@ def _seconds(value: Any, zone: ZoneInfo, order: DateOrder, date_format: str) -> 
                 return None, None
             return to_seconds(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)), None
         seconds = _parse(text, zone, order)
-        if seconds is None and _NUMBER.fullmatch(text):
+        if seconds is None and (match := _NUMBER.fullmatch(text)) and not _lost_digits(match):
             return _from_number(float(text), zone)
         return seconds, None
     if isinstance(value, datetime):
@@ -322,6 +341,12 @@ def _seconds(value: Any, zone: ZoneInfo, order: DateOrder, date_format: str) -> 
         seconds = _parse(f"{value:.0f}", zone, order) if float(value).is_integer() else None
         return (seconds, None) if seconds is not None else _from_number(float(value), zone)
     return None, None
+
+
+def _lost_digits(number: re.Match[str]) -> bool:
+    """Whether a spreadsheet shortened a number, as ``1.30010E+12``, so that it does not say the minute."""
+    decimals, exponent = len(number[1] or ""), int(number[2] or 0)
+    return decimals < min(exponent, _EXACT_DECIMALS)
 
 
 def _from_number(value: float, zone: ZoneInfo) -> tuple[int | None, str | None]:
@@ -345,8 +370,8 @@ def _parse(text: str, zone: ZoneInfo, order: DateOrder) -> int | None:
     elif match := _YEAR_FIRST.fullmatch(text):
         year, month, day, *others = match.groups()
     elif match := _COMPACT.fullmatch(text):
-        year, month, day, *others = match.groups()
-        others = [*others, None, None]
+        year, month, day, *clock_groups, zone_group = match.groups()
+        others = [*clock_groups, None, zone_group]
     elif match := _DAY_NAME.fullmatch(text):
         day, month, year, *others = match.groups()
     elif match := _NAME_DAY.fullmatch(text):
