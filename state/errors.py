@@ -25,7 +25,14 @@ class RulesDiffer(SettingsError):
 
 
 class InvalidEvent(StateError):
-    """An event breaks the wire contract; the message is the reason that goes into the dead letter."""
+    """An event breaks the wire contract; the message is the reason that goes into the dead letter.
+
+    ``field``: the first wrong field, such as ``lines[0].quantity``; None where the event as a whole is wrong.
+    """
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 class StoreUnavailable(StateError):

@@ -175,7 +175,7 @@ class Decoder:
             event = self._whole.decode(raw)
             return self._invoice(event, event.lines, _WHOLE_NAMES, now)
         except msgspec.ValidationError as error:
-            raise InvalidEvent(self._sentence(str(error))) from None
+            raise self._wrong_type(str(error)) from None
 
     def _single(self, event: _Flat, now: int) -> Invoice:
         whole = _Whole(
@@ -205,7 +205,8 @@ class Decoder:
             raise self._wrong(names.date, missing=event.invoice_date is None)
         if date > now + settings.max_days_ahead * DAY:
             days = "1 day" if settings.max_days_ahead == 1 else f"{settings.max_days_ahead} days"
-            raise InvalidEvent(f"{names.date} {to_iso(date)} is ahead of the clock; it may be {days} ahead at most.")
+            reason = f"{names.date} {to_iso(date)} is ahead of the clock; it may be {days} ahead at most."
+            raise InvalidEvent(reason, names.date)
         customer_id = self._customer(event.customer_id, names.customer)
         if not lines or len(lines) > settings.max_lines:
             raise self._wrong("lines", missing=lines is None)
@@ -280,18 +281,18 @@ class Decoder:
     def _wrong(self, name: str, names: _Names = _FLAT_NAMES, index: int = 0, *, missing: bool = False) -> InvalidEvent:
         within_line = names.line.format(index) if name not in ("type", "version") else ""
         problem = "is missing" if missing else "cannot be taken"
-        return InvalidEvent(f"{within_line}{name} {problem}; it must be {self._rules[name]}.")
+        field = f"{within_line}{name}"
+        return InvalidEvent(f"{field} {problem}; it must be {self._rules[name]}.", field)
 
-    def _sentence(self, error: str) -> str:
-        """A reason from an error of msgspec ("Expected `str`, got `int` - at `$.lines[0].description`")."""
+    def _wrong_type(self, error: str) -> InvalidEvent:
+        """The reason of an error of msgspec ("Expected `str`, got `int` - at `$.lines[0].description`")."""
         _, found, path = error.partition(" - at `$.")
         path = path.rstrip("`")
         name = path.rpartition(".")[2]
         if not found:
-            return "The event is no JSON object; it must be one JSON object in UTF-8."
-        if name.startswith("lines["):
-            return f"{path} cannot be taken; it must be an object."
-        return f"{path} cannot be taken; it must be {self._rules.get(name, 'left out')}."
+            return InvalidEvent("The event is no JSON object; it must be one JSON object in UTF-8.")
+        rule = "an object" if name.startswith("lines[") else self._rules.get(name, "left out")
+        return InvalidEvent(f"{path} cannot be taken; it must be {rule}.", path)
 
 
 def _rules(settings: Settings) -> dict[str, str]:

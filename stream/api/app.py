@@ -6,14 +6,16 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from stream.api import probes, recommendations
+from state.events.schema import event_schema
+from stream.api import invoices, probes, recommendations
 from stream.api.documentation import document
 from stream.api.gate import Gate
+from stream.api.ingestion import Receipt
 from stream.api.problems import add_handlers
 from stream.api.services import Services
 from stream.api.visits import VisitRecommendation
 
-ANSWERS = (VisitRecommendation,)
+ANSWERS = (VisitRecommendation, Receipt)
 """The types that the OpenAPI document describes."""
 
 
@@ -27,7 +29,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    for module in (recommendations, probes):
+    for module in (recommendations, invoices, probes):
         app.include_router(module.router)
     add_handlers(app)
     if services.settings.origins:
@@ -49,7 +51,7 @@ def create_app(services: Services) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if not described:
-            described.update(document(app, ANSWERS))
+            described.update(document(app, ANSWERS, {invoices.EVENT: event_schema(services.settings)}))
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it

@@ -1,6 +1,6 @@
 """OpenAPI 3.1: schemas of the answers, from the types that encode them, and examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,9 @@ PROBLEMS = {
     400: "A parameter or the body cannot be taken",
     401: "A key is needed",
     403: "The key lacks a scope",
+    404: "There is no such thing",
     413: "The body is too large",
+    415: "The body is not JSON",
     429: "Too many requests",
     503: "A service does not answer now",
 }
@@ -30,43 +32,43 @@ def answers(answer: type[msgspec.Struct], description: str, example: Any, **more
     found: dict[int | str, Any] = {
         200: {
             "description": description,
-            "content": {"application/json": {"schema": _reference(answer), "example": msgspec.to_builtins(example)}},
+            "content": {"application/json": {"schema": reference(answer), "example": msgspec.to_builtins(example)}},
             **more,
         }
     }
     return found | problem_answers()
 
 
-def problem_answers(statuses: Sequence[int] = tuple(PROBLEMS)) -> dict[int | str, Any]:
+def problem_answers(statuses: Sequence[int] = (400, 401, 403, 429, 503)) -> dict[int | str, Any]:
     """The ``responses`` of a route for problems."""
-    content = {problems.MEDIA_TYPE: {"schema": _reference(problems.ProblemDetails)}}
+    content = {problems.MEDIA_TYPE: {"schema": reference(problems.ProblemDetails)}}
     return {status: {"description": PROBLEMS[status], "content": content} for status in statuses}
 
 
-def body(model: Any, example: Any) -> dict[str, Any]:
-    """``openapi_extra`` of a route with a JSON body of a type."""
-    schema = _reference(model) if isinstance(model, type) else model
+def request_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """``openapi_extra`` of a route that reads a JSON body itself."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
-def _reference(model: type) -> dict[str, str]:
+def reference(model: type) -> dict[str, str]:
+    """The schema of a type, by its name."""
     return {"$ref": TEMPLATE.format(name=model.__name__)}
 
 
-def document(app: FastAPI, types: Sequence[type]) -> dict[str, Any]:
-    """The OpenAPI document of an application whose routes refer to ``types``."""
+def document(app: FastAPI, types: Sequence[type], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document of an application whose routes refer to ``types``, and to further schemas by name."""
     made = get_openapi(
         title=app.title, version=app.version, openapi_version="3.1.0", description=DESCRIPTION, routes=app.routes
     )
     _, components = msgspec.json.schema_components([*types, problems.ProblemDetails], ref_template=TEMPLATE)
     held = made.setdefault("components", {})
-    schemas = {name: one for name, one in held.get("schemas", {}).items() if "ValidationError" not in name}
-    held["schemas"] = {**schemas, **components}
+    of_parameters = {name: one for name, one in held.get("schemas", {}).items() if "ValidationError" not in name}
+    held["schemas"] = {**of_parameters, **components, **schemas}
     held["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer nb_…"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
-    made["security"] = [{"bearer": []}, {"header": []}]
+    made["security"] = [{"bearer": []}, {"header": []}, {}]  # none where there are no keys
     for path in made["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)  # such errors are problems of status 400

@@ -21,7 +21,7 @@ SECURITY_HEADERS = {
 }
 """Set where the route sets none of its own."""
 
-MAX_TARGET_BYTES = 65_536
+MAX_TARGET_BYTES = 32_768
 """Of path and query together: room for a thousand excluded stock codes."""
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import threading
 from contextlib import ExitStack, closing
 from importlib.metadata import version
 
@@ -15,6 +16,7 @@ from state.store.redis.client import connect, require_url
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
+from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
@@ -22,8 +24,11 @@ from stream.api.revisions import RevisionReader
 from stream.api.services import Services
 from stream.cli.exit_codes import ExitCode
 from stream.health import Health, serve_health
+from stream.kafka.publisher import KafkaPublisher
+from stream.kafka.topics import ensure_topics
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher
+from stream.pipeline.ports import Publisher
 from training.registry import Registry
 from training.serving.load import fallback_scorer, load_scorer
 
@@ -34,6 +39,10 @@ REDIS_TIMEOUT_S = 2.0
 GRACE_S = 10
 """After SIGTERM, how long open requests may take."""
 
+KAFKA_TIMEOUT_S = 4.0
+"""How long Kafka may take to confirm."""
+
+MAX_BODIES = 50
 MAX_VISITS = 64
 MAX_REVISIONS = 500
 
@@ -79,6 +88,13 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             metrics=metrics,
         )
         revisions = RevisionReader(open_store)
+        stop = threading.Event()
+
+        def connect_kafka() -> Publisher:
+            ensure_topics(settings, timeout_s=KAFKA_TIMEOUT_S)
+            return KafkaPublisher(settings, stop, delivery_s=KAFKA_TIMEOUT_S)
+
+        ingestion = Ingestion(settings, connect_kafka)
         services = Services(
             settings=settings,
             access=access,
@@ -86,14 +102,19 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             health=health,
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=MAX_VISITS),
             revisions=MicroBatcher("revisions", revisions.answer, max_batch=MAX_REVISIONS),
+            # Those that wait behind a batch that Kafka does not confirm get an answer too.
+            ingestion=MicroBatcher(
+                "ingestion", ingestion.answer, max_batch=MAX_BODIES, max_waiting=100, timeout_s=3 * KAFKA_TIMEOUT_S
+            ),
             versions=ranker.versions,
         )
-        for reader in (ranker, revisions):
-            closes.callback(reader.close)
-        for batcher in (services.ranking, services.revisions):
+        for part in (ranker, revisions, ingestion):
+            closes.callback(part.close)
+        for batcher in (services.ranking, services.revisions, services.ingestion):
             batcher.start()
             closes.callback(batcher.stop)
         _announce(listener, access)
+        closes.callback(stop.set)
         _run(services, listener)
     logger.info("API ended")
     return ExitCode.OK

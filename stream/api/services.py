@@ -6,6 +6,7 @@ from typing import NamedTuple
 from state.settings import Settings
 from stream.api.access import Access
 from stream.api.etags import Versions
+from stream.api.ingestion import Receipt
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import RankedVisit
 from stream.api.visits import VisitQuery
@@ -17,7 +18,7 @@ class Services(NamedTuple):
     """The services of one process.
 
     ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a thread of its own, so that
-    no 304 waits for a model. ``versions`` is what a list would be made from now.
+    no 304 waits for a model. ``ingestion`` takes bodies with invoices. ``versions`` is what a list would be made from.
     """
 
     settings: Settings
@@ -26,4 +27,5 @@ class Services(NamedTuple):
     health: Health
     ranking: MicroBatcher[VisitQuery, RankedVisit]
     revisions: MicroBatcher[str, int]
+    ingestion: MicroBatcher[bytes, Receipt]
     versions: Callable[[], Versions]

@@ -16,7 +16,14 @@ EXTRAS: dict[str, frozenset[str]] = {
 }
 """Extra: the modules that it brings and the core goes without."""
 
-EXTRA_OF_COMMAND = {"api": "api", "train": "train", "evaluate": "train", "eda": "report", "demo": "demo"}
+EXTRA_OF_COMMAND = {
+    "api": "api",
+    "api-keys": "api",
+    "train": "train",
+    "evaluate": "train",
+    "eda": "report",
+    "demo": "demo",
+}
 """Command: the extra that has all it needs. Others need the core, and ``parquet`` where they read or write Parquet."""
 
 

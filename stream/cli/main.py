@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "worker": ("stream.commands.worker:worker", "Turn invoices into recommendations until SIGTERM."),
     "api": ("stream.commands.api:api", "Serve recommendations over HTTP."),
+    "api-keys": ("stream.commands.api_keys:api_keys", "Make keys for the HTTP API."),
     "replay": ("stream.commands.replay:replay", "Send an invoice table into Kafka."),
     "train": (
         "stream.commands.train:train",

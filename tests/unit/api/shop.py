@@ -12,6 +12,7 @@ from state.store.memory import MemoryStore
 from state.store.protocol import Store
 from stream.api.access import Access, parse_rate
 from stream.api.app import create_app
+from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
@@ -19,6 +20,8 @@ from stream.api.revisions import RevisionReader
 from stream.api.services import Services
 from stream.health import Health
 from stream.monitoring import Metrics
+from stream.pipeline.memory_publisher import MemoryPublisher
+from stream.pipeline.ports import Publisher
 from tests.unit.stream.harness import CLOCK, CountingScorer, invoice
 
 INVOICES = [
@@ -41,6 +44,8 @@ class Shop:
         self.metrics = Metrics()
         self.health = Health()
         self.clock = CLOCK
+        self.published = MemoryPublisher()
+        self.publisher: Publisher = self.published
         self.apply(*INVOICES)
 
     def apply(self, *events: dict[str, object]) -> None:
@@ -66,14 +71,19 @@ class Shop:
             health=self.health,
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=8),
             revisions=MicroBatcher("revisions", RevisionReader(lambda: self.store).answer, max_batch=8),
+            ingestion=MicroBatcher("ingestion", self.ingestion().answer, max_batch=8),
             versions=ranker.versions,
         )
+
+    def ingestion(self) -> Ingestion:
+        """Takes invoices for ``publisher``."""
+        return Ingestion(self.settings, lambda: self.publisher, clock=lambda: self.clock)
 
     @asynccontextmanager
     async def client(self, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:
         """A client of the running API."""
         services = self.services()
-        batchers = (services.ranking, services.revisions)
+        batchers = (services.ranking, services.revisions, services.ingestion)
         for batcher in batchers:
             batcher.start()
         try:

@@ -1,0 +1,128 @@
+"""Takes invoices: checks them as a worker does, publishes them, and answers once Kafka has confirmed them.
+
+The events of all waiting requests are published together. A request is refused as a whole before anything of it is
+sent. Where Kafka does not confirm, the same request may be sent again, since a repeated line counts once.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from state.errors import InvalidEvent
+from state.events.wire import Decoder
+from state.settings import Settings
+from stream.api.problems import FieldError, Problem, invalid_request, unavailable
+from stream.errors import BrokerUnavailable, MessageTooLarge, PublisherUnavailable
+from stream.messages import Message
+from stream.pipeline.ports import Publisher
+
+MAX_ERRORS = 20
+"""Invalid events that an answer names."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What was accepted: Kafka has confirmed it.
+
+    ``anonymous``: events without a customer; they are not recommended for. ``excluded_lines``: lines that count
+    nowhere, by reason.
+    """
+
+    accepted: int
+    anonymous: int
+    excluded_lines: dict[str, int]
+
+
+class Ingestion:
+    """Answers batches of request bodies, in one thread.
+
+    Args:
+        settings: The topic, and the bounds of an event.
+        connect: Makes sure that the topic exists and returns the publisher; called again until it succeeds.
+        clock: Seconds since 1970; dates too far ahead of it are refused.
+    """
+
+    def __init__(
+        self, settings: Settings, connect: Callable[[], Publisher], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._topic = settings.topics.invoices
+        self._decoder = Decoder(settings)
+        self._connect = connect
+        self._clock = clock
+        self._publisher: Publisher | None = None
+        self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+    def answer(self, bodies: Sequence[bytes]) -> list[Receipt | Exception]:
+        """A receipt, or a problem, for each body."""
+        read = [self._read(body) for body in bodies]
+        messages = [message for each in read if isinstance(each, tuple) for message in each[1]]
+        failed = self._publish(messages) if messages else {}
+        return [each if isinstance(each, Problem) else _outcome(*each, failed) for each in read]
+
+    def close(self) -> None:
+        """Close the publisher."""
+        if self._publisher is not None:
+            self._publisher.close()
+
+    def _read(self, body: bytes) -> tuple[Receipt, list[Message]] | Problem:
+        """The messages of a body, and the receipt for when they are confirmed."""
+        now = int(self._clock())
+        try:
+            events = self._events(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            return invalid_request(f"The body is not JSON ({error}); it must be an invoice, or a list of invoices.")
+        if not events:
+            return invalid_request("The list is empty; it must have at least one invoice.")
+        messages: list[Message] = []
+        excluded: dict[str, int] = {}
+        anonymous = wrong = 0
+        errors: list[FieldError] = []
+        for index, event in enumerate(events):
+            try:
+                invoice = self._decoder.decode(event, now=now)
+                key = invoice.customer_id.encode() if invoice.customer_id else None
+            except InvalidEvent as error:
+                wrong += 1
+                if len(errors) < MAX_ERRORS:
+                    errors.append(FieldError(str(error), error.field, index))
+                continue
+            messages.append(Message(self._topic, key, event))
+            anonymous += invoice.customer_id is None
+            for reason, count in invoice.excluded_lines.items():
+                excluded[reason] = excluded.get(reason, 0) + count
+        if errors:
+            first = errors[0]
+            all_of_them = f"{wrong:,} of {len(events):,} events are invalid, and none was sent."
+            detail = first.detail if len(events) == 1 else f"{all_of_them} [{first.index}]: {first.detail}"
+            return invalid_request(detail, errors)
+        return Receipt(len(messages), anonymous, excluded), messages
+
+    def _events(self, body: bytes) -> list[bytes]:
+        """The events of a body, byte by byte as they were sent."""
+        text = body.strip(b" \t\r\n")
+        if not text.startswith(b"["):
+            return [text]
+        return [bytes(each) for each in self._split(text)]
+
+    def _publish(self, messages: Sequence[Message]) -> dict[int, Problem]:
+        """The messages that were not confirmed, by their identity."""
+        try:
+            if self._publisher is None:
+                self._publisher = self._connect()
+            self._publisher.publish(messages)
+        except BrokerUnavailable as error:
+            problem = unavailable(f"{error}. Nothing was sent; send the same again.")
+            return dict.fromkeys(map(id, messages), problem)
+        except PublisherUnavailable as error:
+            problem = unavailable(f"Kafka did not confirm in time ({error}). Send the same again; it counts once.")
+            return dict.fromkeys(map(id, error.undelivered), problem)
+        except MessageTooLarge as error:
+            detail = f"{error}; its topic takes smaller ones."
+            return dict.fromkeys(
+                map(id, error.messages), Problem(413, "too-large", "An event is too large for Kafka", detail)
+            )
+        return {}
+
+
+def _outcome(receipt: Receipt, messages: Sequence[Message], failed: dict[int, Problem]) -> Receipt | Exception:
+    return next((failed[id(message)] for message in messages if id(message) in failed), receipt)
