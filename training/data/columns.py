@@ -97,9 +97,17 @@ ALIASES = {
 EVENT_COLUMNS = (
     *("event_type", "event", "event_name", "event_category", "action", "action_type", "activity", "activity_type"),
     *("behavior", "behaviour", "behavior_type", "behaviour_type", "interaction", "interaction_type", "user_action"),
-    *("transaction_type", "record_type", "type", "status", "order_status", "financial_status"),
+    *("transaction_type", "record_type", "type", "sale_type", "sales_type", "order_type", "document_type", "doc_type"),
+    *("status", "order_status", "financial_status", "payment_status", "transaction_status", "order_state"),
 )
 """Names of a column that tells purchases from other rows."""
+
+MARK_COLUMNS = (
+    *("cancelled_at", "canceled_at", "cancelled_on", "canceled_on", "cancelled_date", "cancellation_date"),
+    *("cancelled", "canceled", "is_cancelled", "is_canceled", "voided", "is_void", "is_voided"),
+    *("returned", "is_return", "is_returned", "refunded", "is_refund", "is_refunded", "returned_at", "refunded_at"),
+)
+"""Names of a column that marks the rows of what was cancelled or taken back."""
 
 ROW_NUMBERS = frozenset({"", "unnamed0", "index", "level0", "indexlevel0", "rownames"})
 """Names of a column that numbers the rows of a file, as data frames write them: letters and digits only."""
@@ -162,14 +170,30 @@ def require_columns(header: Iterable[str], where: str = "The table") -> dict[str
     return mapping
 
 
-def find_event_column(names: Iterable[str]) -> str | None:
-    """The first of some columns that may tell purchases from other rows."""
-    known = [_normalised(name) for name in EVENT_COLUMNS]
-    return min(
-        (name for name in names if _normalised(name) in known),
-        key=lambda name: known.index(_normalised(name)),
-        default=None,
-    )
+def find_event_columns(names: Iterable[str]) -> list[str]:
+    """Those of some columns that may tell purchases from other rows, best first."""
+    return _find(names, EVENT_COLUMNS)
+
+
+def find_mark_columns(names: Iterable[str]) -> list[str]:
+    """Those of some columns that may mark the rows of what was cancelled or taken back."""
+    return _find(names, MARK_COLUMNS)
+
+
+def is_date_of_mark(name: str) -> bool:
+    """Whether a column of ``MARK_COLUMNS`` holds when a row was marked, rather than whether."""
+    return _normalised(name).endswith(("at", "on", "date"))
+
+
+def is_status(name: str) -> bool:
+    """Whether a column of ``EVENT_COLUMNS`` holds what became of an order, rather than the type of a row."""
+    return _normalised(name).endswith(("status", "state"))
+
+
+def _find(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those of some names that are known, in the order of the known ones."""
+    ranks = {_normalised(name): rank for rank, name in enumerate(known)}
+    return sorted((name for name in names if _normalised(name) in ranks), key=lambda name: ranks[_normalised(name)])
 
 
 def numbers_rows(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What rows mean together: scanned units, fields of an order, receipts that start anew, types of events."""
+"""What rows mean together: scanned units, fields of an order, receipts that start anew."""
 
 from pathlib import Path
 
@@ -6,8 +6,6 @@ import pytest
 
 from tests.unit.data.exports import HEADER, HISTORIES, ROWS, changed, histories, notes, write
 from tests.unit.data.workbook import write_workbook
-from training.data.errors import NothingLeft
-from training.data.tables.invoice_table import load
 
 
 @pytest.mark.parametrize("name", ["line_no", "order_item_id", "line_item_id", "Line Number"])
@@ -62,28 +60,3 @@ def test_a_return_weeks_later_keeps_the_number_of_its_purchase(tmp_path: Path) -
     rows = changed(InvoiceNo="700003", InvoiceDate="2011-09-01 10:00", Quantity="-1")
 
     assert histories(write(tmp_path / "t.csv", rows))["12681"] == {"700003": {"22615": 3}}
-
-
-@pytest.mark.parametrize("purchase", ["purchase", "Transaction", "order_completed"])
-def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> None:
-    header = ["event_type", "user_id", "item_id", "order_id", "timestamp"]
-    rows = [
-        ["view", "7", "a", "", "2011-03-14 10:00"],
-        ["addtocart", "7", "b", "", "2011-03-14 10:01"],
-        [purchase, "7", "a", "1", "2011-03-14 10:02"],
-    ]
-    path = write(tmp_path / "t.csv", rows, header)
-
-    assert histories(path) == {"7": {"1": {"a": 1}}}
-    only = f"column event_type: only {purchase!r} are read as purchases, and 'view', 'addtocart' are left out (2 rows)."
-    assert only in notes(path)
-    with pytest.raises(NothingLeft, match="The column event_type holds 'view', 'addtocart', and none"):
-        load(write(tmp_path / "u.csv", rows[:2], header))
-
-
-def test_a_column_of_unknown_types_is_named_with_its_values(tmp_path: Path) -> None:
-    rows = [[*row, kind] for row, kind in zip(ROWS, ["A", "B", "A", "C"], strict=True)]
-
-    assert "column type: it is not read, whatever it holds ('A', 'B', 'C')" in notes(
-        write(tmp_path / "t.csv", rows, [*HEADER, "type"])
-    )

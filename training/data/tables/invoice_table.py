@@ -2,9 +2,9 @@
 
 ``load`` reads UCI Online Retail and Online Retail II, the retail case study, any table with the columns of the wire,
 and foreign tables (docs/reference/data.md). ``columns`` decides which column is which, ``dates`` how dates are written,
-``numbers`` and ``cells`` how numbers and texts are, ``layout`` what rows mean together, ``files``, ``delimited``,
-``workbook`` and ``parquet`` read the formats. Whatever a reader assumes becomes an
-Assumption of ``InvoiceTable.assumptions``, which the ledger repeats.
+``numbers`` and ``cells`` how numbers and texts are, ``row_types`` which rows are sales, ``layout`` what rows mean
+together, ``files``, ``delimited``, ``workbook`` and ``parquet`` read the formats. Whatever a reader assumes is one of
+``InvoiceTable.assumptions``, which the ledger repeats.
 """
 
 import logging
@@ -26,9 +26,10 @@ from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.dates import DateOrder, parse_dates
 from training.data.tables.detection import detect_uci
 from training.data.tables.files import find_files, read_batches, read_files, unread_files
-from training.data.tables.layout import fill_down, purchase_events, separate_reused_numbers, unique_line_ids
+from training.data.tables.layout import fill_down, separate_reused_numbers, unique_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
+from training.data.tables.row_types import find_row_types
 
 logger = logging.getLogger(__name__)
 
@@ -177,9 +178,11 @@ def _typed(
             cure = f"rename it, or name the column that is the {column} so"
             assumptions.append(Assumption(of_column(name), f"it is read as {column}", cure))
     unread = [name for name in header if name not in mapping.values() and not columns.numbers_rows(name)]
-    published, events = purchase_events(raw.frame.set_axis(header, axis=1), unread)
-    assumptions += [events] if events else []
-    if others := [name for name in unread if not events or name != columns.find_event_column(unread)]:
+    published = raw.frame.set_axis(header, axis=1)
+    types = find_row_types(published, unread, mapping.get(columns.INVOICE_NO))
+    assumptions += types.assumptions
+    published = published[types.sales].reset_index(drop=True)
+    if others := [name for name in unread if name not in types.read]:
         cure = "give one that should be read a name that is known"
         assumptions.append(Assumption(of_columns(others[:20]), "not read", cure))
     frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
@@ -191,7 +194,7 @@ def _typed(
             frame[column] = pd.Series(pd.NA, index=frame.index, dtype="str")
             continue
         name = mapping[column]
-        cells = published[name].reset_index(drop=True)
+        cells = published[name]
         if column == columns.INVOICE_DATE:
             on_the_wire = columns.is_standard_name(mapping.get(columns.STOCK_CODE, ""))
             order: DateOrder | None = "month" if on_the_wire else None
@@ -210,12 +213,15 @@ def _typed(
         numbered = unique_line_ids(frame, mapping[columns.LINE_ID])
         assumptions += [numbered] if numbered else []
     if unread:
-        texts = published[unread].reset_index(drop=True).astype("str")
+        texts = published[unread].astype("str")
         frame[columns.UNREAD] = pd.util.hash_pandas_object(texts, index=False)
+    frame[columns.QUANTITY], count, settled = types.settle(frame[columns.QUANTITY])
+    assumptions += settled
+    frame = frame[count].reset_index(drop=True)
     if uci is None:
         uci, doubt = detect_uci(header, frame)
         assumptions += [doubt] if doubt else []
-    return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted.sum()), attributes)
+    return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted[count].sum()), attributes)
 
 
 def _fill_missing_columns(frame: pd.DataFrame, mapping: dict[str, str], timezone: str) -> list[Assumption]:

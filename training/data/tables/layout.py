@@ -1,4 +1,4 @@
-"""What rows of a table mean together: rows of one order, types of events, numbers of lines, numbers that start anew."""
+"""What rows of a table mean together: rows of one order, numbers of lines, numbers that start anew."""
 
 import re
 
@@ -9,110 +9,10 @@ from state.events.missing import is_missing
 from training.data import columns
 from training.data.assumption import Assumption, of_column, of_columns
 from training.data.distinct import where_distinct
-from training.data.errors import NothingLeft
 
-_PURCHASES = frozenset(
-    [
-        "purchase",
-        "purchased",
-        "transaction",
-        "transactions",
-        "order",
-        "ordered",
-        "orderplaced",
-        "ordercompleted",
-        "purchasecompleted",
-        "buy",
-        "bought",
-        "sale",
-        "sold",
-        "sales",
-        "checkoutcompleted",
-        "completepurchase",
-    ]
-)
-_OTHER_EVENTS = frozenset(
-    [
-        "view",
-        "viewed",
-        "views",
-        "pageview",
-        "productview",
-        "viewitem",
-        "detail",
-        "click",
-        "clicked",
-        "clicks",
-        "cart",
-        "carted",
-        "addtocart",
-        "addcart",
-        "addedtocart",
-        "removefromcart",
-        "removecart",
-        "remove",
-        "wishlist",
-        "addtowishlist",
-        "fav",
-        "favorite",
-        "favourite",
-        "like",
-        "liked",
-        "search",
-        "impression",
-        "impressions",
-        "checkout",
-        "begincheckout",
-        "abandon",
-        "abandoned",
-        "pv",
-        "visit",
-        "browse",
-        "rate",
-        "rating",
-        "share",
-        "viewcart",
-        "sessionstart",
-        "login",
-        "scroll",
-    ]
-)
-_MAX_VALUES = 20
-"""Different values above which a column holds no types of rows."""
 _TOTALS = re.compile(r"(?:grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|totaal:?|razem:?", re.IGNORECASE)
 _ANEW = pd.Timedelta(days=7)
 """Between two purchases under one invoice number of a customer, from which they are two invoices."""
-
-
-def purchase_events(frame: pd.DataFrame, unread: list[str]) -> tuple[pd.DataFrame, Assumption | None]:
-    """The rows of purchases where an unread column holds types of events, and what is left out or unknown.
-
-    Raises:
-        NothingLeft: All events are views, carts and the like.
-    """
-    name = columns.find_event_column(unread)
-    if name is None:
-        return frame, None
-    words = {value: re.sub(r"[^a-z]", "", str(value).lower()) for value in pd.unique(frame[name].dropna())}
-    if not 0 < len(words) <= _MAX_VALUES:
-        return frame, None
-    listed = ", ".join(repr(str(value)) for value in words)
-    bought = [value for value, word in words.items() if word in _PURCHASES]
-    if not any(word in _OTHER_EVENTS for word in words.values()):
-        if len(bought) == len(words):
-            return frame, None
-        what = f"it is not read, whatever it holds ({listed}): every row counts as a sale or return"
-        return frame, Assumption(of_column(name), what, "take out the rows that are no sales")
-    if not bought:
-        raise NothingLeft(
-            f"The column {name} holds {listed}, and none of them is known as a purchase. Leave only the rows of "
-            "purchases, or name them purchase."
-        )
-    left_out = ", ".join(repr(str(value)) for value in words if value not in bought)
-    kept = frame[where_distinct(frame[name], lambda value: value in bought)].reset_index(drop=True)
-    read = ", ".join(repr(str(value)) for value in bought)
-    what = f"only {read} are read as purchases, and {left_out} are left out"
-    return kept, Assumption(of_column(name), what, "take out the column", rows=len(frame) - len(kept))
 
 
 def fill_down(

@@ -169,7 +169,8 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
     line_id = parquet.names.get(columns.LINE_ID)
     if (
         (line_id is not None and not columns.is_standard_name(line_id))
-        or columns.find_event_column(parquet.unread) is not None
+        or columns.find_event_columns(parquet.unread)
+        or columns.find_mark_columns(parquet.unread)
         or parquet.has_missing(columns.INVOICE_DATE)
         or parquet.has_pointed_codes()
     ):
