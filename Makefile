@@ -8,8 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := state training stream tests bench
 YAML := docker-compose.yml .pre-commit-config.yaml .github
 
-# pip's progress bars where somebody looks, silence in a log.
-QUIET := $(shell [ -t 1 ] || echo --quiet)
+# Install the packages of lock file $(1) into environment $(2). pip shows no progress while it unpacks, which is half of the
+# time. So every five seconds a line has the size so far; with TMPDIR in the environment it counts the downloads too.
+define pip-install
+@rm -rf $(2)/tmp; mkdir $(2)/tmp; \
+( s=0; while sleep 5 && kill -0 $$$$; do s=$$((s+5)); echo "  $$s s: $$(du -sm $(2) | cut -f1) MB"; done 2>/dev/null ) & watch=$$!; \
+TMPDIR="$(CURDIR)/$(2)/tmp" $(PIP) --python $(2)/bin/python install --quiet --require-hashes --no-deps -r $(1); code=$$?; \
+kill $$watch; rm -rf $(2)/tmp; exit $$code
+endef
 
 # What follows a command, for example: make demo ARGS="--events 500", make test ARGS="tests/unit -x"
 ARGS ?=
@@ -23,7 +29,9 @@ install: .venv/.installed ## create .venv from the hash-pinned lock file; afterw
 
 .PHONY: demo
 demo: install ## see it work on this machine, no Kafka, Redis or Docker needed (ARGS="--events 500")
-	@$(BIN)/nextbasket demo $(ARGS)
+	@# Ctrl-C reaches make, this shell and the demo alike. The shell waits for the demo. Then make ends by the signal, as
+	@# an interrupted command should, without an error line of its own below the demo's summary.
+	@trap : INT; $(BIN)/nextbasket demo $(ARGS); code=$$?; [ $$code -ne 130 ] || { kill -INT $$PPID; exit 0; }; exit $$code
 
 .PHONY: test
 test: .venv/.installed-dev ## all tests, on the best Kafka and Redis there are (ARGS="tests/unit" takes seconds)
@@ -81,7 +89,7 @@ WORKER_LIMIT_MB := 370
 size: .venv/.installed ## install what the worker image holds into build/worker, try it, and weigh it
 	@rm -rf build/wheel build/lib $(WORKER) && $(BIN)/python -m venv --without-pip $(WORKER)
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir build/wheel .
-	@$(PIP) --python $(WORKER)/bin/python install $(QUIET) --require-hashes --no-deps -r requirements-worker.lock
+	$(call pip-install,requirements-worker.lock,$(WORKER))
 	@$(PIP) --python $(WORKER)/bin/python install --quiet --no-deps --no-index build/wheel/*.whl
 	@$(WORKER)/bin/nextbasket --help >/dev/null && $(WORKER)/bin/python -c 'import stream.worker'
 	@size=$$(du -sm $(WORKER) | cut -f1); echo "the worker installs $$size MB, $(WORKER_LIMIT_MB) MB at most"; \
@@ -104,12 +112,14 @@ clean: ## remove .venv and everything tools leave behind
 	echo "nextbasket needs Python 3.11, 3.12 or 3.13, and none is on the PATH (or: make install PYTHON=/path/to/python)" >&2; exit 1
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
-	@echo "installing $$(grep -c '^[a-z].*==' requirements.lock) packages (TensorFlow, Kafka, Redis, pandas, …): 770 MB to download, 2.8 GB on disk, 2 to 10 minutes"
-	@$(PIP) install $(QUIET) --require-hashes --no-deps -r requirements.lock
+	@echo "installing $$(grep -c '^[a-z].*==' requirements.lock) packages (TensorFlow, Kafka, Redis, pandas, …):"
+	@echo "770 MB to download, 2.9 GB on disk, 1 to 10 minutes"
+	$(call pip-install,requirements.lock,.venv)
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
-	@echo "installing what tests, lint and documentation need: 100 MB to download, 300 MB on disk, about a minute"
-	@$(PIP) install $(QUIET) --require-hashes --no-deps -r requirements-dev.lock
+	@echo "installing what tests, lint and documentation need:"
+	@echo "100 MB to download, 300 MB on disk, about a minute"
+	$(call pip-install,requirements-dev.lock,.venv)
 	@touch $@

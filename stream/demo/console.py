@@ -1,9 +1,23 @@
 """What the demo prints before the replay: sentences and progress bars."""
 
+import textwrap
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+_WIDE = 100
+"""Columns from which on there is room for a long bar."""
+
+
+def print_wrapped(console: Console, sentence: str, indent: str = "") -> None:
+    """Print a sentence: wrapped between words on a terminal, later lines after ``indent``; as one line elsewhere."""
+    if console.is_terminal:
+        sentence = textwrap.fill(
+            sentence, console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 class StepPrinter:
@@ -13,22 +27,26 @@ class StepPrinter:
         self._console = console
         self._began = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._began
+
     def print(self, sentence: str) -> None:
-        """Print one line."""
-        self._console.print(
-            f"[{time.monotonic() - self._began:4.0f} s] {sentence}", markup=False, highlight=False, soft_wrap=True
-        )
+        """Print one sentence."""
+        print_wrapped(self._console, f"[{self.seconds:4.0f} s] {sentence}", indent=" " * 9)
 
 
 def progress_bar(console: Console) -> Progress:
-    """A progress bar on a terminal, one line at its end elsewhere."""
+    """A progress bar on a terminal, one line at its end elsewhere; a description that is too long is cut."""
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        BarColumn(bar_width=30 if console.width >= _WIDE else 10),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         console=console,
         transient=console.is_terminal,
+        expand=True,
     )
 
 

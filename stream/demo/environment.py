@@ -1,7 +1,6 @@
-"""The demo's settings, its worker process, and its end by a signal."""
+"""The demo's settings and its worker process."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from state.settings import PREFIX, Settings, load_settings
 from stream.cli.exit_codes import ExitCode, Failure
+from stream.demo.interruption import postponed_signals
 from stream.tools.embedded import API_VERSION
 
 WorkerProcess = subprocess.Popen[bytes]
@@ -28,6 +28,7 @@ def demo_settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> S
         "redis_password": "",
         "registry": str(folder / "registry"),
         "namespace": "",
+        "date_format": "",  # of the user's table, not of the demo's files
         "dialect": dialect,
         "metrics_port": "0",
         "fetch_wait_ms": "10",  # the embedded broker delays every fetch that finds nothing by all of this
@@ -44,22 +45,24 @@ def run_worker_process(settings: Settings, folder: Path) -> Iterator[WorkerProce
         Failure: The worker ended while it ran; the message has the last lines of its log.
     """
     log = folder / "worker.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stream", "worker"],
-            env={**os.environ, **_variables(settings)},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the demo, which ends the worker in order
-        )
-        try:
-            yield process
-            require_running(process)
-        except Failure as failure:
-            last_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-            raise Failure(f"{failure} The end of its log: {' / '.join(last_lines)}", failure.code) from None
-        finally:
+    process: WorkerProcess | None = None
+    try:
+        with postponed_signals(), log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "stream", "worker"],
+                env={**os.environ, **settings_variables(settings)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the demo, which ends the worker in order
+            )
+        yield process
+        require_running(process)
+    except Failure as failure:
+        last_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+        raise Failure(f"{failure} The end of its log: {' / '.join(last_lines)}", failure.code) from None
+    finally:
+        if process is not None:
             process.terminate()
             try:
                 process.wait(_WORKER_STOP_TIMEOUT_S)
@@ -78,21 +81,7 @@ def require_running(worker: WorkerProcess) -> None:
         raise Failure(f"The worker ended with exit code {code}.", ExitCode.INTERNAL)
 
 
-@contextmanager
-def interrupt_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, so that all it started is ended too."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _variables(settings: Settings) -> dict[str, str]:
+def settings_variables(settings: Settings) -> dict[str, str]:
     """The settings that are not defaults, as environment variables."""
     values = settings.model_dump()
     return {

@@ -1,8 +1,10 @@
 """What the demo shows during the replay: a live table on a terminal, plain lines elsewhere."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -12,6 +14,12 @@ from rich.text import Text
 
 from state.domain.recommendation import Item, Reason, Recommendation
 from stream.demo.statistics import Quality, ReplayStatistics, Summary
+
+_BETWEEN = " · "
+"""Between two phrases of a line."""
+_DATE_WIDTH = 10
+_GAP = 2
+"""Blanks between two columns."""
 
 
 class Screen(Protocol):
@@ -30,7 +38,9 @@ class LiveScreen:
     """A table that is redrawn in place."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._height = 0
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -42,8 +52,11 @@ class LiveScreen:
         self._live.__exit__(kind, error, trace)
 
     def show(self, statistics: ReplayStatistics) -> None:
-        """Redraw."""
-        self._live.update(render_screen(statistics), refresh=True)
+        """Redraw; the table may grow and does not shrink, since a border that jumps is hard to read."""
+        width, height = self._console.size
+        screen = render_screen(statistics, width, height - 1)
+        self._height = screen.height = min(height - 1, max(self._height, screen.height or 0))
+        self._live.update(screen, refresh=True)
 
 
 class PlainScreen:
@@ -63,53 +76,71 @@ class PlainScreen:
     def show(self, statistics: ReplayStatistics) -> None:
         """Print one line of figures and the newest recommendation."""
         summary = statistics.summary()
-        line = f"{summary.sent}/{summary.total} invoices  {summary_text(summary)}"
+        line = f"{summary.sent}/{summary.total} invoices  {_BETWEEN.join(summary_parts(summary))}"
         if latest := statistics.latest():
             newest = latest[0]
             line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def render_screen(statistics: ReplayStatistics) -> Panel:
-    """The whole screen: progress, figures, and the latest recommendations."""
+def render_screen(statistics: ReplayStatistics, width: int, height: int) -> Panel:
+    """The whole screen: progress, figures, and as many of the latest recommendations as fit.
+
+    Args:
+        statistics: What is shown.
+        width: Columns of the terminal.
+        height: Lines that the panel may have.
+    """
     summary = statistics.summary()
-    table = Table(expand=True, box=None, pad_edge=False)
-    table.add_column("customer", style="bold cyan", no_wrap=True)
-    table.add_column("back by", no_wrap=True)
-    table.add_column("next basket", ratio=1)
-    for recommendation in statistics.latest():
-        table.add_row(recommendation.customer_id, _due(recommendation), _items(recommendation))
-    # A progress bar ends without a line break of its own; a row of a grid has one.
-    bar = Table.grid(expand=True)
-    bar.add_row(ProgressBar(total=max(summary.total, 1), completed=summary.sent))
+    inside = width - 4  # borders and blanks at both sides
+    bar = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    bar.add_column(ratio=1)
+    bar.add_column(justify="right", no_wrap=True)
+    bar.add_row(ProgressBar(total=max(summary.total, 1), completed=summary.sent), f"{summary.sent}/{summary.total}")
+    figures = [*join_parts(_speed(summary), inside), *join_parts(_quality(summary), inside)]
+    table, lines = _recommendations(statistics.latest(), inside, height - len(figures) - 4)
     return Panel(
-        Group(bar, Text(_speed(summary)), Text(_quality(summary)), Text(""), table),
+        Group(bar, *[Text(line, overflow="ellipsis", no_wrap=True) for line in figures], Text(""), table),
         title="invoices in, next baskets out",
         subtitle="Ctrl-C ends it cleanly",
+        width=width,
+        height=len(figures) + 4 + lines,
     )
 
 
-def summary_text(summary: Summary) -> str:
-    """The summary in one line."""
-    return " · ".join(filter(None, (_speed(summary), _quality(summary))))
+def summary_parts(summary: Summary) -> list[str]:
+    """The summary as short phrases."""
+    return [*_speed(summary), *_quality(summary)]
 
 
-def _speed(summary: Summary) -> str:
+def join_parts(parts: Sequence[str], width: int) -> list[str]:
+    """Phrases in lines of at most ``width`` columns; a line ends between two phrases, a longer phrase has its own."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1]) + cell_len(_BETWEEN) + cell_len(part) <= width:
+            lines[-1] += _BETWEEN + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def _speed(summary: Summary) -> list[str]:
     parts = [f"{summary.events_per_second:.0f} invoices/s", f"{summary.recommendations} recommendations"]
-    if summary.p50_ms is not None and summary.p99_ms is not None:
-        parts.append(f"event to recommendation: p50 {summary.p50_ms:.0f} ms, p99 {summary.p99_ms:.0f} ms")
     if summary.dead_letters:
         parts.append(f"{summary.dead_letters} dead letters")
-    return " · ".join(parts)
+    if summary.p50_ms is not None and summary.p99_ms is not None:
+        parts.append(f"event to recommendation: p50 {summary.p50_ms:.0f} ms, p99 {summary.p99_ms:.0f} ms")
+    return parts
 
 
-def _quality(summary: Summary) -> str:
+def _quality(summary: Summary) -> list[str]:
     if not summary.model or not summary.baseline:
-        return ""
-    return (
-        f"the same {summary.model.invoices} invoices, ranked beforehand: nextbasket {quality_text(summary.model)}, "
-        f"GP-TopFreq {quality_text(summary.baseline)}"
-    )
+        return []
+    return [
+        f"{summary.model.invoices} invoices ranked beforehand",
+        f"nextbasket {quality_text(summary.model)}",
+        f"GP-TopFreq {quality_text(summary.baseline)}",
+    ]
 
 
 def quality_text(quality: Quality) -> str:
@@ -139,18 +170,53 @@ def reason_text(reason: Reason) -> str:
             return other.replace("_", " ")
 
 
-def _items(recommendation: Recommendation) -> Text:
+def _recommendations(recommendations: Sequence[Recommendation], width: int, height: int) -> tuple[Table, int]:
+    """A table of the first recommendations that fit into ``height`` lines with its heading, and its lines."""
+    longest = max((cell_len(each.customer_id) for each in recommendations), default=0)
+    customer_width = max(len("customer"), min(longest, width // 6))
+    items_width = width - customer_width - _DATE_WIDTH - 2 * _GAP
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    table.add_column("customer", style="bold cyan", no_wrap=True, width=customer_width)
+    table.add_column("back by", no_wrap=True, width=_DATE_WIDTH)
+    table.add_column("next basket", no_wrap=True, width=items_width)
+    lines = 1
+    for recommendation in recommendations:
+        items = [line for item in _shown_items(recommendation) for line in _item_lines(item, items_width)]
+        if lines + len(items) > height:
+            break
+        table.add_row(recommendation.customer_id, _due(recommendation), Text("\n").join(items))
+        lines += len(items)
+    return table, lines
+
+
+def _shown_items(recommendation: Recommendation) -> list[Item]:
     """The most probable item, and the most probable new one, or the second where no item is new to the customer."""
     first, *others = recommendation.items
     new = next((item for item in others if item.slot == "discover"), None)
-    text = Text(overflow="ellipsis")
-    for rank, item in enumerate([first, *([new] if new else others[:1])]):
-        text.append("\n" if rank else "")
-        text.append(f"{item.probability:4.0%} ", style="bold green")
-        text.append((item.description or item.stock_code).title())
-        text.append(f"  {item.slot}", style="magenta" if item.slot == "discover" else "blue")
-        text.append(f"  {reason_text(item.reason)}", style="dim")
-    return text
+    return [first, *([new] if new else others[:1])]
+
+
+def _item_lines(item: Item, width: int) -> list[Text]:
+    """An item in one line, or with its reason in a second one. ``replenish`` goes first where there is no room."""
+    name = Text.assemble((f"{item.probability:4.0%} ", "bold green"), (item.description or item.stock_code).title())
+    slot = Text(item.slot, style="magenta" if item.slot == "discover" else "blue")
+    reason = Text(reason_text(item.reason), style="dim")
+    without_slot = [] if item.slot == "discover" else [_phrases(name, reason)]
+    one_line = next((line for line in (_phrases(name, slot, reason), *without_slot) if line.cell_len <= width), None)
+    if one_line is not None:
+        return [one_line]
+    margin = Text(" " * 5)
+    if (named := _phrases(name, slot)).cell_len <= width:
+        lines = [named, margin + reason]
+    else:
+        lines = [name, margin + (reason if without_slot else _phrases(slot, reason))]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return lines
+
+
+def _phrases(*parts: Text) -> Text:
+    return Text("  ").join(parts)
 
 
 def _due(recommendation: Recommendation) -> str:

@@ -48,8 +48,8 @@ def read_log(data: Path | None, print_step: Callable[[str], None]) -> tuple[list
         print_step(line)
     log = invoices(cleaned)
     print_step(
-        f"{cleaned.ledger.purchase_lines:,} purchase lines of {cleaned.ledger.customers:,} customers and "
-        f"{cleaned.ledger.items:,} items, {cleaned.ledger.return_lines:,} return lines."
+        f"Lines: {cleaned.ledger.purchase_lines:,} bought, {cleaned.ledger.return_lines:,} returned; "
+        f"{cleaned.ledger.customers:,} customers, {cleaned.ledger.items:,} items."
     )
     return log, rules_of_table(source.table, settings).dialect
 

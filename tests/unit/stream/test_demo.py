@@ -1,14 +1,18 @@
 """The demo's parts without side effects: statistics, screen, baseline, split of the log."""
 
+import io
+
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 from state.events.invoice import Invoice, Line
 from stream.cli.exit_codes import Failure
 from stream.demo.baseline import BaselineRanker
+from stream.demo.console import StepPrinter, TaskProgress, progress_bar
 from stream.demo.replay import last_invoices
-from stream.demo.screen import PlainScreen, render_screen
+from stream.demo.screen import LiveScreen, PlainScreen, join_parts, reason_text, render_screen
 from stream.demo.statistics import MAX_CUSTOMERS, ReplayStatistics
 from stream.demo.training import split_log
 from training.serving.baselines.scorer import BaselineScorer
@@ -77,10 +81,121 @@ def test_the_screen_shows_an_item_that_is_new_to_the_customer_and_why() -> None:
     statistics.add_sent("i", 0.0)
     statistics.add_recommendation(_recommendation("12680", "i"), 0.05)
     console = Console(width=118, record=True, force_terminal=False)
-    console.print(render_screen(statistics))
+    console.print(render_screen(statistics, 118, 40))
     text = console.export_text()
     for shown in ("12680", "2011-02-03", "Red Mug", "bought 5 times", "discover", "goes with Red Mug", "p50 50 ms"):
         assert shown in text
+
+
+NAMES = ["SET/3 RED GINGHAM ROSE STORAGE BOX 1", "ALARM CLOCK BAKELIKE RED", "PAPER CHAIN KIT 50'S CHRISTMAS", "MUG"]
+
+
+@pytest.fixture
+def full_statistics() -> ReplayStatistics:
+    """More customers than any screen shows, with descriptions as long as those of UCI Online Retail."""
+    statistics = ReplayStatistics(1_200)
+    for number in range(MAX_CUSTOMERS):
+        regular, new, other = (NAMES[(number + shift) % len(NAMES)] for shift in range(3))
+        items = [
+            Item("1", regular, 0.4, "replenish", Reason("bought_regularly", {"times": 5 + number, "last": ""})),
+            Item("2", new, 0.1, "discover", Reason("bought_together", {"with": "3", "description": other})),
+        ]
+        invoice = str(number)
+        statistics.add_sent(invoice, float(number))
+        due = NextPurchase({"7": 0.1}, None, f"2012-01-{number + 1:02}", None)
+        model = ModelVersion("m", "v")
+        statistics.add_recommendation(
+            Recommendation("r", str(12_680 + number), 1, "", "", Trigger(invoice), model, due, items), number + 0.05
+        )
+        statistics.add_model_score(invoice, 1.0, 0.2)
+        statistics.add_baseline_score(invoice, 1.0, 0.2)
+    return statistics
+
+
+def _screen(statistics: ReplayStatistics, width: int, height: int) -> list[str]:
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(render_screen(statistics, width, height))
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize(("width", "height", "customers"), [(80, 24, 4), (100, 30, 8), (132, 43, 8)])
+def test_the_screen_fits_and_cuts_nothing(
+    width: int, height: int, customers: int, full_statistics: ReplayStatistics
+) -> None:
+    lines = _screen(full_statistics, width, height)
+    text = "\n".join(lines)
+    assert len(lines) <= height
+    assert {cell_len(line) for line in lines} == {width}
+    assert "…" not in text
+    for recommendation in full_statistics.latest()[:customers]:
+        first, new = recommendation.items
+        shown = [recommendation.customer_id, recommendation.next_purchase.median, reason_text(first.reason)]
+        shown += [str(first.description).title(), str(new.description).title(), reason_text(new.reason)]
+        assert [each for each in shown if str(each) not in text] == []
+    essentials = ["8/1200", "invoices/s", "8 recommendations", "p50 50 ms, p99 50 ms", "discover", "Ctrl-C ends it"]
+    essentials += ["nextbasket hit@10 1.000 recall@10 0.200", "GP-TopFreq hit@10 1.000 recall@10 0.200", "40%", "10%"]
+    assert [each for each in essentials if each not in text] == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (40, 12), (30, 8)])
+def test_a_small_terminal_shows_what_fits(width: int, height: int, full_statistics: ReplayStatistics) -> None:
+    lines = _screen(full_statistics, width, height)
+    assert len(lines) <= max(height, 11)
+    assert {cell_len(line) for line in lines} == {width}
+    if width == 60:
+        assert any("12687" in line and "2012-01-08" in line for line in lines)
+        assert any("discover" in line for line in lines)
+
+
+def test_long_customer_ids_leave_room_for_the_items() -> None:
+    statistics = ReplayStatistics(1)
+    statistics.add_recommendation(_recommendation("6f1c2f4e-93a7-4d1e-8f57-0d1c2b3a4e5f", "i"), 0.0)
+    text = "\n".join(_screen(statistics, 80, 24))
+    assert "6f1c2f4e-9" in text
+    assert "Red Mug  replenish  bought 5 times" in text
+
+
+def test_the_live_table_redraws_within_the_terminal_and_shows_the_cursor_again(
+    full_statistics: ReplayStatistics,
+) -> None:
+    file = io.StringIO()
+    console = Console(width=80, height=24, file=file, force_terminal=True, color_system=None)
+    with LiveScreen(console) as screen:
+        for _ in range(3):
+            screen.show(full_statistics)
+    redraws = file.getvalue().split("invoices in, next baskets out")[1:]
+    assert len(redraws) >= 3
+    assert max(redraw.count("\n") for redraw in redraws) < 24
+    assert file.getvalue().rfind("\x1b[?25h") > file.getvalue().rfind("\x1b[?25l") > -1
+
+
+def test_phrases_are_joined_into_lines_and_never_broken() -> None:
+    assert join_parts(["one", "two", "three"], 9) == ["one · two", "three"]
+    assert join_parts(["one", "longer than a line", "two"], 9) == ["one", "longer than a line", "two"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "lines"), [(True, ["[   0 s] four", "         words", "         here"]), (False, 1)]
+)
+def test_steps_are_wrapped_between_words_on_a_terminal(terminal: bool, lines: list[str] | int) -> None:
+    file = io.StringIO()
+    StepPrinter(Console(width=14, file=file, force_terminal=terminal, color_system=None)).print("four words here")
+    printed = file.getvalue().splitlines()
+    assert (printed if terminal else len(printed)) == lines
+
+
+def test_the_training_progress_fits_into_80_columns() -> None:
+    file = io.StringIO()
+    console = Console(width=80, file=file, force_terminal=True, color_system=None)
+    with progress_bar(console) as bar:
+        shown = TaskProgress(bar, "training")
+        shown.update(990, 1_000, "epoch 3/4, training 19.402, validation 19.668")
+        bar.refresh()
+        text = file.getvalue()
+    assert "training epoch 3/4, training 19.402, validation 19.668" in text
+    assert " 99%" in text
+    assert "…" not in text
 
 
 def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
