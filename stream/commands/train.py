@@ -220,6 +220,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
     """
     from training import progress
     from training.data.log import merge_logs, read_table
+    from training.data.tables.detection import are_uci
 
     table_log: Sequence[Invoice] = []
     ledger = None
@@ -246,6 +247,11 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
             f"The topic {settings.topics.invoices} has no events yet; send invoices, or replay a table with nextbasket "
             "replay.",
             ExitCode.DATA,
+        )
+    if settings.dialect == "plain" and are_uci(topic.invoices):
+        typer.echo(
+            "The invoices of the topic are UCI Online Retail's, but they are read in the dialect plain, so postage, "
+            "fees and other codes that are no products count as products. NEXTBASKET_DIALECT=uci leaves them out."
         )
     return merge_logs(table_log, topic.invoices), ledger
 

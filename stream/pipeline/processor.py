@@ -15,6 +15,7 @@ from state.domain.recommendation import Recommendation, Trigger
 from state.errors import CustomerRefused, InvalidEvent, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
+from state.events.invoice_rules import invoice_rules
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store, merge_updates
@@ -24,6 +25,7 @@ from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import Publisher
+from stream.pipeline.product_share import ProductShare
 from stream.pipeline.recommendations import BatchContext, is_unchanged, recommend
 from stream.pipeline.resilient_scorer import ResilientScorer
 from stream.pipeline.retry import RetryPolicy
@@ -88,7 +90,9 @@ class Processor:
         self._store = store
         self._publisher = ConfirmedPublisher(publisher, retry, dead_letter_topic=settings.topics.dead_letter)
         self._scorer = ResilientScorer(scorer, fallback, metrics)
-        self._items = ItemCache(store)
+        rules = invoice_rules(settings)
+        self._items = ItemCache(store, rules)
+        self._product_share = ProductShare(rules)
         self._retry = retry
         self._metrics = metrics
         self._clock = clock
@@ -133,6 +137,7 @@ class Processor:
             except InvalidEvent as error:
                 rejected.append(RejectedEvent(record, "invalid", str(error)))
                 continue
+            self._product_share.count(invoice)
             for reason, count in invoice.excluded_lines.items():
                 self._metrics.lines(reason, count)
             if invoice.customer_id is None:

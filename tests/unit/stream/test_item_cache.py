@@ -1,7 +1,8 @@
 import pytest
 
-from state.errors import StoreUnavailable
+from state.errors import RulesDiffer, StoreUnavailable
 from state.events.invoice import Invoice, Line
+from state.events.invoice_rules import InvoiceRules
 from state.settings import load_settings
 from state.store.memory import MemoryStore
 from state.store.protocol import ItemChanges
@@ -72,3 +73,29 @@ def test_a_refresh_can_be_repeated_after_an_outage() -> None:
     assert (items.table.codes, items.now) == ([], 0)
     items.refresh()
     assert (items.table.codes, items.now) == (["A"], 100)
+
+
+def test_the_rules_are_recorded_again_in_a_store_that_was_emptied() -> None:
+    rules, store = InvoiceRules(dialect="uci"), RecordingStore()
+    items = ItemCache(store, rules)
+    for number in range(3):
+        store.sell(str(number), 100, "OLD")
+    items.refresh()
+    assert store.rules() is None
+    store.rebuild()
+    store.sell("1", 20, "NEW")
+    items.refresh()
+    assert store.rules() == rules
+
+
+def test_a_store_that_was_emptied_and_filled_by_other_rules_is_refused() -> None:
+    store = RecordingStore()
+    items = ItemCache(store, InvoiceRules(dialect="uci"))
+    for number in range(3):
+        store.sell(str(number), 100, "OLD")
+    items.refresh()
+    store.rebuild()
+    store.record_rules(InvoiceRules(dialect="plain"))
+    store.sell("1", 20, "NEW")
+    with pytest.raises(RulesDiffer, match="NEXTBASKET_DIALECT=plain"):
+        items.refresh()

@@ -1,8 +1,13 @@
 """Detection of a known shop's table, whose dialect then applies."""
 
+import re
+from collections import Counter
+from collections.abc import Iterable
+
 import pandas as pd
 
 from state.events.dialect import dialect_named
+from state.events.invoice import Invoice
 from training.data import columns
 from training.data.assumption import Assumption
 from training.data.distinct import where_distinct
@@ -13,6 +18,9 @@ _MIN_CODES = 100
 """Rows with a stock code below which that share means nothing."""
 _OTHER_CODES = frozenset({"POST", "D", "M", "C2", "DOT", "BANK CHARGES", "CRUK", "PADS", "AMAZONFEE"})
 """Stock codes of UCI's that are no products."""
+
+_CANCELLATION = "C[0-9]{6}"
+"""Pattern of the invoice number of a cancellation of UCI's."""
 
 _CURE = "set NEXTBASKET_DIALECT={}"
 
@@ -38,7 +46,7 @@ def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, Assumption
             "products do there, so the UCI dialect is not used"
         )
         return False, Assumption("dialect", what, _CURE.format("uci"))
-    cancelled = frame[columns.INVOICE_NO].str.fullmatch("C[0-9]{6}").fillna(False) & (frame[columns.QUANTITY] < 0)
+    cancelled = frame[columns.INVOICE_NO].str.fullmatch(_CANCELLATION).fillna(False) & (frame[columns.QUANTITY] < 0)
     other_codes = codes.str.strip().str.upper().isin(_OTHER_CODES)
     if not cancelled.any() and not other_codes.any():
         return False, None
@@ -53,3 +61,21 @@ def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, Assumption
         "it is set (plain unless set)"
     )
     return False, Assumption("dialect", what, _CURE.format("uci"))
+
+
+def are_uci(invoices: Iterable[Invoice]) -> bool:
+    """Whether invoices that were read in the dialect plain are UCI Online Retail's, as their rows in a table would be.
+
+    Args:
+        invoices: With the lines that are no products in UCI's dialect.
+    """
+    codes: Counter[str] = Counter()
+    cancelled = False
+    for invoice in invoices:
+        codes.update(line.stock_code.upper() for line in invoice.lines)
+        returned = any(line.quantity < 0 for line in invoice.lines)
+        cancelled |= returned and re.fullmatch(_CANCELLATION, invoice.invoice_no) is not None
+    dialect = dialect_named("uci")
+    other_codes = sum(codes[code] for code in _OTHER_CODES)
+    products = sum(count for code, count in codes.items() if dialect.is_product(code))
+    return (cancelled or other_codes > 0) and products + other_codes >= _PRODUCT_SHARE * codes.total()
