@@ -43,6 +43,8 @@ class Topics(msgspec.Struct, frozen=True):
     dead_letter: str
     scores: str
     recommendations: str
+    items: str
+    rules: str
 
 
 def default_cache() -> Path:
@@ -166,6 +168,7 @@ class Settings(BaseModel):
     fetch_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 500
     registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
     valid_days: Annotated[int, Field(ge=1)] = 30
+    unknown_stock: Literal["offer", "exclude"] = "offer"
     seed: Annotated[int, Field(ge=0)] = 7
 
     # HTTP.
@@ -221,6 +224,8 @@ class Settings(BaseModel):
             dead_letter=f"{prefix}invoices.dead-letter",
             scores=f"{prefix}recommendation-scores",
             recommendations=f"{prefix}recommendations",
+            items=f"{prefix}items",
+            rules=f"{prefix}rules",
         )
 
     @property

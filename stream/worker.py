@@ -26,6 +26,7 @@ from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
 from stream.kafka.faust_app import StreamApp
+from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.kafka.watch import KafkaWatch
@@ -93,6 +94,12 @@ def run_worker(settings: Settings) -> ExitCode:
             retry.call("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
+        follower = MerchandisingFollower(settings)
+        follower.start()
+        closes.callback(follower.stop)
+        health.add("catalogue", follower.problem)
+        if not follower.wait_until_read(stop):
+            return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
         fallback = fallback_scorer()
         rules = invoice_rules(settings)
@@ -106,6 +113,7 @@ def run_worker(settings: Settings) -> ExitCode:
             fallback=fallback,
             retry=retry,
             metrics=metrics,
+            merchandising=lambda: follower.merchandising,
         )
 
         models.start()

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from state.events.struct_schema import struct_schema
+
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     """The event that caused a recommendation."""
@@ -47,8 +49,30 @@ class Item(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Recommendation(msgspec.Struct, frozen=True):
-    """A prediction of one customer's next basket. Dates are ISO 8601 in UTC."""
+class RuleAction(msgspec.Struct, frozen=True):
+    """What a rule did to one list, and to which items.
+
+    ``kind``: of the rule, and ``rule`` its name; or ``catalogue`` or ``request``, and ``rule`` is the reason.
+    ``stock_codes``: the items that it removed, or that are in the list or at their position for it.
+    """
+
+    rule: str
+    kind: str
+    stock_codes: tuple[str, ...]
+
+
+class AppliedRules(msgspec.Struct, frozen=True):
+    """The version of the rules, and what acted on this list: rules and the catalogue."""
+
+    version: int
+    acted: tuple[RuleAction, ...]
+
+
+class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A prediction of one customer's next basket. Dates are ISO 8601 in UTC.
+
+    ``rules`` is left out where neither a rule nor the catalogue acted on the list.
+    """
 
     rec_id: str
     customer_id: str
@@ -59,9 +83,9 @@ class Recommendation(msgspec.Struct, frozen=True):
     model: ModelVersion
     next_purchase: NextPurchase
     items: list[Item]
+    rules: AppliedRules | None = None
 
 
 def recommendation_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a recommendation."""
-    schema = msgspec.json.schema(Recommendation)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Recommendation, version 1", **schema}
+    return struct_schema(Recommendation, "Recommendation, version 1")

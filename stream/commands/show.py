@@ -10,10 +10,11 @@ from stream.cli.options import parse_date_option
 from stream.cli.threads import use_one_thread
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from state.domain.recommendation import Item, NextPurchase
-    from stream.tools.customer_report import CustomerReport
+    from stream.tools.customer_report import CustomerReport, WhyNot
 
 MAX_BASKETS = 8
 MAX_ITEMS = 6
@@ -24,15 +25,20 @@ def show(
     at: Annotated[
         str | None, typer.Option(help="Date of the visit, such as 2011-12-09T13:00. Default: that of the newest event.")
     ] = None,
+    why_not: Annotated[
+        str | None, typer.Option("--why-not", help="A stock code: say why it is not recommended.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Show a customer: history, attributes, the recommendation for a visit now, and why.
 
     Also when they are expected back, and what was last sent for them.
-    Needs NEXTBASKET_REDIS_URL. Exit code 1 for an unknown customer.
+    Needs NEXTBASKET_REDIS_URL, and NEXTBASKET_KAFKA_BROKERS for the
+    catalogue and the rules. Exit code 1 for an unknown customer.
 
     Example:
       nextbasket show 12680 --at 2011-12-09T13:00
+      nextbasket show 12680 --why-not 22613
     """
     use_one_thread()
     from state.events.invoice_rules import invoice_rules
@@ -44,9 +50,24 @@ def show(
 
     settings = load_settings()
     visit_date = parse_date_option(at, settings)
+    merchandising = None
+    if settings.kafka_brokers:
+        from stream.kafka.followers import read_merchandising
+
+        merchandising = read_merchandising(settings)
+    elif why_not is not None:
+        typer.echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
     with closing(RedisStore(settings)) as store:
         require_store_rules(store.rules(), invoice_rules(settings))
-        report = build_customer_report(customer, store, load_current_scorer(settings), settings, visit_date)
+        report = build_customer_report(
+            customer,
+            store,
+            load_current_scorer(settings),
+            settings,
+            visit_date,
+            merchandising=merchandising,
+            why_not=why_not,
+        )
     if report is None:
         raise Failure(f"No customer {customer!r} is known here; nextbasket export histories writes those who are.")
     if as_json:
@@ -72,19 +93,57 @@ def _print(report: "CustomerReport") -> None:
     if baskets:
         console.print(_history(baskets, Table("date", "invoice", "items", box=None)))
     if report.visit is None:
-        console.print("Nothing was ever sold here, so there is nothing to recommend.")
+        console.print("Nothing was ever sold here, or nothing is allowed, so there is nothing to recommend.")
+        _print_why_not(report, console)
         return
     visit = report.visit
     console.print(f"\nAt {visit.at}, {visit.model.name} {visit.model.version} recommends:", markup=False)
     console.print(
         _recommended(visit.items, Table("", "stock code", "description", "probability", "slot", "why", box=None))
     )
+    for action in visit.rules.acted if visit.rules is not None else ():
+        console.print(f"{_cause(action.kind, action.rule)}: {', '.join(action.stock_codes)}", markup=False)
     console.print(_next_purchase(visit.next_purchase))
     if report.sent is not None:
         codes = ", ".join(item.stock_code for item in report.sent.items)
         console.print(
             f"\nLast sent {report.sent.generated_at} (revision {report.sent.revision}): {codes}", markup=False
         )
+    _print_why_not(report, console)
+
+
+def _print_why_not(report: "CustomerReport", console: "Console") -> None:
+    if report.why_not is not None:
+        console.print(f"\n{explain(report.why_not)}", markup=False)
+
+
+def explain(why_not: "WhyNot") -> str:
+    """One sentence that says why an item is not in the list."""
+    code, absence = why_not.stock_code, why_not.absence
+    causes = " and ".join(_cause(cause.kind, cause.rule) for cause in absence.causes)
+    place = "it is no candidate of the model" if absence.rank is None else f"the model ranks it {absence.rank}"
+    chance = "" if absence.probability is None else f" with a probability of {absence.probability:.2%}"
+    match absence.verdict:
+        case "listed":
+            return f"{code} is recommended, at position {absence.rank}{chance}."
+        case "forbidden":
+            return f"{code} is not recommended because of {causes}; {place}."
+        case "capped":
+            return f"{code} is not recommended because of {causes}: the list has enough of its group; {place}."
+        case "made_room":
+            return f"{code} made room for other items because of {causes}; {place}{chance}."
+        case "below":
+            return f"{code} is allowed; {place}{chance}, and the list has {why_not.length} items."
+        case "no_candidate":
+            sold = "" if why_not.sold else " It was never sold."
+            return f"{code} is allowed, but {place}: nothing links the customer to it.{sold}"
+        case _:
+            return f"{code} is unknown here: it was never sold and is not in the catalogue."
+
+
+def _cause(kind: str, rule: str) -> str:
+    words = rule.replace("_", " ")
+    return f"the catalogue ({words})" if kind == "catalogue" else f"the rule {rule} ({kind.replace('_', ' ')})"
 
 
 def _history(baskets: list[dict[str, Any]], table: "Table") -> "Table":

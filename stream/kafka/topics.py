@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from state.events.rules import MAX_DOCUMENT_BYTES
 from state.settings import Settings
 from stream.errors import BrokerUnavailable
 from stream.kafka.config import confluent_config
@@ -46,11 +47,16 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
         },
         topics.scores: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
         topics.recommendations: {"cleanup.policy": "compact", "max.message.bytes": 1 << 20},
+        topics.items: {
+            "cleanup.policy": "compact",
+            "max.message.bytes": settings.max_event_bytes + EVENT_OVERHEAD_BYTES,
+        },
+        topics.rules: {"cleanup.policy": "compact", "max.message.bytes": MAX_DOCUMENT_BYTES + EVENT_OVERHEAD_BYTES},
     }
     return [
         NewTopic(
             name,
-            num_partitions=settings.partitions,
+            num_partitions=1 if name == topics.rules else settings.partitions,
             replication_factor=settings.replication,
             config={key: str(value) for key, value in config.items()},
         )

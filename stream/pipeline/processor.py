@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from state.domain.recommendation import Recommendation, Trigger
+from state.domain.rules import Merchandising
 from state.errors import CustomerRefused, InvalidEvent, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
@@ -30,6 +31,7 @@ from stream.pipeline.recommendations import BatchContext, is_unchanged, recommen
 from stream.pipeline.resilient_scorer import ResilientScorer
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.scores import scores
+from stream.pipeline.selector import ranking_depth, selector_for
 from training.serving.scorer import Scorer
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Processor:
         fallback: Predicts for customers that the scorer fails for.
         retry: How to wait for Redis and Kafka, and what ends the waiting.
         metrics: Counters and timings.
+        merchandising: Returns the catalogue and the rules as of now, None where there are none.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
     """
 
@@ -83,6 +86,7 @@ class Processor:
         fallback: Scorer,
         retry: RetryPolicy,
         metrics: Metrics,
+        merchandising: Callable[[], Merchandising | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -95,6 +99,7 @@ class Processor:
         self._product_share = ProductShare(rules)
         self._retry = retry
         self._metrics = metrics
+        self._merchandising = merchandising
         self._clock = clock
         self._decoder = Decoder(settings)
         self._encode = msgspec.json.Encoder().encode
@@ -188,15 +193,19 @@ class Processor:
             return batch
         self._redis(self._items.refresh)
         table, now = self._items.table, self._items.now
+        depth = ranking_depth(self._settings.top_k, self._merchandising())
+        predictions = self._scorer.predict([update.history for update in pending], table, now, depth)
+        demand = table.demand(now)
         context = BatchContext(
             now=now,
             generated_at=generated_at,
             items=table,
-            demand=table.demand(now),
+            demand=demand,
             valid_days=self._settings.valid_days,
             top_k=self._settings.top_k,
+            # Read after the prediction, which may take seconds: an item may have gone out of stock meanwhile.
+            selector=selector_for(self._merchandising(), now, table, demand),
         )
-        predictions = self._scorer.predict([update.history for update in pending], table, now, self._settings.top_k)
         last_events = {event.invoice.customer_id: event for event in events}
         for update, (prediction, model) in zip(pending, predictions, strict=True):
             customer_id = update.history.customer_id

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
-from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
+from state.domain.recommendation import AppliedRules, Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate
+from stream.pipeline.selector import Selector
 from training.features.item_table import ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
@@ -37,7 +38,8 @@ class BatchContext(NamedTuple):
     """Values that are the same for all recommendations of one batch.
 
     ``now`` is event time in seconds since 1970, ``generated_at`` the clock. ``demand`` is that of ``items`` as of
-    ``now``, float32 ``[items, half-lives]``.
+    ``now``, float32 ``[items, half-lives]``. ``selector`` applies the catalogue and the rules, None
+    where there are none.
     """
 
     now: int
@@ -46,16 +48,25 @@ class BatchContext(NamedTuple):
     demand: NDArray[np.float32]
     valid_days: int
     top_k: int
+    selector: Selector | None = None
 
 
 def recommend(
-    update: CustomerUpdate, prediction: Prediction, model: ModelVersion, trigger: Trigger, context: BatchContext
+    update: CustomerUpdate,
+    prediction: Prediction,
+    model: ModelVersion,
+    trigger: Trigger,
+    context: BatchContext,
+    exclude: Set[str] = frozenset(),
 ) -> Recommendation | None:
-    """The recommendation for one customer, or None where there is nothing to recommend (no item was ever sold)."""
-    candidates = prediction.candidates[: context.top_k]
+    """The recommendation for one customer, without the stock codes in ``exclude``.
+
+    None where there is nothing to recommend: no item was ever sold, or none is allowed.
+    """
+    history = update.history
+    candidates, rules = _listed(prediction, history, context, exclude)
     if not candidates:
         return None
-    history = update.history
     counts = purchase_counts(history, {candidate.stock_code for candidate in candidates})
     return Recommendation(
         rec_id=rec_id(history.customer_id, update.revision, model.version),
@@ -67,7 +78,21 @@ def recommend(
         model=model,
         next_purchase=next_purchase(prediction.return_curve, context.now),
         items=[_item(candidate, counts.get(candidate.stock_code), context) for candidate in candidates],
+        rules=rules,
     )
+
+
+def _listed(
+    prediction: Prediction, history: CustomerHistory, context: BatchContext, exclude: Set[str]
+) -> tuple[Sequence[Candidate], AppliedRules | None]:
+    if context.selector is None:
+        candidates = prediction.candidates
+        if exclude:
+            candidates = [candidate for candidate in candidates if candidate.stock_code not in exclude]
+        return candidates[: context.top_k], None
+    selection = context.selector.select(prediction.candidates, history, context.top_k, exclude)
+    version = context.selector.in_force.version
+    return selection.items, AppliedRules(version, selection.acted) if selection.acted else None
 
 
 def rec_id(customer_id: str, revision: int, version: str) -> str:
@@ -121,11 +146,16 @@ def _item(candidate: Candidate, bought: tuple[int, int] | None, context: BatchCo
     code = candidate.stock_code
     return Item(
         stock_code=code,
-        description=context.items.description(code),
+        description=_description(code, context),
         probability=round(float(candidate.probability), 6),
         slot=REPLENISH if bought else DISCOVER,
         reason=_replenish_reason(*bought) if bought else _discovery_reason(candidate, context),
     )
+
+
+def _description(stock_code: str, context: BatchContext) -> str | None:
+    selector = context.selector
+    return context.items.description(stock_code) if selector is None else selector.description(stock_code)
 
 
 def _replenish_reason(purchases: int, last: int) -> Reason:

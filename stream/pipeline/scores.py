@@ -3,12 +3,12 @@
 The recommendation was made right after the customer's previous invoice, so a score is an evaluation at emission.
 """
 
-from inspect import cleandoc
 from typing import Any
 
 import msgspec
 
 from state.domain.ranking_metrics import hit_at, ndcg_at, recall_at
+from state.events.struct_schema import struct_schema
 from state.store.protocol import CustomerUpdate, PriorRecommendation
 
 
@@ -34,10 +34,7 @@ class Score(msgspec.Struct, frozen=True):
 
 def score_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a score, for subscribers to validate against."""
-    schema = msgspec.json.schema(Score)
-    definition = schema["$defs"]["Score"]
-    definition["description"] = cleandoc(definition["description"])  # Python 3.13 has it without the indentation
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Score, version 1", **schema}
+    return struct_schema(Score, "Score, version 1")
 
 
 def scores(update: CustomerUpdate, *, scored_at: str) -> list[Score]:

@@ -9,6 +9,8 @@ from jsonschema import Draft202012Validator
 
 from state import InvalidEvent, Invoice, Line, Settings
 from state.domain.recommendation import recommendation_schema
+from state.events.catalogue import item_event_schema
+from state.events.rules import rules_schema
 from state.events.schema import event_schema
 from state.events.wire import Decoder
 
@@ -377,7 +379,12 @@ def test_the_json_schema_agrees_with_the_decoder(event: object, good: bool) -> N
 
 @pytest.mark.parametrize(
     ("name", "schema"),
-    [("invoice-event.v1", event_schema(Settings())), ("recommendation.v1", recommendation_schema())],
+    [
+        ("invoice-event.v1", event_schema(Settings())),
+        ("item-event.v1", item_event_schema(Settings())),
+        ("recommendation.v1", recommendation_schema()),
+        ("rules.v1", rules_schema()),
+    ],
 )
 def test_the_published_schemas_are_up_to_date(name: str, schema: dict[str, Any]) -> None:
     page = Path(__file__).parents[3] / "docs" / "schemas" / f"{name}.json"

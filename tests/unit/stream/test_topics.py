@@ -26,8 +26,12 @@ def test_topic_configurations() -> None:
         "shop1.invoices.dead-letter",
         "shop1.recommendation-scores",
         "shop1.recommendations",
+        "shop1.items",
+        "shop1.rules",
     ]
-    assert {(topic.num_partitions, topic.replication_factor) for topic in topics.values()} == {(12, 3)}
+    assert {topic.replication_factor for topic in topics.values()} == {3}
+    assert {name for name, topic in topics.items() if topic.num_partitions != 12} == {"shop1.rules"}
+    assert topics["shop1.rules"].num_partitions == 1  # one document, whose changes have an order
     configs = {name.removeprefix("shop1."): topic.config or {} for name, topic in topics.items()}
     assert configs["invoices"] == {
         "cleanup.policy": "delete",
@@ -36,7 +40,11 @@ def test_topic_configurations() -> None:
     }
     assert configs["invoices.dead-letter"]["retention.ms"] == str(365 * DAY_MS)
     assert int(configs["invoices.dead-letter"]["max.message.bytes"]) > 10 * 1_048_588
-    assert configs["recommendations"]["cleanup.policy"] == "compact"
+    assert {name for name, config in configs.items() if config["cleanup.policy"] == "compact"} == {
+        "recommendations",
+        "items",
+        "rules",
+    }
 
 
 def test_zero_days_of_retention_means_without_a_limit() -> None:
@@ -47,7 +55,7 @@ def test_zero_days_of_retention_means_without_a_limit() -> None:
 def test_the_embedded_broker_creates_the_topics() -> None:
     with embedded_kafka() as brokers:
         settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers})
-        assert len(ensure_topics(settings)) == 4
+        assert len(ensure_topics(settings)) == 6
         assert ensure_topics(settings) == []
         found = AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=10).topics
         assert {topic.topic for topic in wanted_topics(settings)} <= set(found)

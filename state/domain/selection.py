@@ -1,0 +1,409 @@
+"""The selection: from a ranking to the list that a customer gets, under the catalogue and the rules. One pure function.
+
+In order of precedence:
+
+1. Forbidden items never leave: what the request excludes, what the catalogue forbids (``unavailable``), and the rules
+   ``exclude``, ``only``, ``cooldown`` and ``least_probability``.
+2. Pinned items are at their positions.
+3. Caps hold for all other items; pinned items count in them.
+4. The rest of the list is in the order of probability times boost, equal ones in the order of the ranking. At the end
+   of the list places are reserved for variety and promoted items, as long as there are such items.
+
+A list too short is filled from what is allowed: the remaining candidates, then the items in demand. Probabilities never
+change.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from itertools import chain, islice, pairwise
+from math import ceil
+from statistics import median
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from state.domain.history import CustomerHistory
+from state.domain.recommendation import RuleAction
+from state.domain.rules import REQUEST, Cause, HardRule, RulesInForce
+from state.events.dates import DAY
+from state.events.rules import Cap, Cooldown, Exclude, LeastProbability, Only, Promote, Rule, Variety
+
+DEPTH = 100
+"""Length of the ranking that a selection needs, so that a list can be filled where items are removed."""
+_RESERVED_SEARCH = 1_000
+"""How many items in demand are looked at for variety and promoted items, where the list is full without them."""
+
+
+class Ranked(Protocol):
+    """A candidate of a ranking."""
+
+    @property
+    def stock_code(self) -> str:
+        """The stock code."""
+        ...
+
+    @property
+    def probability(self) -> float:
+        """The probability that it is in the next basket."""
+        ...
+
+
+R = TypeVar("R", bound=Ranked)
+
+
+class Selection(NamedTuple, Generic[R]):
+    """The list, and what acted on it.
+
+    ``acted``: only what made this list another one: an item that would not have been in it anyway is not named.
+    """
+
+    items: list[R]
+    acted: tuple[RuleAction, ...]
+
+
+class Absence(msgspec.Struct, frozen=True):
+    """Why an item is, or is not, in a list.
+
+    ``verdict``: ``listed`` (``rank`` is its position), ``forbidden``, ``capped``, ``made_room`` (for variety or
+    promoted items), ``below`` (``rank`` in the ranking, after boosts), ``no_candidate``, or ``unknown`` to the shop.
+    ``causes``: the rules.
+    """
+
+    verdict: Literal["listed", "forbidden", "capped", "made_room", "below", "no_candidate", "unknown"]
+    rank: int | None = None
+    probability: float | None = None
+    causes: tuple[Cause, ...] = ()
+
+
+def select(
+    candidates: Sequence[R],
+    history: CustomerHistory,
+    in_force: RulesInForce,
+    k: int,
+    *,
+    unranked: Callable[[str], R | None],
+    in_demand: Iterable[str] = (),
+    exclude: Set[str] = frozenset(),
+) -> Selection[R]:
+    """The list of at most ``k`` items for one customer.
+
+    Args:
+        candidates: The ranking, best first, as deep as ``DEPTH`` where there are so many.
+        history: Of the customer; an empty one for a visitor who is not known.
+        in_force: The catalogue and the rules at the time of the prediction.
+        k: Greatest length of the list.
+        unranked: Makes an entry of the list for an item that is no candidate, with its probability; None for an item
+            that the shop does not know.
+        in_demand: Stock codes by falling demand, for a list that is too short; read only as far as needed.
+        exclude: Stock codes that this request does not want.
+    """
+    return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude).selection()
+
+
+def why_not(
+    stock_code: str,
+    candidates: Sequence[R],
+    history: CustomerHistory,
+    in_force: RulesInForce,
+    k: int,
+    *,
+    unranked: Callable[[str], R | None],
+    in_demand: Iterable[str] = (),
+    exclude: Set[str] = frozenset(),
+) -> Absence:
+    """Why an item is, or is not, in the list that ``select`` makes of the same arguments."""
+    return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude).absence(stock_code)
+
+
+class _Quota(NamedTuple):
+    """A number of places that variety or promoted items need, for the rule with this number in the document."""
+
+    number: int
+    rule: Variety | Promote
+    wanted: int
+
+
+class _Choice(Generic[R]):
+    """One run of the selection for one customer."""
+
+    def __init__(
+        self,
+        candidates: Sequence[R],
+        history: CustomerHistory,
+        in_force: RulesInForce,
+        k: int,
+        unranked: Callable[[str], R | None],
+        in_demand: Iterable[str],
+        exclude: Set[str],
+    ) -> None:
+        self._candidates = candidates
+        self._history = history
+        self._in_force = in_force
+        self._k = k
+        self._unranked = unranked
+        self._in_demand = in_demand
+        self._exclude = exclude
+        self._purchases: dict[str, list[int]] | None = None
+        self._plan = in_force.plan(history)
+        self._quotas = self._make_quotas()
+        self._found: list[set[object]] = [set() for _ in self._quotas]
+        self._cap_counts: dict[tuple[int, object], int] = {}
+        self._acted: dict[Cause, dict[str, None]] = {}
+        self._capped: dict[str, Cause] = {}
+        self._reserved: list[tuple[Cause, str]] = []
+        self._made_room: set[str] = set()
+
+    def _make_quotas(self) -> list[_Quota]:
+        room = self._k
+        quotas = []
+        for index, rule in self._plan.reserving:
+            wanted = rule.least if isinstance(rule, Variety) else ceil(rule.share * self._k - 1e-9)
+            wanted = min(wanted, room)  # of several, the first in the document have precedence
+            room -= wanted
+            quotas.append(_Quota(index, rule, wanted))
+        return quotas
+
+    def selection(self) -> Selection[R]:
+        ranking = self._ranking()
+        pinned = self._pinned({one.stock_code: one for one in self._candidates}) if self._plan.pins else {}
+        chosen = self._chosen(ranking, {one.stock_code for one in pinned.values()}, self._k - len(pinned))
+        items = chosen
+        for position in sorted(pinned):
+            items.insert(min(position - 1, len(items)), pinned[position])
+        self._name_boosted(items)
+        acted = tuple(RuleAction(cause.rule, cause.kind, tuple(codes)) for cause, codes in self._acted.items())
+        return Selection(items, acted)
+
+    def absence(self, stock_code: str) -> Absence:
+        listed = [one.stock_code for one in self.selection().items]
+        ranking = [one.stock_code for one in self._ranking()]
+        candidate = next((one for one in self._candidates if one.stock_code == stock_code), None)
+        rank = ranking.index(stock_code) + 1 if candidate else None
+        one = candidate or self._unranked(stock_code)
+        if one is None:
+            return Absence("unknown")
+        if stock_code in listed:
+            return Absence("listed", listed.index(stock_code) + 1, one.probability)
+        if causes := tuple(self._causes(one)):
+            return Absence("forbidden", rank, one.probability, causes)
+        if (cap := self._capped.get(stock_code)) is not None:
+            return Absence("capped", rank, one.probability, (cap,))
+        causes = tuple(dict.fromkeys(cause for cause, _ in self._reserved))
+        if causes and stock_code in self._made_room:
+            return Absence("made_room", rank, one.probability, causes)
+        return Absence("below" if candidate else "no_candidate", rank, one.probability)
+
+    def _ranking(self) -> list[R]:
+        """The candidates by falling probability times boost; equal ones in the order of the ranking."""
+        if not self._plan.boosts:
+            return list(self._candidates)
+        return sorted(self._candidates, key=lambda one: -one.probability * self._boost(one.stock_code))
+
+    def _boost(self, stock_code: str) -> float:
+        matching = self._in_force.matching(stock_code)
+        factor = 1.0
+        for index, rule in self._plan.boosts:
+            if index in matching:
+                factor *= rule.factor
+        return factor
+
+    def _name_boosted(self, items: Sequence[R]) -> None:
+        for index, rule in self._plan.boosts:
+            for one in items:
+                if index in self._in_force.matching(one.stock_code):
+                    self._note(Cause("boost", rule.name), one.stock_code)
+
+    def _pinned(self, candidates: dict[str, R]) -> dict[int, R]:
+        """Position to pinned item; of two at one position the later one takes the next that is free."""
+        pinned: dict[int, R] = {}
+        taken: set[str] = set()
+        for rule in self._plan.pins:
+            position = rule.position
+            for code in rule.stock_codes:
+                one = candidates.get(code) or self._unranked(code)
+                if code in taken or one is None:
+                    continue
+                if (cause := next(self._causes(one), None)) is not None:
+                    self._note(cause, code)
+                    continue
+                while position in pinned:
+                    position += 1
+                if position > self._k:
+                    break
+                pinned[position] = one
+                taken.add(code)
+                self._count(code)
+                self._note(Cause("pin", rule.name), code)
+        return pinned
+
+    def _chosen(self, ranking: Sequence[R], taken: set[str], room: int) -> list[R]:
+        """The items at the positions that are not pinned, in order."""
+        chosen: list[tuple[int, R]] = []
+        waiting: list[tuple[int, R]] = []
+        for order, one in enumerate(self._supply(ranking)):
+            searched = order - len(ranking)
+            if len(chosen) == room or (
+                waiting
+                and searched > 0
+                and searched % _RESERVED_SEARCH == 0
+                and self._suffices(waiting, room - len(chosen))
+            ):
+                break
+            code = one.stock_code
+            if code in taken:
+                continue
+            taken.add(code)
+            if (cause := next(self._causes(one), None)) is not None:
+                self._note(cause, code)
+            elif (cap := self._full_cap(code)) is not None:
+                self._cap(cap, code)
+            elif not self._fits(code, room - len(chosen)):
+                waiting.append((order, one))
+            else:
+                added = self._count(code)
+                if waiting:
+                    self._reserved += [(cause, code) for cause in added]
+                chosen.append((order, one))
+        for order, one in waiting:
+            if len(chosen) == room:
+                self._made_room.add(one.stock_code)
+            elif (cap := self._full_cap(one.stock_code)) is not None:
+                self._cap(cap, one.stock_code)
+            else:
+                self._count(one.stock_code)
+                chosen.append((order, one))
+        if self._made_room:
+            for cause, code in self._reserved:
+                self._note(cause, code)
+        chosen.sort(key=lambda each: each[0])
+        return [one for _, one in chosen]
+
+    def _suffices(self, waiting: Sequence[tuple[int, R]], room: int) -> bool:
+        """Whether the waiting items fill the room within the caps."""
+        counts = self._cap_counts.copy()
+        found = 0
+        for _, one in waiting:
+            if self._full_cap(one.stock_code) is None:
+                found += 1
+                for key in self._cap_keys(one.stock_code):
+                    self._cap_counts[key] = self._cap_counts.get(key, 0) + 1
+        self._cap_counts = counts
+        return found >= room
+
+    def _supply(self, ranking: Sequence[R]) -> Iterator[R]:
+        """The ranking, then the items in demand, then those that a promotion names, wherever they are sold."""
+        yield from ranking
+        named = (code for quota in self._quotas if isinstance(quota.rule, Promote) for code in _named(quota.rule))
+        in_demand = iter(self._in_demand)
+        for code in chain(islice(in_demand, _RESERVED_SEARCH), named, in_demand):
+            if (one := self._unranked(code)) is not None:
+                yield one
+
+    def _causes(self, one: R) -> Iterator[Cause]:
+        """Everything that forbids an item, in order."""
+        code = one.stock_code
+        if code in self._exclude:
+            yield Cause(REQUEST, "exclude")
+        if (cause := self._in_force.forbidden_for_all(code)) is not None:
+            yield cause
+        if not self._plan.hard:
+            return
+        matching = self._in_force.matching(code)
+        for index, rule in self._plan.hard:
+            if index in matching and self._forbids(rule, one):
+                yield Cause(_kind(rule), rule.name)
+
+    def _forbids(self, rule: HardRule, one: R) -> bool:
+        match rule:
+            case Exclude():
+                return True
+            case LeastProbability():
+                return one.probability < rule.probability
+            case Only():
+                return (one.stock_code in self._bought) != (rule.slot == "replenish")
+            case Cooldown():
+                dates = self._bought.get(one.stock_code)
+                return dates is not None and self._in_force.now < cooldown_end(dates, rule)
+
+    @property
+    def _bought(self) -> dict[str, list[int]]:
+        """Stock code to the dates of its purchases, oldest first; returned or not."""
+        if self._purchases is None:
+            self._purchases = {}
+            for invoice in self._history.invoices:
+                for code in {line.stock_code for line in invoice.lines if line.quantity > 0}:
+                    self._purchases.setdefault(code, []).append(invoice.date)
+        return self._purchases
+
+    def _count(self, stock_code: str) -> list[Cause]:
+        """Count an item of the list in its caps and quotas; returns the rules for whose quota it counts."""
+        for key in self._cap_keys(stock_code):
+            self._cap_counts[key] = self._cap_counts.get(key, 0) + 1
+        added = []
+        if self._quotas:
+            matching = self._in_force.matching(stock_code)
+            for quota, found in zip(self._quotas, self._found, strict=True):
+                member = self._member(quota, stock_code, matching)
+                if member is not None and member not in found:
+                    if len(found) < quota.wanted:
+                        added.append(Cause(_kind(quota.rule), quota.rule.name))
+                    found.add(member)
+        return added
+
+    def _cap_keys(self, stock_code: str) -> list[tuple[int, object]]:
+        """The caps that count an item, each as its index among the caps and the item's group."""
+        if not self._plan.caps:
+            return []
+        matching = self._in_force.matching(stock_code)
+        return [
+            (number, group)
+            for number, (index, cap) in enumerate(self._plan.caps)
+            if index in matching and (group := self._in_force.group(cap, stock_code)) is not None
+        ]
+
+    def _full_cap(self, stock_code: str) -> Cap | None:
+        """The first cap that leaves no room for an item."""
+        for number, group in self._cap_keys(stock_code):
+            cap = self._plan.caps[number][1]
+            if self._cap_counts.get((number, group), 0) >= cap.most:
+                return cap
+        return None
+
+    def _cap(self, cap: Cap, stock_code: str) -> None:
+        self._capped[stock_code] = Cause("cap", cap.name)
+        self._note(self._capped[stock_code], stock_code)
+
+    def _member(self, quota: _Quota, stock_code: str, matching: Set[int]) -> object:
+        """What an item adds to a quota: its group, or itself where it is promoted; None where it adds nothing."""
+        if quota.number not in matching:
+            return None
+        return self._in_force.group(quota.rule, stock_code) if isinstance(quota.rule, Variety) else stock_code
+
+    def _fits(self, stock_code: str, room: int) -> bool:
+        """Whether enough room is left for the quotas when an item takes a place."""
+        if not self._quotas:
+            return True
+        needed = 0
+        matching = self._in_force.matching(stock_code)
+        for quota, found in zip(self._quotas, self._found, strict=True):
+            member = self._member(quota, stock_code, matching)
+            adds = member is not None and member not in found
+            needed += max(0, quota.wanted - len(found) - adds)
+        return needed <= room - 1
+
+    def _note(self, cause: Cause, stock_code: str) -> None:
+        self._acted.setdefault(cause, {})[stock_code] = None
+
+
+def cooldown_end(dates: Sequence[int], rule: Cooldown) -> int:
+    """The date from which an item that was bought at ``dates`` (oldest first) may be recommended again."""
+    if rule.until_due and len(dates) > 1:
+        return dates[-1] + int(median(later - earlier for earlier, later in pairwise(dates)))
+    return dates[-1] + (rule.days or 0) * DAY
+
+
+def _named(rule: Promote) -> Sequence[str]:
+    return rule.items.stock_codes if rule.items is not None else ()
+
+
+def _kind(rule: Rule) -> str:
+    return str(type(rule).__struct_config__.tag)

@@ -1,0 +1,225 @@
+"""Follows the topics ``items`` and ``rules`` in a thread, and hands out the newest catalogue and rules.
+
+Both topics are compacted, so what a follower knows depends on the newest record of each key alone: every worker and
+every restart ends with the same catalogue and rules. That is why an invalid record is not skipped. An item whose newest
+event is invalid is not recommended, and without valid rules a follower is not ready.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from state.domain.rules import CompiledRules, Merchandising
+from state.errors import InvalidEvent
+from state.events.catalogue import CatalogueDecoder, CatalogueItem
+from state.events.rules import RULES_KEY, decode_rules
+from state.settings import Settings
+from stream.errors import BrokerUnavailable
+from stream.kafka.config import confluent_config
+from stream.kafka.topics import existing_topics
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S = 0.1
+"""How long a read waits for records; the newest catalogue is handed out after each."""
+_FETCH_WAIT_MS = 100
+_MAX_RECORDS = 10_000
+_METADATA_INTERVAL_S = 10.0
+"""Time between two looks for new partitions, or for topics that did not exist."""
+
+_WARNING_INTERVAL_S = 60.0
+
+
+class MerchandisingFollower:
+    """Reads both topics from their beginning, then follows them. No group is joined and nothing is committed.
+
+    Attributes:
+        merchandising: The newest catalogue and rules; replaced as a whole, may be read in any thread.
+    """
+
+    def __init__(self, settings: Settings, *, items: bool = True) -> None:
+        """Prepare the client; it connects in the background.
+
+        Args:
+            settings: Where the brokers are, the names of the topics, the bounds of events.
+            items: False: follow the rules only, not the catalogue.
+
+        Raises:
+            SettingsError: No broker is set.
+        """
+        self.merchandising = Merchandising(unknown_stock=settings.unknown_stock)
+        self._topics = settings.topics
+        self._followed = (settings.topics.items, settings.topics.rules) if items else (settings.topics.rules,)
+        self._decoder = CatalogueDecoder(settings)
+        self._consumer = Consumer(
+            confluent_config(
+                settings,
+                **{
+                    "group.id": f"{settings.group}-merchandising",  # required, though only assign() is used
+                    "auto.offset.reset": "earliest",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "isolation.level": "read_committed",
+                    "fetch.wait.max.ms": min(_FETCH_WAIT_MS, settings.fetch_wait_ms),
+                    "reconnect.backoff.max.ms": 1_000,
+                    "allow.auto.create.topics": False,
+                },
+            )
+        )
+        self._assigned: set[tuple[str, int]] = set()
+        self._unread: set[tuple[str, int]] = set()
+        self._invalid_rules: str | None = None
+        self._warned: dict[int, float] = {}
+        self._looked_at = -_METADATA_INTERVAL_S
+        self._read = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="merchandising", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a read in progress has one second to finish."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def problem(self) -> str | None:
+        """Why the catalogue and the rules cannot be relied on, None where they can."""
+        if self._invalid_rules is not None and not self._read.is_set():
+            return f"the newest rules are invalid, set others with nextbasket rules set: {self._invalid_rules}"
+        return None if self._read.is_set() else f"{' and '.join(self._followed)}: not read yet"
+
+    def wait_until_read(self, stop: threading.Event, timeout_s: float | None = None) -> bool:
+        """Wait for the first read to the end of both topics; False where ``stop`` is set or the time is over first."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        warned = time.monotonic()
+        while not self._read.wait(_WAIT_S):
+            if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
+                return False
+            if time.monotonic() - warned > _METADATA_INTERVAL_S:
+                warned = time.monotonic()
+                logger.warning("Waiting for the catalogue and the rules: %s", self.problem())
+        return True
+
+    def _follow(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._assign_partitions()
+                    self._take(self._consumer.consume(_MAX_RECORDS, _WAIT_S))
+                except KafkaException as error:
+                    self._warn(error.args[0])
+                    self._stopping.wait(1.0)
+                except Exception:  # the thread must live as long as its process
+                    logger.exception("Following the catalogue and the rules failed")
+                    self._stopping.wait(1.0)
+        finally:
+            self._consumer.close()
+
+    def _assign_partitions(self) -> None:
+        """Assign the partitions of both topics, from time to time also new ones; a topic may be missing."""
+        if time.monotonic() - self._looked_at < _METADATA_INTERVAL_S:
+            return
+        found: set[tuple[str, int]] = set()
+        for topic in self._followed:
+            metadata = self._consumer.list_topics(topic, timeout=10.0).topics[topic]
+            if metadata.error is not None and metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise KafkaException(metadata.error)
+            found |= {(topic, partition) for partition in metadata.partitions}
+        self._looked_at = time.monotonic()
+        if added := found - self._assigned:
+            self._unread |= added
+            self._consumer.incremental_assign([TopicPartition(*each, OFFSET_BEGINNING) for each in sorted(added)])
+            self._assigned |= added
+        self._note_read()
+
+    def _take(self, records: Sequence[Message]) -> None:
+        """Apply records, and hand out what changed."""
+        items: dict[str, CatalogueItem | None] = {}
+        rules: CompiledRules | None = None
+        for record in records:
+            if (error := record.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._unread.discard((str(record.topic()), int(record.partition() or 0)))
+                else:
+                    self._warn(error)
+                continue
+            key, value = _bytes(record.key()), _bytes(record.value())
+            if record.topic() == self._topics.rules:
+                rules = self._rules(key, value) or rules
+            elif (code := self._decoder.stock_code_of(key)) is not None:
+                items[code] = None if value is None else self._item(code, key, value)
+        if items or rules is not None:
+            now = self.merchandising
+            catalogue = now.catalogue.with_changes(items) if items else now.catalogue
+            self.merchandising = Merchandising(catalogue, rules or now.rules, now.unknown_stock)
+        self._note_read()
+
+    def _item(self, code: str, key: bytes | None, value: bytes) -> CatalogueItem:
+        try:
+            return self._decoder.decode(value, key)
+        except InvalidEvent as error:
+            return CatalogueItem(code, invalid=str(error))
+
+    def _rules(self, key: bytes | None, value: bytes | None) -> CompiledRules | None:
+        if key != RULES_KEY:
+            logger.warning(
+                "A record of %s has the key %.100r, not %r, and is ignored", self._topics.rules, key, RULES_KEY
+            )
+            return None
+        try:
+            rules = decode_rules(value)
+        except InvalidEvent as error:
+            self._invalid_rules = str(error)
+            logger.error("The newest rules are invalid; the ones before stay in force until a restart: %s", error)
+            return None
+        self._invalid_rules = None
+        logger.info("Rules of version %d are in force: %d rules", rules.version, len(rules.rules))
+        return CompiledRules(rules)
+
+    def _warn(self, error: KafkaError) -> None:
+        """Log an error of Kafka's, the same one once a minute: the client tries again by itself."""
+        if error.code() not in self._warned or time.monotonic() - self._warned[error.code()] > _WARNING_INTERVAL_S:
+            self._warned[error.code()] = time.monotonic()
+            logger.warning("The catalogue and the rules cannot be read: %s", error)
+
+    def _note_read(self) -> None:
+        if not self._unread and self._invalid_rules is None and not self._read.is_set():
+            logger.info(
+                "The catalogue has %d items, the rules have version %d",
+                len(self.merchandising.catalogue),
+                self.merchandising.rules.document.version,
+            )
+            self._read.set()
+
+
+def read_merchandising(settings: Settings, *, items: bool = True, timeout_s: float = 60.0) -> Merchandising:
+    """The catalogue and the rules as of now; missing topics count as empty.
+
+    Args:
+        settings: As for ``MerchandisingFollower``.
+        items: False: read the rules only, not the catalogue.
+        timeout_s: How long to wait for Kafka.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer in time, or the newest rules are invalid.
+        SettingsError: No broker is set.
+    """
+    existing_topics(settings)  # names the cause where Kafka cannot be used
+    follower = MerchandisingFollower(settings, items=items)
+    follower.start()
+    try:
+        if not follower.wait_until_read(threading.Event(), timeout_s):
+            raise BrokerUnavailable(f"The catalogue and the rules cannot be read: {follower.problem()}")
+        return follower.merchandising
+    finally:
+        follower.stop()
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

@@ -1,0 +1,124 @@
+"""Applies the catalogue and the rules to the rankings of a batch: what they need of the item table is read once."""
+
+from collections.abc import Callable, Iterator, Sequence, Set
+
+import numpy as np
+from numpy.typing import NDArray
+
+from state.domain.history import CustomerHistory
+from state.domain.items import HALF_LIVES
+from state.domain.rules import Merchandising, RulesInForce
+from state.domain.selection import DEPTH, Absence, Selection, select, why_not
+from training.features.item_table import ItemTable
+from training.serving.scorer import Candidate
+
+_WEEKLY = HALF_LIVES.index(7.0)
+
+
+def ranking_depth(k: int, merchandising: Merchandising | None) -> int:
+    """How many candidates a list of ``k`` items needs."""
+    return k if merchandising is None or merchandising.changes_nothing else max(k, DEPTH)
+
+
+def selector_for(
+    merchandising: Merchandising | None, now: int, items: ItemTable, demand: NDArray[np.float32]
+) -> "Selector | None":
+    """The selector of a batch; None where every ranking stays as it is, so that nothing is paid for it."""
+    if merchandising is None or merchandising.changes_nothing:
+        return None
+    return Selector(merchandising.at(now), items, demand)
+
+
+class Selector:
+    """Makes lists of rankings.
+
+    Args:
+        in_force: The catalogue and the rules at the time of the prediction.
+        items: The item table as of then.
+        demand: That of ``items``, float32 ``[items, half-lives]``.
+
+    An item that is no candidate has the lowest probability of the ranking times its demand, log(1 + d(7)), as a share
+    of the greatest; 0 where it was never sold.
+    """
+
+    def __init__(self, in_force: RulesInForce, items: ItemTable, demand: NDArray[np.float32]) -> None:
+        self.in_force = in_force
+        self._items = items
+        self._demand = demand[:, _WEEKLY]
+        self._greatest = float(np.log1p(self._demand.max(initial=0.0)))
+        self._order: Iterator[int] | None = None
+        self._in_demand: list[str] = []
+
+    def select(
+        self, candidates: Sequence[Candidate], history: CustomerHistory, k: int, exclude: Set[str] = frozenset()
+    ) -> Selection[Candidate]:
+        """The list for a customer; see ``state.domain.selection.select``."""
+        return select(
+            candidates,
+            history,
+            self.in_force,
+            k,
+            unranked=self._unranked(candidates),
+            in_demand=self._by_demand(),
+            exclude=exclude,
+        )
+
+    def why_not(
+        self,
+        stock_code: str,
+        candidates: Sequence[Candidate],
+        history: CustomerHistory,
+        k: int,
+        exclude: Set[str] = frozenset(),
+    ) -> Absence:
+        """Why an item is not in the list for a customer; see ``state.domain.selection.why_not``."""
+        return why_not(
+            stock_code,
+            candidates,
+            history,
+            self.in_force,
+            k,
+            unranked=self._unranked(candidates),
+            in_demand=self._by_demand(),
+            exclude=exclude,
+        )
+
+    def description(self, stock_code: str) -> str | None:
+        """The name of an item in the catalogue, else its newest description."""
+        item = self.in_force.catalogue.get(stock_code)
+        return item.name if item is not None and item.name else self._items.description(stock_code)
+
+    def _unranked(self, candidates: Sequence[Candidate]) -> Callable[[str], Candidate | None]:
+        lowest = candidates[-1].probability if candidates else 0.0
+
+        def entry(stock_code: str) -> Candidate | None:
+            row = self._items.rows.get(stock_code)
+            if row is not None:
+                return Candidate(stock_code, lowest * self._share(row))
+            return Candidate(stock_code, 0.0) if stock_code in self.in_force.catalogue else None
+
+        return entry
+
+    def _share(self, row: int) -> float:
+        return float(np.log1p(self._demand[row])) / self._greatest if self._greatest > 0.0 else 0.0
+
+    def _by_demand(self) -> Iterator[str]:
+        """Stock codes by falling demand that are not forbidden for everybody; ordered once a batch, if at all."""
+        position = 0
+        while True:
+            if position == len(self._in_demand) and not self._extend():
+                return
+            yield self._in_demand[position]
+            position += 1
+
+    def _extend(self) -> bool:
+        """Append the next allowed stock code; False where there is none any more."""
+        if self._order is None:
+            rows = np.lexsort((np.arange(len(self._items)), -self._items.sold, -self._demand))
+            self._order = iter(rows.tolist())
+        for row in self._order:
+            code = self._items.codes[row]
+            if self.in_force.forbidden_for_all(code) is None:
+                self._in_demand.append(code)
+                return True
+        return False
