@@ -136,17 +136,27 @@ class CompiledRules:
 
 
 class Merchandising:
-    """A snapshot of the catalogue and the rules. It does not change; whoever follows the topics builds the next one."""
+    """A snapshot of the catalogue and the rules. It does not change; whoever follows the topics builds the next one.
+
+    ``position`` is the sum of the offsets up to which the topics were read.
+    """
 
     def __init__(
         self,
         catalogue: Catalogue | None = None,
         rules: CompiledRules | None = None,
         unknown_stock: UnknownStock = "offer",
+        position: int = 0,
     ) -> None:
         self.catalogue = catalogue or Catalogue()
         self.rules = rules or CompiledRules()
         self.unknown_stock: UnknownStock = unknown_stock
+        self.position = position
+
+    @property
+    def version(self) -> str:
+        """Changes with the catalogue and the rules; equal in all processes that have read as much of the topics."""
+        return f"{self.rules.document.version}-{self.position}"
 
     @property
     def changes_nothing(self) -> bool:

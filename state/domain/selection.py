@@ -83,6 +83,7 @@ def select(
     unranked: Callable[[str], R | None],
     in_demand: Iterable[str] = (),
     exclude: Set[str] = frozenset(),
+    wanted: Callable[[str], bool] | None = None,
 ) -> Selection[R]:
     """The list of at most ``k`` items for one customer.
 
@@ -95,8 +96,9 @@ def select(
             that the shop does not know.
         in_demand: Stock codes by falling demand, for a list that is too short; read only as far as needed.
         exclude: Stock codes that this request does not want.
+        wanted: Whether the request wants a stock code, where it asks for some only; such as those of a category.
     """
-    return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude).selection()
+    return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude, wanted).selection()
 
 
 def why_not(
@@ -109,9 +111,10 @@ def why_not(
     unranked: Callable[[str], R | None],
     in_demand: Iterable[str] = (),
     exclude: Set[str] = frozenset(),
+    wanted: Callable[[str], bool] | None = None,
 ) -> Absence:
     """Why an item is, or is not, in the list that ``select`` makes of the same arguments."""
-    return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude).absence(stock_code)
+    return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude, wanted).absence(stock_code)
 
 
 class _Quota(NamedTuple):
@@ -134,6 +137,7 @@ class _Choice(Generic[R]):
         unranked: Callable[[str], R | None],
         in_demand: Iterable[str],
         exclude: Set[str],
+        wanted: Callable[[str], bool] | None,
     ) -> None:
         self._candidates = candidates
         self._history = history
@@ -142,6 +146,7 @@ class _Choice(Generic[R]):
         self._unranked = unranked
         self._in_demand = in_demand
         self._exclude = exclude
+        self._wanted = wanted
         self._purchases: dict[str, list[int]] | None = None
         self._plan = in_force.plan(history)
         self._quotas = self._make_quotas()
@@ -303,6 +308,8 @@ class _Choice(Generic[R]):
         code = one.stock_code
         if code in self._exclude:
             yield Cause(REQUEST, "exclude")
+        if self._wanted is not None and not self._wanted(code):
+            yield Cause(REQUEST, "filter")
         if (cause := self._in_force.forbidden_for_all(code)) is not None:
             yield cause
         if not self._plan.hard:

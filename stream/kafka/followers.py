@@ -71,6 +71,7 @@ class MerchandisingFollower:
         )
         self._assigned: set[tuple[str, int]] = set()
         self._unread: set[tuple[str, int]] = set()
+        self._offsets: dict[tuple[str, int], int] = {}
         self._invalid_rules: str | None = None
         self._warned: dict[int, float] = {}
         self._looked_at = -_METADATA_INTERVAL_S
@@ -145,10 +146,11 @@ class MerchandisingFollower:
         for record in records:
             if (error := record.error()) is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
-                    self._unread.discard((str(record.topic()), int(record.partition() or 0)))
+                    self._unread.discard(_partition(record))
                 else:
                     self._warn(error)
                 continue
+            self._offsets[_partition(record)] = int(record.offset() or 0) + 1
             key, value = _bytes(record.key()), _bytes(record.value())
             if record.topic() == self._topics.rules:
                 rules = self._rules(key, value) or rules
@@ -157,7 +159,8 @@ class MerchandisingFollower:
         if items or rules is not None:
             now = self.merchandising
             catalogue = now.catalogue.with_changes(items) if items else now.catalogue
-            self.merchandising = Merchandising(catalogue, rules or now.rules, now.unknown_stock)
+            position = sum(self._offsets.values())
+            self.merchandising = Merchandising(catalogue, rules or now.rules, now.unknown_stock, position)
         self._note_read()
 
     def _item(self, code: str, key: bytes | None, value: bytes) -> CatalogueItem:
@@ -210,7 +213,7 @@ def read_merchandising(settings: Settings, *, items: bool = True, timeout_s: flo
         BrokerUnavailable: Kafka does not answer in time, or the newest rules are invalid.
         SettingsError: No broker is set.
     """
-    existing_topics(settings)  # names the cause where Kafka cannot be used
+    existing_topics(settings, timeout_s=min(timeout_s, 10.0))  # names the cause where Kafka cannot be used
     follower = MerchandisingFollower(settings, items=items)
     follower.start()
     try:
@@ -219,6 +222,10 @@ def read_merchandising(settings: Settings, *, items: bool = True, timeout_s: flo
         return follower.merchandising
     finally:
         follower.stop()
+
+
+def _partition(record: Message) -> tuple[str, int]:
+    return str(record.topic()), int(record.partition() or 0)
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

@@ -1,7 +1,7 @@
 """From a prediction to a recommendation: slots, reasons, due dates, and whether it differs from the last one."""
 
 import hashlib
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -58,13 +58,14 @@ def recommend(
     trigger: Trigger,
     context: BatchContext,
     exclude: Set[str] = frozenset(),
+    wanted: Callable[[str], bool] | None = None,
 ) -> Recommendation | None:
-    """The recommendation for one customer, without the stock codes in ``exclude``.
+    """The recommendation for one customer, without the stock codes in ``exclude`` and those that are not ``wanted``.
 
     None where there is nothing to recommend: no item was ever sold, or none is allowed.
     """
     history = update.history
-    candidates, rules = _listed(prediction, history, context, exclude)
+    candidates, rules = _listed(prediction, history, context, exclude, wanted)
     if not candidates:
         return None
     counts = purchase_counts(history, {candidate.stock_code for candidate in candidates})
@@ -83,14 +84,22 @@ def recommend(
 
 
 def _listed(
-    prediction: Prediction, history: CustomerHistory, context: BatchContext, exclude: Set[str]
+    prediction: Prediction,
+    history: CustomerHistory,
+    context: BatchContext,
+    exclude: Set[str],
+    wanted: Callable[[str], bool] | None,
 ) -> tuple[Sequence[Candidate], AppliedRules | None]:
     if context.selector is None:
         candidates = prediction.candidates
-        if exclude:
-            candidates = [candidate for candidate in candidates if candidate.stock_code not in exclude]
+        if exclude or wanted is not None:
+            candidates = [
+                each
+                for each in candidates
+                if each.stock_code not in exclude and (wanted is None or wanted(each.stock_code))
+            ]
         return candidates[: context.top_k], None
-    selection = context.selector.select(prediction.candidates, history, context.top_k, exclude)
+    selection = context.selector.select(prediction.candidates, history, context.top_k, exclude, wanted)
     version = context.selector.in_force.version
     return selection.items, AppliedRules(version, selection.acted) if selection.acted else None
 

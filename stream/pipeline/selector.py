@@ -50,7 +50,12 @@ class Selector:
         self._in_demand: list[str] = []
 
     def select(
-        self, candidates: Sequence[Candidate], history: CustomerHistory, k: int, exclude: Set[str] = frozenset()
+        self,
+        candidates: Sequence[Candidate],
+        history: CustomerHistory,
+        k: int,
+        exclude: Set[str] = frozenset(),
+        wanted: Callable[[str], bool] | None = None,
     ) -> Selection[Candidate]:
         """The list for a customer; see ``state.domain.selection.select``."""
         return select(
@@ -61,6 +66,7 @@ class Selector:
             unranked=self._unranked(candidates),
             in_demand=self._by_demand(),
             exclude=exclude,
+            wanted=wanted,
         )
 
     def why_not(

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from state.domain.history import CustomerHistory, baskets
+from state.domain.rules import Merchandising
 from state.settings import Settings, load_settings
 from state.store.memory import MemoryStore
 from state.store.protocol import Store
@@ -62,6 +63,7 @@ class ProcessorHarness:
         publisher: Publisher | None = None,
         scorer: CountingScorer | None = None,
         fallback: CountingScorer | None = None,
+        merchandising: Merchandising | None = None,
         **settings: str,
     ) -> None:
         self.settings: Settings = load_settings(
@@ -72,6 +74,7 @@ class ProcessorHarness:
         self.scorer = scorer or CountingScorer()
         self.stop = threading.Event()
         self.metrics = Metrics()
+        self.merchandising = merchandising
         self.clock = CLOCK
         self.processor = Processor(
             settings=self.settings,
@@ -81,6 +84,7 @@ class ProcessorHarness:
             fallback=fallback or CountingScorer("fallback"),
             retry=RetryPolicy(self.stop, Random(1), Outages(self.metrics.outage)),
             metrics=self.metrics,
+            merchandising=lambda: self.merchandising,
             clock=lambda: self.clock,
         )
         self.offset = 0
