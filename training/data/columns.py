@@ -20,6 +20,8 @@ DATE = "date"
 REQUIRED = (INVOICE_NO, STOCK_CODE, QUANTITY, INVOICE_DATE, UNIT_PRICE, CUSTOMER_ID)
 OPTIONAL = (DESCRIPTION, COUNTRY, LINE_ID)
 ALL = (*REQUIRED, *OPTIONAL)
+OF_ORDER = (INVOICE_NO, CUSTOMER_ID, INVOICE_DATE, COUNTRY)
+"""Columns with one value for all lines of an invoice."""
 
 UCI = {
     "InvoiceNo": INVOICE_NO,
@@ -204,6 +206,11 @@ def numbers_rows(name: str) -> bool:
 def is_standard_name(name: str) -> bool:
     """Whether a name is one of the wire's or of UCI's tables."""
     return _normalised(name) in _STANDARD
+
+
+def is_known_name(name: str) -> bool:
+    """Whether a text is the name of a column, standard or not."""
+    return _normalised(name) in _KNOWN
 
 
 def accepted_names(column: str) -> str:

@@ -103,3 +103,49 @@ def test_what_is_not_read_of_a_folder_is_named(table: str, tmp_path: Path) -> No
 
     assert histories(tmp_path) == HISTORIES
     assert "files of other formats, and folders, are not read, for example 2011.xls, 2012.tsv, more." in notes(tmp_path)
+
+
+def test_merged_cells_stand_for_each_of_their_rows(tmp_path: Path) -> None:
+    rows: list[list[str | None]] = [list(row) for row in ROWS]
+    rows[1][0] = rows[1][4] = rows[1][6] = rows[2][6] = None  # the customer over two orders
+
+    path = write_workbook(
+        tmp_path / "t.xlsx", {"t": [["Sales"], HEADER, *rows]}, merged=["A1:H1", "A3:A4", "E3:E4", "G3:G5"]
+    )
+
+    assert histories(path) == HISTORIES
+    assert "sheet 't' of t.xlsx: merged cells of an order stand for each of their rows (2 rows)." in notes(path)
+
+
+def test_merged_quantities_count_once(tmp_path: Path) -> None:
+    rows: list[list[str | None]] = [list(row) for row in ROWS]
+    rows[1][3] = None
+
+    path = write_workbook(tmp_path / "t.xlsx", {"t": [HEADER, *rows]}, merged=["D2:D3"])
+
+    assert histories(path)["12680"]["700001"] == {"22613": 12}
+
+
+@pytest.mark.parametrize("names", [HEADER, ["Invoice", *HEADER[1:5], "Price", "Customer ID", "Country"]])
+@pytest.mark.parametrize("order", [range(8), [6, 0, 1, 2, 4, 5, 3, 7]])
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_column_names_among_the_rows_are_those_of_the_rows_below(
+    names: list[str], order: list[int], kind: str, tmp_path: Path
+) -> None:
+    below = [[row[at] for at in order] for row in [names, *ROWS[2:]]]
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        write(path, [*ROWS[:2], *below])
+    else:
+        write_workbook(path, {"t": [HEADER, *ROWS[:2], *below]})
+
+    assert histories(path) == HISTORIES
+    assert "the column names are there again, and the rows below are read by them (1 row)." in notes(path)
+
+
+def test_lines_with_fewer_cells_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", [[cell.replace("BOWL", "BOWL\nRED") for cell in row] for row in ROWS])
+
+    assert "a line with fewer cells than the column names lacks the last ones, for example line 3 (2 rows)" in notes(
+        path
+    )

@@ -22,10 +22,10 @@ _STYLES = (
 _ZERO = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook's dates have no zone
 
 
-def write_workbook(path: Path, sheets: Mapping[str, Sequence[Row]]) -> Path:
-    """Write sheets of rows; the first row of each is its header."""
+def write_workbook(path: Path, sheets: Mapping[str, Sequence[Row]], merged: Sequence[str] = ()) -> Path:
+    """Write sheets of rows; the first row of each is its header; ``merged`` are ranges of each, as ``A2:A3``."""
     strings: dict[str, int] = {}
-    parts = {f"xl/worksheets/sheet{n}.xml": _sheet(rows, strings) for n, rows in enumerate(sheets.values(), 1)}
+    parts = {f"xl/worksheets/sheet{n}.xml": _sheet(rows, strings, merged) for n, rows in enumerate(sheets.values(), 1)}
     numbers = range(1, len(sheets) + 1)
     names = zip(numbers, sheets, strict=True)
     parts["xl/workbook.xml"] = (
@@ -69,12 +69,14 @@ def write_workbook(path: Path, sheets: Mapping[str, Sequence[Row]]) -> Path:
     return path
 
 
-def _sheet(rows: Sequence[Row], strings: dict[str, int]) -> str:
+def _sheet(rows: Sequence[Row], strings: dict[str, int], merged: Sequence[str]) -> str:
     lines = []
     for number, row in enumerate(rows, 1):
         cells = "".join(_cell(f"{chr(65 + column)}{number}", value, strings) for column, value in enumerate(row))
         lines.append(f'<row r="{number}">{cells}</row>')
-    return f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
+    cells = "".join(f'<mergeCell ref="{each}"/>' for each in merged)
+    merging = f'<mergeCells count="{len(merged)}">{cells}</mergeCells>' if merged else ""
+    return f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{"".join(lines)}</sheetData>{merging}</worksheet>'
 
 
 def _cell(place: str, value: Cell, strings: dict[str, int]) -> str:

@@ -17,7 +17,7 @@ from training.data.assumption import Assumption
 from training.data.distinct import map_distinct_texts
 from training.data.errors import MissingColumns, UnreadableTable
 from training.data.tables.quoting import mend_quotes
-from training.data.tables.raw_table import HEADER_ROWS, RawTable, titles_above, unique_columns
+from training.data.tables.raw_table import HEADER_ROWS, RawTable, name_columns, titles_above
 
 _DELIMITERS = (",", ";", "\t", "|")
 _FORMULA = re.compile(r'\s*="([^"]*)"\s*')
@@ -53,6 +53,7 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
     header = _find_header(lines, first, map_columns, str(path))
     assumptions += titles_above(header.line - first, header.line + 1, path.name)
     below = lines[header.line + 1 :]
+    assumptions += _short_lines(below, header, path.name)
     del lines
     needed = map_columns(header.cells, str(path))
     exact = {name for column, name in needed.items() if column not in (columns.DESCRIPTION, columns.COUNTRY)}
@@ -71,7 +72,18 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
     if any('="' in line for line in below):
         frame, formulas = _read_formulas(frame)
         assumptions += [replace(formulas, where=path.name)] if formulas else []
-    return unique_columns(frame, header.cells, str(path), tuple(assumptions))
+    return name_columns(frame, header.cells, str(path), tuple(assumptions))
+
+
+def _short_lines(lines: list[str], header: _Header, where: str) -> list[Assumption]:
+    """The assumption about lines with fewer cells than the header, as a line break without quotes leaves them."""
+    cells, sign = len(header.cells), header.delimiter
+    short = [at for at, line in enumerate(lines) if line and line.count(sign) < cells - 1 and '"' not in line]
+    if not short:
+        return []
+    what = "a line with fewer cells than the column names lacks the last ones"
+    example = f"line {header.line + 2 + short[0]}"
+    return [Assumption(where, what, "put quotes around cells that hold line breaks", example, len(short))]
 
 
 def _read_formulas(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from python_calamine import CalamineError
 
 from training.data import columns
 from training.data.assumption import Assumption, merge_assumptions, of_column
+from training.data.distinct import where_distinct
 from training.data.errors import UnreadableTable
 
 _READ_ERRORS: tuple[type[Exception], ...] = (
@@ -36,6 +38,36 @@ def titles_above(above: int, line: int, where: str) -> list[Assumption]:
     lines = f"{above} {'lines' if above > 1 else 'line'} above them are left out"
     cure = "put the column names into the first line"
     return [Assumption(f"line {line} of {where}", f"the column names are in line {line}, and {lines}", cure)]
+
+
+def name_columns(
+    frame: pd.DataFrame, header: Sequence[str], where: str, assumptions: tuple[Assumption, ...]
+) -> RawTable:
+    """A frame, whose columns are numbered, with the names of a header, and of the headers among its rows.
+
+    Where exports were put one below the other, the column names are there again; the rows below have their order.
+
+    Raises:
+        UnreadableTable: Columns that are read have one name and other values.
+    """
+    date = columns.map_columns(header).get(columns.INVOICE_DATE)
+    cells = frame.iloc[:, [*header].index(date)] if date is not None else frame.iloc[:, 0]
+    named = where_distinct(cells, lambda cell: isinstance(cell, str) and columns.is_known_name(cell))
+    tables = []
+    first, names, repeated = 0, list(header), 0
+    for position in np.flatnonzero(named.to_numpy()).tolist() if date is not None else ():
+        found = [cell.strip() if isinstance(cell, str) else "" for cell in frame.iloc[position]]
+        if not set(columns.map_columns(header)) <= set(columns.map_columns(found)):
+            continue
+        tables.append(unique_columns(frame.iloc[first:position], names, where, ()))
+        first, names, repeated = position + 1, found, repeated + 1
+    if not repeated:
+        return unique_columns(frame, header, where, assumptions)
+    tables.append(unique_columns(frame.iloc[first:], names, where, ()))
+    what = "the column names are there again, and the rows below are read by them"
+    again = Assumption(where, what, "write them once", rows=repeated)
+    joined = join_tables(tables)
+    return joined._replace(assumptions=(*assumptions, again, *joined.assumptions))
 
 
 def unique_columns(

@@ -1,17 +1,16 @@
 """Workbooks: .xlsx, all sheets that have the needed columns."""
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from python_calamine import CalamineWorkbook
+from python_calamine import CalamineSheet, CalamineWorkbook
 
 from training.data import columns
 from training.data.assumption import Assumption
 from training.data.errors import MissingColumns
-from training.data.tables.raw_table import HEADER_ROWS, RawTable, join_tables, titles_above, unique_columns
+from training.data.tables.raw_table import HEADER_ROWS, RawTable, join_tables, name_columns, titles_above
 
 
 def read_workbook(path: Path) -> RawTable:
@@ -24,7 +23,7 @@ def read_workbook(path: Path) -> RawTable:
             sheet = workbook.get_sheet_by_name(name)
             where = f"sheet {name!r} of {path.name}"
             try:
-                tables.append(_read_sheet(sheet.iter_rows(), where, f"Sheet {name!r} of {path}"))
+                tables.append(_read_sheet(sheet, where, f"Sheet {name!r} of {path}"))
             except MissingColumns as error:
                 refused = refused or error
                 if next(sheet.iter_rows(), []):
@@ -36,11 +35,11 @@ def read_workbook(path: Path) -> RawTable:
     return joined._replace(assumptions=(*left_out, *joined.assumptions))
 
 
-def _read_sheet(rows: Iterator[list[Any]], sheet_name: str, where: str) -> RawTable:
+def _read_sheet(sheet: CalamineSheet, sheet_name: str, where: str) -> RawTable:
     """A sheet below its column names, read row by row; equal cells are one object.
 
     Args:
-        rows: Of the sheet.
+        sheet: The sheet.
         sheet_name: What assumptions call the sheet.
         where: What errors call it.
 
@@ -48,6 +47,7 @@ def _read_sheet(rows: Iterator[list[Any]], sheet_name: str, where: str) -> RawTa
         MissingColumns: None of the first rows names the needed columns.
     """
     refused: MissingColumns | None = None
+    rows = iter(sheet.iter_rows())
     for position, row in enumerate(islice(rows, HEADER_ROWS)):
         above = position
         header = [str(cell).strip() for cell in row]
@@ -62,9 +62,39 @@ def _read_sheet(rows: Iterator[list[Any]], sheet_name: str, where: str) -> RawTa
         header.pop()
     values: list[list[Any]] = [[] for _ in header]
     shared: dict[Any, Any] = {}
-    for row in rows:
+    merged = _merged_cells(sheet, header)
+    filled = 0
+    for number, row in enumerate(rows, above + 1):
         if any(cell != "" for cell in row):
-            for column, cell in zip(values, row, strict=False):
-                column.append(None if cell == "" else shared.setdefault((type(cell), cell), cell))
+            cells = merged.get(number, {})
+            filled += bool(cells)
+            for position, (column, cell) in enumerate(zip(values, row, strict=False)):
+                value = cells.get(position, cell)
+                column.append(None if value == "" else shared.setdefault((type(value), value), value))
     frame = pd.DataFrame({position: pd.Series(column, dtype=object) for position, column in enumerate(values)})
-    return unique_columns(frame, header, where, tuple(titles_above(above, above + 1, sheet_name)))
+    assumptions = titles_above(above, above + 1, sheet_name)
+    if filled:
+        what = "merged cells of an order stand for each of their rows"
+        assumptions.append(Assumption(sheet_name, what, "take the cells apart", rows=filled))
+    return name_columns(frame, header, where, tuple(assumptions))
+
+
+def _merged_cells(sheet: CalamineSheet, header: list[str]) -> dict[int, dict[int, Any]]:
+    """The values of merged cells with the fields of an order, by row and column, but for the first row of each."""
+    mapping = columns.map_columns(header)
+    fields = {header.index(name) for column, name in mapping.items() if column in columns.OF_ORDER}
+    left = sheet.start[1] if sheet.start else 0
+    ranges = {
+        (first, column - left): last
+        for (first, column), (last, _) in sheet.merged_cell_ranges or ()
+        if last > first and column - left in fields
+    }
+    if not ranges:
+        return {}
+    starts = {row for row, _ in ranges}
+    cells = {row: values for row, values in enumerate(sheet.iter_rows()) if row in starts}
+    merged: dict[int, dict[int, Any]] = {}
+    for (first, column), last in ranges.items():
+        for row in range(first + 1, last + 1):
+            merged.setdefault(row, {})[column] = cells[first][column]
+    return merged
