@@ -8,9 +8,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
-from training.report.style import BLUE, FEWEST, HEAT, INK, MUTED, SKY, VERMILION, percent, short, thousands
+from training.report.style import (
+    BLUE,
+    FEWEST,
+    HEAT,
+    INK,
+    MUTED,
+    SKY,
+    VERMILION,
+    log_ticks,
+    percent,
+    short,
+    thousands,
+    whole,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -140,8 +153,8 @@ def histogram(
     axes.bar(edges[:-1], counts, width=np.diff(edges) * 0.94, align="edge", color=BLUE)
     if log:
         axes.set_xscale("log")
-        steps = (1, 2, 5) if edges[-1] < 100 * edges[0] else (1,)
-        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+        axes.set_xlim(edges[0] / 1.05, edges[-1] * 1.05)
+        axes.xaxis.set_major_locator(FixedLocator(log_ticks(*axes.get_xlim())))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(middle, color=VERMILION, linewidth=1.4)
     right = middle > (np.sqrt(edges[0] * edges[-1]) if log else (edges[0] + edges[-1]) / 2)
@@ -162,9 +175,10 @@ def histogram(
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(about[0])
     axes.set_ylabel(about[1])
+    _from_zero(axes)
+    whole(axes.yaxis)
     thousands(axes.yaxis)
     thousands(axes.xaxis)
-    _from_zero(axes)
 
 
 def curve(
@@ -198,7 +212,7 @@ def curve(
     axes.set_ylabel(about[1])
     percent(axes.yaxis)
     if dots:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        whole(axes.xaxis)
     else:
         percent(axes.xaxis)
     _from_zero(axes)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from training.report.style import COLOURS, INK, MUTED, PAPER, whole
+from training.report.style import COLOURS, HALF, INK, MIN_TICKS, MUTED, PAPER, whole
 
 MeanInterval = tuple[float, float, float]
 """A mean and the interval of its interval."""
@@ -18,6 +18,10 @@ _MARKERS = ("o", "s", "^", "D")
 LINEAR = 0.02
 """Differences up to this size are drawn to scale."""
 _TICKS = (-0.4, -0.1, -0.02, 0.0, 0.02, 0.1, 0.4)
+_MORE_TICKS = (-0.4, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+
+LONG_NAME = 20
+"""Characters of a model's name from which on a narrow figure has one panel a row."""
 
 _RELIABILITY_COLUMNS = 4
 
@@ -41,9 +45,17 @@ def of_difference(gain: Mapping[str, float | None]) -> MeanInterval | None:
     return None if mean is None or low is None or high is None else (mean, low, high)
 
 
-def height(rows: int, series: int = 1) -> float:
-    """Height in inches of a chart with so many rows of intervals."""
-    return 1.3 + rows * (0.16 + 0.11 * series)
+def height(names: Sequence[str], panels: Sequence[Panel], width: float) -> float:
+    """Height in inches of a chart of intervals that is so wide."""
+    lines = -(-len(panels) // _columns(names, panels, width))
+    return 0.7 + lines * (0.6 + len(names) * (0.16 + 0.11 * len(panels[0].values)))
+
+
+def _columns(names: Sequence[str], panels: Sequence[Panel], width: float) -> int:
+    """Number of panels side by side: all of them in a wide figure, else two, or one beside long names."""
+    if width > HALF[0]:
+        return len(panels)
+    return 1 if max(map(len, names)) > LONG_NAME else min(2, len(panels))
 
 
 def intervals(figure: Figure, names: Sequence[str], panels: Sequence[Panel], *, differences: bool = False) -> None:
@@ -59,9 +71,12 @@ def intervals(figure: Figure, names: Sequence[str], panels: Sequence[Panel], *, 
         panels: Side by side. Their series, the same in all, are drawn below each other in a row.
         differences: Whether they are differences.
     """
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    columns = _columns(names, panels, figure.get_figwidth())
+    grid = figure.subplots(-(-len(panels) // columns), columns, sharey=True, squeeze=False).flat
     series = list(panels[0].values)
-    for axes, panel in zip(grid, panels, strict=True):
+    for unused in grid[len(panels) :]:
+        unused.remove()
+    for axes, panel in zip(grid, panels, strict=False):
         axes.set_title(panel.title, fontsize=9, color=INK)
         for index, label in enumerate(series):
             offset = 0.26 * (index - (len(series) - 1) / 2)
@@ -85,13 +100,14 @@ def intervals(figure: Figure, names: Sequence[str], panels: Sequence[Panel], *, 
             _around_zero(axes)
         else:
             axes.set_xlim(left=-0.03 * axes.get_xlim()[1])  # room for a mark at zero
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], min_n_ticks=MIN_TICKS))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("0.", ".", 1)))
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.tick_params(length=0)
+        axes.tick_params(axis="y", labelcolor=INK)
         axes.spines["left"].set_visible(False)
-    grid[0].set_yticks(range(len(names)), names, color=INK)
+    grid[0].set_yticks(range(len(names)), names)
     grid[0].set_ylim(len(names) - 0.5, -0.5)
     if len(series) > 1:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower right", ncols=len(series))
@@ -104,8 +120,17 @@ def _around_zero(axes: Axes) -> None:
     axes.set_xscale("symlog", linthresh=LINEAR)
     low, high = min(low, -LINEAR / 4), max(high, LINEAR / 4)
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if low <= tick <= high]))
+    axes.xaxis.set_major_locator(FixedLocator(_difference_ticks(low, high)))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _difference_ticks(low: float, high: float) -> list[float]:
+    """Ticks of an axis of differences, at least ``MIN_TICKS``."""
+    for ticks in (_TICKS, _MORE_TICKS):
+        visible = [tick for tick in ticks if low <= tick <= high]
+        if len(visible) >= MIN_TICKS:
+            return visible
+    return [float(tick) for tick in MaxNLocator(4, min_n_ticks=MIN_TICKS).tick_values(low, high)]  # drawn to scale
 
 
 def reliability_diagram(
@@ -117,7 +142,7 @@ def reliability_diagram(
         figure: An empty figure.
         models: By name and series the bins, as in ``report.as_dict``, and the calibration error.
     """
-    columns = min(_RELIABILITY_COLUMNS, len(models))
+    columns = _reliability_columns(len(models), figure.get_figwidth())
     grid = figure.subplots(-(-len(models) // columns), columns, sharex=True, sharey=True, squeeze=False)
     upper = max(
         max(part["said"], part["came"]) for each in models.values() for bins, _ in each.values() for part in bins
@@ -140,14 +165,20 @@ def reliability_diagram(
             )
         axes.set_xlim(0.0, 1.05 * upper)
         axes.set_ylim(0.0, 1.05 * upper)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=MIN_TICKS))
         axes.legend(loc="lower right", fontsize=7, handlelength=1.2, borderaxespad=0.2)
     figure.supxlabel("predicted probability", fontsize=8, color=MUTED)
     figure.supylabel("share that was bought", fontsize=8, color=MUTED)
 
 
-def reliability_height(models: int) -> float:
-    """Height in inches of the reliability plots of so many models."""
-    return 1.0 + 2.4 * -(-models // _RELIABILITY_COLUMNS)
+def reliability_height(models: int, width: float) -> float:
+    """Height in inches of the reliability plots of so many models in a figure that is so wide."""
+    return 1.0 + 2.4 * -(-models // _reliability_columns(models, width))
+
+
+def _reliability_columns(models: int, width: float) -> int:
+    return min(_RELIABILITY_COLUMNS if width > HALF[0] else 2, models)
 
 
 def curves(figure: Figure, seeds: Mapping[str, Mapping[str, Sequence[float]]]) -> None:

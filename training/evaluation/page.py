@@ -193,7 +193,8 @@ def _calibration(report: Mapping[str, Any], names: Sequence[str]) -> Section:
         draw(
             "Predicted and observed frequency",
             lambda drawing: charts.reliability_diagram(drawing, models),
-            size=(WIDTH, charts.reliability_height(len(models))),
+            size=(WIDTH, charts.reliability_height(len(models), WIDTH)),
+            narrow_height=charts.reliability_height(len(models), HALF[0]),
         ),
         "Reliability plots, one a model: the share of items that were bought against the predicted probability.",
         "On the line, of the items with a probability of 30 % three in ten are bought. "
@@ -267,14 +268,20 @@ def _intervals(
     def paint(drawing: Drawing) -> None:
         charts.intervals(drawing, names, panels, differences=differences)
 
-    picture = draw(title, paint, size=(WIDTH, charts.height(len(names), len(panels[0].values))))
+    picture = draw(
+        title,
+        paint,
+        size=(WIDTH, charts.height(names, panels, WIDTH)),
+        narrow_height=charts.height(names, panels, HALF[0]),
+    )
     kind = "Differences" if differences else "Means"
     alt = f"{kind} with 95 % intervals, a row a model: {', '.join(panel.title for panel in panels)}."
     return Figure(name, picture, alt, sentence)
 
 
 def _table(cells: tables.Cells) -> Table:
-    return Table(cells.caption, cells.columns, cells.rows)
+    """A table of the page; only the blank before an interval is where a line may be broken."""
+    return Table(cells.caption, cells.columns, [[cell.replace(", ", ",\u00a0") for cell in row] for row in cells.rows])
 
 
 def _by_rank(result: Mapping[str, Any]) -> list[str]:

@@ -19,8 +19,15 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from training.report.style import HALF, Picture
+
+TOO_WIDE = {"tablet": 65, "phone": 27}
+"""Characters in a row that do not fit the page of such a screen, with lines broken where they can be."""
+
+BREAKS = "[@_:=/]"
+"""In the names of metrics and models a line may be broken after these."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,16 @@ class Figure:
     @property
     def source(self) -> str:
         """The picture as a data URI."""
+        return self._data_uri(self.picture.content)
+
+    @property
+    def narrow_source(self) -> str:
+        """The picture for phones as a data URI; empty where the picture is narrow already."""
+        return "" if self.picture.narrow is None else self._data_uri(self.picture.narrow)
+
+    def _data_uri(self, content: bytes) -> str:
         media = {"svg": "image/svg+xml", "png": "image/png"}[self.picture.kind]
-        return f"data:{media};base64,{base64.b64encode(self.picture.content).decode()}"
+        return f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,17 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     texts: int = 1
+
+    @property
+    def layout(self) -> str:
+        """The page that its columns do not fit, where each row is a list: ``phone``, ``tablet``, or none."""
+        needed = sum(max(map(_unbroken, cells)) for cells in zip(self.columns, *self.rows, strict=True))
+        return next((name for name, characters in TOO_WIDE.items() if needed + len(self.columns) >= characters), "")
+
+
+def _unbroken(cell: str) -> int:
+    """Length of the longest part of a cell that cannot be broken into lines."""
+    return max(map(len, re.split(rf"(?<={BREAKS})| ", cell)))
 
 
 @dataclass(frozen=True)
@@ -97,6 +123,7 @@ class Page:
         sections: In their order, with distinct titles.
         facts: The few numbers to see first: name ("customers") and value ("4,372").
         footer: How to make the report again.
+        warning: A sentence on why its figures are not to be trusted; empty where they are.
     """
 
     title: str
@@ -104,6 +131,7 @@ class Page:
     sections: Sequence[Section]
     facts: Sequence[tuple[str, str]] = ()
     footer: str = ""
+    warning: str = ""
 
     def figures(self) -> Iterator[Figure]:
         """All figures in their order."""
@@ -159,4 +187,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"breakable": breakable, "unbroken_dates": unbroken_dates}
     return environment.get_template("page.html")
+
+
+def breakable(text: str) -> Markup:
+    """Text whose lines may be broken after ``BREAKS`` too."""
+    return Markup(re.sub(f"({BREAKS})", r"\1<wbr>", str(escape(text))))
+
+
+def unbroken_dates(text: str) -> Markup:
+    """Text whose dates are not broken at their hyphens."""
+    return Markup(re.sub(r"(\d{4}-\d\d-\d\d)", r"<span class=date>\1</span>", str(escape(text))))

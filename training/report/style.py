@@ -5,7 +5,9 @@ that it follows the reader's scheme wherever it is shown.
 """
 
 import io
+import math
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,12 @@ DARK = {
 HEAT = LinearSegmentedColormap.from_list("heat", ["#eaf3f9", "#7fb8da", "#0072b2", "#00395a"])
 """For the cells of a matrix, from few to many."""
 
+TITLE_CHARACTERS = 9
+"""Characters of a title that fit into an inch."""
+
+MIN_TICKS = 3
+"""Minimum number of ticks of an axis of numbers, without which its scale cannot be read."""
+
 FEWEST = 4
 """Minimum number of bars that a figure has room for, so that a single bar is not too thick."""
 
@@ -92,11 +100,16 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn figure: the bytes of an SVG or PNG file, and its size in inches."""
+    """A drawn figure: the bytes of an SVG or PNG file, and its size in inches.
+
+    ``narrow`` is the same figure arranged for a phone, whose width makes the text of a wide figure too small to read;
+    None for a figure that is narrow already.
+    """
 
     content: bytes
     kind: Literal["svg", "png"]
     size: tuple[float, float]
+    narrow: bytes | None = None
 
 
 def draw(
@@ -104,28 +117,42 @@ def draw(
     paint: Callable[[Figure], None],
     *,
     size: tuple[float, float] = WIDE,
+    narrow_height: float | None = None,
     kind: Literal["svg", "png"] = "svg",
 ) -> Picture:
-    """Draw a figure in the style of the reports.
+    """Draw a figure in the style of the reports; one wider than ``HALF`` is drawn a second time, for phones.
 
     Args:
         title: Text above the figure.
-        paint: Draws into an empty figure (``axes = figure.subplots()``, then plot), in the style.
+        paint: Draws into an empty figure (``axes = figure.subplots()``, then plot), in the style. It may arrange the
+            figure by its width.
         size: ``WIDE``, ``STRIP`` or ``HALF``.
+        narrow_height: Height in inches of the figure for phones; unless given, that of the figure, at most ``HALF``'s.
         kind: ``png`` for a figure of very many marks; it does not follow a dark page.
     """
+    content = _drawn(title, paint, size, kind)
+    if size[0] <= HALF[0]:
+        return Picture(content, kind, size)
+    return Picture(content, kind, size, _drawn(title, paint, (HALF[0], narrow_height or min(size[1], HALF[1])), kind))
+
+
+def _drawn(
+    title: str, paint: Callable[[Figure], None], size: tuple[float, float], kind: Literal["svg", "png"]
+) -> bytes:
+    """The file of a figure."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # it is drawn as a box
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
         FigureCanvasAgg(figure)
         paint(figure)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+        lines = textwrap.wrap(title, int(size[0] * TITLE_CHARACTERS))
+        figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
         buffer = io.BytesIO()
         if kind == "svg":
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-            return Picture(_follow_scheme(buffer.getvalue()), kind, size)
+            return _follow_scheme(buffer.getvalue())
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
-        return Picture(buffer.getvalue(), kind, size)
+        return buffer.getvalue()
 
 
 def _follow_scheme(svg: bytes) -> bytes:
@@ -150,8 +177,22 @@ def percent(axis: Axis) -> None:
 
 
 def whole(axis: Axis) -> None:
-    """Only whole numbers on an axis."""
-    axis.set_major_locator(MaxNLocator(integer=True))
+    """Only whole numbers on an axis that begins at 0 or 1; it is long enough for ``MIN_TICKS`` of them."""
+    low, high = axis.get_view_interval()
+    if high - low < MIN_TICKS:
+        limits = "xlim" if axis is axis.axes.xaxis else "ylim"
+        axis.axes.set(**{limits: (low, low + MIN_TICKS)})
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=MIN_TICKS))
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: powers of 10, and as many numbers between them as ``MIN_TICKS`` needs."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    for factors in ((1,), (1, 3), (1, 2, 5)):
+        ticks = [tick for power in powers for factor in factors if low <= (tick := factor * power) <= high]
+        if len(ticks) >= MIN_TICKS:
+            return ticks
+    return [float(tick) for tick in MaxNLocator(5, min_n_ticks=MIN_TICKS).tick_values(low, high) if low <= tick <= high]
 
 
 def short(value: float) -> str:
