@@ -14,9 +14,19 @@ from stream.tools.replay_events import EventShape
 if TYPE_CHECKING:
     import pandas as pd
 
+    from state.settings import Settings
+    from training.data.sources.source import Source
+
 
 def replay(
-    path: Annotated[Path, typer.Argument(help="An invoice table (.parquet, .xlsx, .csv), or a folder that holds one.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="An invoice table (.parquet, .xlsx, .csv), or a folder that holds one. Default: NEXTBASKET_DATA; "
+            "where that is not set, UCI Online Retail, downloaded, or else a simulated shop.",
+            show_default=False,
+        ),
+    ] = None,
     since: Annotated[str | None, typer.Option("--from", help="First date to send, such as 2011-11-09.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="First date that is not sent any more.")] = None,
     shape: Annotated[EventShape, typer.Option(help="One event per line, or one per invoice.")] = "lines",
@@ -60,15 +70,24 @@ def replay(
     if bounds[0] is not None and bounds[1] is not None and bounds[1] <= bounds[0]:
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
+    example = None
+    if path is None and settings.data is None:
+        example = _example_data(settings)
+        path = example.path
+    path = path or settings.data
+    assert path is not None
     checkpoint = _load_checkpoint(
         state,
         replay_fingerprint(
             path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format, settings.decimal_mark])
         ),
     )
-    table = invoice_table.load(
-        path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
-    )
+    if example is None:
+        table = invoice_table.load(
+            path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
+        )
+    else:
+        table = example.table
     rules = rules_of_table(table, settings)
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
     for line in Reading(rules.dialect, table.timezone, assumptions).lines():
@@ -112,6 +131,15 @@ def replay(
     finally:
         producer.close(timeout=5)
     _print_result(result, done_before, topic)
+
+
+def _example_data(settings: "Settings") -> "Source":
+    """UCI Online Retail or a simulated shop; prints which."""
+    from training.data.sources.source import find_source
+
+    source = find_source(settings, progress=True)
+    typer.echo(source.sentence)
+    return source
 
 
 def _dates(frame: "pd.DataFrame") -> str:

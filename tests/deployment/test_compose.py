@@ -6,44 +6,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
+from state.errors import SettingsError
 from state.settings import PREFIX, Settings, load_settings
 from stream.cli.extras import EXTRA_OF_COMMAND
 from stream.cli.main import COMMANDS, load_command
+from tests.deployment.compose_file import ROOT, Service, container_environment, interpolate, read_compose
 from tests.services import kafka as kafka_service
 from tests.services.process import free_port
 
-ROOT = Path(__file__).parents[2]
 PASSWORD = "d3ploym3nt-t3st"
-
-Service = dict[str, Any]
-
-
-def interpolate(part: Any, environ: dict[str, str]) -> Any:
-    """``${NAME:-default}`` and ``${NAME:?message}`` in every value as Compose reads them; ``$$`` is a dollar sign."""
-    if isinstance(part, dict):
-        return {key: interpolate(value, environ) for key, value in part.items()}
-    if isinstance(part, list):
-        return [interpolate(value, environ) for value in part]
-    if not isinstance(part, str):
-        return part
-
-    def value(match: re.Match[str]) -> str:
-        if match["dollars"]:
-            return "$"
-        given = environ.get(match["name"], "")
-        if given or match["operator"] == ":-":
-            return given or match["rest"]
-        raise KeyError(f"{match['name']}: {match['rest']}")
-
-    pattern = r"(?P<dollars>\$\$)|\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?\}"
-    return re.sub(pattern, value, part)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +29,8 @@ def source() -> str:
 
 
 @pytest.fixture(scope="module")
-def compose(source: str) -> Service:
-    loaded: Service = interpolate(yaml.safe_load(source), {"NEXTBASKET_REDIS_PASSWORD": PASSWORD})
-    return loaded
+def compose() -> Service:
+    return read_compose({"NEXTBASKET_REDIS_PASSWORD": PASSWORD})
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +65,8 @@ def test_every_nextbasket_command_is_accepted_by_the_command_line(services: dict
 def test_the_worker_runs_the_small_image_and_each_command_has_what_it_needs(services: dict[str, Service]) -> None:
     assert services["worker"]["build"] == {"context": ".", "target": "worker"}
     for service in ours(services).values():
-        command, *arguments = service["command"]
-        needs_extra = command in EXTRA_OF_COMMAND or any(word.endswith(".parquet") for word in arguments)
+        command, *_ = service["command"]
+        needs_extra = command in EXTRA_OF_COMMAND or command == "replay"  # it downloads or simulates a table
         assert service["build"]["target"] == ("trainer" if needs_extra else "worker")
 
 
@@ -101,10 +77,45 @@ def test_every_nextbasket_setting_is_one_and_has_a_possible_value(services: dict
         assert settings.redis_password.get_secret_value() == PASSWORD
 
 
+@pytest.mark.parametrize("service", ["worker", "trainer", "replay"])
+def test_every_setting_in_the_environment_file_reaches_the_containers(service: str) -> None:
+    wanted = {PREFIX + field.upper(): f"value-of-{field}" for field in Settings.model_fields}
+    text = "\n".join(f"{name}={value}" for name, value in wanted.items())
+    found = container_environment(service, text)
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+def test_a_typing_error_in_the_environment_file_is_refused() -> None:
+    text = f"NEXTBASKET_REDIS_PASSWORD={PASSWORD}\nNEXTBASKET_WINDOWS=7\n"
+    with pytest.raises(SettingsError, match="did you mean NEXTBASKET_WINDOW"):
+        load_settings(container_environment("worker", text))
+
+
+def test_folders_that_containers_see_are_in_a_clone(services: dict[str, Service]) -> None:
+    """Docker would make them, for root."""
+    binds = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())]
+    folders = {source for source in binds if source.startswith("./")}
+    assert folders == {"./data", "./certificates"}
+    for folder in folders:
+        assert (ROOT / folder / ".gitignore").read_text() == "*\n!.gitignore\n"
+
+
+def test_health_checks_ask_the_process_itself(services: dict[str, Service]) -> None:
+    """The trainer is alive before it has a model: ``up --wait`` would wait for its first round."""
+    for name, path in (("worker", "/readyz"), ("trainer", "/livez")):
+        command, python, option, program = services[name]["healthcheck"]["test"]
+        assert (command, python, option) == ("CMD", "python", "-c")
+        compile(program, name, "exec")
+        assert path in program
+
+
 def test_the_example_environment_names_only_what_the_file_reads(source: str) -> None:
     example = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", example, re.MULTILINE))
-    assert named <= set(re.findall(r"\$\{(\w+)", source))
+    settings = {PREFIX + field.upper() for field in Settings.model_fields}
+    assert named <= settings | set(re.findall(r"\$\{(\w+)", source))
+    # A name with the prefix that is no setting would reach the containers, which refuse it.
+    assert {name for name in named if name.startswith(PREFIX)} <= settings
     required = set(re.findall(r"\$\{(\w+):\?", source))
     assert required == set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE))
 
@@ -151,7 +162,7 @@ def test_data_is_on_named_volumes(compose: Service, services: dict[str, Service]
         volume, path = services[name]["volumes"][0].split(":")
         assert volume in compose["volumes"]
         assert path == target
-    assert services["worker"]["volumes"] == [services["trainer"]["volumes"][0] + ":ro"]
+    assert services["worker"]["volumes"][0] == services["trainer"]["volumes"][0] + ":ro"
 
 
 def test_kafka_accepts_its_configuration(services: dict[str, Service], tmp_path: Path) -> None:

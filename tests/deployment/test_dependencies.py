@@ -20,8 +20,8 @@ from stream.cli.main import COMMANDS
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("state", "training", "stream")
 CORE_COMMANDS = set(COMMANDS) - set(EXTRA_OF_COMMAND)
-MAY_BE_ADDED = {"evaluate": {"report"}, "export": {"parquet"}, "replay": {"parquet"}, "simulate": {"parquet"}}
-"""Extras that a command needs for some of its options only (--html), or for some files (.parquet)."""
+MAY_BE_ADDED = {"evaluate": {"report"}, "export": {"parquet"}, "replay": {"parquet", "demo"}, "simulate": {"parquet"}}
+"""Extras that a command needs for some of its options only (--html), for some files (.parquet), or for example data."""
 NEVER_IMPORTED = {
     "aiokafka",  # Faust imports it
     "setuptools",  # tensorflow-hub imports it
@@ -118,6 +118,7 @@ def test_every_declared_package_is_imported() -> None:
 @pytest.mark.parametrize("command", sorted(CORE_COMMANDS))
 def test_a_command_of_the_core_needs_the_core_only(graph: grimp.ImportGraph, command: str) -> None:
     needed = reached(graph, module_of(command))
+    assert "tensorflow" not in needed
     assert needed - modules_of("", *MAY_BE_ADDED.get(command, ())) == set()
 
 

@@ -32,7 +32,6 @@ COMMAND = re.compile(r"(?:^|[\s;=(`])nextbasket ([a-z][a-z-]*)(?=[\s`]|$)(.*)")
 MODULE = re.compile(r"python -m ((?:bench|tests)[\w.]*)")
 REPOSITORY_PATH = re.compile(r"^(?:state|training|stream|tests|bench|docs)/[\w./*{},-]*$")
 VARIABLE = re.compile(rf"{PREFIX}(?!TEST_|REQUIRE_)([A-Z][A-Z0-9_]*[A-Z0-9])")
-COMPOSE_ONLY = {"DATA_FOLDER", "REPLAY_TABLE"}
 
 
 def shown(page: Path) -> str:
@@ -111,7 +110,7 @@ def test_every_path_of_the_repository_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", CURRENT, ids=shown)
 def test_every_setting_exists(page: Path) -> None:
-    known = {field.upper() for field in Settings.model_fields} | COMPOSE_ONLY
+    known = {field.upper() for field in Settings.model_fields}
     assert set(VARIABLE.findall(text(page))) <= known
 
 

@@ -46,7 +46,7 @@ def test_the_simulator_is_the_last_source(tmp_path: Path) -> None:
     source = find_source(Settings(cache=tmp_path), url=NOWHERE, customers=20)
 
     assert source.kind == "simulator"
-    assert source.sentence.endswith("For real data give --data PATH or NEXTBASKET_DATA.")
+    assert source.sentence.endswith("For real data give the path of a table, or set NEXTBASKET_DATA.")
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
