@@ -50,22 +50,35 @@ UCI_II = {
 ALIASES = {
     INVOICE_NO: (
         *("invoice_id", "invoice_number", "order_id", "order_no", "order_number", "transaction_id", "transaction_no"),
-        *("basket_id", "receipt_id", "receipt_no", "bill_no"),
+        *("basket_id", "receipt_id", "receipt_no", "receipt_number", "bill_no", "bill_id", "bill_number", "ticket_id"),
+        *("ticket_no", "ticket_number", "sale_id", "sales_id", "check_no", "increment_id", "order"),
     ),
     STOCK_CODE: (
         *("item_id", "item_code", "item_no", "product_id", "product_code", "product_no", "article_id", "article_no"),
-        "sku",
+        *("sku", "item_sku", "product_sku", "variant_sku", "lineitem_sku"),
     ),
-    DESCRIPTION: ("item_description", "product_description", "item_name", "product_name", "item", "product", "article"),
-    QUANTITY: ("qty", "units", "pieces"),
+    DESCRIPTION: (
+        *("item_description", "product_description", "item_name", "product_name", "lineitem_name", "product_title"),
+        *("item", "product", "article"),
+    ),
+    QUANTITY: (
+        *("qty", "units", "pieces", "lineitem_quantity", "qty_ordered", "quantity_ordered", "ordered_qty", "order_qty"),
+        *("order_quantity", "item_quantity", "quantity_sold", "qty_sold", "units_sold", "quantity_refund"),
+    ),
     INVOICE_DATE: (
         *("order_date", "transaction_date", "tran_date", "purchase_date", "date", "datetime", "timestamp"),
-        *("transaction_timestamp", "order_timestamp", "transaction_dt"),
+        *("transaction_timestamp", "order_timestamp", "transaction_dt", "order_datetime", "transaction_datetime"),
+        *("order_purchase_timestamp", "purchase_timestamp", "sale_date", "sales_date", "receipt_date", "bill_date"),
+        *("event_time", "event_timestamp", "event_date", "purchased_at", "ordered_at", "created_at"),
     ),
-    UNIT_PRICE: ("item_price", "product_price", "sales_price", "rate"),
+    UNIT_PRICE: (
+        *("item_price", "product_price", "sales_price", "rate", "lineitem_price", "item_cost", "sale_price"),
+        *("selling_price", "price_each", "price_per_unit"),
+    ),
     CUSTOMER_ID: (
         *("customer", "customer_no", "customer_number", "cust_id", "client_id", "user_id", "member_id"),
-        *("member_number", "household_id", "household_key"),
+        *("member_number", "household_id", "household_key", "customer_user_id", "visitor_id", "shopper_id", "buyer_id"),
+        *("loyalty_id", "customer_email", "email", "billing_email", "email_billing"),
     ),
     LINE_ID: (
         *("line_no", "line_number", "line_nr", "line_item_id", "line_item_no", "line_item_number", "order_item_id"),
@@ -104,6 +117,9 @@ EVENT_COLUMNS = (
 )
 """Names of a column that tells purchases from other rows."""
 
+TIME_COLUMNS = ("time", "time_of_day", "order_time", "transaction_time", "sale_time", "purchase_time", "invoice_time")
+"""Names of a column with the time of day of the invoice date."""
+
 MARK_COLUMNS = (
     *("cancelled_at", "canceled_at", "cancelled_on", "canceled_on", "cancelled_date", "cancellation_date"),
     *("cancelled", "canceled", "is_cancelled", "is_canceled", "voided", "is_void", "is_voided"),
@@ -132,12 +148,20 @@ def map_columns(header: Iterable[str]) -> dict[str, str]:
     """The columns that a header has: the column to its name in the header.
 
     Names are compared by their letters and digits, without case. Where several names may be one column, the standard
-    names (the wire's and UCI's) come before the aliases, those in their order.
+    names (the wire's and UCI's) come before the aliases, those in their order. ``Name`` is the order's among columns of
+    line items (Shopify), the item's where there are stock codes and no description, and else unknown.
     """
     mapping: dict[str, str] = {}
-    known = [name for name in header if _normalised(name) in _KNOWN]
+    names = list(header)
+    known = [name for name in names if _normalised(name) in _KNOWN]
     for name in sorted(known, key=lambda name: _RANK[_normalised(name)]):
         mapping.setdefault(_KNOWN[_normalised(name)], name)
+    by_name = {_normalised(name): name for name in names}
+    if "name" in by_name:
+        if INVOICE_NO not in mapping and any(name.startswith("lineitem") for name in by_name):
+            mapping[INVOICE_NO] = by_name["name"]  # Shopify's number of an order
+        elif DESCRIPTION not in mapping and STOCK_CODE in mapping:
+            mapping[DESCRIPTION] = by_name["name"]
     return mapping
 
 
@@ -180,6 +204,11 @@ def find_event_columns(names: Iterable[str]) -> list[str]:
 def find_mark_columns(names: Iterable[str]) -> list[str]:
     """Those of some columns that may mark the rows of what was cancelled or taken back."""
     return _find(names, MARK_COLUMNS)
+
+
+def find_time_column(names: Iterable[str]) -> str | None:
+    """The first of some columns that may hold the time of day of the invoice date."""
+    return next(iter(_find(names, TIME_COLUMNS)), None)
 
 
 def is_date_of_mark(name: str) -> bool:

@@ -115,3 +115,15 @@ def test_batches_of_parquet_are_read_as_the_whole_table(tmp_path: Path, monkeypa
         decided_by_all.to_parquet(tmp_path / "t.parquet")
         assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 1
         assert histories(tmp_path / "t.parquet") == whole
+
+
+def test_codes_missing_in_one_batch_are_not_the_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = parquet_table().to_pandas().sort_values("InvoiceNo", kind="stable", ignore_index=True)
+    frame.loc[:1, "StockCode"] = None
+    frame.to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", 2)
+
+    assert len(list(load_batches(tmp_path / "t.parquet").tables)) == 2
+    assert histories(tmp_path / "t.parquet") == HISTORIES | {"12680": {"700002": {"22613": 6}}}
+    frame.assign(StockCode=None).astype({"StockCode": "str"}).to_parquet(tmp_path / "u.parquet")
+    assert histories(tmp_path / "u.parquet")["12681"] == {"700003": {"PLATE": 4}}

@@ -26,7 +26,7 @@ from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.dates import DateOrder, parse_dates
 from training.data.tables.detection import detect_uci
 from training.data.tables.files import find_files, read_batches, read_files, unread_files
-from training.data.tables.layout import fill_down, separate_reused_numbers, unique_line_ids
+from training.data.tables.layout import fill_down, join_times, separate_reused_numbers, unique_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
 from training.data.tables.row_types import find_row_types
@@ -155,8 +155,9 @@ def _typed_batches(batches: Iterator[RawTable], timezone: str, assumptions: list
     """Batches of one table, all in the dialect of the first; ``assumptions`` about the whole are those of the first."""
     uci = None
     for raw in batches:
-        whole = [] if uci is not None else assumptions
-        table = _typed(raw._replace(assumptions=(*whole, *raw.assumptions)), timezone, None, "", "", uci)
+        about_all = [] if uci is not None else assumptions
+        raw = raw._replace(assumptions=(*about_all, *raw.assumptions))
+        table = _typed(raw, timezone, None, "", "", uci, whole=False)
         uci = table.uci
         yield table
 
@@ -168,8 +169,10 @@ def _typed(
     date_format: str,
     decimal_mark: str = "",
     uci: bool | None = None,
+    *,
+    whole: bool = True,
 ) -> InvoiceTable:
-    """The table with typed columns; ``uci`` where it is known already whether the dialect is UCI's."""
+    """The table, or a batch of it, with typed columns; ``uci`` where it is known whether the dialect is UCI's."""
     header = [str(name) for name in raw.frame.columns]
     mapping = columns.require_columns(header)
     assumptions = [*raw.assumptions]
@@ -182,7 +185,10 @@ def _typed(
     types = find_row_types(published, unread, mapping.get(columns.INVOICE_NO))
     assumptions += types.assumptions
     published = published[types.sales].reset_index(drop=True)
-    if others := [name for name in unread if name not in types.read]:
+    days, joined = join_times(published, mapping[columns.INVOICE_DATE], unread)
+    assumptions += [joined] if joined else []
+    times = columns.find_time_column(unread) if joined else None
+    if others := [name for name in unread if name not in types.read and name != times]:
         cure = "give one that should be read a name that is known"
         assumptions.append(Assumption(of_columns(others[:20]), "not read", cure))
     frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
@@ -198,7 +204,7 @@ def _typed(
         if column == columns.INVOICE_DATE:
             on_the_wire = columns.is_standard_name(mapping.get(columns.STOCK_CODE, ""))
             order: DateOrder | None = "month" if on_the_wire else None
-            parsed = parse_dates(cells, timezone, name=name, default_order=order, date_format=date_format)
+            parsed = parse_dates(days, timezone, name=name, default_order=order, date_format=date_format)
         elif column in (columns.QUANTITY, columns.UNIT_PRICE):
             parsed = parse_numbers(cells, name, mark)
         elif column in (columns.DESCRIPTION, columns.COUNTRY):
@@ -208,7 +214,7 @@ def _typed(
         frame[column] = parsed.values
         converted |= parsed.converted
         assumptions += parsed.assumptions
-    assumptions += _fill_missing_columns(frame, mapping, timezone)
+    assumptions += _fill_missing_columns(frame, mapping, timezone, whole=whole)
     if columns.LINE_ID in mapping and not columns.is_standard_name(mapping[columns.LINE_ID]):
         numbered = unique_line_ids(frame, mapping[columns.LINE_ID])
         assumptions += [numbered] if numbered else []
@@ -224,15 +230,22 @@ def _typed(
     return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted[count].sum()), attributes)
 
 
-def _fill_missing_columns(frame: pd.DataFrame, mapping: dict[str, str], timezone: str) -> list[Assumption]:
-    """Give columns that the table lacks a default, and return the assumption of each."""
+def _fill_missing_columns(
+    frame: pd.DataFrame, mapping: dict[str, str], timezone: str, *, whole: bool
+) -> list[Assumption]:
+    """Give columns that the table lacks a default, and return the assumption of each.
+
+    Codes that are missing in the ``whole`` table are lacking, too.
+    """
     assumptions = []
     cure = "name a column {}"
-    if columns.STOCK_CODE not in mapping:
+    empty = whole and columns.STOCK_CODE in mapping and frame[columns.STOCK_CODE].isna().all()
+    if columns.STOCK_CODE not in mapping or (empty and columns.DESCRIPTION in mapping):
         described = map_distinct_texts(frame[columns.DESCRIPTION], lambda text: clean_text(text) or None)
         frame[columns.STOCK_CODE] = described
-        what = "there is none: the description names the item"
-        assumptions.append(Assumption("stock code", what, cure.format(columns.STOCK_CODE)))
+        where = of_column(mapping[columns.STOCK_CODE]) if empty else "stock code"
+        what = f"{'it is empty' if empty else 'there is none'}: the description names the item"
+        assumptions.append(Assumption(where, what, cure.format(columns.STOCK_CODE)))
     if columns.INVOICE_NO not in mapping:
         days = frame[columns.INVOICE_DATE].dt.tz_convert(timezone).dt.strftime("%Y-%m-%d")
         both = frame[columns.CUSTOMER_ID].fillna("") + " " + days.fillna("")

@@ -1,6 +1,8 @@
 """What rows of a table mean together: rows of one order, numbers of lines, numbers that start anew."""
 
 import re
+from collections.abc import Sequence
+from datetime import time
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,10 @@ import pandas as pd
 from state.events.missing import is_missing
 from training.data import columns
 from training.data.assumption import Assumption, of_column, of_columns
-from training.data.distinct import where_distinct
+from training.data.distinct import map_distinct, where_distinct
 
 _TOTALS = re.compile(r"(?:grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|totaal:?|razem:?", re.IGNORECASE)
+_TIME_OF_DAY = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[AaPp]\.?[Mm]\.?)?")
 _ANEW = pd.Timedelta(days=7)
 """Between two purchases under one invoice number of a customer, from which they are two invoices."""
 
@@ -143,3 +146,39 @@ def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumpti
     )
     cure = "give each invoice a number of its own"
     return frame, Assumption("invoice numbers", what, cure, str(later[columns.INVOICE_NO].iloc[0]), len(later))
+
+
+def join_times(frame: pd.DataFrame, date: str, unread: Sequence[str]) -> tuple[pd.Series, Assumption | None]:
+    """The cells of a column of days with the times of day that a column of its own has, where there is such.
+
+    Args:
+        frame: Rows of the file.
+        date: Name of the column of days.
+        unread: Names of the columns that may hold times.
+    """
+    name = columns.find_time_column(unread)
+    days = frame[date]
+    if name is None or not _are_days(days.dropna()):
+        return days, None
+    times = map_distinct(frame[name], _time_text)
+    blank = where_distinct(frame[name], lambda cell: isinstance(cell, str) and is_missing(cell))
+    if times.isna().all() or not (times.notna() | frame[name].isna() | blank).all():
+        return days, None
+    texts = days.dt.strftime("%Y-%m-%d") if pd.api.types.is_datetime64_any_dtype(days.dtype) else days
+    both = texts.astype(object).where(texts.isna() | times.isna(), texts.astype(object) + " " + times)
+    what = f"it is the time of day of {date}"
+    return both, Assumption(of_column(name), what, "take out the column", rows=int(times.notna().sum()))
+
+
+def _are_days(cells: pd.Series) -> bool:
+    """Whether all cells are dates without a time of day."""
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        return bool((cells == cells.dt.normalize()).all())
+    return bool(where_distinct(cells, lambda cell: isinstance(cell, str) and ":" not in cell).all())
+
+
+def _time_text(cell: object) -> str | None:
+    """A time of day as text; None where a cell is none."""
+    if isinstance(cell, time):
+        return f"{cell:%H:%M:%S}"
+    return cell.strip() if isinstance(cell, str) and _TIME_OF_DAY.fullmatch(cell.strip()) else None

@@ -66,6 +66,16 @@ class _ParquetFile:
         statistics = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
         return any(each is None or each.null_count is None or each.null_count for each in statistics)
 
+    def is_empty(self, column: str) -> bool:
+        """Whether the metadata shows that a column of the invoices has no value."""
+        metadata = self.file.metadata
+        paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+        if self.names.get(column) not in paths:
+            return False
+        index = paths.index(self.names[column])
+        groups = [metadata.row_group(group).column(index) for group in range(metadata.num_row_groups)]
+        return all(each.statistics is not None and each.statistics.null_count == each.num_values for each in groups)
+
     def has_pointed_codes(self) -> bool:
         """Whether a code is text such as ``22613.0``."""
         names = [
@@ -171,6 +181,8 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         (line_id is not None and not columns.is_standard_name(line_id))
         or columns.find_event_columns(parquet.unread)
         or columns.find_mark_columns(parquet.unread)
+        or columns.find_time_column(parquet.unread)
+        or parquet.is_empty(columns.STOCK_CODE)
         or parquet.has_missing(columns.INVOICE_DATE)
         or parquet.has_pointed_codes()
     ):
