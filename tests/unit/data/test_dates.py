@@ -68,9 +68,9 @@ def test_a_column_without_a_date_is_refused() -> None:
 def test_a_column_with_many_dates_of_an_unknown_format_is_refused() -> None:
     known = ["15. April 2011", "16. April 2011", "17. April 2011"]
 
-    with pytest.raises(UnclearDates, match=r"3 of 6 different cells of Date cannot be read .* '14\. März 2011'"):
-        read("14. März 2011", "2. Mai 2011", "3. Mai 2011", *known)
-    assert days(read("14. März 2011", "2. Mai 2011", *known, "NULL", "nan"))[0] is None
+    with pytest.raises(UnclearDates, match=r"3 of 6 different cells of Date cannot be read .* 'week 14 of 2011'"):
+        read("week 14 of 2011", "week 15 of 2011", "week 16 of 2011", *known)
+    assert days(read("week 14 of 2011", "week 15 of 2011", *known, "NULL", "nan"))[0] is None
 
 
 def shown(*texts: str) -> list[str]:
@@ -266,3 +266,45 @@ def test_rows_with_text_count_as_converted() -> None:
     dates = read("2011-07-09", datetime(2011, 7, 9, tzinfo=UTC), None, "soon")
 
     assert dates.converted.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("14. März 2011", "14-Mär-11", "14 mars 2011", "14 marzo 2011", "14 de marzo de 2011", "14-mrt-2011"),
+        *("14 MÄRZ 2011", "14 março 2011", "lundi 14 mars 2011", "Montag, 14. März 2011", "14 marts 2011"),
+    ],
+)
+def test_names_of_months_in_other_languages_are_read_and_named(text: str) -> None:
+    dates = read(text)
+
+    assert days(dates) == ["2011-03-14 00:00:00"]
+    assert [each.what for each in dates.assumptions] == ["names of months are read"]
+
+
+@pytest.mark.parametrize(
+    ("text", "month"),
+    [
+        ("1er février 2011", 2),
+        ("1 mai 2011", 5),
+        ("1 juin 2011", 6),
+        ("1 août 2011", 8),
+        ("1-Okt-11", 10),
+        ("1 Dez 2011", 12),
+    ],
+)
+def test_names_of_months_are_known_by_all_their_letters(text: str, month: int) -> None:
+    assert days(read(text)) == [f"2011-{month:02}-01 00:00:00"]
+
+
+@pytest.mark.parametrize("text", ["14 marraskuuta 2011", "14 Marble 2011", "listopad 14, 2011", "2011 Junk 14"])
+def test_names_of_months_that_are_not_known_are_refused_among_others(text: str) -> None:
+    with pytest.raises(UnclearDates, match="no name of a month that is known"):
+        read(text, *(f"{day} March 2011" for day in range(1, 20)))
+
+
+@pytest.mark.parametrize(
+    "text", ["Mon Mar 14 10:30:00 2011", "Mon Mar 14 10:30:00 UTC 2011", "Mon Mar  14 10:30:00 2011"]
+)
+def test_dates_of_ctime(text: str) -> None:
+    assert days(read(text)) == ["2011-03-14 10:30:00"]

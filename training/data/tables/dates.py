@@ -15,6 +15,7 @@ from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct, where_distinct
 from training.data.errors import UnclearDates
 from training.data.tables.cells import ParsedCells
+from training.data.tables.month_names import MONTH_NAME, is_english, month_number
 
 DateOrder = Literal["day", "month", "year"]
 """What comes first in ``12/9/2011`` or ``11/12/09``; then the month, or the day where the month is first."""
@@ -32,19 +33,15 @@ _YEAR_LAST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})"
 _COMPACT = re.compile(
     r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})(?:[T_ ]?([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?)?(?:\.0+)?" + _ZONE
 )
-_MONTH_NAME = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +)?"
-_DAY_NAME = re.compile(
-    _WEEKDAY + r"([0-9]{1,2})(?:st|nd|rd|th)?[-/ .]*" + _MONTH_NAME + r"[-/ .,]*([0-9]{4}|[0-9]{2})" + _TIME, re.I
+_WEEKDAY = r"(?:[^\W\d_]{2,13}\.?,? +)?"
+_DAY = r"([0-9]{1,2})(?:st|nd|rd|th|er)?"
+_BETWEEN = r"(?:[-/ .,]|de )*"
+_DAY_NAME = re.compile(_WEEKDAY + _DAY + _BETWEEN + MONTH_NAME + _BETWEEN + r"([0-9]{4}|[0-9]{2})" + _TIME, re.I)
+_NAME_DAY = re.compile(_WEEKDAY + MONTH_NAME + r"[-/ .]*" + _DAY + r"[-/ .,]+([0-9]{4})" + _TIME, re.I)
+_YEAR_NAME = re.compile(r"([0-9]{4})[-/ .]*" + MONTH_NAME + r"[-/ .]*([0-9]{1,2})" + _TIME, re.I)
+_CTIME = re.compile(  # Tue Mar 14 10:30:00 2011, as C and Python write it, or with UTC before the year
+    _WEEKDAY + MONTH_NAME + r" +([0-9]{1,2})" + _TIME + r" ([0-9]{4})", re.I
 )
-_NAME_DAY = re.compile(_WEEKDAY + _MONTH_NAME + r"[-/ .]*([0-9]{1,2})(?:st|nd|rd|th)?[-/ .,]+([0-9]{4})" + _TIME, re.I)
-_YEAR_NAME = re.compile(r"([0-9]{4})[-/ .]*" + _MONTH_NAME + r"[-/ .]*([0-9]{1,2})" + _TIME, re.I)
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
-    )
-}
 _NUMBER = re.compile(r"[0-9]+(?:\.([0-9]+))?(?:[eE]\+?([0-9]{1,2}))?")
 
 _OTHER: dict[DateOrder, DateOrder] = {"day": "month", "month": "day"}
@@ -152,11 +149,16 @@ def parse_dates(
     given = sum(not (isinstance(value, str) and is_missing(value)) for value in distinct)
     if sale and unread and len(unread) == given:
         raise UnclearDates(f"No cell of {name} can be read as a date, for example {str(unread[0])!r}: {_EXAMPLE}.")
+    if sale:
+        _refuse_unknown_months(unread, name)
     if sale and len(unread) >= _MIN_UNREAD and len(unread) > given * _UNREAD_SHARE:
         raise UnclearDates(
             f"{len(unread):,} of {given:,} different cells of {name} cannot be read as dates, for example "
             f"{str(unread[0])!r} and {str(unread[-1])!r}: {_EXAMPLE}."
         )
+    foreign = [text for text in texts if (word := _month_name(text)) and month_number(word) and not is_english(word)]
+    if foreign:
+        assume(foreign, "names of months are read", "write dates as 2011-12-09 12:50")
     for kind, numbers in kinds.items():
         assume(numbers, f"numbers are read as {kind}", "write dates as 2011-12-09 12:50")
     if unread:
@@ -166,6 +168,25 @@ def parse_dates(
         assumptions += impossible
     was_text = where_distinct(cells, lambda value: isinstance(value, str)).to_numpy()
     return ParsedCells(_timestamps(seconds, column.index), was_text, tuple(assumptions))
+
+
+def _month_name(text: str) -> str | None:
+    """The word at the place of a month in a date with a name, None where there is no such."""
+    for pattern, group in ((_DAY_NAME, 2), (_NAME_DAY, 1), (_YEAR_NAME, 2), (_CTIME, 1)):
+        if match := pattern.fullmatch(text.strip()):
+            return match[group]
+    return None
+
+
+def _refuse_unknown_months(unread: Iterable[Any], name: str) -> None:
+    """Refuse a column some of whose dates have names of months that are not known: those months would be missing.
+
+    Raises:
+        UnclearDates: There is such a name.
+    """
+    for text in unread:
+        if isinstance(text, str) and (word := _month_name(text)) and month_number(word) is None:
+            raise UnclearDates(f"{name} holds {text!r}, and {word!r} is no name of a month that is known: {_EXAMPLE}.")
 
 
 def _timestamps(seconds: pd.Series, index: pd.Index) -> pd.Series:
@@ -378,11 +399,13 @@ def _parse(text: str, zone: ZoneInfo, order: DateOrder) -> int | None:
         month, day, year, *others = match.groups()
     elif match := _YEAR_NAME.fullmatch(text):
         year, month, day, *others = match.groups()
+    elif match := _CTIME.fullmatch(text):
+        month, day, *others, year = match.groups()
     else:
         return parse_date(text, zone)
     hour, minute, second_, half, named_zone = others
     try:
-        number = _MONTHS.get(month[:3].lower()) or int(month)
+        number = month_number(month) or int(month)
         clock = _hour(hour, half), int(minute or 0), int(second_ or 0)
         parsed = datetime(_year(year), number, int(day), *clock, tzinfo=zone)
         seconds = to_seconds(_localised(parsed, named_zone))
