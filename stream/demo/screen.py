@@ -60,10 +60,11 @@ class LiveScreen:
 
 
 class PlainScreen:
-    """A new line each time."""
+    """A new line each time that there is something new."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._shown = ""
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +81,9 @@ class PlainScreen:
         if latest := statistics.latest():
             newest = latest[0]
             line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        if line != self._shown:
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+            self._shown = line
 
 
 def render_screen(statistics: ReplayStatistics, width: int, height: int) -> Panel:

@@ -203,7 +203,9 @@ def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) 
     statistics.add_recommendation(_recommendation("12680", "i"), 0.0)
     with PlainScreen(Console(width=200)) as screen:
         screen.show(statistics)
-    assert "12680: Red Mug [replenish, 40%, bought 5 times]" in capsys.readouterr().out
+        screen.show(statistics)
+    printed = capsys.readouterr().out
+    assert printed.count("12680: Red Mug [replenish, 40%, bought 5 times]") == 1, "nothing new the second time"
 
 
 def _invoice(number: str, date: int, *codes: str, customer: str = "c") -> Invoice:
