@@ -47,6 +47,7 @@ class Metrics:
         )
         self._requests = counter("http_requests", "Requests of the API", "route", "status")
         self._request_seconds = histogram("http_request_seconds", "From a request to its answer", SECONDS, "route")
+        self._streams = gauge("http_streams", "Open live streams of the API")
         self._lag = gauge("lag_events", "Events not yet processed", "partition")
         self._model = gauge("model_info", "1 for the model in use", "name", "version")
         self._swaps = counter("model_swaps", "Models loaded from the registry")
@@ -111,6 +112,10 @@ class Metrics:
     def redis_evicts(self, evicts: bool) -> None:
         """Whether a server of Redis has an eviction policy."""
         self._evicts.set(int(evicts))
+
+    def streams(self, count: int) -> None:
+        """The number of live streams of the API that are open."""
+        self._streams.set(count)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request of the API was answered."""

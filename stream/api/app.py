@@ -7,15 +7,30 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from state.events.schema import event_schema
-from stream.api import invoices, probes, recommendations
+from stream.api import customers, invoices, items, live, probes, recommendations
+from stream.api.bodies import BatchQuestion, ListQuestion
 from stream.api.documentation import document
 from stream.api.gate import Gate
 from stream.api.ingestion import Receipt
+from stream.api.lookups import CustomerView, ItemView
 from stream.api.problems import add_handlers
 from stream.api.services import Services
-from stream.api.visits import VisitRecommendation
+from stream.api.similar import SimilarItems
+from stream.api.visits import VisitBatch, VisitRecommendation
 
-ANSWERS = (VisitRecommendation, Receipt)
+ROUTERS = tuple(module.router for module in (live, recommendations, customers, items, invoices, probes))
+"""In this order: the path of a customer would match that of the customer's recommendations."""
+
+ANSWERS = (
+    VisitRecommendation,
+    VisitBatch,
+    ListQuestion,
+    BatchQuestion,
+    CustomerView,
+    ItemView,
+    SimilarItems,
+    Receipt,
+)
 """The types that the OpenAPI document describes."""
 
 
@@ -29,8 +44,8 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    for module in (recommendations, invoices, probes):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     add_handlers(app)
     if services.settings.origins:
         app.add_middleware(
@@ -51,7 +66,7 @@ def create_app(services: Services) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if not described:
-            described.update(document(app, ANSWERS, {invoices.EVENT: event_schema(services.settings)}))
+            described.update(document(app, ROUTERS, ANSWERS, {invoices.EVENT: event_schema(services.settings)}))
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from stream.api import problems
 
@@ -26,28 +27,27 @@ PROBLEMS = {
     503: "A service does not answer now",
 }
 
+USUAL = (400, 401, 403, 429, 503)
 
-def answers(answer: type[msgspec.Struct], description: str, example: Any, **more: Any) -> dict[int | str, Any]:
-    """The ``responses`` of a route: its answer with an example, and problems."""
+
+def answers(
+    answer: type[msgspec.Struct], description: str, example: Any, *, not_found: bool = False, body: bool = False
+) -> dict[int | str, Any]:
+    """The ``responses`` of a route: its answer with an example, and problems; ``body``: those of a body too."""
     found: dict[int | str, Any] = {
         200: {
             "description": description,
             "content": {"application/json": {"schema": reference(answer), "example": msgspec.to_builtins(example)}},
-            **more,
         }
     }
-    return found | problem_answers()
+    more = (*((404,) if not_found else ()), *((413, 415) if body else ()))
+    return found | problem_answers((*USUAL, *more))
 
 
-def problem_answers(statuses: Sequence[int] = (400, 401, 403, 429, 503)) -> dict[int | str, Any]:
+def problem_answers(statuses: Sequence[int] = USUAL) -> dict[int | str, Any]:
     """The ``responses`` of a route for problems."""
     content = {problems.MEDIA_TYPE: {"schema": reference(problems.ProblemDetails)}}
     return {status: {"description": PROBLEMS[status], "content": content} for status in statuses}
-
-
-def request_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    """``openapi_extra`` of a route that reads a JSON body itself."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
 def reference(model: type) -> dict[str, str]:
@@ -55,8 +55,10 @@ def reference(model: type) -> dict[str, str]:
     return {"$ref": TEMPLATE.format(name=model.__name__)}
 
 
-def document(app: FastAPI, types: Sequence[type], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document of an application whose routes refer to ``types``, and to further schemas by name."""
+def document(
+    app: FastAPI, routers: Sequence[APIRouter], types: Sequence[type], schemas: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The OpenAPI document of an application; its routers refer to ``types``, and to further schemas by name."""
     made = get_openapi(
         title=app.title, version=app.version, openapi_version="3.1.0", description=DESCRIPTION, routes=app.routes
     )
@@ -69,7 +71,17 @@ def document(app: FastAPI, types: Sequence[type], schemas: Mapping[str, Any]) ->
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     made["security"] = [{"bearer": []}, {"header": []}, {}]  # none where there are no keys
+    _restore_examples(routers, made)
     for path in made["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)  # such errors are problems of status 400
     return made
+
+
+def _restore_examples(routers: Sequence[APIRouter], made: dict[str, Any]) -> None:
+    """Put the answers of the routes in once more: FastAPI leaves null out of examples."""
+    for route in (route for router in routers for route in router.routes):
+        if isinstance(route, APIRoute):
+            for method in route.methods or ():
+                described = made["paths"][route.path_format][method.lower()]["responses"]
+                described.update({str(status): answer for status, answer in route.responses.items()})

@@ -6,17 +6,15 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from stream.api.access import Ingester
-from stream.api.documentation import TEMPLATE, problem_answers, reference, request_body
+from stream.api.bodies import JSON, request_body, require_json
+from stream.api.documentation import TEMPLATE, problem_answers, reference
 from stream.api.ingestion import Receipt
-from stream.api.problems import Problem
 from stream.api.services import Services
 
 router = APIRouter(tags=["invoices"])
 
 EVENT = "InvoiceEvent"
 """Name of the event's schema in the OpenAPI document."""
-
-JSON = "application/json"
 
 _EVENT = {"$ref": TEMPLATE.format(name=EVENT)}
 _BODY = {"oneOf": [_EVENT, {"type": "array", "minItems": 1, "items": _EVENT}]}
@@ -51,13 +49,3 @@ async def send(request: Request, caller: Ingester) -> Response:
     require_json(request)
     receipt = await services.ingestion.ask(await request.body())
     return Response(msgspec.json.encode(receipt), 202, media_type=JSON)
-
-
-def require_json(request: Request) -> None:
-    """Check the type of the body; a form of a web page cannot send this one without asking first (CORS).
-
-    Raises:
-        Problem: It is another one.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise Problem(415, "not-json", "The body must be JSON", f"Send it with Content-Type: {JSON}.")

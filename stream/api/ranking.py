@@ -11,14 +11,15 @@ from state.errors import StoreRefused
 from state.events.dates import DAY, LAST, to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerState, CustomerUpdate, Store
+from stream.api.cart import rank_for_cart
 from stream.api.etags import Versions
-from stream.api.visits import Fallback, VisitQuery, VisitRecommendation, visit_id, visit_links
+from stream.api.visits import CartUse, Fallback, VisitQuery, VisitRecommendation, visit_id, visit_links
 from stream.monitoring import Metrics
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.recommendations import DISCOVER, REPLENISH, BatchContext, purchase_counts, recommend
 from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
 from training.features.item_table import ItemTable
-from training.serving.scorer import Candidate, Prediction, Scorer
+from training.serving.scorer import Candidate, ItemToItem, Prediction, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +135,11 @@ class Ranker:
         demand = items.demand(now)
         generated_at = to_iso(int(self._clock()))
         recommendations = []
+        scorer = self._current()
         for job, prediction in zip(jobs, predictions, strict=True):
             context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, job.query.limit)
-            recommendations.append(_recommendation(job, prediction, context))
+            together = _bought_together(job.query.cart, scorer)
+            recommendations.append(_recommendation(job, prediction, together, context))
         return recommendations
 
 
@@ -147,14 +150,22 @@ def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _J
     else:
         history, revision = state.history, state.revision
         fallback = None if history.purchase_dates else "no_purchases"
-    filtered = query.slot is not None or query.category is not None
+    filtered = query.slot is not None or query.category is not None or bool(query.cart)
     depth = max(1, len(items)) + sum(len(each.lines) for each in history.invoices) if filtered else query.limit
     return _Job(query, history, revision, fallback, depth + len(query.exclude))
 
 
-def _recommendation(job: _Job, predicted: ModelPrediction, context: BatchContext) -> VisitRecommendation:
+def _bought_together(cart: Sequence[str], scorer: Scorer) -> dict[str, dict[str, float]]:
+    """For each stock code of a cart the item-to-item scores of other items; none where the model has no such scores."""
+    return {code: scorer.bought_together([code]) if isinstance(scorer, ItemToItem) else {} for code in cart}
+
+
+def _recommendation(
+    job: _Job, predicted: ModelPrediction, together: dict[str, dict[str, float]], context: BatchContext
+) -> VisitRecommendation:
     query, (prediction, model) = job.query, predicted
-    allowed = _allowed(job, prediction.candidates, context.items)[: query.limit]
+    ranked = rank_for_cart(prediction.candidates, together) if query.cart else prediction.candidates
+    allowed = _allowed(job, ranked, context.items)[: query.limit]
     update = CustomerUpdate(job.history, job.revision, 0, False, None, [])
     made = recommend(update, Prediction(allowed, prediction.return_curve), model, Trigger(), context)
     return VisitRecommendation(
@@ -168,7 +179,15 @@ def _recommendation(job: _Job, predicted: ModelPrediction, context: BatchContext
         model=model,
         next_purchase=made.next_purchase if made and job.fallback is None else None,
         items=made.items if made else [],
+        cart=_cart_use(together) if query.cart else None,
         links=visit_links(query),
+    )
+
+
+def _cart_use(together: dict[str, dict[str, float]]) -> CartUse:
+    return CartUse(
+        known=[code for code, scores in together.items() if scores],
+        unknown=[code for code, scores in together.items() if not scores],
     )
 
 

@@ -1,5 +1,6 @@
 """Recommendations for a visit, of a customer or of an anonymous visitor."""
 
+import asyncio
 from datetime import tzinfo
 from functools import lru_cache
 from typing import Annotated, Any
@@ -10,19 +11,34 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason
+from state.errors import CustomerRefused
 from state.events.attributes import COUNTRY, clean_attributes
 from state.events.dates import parse_date
 from stream.api.access import Reader
-from stream.api.documentation import answers
+from stream.api.bodies import (
+    JSON,
+    MAX_CODE_CHARS,
+    BatchQuestion,
+    ListQuestion,
+    read_body,
+    request_body,
+)
+from stream.api.documentation import answers, reference
 from stream.api.etags import etag, matches
 from stream.api.problems import invalid_request
 from stream.api.services import Services
-from stream.api.visits import MAX_EXCLUDED, MAX_LIMIT, Slot, VisitLinks, VisitQuery, VisitRecommendation
+from stream.api.visits import (
+    MAX_EXCLUDED,
+    MAX_LIMIT,
+    CustomerProblem,
+    Slot,
+    VisitBatch,
+    VisitLinks,
+    VisitQuery,
+    VisitRecommendation,
+)
 
 router = APIRouter(tags=["recommendations"])
-
-MAX_CODE_CHARS = 1_000
-"""Of an id in a path or a parameter; settings bound those of events more narrowly."""
 
 CACHE_CONTROL = "private, no-cache"
 """A cache asks again each time; the entity tag makes that cheap."""
@@ -53,7 +69,27 @@ EXAMPLE = VisitRecommendation(
             Reason("bought_regularly", {"times": 4, "last": "2011-11-18T10:24:00Z"}),
         )
     ],
+    cart=None,
     links=VisitLinks("/v1/customers/12680/recommendations", "/v1/customers/12680"),
+)
+
+
+ANONYMOUS = msgspec.structs.replace(
+    EXAMPLE,
+    customer_id=None,
+    revision=0,
+    fallback="anonymous",
+    next_purchase=None,
+    items=[
+        Item(
+            "22086",
+            "PAPER CHAIN KIT 50'S CHRISTMAS",
+            0.051,
+            "discover",
+            Reason("in_demand", {"baskets": 41.3, "half_life_days": 7}),
+        )
+    ],
+    links=VisitLinks("/v1/recommendations"),
 )
 
 
@@ -88,6 +124,18 @@ class ListParameters(BaseModel):
         Field(max_length=32, description="Of a visitor without history, as key:value; may be repeated."),
     ] = []
 
+    def question(self) -> ListQuestion:
+        """The question that the parameters ask."""
+        return ListQuestion(
+            limit=self.limit,
+            slot=self.slot,
+            category=self.category,
+            exclude=self.exclude,
+            at=self.at,
+            country=self.country,
+            attributes=dict(each.split(":", 1) for each in self.attribute),
+        )
+
 
 Parameters = Annotated[ListParameters, Query()]
 
@@ -101,7 +149,7 @@ Parameters = Annotated[ListParameters, Query()]
 )
 async def of_customer(request: Request, caller: Reader, customer_id: CustomerId, parameters: Parameters) -> Response:
     """The list, or 304."""
-    return await recommend(request, customer_id, parameters)
+    return await answer(request, customer_id, parameters.question())
 
 
 @router.get(
@@ -110,35 +158,71 @@ async def of_customer(request: Request, caller: Reader, customer_id: CustomerId,
     responses=answers(
         VisitRecommendation,
         "The items in demand.",
-        msgspec.structs.replace(
-            EXAMPLE,
-            customer_id=None,
-            revision=0,
-            fallback="anonymous",
-            next_purchase=None,
-            items=[
-                Item(
-                    "22086",
-                    "PAPER CHAIN KIT 50'S CHRISTMAS",
-                    0.051,
-                    "discover",
-                    Reason("in_demand", {"baskets": 41.3, "half_life_days": 7}),
-                )
-            ],
-            links=VisitLinks("/v1/recommendations"),
-        ),
+        ANONYMOUS,
     ),
     response_class=Response,
 )
 async def of_anonymous(request: Request, caller: Reader, parameters: Parameters) -> Response:
     """The list, or 304."""
-    return await recommend(request, None, parameters)
+    return await answer(request, None, parameters.question())
 
 
-async def recommend(request: Request, customer_id: str | None, parameters: ListParameters) -> Response:
+_CART_EXAMPLE = {"cart": ["22086", "22613"], "limit": 5, "country": "France"}
+
+
+@router.post(
+    "/v1/customers/{customer_id:path}/recommendations",
+    summary="Rank for a visit of a customer with a cart",
+    responses=answers(VisitRecommendation, "The list, without what is in the cart.", EXAMPLE, body=True),
+    response_class=Response,
+    openapi_extra=request_body(reference(ListQuestion), _CART_EXAMPLE),
+)
+async def of_customer_with_cart(request: Request, caller: Reader, customer_id: CustomerId) -> Response:
+    """The list."""
+    return await answer(request, customer_id, await read_body(request, ListQuestion))
+
+
+@router.post(
+    "/v1/recommendations",
+    summary="Rank for an anonymous visitor with a cart",
+    responses=answers(VisitRecommendation, "The list, without what is in the cart.", ANONYMOUS, body=True),
+    response_class=Response,
+    openapi_extra=request_body(reference(ListQuestion), _CART_EXAMPLE),
+)
+async def of_anonymous_with_cart(request: Request, caller: Reader) -> Response:
+    """The list."""
+    return await answer(request, None, await read_body(request, ListQuestion))
+
+
+@router.post(
+    "/v1/recommendations/batch",
+    summary="Rank for several customers",
+    responses=answers(VisitBatch, "A list for each customer, in order.", VisitBatch([EXAMPLE], []), body=True),
+    response_class=Response,
+    openapi_extra=request_body(reference(BatchQuestion), {"customers": ["12680", "12681"], "limit": 5}),
+)
+async def of_customers(request: Request, caller: Reader) -> Response:
+    """The lists. A customer whose data cannot be read is among ``problems``; the others have their lists."""
+    services: Services = request.app.state.services
+    question = await read_body(request, BatchQuestion)
+    queries = [visit_query(services, customer_id, question) for customer_id in dict.fromkeys(question.customers)]
+    found = await asyncio.gather(*map(services.ranking.ask, queries), return_exceptions=True)
+    lists: list[VisitRecommendation] = []
+    refused: list[CustomerProblem] = []
+    for query, each in zip(queries, found, strict=True):
+        if isinstance(each, CustomerRefused):
+            refused.append(CustomerProblem(str(query.customer_id), str(each)))
+        elif isinstance(each, BaseException):
+            raise each
+        else:
+            lists.append(each.recommendation)
+    return Response(msgspec.json.encode(VisitBatch(lists, refused)), 200, media_type=JSON)
+
+
+async def answer(request: Request, customer_id: str | None, question: ListQuestion) -> Response:
     """Answer a question for a list with 200 or 304."""
     services: Services = request.app.state.services
-    query = visit_query(services, customer_id, parameters)
+    query = visit_query(services, customer_id, question)
     known = request.headers.get("if-none-match")
     if known is not None:
         revision = 0 if customer_id is None else await services.revisions.ask(customer_id)
@@ -147,27 +231,28 @@ async def recommend(request: Request, customer_id: str | None, parameters: ListP
             return Response(status_code=304, headers=_headers(tag))
     ranked = await services.ranking.ask(query)
     tag = etag(query, ranked.recommendation.revision, ranked.versions)
-    return Response(msgspec.json.encode(ranked.recommendation), 200, _headers(tag), "application/json")
+    return Response(msgspec.json.encode(ranked.recommendation), 200, _headers(tag), JSON)
 
 
-def visit_query(services: Services, customer_id: str | None, parameters: ListParameters) -> VisitQuery:
-    """The query of some parameters.
+def visit_query(services: Services, customer_id: str | None, question: ListQuestion) -> VisitQuery:
+    """The query of a question.
 
     Raises:
         Problem: A date is none.
     """
-    settings = services.settings
-    attributes: dict[str, Any] = dict(each.split(":", 1) for each in parameters.attribute)
-    if parameters.country is not None:
-        attributes[COUNTRY] = parameters.country
+    settings, code = services.settings, services.stock_code
+    attributes: dict[str, Any] = dict(question.attributes)
+    if question.country is not None:
+        attributes[COUNTRY] = question.country
     return VisitQuery(
         customer_id=customer_id,
-        limit=parameters.limit or settings.top_k,
-        slot=parameters.slot,
-        category=parameters.category,
-        exclude=tuple(sorted(set(parameters.exclude))),
-        at=None if parameters.at is None else _date(parameters.at, _zone(settings.timezone)),
+        limit=question.limit or settings.top_k,
+        slot=question.slot,
+        category=question.category,
+        exclude=tuple(sorted({code(each) for each in question.exclude})),
+        at=None if question.at is None else _date(question.at, _zone(settings.timezone)),
         attributes=clean_attributes(attributes.items()),
+        cart=tuple(sorted({code(each) for each in question.cart})),
     )
 
 

@@ -4,20 +4,25 @@ import logging
 import signal
 import socket
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from importlib.metadata import version
 
 import uvicorn
 
-from state.errors import SettingsError
+from state.errors import SettingsError, StateError, StoreUnavailable
+from state.events.invoice_rules import invoice_rules, make_dialect
 from state.settings import Settings
+from state.store.claim import require_store_rules
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
+from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
+from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
 from stream.api.revisions import RevisionReader
@@ -52,6 +57,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
 
     Raises:
         SettingsError: No Redis is set, the address cannot be used, or needs keys and there are none.
+        RulesDiffer: The histories, or the promoted model, were made in another dialect or with other unsellable codes.
     """
     keys = load_keys(settings)
     check_binding(host, keys)
@@ -67,12 +73,23 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             logger.info("Metrics are on port %s", server.describe(settings.metrics_port))
         fallback = fallback_scorer()
         registry = Registry(settings.registry_url, cache=settings.cache)
-        models = ModelWatcher(registry, load_scorer, fallback, metrics, poll_s=settings.registry_poll_seconds)
+        rules = invoice_rules(settings)
+        load = partial(load_scorer, rules=rules)
+        models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
         models.start()
         closes.callback(models.stop)
 
         def open_store() -> Store:
-            return RedisStore(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S))
+            store = RedisStore(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S))
+            try:
+                require_store_rules(store.rules(), rules)
+            except StateError:
+                store.close()
+                raise
+            return store
+
+        with suppress(StoreUnavailable):  # the requests wait for it
+            open_store().close()
 
         def redis_check() -> str | None:
             with closing(open_store()) as store:
@@ -95,6 +112,9 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             return KafkaPublisher(settings, stop, delivery_s=KAFKA_TIMEOUT_S)
 
         ingestion = Ingestion(settings, connect_kafka)
+        lookups = Lookups(open_store)
+        feed = Feed(settings, metrics) if settings.brokers else None
+        dialect = make_dialect(rules)
         services = Services(
             settings=settings,
             access=access,
@@ -102,15 +122,22 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             health=health,
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=MAX_VISITS),
             revisions=MicroBatcher("revisions", revisions.answer, max_batch=MAX_REVISIONS),
+            lookups=MicroBatcher("lookups", lookups.answer, max_batch=MAX_VISITS),
             # Those that wait behind a batch that Kafka does not confirm get an answer too.
             ingestion=MicroBatcher(
                 "ingestion", ingestion.answer, max_batch=MAX_BODIES, max_waiting=100, timeout_s=3 * KAFKA_TIMEOUT_S
             ),
+            feed=feed,
+            scorer=lambda: models.scorer,
             versions=ranker.versions,
+            stock_code=lambda written: dialect.stock_code(written.strip()),
         )
-        for part in (ranker, revisions, ingestion):
+        for part in (ranker, revisions, lookups, ingestion):
             closes.callback(part.close)
-        for batcher in (services.ranking, services.revisions, services.ingestion):
+        if feed is not None:
+            feed.start()
+            closes.callback(feed.stop)
+        for batcher in (services.ranking, services.revisions, services.lookups, services.ingestion):
             batcher.start()
             closes.callback(batcher.stop)
         _announce(listener, access)
@@ -118,6 +145,20 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         _run(services, listener)
     logger.info("API ended")
     return ExitCode.OK
+
+
+class _Server(uvicorn.Server):
+    """Ends the live streams, which end by nothing else, before it waits for open requests."""
+
+    def __init__(self, config: uvicorn.Config, feed: Feed | None) -> None:
+        super().__init__(config)
+        self._feed = feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then everything else."""
+        if self._feed is not None:
+            self._feed.end_streams()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -154,7 +195,7 @@ def _run(services: Services, listener: socket.socket) -> None:
         lifespan="off",
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, services.feed)
     # uvicorn raises the signal that ended it once more, for these.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -1,24 +1,28 @@
 """What the routes use, built by ``stream.api.server`` and by tests."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from state.settings import Settings
 from stream.api.access import Access
 from stream.api.etags import Versions
+from stream.api.feed import Feed
 from stream.api.ingestion import Receipt
+from stream.api.lookups import Question
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import RankedVisit
 from stream.api.visits import VisitQuery
 from stream.health import Health
 from stream.monitoring import Metrics
+from training.serving.scorer import Scorer
 
 
 class Services(NamedTuple):
-    """The services of one process.
+    """The services of one process; ``feed`` is None where no broker is set.
 
     ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a thread of its own, so that
     no 304 waits for a model. ``ingestion`` takes bodies with invoices. ``versions`` is what a list would be made from.
+    ``stock_code``: the canonical form of a stock code.
     """
 
     settings: Settings
@@ -27,5 +31,9 @@ class Services(NamedTuple):
     health: Health
     ranking: MicroBatcher[VisitQuery, RankedVisit]
     revisions: MicroBatcher[str, int]
+    lookups: MicroBatcher[Question, Any]
     ingestion: MicroBatcher[bytes, Receipt]
+    feed: Feed | None
+    scorer: Callable[[], Scorer]
     versions: Callable[[], Versions]
+    stock_code: Callable[[str], str]

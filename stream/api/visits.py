@@ -20,7 +20,7 @@ class VisitQuery(msgspec.Struct, frozen=True):
     """A question for a list.
 
     ``customer_id`` is None for an anonymous visitor, whose ``attributes`` may be known. ``at``: the time of the visit
-    in seconds since 1970, None for that of the newest event.
+    in seconds since 1970, None for that of the newest event. ``cart``: stock codes in the visitor's cart.
     """
 
     customer_id: str | None
@@ -30,6 +30,7 @@ class VisitQuery(msgspec.Struct, frozen=True):
     exclude: tuple[str, ...] = ()
     at: int | None = None
     attributes: Mapping[str, str] = {}
+    cart: tuple[str, ...] = ()
 
 
 class VisitLinks(msgspec.Struct, frozen=True):
@@ -41,11 +42,18 @@ class VisitLinks(msgspec.Struct, frozen=True):
     similar: str = "/v1/items/{stock_code}/similar"
 
 
+class CartUse(msgspec.Struct, frozen=True):
+    """The stock codes of a cart by whether the model knows what is bought together with them."""
+
+    known: list[str]
+    unknown: list[str]
+
+
 class VisitRecommendation(msgspec.Struct, frozen=True):
     """A list for a visit.
 
     ``fallback`` says why the list is that of the items in demand, and is null where it is the customer's. Dates are
-    ISO 8601 in UTC; ``at`` is the time that the list is for, ``generated_at`` the clock.
+    ISO 8601 in UTC; ``at`` is the time that the list is for, ``generated_at`` the clock. ``cart`` is null without one.
     """
 
     rec_id: str
@@ -58,7 +66,22 @@ class VisitRecommendation(msgspec.Struct, frozen=True):
     model: ModelVersion
     next_purchase: NextPurchase | None
     items: list[Item]
+    cart: CartUse | None
     links: VisitLinks
+
+
+class CustomerProblem(msgspec.Struct, frozen=True):
+    """Why a customer has no list."""
+
+    customer_id: str
+    detail: str
+
+
+class VisitBatch(msgspec.Struct, frozen=True):
+    """Lists of several customers, in the order of the question."""
+
+    recommendations: list[VisitRecommendation]
+    problems: list[CustomerProblem]
 
 
 def visit_id(query: VisitQuery, revision: int, version: str, now: int) -> str:
@@ -70,5 +93,10 @@ def visit_links(query: VisitQuery) -> VisitLinks:
     """The links of an answer."""
     if query.customer_id is None:
         return VisitLinks("/v1/recommendations")
-    customer = f"/v1/customers/{quote(query.customer_id, safe='')}"
+    customer = f"/v1/customers/{path_part(query.customer_id)}"
     return VisitLinks(f"{customer}/recommendations", customer)
+
+
+def path_part(text: str) -> str:
+    """A text as one part of a path."""
+    return quote(text, safe="")

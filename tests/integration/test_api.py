@@ -11,8 +11,12 @@ import pytest
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.redis.store import RedisStore
+from stream.kafka.publisher import KafkaPublisher
+from stream.kafka.topics import ensure_topics
+from stream.messages import Message
 from tests.integration.api_server import api_server
 from tests.integration.topic import read_topic
+from tests.services.group import wait_until
 from tests.services.process import free_port
 from tests.services.redis import RedisServer
 from tests.unit.api.shop import INVOICES
@@ -82,3 +86,69 @@ def test_without_redis_lists_are_503_until_it_is_there(environment: dict[str, st
         with RedisServer(port=port, fsync="no"):
             assert client.get(PATH).status_code == 200
             assert client.get("/readyz").status_code == 200
+
+
+def open_streams(port: int) -> float:
+    """The number of open streams by the server's metrics."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    return float(next(line for line in text.splitlines() if line.startswith("nextbasket_http_streams ")).split()[1])
+
+
+def is_streaming(client: httpx.Client, path: str) -> bool:
+    """Whether the server reads the topic."""
+    with client.stream("GET", path) as answer:
+        return answer.status_code == 200
+
+
+def events_of(lines: Iterator[str], count: int) -> list[tuple[str, str, str]]:
+    """The next events of a stream: id, name and data."""
+    found: list[tuple[str, str, str]] = []
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif "data" in fields:
+            found.append((fields["id"], fields["event"], fields["data"]))
+            del fields["data"]
+            if len(found) == count:
+                break
+    return found
+
+
+def publish(settings: Settings, *customers: str) -> None:
+    """Publish a message for each customer, as a worker would."""
+    with closing(KafkaPublisher(settings)) as publisher:
+        for customer in customers:
+            value = msgspec.json.encode({"customer_id": customer})
+            publisher.publish([Message(settings.topics.recommendations, customer.encode(), value)])
+
+
+def test_a_stream_has_new_recommendations_and_goes_on_after_the_last_event_id(
+    environment: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    apply(settings, *INVOICES)
+    ensure_topics(settings)
+    publish(settings, "before")
+    path = "/v1/recommendations/stream"
+    metrics = free_port()
+    environment["NEXTBASKET_METRICS_PORT"] = str(metrics)
+    with api_server(environment, tmp_path / "api.log") as client:
+        wait_until(lambda: is_streaming(client, path), "the topic is read", 30)
+        with client.stream("GET", path) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            lines = answer.iter_lines()
+            assert next(lines).startswith("retry:")
+            publish(settings, "a", "b", "c", "d")
+            seen = events_of(lines, 4)
+        assert sorted(msgspec.json.decode(data)["customer_id"] for _, _, data in seen) == ["a", "b", "c", "d"]
+        publish(settings, "e", "a")
+        with client.stream("GET", path, headers={"Last-Event-ID": seen[1][0]}) as answer:
+            resumed = events_of(answer.iter_lines(), 4)
+        again = [msgspec.json.decode(data)["customer_id"] for _, _, data in resumed]
+        missed = [msgspec.json.decode(data)["customer_id"] for _, _, data in seen[2:]]
+        assert sorted(again) == sorted([*missed, "e", "a"])
+        with client.stream("GET", f"{path}?customer=e", headers={"Last-Event-ID": "0:0"}) as answer:
+            (only,) = events_of(answer.iter_lines(), 1)
+        assert msgspec.json.decode(only[2]) == {"customer_id": "e"}
+        wait_until(lambda: open_streams(metrics) == 0, "the streams of clients that left are closed", 30)

@@ -1,7 +1,7 @@
 """The ``Scorer`` protocol: how a loaded model ranks items. No TensorFlow on this import path."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -55,5 +55,18 @@ class Scorer(Protocol):
 
         ``now`` (seconds since 1970) is the time of the prediction. Never raises for an unknown history or item; a
         customer without purchases gets the items in demand.
+        """
+        ...
+
+
+@runtime_checkable
+class ItemToItem(Protocol):
+    """A scorer that knows which items are bought in one basket."""
+
+    def bought_together(self, stock_codes: Sequence[str]) -> dict[str, float]:
+        """Item-to-item score of the items that go with a basket: the sum of EASE's weights over its stock codes.
+
+        The basket's items and items of score 0 are left out; a score below 0 belongs to a substitute. Empty where the
+        model knows none of the stock codes.
         """
         ...

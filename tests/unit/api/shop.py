@@ -14,6 +14,7 @@ from stream.api.access import Access, parse_rate
 from stream.api.app import create_app
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
+from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
 from stream.api.revisions import RevisionReader
@@ -71,6 +72,10 @@ class Shop:
             health=self.health,
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=8),
             revisions=MicroBatcher("revisions", RevisionReader(lambda: self.store).answer, max_batch=8),
+            lookups=MicroBatcher("lookups", Lookups(lambda: self.store).answer, max_batch=8),
+            feed=None,
+            scorer=lambda: self.scorer,
+            stock_code=str.strip,
             ingestion=MicroBatcher("ingestion", self.ingestion().answer, max_batch=8),
             versions=ranker.versions,
         )
@@ -83,7 +88,7 @@ class Shop:
     async def client(self, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:
         """A client of the running API."""
         services = self.services()
-        batchers = (services.ranking, services.revisions, services.ingestion)
+        batchers = (services.ranking, services.revisions, services.lookups, services.ingestion)
         for batcher in batchers:
             batcher.start()
         try:

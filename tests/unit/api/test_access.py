@@ -185,3 +185,17 @@ async def test_a_method_that_a_path_lacks_is_a_problem() -> None:
 async def test_an_address_that_is_too_long_is_refused() -> None:
     answer = await get(Shop(), f"{LIST}?category={'x' * 40_000}")
     assert answer.status_code == 414
+
+
+async def test_requests_are_counted_by_route_and_status() -> None:
+    shop = Shop()
+    async with shop.client() as client:
+        for path in ("/v1/customers/anna/recommendations", "/v1/customers/x%2Fy/recommendations", "/nowhere"):
+            await client.get(path)
+
+    def count(route: str, status: str) -> float | None:
+        labels = {"route": route, "status": status}
+        return shop.metrics.registry.get_sample_value("nextbasket_http_requests_total", labels)
+
+    assert count("/v1/customers/{customer_id:path}/recommendations", "200") == 2
+    assert count("none", "404") == 1

@@ -1,6 +1,6 @@
 """Global statistics: item statistics over the baskets of all customers before a date; an input of every view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -72,6 +72,10 @@ class GlobalStatistics:
             fits = neighbour.ndim == 2 and neighbour.shape == weight.shape and len(neighbour) == size
             if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():
                 raise ValueError(f"The neighbours do not go with {size} stock codes.")
+
+    def indexes(self, stock_codes: Iterable[str]) -> list[int]:
+        """The indexes of the stock codes that are in the vocabulary, each once."""
+        return [self._index[code] for code in dict.fromkeys(stock_codes) if code in self._index]
 
     def bind(self, items: ItemTable) -> VocabularyBinding:
         """The binding to one item table, brought up to date with the rows and descriptions the table gained since."""

@@ -64,6 +64,14 @@ class EaseWeights:
             best[inside] = np.where(weighted.max(axis=0) > 0.0, sources[strongest], -1)
         return best
 
+    def bought_together(self, stock_codes: Sequence[str]) -> dict[str, float]:
+        """The sum of the weights of some items for each other item, by stock code; 0 is left out."""
+        codes, basket = self.codes, set(stock_codes)
+        rows = [index for index, code in enumerate(codes) if code in basket]
+        scores = self.weights[rows].sum(axis=0)
+        found = {codes[index]: float(scores[index]) for index in np.flatnonzero(scores).tolist()}
+        return {code: score for code, score in found.items() if code not in basket}
+
     def _sources(self, purchases: CustomerPurchases, items: ItemTable) -> Ints:
         """Rows of the customer's items that are in the vocabulary."""
         rows = np.flatnonzero(purchases.decayed_count[: len(items)])

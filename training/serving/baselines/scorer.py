@@ -131,6 +131,10 @@ class BaselineScorer:
         ranked = self._rank(purchases, items, items.demand(now).astype(np.float64), k)
         return [_code(row, purchases, items) for row in ranked.rows.tolist()], ranked.scores, len(purchases.dates)
 
+    def bought_together(self, stock_codes: Sequence[str]) -> dict[str, float]:
+        """Item-to-item score of the items that go with a basket; see ``ItemToItem``. Empty without EASE's weights."""
+        return self.fitted.bought_together(stock_codes) if isinstance(self.fitted, EaseWeights) else {}
+
     def _predict(self, purchases: CustomerPurchases, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
         ranked = self._rank(purchases, items, demand, k)
         probabilities = self.calibration.probabilities(ranked.scores, len(purchases.dates))

@@ -14,7 +14,7 @@ from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from training.features.basket_lstm.candidates import explaining_items
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, CUSTOMER_INPUTS
-from training.features.basket_lstm.global_statistics import I2I_VARIANTS, GlobalStatistics
+from training.features.basket_lstm.global_statistics import BASKETS, I2I_VARIANTS, GlobalStatistics
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
 from training.features.basket_lstm.weekly_demand import WeeklyDemand
@@ -127,6 +127,17 @@ class BasketScorer:
                 listed += _fill_by_demand(view.row[best.position], items, now, k - len(listed), lowest)
             predictions.append(Prediction(listed, curves[customer]))
         return predictions
+
+    def bought_together(self, stock_codes: Sequence[str]) -> dict[str, float]:
+        """Item-to-item score of the items that go with a basket; see ``ItemToItem``."""
+        codes = self.statistics.codes
+        scores: dict[str, float] = {}
+        neighbours, weights = self.statistics.neighbours[BASKETS]
+        for index in self.statistics.indexes(stock_codes):
+            for other, weight in zip(neighbours[index].tolist(), weights[index].tolist(), strict=True):
+                scores[codes[other]] = scores.get(codes[other], 0.0) + weight
+        basket = set(stock_codes)
+        return {code: score for code, score in scores.items() if score and code not in basket}
 
     def _source_items(
         self, view: View, position: NDArray[np.int64], of_customer: slice, items: ItemTable

@@ -1,0 +1,46 @@
+"""Ranks for a cart: what is in it is not offered again, and raises what is bought together with it."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from training.serving.scorer import Candidate
+
+WEIGHT = 4.0
+"""Of a score of 1 of the cart, beside the logit of a probability (docs/research/log.md has the measure)."""
+
+MAX_CART = 100
+"""Stock codes of a cart."""
+
+_LEAST, _MOST = 1e-9, 1.0 - 1e-9
+
+
+def rank_for_cart(
+    candidates: Sequence[Candidate], together: Mapping[str, Mapping[str, float]], weight: float = WEIGHT
+) -> list[Candidate]:
+    """The candidates without the cart, by logit of the probability + ``weight`` × score of the cart; ties as before.
+
+    Probabilities stay as they are. The source of a candidate becomes the item of the cart that raises it most.
+
+    Args:
+        candidates: By falling probability.
+        together: For each stock code of the cart the item-to-item scores of other items; may be empty.
+        weight: Of the sum of the scores.
+    """
+    keyed = []
+    for position, candidate in enumerate(candidates):
+        code = candidate.stock_code
+        if code in together:
+            continue
+        scores = {source: found[code] for source, found in together.items() if code in found}
+        score = sum(scores.values())
+        if score > 0.0:
+            candidate = msgspec.structs.replace(candidate, source_item=max(scores, key=lambda each: scores[each]))
+        keyed.append((-(_logit(candidate.probability) + weight * score), position, candidate))
+    return [candidate for _, _, candidate in sorted(keyed, key=lambda each: each[:2])]
+
+
+def _logit(probability: float) -> float:
+    bounded = min(max(probability, _LEAST), _MOST)
+    return math.log(bounded / (1.0 - bounded))

@@ -1,0 +1,77 @@
+"""An item, and items similar to it."""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from state.domain.recommendation import ModelVersion
+from stream.api.access import Reader
+from stream.api.bodies import MAX_CODE_CHARS
+from stream.api.documentation import answers
+from stream.api.lookups import ItemView, item_view
+from stream.api.services import Services
+from stream.api.similar import SimilarItem, SimilarItems, similar_items
+from stream.api.visits import MAX_LIMIT
+
+router = APIRouter(tags=["items"])
+
+StockCode = Annotated[
+    str, Path(min_length=1, max_length=MAX_CODE_CHARS, description="The stock code.", examples=["22613"])
+]
+
+_EXAMPLE = ItemView(
+    stock_code="22613",
+    description="PACK OF 20 SPACEBOY NAPKINS",
+    price=0.85,
+    first_sold="2010-12-01T09:34:00Z",
+    last_sold="2011-12-09T12:50:00Z",
+    baskets=310,
+    demand={"1": 1.2, "3": 3.1, "7": 6.8, "14": 12.0, "21": 16.4, "30": 21.1},
+    attributes={},
+    links={"self": "/v1/items/22613", "similar": "/v1/items/22613/similar"},
+)
+_SIMILAR = SimilarItems(
+    "22613",
+    "bought_together",
+    ModelVersion("basket_lstm", "2011-12-09T13-00-00Z"),
+    [SimilarItem("22616", "PACK OF 12 LONDON TISSUES", 0.0731)],
+)
+
+
+class SimilarParameters(BaseModel):
+    """The parameters of similar items. An unknown one is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Items.")] = 10
+
+
+@router.get(
+    "/v1/items/{stock_code:path}/similar",
+    summary="Items similar to one, by the model that serves",
+    responses=answers(SimilarItems, "The items, most similar first.", _SIMILAR, not_found=True),
+    response_class=Response,
+)
+async def similar(
+    request: Request, caller: Reader, stock_code: StockCode, parameters: Annotated[SimilarParameters, Query()]
+) -> Response:
+    """The similar items."""
+    services: Services = request.app.state.services
+    scorer, code = services.scorer(), services.stock_code(stock_code)
+    found: SimilarItems = await services.lookups.ask(lambda stock: similar_items(code, parameters.limit, scorer, stock))
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+@router.get(
+    "/v1/items/{stock_code:path}",
+    summary="What is known of an item",
+    responses=answers(ItemView, "The item.", _EXAMPLE, not_found=True),
+    response_class=Response,
+)
+async def item(request: Request, caller: Reader, stock_code: StockCode) -> Response:
+    """The item."""
+    services: Services = request.app.state.services
+    found: ItemView = await services.lookups.ask(lambda stock: item_view(services.stock_code(stock_code), stock))
+    return Response(msgspec.json.encode(found), media_type="application/json")

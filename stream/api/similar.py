@@ -1,0 +1,59 @@
+"""Items similar to one, by the model that serves: bought in one basket with it, or with a vector near to its own."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from state.domain.recommendation import ModelVersion
+from stream.api.lookups import Stock, find_row
+from stream.api.problems import not_found
+from stream.tools.similarity import cosines
+from training.serving.scorer import ItemToItem, Scorer
+from training.serving.two_tower.scorer import TwoTowerScorer
+
+Method = Literal["bought_together", "vectors"]
+
+
+class SimilarItem(msgspec.Struct, frozen=True):
+    """A similar item; ``score`` is EASE's weight, or the cosine of two vectors."""
+
+    stock_code: str
+    description: str | None
+    score: float
+
+
+class SimilarItems(msgspec.Struct, frozen=True):
+    """Items similar to one, most similar first."""
+
+    stock_code: str
+    method: Method
+    model: ModelVersion
+    items: list[SimilarItem]
+
+
+def similar_items(stock_code: str, limit: int, scorer: Scorer, stock: Stock) -> SimilarItems:
+    """Up to ``limit`` items with a score above 0.
+
+    Raises:
+        Problem: The item was never sold, or the model knows of no similarity.
+    """
+    row = find_row(stock_code, stock.items)
+    scores: Iterable[tuple[str, float]]
+    method: Method
+    if isinstance(scorer, TwoTowerScorer):
+        found = cosines(scorer.item_vectors(stock.items, stock.now), row)
+        found[row] = -np.inf
+        method, scores = "vectors", zip(stock.items.codes, found.tolist(), strict=True)
+    elif isinstance(scorer, ItemToItem):
+        method, scores = "bought_together", scorer.bought_together([stock_code]).items()
+    else:
+        raise not_found(f"The model that serves, {scorer.name}, knows no similar items; basket_lstm and hybrid do.")
+    best = sorted(((score, code) for code, score in scores if score > 0.0), key=lambda each: (-each[0], each[1]))
+    return SimilarItems(
+        stock_code,
+        method,
+        ModelVersion(scorer.name, scorer.version),
+        [SimilarItem(code, stock.items.description(code), round(score, 6)) for score, code in best[:limit]],
+    )
