@@ -127,3 +127,20 @@ def test_codes_missing_in_one_batch_are_not_the_description(tmp_path: Path, monk
     assert histories(tmp_path / "t.parquet") == HISTORIES | {"12680": {"700002": {"22613": 6}}}
     frame.assign(StockCode=None).astype({"StockCode": "str"}).to_parquet(tmp_path / "u.parquet")
     assert histories(tmp_path / "u.parquet")["12681"] == {"700003": {"PLATE": 4}}
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+def test_a_customer_on_the_first_row_of_an_order_is_filled_down(
+    batch_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", batch_rows)
+    frame = parquet_table().to_pandas()
+    frame.loc[1, "CustomerID"] = None
+    frame.to_parquet(tmp_path / "first.parquet")
+    more = pd.concat([frame, frame.iloc[[3]].assign(StockCode="22616")])
+    more.to_parquet(tmp_path / "some.parquet")
+
+    assert histories(tmp_path / "first.parquet") == HISTORIES
+    assert "a gap is filled with what the first row of the order has (1 row)" in notes(tmp_path / "first.parquet")
+    assert histories(tmp_path / "some.parquet")["12680"]["700001"] == {"22613": 12}
+    assert len(list(load_batches(tmp_path / "some.parquet").tables)) == -(-5 // batch_rows)

@@ -6,6 +6,7 @@ from datetime import time
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from state.events.missing import is_missing
 from training.data import columns
@@ -18,18 +19,15 @@ _ANEW = pd.Timedelta(days=7)
 """Between two purchases under one invoice number of a customer, from which they are two invoices."""
 
 
-def fill_down(
-    frame: pd.DataFrame, mapping: dict[str, str], *, customers: bool
-) -> tuple[pd.DataFrame, Assumption | None]:
+def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFrame, Assumption | None]:
     """Rows with the order's number, customer and date of the first row of their order, where that alone has them.
 
-    A row belongs to the order of the row above if it has the same number, or neither number, customer nor date.
+    A row belongs to the order of the row above if it has the same number, or neither number, customer nor date. One
+    with a date is filled only where no order names its customer in a later row (``OrderCustomers``).
 
     Args:
         frame: Rows in the order of the file.
         mapping: The columns that are read, by name in the frame.
-        customers: Whether rows with a date, but without customer, may be filled too; they are where no order names its
-            customer in a later row.
     """
     date = mapping[columns.INVOICE_DATE]
     customer = mapping[columns.CUSTOMER_ID]
@@ -37,7 +35,7 @@ def fill_down(
     item = mapping.get(columns.STOCK_CODE) or mapping[columns.DESCRIPTION]
     empty = {name: _is_empty(frame[name]) for name in (date, customer, item, number) if name is not None}
     dateless = empty[date]
-    if not (dateless | (empty[customer] if customers and number else False)).any():
+    if not (dateless | (empty[customer] if number else False)).any():
         return frame, None
     is_total = np.zeros(len(frame), dtype=bool)
     for name in mapping.values():
@@ -50,11 +48,10 @@ def fill_down(
     if number is None:
         continues &= dateless & empty[customer]
     else:
-        numbers = frame[number].astype("str").where(~empty[number], None)
-        above = numbers.ffill().shift()
+        orders = OrderCustomers()
+        same = orders.add(frame[number], frame[customer], dateless)
         without_order = empty[number] & dateless & empty[customer]
-        same = (numbers == above).fillna(False).to_numpy(dtype=bool) & ~empty[number]
-        if not customers or (same & ~dateless & ~empty[customer]).any():  # the first row is not the only one with it
+        if orders.named_later:
             same &= dateless
         continues &= without_order | same
     continues &= np.arange(len(frame)) > 0
@@ -83,6 +80,31 @@ def fill_down(
         return frame, None
     what = "a gap is filled with what the first row of the order has"
     return filled, Assumption(of_columns(names), what, "write them in every row", rows=int(changed.sum()))
+
+
+class OrderCustomers:
+    """Whether orders name their customer in their first row only, over batches of a table in the order of the file."""
+
+    def __init__(self) -> None:
+        """Start before the first row."""
+        self.named_later = False
+        """Whether a later row of an order, one with a date, has a customer."""
+        self.lacking_later = False
+        """Whether a later row lacks one."""
+        self._last: str | None = None
+
+    def add(self, number: pd.Series, customer: pd.Series, dateless: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Add rows, and return which of them have the number of the row above."""
+        without_number, without_customer = _is_empty(number), _is_empty(customer)
+        numbers = number.astype("str").where(~without_number, None)
+        known = numbers.ffill().fillna(self._last) if self._last is not None else numbers.ffill()
+        above = known.shift(fill_value=self._last)
+        same: NDArray[np.bool_] = (numbers == above).fillna(False).to_numpy(dtype=bool) & ~without_number
+        self.named_later |= bool((same & ~dateless & ~without_customer).any())
+        self.lacking_later |= bool((same & without_customer).any())
+        if len(known) and pd.notna(known.iloc[-1]):
+            self._last = str(known.iloc[-1])
+        return same
 
 
 def _is_empty(column: pd.Series) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from training.data import columns
 from training.data.errors import UnreadableTable
+from training.data.tables.layout import OrderCustomers
 from training.data.tables.raw_table import RawTable, refuse_damaged
 
 LINES = "lines"
@@ -89,6 +91,21 @@ class _ParquetFile:
             for batch in batches
             for name in names
         )
+
+    def names_customers_once(self) -> bool:
+        """Whether later rows of orders lack the customer and none has one: the first rows may name them all."""
+        names = [self.names.get(column) for column in (columns.INVOICE_NO, columns.CUSTOMER_ID)]
+        known = [name for name in names if name is not None and name in self._invoice_columns]
+        if self.nested or len(known) < 2 or not self.has_missing(columns.CUSTOMER_ID):
+            return False
+        orders = OrderCustomers()
+        for batch in self.file.iter_batches(BATCH_ROWS, columns=known):
+            frame = _to_pandas(pa.Table.from_batches([batch]))
+            number, customer = (frame[name] for name in known)
+            orders.add(number, customer, np.zeros(len(frame), dtype=bool))
+            if orders.named_later:
+                return False
+        return orders.lacking_later
 
     def to_lines(self, table: pa.Table) -> pd.DataFrame:
         """A row a line, with all columns; bytes are text, and an index of pandas is a column."""
@@ -185,6 +202,7 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         or parquet.is_empty(columns.STOCK_CODE)
         or parquet.has_missing(columns.INVOICE_DATE)
         or parquet.has_pointed_codes()
+        or parquet.names_customers_once()
     ):
         return None
 
