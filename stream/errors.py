@@ -4,7 +4,6 @@ StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
-├── TooScattered           (stream.tools.redrive) the dead letters with this reason are in too many places
 └── Stopped                the worker stops: unfinished batches stay unacknowledged
 
 The names state the problem; a suffix "Error" would add nothing (hence N818).

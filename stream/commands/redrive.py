@@ -1,10 +1,20 @@
 """``nextbasket redrive``: dead letters back to the topic they came from."""
 
-from typing import Annotated
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+    from state.settings import Settings
+    from stream.tools.redrive import RedriveResult
+
+MAX_REASONS = 10
+"""Reasons of letters that came back that are printed, the most frequent first."""
 
 
 def redrive(
@@ -13,12 +23,17 @@ def redrive(
         typer.Option(help="Only letters whose reason contains this text, in upper or lower case. Default: all."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for the workers, to say which letters came back.")
+    ] = 60.0,
 ) -> None:
     """Send dead letters back to the topic of invoices once their cause is gone.
 
-    Needs NEXTBASKET_KAFKA_BROKERS. Each letter goes once, with its bytes and
-    key as they came. Kafka stores which were sent, so a second call sends
-    only new ones and those left before.
+    Needs NEXTBASKET_KAFKA_BROKERS. Takes the letters that are there at the
+    start. Each goes once, with its bytes and key as they came. Kafka stores
+    which were sent, so a second call sends only new ones and those left before.
+
+    Exit code 1 where letters came back, or cannot be sent back.
 
     Example:
       nextbasket redrive --reason "ahead of the clock" --dry-run
@@ -29,44 +44,88 @@ def redrive(
     from stream.kafka.config import kafka_python_config
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import existing_topics
-    from stream.tools.redrive import TooScattered, redrive_letters
+    from stream.tools.redrive import redrive_letters
 
     settings = load_settings()
     if settings.topics.dead_letter not in existing_topics(settings):
         typer.echo(f"There is no topic {settings.topics.dead_letter}: nothing was ever dead-lettered.")
         return
-    consumer = KafkaConsumer(
-        **kafka_python_config(
-            settings,
-            group_id=f"{settings.group}-redrive",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            allow_auto_create_topics=False,
-            isolation_level="read_committed",
-        )
-    )
-    producer = KafkaProducer(**kafka_python_config(settings, acks="all", max_request_size=MAX_MESSAGE_BYTES))
     wanted = (reason or "").casefold()
-    try:
-        counts = redrive_letters(
-            consumer,
-            producer,
-            settings.topics.dead_letter,
-            settings.topics.invoices,
-            is_wanted=lambda letter_reason: wanted in letter_reason.casefold(),
-            dry_run=dry_run,
+    with closing(
+        KafkaConsumer(
+            **kafka_python_config(
+                settings,
+                group_id=f"{settings.group}-redrive",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                isolation_level="read_committed",
+            )
         )
-    except TooScattered as error:
-        raise Failure(str(error), ExitCode.DATA) from None
-    finally:
-        producer.close(timeout=5)
-        consumer.close()
-    were_sent = "would be sent" if dry_run else "were sent"
-    typer.echo(
-        f"{counts.sent:,} dead letters {were_sent} back to {settings.topics.invoices}, {counts.left:,} left in place."
-    )
+    ) as consumer:
+        producer = KafkaProducer(**kafka_python_config(settings, acks="all", max_request_size=MAX_MESSAGE_BYTES))
+        try:
+            result = redrive_letters(
+                consumer,
+                producer,
+                settings.topics.dead_letter,
+                settings.topics.invoices,
+                is_wanted=lambda letter_reason: wanted in letter_reason.casefold(),
+                dry_run=dry_run,
+            )
+        finally:
+            producer.close(timeout=5)
+        counts = result.counts
+        were_sent = "would be sent" if dry_run else "were sent"
+        typer.echo(
+            f"{counts.sent:,} dead letters {were_sent} back to {settings.topics.invoices}, {counts.left:,} left in "
+            "place."
+        )
+        came_back = _print_outcome(settings, consumer, result, wait) if result.sent_to else 0
+    if result.scattered:
+        raise Failure(
+            f"Not all letters of partitions {', '.join(map(str, result.scattered))} of {settings.topics.dead_letter} "
+            "were sent: those of this reason lie too scattered; choose a wider --reason, or none.",
+            ExitCode.DATA,
+        )
     if counts.impossible:
         raise Failure(
             f"{counts.impossible:,} cannot be sent back: they came from another topic, or their value was left out for "
             "its size and has to be read from the source topic."
         )
+    if came_back:
+        raise Failure(f"{came_back:,} came back: their cause is not gone.")
+
+
+def _print_outcome(settings: "Settings", consumer: "KafkaConsumer", result: "RedriveResult", wait_s: float) -> int:
+    """Print what became of the letters; returns how many came back."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    from stream.kafka.config import kafka_python_config
+    from stream.kafka.topics import group_has_members
+    from stream.tools.redrive_outcome import outcome_of, returned_letters, wait_for_workers
+
+    target = settings.topics.invoices
+    working = group_has_members(settings)
+    workers = KafkaConsumer(**kafka_python_config(settings, group_id=settings.group, enable_auto_commit=False))
+    with closing(workers):  # asks for their offsets; it does not join
+        unprocessed = wait_for_workers(
+            lambda partition: workers.committed(TopicPartition(target, partition)) or 0,
+            result.sent_to,
+            limit_s=wait_s if working else 0.0,
+        )
+    outcome = outcome_of(result.counts.sent, returned_letters(consumer, result, target), unprocessed)
+    came_back = outcome.came_back.total()
+    if outcome.taken or came_back:
+        typer.echo(f"Of these {outcome.taken:,} were taken, {came_back:,} came back as dead letters.")
+    for reason, number in outcome.came_back.most_common(MAX_REASONS):
+        typer.echo(f"  {number:,} × {reason}")
+    if len(outcome.came_back) > MAX_REASONS:
+        typer.echo(f"  and {len(outcome.came_back) - MAX_REASONS:,} other reasons")
+    if outcome.unprocessed:
+        why = f"the workers did not come to them within {wait_s:.0f} s" if working else "no worker is running"
+        typer.echo(
+            f"{outcome.unprocessed:,} are not processed yet: {why}. Letters whose cause is not gone will come back as "
+            "new dead letters; nextbasket redrive --dry-run counts those."
+        )
+    return came_back

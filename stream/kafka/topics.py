@@ -95,6 +95,20 @@ def existing_topics(settings: Settings, *, timeout_s: float = 10.0) -> set[str]:
         return set(admin.list_topics(timeout=timeout_s).topics)
 
 
+def group_has_members(settings: Settings, *, timeout_s: float = 10.0) -> bool:
+    """Whether a worker is in the consumer group; True also where the broker cannot tell.
+
+    Raises:
+        SettingsError: No broker is set.
+    """
+    admin = AdminClient(confluent_config(settings, log_level=0))
+    try:
+        asked = admin.describe_consumer_groups([settings.group], request_timeout=timeout_s)
+        return bool(asked[settings.group].result().members)
+    except KafkaException:
+        return True
+
+
 def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> list[str]:
     created = []
     for name, future in admin.create_topics(missing, operation_timeout=timeout_s, request_timeout=timeout_s).items():

@@ -4,12 +4,12 @@ Kafka stores which letters were sent back, as the committed position of a consum
 done, and its metadata lists the later ones that are done too, as ranges of offsets.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream.errors import StreamError
-from stream.pipeline.dead_letters import OMITTED_BYTES, REASON, TOPIC
+from stream.pipeline.dead_letters import OFFSET, OMITTED_BYTES, PARTITION, REASON, TOPIC
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -18,12 +18,10 @@ MAX_METADATA_BYTES = 4_000
 """Kafka stores up to 4,096 bytes with a committed position."""
 
 POLL_MS = 1_000
+POLL_TIMEOUT_S = 60.0
+"""A topic that returns nothing for so long before its end is treated as unreachable."""
 BATCH_SIZE = 1_000
 """Letters that are sent before their confirmations are awaited and the position is committed."""
-
-
-class TooScattered(StreamError):
-    """The letters with these reasons lie between too many others: the ranges of those done do not fit into Kafka."""
 
 
 class Position(NamedTuple):
@@ -42,6 +40,7 @@ class DeadLetter(NamedTuple):
     reason: str
     source: str
     omitted: bool
+    source_position: tuple[int, int] | None
 
 
 class RedriveCounts(NamedTuple):
@@ -52,6 +51,22 @@ class RedriveCounts(NamedTuple):
     impossible: int
 
 
+class RedriveResult(NamedTuple):
+    """What a redrive did.
+
+    Attributes:
+        counts: Of all partitions.
+        ends: For each partition of the dead letters the offset after its last letter when the redrive began.
+        sent_to: For each partition of the target the offsets at which letters were sent back.
+        scattered: Partitions of which some letters were not sent: Kafka could not store which ones are done.
+    """
+
+    counts: RedriveCounts
+    ends: "dict[TopicPartition, int]"
+    sent_to: dict[int, set[int]]
+    scattered: list[int]
+
+
 def redrive_letters(
     consumer: "KafkaConsumer",
     producer: "KafkaProducer",
@@ -60,61 +75,91 @@ def redrive_letters(
     *,
     is_wanted: Callable[[str], bool],
     dry_run: bool,
-) -> RedriveCounts:
+) -> RedriveResult:
     """Send the letters that are in ``topic`` now and whose reason is wanted to ``target``, and commit which were sent.
 
-    A letter that came from another topic, or whose value was left out for its size, is not sent.
+    The ends of all partitions are read before the first letter is sent, so a letter that comes back is not taken
+    again. A letter that came from another topic, or whose value was left out for its size, is not sent.
 
     Raises:
         KafkaError: Kafka does not answer; letters that were confirmed before count as done.
-        TooScattered: Kafka could not store which letters are done; the rest of that partition was not sent.
     """
     from kafka import TopicPartition
+    from kafka.errors import KafkaTimeoutError
 
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    if not partitions:
+        raise KafkaTimeoutError(f"The partitions of {topic} are not known")
+    ends = consumer.end_offsets(partitions)
     total = RedriveCounts(0, 0, 0)
-    for partition in sorted(consumer.partitions_for_topic(topic) or ()):
-        counts = _redrive_partition(consumer, producer, TopicPartition(topic, partition), target, is_wanted, dry_run)
-        total = RedriveCounts(*(a + b for a, b in zip(total, counts, strict=True)))
-    return total
+    sent_to: dict[int, set[int]] = {}
+    scattered: list[int] = []
+    for partition in partitions:
+        redrive = _PartitionRedrive(consumer, producer, partition, ends[partition], target, is_wanted, dry_run, sent_to)
+        try:
+            redrive.run()
+        except _TooScattered:
+            scattered.append(partition.partition)
+        total = RedriveCounts(*(a + b for a, b in zip(total, redrive.counts, strict=True)))
+    return RedriveResult(total, ends, sent_to, scattered)
 
 
-def _redrive_partition(
-    consumer: "KafkaConsumer",
-    producer: "KafkaProducer",
-    partition: "TopicPartition",
-    target: str,
-    is_wanted: Callable[[str], bool],
-    dry_run: bool,
-) -> RedriveCounts:
-    from kafka import OffsetAndMetadata
+class _TooScattered(Exception):
+    """The ranges of the letters that are done do not fit into Kafka."""
 
-    position = _committed_position(consumer, partition)
-    not_sent: list[int] = []
-    counts = RedriveCounts(0, 0, 0)
-    letters = _read_letters(consumer, partition, position)
-    while batch := list(islice(letters, BATCH_SIZE)):
-        wanted = [letter for letter in batch if is_wanted(letter.reason)]
-        possible = [letter for letter in wanted if letter.source == target and not letter.omitted]
-        sent = {letter.offset for letter in possible}
-        not_sent += [letter.offset for letter in batch if letter.offset not in sent]
-        counts = RedriveCounts(
-            counts.sent + len(possible),
-            counts.left + len(batch) - len(wanted),
-            counts.impossible + len(wanted) - len(possible),
-        )
-        if not possible or dry_run:
-            continue
-        position = advance(position, not_sent, sent, batch[-1].offset + 1)
-        metadata = encode_offsets(position.beyond)
-        if len(metadata) > MAX_METADATA_BYTES:
-            raise TooScattered(
-                f"The letters of this reason lie too scattered in partition {partition.partition} of "
-                f"{partition.topic}; choose a wider --reason, or none."
+
+class _PartitionRedrive:
+    """The redrive of one partition; ``counts`` has what was done, also after an error."""
+
+    def __init__(
+        self,
+        consumer: "KafkaConsumer",
+        producer: "KafkaProducer",
+        partition: "TopicPartition",
+        end: int,
+        target: str,
+        is_wanted: Callable[[str], bool],
+        dry_run: bool,
+        sent_to: dict[int, set[int]],
+    ) -> None:
+        self.counts = RedriveCounts(0, 0, 0)
+        self._consumer = consumer
+        self._producer = producer
+        self._partition = partition
+        self._end = end
+        self._target = target
+        self._is_wanted = is_wanted
+        self._dry_run = dry_run
+        self._sent_to = sent_to
+
+    def run(self) -> None:
+        """Send the letters, in batches; commit after each."""
+        from kafka import OffsetAndMetadata
+
+        position = _committed_position(self._consumer, self._partition)
+        not_sent: list[int] = []
+        letters = unread_letters(self._consumer, self._partition, position, self._end)
+        while batch := list(islice(letters, BATCH_SIZE)):
+            wanted = [letter for letter in batch if self._is_wanted(letter.reason)]
+            possible = [letter for letter in wanted if letter.source == self._target and not letter.omitted]
+            sent = {letter.offset for letter in possible}
+            not_sent += [letter.offset for letter in batch if letter.offset not in sent]
+            left, impossible = len(batch) - len(wanted), len(wanted) - len(possible)
+            if possible and not self._dry_run:
+                position = advance(position, not_sent, sent, batch[-1].offset + 1)
+                metadata = encode_offsets(position.beyond)
+                if len(metadata) > MAX_METADATA_BYTES:
+                    raise _TooScattered
+                self._send(possible)
+                self._consumer.commit({self._partition: OffsetAndMetadata(position.next, metadata, -1)})
+            self.counts = RedriveCounts(
+                self.counts.sent + len(possible), self.counts.left + left, self.counts.impossible + impossible
             )
-        for future in [producer.send(target, key=letter.key, value=letter.value) for letter in possible]:
-            future.get()
-        consumer.commit({partition: OffsetAndMetadata(position.next, metadata, -1)})
-    return counts
+
+    def _send(self, letters: Sequence[DeadLetter]) -> None:
+        for future in [self._producer.send(self._target, key=one.key, value=one.value) for one in letters]:
+            confirmed = future.get()
+            self._sent_to.setdefault(confirmed.partition, set()).add(confirmed.offset)
 
 
 def advance(position: Position, not_sent: Sequence[int], sent: set[int], end: int) -> Position:
@@ -157,16 +202,30 @@ def _committed_position(consumer: "KafkaConsumer", partition: "TopicPartition") 
     return Position(committed.offset, decode_offsets(committed.metadata or ""))
 
 
-def _read_letters(consumer: "KafkaConsumer", partition: "TopicPartition", position: Position) -> Iterator[DeadLetter]:
-    """The letters that are not done, up to the present end of the partition."""
-    end = consumer.end_offsets([partition])[partition]
+def unread_letters(
+    consumer: "KafkaConsumer", partition: "TopicPartition", position: Position, end: int
+) -> Iterator[DeadLetter]:
+    """The letters before the offset ``end`` that are not done.
+
+    Raises:
+        KafkaError: Kafka does not answer.
+    """
+    from kafka.errors import KafkaTimeoutError
+
     consumer.assign([partition])
     consumer.seek(partition, position.next)
-    while consumer.position(partition) < end:
+    reached, last_read = position.next, time.monotonic()
+    while reached < end:
         for records in consumer.poll(timeout_ms=POLL_MS).values():
             for record in records:
                 if record.offset < end and record.offset not in position.beyond:
                     yield _letter(record)
+        # By position, not by record: the end marker of a transaction has an offset and is never returned.
+        now = consumer.position(partition)
+        if now > reached:
+            reached, last_read = now, time.monotonic()
+        elif time.monotonic() - last_read > POLL_TIMEOUT_S:
+            raise KafkaTimeoutError(f"{partition.topic} gave nothing for {POLL_TIMEOUT_S:.0f} seconds before its end")
 
 
 def _letter(record: Any) -> DeadLetter:
@@ -178,4 +237,10 @@ def _letter(record: Any) -> DeadLetter:
         reason=headers.get(REASON, ""),
         source=headers.get(TOPIC, ""),
         omitted=OMITTED_BYTES in headers,
+        source_position=_source_position(headers),
     )
+
+
+def _source_position(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    partition, offset = headers.get(PARTITION, ""), headers.get(OFFSET, "")
+    return (int(partition), int(offset)) if partition.isdecimal() and offset.isdecimal() else None

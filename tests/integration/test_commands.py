@@ -14,14 +14,15 @@ import pytest
 from state.settings import Settings
 from state.store.redis.store import RedisStore
 from stream.kafka.publisher import KafkaPublisher
-from stream.kafka.topics import ensure_topics, existing_topics
+from stream.kafka.topics import ensure_topics, existing_topics, group_has_members
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
 from tests.integration.topic import read_topic
-from tests.integration.workers import NEXTBASKET, clean_environment, nextbasket
+from tests.integration.workers import NEXTBASKET, Worker, clean_environment, nextbasket
 from tests.services.choice import Service
+from tests.services.group import wait_until
 from tests.services.process import free_port
 from tests.unit.stream.harness import invoice
 from training.serving.load import fallback_scorer
@@ -170,7 +171,9 @@ def test_dead_letters_are_sent_back_unchanged_and_only_once(
     assert "2 dead letters would be sent" in nextbasket(environment, "redrive", "--reason", "AHEAD of", "--dry-run")
     assert read_topic(kafka.address, settings.topics.invoices) == []
     printed = nextbasket(environment, "redrive", "--reason", "ahead of the clock")
-    assert printed == f"2 dead letters were sent back to {settings.topics.invoices}, 2 left in place.\n"
+    sent, outcome = printed.splitlines()
+    assert sent == f"2 dead letters were sent back to {settings.topics.invoices}, 2 left in place."
+    assert outcome.startswith("2 are not processed yet: no worker is running.")
     back = read_topic(kafka.address, settings.topics.invoices)
     assert {(message.key(), message.value()) for message in back} == {(b"k1", late), (b"k3", late + b" ")}
     assert "0 dead letters were sent" in nextbasket(environment, "redrive", "--reason", "ahead of the clock")
@@ -179,6 +182,33 @@ def test_dead_letters_are_sent_back_unchanged_and_only_once(
     assert "3 dead letters were sent back" in nextbasket(environment, "redrive")
     assert "0 dead letters were sent back" in nextbasket(environment, "redrive")
     assert len(read_topic(kafka.address, settings.topics.invoices)) == 5
+
+
+def test_a_redrive_tells_which_letters_were_taken_and_which_came_back(
+    environment: dict[str, str], settings: Settings, kafka: Service, shop: Shop, tmp_path: Path
+) -> None:
+    later = [json.dumps(invoice(str(number), f"c{number}", "2099-01-01T00:00:00Z", "22613")) for number in range(9)]
+    shop.process(*(event.encode() for event in later), b"not json", b"{}", b"{")
+    worker = Worker(environment | {"NEXTBASKET_MAX_DAYS_AHEAD": "36500"}, tmp_path / "worker.log")
+    worker.start()
+    try:
+        wait_until(lambda: group_has_members(settings), "the worker has joined", LIMIT_S)
+        for taken in (9, 0):  # the second call takes the three that came back
+            done = run(environment, "redrive")
+            assert done.returncode == 1, done.stderr
+            lines = done.stdout.splitlines()
+            assert (
+                lines[0] == f"{taken + 3} dead letters were sent back to {settings.topics.invoices}, 0 left in place."
+            )
+            assert lines[1] == f"Of these {taken} were taken, 3 came back as dead letters."
+            reasons = lines[2:]
+            assert sum(int(reason.split(" × ")[0]) for reason in reasons) == 3
+            assert any("JSON" in reason for reason in reasons)
+            assert "3 came back: their cause is not gone." in done.stderr
+        assert worker.stop() == 0
+    finally:
+        worker.end()
+    assert len(read_topic(kafka.address, settings.topics.invoices)) == 15
 
 
 def test_a_letter_from_another_topic_is_not_sent(
