@@ -8,11 +8,13 @@ from typing import NamedTuple
 from state.domain.history import CustomerHistory
 from state.domain.recommendation import Trigger
 from state.errors import StoreRefused
+from state.events.attributes import Attributes
 from state.events.dates import DAY, LAST, to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerState, CustomerUpdate, Store
 from stream.api.cart import rank_for_cart
 from stream.api.etags import Versions
+from stream.api.segments import NO_SEGMENTS, SegmentDemand, rank_for_segments
 from stream.api.visits import CartUse, Fallback, VisitQuery, VisitRecommendation, visit_id, visit_links
 from stream.monitoring import Metrics
 from stream.pipeline.item_cache import ItemCache
@@ -53,6 +55,7 @@ class Ranker:
         scorer: Returns the scorer that serves now; called once a batch.
         fallback: Predicts for customers that the scorer fails for.
         metrics: Counters and timings.
+        segments: Returns what sells to customers with an attribute, for visitors without a history.
         clock: Seconds since 1970.
     """
 
@@ -64,12 +67,14 @@ class Ranker:
         scorer: Callable[[], Scorer],
         fallback: Scorer,
         metrics: Metrics,
+        segments: Callable[[], SegmentDemand] = lambda: NO_SEGMENTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._open_store = open_store
         self._current = scorer
         self._scorer = ResilientScorer(scorer, fallback, metrics)
+        self._segments = segments
         self._clock = clock
         self._store: Store | None = None
         self._items: ItemCache | None = None
@@ -135,9 +140,11 @@ class Ranker:
         demand = items.demand(now)
         generated_at = to_iso(int(self._clock()))
         recommendations = []
-        scorer = self._current()
+        scorer, segments = self._current(), self._segments()
         for job, prediction in zip(jobs, predictions, strict=True):
             context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, job.query.limit)
+            if job.query.attributes and job.fallback is not None:
+                prediction = _in_segments(job.query.attributes, prediction, segments)
             together = _bought_together(job.query.cart, scorer)
             recommendations.append(_recommendation(job, prediction, together, context))
         return recommendations
@@ -150,9 +157,16 @@ def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _J
     else:
         history, revision = state.history, state.revision
         fallback = None if history.purchase_dates else "no_purchases"
-    filtered = query.slot is not None or query.category is not None or bool(query.cart)
+    in_segments = fallback is not None and bool(query.attributes)
+    filtered = query.slot is not None or query.category is not None or bool(query.cart) or in_segments
     depth = max(1, len(items)) + sum(len(each.lines) for each in history.invoices) if filtered else query.limit
     return _Job(query, history, revision, fallback, depth + len(query.exclude))
+
+
+def _in_segments(attributes: Attributes, predicted: ModelPrediction, demand: SegmentDemand) -> ModelPrediction:
+    prediction, model = predicted
+    ranked = rank_for_segments(prediction.candidates, attributes, demand)
+    return ModelPrediction(Prediction(ranked, prediction.return_curve), model)
 
 
 def _bought_together(cart: Sequence[str], scorer: Scorer) -> dict[str, dict[str, float]]:

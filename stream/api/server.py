@@ -26,6 +26,7 @@ from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
 from stream.api.revisions import RevisionReader
+from stream.api.segments import SegmentSampler
 from stream.api.services import Services
 from stream.cli.exit_codes import ExitCode
 from stream.health import Health, serve_health
@@ -97,12 +98,16 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             return None
 
         health.add("Redis", redis_check)
+        segments = SegmentSampler(open_store)
+        segments.start()
+        closes.callback(segments.stop)
         ranker = Ranker(
             settings=settings,
             open_store=open_store,
             scorer=lambda: models.scorer,
             fallback=fallback,
             metrics=metrics,
+            segments=lambda: segments.demand,
         )
         revisions = RevisionReader(open_store)
         stop = threading.Event()

@@ -18,6 +18,7 @@ from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
 from stream.api.revisions import RevisionReader
+from stream.api.segments import NO_SEGMENTS
 from stream.api.services import Services
 from stream.health import Health
 from stream.monitoring import Metrics
@@ -44,6 +45,7 @@ class Shop:
         self.scorer = CountingScorer()
         self.metrics = Metrics()
         self.health = Health()
+        self.segments = NO_SEGMENTS
         self.clock = CLOCK
         self.published = MemoryPublisher()
         self.publisher: Publisher = self.published
@@ -63,6 +65,7 @@ class Shop:
             scorer=lambda: self.scorer,
             fallback=CountingScorer("fallback"),
             metrics=self.metrics,
+            segments=lambda: self.segments,
             clock=lambda: self.clock,
         )
         return Services(
