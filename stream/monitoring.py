@@ -52,6 +52,8 @@ class Metrics:
         self._model = gauge("model_info", "1 for the model in use", "name", "version")
         self._swaps = counter("model_swaps", "Models loaded from the registry")
         self._refused = counter("models_refused", "Bundles refused")
+        self._catalogue_items = gauge("catalogue_items", "Items of the catalogue")
+        self._rules_version = gauge("rules_version", "Version of the rules in force")
 
     def batch(self, events: int) -> None:
         """A batch was processed."""
@@ -62,9 +64,9 @@ class Metrics:
         """An event's recommendation was confirmed this long after the event's timestamp."""
         self._latency.observe(max(0.0, seconds))
 
-    def dead_letter(self, cause: str) -> None:
-        """An event was dead-lettered; ``cause`` is ``invalid`` or ``refused``."""
-        self._dead_letters.labels(cause).inc()
+    def dead_letter(self, cause: str, events: int = 1) -> None:
+        """Events were dead-lettered; ``cause`` is ``invalid`` or ``refused``."""
+        self._dead_letters.labels(cause).inc(events)
 
     def anonymous(self, events: int) -> None:
         """Events without a customer were skipped."""
@@ -100,6 +102,11 @@ class Metrics:
     def model_refused(self) -> None:
         """A bundle was refused."""
         self._refused.inc()
+
+    def merchandising(self, items: int, rules_version: int) -> None:
+        """The catalogue or the rules changed."""
+        self._catalogue_items.set(items)
+        self._rules_version.set(rules_version)
 
     def lag(self, partition: int, events: int) -> None:
         """The number of events of a partition that are not processed."""

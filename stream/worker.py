@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from functools import partial
+from functools import cache, partial
 from random import Random
 
 from state.errors import StateError, StoreUnavailable
@@ -27,10 +28,13 @@ from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.followers import MerchandisingFollower
+from stream.kafka.item_validation import ItemValidation
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.kafka.watch import KafkaWatch
+from stream.messages import Message
 from stream.monitoring import Metrics
+from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
@@ -94,7 +98,9 @@ def run_worker(settings: Settings) -> ExitCode:
             retry.call("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
-        follower = MerchandisingFollower(settings)
+        follower = MerchandisingFollower(
+            settings, on_change=lambda now: metrics.merchandising(len(now.catalogue), now.rules.document.version)
+        )
         follower.start()
         closes.callback(follower.stop)
         health.add("catalogue", follower.problem)
@@ -129,6 +135,15 @@ def run_worker(settings: Settings) -> ExitCode:
         health.add("Redis eviction", durability.problem)
         durability.start(servers)
         closes.callback(durability.stop)
+
+        validation = ItemValidation(
+            settings,
+            _publish_letters(settings, stop, retry),
+            count=partial(metrics.dead_letter, "invalid"),
+            clock=time.time,
+        )
+        validation.start()
+        closes.callback(validation.stop)
 
         def build() -> StreamApp:
             app = create_app(settings, processor.process, exit_process)
@@ -172,6 +187,18 @@ def _version() -> str:
         return importlib.metadata.version("nextbasket")
     except importlib.metadata.PackageNotFoundError:  # run from a folder that is not installed
         return "(not installed)"
+
+
+def _publish_letters(
+    settings: Settings, stop: threading.Event, retry: RetryPolicy
+) -> Callable[[Sequence[Message]], None]:
+    """Publishes dead letters from another thread than the processor's; connects for the first of them."""
+
+    @cache
+    def connected() -> ConfirmedPublisher:
+        return ConfirmedPublisher(KafkaPublisher(settings, stop), retry, dead_letter_topic=settings.topics.dead_letter)
+
+    return lambda letters: connected().publish(letters)
 
 
 def exit_if_threads_hang(code: ExitCode) -> ExitCode:

@@ -27,7 +27,7 @@ def redrive(
         float, typer.Option(min=0, help="Seconds to wait for the workers, to say which letters came back.")
     ] = 60.0,
 ) -> None:
-    """Send dead letters back to the topic of invoices once their cause is gone.
+    """Send dead letters back to the topic they came from once their cause is gone.
 
     Needs NEXTBASKET_KAFKA_BROKERS. Takes the letters that are there at the
     start. Each goes once, with its bytes and key as they came. Kafka stores
@@ -70,6 +70,7 @@ def redrive(
                 producer,
                 settings.topics.dead_letter,
                 settings.topics.invoices,
+                also={settings.topics.items},
                 is_wanted=lambda letter_reason: wanted in letter_reason.casefold(),
                 dry_run=dry_run,
             )
@@ -78,8 +79,7 @@ def redrive(
         counts = result.counts
         were_sent = "would be sent" if dry_run else "were sent"
         typer.echo(
-            f"{counts.sent:,} dead letters {were_sent} back to {settings.topics.invoices}, {counts.left:,} left in "
-            "place."
+            f"{counts.sent:,} dead letters {were_sent} back to where they came from, {counts.left:,} left in place."
         )
         came_back = _print_outcome(settings, consumer, result, wait) if result.sent_to else 0
     if result.scattered:
@@ -114,7 +114,9 @@ def _print_outcome(settings: "Settings", consumer: "KafkaConsumer", result: "Red
             result.sent_to,
             limit_s=wait_s if working else 0.0,
         )
-    outcome = outcome_of(result.counts.sent, returned_letters(consumer, result, target), unprocessed)
+    outcome = outcome_of(
+        sum(map(len, result.sent_to.values())), returned_letters(consumer, result, target), unprocessed
+    )
     came_back = outcome.came_back.total()
     if outcome.taken or came_back:
         typer.echo(f"Of these {outcome.taken:,} were taken, {came_back:,} came back as dead letters.")

@@ -8,7 +8,7 @@ event is invalid is not recommended, and without valid rules a follower is not r
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -31,6 +31,7 @@ _METADATA_INTERVAL_S = 10.0
 """Time between two looks for new partitions, or for topics that did not exist."""
 
 _WARNING_INTERVAL_S = 60.0
+_OUTAGE = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
 
 
 class MerchandisingFollower:
@@ -40,16 +41,24 @@ class MerchandisingFollower:
         merchandising: The newest catalogue and rules; replaced as a whole, may be read in any thread.
     """
 
-    def __init__(self, settings: Settings, *, items: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        items: bool = True,
+        on_change: Callable[[Merchandising], None] = lambda merchandising: None,
+    ) -> None:
         """Prepare the client; it connects in the background.
 
         Args:
             settings: Where the brokers are, the names of the topics, the bounds of events.
             items: False: follow the rules only, not the catalogue.
+            on_change: Called in the thread with every new ``merchandising``.
 
         Raises:
             SettingsError: No broker is set.
         """
+        self._on_change = on_change
         self.merchandising = Merchandising(unknown_stock=settings.unknown_stock)
         self._topics = settings.topics
         self._followed = (settings.topics.items, settings.topics.rules) if items else (settings.topics.rules,)
@@ -151,7 +160,7 @@ class MerchandisingFollower:
                     self._warn(error)
                 continue
             self._offsets[_partition(record)] = int(record.offset() or 0) + 1
-            key, value = _bytes(record.key()), _bytes(record.value())
+            key, value = record.key(), record.value()
             if record.topic() == self._topics.rules:
                 rules = self._rules(key, value) or rules
             elif (code := self._decoder.stock_code_of(key)) is not None:
@@ -161,6 +170,7 @@ class MerchandisingFollower:
             catalogue = now.catalogue.with_changes(items) if items else now.catalogue
             position = sum(self._offsets.values())
             self.merchandising = Merchandising(catalogue, rules or now.rules, now.unknown_stock, position)
+            self._on_change(self.merchandising)
         self._note_read()
 
     def _item(self, code: str, key: bytes | None, value: bytes) -> CatalogueItem:
@@ -186,7 +196,10 @@ class MerchandisingFollower:
         return CompiledRules(rules)
 
     def _warn(self, error: KafkaError) -> None:
-        """Log an error of Kafka's, the same one once a minute: the client tries again by itself."""
+        """Log an error of Kafka's, the same one once a minute; outages are for others to log. The client goes on."""
+        if error.retriable() or error.code() in _OUTAGE:
+            logger.debug("The catalogue and the rules cannot be read at the moment: %s", error)
+            return
         if error.code() not in self._warned or time.monotonic() - self._warned[error.code()] > _WARNING_INTERVAL_S:
             self._warned[error.code()] = time.monotonic()
             logger.warning("The catalogue and the rules cannot be read: %s", error)
@@ -226,7 +239,3 @@ def read_merchandising(settings: Settings, *, items: bool = True, timeout_s: flo
 
 def _partition(record: Message) -> tuple[str, int]:
     return str(record.topic()), int(record.partition() or 0)
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

@@ -5,7 +5,7 @@ done, and its metadata lists the later ones that are done too, as ranges of offs
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,13 +73,15 @@ def redrive_letters(
     topic: str,
     target: str,
     *,
+    also: Set[str] = frozenset(),
     is_wanted: Callable[[str], bool],
     dry_run: bool,
 ) -> RedriveResult:
-    """Send the letters that are in ``topic`` now and whose reason is wanted to ``target``, and commit which were sent.
+    """Send the letters that are in ``topic`` now and whose reason is wanted back, and commit which were sent.
 
-    The ends of all partitions are read before the first letter is sent, so a letter that comes back is not taken
-    again. A letter that came from another topic, or whose value was left out for its size, is not sent.
+    Each goes to the topic that it came from: ``target`` or one of ``also``. The ends of all partitions are read before
+    the first letter is sent, so a letter that comes back is not taken again. A letter that came from another topic, or
+    whose value was left out for its size, is not sent.
 
     Raises:
         KafkaError: Kafka does not answer; letters that were confirmed before count as done.
@@ -95,7 +97,9 @@ def redrive_letters(
     sent_to: dict[int, set[int]] = {}
     scattered: list[int] = []
     for partition in partitions:
-        redrive = _PartitionRedrive(consumer, producer, partition, ends[partition], target, is_wanted, dry_run, sent_to)
+        redrive = _PartitionRedrive(
+            consumer, producer, partition, ends[partition], target, also, is_wanted, dry_run, sent_to
+        )
         try:
             redrive.run()
         except _TooScattered:
@@ -118,6 +122,7 @@ class _PartitionRedrive:
         partition: "TopicPartition",
         end: int,
         target: str,
+        also: Set[str],
         is_wanted: Callable[[str], bool],
         dry_run: bool,
         sent_to: dict[int, set[int]],
@@ -128,6 +133,7 @@ class _PartitionRedrive:
         self._partition = partition
         self._end = end
         self._target = target
+        self._targets = {target, *also}
         self._is_wanted = is_wanted
         self._dry_run = dry_run
         self._sent_to = sent_to
@@ -141,7 +147,7 @@ class _PartitionRedrive:
         letters = unread_letters(self._consumer, self._partition, position, self._end)
         while batch := list(islice(letters, BATCH_SIZE)):
             wanted = [letter for letter in batch if self._is_wanted(letter.reason)]
-            possible = [letter for letter in wanted if letter.source == self._target and not letter.omitted]
+            possible = [letter for letter in wanted if letter.source in self._targets and not letter.omitted]
             sent = {letter.offset for letter in possible}
             not_sent += [letter.offset for letter in batch if letter.offset not in sent]
             left, impossible = len(batch) - len(wanted), len(wanted) - len(possible)
@@ -157,9 +163,10 @@ class _PartitionRedrive:
             )
 
     def _send(self, letters: Sequence[DeadLetter]) -> None:
-        for future in [self._producer.send(self._target, key=one.key, value=one.value) for one in letters]:
+        for future in [self._producer.send(one.source, key=one.key, value=one.value) for one in letters]:
             confirmed = future.get()
-            self._sent_to.setdefault(confirmed.partition, set()).add(confirmed.offset)
+            if confirmed.topic == self._target:
+                self._sent_to.setdefault(confirmed.partition, set()).add(confirmed.offset)
 
 
 def advance(position: Position, not_sent: Sequence[int], sent: set[int], end: int) -> Position:

@@ -201,7 +201,7 @@ def test_a_follower_reads_both_topics_and_then_follows(settings: Settings) -> No
 
 
 def test_an_invalid_item_event_withholds_the_item(settings: Settings) -> None:
-    send(settings, item("A", stock=1.0), ("items", b"A", b'{"stock_code": "A", "price": -1}'), ("items", b"", b"{}"))
+    send(settings, item("A", stock=1.0), ("items", b"A", b'{"stock_code": "A", "price": -1}'), ("items", b" ", b"{}"))
     catalogue = read_merchandising(settings).catalogue
     assert list(catalogue) == ["A"]
     assert catalogue["A"].invalid == "price cannot be taken; it must be a number from 0 to 10,000,000, or null."

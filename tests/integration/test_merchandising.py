@@ -1,0 +1,179 @@
+"""The catalogue and the rules on Kafka and Redis, with workers as processes."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from state.events.catalogue import CatalogueItem, encode_item
+from state.settings import Settings
+from stream.kafka.topics import ensure_topics
+from tests.integration.topic import read_topic
+from tests.integration.workers import Worker, nextbasket
+from tests.services.choice import Service
+from tests.services.group import Group, wait_until
+from tests.unit.stream.harness import invoice
+
+LIMIT_S = 60.0
+CUSTOMERS = 30
+WITHIN_S = 1.0
+"""After so long, no recommendation may hold an item that went out of stock."""
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def producer(kafka: Service, settings: Settings) -> Producer:
+    ensure_topics(settings)
+    return Producer({"bootstrap.servers": kafka.address, "log_level": 0, "linger.ms": 1})
+
+
+@pytest.fixture
+def group(kafka: Service, settings: Settings) -> Iterator[Group]:
+    group = Group(kafka.address, settings.group, settings.topics.invoices)
+    yield group
+    group.close()
+
+
+@pytest.fixture
+def workers(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[int], list[Worker]]]:
+    """Starts workers, and ends them after the test."""
+    started: list[Worker] = []
+
+    def start(count: int) -> list[Worker]:
+        for number in range(count):
+            started.append(Worker(environment, tmp_path / f"worker-{number}.log"))
+            started[-1].start()
+        return started
+
+    yield start
+    for worker in started:
+        worker.end()
+
+
+def put_item(producer: Producer, settings: Settings, code: str, **fields: Any) -> None:
+    producer.produce(settings.topics.items, encode_item(CatalogueItem(code, **fields)), code.encode())
+    assert producer.flush(30) == 0
+
+
+class Till:
+    """Sends invoices of all customers in turn, without end; each buys TEA, which so leads every list."""
+
+    def __init__(self, producer: Producer, settings: Settings) -> None:
+        self.sent = 0
+        self._producer = producer
+        self._topic = settings.topics.invoices
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._sell, daemon=True)
+
+    def __enter__(self) -> "Till":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join(30)
+
+    def _sell(self) -> None:
+        while not self._closing.wait(0.004):
+            number, customer = divmod(self.sent, CUSTOMERS)
+            day = f"2011-11-{number % 28 + 1:02d}T{number // 28 % 24:02d}:00:00Z"
+            event = invoice(str(self.sent), str(12_000 + customer), day, "TEA", f"I{self.sent % 17}")
+            self._producer.produce(self._topic, json.dumps(event).encode(), str(customer).encode())
+            self._producer.poll(0)
+            self.sent += 1
+        assert self._producer.flush(30) == 0
+
+
+def test_one_second_after_an_item_went_out_of_stock_no_recommendation_holds_it(
+    workers: Callable[[int], list[Worker]],
+    settings: Settings,
+    kafka: Service,
+    producer: Producer,
+    group: Group,
+) -> None:
+    put_item(producer, settings, "TEA", stock=100.0)
+    started = workers(2)
+    wait_until(lambda: group.members() == 2, "both workers have partitions", LIMIT_S)
+    with Till(producer, settings) as till:
+        wait_until(lambda: group.done() > 300, "recommendations flow", LIMIT_S)
+        put_item(producer, settings, "TEA", stock=0.0)
+        gone_ms = time.time() * 1000
+        at = till.sent
+        wait_until(lambda: till.sent > at + 600, "invoices flow on", LIMIT_S)
+    wait_until(lambda: group.done() == till.sent, "everything is done", LIMIT_S)
+
+    with_tea: list[float] = []
+    later = 0
+    for message in read_topic(kafka.address, settings.topics.recommendations):
+        published_ms = message.timestamp()[1]
+        later += published_ms > gone_ms + WITHIN_S * 1000
+        if any(item["stock_code"] == "TEA" for item in json.loads(message.value())["items"]):
+            with_tea.append(published_ms - gone_ms)
+    assert with_tea, "before that, lists had it"
+    assert max(with_tea) <= WITHIN_S * 1000, f"{len(with_tea)} lists"
+    assert later > 100
+    for worker in started:
+        assert worker.ended() is None, worker.log_tail()
+
+
+def test_rules_are_set_for_running_workers_and_invalid_items_become_dead_letters(
+    workers: Callable[[int], list[Worker]],
+    environment: dict[str, str],
+    settings: Settings,
+    kafka: Service,
+    producer: Producer,
+    group: Group,
+    tmp_path: Path,
+) -> None:
+    workers(1)
+    wait_until(lambda: group.members() == 1, "the worker has partitions", LIMIT_S)
+    rules = tmp_path / "rules.json"
+    rules.write_text('{"rules": [{"kind": "pin", "name": "advent", "stock_codes": ["CALENDAR"]}]}')
+    put_item(producer, settings, "CALENDAR", name="Advent calendar", category=("Season",))
+    assert "version 1 are in force" in nextbasket(environment, "rules", "set", str(rules))
+    assert json.loads(nextbasket(environment, "rules", "show", "--json"))["version"] == 1
+    broken = b'{"stock_code": "MUG", "stock": "many"}'
+    producer.produce(settings.topics.items, broken, b"MUG")
+    producer.produce(settings.topics.items, b"{}", b" ")
+    assert producer.flush(30) == 0
+
+    time.sleep(WITHIN_S)
+    producer.produce(
+        settings.topics.invoices, json.dumps(invoice("1", "12680", "2011-11-01T10:00:00Z", "MUG", "TEA")).encode()
+    )
+    assert producer.flush(30) == 0
+    wait_until(lambda: group.done() == 1, "it is done", LIMIT_S)
+    (message,) = read_topic(kafka.address, settings.topics.recommendations)
+    recommendation = json.loads(message.value())
+    assert [item["stock_code"] for item in recommendation["items"]] == ["CALENDAR", "TEA"]
+    assert recommendation["items"][0]["description"] == "Advent calendar"
+    assert {(each["kind"], each["rule"]) for each in recommendation["rules"]["acted"]} == {
+        ("pin", "advent"),
+        ("catalogue", "invalid_event"),
+    }
+
+    wait_until(lambda: len(read_topic(kafka.address, settings.topics.dead_letter)) == 2, "both are there", LIMIT_S)
+    letters = {
+        letter.key(): dict(letter.headers()) for letter in read_topic(kafka.address, settings.topics.dead_letter)
+    }
+    assert letters[b"MUG"]["source-topic"] == settings.topics.items.encode()
+    assert letters[b"MUG"]["reason"].startswith(b"stock cannot be taken; it must be a number within")
+    assert letters[b" "]["reason"].startswith(b"The record has no stock code as its key")
+
+    sent = nextbasket(environment, "redrive", "--reason", "stock cannot be taken")
+    assert sent == "1 dead letters were sent back to where they came from, 1 left in place.\n"
+    wait_until(lambda: len(read_topic(kafka.address, settings.topics.dead_letter)) == 3, "it is back", LIMIT_S)
+
+    shown = nextbasket(environment, "show", "12680", "--why-not", "MUG")
+    assert "MUG is not recommended because of the catalogue (invalid event)" in shown
+    put_item(producer, settings, "MUG", stock=5.0)
+    assert "MUG is recommended" in nextbasket(environment, "show", "12680", "--why-not", "MUG")
+    rules.write_text('{"version": 1, "rules": []}')
+    with pytest.raises(AssertionError, match="version 1, and version 1 is in force"):
+        nextbasket(environment, "rules", "set", str(rules))
