@@ -117,6 +117,14 @@ EVENT_COLUMNS = (
 )
 """Names of a column that tells purchases from other rows."""
 
+TILL_COLUMNS = (
+    *("till", "till_id", "till_no", "till_number", "terminal", "terminal_id", "terminal_no", "register", "register_id"),
+    *("register_no", "cash_register", "pos_id", "pos_terminal", "checkout_id", "store", "store_id", "store_no"),
+    *("store_number", "store_code", "shop", "shop_id", "shop_no", "branch", "branch_id", "branch_no", "branch_code"),
+    *("outlet", "outlet_id", "location", "location_id", "kasse", "kassennr", "filiale", "filialnr"),
+)
+"""Names of a column with the till or store that gave a receipt its number."""
+
 TIME_COLUMNS = ("time", "time_of_day", "order_time", "transaction_time", "sale_time", "purchase_time", "invoice_time")
 """Names of a column with the time of day of the invoice date."""
 
@@ -129,6 +137,9 @@ MARK_COLUMNS = (
 
 ROW_NUMBERS = frozenset({"", "unnamed0", "index", "level0", "indexlevel0", "rownames"})
 """Names of a column that numbers the rows of a file, as data frames write them: letters and digits only."""
+
+TILL = "till"
+"""Of typed rows: the till of a receipt, where the file has it."""
 
 UNREAD = "unread_columns"
 """Of typed rows: a hash of the columns that are not read, where the file has such."""
@@ -204,6 +215,11 @@ def find_event_columns(names: Iterable[str]) -> list[str]:
 def find_mark_columns(names: Iterable[str]) -> list[str]:
     """Those of some columns that may mark the rows of what was cancelled or taken back."""
     return _find(names, MARK_COLUMNS)
+
+
+def find_till_column(names: Iterable[str]) -> str | None:
+    """The first of some columns that may hold the till of a receipt."""
+    return next(iter(_find(names, TILL_COLUMNS)), None)
 
 
 def find_time_column(names: Iterable[str]) -> str | None:

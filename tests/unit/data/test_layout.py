@@ -1,10 +1,10 @@
-"""What rows mean together: scanned units, fields of an order, receipts that start anew."""
+"""What rows mean together: scanned units, fields of an order."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.unit.data.exports import HEADER, HISTORIES, ROWS, changed, histories, notes, write
+from tests.unit.data.exports import HEADER, HISTORIES, ROWS, histories, notes, write
 from tests.unit.data.workbook import write_workbook
 
 
@@ -46,17 +46,3 @@ def test_nothing_is_filled_from_another_order(tmp_path: Path) -> None:
     rows[2][6] = rows[3][4] = ""
 
     assert histories(write(tmp_path / "t.csv", rows)) == {"12680": {"700001": {"22613": 12, "22614": 2}}}
-
-
-def test_receipt_numbers_that_start_anew_are_told_apart(tmp_path: Path) -> None:
-    rows = changed(InvoiceNo="700003", InvoiceDate="2011-09-01 10:00")
-    path = write(tmp_path / "t.csv", rows)
-
-    assert histories(path)["12681"] == {"700003": {"22615": 4}, "700003 2011-09-01": {"22615": 8}}
-    assert "invoice numbers start anew" in notes(path)
-
-
-def test_a_return_weeks_later_keeps_the_number_of_its_purchase(tmp_path: Path) -> None:
-    rows = changed(InvoiceNo="700003", InvoiceDate="2011-09-01 10:00", Quantity="-1")
-
-    assert histories(write(tmp_path / "t.csv", rows))["12681"] == {"700003": {"22615": 3}}

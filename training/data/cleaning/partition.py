@@ -19,6 +19,7 @@ from training.data import columns
 from training.data.assumption import merge_assumptions
 from training.data.cleaning.clean import normalise_customer_ids
 from training.data.tables.invoice_table import InvoiceTable, TableBatches
+from training.data.tables.receipts import NumberUse
 
 PART_ROWS = 200_000
 """Mean number of rows of a part: some 100 MB while it is cleaned."""
@@ -35,13 +36,15 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
         The parts; the first has the assumptions of the table.
     """
     number = -(-batches.rows // rows)
+    use = NumberUse()
+    tables = _observe(batches.tables, use)
     if number == 1:
-        yield _concatenated(list(batches.tables))
+        yield _of_use(_concatenated(list(tables)), use)
         return
     with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as folder:
         paths = [Path(folder) / f"{part}.arrow" for part in range(number)]
-        tables = _write_parts(batches.tables, paths)
-        whole = _concatenated([replace(table, frame=pd.DataFrame()) for table in tables])
+        whole = _concatenated([replace(table, frame=pd.DataFrame()) for table in _write_parts(tables, paths)])
+        whole = _of_use(whole, use)
         for part, path in enumerate(paths):
             with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
@@ -53,6 +56,18 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
                 retyped=whole.retyped if first else 0,
                 assumptions=whole.assumptions if first else (),
             )
+
+
+def _observe(tables: Iterable[InvoiceTable], use: NumberUse) -> Iterator[InvoiceTable]:
+    """Yield tables, and count how their numbers are used where that is not known."""
+    for table in tables:
+        if table.start_anew is None:
+            use.add(table.frame[columns.INVOICE_NO], table.frame[columns.CUSTOMER_ID])
+        yield table
+
+
+def _of_use(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
+    return replace(table, start_anew=use.start_anew) if table.start_anew is None else table
 
 
 def _write_parts(tables: Iterable[InvoiceTable], paths: list[Path]) -> Iterator[InvoiceTable]:

@@ -2,9 +2,9 @@
 
 ``load`` reads UCI Online Retail and Online Retail II, the retail case study, any table with the columns of the wire,
 and foreign tables (docs/reference/data.md). ``columns`` decides which column is which, ``dates`` how dates are written,
-``numbers`` and ``cells`` how numbers and texts are, ``row_types`` which rows are sales, ``layout`` what rows mean
-together, ``files``, ``delimited``, ``workbook`` and ``parquet`` read the formats. Whatever a reader assumes is one of
-``InvoiceTable.assumptions``, which the ledger repeats.
+``numbers`` and ``cells`` how numbers and texts are, ``row_types`` which rows are sales, ``layout`` and ``receipts``
+what rows mean together, ``files``, ``delimited``, ``workbook`` and ``parquet`` read the formats. Whatever a reader
+assumes is one of ``InvoiceTable.assumptions``, which the ledger repeats.
 """
 
 import logging
@@ -26,9 +26,10 @@ from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.dates import DateOrder, parse_dates
 from training.data.tables.detection import detect_uci
 from training.data.tables.files import find_files, read_batches, read_files, unread_files
-from training.data.tables.layout import fill_down, join_times, separate_reused_numbers, unique_line_ids
+from training.data.tables.layout import fill_down, join_times, unique_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
+from training.data.tables.receipts import NumberUse, separate_receipts
 from training.data.tables.row_types import find_row_types
 
 logger = logging.getLogger(__name__)
@@ -46,12 +47,14 @@ class InvoiceTable:
             - ``quantity`` (units), ``unit_price``: float64, NaN where there is no number;
             - ``invoice_date``: UTC to the second, missing where there is no date.
 
-            Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64).
+            Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64). Where it has
+            tills, ``till`` is their text.
         uci: Whether columns and stock codes are those of UCI Online Retail (I or II), so that its dialect applies.
         timezone: The zone in which dates without one were read.
         assumptions: Everything that reading the table assumed.
         retyped: Number of rows with a cell that the file holds in another type.
         attributes: Attributes of customers and items in the retail case study, None for other tables.
+        start_anew: ``NumberUse.start_anew`` of the whole table; None where it is not known, as in a batch.
     """
 
     frame: pd.DataFrame
@@ -60,6 +63,7 @@ class InvoiceTable:
     assumptions: tuple[Assumption, ...] = ()
     retyped: int = 0
     attributes: AttributeTables | None = None
+    start_anew: bool | None = None
 
 
 class TableBatches(NamedTuple):
@@ -99,15 +103,19 @@ def load(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_ma
     _require_rows(len(raw.frame), path)
     logger.info("read %d rows of %s", len(raw.frame), path)
     table = _typed(raw, timezone, attributes, date_format, decimal_mark)
-    return table if attributes is not None else separate_invoices(table)
+    if attributes is not None:
+        return table
+    use = NumberUse()
+    use.add(table.frame[columns.INVOICE_NO], table.frame[columns.CUSTOMER_ID])
+    return separate_invoices(replace(table, start_anew=use.start_anew))
 
 
 def separate_invoices(table: InvoiceTable) -> InvoiceTable:
     """A table, or a part with all rows of its customers, in which an invoice number stands for one invoice."""
     if table.attributes is not None:
         return table
-    frame, assumption = separate_reused_numbers(table.frame)
-    return replace(table, frame=frame, assumptions=(*table.assumptions, assumption)) if assumption else table
+    frame, assumptions = separate_receipts(table.frame, start_anew=bool(table.start_anew))
+    return replace(table, frame=frame, assumptions=(*table.assumptions, *assumptions))
 
 
 def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> TableBatches:
@@ -187,7 +195,11 @@ def _typed(
     days, joined = join_times(published, mapping[columns.INVOICE_DATE], unread)
     assumptions += [joined] if joined else []
     times = columns.find_time_column(unread) if joined else None
-    if others := [name for name in unread if name not in types.read and name != times]:
+    till = columns.find_till_column(unread)
+    if till is not None:
+        what = "it tells receipts of one number apart where their times differ, and is not read otherwise"
+        assumptions.append(Assumption(of_column(till), what, "take out the column"))
+    if others := [name for name in unread if name not in (*types.read, times, till)]:
         cure = "give one that should be read a name that is known"
         assumptions.append(Assumption(of_columns(others[:20]), "not read", cure))
     frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
@@ -220,6 +232,8 @@ def _typed(
     if unread:
         texts = published[unread].astype("str")
         frame[columns.UNREAD] = pd.util.hash_pandas_object(texts, index=False)
+    if till is not None:
+        frame[columns.TILL] = parse_texts(published[till]).values
     frame[columns.QUANTITY], count, settled = types.settle(frame[columns.QUANTITY])
     assumptions += settled
     frame = frame[count].reset_index(drop=True)

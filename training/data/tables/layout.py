@@ -1,4 +1,4 @@
-"""What rows of a table mean together: rows of one order, numbers of lines, numbers that start anew."""
+"""What rows of a table mean together: rows of one order, numbers of lines, times of day."""
 
 import re
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from training.data.distinct import map_distinct, where_distinct
 
 _TOTALS = re.compile(r"(?:grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|totaal:?|razem:?", re.IGNORECASE)
 _TIME_OF_DAY = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[AaPp]\.?[Mm]\.?)?")
-_ANEW = pd.Timedelta(days=7)
-"""Between two purchases under one invoice number of a customer, from which they are two invoices."""
 
 
 def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFrame, Assumption | None]:
@@ -134,40 +132,6 @@ def unique_line_ids(frame: pd.DataFrame, name: str) -> Assumption | None:
     frame[columns.LINE_ID] = text.where(given, None).astype("str")
     what += "; it repeats within invoices, so it counts together with item, quantity and price"
     return Assumption(of_column(name), what, cure)
-
-
-def separate_reused_numbers(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
-    """Give purchases of a customer under one invoice number, a week apart or more, numbers of their own.
-
-    Tills count receipts from 1 again. A later purchase has its day behind its number; a return keeps the number.
-
-    Args:
-        frame: Typed rows, all of their customers.
-    """
-    key = [columns.CUSTOMER_ID, columns.INVOICE_NO]
-    rows = frame.loc[frame[columns.QUANTITY] > 0, [*key, columns.INVOICE_DATE]].dropna()
-    span = rows.groupby(key)[columns.INVOICE_DATE].agg(["min", "max"])
-    reused = span.index[span["max"] - span["min"] >= _ANEW]
-    if not len(reused):
-        return frame, None
-    index = pd.MultiIndex.from_frame(rows[key])
-    rows = rows[index.isin(reused)].sort_values([*key, columns.INVOICE_DATE], kind="stable")
-    gap = rows.groupby(key)[columns.INVOICE_DATE].diff()
-    anew = (gap >= _ANEW).groupby([rows[name] for name in key]).cumsum()
-    later = rows[anew > 0]
-    if later.empty:
-        return frame, None
-    day = later.groupby([*key, anew[anew > 0]])[columns.INVOICE_DATE].transform("min").dt.strftime("%Y-%m-%d")
-    frame = frame.copy(deep=False)
-    numbers = frame[columns.INVOICE_NO].astype(object)
-    numbers.loc[later.index] = later[columns.INVOICE_NO].astype(object) + " " + day
-    frame[columns.INVOICE_NO] = numbers.astype("str")
-    what = (
-        "invoice numbers start anew: purchases of one customer under one number, a week apart or more, are separate "
-        "invoices, the later ones with their day behind the number"
-    )
-    cure = "give each invoice a number of its own"
-    return frame, Assumption("invoice numbers", what, cure, str(later[columns.INVOICE_NO].iloc[0]), len(later))
 
 
 def join_times(frame: pd.DataFrame, date: str, unread: Sequence[str]) -> tuple[pd.Series, Assumption | None]:
