@@ -11,6 +11,7 @@ The names state the problem; a suffix "Error" would add nothing (hence N818).
 
 from collections.abc import Sequence
 
+from state.wording import count
 from stream.messages import Message
 
 
@@ -35,7 +36,10 @@ class MessageTooLarge(StreamError):
 
     def __init__(self, messages: Sequence[Message]) -> None:
         largest = max(len(message.value or b"") for message in messages)
-        super().__init__(f"{len(messages)} messages are too large for the broker, the largest of {largest:,} bytes")
+        are = "is" if len(messages) == 1 else "are"
+        super().__init__(
+            f"{count(len(messages), 'message')} {are} too large for the broker, the largest of {largest:,} bytes"
+        )
         self.messages = list(messages)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path, require_folder_path
 
@@ -54,4 +55,4 @@ def eda(
     output.write_bytes(html)
     saved = save_pictures(page, folder)
     typer.echo(f"{page.lead}")
-    typer.echo(f"Wrote {output} ({len(html) / 1e6:.1f} MB) and {len(saved)} pictures to {folder}.")
+    typer.echo(f"Wrote {output} ({len(html) / 1e6:.1f} MB) and {count(len(saved), 'picture')} to {folder}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, with_date_format
 
@@ -64,15 +65,15 @@ def export(
     if data is not None:
         if kind is not ExportKind.HISTORIES:
             raise Failure(f"--data gives histories only, no {kind.value}.", ExitCode.USAGE)
-        count = _write(_histories_of_table(data, settings), output)
+        written = _write(_histories_of_table(data, settings), output)
     else:
         from state.store.redis.store import RedisStore
 
         with closing(RedisStore(settings)) as store:
-            count = _write(_LINES[kind](store), output)
+            written = _write(_LINES[kind](store), output)
             _print_rules(store, settings)
     if output is not None:
-        typer.echo(f"Wrote {count:,} {kind.value} to {output}.")
+        typer.echo(f"Wrote {count(written, *_NOUNS[kind])} to {output}.")
 
 
 def _print_rules(store: "Store", settings: "Settings") -> None:
@@ -98,12 +99,12 @@ def _write(lines: "Iterable[KeyedLine]", output: Path | None) -> int:
     from stream.tools.atomic_file import atomic_file
     from stream.tools.sorted_lines import sort_lines
 
-    count = 0
+    lines_written = 0
     with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as file:
         for line in sort_lines(lines):
             file.write(line + b"\n")
-            count += 1
-    return count
+            lines_written += 1
+    return lines_written
 
 
 def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine]":
@@ -162,6 +163,13 @@ def _attributes_line(name: dict[str, str], dated: "DatedAttributes") -> bytes:
     attributes = {key: {"value": value, "date": to_iso(date)} for key, (date, value) in dated.items()}
     return msgspec.json.encode({**name, "attributes": attributes})
 
+
+_NOUNS = {
+    ExportKind.HISTORIES: ("history", "histories"),
+    ExportKind.RECOMMENDATIONS: ("recommendation",),
+    ExportKind.CUSTOMERS: ("customer",),
+    ExportKind.ITEMS: ("item",),
+}
 
 _LINES = {
     ExportKind.HISTORIES: _histories,

@@ -1,20 +1,26 @@
-"""``nextbasket models``: the versions in the registry, and which of them serves."""
+"""``nextbasket models``: the versions in the registry, and which of them is the champion, which serves."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream.cli.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from training.registry.registry import Promotion
+
 models = typer.Typer(add_completion=False, no_args_is_help=True, help="List, promote and roll back models.")
 
 
-@models.command("list", short_help="List the versions with their metrics, and which one serves.")
+@models.command("list", short_help="List the versions with dates and metrics, and which one serves.")
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per version.")] = False,
 ) -> None:
-    """List the versions, oldest first, with their metrics and which one serves.
+    """List the versions, oldest first, with their dates and metrics; the champion is the one that serves.
 
+    Created: when it was published. Promoted: when it last became the
+    champion, by a training, by hand or by a rollback. Dates are in UTC.
     Exit code 1 where there is none.
 
     Example:
@@ -29,11 +35,15 @@ def list_models(
     if not versions:
         typer.echo(f"The registry {registry.url} is empty; `nextbasket train` fills it.", err=True)
         raise typer.Exit(ExitCode.NEGATIVE)
+    promoted = last_promotions(registry.history())
     if as_json:
         import msgspec
 
         for manifest in versions:
-            row = msgspec.to_builtins(manifest) | {"current": manifest.version == current}
+            row = msgspec.to_builtins(manifest) | {
+                "current": manifest.version == current,
+                "promoted": promoted.get(manifest.version),
+            }
             typer.echo(msgspec.json.encode(row).decode())
         return
     from rich.table import Table
@@ -41,12 +51,13 @@ def list_models(
     from stream.cli.console import table_console
 
     table = Table(title=f"Models in {registry.url}", title_justify="left")
-    for column in ("", "version", "model", "ndcg@10", "best baseline"):
+    for column in ("", "version", "model", "created", "promoted", "ndcg@10", "best baseline"):
         table.add_column(column, no_wrap=column == "version")
     for manifest in versions:
         model, baseline = _ndcg(manifest.name, manifest.metrics)
-        serves = "serves" if manifest.version == current else ""
-        table.add_row(serves, manifest.version, manifest.name, model, baseline)
+        champion = "champion" if manifest.version == current else ""
+        dates = _minute(manifest.created), _minute(promoted.get(manifest.version))
+        table.add_row(champion, manifest.version, manifest.name, *dates, model, baseline)
     table_console().print(table)
 
 
@@ -83,6 +94,20 @@ def rollback() -> None:
     registry = open_registry(load_settings())
     before = registry.current()
     typer.echo(f"{registry.rollback(at=datetime.now(UTC))} serves; before it was {before}.")
+
+
+def last_promotions(history: "Iterable[Promotion]") -> dict[str, str]:
+    """By version the date at which it last became the champion, as in the record.
+
+    Args:
+        history: The moves of the pointer, oldest first.
+    """
+    return {promotion.version: promotion.at for promotion in history}
+
+
+def _minute(date: str | None) -> str:
+    """A date of the registry to the minute: ``2011-12-09 13:00``; a dash where there is none."""
+    return "–" if date is None else date[:16].replace("T", " ")
 
 
 def _ndcg(name: str, metrics: dict[str, dict[str, float]]) -> tuple[str, str]:

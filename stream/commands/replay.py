@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, parse_date_option, with_date_format
 from stream.cli.threads import use_one_thread
@@ -126,7 +127,7 @@ def replay(
     except KeyboardInterrupt:
         resume = f"; call it again to go on from event {checkpoint.done:,}" if state else ""
         raise Failure(
-            f"Interrupted after {checkpoint.done - done_before:,} events{resume}.", ExitCode.INTERRUPTED
+            f"Interrupted after {count(checkpoint.done - done_before, 'event')}{resume}.", ExitCode.INTERRUPTED
         ) from None
     finally:
         producer.close(timeout=5)
@@ -150,13 +151,14 @@ def _dates(frame: "pd.DataFrame") -> str:
 
 
 def _print_result(result: ReplayResult, done_before: int, topic: str) -> None:
-    earlier = f" ({done_before:,} were sent before)" if done_before else ""
+    earlier = f" ({done_before:,} {'was' if done_before == 1 else 'were'} sent before)" if done_before else ""
     typer.echo(
-        f"Sent {result.confirmed:,} events to {topic} in {result.seconds:.1f} s, "
+        f"Sent {count(result.confirmed, 'event')} to {topic} in {result.seconds:.1f} s, "
         f"{result.confirmed / max(result.seconds, 1e-9):,.0f} a second{earlier}."
     )
     if result.refused:
-        raise Failure(f"{result.refused:,} events were too large for the broker and were not sent.")
+        were = "was" if result.refused == 1 else "were"
+        raise Failure(f"{count(result.refused, 'event')} {were} too large for the broker and {were} not sent.")
 
 
 def _load_checkpoint(path: Path | None, fingerprint: str) -> ReplayCheckpoint:

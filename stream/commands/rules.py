@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check(file: FileArgument) -> None:
     from stream.kafka.followers import read_merchandising
 
     document = _read(file)
-    typer.echo(f"{file} is valid: {len(document.rules):,} rules.")
+    typer.echo(f"{file} is valid: {count(len(document.rules), 'rule')}.")
     settings = load_settings()
     if not settings.kafka_brokers:
         return
@@ -113,7 +114,8 @@ def set_rules(file: FileArgument) -> None:
             "Somebody else set rules at the same time, and theirs are in force; nextbasket rules show has them."
         )
     typer.echo(
-        f"{len(document.rules):,} rules of version {document.version} are in force; before it was {before.version}."
+        f"Version {document.version} with {count(len(document.rules), 'rule')} is in force; before it was "
+        f"{before.version}."
     )
 
 

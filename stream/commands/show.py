@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import Failure
 from stream.cli.options import parse_date_option
 from stream.cli.threads import use_one_thread
@@ -86,7 +87,7 @@ def _print(report: "CustomerReport") -> None:
 
     console = Console(highlight=False)
     baskets = json.loads(bytes(report.history))["baskets"]
-    console.print(f"Customer {report.customer_id}: {len(baskets)} baskets, returns taken off", markup=False)
+    console.print(f"Customer {report.customer_id}: {count(len(baskets), 'basket')}, returns taken off", markup=False)
     if report.attributes:
         attributes = ", ".join(f"{key} {value}" for key, value in report.attributes.items())
         console.print(f"Attributes: {attributes}", markup=False)
@@ -103,7 +104,7 @@ def _print(report: "CustomerReport") -> None:
     )
     for action in visit.rules.acted if visit.rules is not None else ():
         console.print(f"{_cause(action.kind, action.rule)}: {', '.join(action.stock_codes)}", markup=False)
-    console.print(_next_purchase(visit.next_purchase))
+    console.print(describe_next_purchase(visit.next_purchase))
     if report.sent is not None:
         codes = ", ".join(item.stock_code for item in report.sent.items)
         console.print(
@@ -133,7 +134,7 @@ def explain(why_not: "WhyNot") -> str:
         case "made_room":
             return f"{code} made room for other items because of {causes}; {place}{chance}."
         case "below":
-            return f"{code} is allowed; {place}{chance}, and the list has {why_not.length} items."
+            return f"{code} is allowed; {place}{chance}, and the list has {count(why_not.length, 'item')}."
         case "no_candidate":
             sold = "" if why_not.sold else " It was never sold."
             return f"{code} is allowed, but {place}: nothing links the customer to it.{sold}"
@@ -173,6 +174,29 @@ def _recommended(items: "list[Item]", table: "Table") -> "Table":
     return table
 
 
-def _next_purchase(next_purchase: "NextPurchase") -> str:
+def describe_next_purchase(next_purchase: "NextPurchase") -> str:
+    """The chances of a return, the dates at which they reach 10, 50 and 90 %, and why one of these dates is missing."""
     chances = ", ".join(f"{chance:.0%} within {days} days" for days, chance in next_purchase.within_days.items())
-    return f"Next purchase: {chances}; median {next_purchase.median or 'never'}."
+    dates = {
+        "earliest": (10, next_purchase.earliest),
+        "median": (50, next_purchase.median),
+        "latest": (90, next_purchase.latest),
+    }
+    reached = [f"{chance}% on {date} ({name})" for name, (chance, date) in dates.items() if date is not None]
+    missing = [name for name, (_, date) in dates.items() if date is None]
+    sentences = [f"Next purchase: {chances}."]
+    if reached:
+        sentences.append(f"The chance reaches {_listed(reached)}.")
+    if missing:
+        longest, chance = max(next_purchase.within_days.items(), key=lambda horizon: int(horizon[0]))
+        names = _listed([f"no {name}" for name in missing])
+        sentences.append(
+            f"There is {names} date: the chance stays below {dates[missing[0]][0]}% within {longest} days, the longest "
+            f"time that the model predicts ({chance:.0%})."
+        )
+    return "\n".join([sentences[0], " ".join(sentences[1:])])
+
+
+def _listed(words: list[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

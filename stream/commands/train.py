@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import (
     DataOption,
@@ -240,7 +241,8 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
     progress.stage("reading the topic")
     topic = read_topic(settings, clock=clock)
     typer.echo(
-        f"topic {settings.topics.invoices}: {topic.events:,} events, {topic.invalid:,} of them invalid and skipped"
+        f"topic {settings.topics.invoices}: {count(topic.events, 'event')}, {topic.invalid:,} of them invalid and "
+        "skipped"
     )
     if ledger is None and not topic.events:
         raise Failure(
@@ -265,7 +267,7 @@ def _print(result: "RoundResult") -> None:
 
     metrics = ("ndcg@10", "recall@10", "hit@1", "recall@20_new")
     table = Table(
-        title=f"Evaluated on {result.n_cases:,} invoices from {format_day(result.evaluation_span.start)} on, "
+        title=f"Evaluated on {count(result.n_cases, 'invoice')} from {format_day(result.evaluation_span.start)} on, "
         "none of which the models were trained on",
         title_justify="left",
     )

@@ -14,9 +14,10 @@ import pytest
 
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.main import main
+from stream.commands.models import last_promotions
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.stream.clock import FakeClock
-from training.registry import Registry
+from training.registry import Promotion, Registry
 from training.serving.baselines.scorer import BaselineScorer
 
 
@@ -51,15 +52,30 @@ def test_train_list_promote_and_roll_back(table: Path, tmp_path: Path, capsys: p
     assert versions[0]["data"]["until"][:10] == "2011-06-01"
     first, last = versions[0]["version"], versions[-1]["version"]
     assert sum(version["current"] for version in versions) == 1
+    assert all(bool(version["promoted"]) or not version["current"] for version in versions)
 
     assert main(["models", "promote", last]) == ExitCode.OK
     assert main(["models", "promote", first]) == ExitCode.OK
     assert main(["models", "rollback"]) == ExitCode.OK
     assert f"{last} serves; before it was {first}" in capsys.readouterr().out
     assert main(["models", "list"]) == ExitCode.OK
-    assert last in capsys.readouterr().out
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if last in line]
+    assert "champion" in row
+    assert main(["models", "list", "--json"]) == ExitCode.OK
+    by_version = {version["version"]: version for version in map(json.loads, capsys.readouterr().out.splitlines())}
+    for shown in (by_version[last]["created"], by_version[last]["promoted"]):
+        assert shown[:16].replace("T", " ") in row
     assert main(["models", "promote", "2001-01-01"]) == ExitCode.REGISTRY
     assert "has no version '2001-01-01'" in capsys.readouterr().err
+
+
+def test_a_rollback_is_the_last_promotion_of_its_version() -> None:
+    history = [
+        Promotion(1, "a", "promote", "2026-01-01T10:00:00Z"),
+        Promotion(2, "b", "promote", "2026-01-02T10:00:00Z", 1),
+        Promotion(3, "a", "rollback", "2026-01-03T10:00:00Z"),
+    ]
+    assert last_promotions(history) == {"a": "2026-01-03T10:00:00Z", "b": "2026-01-02T10:00:00Z"}
 
 
 def test_the_best_baseline_in_the_list_is_no_champion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

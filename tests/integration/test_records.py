@@ -173,7 +173,7 @@ def test_redrive_leaves_out_the_letters_of_an_aborted_transaction(
     topics = settings.topics
     ensure_topics(settings)
     send_transactions(kafka, topics.dead_letter, {"a": True, "b": False}, {TOPIC: topics.invoices, REASON: "tried"})
-    assert "1 dead letters were sent back" in nextbasket(environment, "redrive")
+    assert "1 dead letter was sent back" in nextbasket(environment, "redrive")
     assert "0 dead letters were sent back" in nextbasket(environment, "redrive")
 
 

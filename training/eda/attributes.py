@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from state.wording import count
 from training.data import columns
 from training.data.tables.case_study import AttributeTables
 from training.eda import charts
 from training.eda.customers import UNKNOWN, by_group
-from training.eda.formatting import clipped, count, listed, number, share
+from training.eda.formatting import clipped, listed, number, share
 from training.eda.sales import REVENUE, TIME, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars

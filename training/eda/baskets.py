@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from state.events.dates import DAY
+from state.wording import count
 from training.data import columns
 from training.eda import charts
-from training.eda.formatting import count, money, number, share
+from training.eda.formatting import money, number, share
 from training.eda.sales import BASKET, ORDER, REVENUE, TIME, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import Picture

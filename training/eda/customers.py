@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from state.events.dates import DAY
+from state.wording import count
 from training.data import columns
 from training.eda import charts
-from training.eda.formatting import clipped, count, money, number, share
+from training.eda.formatting import clipped, money, number, share
 from training.eda.sales import ORDER, REVENUE, TIME, Sales
 from training.features.customer_clusters import CLUSTERS, elbow_curve
 from training.report import HALF, Figure, Section, Table, draw

@@ -5,11 +5,6 @@ from collections.abc import Iterable
 import pandas as pd
 
 
-def count(number: float, noun: str, plural: str = "") -> str:
-    """``1 customer``, ``4,334 customers``; ``plural`` where it is not the noun with an s."""
-    return f"{number:,.0f} {noun if number == 1 else plural or noun + 's'}"
-
-
 def share(part: float, whole: float) -> str:
     """A part as a percentage: ``8.3%``, ``34%``; 0% and 100% only where they are exact, a dash where all is 0."""
     if whole == 0:

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from state.wording import count
 from training.data import columns
 from training.eda import charts
-from training.eda.formatting import clipped, count, share
+from training.eda.formatting import clipped, share
 from training.eda.sales import BASKET, ITEM, REVENUE, UNITS, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars, short

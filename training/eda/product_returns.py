@@ -2,9 +2,10 @@
 
 import pandas as pd
 
+from state.wording import count
 from training.data import columns
 from training.eda import charts
-from training.eda.formatting import clipped, count, money, share
+from training.eda.formatting import clipped, money, share
 from training.eda.sales import ITEM, REVENUE, TIME, UNITS, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars, short

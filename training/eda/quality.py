@@ -10,12 +10,13 @@ import pandas as pd
 
 from state.events.dialect import Dialect
 from state.events.text import clean_text
+from state.wording import count
 from training.data import columns
 from training.data.assumption import HEADING, HEADINGS
 from training.data.cleaning.ledger import Ledger
 from training.data.distinct import map_distinct, where_distinct
 from training.data.tables.invoice_table import InvoiceTable
-from training.eda.formatting import clipped, count, listed, money, share
+from training.eda.formatting import clipped, listed, money, share
 from training.report import STRIP, WIDE, Figure, Section, Table, draw
 from training.report.style import bars
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from state.settings import Settings
+from state.wording import count
 from training import progress
 from training.data.cleaning.clean import CleanedLines, clean, dialect_of
 from training.data.errors import NoTable
@@ -11,7 +12,7 @@ from training.data.tables.invoice_table import InvoiceTable
 from training.eda.attributes import attributes_section
 from training.eda.baskets import baskets_section, repeat_purchases_section
 from training.eda.customers import countries_section, segments_section
-from training.eda.formatting import count, day, money
+from training.eda.formatting import day, money
 from training.eda.items import items_section
 from training.eda.product_returns import product_returns_section
 from training.eda.quality import cleaning_section, quality_section, reading_section

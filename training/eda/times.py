@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from state.wording import count
 from training.eda import charts
-from training.eda.formatting import count, day, listed, money, share
+from training.eda.formatting import day, listed, money, share
 from training.eda.sales import REVENUE, TIME, Sales
 from training.report import HALF, Figure, Section, draw
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure as Canvas
 from PIL import ImageFont
 from wordcloud import STOPWORDS, WordCloud
 
-from training.eda.formatting import count, listed, share
+from state.wording import count
+from training.eda.formatting import listed, share
 from training.eda.sales import ITEM, REVENUE, Sales
 from training.report import WIDE, Figure, Section, draw
 from training.report.style import COLOURS

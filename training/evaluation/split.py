@@ -83,9 +83,9 @@ def require_repeat_customers(invoices: Sequence[Invoice]) -> None:
     bought = Counter(customer for customer, _ in customer_purchase_dates(invoices))
     customers = list(bought)
     if len(customers) == 1:
+        purchases = "The only purchase is" if bought.total() == 1 else f"All {bought.total():,} purchases are"
         raise TooLittleData(
-            f"All {bought.total()} purchases are of one customer ({customers[0]}): a model learns from many. "
-            "Check the column of the customer."
+            f"{purchases} of one customer ({customers[0]}): a model learns from many. Check the column of the customer."
         )
     if len(customers) == bought.total():
         raise TooLittleData(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from state.wording import count
 from training.registry.gate import GATE_METRIC
 
 SHOWN = (
@@ -49,10 +50,10 @@ def tables(report: Mapping[str, Any], moment: str) -> list[Cells]:
 def means(report: Mapping[str, Any], moment: str) -> Cells:
     """The models and their metrics."""
     metrics = SHOWN_DISCOVER if report["task"] == "discover" else SHOWN
-    seeds = len(report["seeds"])
     caption = (
         f"{report['task']}, {report['from']} to {report['to']} (not included), {moment}: "
-        f"{report['invoices']:,} invoices of {report['customers']:,} customers, {seeds} seed{'s' if seeds > 1 else ''}"
+        f"{count(report['invoices'], 'invoice')} of {count(report['customers'], 'customer')}, "
+        f"{count(len(report['seeds']), 'seed')}"
     )
     models = report["moments"][moment]["models"]
     rows = [[name, *(format_metric(model["mean"][metric]) for metric in metrics)] for name, model in models.items()]

@@ -104,8 +104,8 @@ def test_the_ledger_as_text() -> None:
         "one description per stock code, the newest 2 → 2 (−0)",
     ]
     assert len({line.index("→") for line in lines[1:-2]}) == 1
-    assert lines[-2] == "purchases: 1 lines, 1 invoices, 1 customers, 1 items"
-    assert lines[-1] == "returns: 1 lines, 1 invoices; lines that occur again in their invoice and count once: 0"
+    assert lines[-2] == "purchases: 1 line, 1 invoice, 1 customer, 1 item"
+    assert lines[-1] == "returns: 1 line, 1 invoice; lines that occur again in their invoice and count once: 0"
 
 
 def test_duplicates_are_exact() -> None:
@@ -145,7 +145,7 @@ def test_the_ledger_counts_purchases_and_returns_apart() -> None:
 
 def test_without_purchases_the_ledger_names_the_reason() -> None:
     returns = clean(table({"Quantity": -1}), UCI).ledger
-    with pytest.raises(NothingLeft, match="all 1 lines that are left are returns"):
+    with pytest.raises(NothingLeft, match="the only line that is left is a return"):
         returns.require_purchases()
 
     postage = clean(table({"StockCode": "POST"}, {"StockCode": "POST", "InvoiceNo": "2"}, {"UnitPrice": 0}), UCI).ledger

@@ -35,5 +35,5 @@ def test_a_customer_with_most_invoices_is_named_with_the_setting(customer: str, 
 def test_a_usual_stand_in_is_named_with_few_invoices_too(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", changed(CustomerID="guest"))
 
-    assert "'guest' is taken as one person, with 1 invoices" in notes(path)
+    assert "'guest' is taken as one person, with 1 invoice" in notes(path)
     assert "NEXTBASKET_ANONYMOUS_IDS=guest." in notes(path)

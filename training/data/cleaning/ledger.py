@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import pandas as pd
 
+from state.wording import count
 from training.data import columns
 from training.data.assumption import Assumption, Reading, merge_assumptions
 from training.data.errors import NothingLeft
@@ -88,10 +89,10 @@ class Ledger(msgspec.Struct, frozen=True):
                 + (f", {step.changed:,} changed)" if step.changed else ")")
                 for step in self.steps
             ),
-            f"purchases: {self.purchase_lines:,} lines, {self.purchase_invoices:,} invoices, "
-            f"{self.customers:,} customers, {self.items:,} items",
-            f"returns: {self.return_lines:,} lines, {self.return_invoices:,} invoices; lines that occur again in their "
-            f"invoice and count once: {self.repeated_lines:,}",
+            f"purchases: {count(self.purchase_lines, 'line')}, {count(self.purchase_invoices, 'invoice')}, "
+            f"{count(self.customers, 'customer')}, {count(self.items, 'item')}",
+            f"returns: {count(self.return_lines, 'line')}, {count(self.return_invoices, 'invoice')}; lines that occur "
+            f"again in their invoice and count once: {self.repeated_lines:,}",
         ]
 
     def require_purchases(self) -> None:
@@ -103,9 +104,10 @@ class Ledger(msgspec.Struct, frozen=True):
         if self.purchase_lines:
             return
         step = self.strictest
-        why = f"“{step.rule}” left out {step.removed:,} of {self.steps[0].rows_in:,} rows"
+        why = f"“{step.rule}” left out {step.removed:,} of {count(self.steps[0].rows_in, 'row')}"
         if self.return_lines:
-            why = f"all {self.return_lines:,} lines that are left are returns"
+            lines = "the only line that is left is a return"
+            why = lines if self.return_lines == 1 else f"all {self.return_lines:,} lines that are left are returns"
         raise NothingLeft(f"No purchase of a known customer is left after cleaning: {why}. Check the table's columns.")
 
 
@@ -175,7 +177,7 @@ class LedgerBuilder:
             what += ". It is taken as one person"
         elif stand_ins and len(self._busiest) > 1:
             customer = stand_ins[0]
-            what = f"{customer!r} is taken as one person, with {int(self._busiest[customer]):,} invoices"
+            what = f"{customer!r} is taken as one person, with {count(int(self._busiest[customer]), 'invoice')}"
         else:
             return []
         cure = (
