@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -77,9 +78,11 @@ def redrive(
         finally:
             producer.close(timeout=5)
         counts = result.counts
-        were_sent = "would be sent" if dry_run else "were sent"
+        were_sent = "would be sent" if dry_run else "was sent" if counts.sent == 1 else "were sent"
+        pronoun = "it" if counts.sent == 1 else "they"
         typer.echo(
-            f"{counts.sent:,} dead letters {were_sent} back to where they came from, {counts.left:,} left in place."
+            f"{count(counts.sent, 'dead letter')} {were_sent} back to where {pronoun} came from, "
+            f"{counts.left:,} left in place."
         )
         came_back = _print_outcome(settings, consumer, result, wait) if result.sent_to else 0
     if result.scattered:
@@ -90,11 +93,11 @@ def redrive(
         )
     if counts.impossible:
         raise Failure(
-            f"{counts.impossible:,} cannot be sent back: they came from another topic, or their value was left out for "
-            "its size and has to be read from the source topic."
+            f"{count(counts.impossible, 'letter')} cannot be sent back: from another topic, or with a value that was "
+            "left out for its size and has to be read from the source topic."
         )
     if came_back:
-        raise Failure(f"{came_back:,} came back: their cause is not gone.")
+        raise Failure(f"{count(came_back, 'letter')} came back: the cause is not gone.")
 
 
 def _print_outcome(settings: "Settings", consumer: "KafkaConsumer", result: "RedriveResult", wait_s: float) -> int:
@@ -119,15 +122,15 @@ def _print_outcome(settings: "Settings", consumer: "KafkaConsumer", result: "Red
     )
     came_back = outcome.came_back.total()
     if outcome.taken or came_back:
-        typer.echo(f"Of these {outcome.taken:,} were taken, {came_back:,} came back as dead letters.")
+        typer.echo(f"Taken: {outcome.taken:,}; came back as dead letters: {came_back:,}.")
     for reason, number in outcome.came_back.most_common(MAX_REASONS):
         typer.echo(f"  {number:,} × {reason}")
     if len(outcome.came_back) > MAX_REASONS:
-        typer.echo(f"  and {len(outcome.came_back) - MAX_REASONS:,} other reasons")
+        typer.echo(f"  and {count(len(outcome.came_back) - MAX_REASONS, 'other reason')}")
     if outcome.unprocessed:
         why = f"the workers did not come to them within {wait_s:.0f} s" if working else "no worker is running"
         typer.echo(
-            f"{outcome.unprocessed:,} are not processed yet: {why}. Letters whose cause is not gone will come back as "
-            "new dead letters; nextbasket redrive --dry-run counts those."
+            f"Not processed yet: {count(outcome.unprocessed, 'letter')}, because {why}. Those whose cause is not gone "
+            "will come back as new dead letters; nextbasket redrive --dry-run counts them."
         )
     return came_back

@@ -173,7 +173,7 @@ def test_dead_letters_are_sent_back_unchanged_and_only_once(
     printed = nextbasket(environment, "redrive", "--reason", "ahead of the clock")
     sent, outcome = printed.splitlines()
     assert sent == "2 dead letters were sent back to where they came from, 2 left in place."
-    assert outcome.startswith("2 are not processed yet: no worker is running.")
+    assert outcome.startswith("Not processed yet: 2 letters, because no worker is running.")
     back = read_topic(kafka.address, settings.topics.invoices)
     assert {(message.key(), message.value()) for message in back} == {(b"k1", late), (b"k3", late + b" ")}
     assert "0 dead letters were sent" in nextbasket(environment, "redrive", "--reason", "ahead of the clock")
@@ -198,11 +198,11 @@ def test_a_redrive_tells_which_letters_were_taken_and_which_came_back(
             assert done.returncode == 1, done.stderr
             lines = done.stdout.splitlines()
             assert lines[0] == f"{taken + 3} dead letters were sent back to where they came from, 0 left in place."
-            assert lines[1] == f"Of these {taken} were taken, 3 came back as dead letters."
+            assert lines[1] == f"Taken: {taken}; came back as dead letters: 3."
             reasons = lines[2:]
             assert sum(int(reason.split(" × ")[0]) for reason in reasons) == 3
             assert any("JSON" in reason for reason in reasons)
-            assert "3 came back: their cause is not gone." in done.stderr
+            assert "3 letters came back: the cause is not gone." in done.stderr
         assert worker.stop() == 0
     finally:
         worker.end()
@@ -217,8 +217,8 @@ def test_a_letter_from_another_topic_is_not_sent(
     shop.process(b"bad")
     done = run(environment, "redrive")
     assert done.returncode == 1
-    assert "1 dead letters were sent back" in done.stdout
-    assert "1 cannot be sent back" in done.stderr
+    assert "1 dead letter was sent back" in done.stdout
+    assert "1 letter cannot be sent back" in done.stderr
     assert [message.value() for message in read_topic(kafka.address, settings.topics.invoices)] == [b"bad"]
 
 
