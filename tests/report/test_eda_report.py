@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from state.settings import load_settings
 from tests.unit.eda.shops import MUG, SHOP, TEA, line, sold, table
 from training.data.errors import NoTable
+from training.data.tables.invoice_table import from_frame
 from training.eda import build_report
 from training.eda.baskets import repeat_purchases_section
 from training.eda.customers import countries_section, segments_section
@@ -16,7 +18,7 @@ from training.eda.report import SALES_SECTIONS
 from training.eda.times import times_section
 from training.eda.word_clouds import words_section
 from training.progress import RecordedProgress, shown_by
-from training.report import Page, Section, render
+from training.report import Page, Section, Table, render
 
 ONE = line("1", "2024-01-01T10:00", "A", MUG, 2)
 
@@ -168,3 +170,15 @@ def test_markup_in_descriptions_is_text() -> None:
     html = render(Page("", "", [items_section(sales), words_section(sales)]))
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html
+
+
+def test_a_table_without_stock_codes_is_not_reported_as_one_with_good_ones() -> None:
+    rows = pd.DataFrame({"user_id": ["7", "8"], "date": ["2011-03-14", "2011-03-15"], "item": ["MUG", "BOWL"]})
+
+    quality, reading, *_ = build_report(from_frame(rows), load_settings({}), name="shop.csv").sections
+
+    assert quality.text.endswith("There are no stock codes: descriptions name items.")
+    assert "no stock code" not in str(quality.blocks)
+    assert ["stock code", "there is none: the description names the item", "all", "name a column stock_code"] in (
+        reading.blocks[0].rows if isinstance(reading.blocks[0], Table) else []
+    )

@@ -35,6 +35,15 @@ _UNDECODABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")
 """Control characters, and the replacement character."""
 
 
+_CHECKS_OF = {
+    columns.INVOICE_NO: ["no invoice number"],
+    columns.STOCK_CODE: ["no stock code", UNUSUAL_CODE, OTHER_DESCRIPTION],
+    columns.QUANTITY: ["quantity is no number", "quantity is 0"],
+    columns.UNIT_PRICE: ["price is no number", "price is 0", "price below 0"],
+}
+"""The checks of a column that a file may lack."""
+
+
 class Check(NamedTuple):
     """A check, and whether each row fails it."""
 
@@ -43,7 +52,7 @@ class Check(NamedTuple):
 
 
 def checks(table: InvoiceTable, dialect: Dialect) -> list[Check]:
-    """All checks of the rows as published; a row may fail several.
+    """All checks of the rows as published, but of columns that the file has; a row may fail several.
 
     - no customer, invoice number, stock code, description, date; quantity or price that is no number;
     - quantity below 0, and of these the ones in no cancelled invoice where the dialect has such; quantity 0;
@@ -87,7 +96,8 @@ def checks(table: InvoiceTable, dialect: Dialect) -> list[Check]:
     if cancelled.any():
         index = next(index for index, check in enumerate(found) if check.name == NEGATIVE)
         found.insert(index + 1, Check("quantity below 0, invoice not cancelled", negative & ~cancelled))
-    return found
+    lacking = {name for column in table.filled for name in _CHECKS_OF[column]}
+    return [check for check in found if check.name not in lacking]
 
 
 def _codes(frame: pd.DataFrame, dialect: Dialect) -> pd.Series:
@@ -227,14 +237,15 @@ def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
     cells = [[check.name, f"{number:,}", share(number, rows)] for check, number in zip(found, numbers, strict=True)]
     blocks.append(Table("Checks of the rows as published; a row may fail several", ["check", "rows", "share"], cells))
     unusual, varying = unusual_code_table(table, dialect), descriptions_by_code(table, dialect)
-    if len(unusual):
+    coded = columns.STOCK_CODE not in table.filled
+    if coded and len(unusual):
         caption = f"Unusual stock codes{_first(len(unusual))}; amount is quantity × price"
         cells = [
             [clipped(str(code)), clipped(_text(row["description"]), 50), f"{row['rows']:,}", money(row["amount"])]
             for code, row in unusual.head(SHOWN).iterrows()
         ]
         blocks.append(Table(caption, ["stock code", "description", "rows", "amount"], cells, texts=2))
-    if len(varying):
+    if coded and len(varying):
         caption = f"Stock codes with several descriptions{_first(len(varying))}, most used first"
         cells = [
             [clipped(str(code)), "; ".join(clipped(text, 40) for text in row["descriptions"][:5]), str(row["texts"])]
@@ -242,7 +253,9 @@ def quality_section(table: InvoiceTable, dialect: Dialect) -> Section:
         ]
         blocks.append(Table(caption, ["stock code", "descriptions", "how many"], cells, texts=2))
     codes = int(_codes(table.frame, dialect).nunique())
-    text = describe_stock_codes(unusual, varying, codes)
+    text = (
+        describe_stock_codes(unusual, varying, codes) if coded else "There are no stock codes: descriptions name items."
+    )
     return Section("Data quality", text if shown else f"{sentence} {text}", blocks)
 
 

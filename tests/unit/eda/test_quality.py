@@ -7,7 +7,7 @@ from state.events.dialect import dialect_named
 from state.settings import load_settings
 from tests.unit.data.tables import table
 from training.data.cleaning.clean import clean
-from training.data.tables.invoice_table import InvoiceTable
+from training.data.tables.invoice_table import InvoiceTable, from_frame
 from training.eda.quality import (
     checks,
     code_pattern,
@@ -100,3 +100,12 @@ def test_the_ledger_in_words(rows: InvoiceTable) -> None:
         "Cleaning keeps 6 of 12 rows (50%); the rule “dated, and not ahead of the clock” leaves out most, 1. What is "
         "left are 5 purchase lines of 1 customer and 1 line taken back."
     )
+
+
+def test_columns_that_the_file_lacks_are_not_checked() -> None:
+    rows = pd.DataFrame({"user_id": ["7", "8"], "date": ["2011-03-14", "2011-03-15"], "item": ["MUG", "BOWL"]})
+    lacking = from_frame(rows)
+
+    names = {check.name for check in checks(lacking, UCI)}
+    assert {"no customer", "no description", "no date"} <= names
+    assert not any("stock code" in name or "price" in name or "invoice number" in name for name in names)

@@ -54,6 +54,7 @@ class InvoiceTable:
         assumptions: Everything that reading the table assumed.
         retyped: Number of rows with a cell that the file holds in another type.
         attributes: Attributes of customers and items in the retail case study, None for other tables.
+        filled: Columns that the file lacks, with a default in every row.
         start_anew: ``NumberUse.start_anew`` of the whole table; None where it is not known, as in a batch.
     """
 
@@ -63,6 +64,7 @@ class InvoiceTable:
     assumptions: tuple[Assumption, ...] = ()
     retyped: int = 0
     attributes: AttributeTables | None = None
+    filled: tuple[str, ...] = ()
     start_anew: bool | None = None
 
 
@@ -225,7 +227,8 @@ def _typed(
         frame[column] = parsed.values
         converted |= parsed.converted
         assumptions += parsed.assumptions
-    assumptions += _fill_missing_columns(frame, mapping, timezone, whole=whole)
+    filled = _fill_missing_columns(frame, mapping, timezone, whole=whole)
+    assumptions += filled.values()
     if columns.LINE_ID in mapping and not columns.is_standard_name(mapping[columns.LINE_ID]):
         numbered = unique_line_ids(frame, mapping[columns.LINE_ID])
         assumptions += [numbered] if numbered else []
@@ -240,17 +243,17 @@ def _typed(
     if uci is None:
         uci, doubt = detect_uci(header, frame)
         assumptions += [doubt] if doubt else []
-    return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted[count].sum()), attributes)
+    return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted[count].sum()), attributes, (*filled,))
 
 
 def _fill_missing_columns(
     frame: pd.DataFrame, mapping: dict[str, str], timezone: str, *, whole: bool
-) -> list[Assumption]:
-    """Give columns that the table lacks a default, and return the assumption of each.
+) -> dict[str, Assumption]:
+    """Give columns that the table lacks a default, and return the assumption of each by its column.
 
     Codes that are missing in the ``whole`` table are lacking, too.
     """
-    assumptions = []
+    filled = {}
     cure = "name a column {}"
     empty = whole and columns.STOCK_CODE in mapping and frame[columns.STOCK_CODE].isna().all()
     if columns.STOCK_CODE not in mapping or (empty and columns.DESCRIPTION in mapping):
@@ -258,16 +261,16 @@ def _fill_missing_columns(
         frame[columns.STOCK_CODE] = described
         where = of_column(mapping[columns.STOCK_CODE]) if empty else "stock code"
         what = f"{'it is empty' if empty else 'there is none'}: the description names the item"
-        assumptions.append(Assumption(where, what, cure.format(columns.STOCK_CODE)))
+        filled[columns.STOCK_CODE] = Assumption(where, what, cure.format(columns.STOCK_CODE))
     if columns.INVOICE_NO not in mapping:
         days = frame[columns.INVOICE_DATE].dt.tz_convert(timezone).dt.strftime("%Y-%m-%d")
         both = frame[columns.CUSTOMER_ID].fillna("") + " " + days.fillna("")
         frame[columns.INVOICE_NO] = both.str.strip().replace("", pd.NA).astype("str")
         what = "there is none: what one customer bought on one day is one invoice"
-        assumptions.append(Assumption("invoice number", what, cure.format(columns.INVOICE_NO)))
+        filled[columns.INVOICE_NO] = Assumption("invoice number", what, cure.format(columns.INVOICE_NO))
     for column, noun in ((columns.QUANTITY, "quantity"), (columns.UNIT_PRICE, "price")):
         if column not in mapping:
             frame[column] = 1.0
             what = "there is none: it is taken as 1 in every row"
-            assumptions.append(Assumption(noun, what, cure.format(column)))
-    return assumptions
+            filled[column] = Assumption(noun, what, cure.format(column))
+    return filled
