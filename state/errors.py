@@ -2,7 +2,7 @@
 
 StateError
 ├── SettingsError        a setting is unknown or impossible: the program does not start
-│   └── RulesDiffer      a bundle or a store was made by other invoice rules: it is not used
+│   └── DialectDiffers   a bundle or a store was made in another dialect: it is not used
 ├── InvalidEvent         an event breaks the wire contract: it goes to the dead letters
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
 └── StoreRefused         the store refuses the operation: trying again does not help
@@ -20,8 +20,8 @@ class SettingsError(StateError):
     """A setting is unknown or impossible; the message names it and its possible values."""
 
 
-class RulesDiffer(SettingsError):
-    """A bundle or a store was made by other invoice rules (dialect, unsellable codes); the message names both."""
+class DialectDiffers(SettingsError):
+    """A bundle or a store was made in another dialect (or with other unsellable codes); the message names both."""
 
 
 class InvalidEvent(StateError):

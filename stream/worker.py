@@ -13,7 +13,7 @@ from functools import cache, partial
 from random import Random
 
 from state.errors import StateError, StoreUnavailable
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.settings import Settings
 from state.store.claim import claim_store
 from state.store.redis.client import require_url
@@ -62,7 +62,7 @@ def run_worker(settings: Settings) -> ExitCode:
 
     Raises:
         SettingsError: No broker or no Redis is set, one of their settings cannot be used, or Redis evicts keys.
-        RulesDiffer: The histories, or the promoted model, were made in another dialect or with other unsellable codes.
+        DialectDiffers: The histories or the promoted model are of another dialect.
         StoreRefused: Redis refuses the password, or a command that the worker needs.
     """
     broker_list(settings)
@@ -108,8 +108,8 @@ def run_worker(settings: Settings) -> ExitCode:
             return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
         fallback = fallback_scorer()
-        rules = invoice_rules(settings)
-        load = partial(load_scorer, rules=rules)
+        dialect = shop_dialect(settings)
+        load = partial(load_scorer, dialect=dialect)
         models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
         processor = Processor(
             settings=settings,
@@ -124,8 +124,8 @@ def run_worker(settings: Settings) -> ExitCode:
 
         models.start()
         closes.callback(models.stop)
-        try:  # after the model: a worker that refuses to serve it must not decide on the rules of the store
-            retry.call("Redis", lambda: claim_store(store, rules), StoreUnavailable)
+        try:  # after the model: a worker that refuses to serve it must not decide on the dialect of the store
+            retry.call("Redis", lambda: claim_store(store, dialect), StoreUnavailable)
         except Stopped:
             return ExitCode.OK
         loaded.set()

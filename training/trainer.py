@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from state.errors import RulesDiffer
+from state.errors import DialectDiffers
 from state.events.dates import DAY, to_datetime, to_iso
 from state.events.invoice import Invoice
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from training import progress
 from training.data.cleaning.ledger import Ledger
 from training.data.log import invoices_before
@@ -113,7 +113,7 @@ def train(
     until: int,
     clock: datetime,
     ledger: Ledger | None = None,
-    invoice_rules: InvoiceRules | None = None,
+    dialect: ShopDialect | None = None,
 ) -> RoundResult:
     """Do one round.
 
@@ -125,7 +125,7 @@ def train(
         until: End, not included, of the data that may be used, seconds since 1970.
         clock: The time that is recorded in bundles and promotions.
         ledger: The ledger of the table's cleaning, stored in the bundle.
-        invoice_rules: How the invoices were read, stored in the bundle.
+        dialect: In which the invoices were read, stored in the bundle.
 
     Raises:
         TrainingError: There is too little data, or no such model.
@@ -149,7 +149,7 @@ def train(
     by_moment, n_cases = _evaluate(log, scorers, span, plan.window)
     decision = decide_for_both_moments(plan.model, by_moment, baseline_names)
     metrics = _flat_metrics(by_moment)
-    publisher = _Publisher(registry, log, metrics, clock, ledger, invoice_rules)
+    publisher = _Publisher(registry, log, metrics, clock, ledger, dialect)
     promoted = None
     if decision.promote and plan.refit:
         final = _fit(plan, log, until)
@@ -211,7 +211,7 @@ def _load_champion(registry: Registry, load: Callable[[Path], Scorer], span: Spa
                 "good."
             ]
         return load(folder), notes
-    except (RegistryError, RulesDiffer) as error:
+    except (RegistryError, DialectDiffers) as error:
         logger.warning("the champion %s cannot be evaluated: %s", version, error)
         return None, [f"The champion {version} cannot be evaluated and is not compared: {error}"]
 
@@ -270,14 +270,14 @@ class _Publisher:
         metrics: Metrics,
         clock: datetime,
         ledger: Ledger | None,
-        invoice_rules: InvoiceRules | None,
+        dialect: ShopDialect | None,
     ) -> None:
         self._registry = registry
         self._since = to_datetime(log[0].date)
         self._metrics = metrics
         self._clock = clock
         self._ledger = ledger
-        self._invoice_rules = invoice_rules
+        self._dialect = dialect
 
     def publish(self, name: str, fitted: Fitted, until: int, *, evaluated: tuple[Fitted, int] | None = None) -> str:
         """Publish a model; returns its version.
@@ -302,7 +302,7 @@ class _Publisher:
                 data_until=to_datetime(until),
                 metrics=self._metrics,
                 created=self._clock,
-                invoice_rules=self._invoice_rules,
+                dialect=self._dialect,
             )
 
     def _save_evaluated(self, folder: Path, name: str, fitted: Fitted, until: int) -> None:
@@ -316,6 +316,6 @@ class _Publisher:
             created=to_iso(int(self._clock.timestamp())),
             data=DataWindow(since=to_iso(int(self._since.timestamp())), until=to_iso(until)),
             metrics=self._metrics,
-            invoice_rules=self._invoice_rules,
+            dialect=self._dialect,
         )
         (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))

@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.stream.measure import LATENCY_SECONDS, Event, Result, WorkerVariant, measure
 from bench.stream.workload import Workload, invoice_events, line_events, workload
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.settings import load_settings
 from state.store.claim import claim_store
 from state.store.redis.store import RedisStore
@@ -146,7 +146,7 @@ class Bench:
     def _store_invoices(self, environment: dict[str, str]) -> None:
         settings = load_settings(environment)
         store = RedisStore(settings)
-        claim_store(store, invoice_rules(settings))
+        claim_store(store, shop_dialect(settings))
         stored = self._data.stored
         for start in range(0, len(stored), 500):
             store.apply(stored[start : start + 500], clock_ms=1)

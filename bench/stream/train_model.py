@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.stream.workload import workload
 from state.events.dates import to_datetime
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.settings import load_settings
 from training.models import make_model
 from training.registry import Registry
@@ -37,7 +37,7 @@ def main(registry: Path, sent: int) -> None:
             data_until=to_datetime(until),
             metrics={},
             created=now,
-            invoice_rules=invoice_rules(settings, data.dialect),
+            dialect=shop_dialect(settings, data.dialect),
         )
     target.promote(version, at=now)
 

@@ -17,9 +17,9 @@ from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.dates import DAY, parse_date, to_iso
 from state.events.dialect import exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
-from state.events.invoice_rules import invoice_rules, make_dialect
 from state.events.missing import is_missing, is_word_for_missing
 from state.events.numbers import to_decimal
+from state.events.shop_dialect import make_dialect, shop_dialect
 from state.events.text import clean_text
 from state.settings import Settings
 
@@ -110,7 +110,7 @@ class Decoder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._dialect = make_dialect(invoice_rules(settings))
+        self._dialect = make_dialect(shop_dialect(settings))
         zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
         # Lines of one invoice have the same date and follow each other; stock codes and descriptions are repeated.
         self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))

@@ -8,7 +8,7 @@ from state.domain.history import AddedInvoice, CustomerHistory, add_invoice
 from state.domain.items import ItemState, count_sale, observe_sale
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.protocol import (
     ApplyResult,
@@ -51,7 +51,7 @@ class MemoryStore:
         self._item_versions: dict[str, int] = {}
         self._version = 0
         self._now: int | None = None
-        self._rules: InvoiceRules | None = None
+        self._dialect: ShopDialect | None = None
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
@@ -158,14 +158,14 @@ class MemoryStore:
         """See ``Store.now``."""
         return self._now
 
-    def rules(self) -> InvoiceRules | None:
-        """See ``Store.rules``."""
-        return self._rules
+    def dialect(self) -> ShopDialect | None:
+        """See ``Store.dialect``."""
+        return self._dialect
 
-    def record_rules(self, rules: InvoiceRules) -> InvoiceRules:
-        """See ``Store.record_rules``."""
-        self._rules = self._rules or rules
-        return self._rules
+    def record_dialect(self, dialect: ShopDialect) -> ShopDialect:
+        """See ``Store.record_dialect``."""
+        self._dialect = self._dialect or dialect
+        return self._dialect
 
     def close(self) -> None:
         """Nothing to release."""

@@ -12,7 +12,7 @@ from state.domain.history import CustomerHistory
 from state.domain.items import ItemState
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 
 
 class PriorRecommendation(msgspec.Struct, frozen=True, array_like=True):
@@ -155,12 +155,12 @@ class Store(Protocol):
         """The greatest date accepted so far, seconds since 1970, or None before the first."""
         ...
 
-    def rules(self) -> InvoiceRules | None:
-        """The recorded rules by which the histories are written, None where none are."""
+    def dialect(self) -> ShopDialect | None:
+        """The recorded dialect in which the histories are written, None where there is none."""
         ...
 
-    def record_rules(self, rules: InvoiceRules) -> InvoiceRules:
-        """Record the rules unless some are recorded, in one step; returns those that are recorded then."""
+    def record_dialect(self, dialect: ShopDialect) -> ShopDialect:
+        """Record the dialect unless one is recorded, in one step; returns the one that is recorded then."""
         ...
 
     def close(self) -> None:

@@ -11,9 +11,9 @@ from importlib.metadata import version
 import uvicorn
 
 from state.errors import SettingsError, StateError, StoreUnavailable
-from state.events.invoice_rules import invoice_rules, make_dialect
+from state.events.shop_dialect import make_dialect, shop_dialect
 from state.settings import Settings
-from state.store.claim import require_store_rules
+from state.store.claim import require_store_dialect
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
 from state.store.redis.store import RedisStore
@@ -58,7 +58,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
 
     Raises:
         SettingsError: No Redis is set, the address cannot be used, or needs keys and there are none.
-        RulesDiffer: The histories, or the promoted model, were made in another dialect or with other unsellable codes.
+        DialectDiffers: The histories or the promoted model are of another dialect.
     """
     keys = load_keys(settings)
     check_binding(host, keys)
@@ -74,8 +74,8 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             logger.info("Metrics are on port %s", server.describe(settings.metrics_port))
         fallback = fallback_scorer()
         registry = Registry(settings.registry_url, cache=settings.cache)
-        rules = invoice_rules(settings)
-        load = partial(load_scorer, rules=rules)
+        shop = shop_dialect(settings)
+        load = partial(load_scorer, dialect=shop)
         models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
         models.start()
         closes.callback(models.stop)
@@ -83,7 +83,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         def open_store() -> Store:
             store = RedisStore(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S))
             try:
-                require_store_rules(store.rules(), rules)
+                require_store_dialect(store.dialect(), shop)
             except StateError:
                 store.close()
                 raise
@@ -119,7 +119,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         ingestion = Ingestion(settings, connect_kafka)
         lookups = Lookups(open_store)
         feed = Feed(settings, metrics) if settings.brokers else None
-        dialect = make_dialect(rules)
+        dialect = make_dialect(shop)
         services = Services(
             settings=settings,
             access=access,

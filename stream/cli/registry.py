@@ -20,11 +20,11 @@ def load_current_scorer(settings: "Settings") -> "Scorer":
 
     Raises:
         RegistryError: The registry or its current bundle cannot be used.
-        RulesDiffer: The model was trained on invoices that were read by other rules.
+        DialectDiffers: The model was trained on invoices that were read in another dialect.
     """
-    from state.events.invoice_rules import invoice_rules
+    from state.events.shop_dialect import shop_dialect
     from training.serving.load import fallback_scorer, load_scorer
 
     registry = open_registry(settings)
     version = registry.current()
-    return fallback_scorer() if version is None else load_scorer(registry.open(version), invoice_rules(settings))
+    return fallback_scorer() if version is None else load_scorer(registry.open(version), shop_dialect(settings))

@@ -77,20 +77,20 @@ def export(
 
 
 def _print_rules(store: "Store", settings: "Settings") -> None:
-    """Print to standard error by which rules the histories are written, and whether the settings have others."""
-    from state.errors import RulesDiffer
-    from state.events.invoice_rules import in_words, invoice_rules
-    from state.store.claim import require_store_rules
+    """Print to standard error in which dialect the histories are written, and whether the settings have another."""
+    from state.errors import DialectDiffers
+    from state.events.shop_dialect import in_words, shop_dialect
+    from state.store.claim import require_store_dialect
 
-    recorded = store.rules()
+    recorded = store.dialect()
     if recorded is None:
         typer.echo("The state does not say in which dialect it was written.", err=True)
         return
     typer.echo(f"The state was written {in_words(recorded)}, zone {recorded.timezone}.", err=True)
     if {"dialect", "unsellable_codes"} & settings.model_fields_set:
         try:
-            require_store_rules(recorded, invoice_rules(settings))
-        except RulesDiffer as error:
+            require_store_dialect(recorded, shop_dialect(settings))
+        except DialectDiffers as error:
             typer.echo(str(error), err=True)
 
 

@@ -55,7 +55,7 @@ def replay(
     from kafka import KafkaProducer
     from tqdm import tqdm
 
-    from state.events.invoice_rules import in_words
+    from state.events.shop_dialect import in_words
     from state.settings import load_settings
     from stream.kafka.config import kafka_python_config
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
@@ -63,7 +63,7 @@ def replay(
     from stream.tools.replay import replay_fingerprint, send, throttle
     from stream.tools.replay_events import replay_events, rows_in_span
     from training.data.assumption import Reading
-    from training.data.cleaning.clean import dialect_assumptions, rules_of_table
+    from training.data.cleaning.clean import dialect_assumptions, shop_dialect_of
     from training.data.tables import invoice_table
 
     settings = with_date_format(load_settings(), date_format)
@@ -89,11 +89,11 @@ def replay(
         )
     else:
         table = example.table
-    rules = rules_of_table(table, settings)
+    dialect = shop_dialect_of(table, settings)
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
-    for line in Reading(rules.dialect, table.timezone, assumptions).lines():
+    for line in Reading(dialect.name, table.timezone, assumptions).lines():
         typer.echo(line)
-    typer.echo(f"Rows go as they are, for workers that read them {in_words(rules)}.")
+    typer.echo(f"Rows go as they are, for workers that read them {in_words(dialect)}.")
     if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:
         raise Failure(
             f"No row of {path} lies in the span: {_dates(table.frame)}. Give other dates.",

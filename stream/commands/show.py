@@ -42,9 +42,9 @@ def show(
       nextbasket show 12680 --why-not 22613
     """
     use_one_thread()
-    from state.events.invoice_rules import invoice_rules
+    from state.events.shop_dialect import shop_dialect
     from state.settings import load_settings
-    from state.store.claim import require_store_rules
+    from state.store.claim import require_store_dialect
     from state.store.redis.store import RedisStore
     from stream.cli.registry import load_current_scorer
     from stream.tools.customer_report import build_customer_report
@@ -59,7 +59,7 @@ def show(
     elif why_not is not None:
         typer.echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
     with closing(RedisStore(settings)) as store:
-        require_store_rules(store.rules(), invoice_rules(settings))
+        require_store_dialect(store.dialect(), shop_dialect(settings))
         report = build_customer_report(
             customer,
             store,

@@ -35,9 +35,9 @@ def similar(
     Example:
       nextbasket similar 22613 --most 5
     """
-    from state.events.invoice_rules import invoice_rules
+    from state.events.shop_dialect import shop_dialect
     from state.settings import load_settings
-    from state.store.claim import require_store_rules
+    from state.store.claim import require_store_dialect
     from state.store.redis.store import RedisStore
     from stream.tools.similarity import similar_customers, similar_items
 
@@ -46,7 +46,7 @@ def similar(
     settings = load_settings()
     scorer = _two_tower_scorer(settings, version)
     with closing(RedisStore(settings)) as store:
-        require_store_rules(store.rules(), invoice_rules(settings))
+        require_store_dialect(store.dialect(), shop_dialect(settings))
         if stock_code is not None:
             found = similar_items(stock_code, store, scorer, most)
         else:
@@ -86,9 +86,9 @@ def _two_tower_scorer(settings: "Settings", version: str | None) -> "TwoTowerSco
     Raises:
         Failure: That version is no two-tower model, or there is none.
         RegistryError: The registry or the bundle cannot be used.
-        RulesDiffer: The model was trained on invoices that were read by other rules.
+        DialectDiffers: The model was trained on invoices that were read in another dialect.
     """
-    from state.events.invoice_rules import invoice_rules
+    from state.events.shop_dialect import shop_dialect
     from stream.cli.registry import open_registry
     from training.serving.load import load_scorer
     from training.serving.two_tower.scorer import TwoTowerScorer
@@ -98,7 +98,7 @@ def _two_tower_scorer(settings: "Settings", version: str | None) -> "TwoTowerSco
         versions = [manifest.version for manifest in registry.versions() if manifest.name in TWO_TOWER_MODELS]
         current = registry.current()
         version = current if current in versions else versions[-1] if versions else None
-    scorer = None if version is None else load_scorer(registry.open(version), invoice_rules(settings))
+    scorer = None if version is None else load_scorer(registry.open(version), shop_dialect(settings))
     if not isinstance(scorer, TwoTowerScorer):
         raise Failure(
             "No model here has vectors to compare by: nextbasket train --model hybrid publishes one."

@@ -178,7 +178,7 @@ def _round(
 ) -> "RoundResult":
     from datetime import UTC
 
-    from state.events.invoice_rules import in_words, invoice_rules
+    from state.events.shop_dialect import in_words, shop_dialect
     from stream.cli.progress import show_progress
     from stream.cli.registry import open_registry
     from training.serving.load import load_scorer
@@ -192,17 +192,19 @@ def _round(
                 "There are no purchases of known customers to train on: look at what the cleaning left out.",
                 ExitCode.DATA,
             )
-        rules = invoice_rules(settings, None if ledger is None else ledger.dialect)
-        typer.echo(f"Training {in_words(rules)}, zone {rules.timezone}; a worker must read invoices by the same rules.")
+        dialect = shop_dialect(settings, None if ledger is None else ledger.dialect)
+        typer.echo(
+            f"Training {in_words(dialect)}, zone {dialect.timezone}; a worker must read invoices in the same dialect."
+        )
         result = train_round(
             log,
             open_registry(settings),
-            partial(load_scorer, rules=rules),
+            partial(load_scorer, dialect=dialect),
             plan,
             until=log[-1].date + 1 if until is None else until,
             clock=datetime.now(UTC),
             ledger=ledger,
-            invoice_rules=rules,
+            dialect=dialect,
         )
     _print(result)
     return result

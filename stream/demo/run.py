@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from state.events.invoice import Invoice
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.settings import Settings
 from state.store.claim import claim_store
 from state.store.redis.store import RedisStore
@@ -121,7 +121,7 @@ class _Demo:
 
         self._phase = "loading the histories"
         store = stack.enter_context(closing(RedisStore(settings)))
-        claim_store(store, invoice_rules(settings))
+        claim_store(store, shop_dialect(settings))
         load_histories(training_log, store, console)
         invoices = last_invoices(training_log)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from state.events.invoice import Invoice
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.settings import Settings, load_settings
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.demo.console import TaskProgress, progress_bar
@@ -36,14 +36,14 @@ def read_log(data: Path | None, print_step: Callable[[str], None]) -> tuple[list
     Raises:
         DataError: The data cannot be read.
     """
-    from training.data.cleaning.clean import clean, rules_of_table
+    from training.data.cleaning.clean import clean, shop_dialect_of
     from training.data.cleaning.invoices import invoices
     from training.data.sources.source import find_source
 
     settings = load_settings()
     source = find_source(settings, data, progress=True)
     print_step(source.sentence)
-    dialect = rules_of_table(source.table, settings).dialect
+    dialect = shop_dialect_of(source.table, settings).name
     # As if the user had set it: the demo's worker runs in the dialect of the table, so there is nothing to decide.
     cleaned = clean(source.table, settings.model_copy(update={"dialect": dialect}), clock=int(time.time()))
     for line in cleaned.ledger.reading.lines():
@@ -96,7 +96,7 @@ def train_model(log: Sequence[Invoice], until: int, settings: Settings, folder: 
         data_until=datetime.fromtimestamp(until, UTC),
         metrics={},
         created=datetime.now(UTC),
-        invoice_rules=invoice_rules(settings),
+        dialect=shop_dialect(settings),
     )
     registry.promote(version, at=datetime.now(UTC))
     return version

@@ -1,7 +1,7 @@
 """A copy of the item table that follows the store."""
 
-from state.events.invoice_rules import InvoiceRules
-from state.store.claim import require_store_rules
+from state.events.shop_dialect import ShopDialect
+from state.store.claim import require_store_dialect
 from state.store.protocol import Store
 from training.features.item_table import ItemTable
 
@@ -14,12 +14,12 @@ class ItemCache:
         now: Event time: the greatest date that the store has accepted, in seconds since 1970; 0 before the first.
     """
 
-    def __init__(self, store: Store, rules: InvoiceRules | None = None) -> None:
-        """Begin with no items; ``rules`` are recorded again in a store that was emptied."""
+    def __init__(self, store: Store, dialect: ShopDialect | None = None) -> None:
+        """Begin with no items; ``dialect`` is recorded again in a store that was emptied."""
         self.table = ItemTable()
         self.now = 0
         self._store = store
-        self._rules = rules
+        self._dialect = dialect
         self._version = 0
 
     def refresh(self) -> None:
@@ -28,14 +28,14 @@ class ItemCache:
         Raises:
             StoreUnavailable: The store does not answer.
             StoreRefused: The items cannot be read.
-            RulesDiffer: The store was emptied, and filled by a worker with other invoice rules.
+            DialectDiffers: The store was emptied, and filled by a worker with another dialect.
         """
         changes = self._store.items(self._version)
         if changes.version < self._version:
             # The store was emptied and filled again, so the cached items may not exist any more.
             self.table = ItemTable()
-            if self._rules is not None:
-                require_store_rules(self._store.record_rules(self._rules), self._rules)
+            if self._dialect is not None:
+                require_store_dialect(self._store.record_dialect(self._dialect), self._dialect)
             changes = self._store.items(0)
         self.table.update(changes.states.values())
         self._version = changes.version

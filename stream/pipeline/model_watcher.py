@@ -7,7 +7,7 @@ from pathlib import Path
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.items import record_sale
-from state.errors import RulesDiffer
+from state.errors import DialectDiffers
 from state.events.invoice import THOUSAND
 from stream.monitoring import Metrics
 from stream.pipeline.ports import ModelRegistry
@@ -49,7 +49,7 @@ class ModelWatcher:
         """Load the promoted version, then check for another one in a thread.
 
         Raises:
-            RulesDiffer: The promoted model was trained in another dialect; nothing serves yet, so none is kept.
+            DialectDiffers: The promoted model was trained in another dialect; nothing serves yet, so none is kept.
         """
         self.check(starting=True)
         if self._checked is None:
@@ -63,7 +63,7 @@ class ModelWatcher:
             self._thread.join(1.0)
 
     def check(self, *, starting: bool = False) -> None:
-        """Load the promoted version, unless it was loaded or refused before; ``starting`` lets ``RulesDiffer`` out."""
+        """Load the promoted version, unless it was loaded or refused before; ``starting`` raises ``DialectDiffers``."""
         try:
             version = self._registry.current()
         except (RegistryError, OSError) as error:
@@ -81,7 +81,7 @@ class ModelWatcher:
             logger.warning("The registry does not answer, %s stays in use: %s", self.scorer.name, error)
             return
         except Exception as error:  # a bundle of unknown origin can fail in any way
-            if starting and isinstance(error, RulesDiffer):
+            if starting and isinstance(error, DialectDiffers):
                 raise
             logger.error(
                 "Model %s is refused, %s %s stays in use: %s", version, self.scorer.name, self.scorer.version, error

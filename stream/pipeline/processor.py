@@ -16,7 +16,7 @@ from state.domain.rules import Merchandising
 from state.errors import CustomerRefused, InvalidEvent, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store, merge_updates
@@ -94,9 +94,9 @@ class Processor:
         self._store = store
         self._publisher = ConfirmedPublisher(publisher, retry, dead_letter_topic=settings.topics.dead_letter)
         self._scorer = ResilientScorer(scorer, fallback, metrics)
-        rules = invoice_rules(settings)
-        self._items = ItemCache(store, rules)
-        self._product_share = ProductShare(rules)
+        dialect = shop_dialect(settings)
+        self._items = ItemCache(store, dialect)
+        self._product_share = ProductShare(dialect)
         self._retry = retry
         self._metrics = metrics
         self._merchandising = merchandising

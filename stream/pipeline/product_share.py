@@ -4,7 +4,7 @@ import logging
 
 from state.events.dialect import NOT_A_PRODUCT
 from state.events.invoice import Invoice
-from state.events.invoice_rules import InvoiceRules, in_words
+from state.events.shop_dialect import ShopDialect, in_words
 
 logger = logging.getLogger(__name__)
 
@@ -15,10 +15,10 @@ MAX_SHARE = 0.5
 
 
 class ProductShare:
-    """Counts the lines of the first events, and warns once where most are no products by the invoice rules."""
+    """Counts the lines of the first events, and warns once where most are no products in the dialect."""
 
-    def __init__(self, rules: InvoiceRules) -> None:
-        self._rules = rules
+    def __init__(self, dialect: ShopDialect) -> None:
+        self._dialect = dialect
         self._lines = 0
         self._excluded = 0
 
@@ -34,5 +34,5 @@ class ProductShare:
                 "NEXTBASKET_DIALECT and NEXTBASKET_UNSELLABLE_CODES those of this shop?",
                 self._excluded,
                 self._lines,
-                in_words(self._rules),
+                in_words(self._dialect),
             )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.memory import MemoryStore
 from stream.cli.exit_codes import ExitCode
@@ -35,8 +35,8 @@ def registry_of(tmp_path: Path) -> Registry:
     return Registry(str(tmp_path / "registry"))
 
 
-def rules_of_bundles(tmp_path: Path) -> set[InvoiceRules | None]:
-    return {manifest.invoice_rules for manifest in registry_of(tmp_path).versions()}
+def dialects_of_bundles(tmp_path: Path) -> set[ShopDialect | None]:
+    return {manifest.dialect for manifest in registry_of(tmp_path).versions()}
 
 
 def known_items(tmp_path: Path) -> set[str]:
@@ -54,12 +54,12 @@ def test_a_bundle_of_ucis_table_says_so(
         monkeypatch.setenv("NEXTBASKET_DIALECT", "uci")
     assert main([*TRAIN, str(shop)]) in (ExitCode.OK, ExitCode.NEGATIVE)
     printed = capsys.readouterr().out
-    assert "Training in the dialect uci, zone UTC; a worker must read invoices by the same rules." in printed
-    assert ("NEXTBASKET_DIALECT is not set, so the table is read in the dialect uci" in printed) is not explicit
-    assert rules_of_bundles(tmp_path) == {InvoiceRules(dialect="uci")}
+    assert "Training in the dialect uci, zone UTC; a worker must read invoices in the same dialect." in printed
+    assert ("NEXTBASKET_DIALECT is not set, so the dialect is uci" in printed) is not explicit
+    assert dialects_of_bundles(tmp_path) == {ShopDialect(name="uci")}
     (manifest, *_) = (tmp_path / "registry" / "versions").rglob("manifest.json")
-    assert json.loads(manifest.read_bytes())["invoice_rules"] == {
-        "dialect": "uci",
+    assert json.loads(manifest.read_bytes())["dialect"] == {
+        "name": "uci",
         "unsellable_codes": [],
         "timezone": "UTC",
     }
@@ -73,7 +73,7 @@ def test_a_dialect_that_is_not_the_tables_is_a_sentence(
     printed = capsys.readouterr().out
     assert "the table is UCI Online Retail's but NEXTBASKET_DIALECT is plain" in printed
     assert "Training in the dialect plain" in printed
-    assert rules_of_bundles(tmp_path) == {InvoiceRules(dialect="plain")}
+    assert dialects_of_bundles(tmp_path) == {ShopDialect(name="plain")}
 
 
 def test_ucis_dialect_on_another_shops_table_is_a_sentence(
@@ -101,7 +101,7 @@ def test_codes_that_cannot_be_sold_are_left_out_of_a_table_counted_and_recorded(
     )
     printed = capsys.readouterr().out
     assert "Training in the dialect plain with the unsellable codes FEE,post*, zone UTC" in printed
-    assert rules_of_bundles(tmp_path) == {InvoiceRules(dialect="plain", unsellable_codes=("FEE", "post*"))}
+    assert dialects_of_bundles(tmp_path) == {ShopDialect(name="plain", unsellable_codes=("FEE", "post*"))}
     assert "POST" not in known_items(tmp_path)
     (ledger, *_) = (tmp_path / "registry").rglob("ledger.json")
     (step,) = (step for step in json.loads(ledger.read_bytes())["steps"] if step["name"] == "not_a_product")
@@ -165,7 +165,7 @@ def publish(tmp_path: Path, **more: Any) -> str:
 def test_a_command_refuses_a_model_of_another_dialect(
     command: list[str], store: MemoryStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    version = publish(tmp_path, invoice_rules=InvoiceRules(dialect="uci"))
+    version = publish(tmp_path, dialect=ShopDialect(name="uci"))
     assert main([word.format(version) for word in command]) == ExitCode.SETTINGS
     assert capsys.readouterr().err == (
         f"nextbasket: Model count_demand {version} was trained in the dialect uci, and this process reads invoices in "
@@ -174,7 +174,7 @@ def test_a_command_refuses_a_model_of_another_dialect(
 
 
 def test_show_refuses_histories_of_another_dialect(store: MemoryStore, capsys: pytest.CaptureFixture[str]) -> None:
-    store.record_rules(InvoiceRules(dialect="uci"))
+    store.record_dialect(ShopDialect(name="uci"))
     assert main(["show", "12680"]) == ExitCode.SETTINGS
     error = capsys.readouterr().err
     assert "The histories in Redis were written in the dialect uci" in error
@@ -186,7 +186,7 @@ def test_export_says_in_which_dialect_the_state_was_written(
 ) -> None:
     assert main(["export", "histories"]) == ExitCode.OK
     assert capsys.readouterr().err == "The state does not say in which dialect it was written.\n"
-    store.record_rules(InvoiceRules(dialect="uci"))
+    store.record_dialect(ShopDialect(name="uci"))
     assert main(["export", "histories"]) == ExitCode.OK
     assert capsys.readouterr().err == "The state was written in the dialect uci, zone UTC.\n"
     monkeypatch.setenv("NEXTBASKET_DIALECT", "plain")

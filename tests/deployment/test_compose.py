@@ -109,6 +109,13 @@ def test_health_checks_ask_the_process_itself(services: dict[str, Service]) -> N
         assert path in program
 
 
+def test_the_dialect_is_that_of_the_example_data_which_replay_sends(services: dict[str, Service]) -> None:
+    """One dialect for all services; the README's steps begin with a copy of the example environment."""
+    assert services["replay"]["command"] == ["replay", "--shape", "invoices"]  # no table: the example data
+    assert {service["environment"]["NEXTBASKET_DIALECT"] for service in ours(services).values()} == {"uci"}
+    assert "\nNEXTBASKET_DIALECT=uci\n" in (ROOT / ".env.example").read_text()
+
+
 def test_the_example_environment_names_only_what_the_file_reads(source: str) -> None:
     example = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", example, re.MULTILINE))

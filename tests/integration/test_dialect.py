@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.redis.store import RedisStore
 from tests.integration.topic import read_topic
@@ -77,13 +77,13 @@ def refused(variables: dict[str, str], folder: Path) -> str:
     return sentence
 
 
-def publish(registry: Registry, folder: Path, rules: InvoiceRules | None) -> str:
-    """Publish and promote a model that was trained by some rules; returns its version."""
+def publish(registry: Registry, folder: Path, dialect: ShopDialect | None) -> str:
+    """Publish and promote a model that was trained in some dialect; returns its version."""
     folder.mkdir()
     BaselineScorer("count_demand", "unpublished").save(folder)
     day = datetime(2011, 12, 10, tzinfo=UTC)
     version = registry.publish(
-        folder, name="count_demand", data_from=day, data_until=day, metrics={}, created=CLOCK, invoice_rules=rules
+        folder, name="count_demand", data_from=day, data_until=day, metrics={}, created=CLOCK, dialect=dialect
     )
     registry.promote(version, at=CLOCK)
     return version
@@ -133,7 +133,7 @@ def test_a_model_of_another_dialect_that_is_promoted_later_is_refused_once(
 ) -> None:
     port = free_port()
     registry = Registry(settings.registry_url)
-    mine = publish(registry, tmp_path / "mine", InvoiceRules(dialect="uci"))
+    mine = publish(registry, tmp_path / "mine", ShopDialect(name="uci"))
     variables = DIALECT | {"NEXTBASKET_METRICS_PORT": str(port), "NEXTBASKET_REGISTRY_POLL_SECONDS": "0.1"}
     worker = Worker(environment | variables, tmp_path / "worker.log")
     worker.start()
@@ -145,7 +145,7 @@ def test_a_model_of_another_dialect_that_is_promoted_later_is_refused_once(
             LIMIT_S,
             lambda: assert_alive(worker),
         )
-        other = publish(registry, tmp_path / "other", InvoiceRules(dialect="plain"))
+        other = publish(registry, tmp_path / "other", ShopDialect(name="plain"))
         error = (
             f"Model {other} is refused, count_demand {mine} stays in use: Model count_demand {other} was trained in "
             "the dialect plain, and this process reads invoices in the dialect uci. Set NEXTBASKET_DIALECT=plain, or "
@@ -168,8 +168,8 @@ def test_a_model_of_another_dialect_that_is_promoted_later_is_refused_once(
 def test_a_worker_that_refuses_the_model_leaves_the_store_to_others(
     environment: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
-    publish(Registry(settings.registry_url), tmp_path / "mine", InvoiceRules(dialect="uci"))
+    publish(Registry(settings.registry_url), tmp_path / "mine", ShopDialect(name="uci"))
     assert "NEXTBASKET_DIALECT=uci" in refused(environment, tmp_path)
     store = RedisStore(settings)
-    assert store.rules() is None
+    assert store.dialect() is None
     store.close()

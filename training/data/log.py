@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory, HeldLine, add_invoice
 from state.events.invoice import Invoice, Line
 from state.settings import Settings
-from training.data.cleaning.clean import clean, rules_of_table
+from training.data.cleaning.clean import clean, shop_dialect_of
 from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
 from training.data.cleaning.partition import partition_by_customer
@@ -116,7 +116,7 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
                 decimal_mark=settings.decimal_mark,
             )
         ):
-            builder = builder or LedgerBuilder(rules_of_table(part, settings).dialect, part.timezone)
+            builder = builder or LedgerBuilder(shop_dialect_of(part, settings).name, part.timezone)
             yield from invoices(clean(separate_invoices(part), settings, clock=clock, builder=builder))
 
     log = merge_logs(cleaned_invoices())

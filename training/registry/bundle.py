@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from training.registry.errors import BundleRefused
 
 SCHEMA_VERSION = 1
@@ -40,7 +40,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``metrics`` holds, by model (that of the bundle, the champion, each baseline), the means over the same evaluation
     cases. ``files`` gives the SHA-256 of every file but the manifest, by its path inside the folder.
-    ``invoice_rules``: how the invoices were read that it was fitted on; None where the bundle does not say.
+    ``dialect``: in which the invoices were read that it was fitted on; None where the bundle does not say.
     """
 
     schema_version: int
@@ -50,7 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: DataWindow
     metrics: dict[str, dict[str, float]]
     files: dict[str, str]
-    invoice_rules: InvoiceRules | None = None
+    dialect: ShopDialect | None = None
 
 
 class _Schema(msgspec.Struct):
@@ -117,7 +117,7 @@ def describe(
     created: str,
     data: DataWindow,
     metrics: Mapping[str, Mapping[str, float]],
-    invoice_rules: InvoiceRules | None = None,
+    dialect: ShopDialect | None = None,
 ) -> Manifest:
     """The manifest of the files that lie in a folder now.
 
@@ -132,7 +132,7 @@ def describe(
         data=data,
         metrics={model: dict(values) for model, values in metrics.items()},
         files={path: sha256(folder / path) for path in sorted(_contents(folder) - {MANIFEST})},
-        invoice_rules=invoice_rules,
+        dialect=dialect,
     )
     _check(manifest, str(folder))
     return manifest

@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from training.registry import bundle
 from training.registry.bundle import MANIFEST, DataWindow, Manifest
 from training.registry.errors import BundleRefused, NothingToRollBack, RegistryError, UnknownVersion
@@ -74,7 +74,7 @@ class Registry:
         data_until: datetime,
         metrics: Mapping[str, Mapping[str, float]],
         created: datetime,
-        invoice_rules: InvoiceRules | None = None,
+        dialect: ShopDialect | None = None,
     ) -> str:
         """Store the files of a folder as a new, immutable version; it serves only after ``promote``.
 
@@ -87,7 +87,7 @@ class Registry:
             data_until: End, not included, of the purchases it was fitted on.
             metrics: By model (this one, the champion, each baseline), means over the same evaluation cases.
             created: The current time.
-            invoice_rules: How the invoices were read that it was fitted on; a process with other rules refuses it.
+            dialect: In which the invoices were read that it was fitted on; a process with another refuses it.
 
         Returns:
             The version.
@@ -104,7 +104,7 @@ class Registry:
             created=_timestamp(created),
             data=data,
             metrics=metrics,
-            invoice_rules=invoice_rules,
+            dialect=dialect,
         )
         version = self._claim(base)
         manifest = msgspec.structs.replace(manifest, version=version)

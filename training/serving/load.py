@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from state.events.invoice_rules import InvoiceRules, in_words, require_rules, zone_note
+from state.events.shop_dialect import ShopDialect, in_words, require_dialect, zone_note
 from training.model_table import MODEL_TABLE
 from training.registry import BundleRefused, Manifest, verify
 from training.serving.scorer import Scorer
@@ -16,21 +16,21 @@ FALLBACK = "count_demand"
 """The model that serves without a bundle: it needs the customer's counts and the item table only."""
 
 
-def load_scorer(folder: Path, rules: InvoiceRules | None = None) -> Scorer:
+def load_scorer(folder: Path, dialect: ShopDialect | None = None) -> Scorer:
     """The scorer of the bundle in a folder; every file is checked against its hash first.
 
     Args:
         folder: The bundle.
-        rules: How this process reads invoices; None where it reads none.
+        dialect: In which this process reads invoices; None where it reads none.
 
     Raises:
         BundleRefused: It is damaged, of a model that this version does not know, or manifest and files are of different
             models.
-        RulesDiffer: It was trained on invoices that were read by other rules.
+        DialectDiffers: It was trained on invoices that were read in another dialect.
     """
     manifest = verify(folder)
-    if rules is not None:
-        _check_rules(manifest, rules)
+    if dialect is not None:
+        _check_dialect(manifest, dialect)
     entry = MODEL_TABLE.get(manifest.name)
     if entry is None or entry.loader is None:
         raise BundleRefused(
@@ -48,23 +48,18 @@ def load_scorer(folder: Path, rules: InvoiceRules | None = None) -> Scorer:
     return scorer
 
 
-def _check_rules(manifest: Manifest, rules: InvoiceRules) -> None:
+def _check_dialect(manifest: Manifest, dialect: ShopDialect) -> None:
     trained = f"Model {manifest.name} {manifest.version} was trained"
-    if manifest.invoice_rules is None:
+    if manifest.dialect is None:
         logger.warning(
             "Model %s %s does not say in which dialect it was trained; it is used %s. Train it again to be sure.",
             manifest.name,
             manifest.version,
-            in_words(rules),
+            in_words(dialect),
         )
         return
-    require_rules(
-        manifest.invoice_rules,
-        rules,
-        made=trained,
-        otherwise=f"train and promote a model {in_words(rules)}",
-    )
-    if note := zone_note(manifest.invoice_rules, rules, made=trained):
+    require_dialect(manifest.dialect, dialect, made=trained, otherwise=f"train and promote a model {in_words(dialect)}")
+    if note := zone_note(manifest.dialect, dialect, made=trained):
         logger.warning(note)
 
 

@@ -12,7 +12,7 @@ from state.domain.items import SHARE_HALF_LIVES, ItemState
 from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused
 from state.events.invoice import Invoice
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from state.store.protocol import PriorRecommendation, prior_recommendation
 
 SCHEMA = 1
@@ -34,7 +34,7 @@ class Keys:
         self.item_changed = f"{prefix}{{items}}:changed"
         self.item_version = f"{prefix}{{items}}:version"
         self.now = f"{prefix}{{items}}:now"
-        self.rules = f"{prefix}{{items}}:rules"
+        self.dialect = f"{prefix}{{items}}:dialect"
         self.all_histories = f"{self._history}{{*"
         self.all_recommendations = f"{self._recommendation}{{*"
 
@@ -125,8 +125,8 @@ pack = msgspec.msgpack.Encoder().encode
 read_answer = msgspec.msgpack.Decoder(Answer).decode
 read_one_answer = msgspec.msgpack.Decoder(OneAnswer).decode
 read_recommendation = msgspec.json.Decoder(Recommendation).decode
-read_rules = msgspec.json.Decoder(InvoiceRules).decode
-write_rules = msgspec.json.Encoder().encode
+read_dialect = msgspec.json.Decoder(ShopDialect).decode
+write_dialect = msgspec.json.Encoder().encode
 write_recommendation = msgspec.json.Encoder().encode
 _NO_SALE = (False, False, False)
 _read_lines = msgspec.json.Decoder(tuple[HeldLine, ...]).decode

@@ -13,7 +13,7 @@ from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused, StoreUnavailable
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.protocol import ApplyResult, CustomerState, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
 from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
@@ -27,11 +27,11 @@ from state.store.redis.layout import (
     event,
     make_history,
     read_codes,
+    read_dialect,
     read_history,
     read_item,
     read_recommendation,
-    read_rules,
-    write_rules,
+    write_dialect,
 )
 from state.store.redis.script import Script
 from state.store.redis.single_writer import SingleWriter
@@ -185,17 +185,17 @@ class RedisStore:
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
 
-    def rules(self) -> InvoiceRules | None:
-        """See ``Store.rules``."""
+    def dialect(self) -> ShopDialect | None:
+        """See ``Store.dialect``."""
         with translate_errors(client=self._client):
-            recorded = self._client.get(self._keys.rules)
-            return None if recorded is None else read_rules(recorded)
+            recorded = self._client.get(self._keys.dialect)
+            return None if recorded is None else read_dialect(recorded)
 
-    def record_rules(self, rules: InvoiceRules) -> InvoiceRules:
-        """See ``Store.record_rules``."""
+    def record_dialect(self, dialect: ShopDialect) -> ShopDialect:
+        """See ``Store.record_dialect``."""
         with translate_errors(client=self._client):
-            self._client.set(self._keys.rules, write_rules(rules), nx=True)
-        return self.rules() or rules
+            self._client.set(self._keys.dialect, write_dialect(dialect), nx=True)
+        return self.dialect() or dialect
 
     def probe(self) -> None:
         """Run each command that the store needs once, on keys of no customer, without an effect.

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from state.errors import RulesDiffer
-from state.events.invoice_rules import InvoiceRules
+from state.errors import DialectDiffers
+from state.events.shop_dialect import ShopDialect
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher
 from tests.unit.features import test_two_tower_inputs as test_hybrid_inputs
@@ -125,11 +125,11 @@ def test_a_model_name_that_is_not_a_text_is_refused(name: object, tmp_path: Path
         load_scorer(registry.open(version))
 
 
-UCI = InvoiceRules(dialect="uci", unsellable_codes=("9*",))
+UCI = ShopDialect(name="uci", unsellable_codes=("9*",))
 
 
-def _trained_by(rules: InvoiceRules | None, tmp_path: Path) -> Path:
-    """A published bundle that was trained by some rules; None: it does not say by which."""
+def _trained_by(dialect: ShopDialect | None, tmp_path: Path) -> Path:
+    """A published bundle that was trained in some dialect; None: it does not say in which."""
     made = tmp_path / "made"
     made.mkdir()
     _save("count_demand", made)
@@ -141,38 +141,38 @@ def _trained_by(rules: InvoiceRules | None, tmp_path: Path) -> Path:
         data_until=DATA_UNTIL,
         metrics={},
         created=CLOCK,
-        invoice_rules=rules,
+        dialect=dialect,
     )
-    assert registry.manifest(version).invoice_rules == rules
+    assert registry.manifest(version).dialect == dialect
     return registry.open(version)
 
 
-def test_a_bundle_of_the_same_rules_loads_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bundle_of_the_same_dialect_loads_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load_scorer(_trained_by(UCI, tmp_path), UCI).name == "count_demand"
     assert caplog.records == []
 
 
 @pytest.mark.parametrize(
-    ("rules", "sentence"),
+    ("dialect", "sentence"),
     [
         (
-            InvoiceRules(dialect="plain", unsellable_codes=("9*",)),
+            ShopDialect(name="plain", unsellable_codes=("9*",)),
             " was trained in the dialect uci with the unsellable codes 9*, and this process reads invoices in the "
             "dialect plain with the unsellable codes 9*. Set NEXTBASKET_DIALECT=uci, or train and promote a model in "
             "the dialect plain with the unsellable codes 9*.",
         ),
         (
-            InvoiceRules(dialect="uci"),
+            ShopDialect(name="uci"),
             " without unsellable codes. Set NEXTBASKET_UNSELLABLE_CODES=9*, or train and promote a model in the "
             "dialect uci.",
         ),
     ],
     ids=["another dialect", "other unsellable codes"],
 )
-def test_a_bundle_of_other_rules_is_refused(rules: InvoiceRules, sentence: str, tmp_path: Path) -> None:
+def test_a_bundle_of_another_dialect_is_refused(dialect: ShopDialect, sentence: str, tmp_path: Path) -> None:
     folder = _trained_by(UCI, tmp_path)
-    with pytest.raises(RulesDiffer) as refused:
-        load_scorer(folder, rules)
+    with pytest.raises(DialectDiffers) as refused:
+        load_scorer(folder, dialect)
     assert str(refused.value).startswith(f"Model count_demand {folder.name} was trained in the dialect uci")
     assert str(refused.value).endswith(sentence)
 
@@ -181,14 +181,14 @@ def test_a_bundle_that_does_not_say_its_dialect_is_loaded_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = _trained_by(None, tmp_path)
-    assert b"invoice_rules" not in (folder / "manifest.json").read_bytes()
+    assert b'"dialect"' not in (folder / "manifest.json").read_bytes()
     assert load_scorer(folder, UCI).name == "count_demand"
     (record,) = caplog.records
     assert "does not say in which dialect it was trained; it is used in the dialect uci" in record.getMessage()
 
 
 def test_a_bundle_of_another_zone_is_loaded_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    london = InvoiceRules(dialect="plain", timezone="Europe/London")
-    load_scorer(_trained_by(london, tmp_path), InvoiceRules(dialect="plain"))
+    london = ShopDialect(name="plain", timezone="Europe/London")
+    load_scorer(_trained_by(london, tmp_path), ShopDialect(name="plain"))
     (record,) = caplog.records
     assert "Set NEXTBASKET_TIMEZONE=Europe/London" in record.getMessage()

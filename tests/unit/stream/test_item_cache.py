@@ -1,8 +1,8 @@
 import pytest
 
-from state.errors import RulesDiffer, StoreUnavailable
+from state.errors import DialectDiffers, StoreUnavailable
 from state.events.invoice import Invoice, Line
-from state.events.invoice_rules import InvoiceRules
+from state.events.shop_dialect import ShopDialect
 from state.settings import load_settings
 from state.store.memory import MemoryStore
 from state.store.protocol import ItemChanges
@@ -75,27 +75,27 @@ def test_a_refresh_can_be_repeated_after_an_outage() -> None:
     assert (items.table.codes, items.now) == (["A"], 100)
 
 
-def test_the_rules_are_recorded_again_in_a_store_that_was_emptied() -> None:
-    rules, store = InvoiceRules(dialect="uci"), RecordingStore()
-    items = ItemCache(store, rules)
+def test_the_dialect_is_recorded_again_in_a_store_that_was_emptied() -> None:
+    dialect, store = ShopDialect(name="uci"), RecordingStore()
+    items = ItemCache(store, dialect)
     for number in range(3):
         store.sell(str(number), 100, "OLD")
     items.refresh()
-    assert store.rules() is None
+    assert store.dialect() is None
     store.rebuild()
     store.sell("1", 20, "NEW")
     items.refresh()
-    assert store.rules() == rules
+    assert store.dialect() == dialect
 
 
-def test_a_store_that_was_emptied_and_filled_by_other_rules_is_refused() -> None:
+def test_a_store_that_was_emptied_and_filled_in_another_dialect_is_refused() -> None:
     store = RecordingStore()
-    items = ItemCache(store, InvoiceRules(dialect="uci"))
+    items = ItemCache(store, ShopDialect(name="uci"))
     for number in range(3):
         store.sell(str(number), 100, "OLD")
     items.refresh()
     store.rebuild()
-    store.record_rules(InvoiceRules(dialect="plain"))
+    store.record_dialect(ShopDialect(name="plain"))
     store.sell("1", 20, "NEW")
-    with pytest.raises(RulesDiffer, match="NEXTBASKET_DIALECT=plain"):
+    with pytest.raises(DialectDiffers, match="NEXTBASKET_DIALECT=plain"):
         items.refresh()

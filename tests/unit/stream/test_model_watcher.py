@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from state.domain.history import CustomerHistory
-from state.errors import RulesDiffer
+from state.errors import DialectDiffers
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher, warm_up
 from tests.unit.stream.harness import CountingScorer
@@ -114,15 +114,15 @@ def test_a_damaged_bundle_is_refused_once_and_the_previous_model_stays(
 
 
 def test_a_model_of_another_dialect_is_refused_at_the_start(watcher: ModelWatcher, registry: StubRegistry) -> None:
-    registry.versions, registry.promoted = {"1": RulesDiffer("in the dialect uci")}, "1"
-    with pytest.raises(RulesDiffer, match="in the dialect uci"):
+    registry.versions, registry.promoted = {"1": DialectDiffers("in the dialect uci")}, "1"
+    with pytest.raises(DialectDiffers, match="in the dialect uci"):
         watcher.start()
 
 
 def test_a_model_of_another_dialect_that_comes_later_is_refused_once_and_counted(
     watcher: ModelWatcher, registry: StubRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registry.versions, registry.promoted = {"1": CountingScorer("1"), "2": RulesDiffer("in the dialect uci")}, "1"
+    registry.versions, registry.promoted = {"1": CountingScorer("1"), "2": DialectDiffers("in the dialect uci")}, "1"
     watcher.start()
     watcher.stop()
     registry.promoted = "2"

@@ -1,4 +1,4 @@
-"""From events to recommendations: what is no product by the invoice rules is never recommended."""
+"""From events to recommendations: what is no product by the dialect is never recommended."""
 
 import logging
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from state.events.dates import DAY
 from state.events.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect
 from state.events.invoice import THOUSAND
-from state.events.invoice_rules import InvoiceRules, invoice_rules, make_dialect
+from state.events.shop_dialect import ShopDialect, make_dialect, shop_dialect
 from state.events.text import clean_text
 from state.settings import Settings
 from training.data import columns
@@ -73,25 +73,25 @@ class _Rule(NamedTuple):
     rewrites: tuple[str, ...] = ()
 
 
-def rules_of_table(table: InvoiceTable, settings: Settings) -> InvoiceRules:
-    """The rules of the settings, but in UCI's dialect for a UCI table where no dialect is set."""
+def shop_dialect_of(table: InvoiceTable, settings: Settings) -> ShopDialect:
+    """The dialect of the settings, but UCI's for a UCI table where none is set."""
     detected = table.uci and "dialect" not in settings.model_fields_set
-    return invoice_rules(settings, "uci" if detected else None)
+    return shop_dialect(settings, "uci" if detected else None)
 
 
 def dialect_of(table: InvoiceTable, settings: Settings) -> Dialect:
-    """The dialect of the rules of a table."""
-    return make_dialect(rules_of_table(table, settings))
+    """The functions of the dialect of a table."""
+    return make_dialect(shop_dialect_of(table, settings))
 
 
 def dialect_assumptions(table: InvoiceTable, settings: Settings) -> tuple[Assumption, ...]:
     """An assumption where the dialect that a table shows is not the one that is set; none where it is."""
     if "dialect" not in settings.model_fields_set and table.uci:
         what = (
-            "the table is UCI Online Retail's and NEXTBASKET_DIALECT is not set, so the table is read in the dialect "
-            "uci, but a worker without the setting reads events in the dialect plain"
+            "the columns and stock codes are UCI Online Retail's and NEXTBASKET_DIALECT is not set, so the dialect is "
+            "uci; a worker needs NEXTBASKET_DIALECT=uci to read the same"
         )
-        return (Assumption("dialect", what, "set NEXTBASKET_DIALECT, the same for all processes of the shop"),)
+        return (Assumption("dialect", what, "set NEXTBASKET_DIALECT=plain, for all processes of the shop"),)
     if table.uci and settings.dialect != "uci":
         what = (
             f"the table is UCI Online Retail's but NEXTBASKET_DIALECT is {settings.dialect}, so postage, fees and "

@@ -5,24 +5,24 @@ from typing import Any
 import pytest
 
 from state import InvalidEvent, Settings, load_settings
-from state.errors import RulesDiffer, SettingsError
-from state.events.invoice_rules import InvoiceRules, in_words, invoice_rules, make_dialect, require_rules, zone_note
+from state.errors import DialectDiffers, SettingsError
+from state.events.shop_dialect import ShopDialect, in_words, make_dialect, require_dialect, shop_dialect, zone_note
 from state.events.wire import Decoder
 
-PLAIN = InvoiceRules(dialect="plain")
-UCI = InvoiceRules(dialect="uci")
-WITH_CODES = InvoiceRules(dialect="plain", unsellable_codes=("FEE", "POST*"))
+PLAIN = ShopDialect(name="plain")
+UCI = ShopDialect(name="uci")
+WITH_CODES = ShopDialect(name="plain", unsellable_codes=("FEE", "POST*"))
 
 
-def refusal(theirs: InvoiceRules, ours: InvoiceRules) -> str:
-    with pytest.raises(RulesDiffer) as raised:
-        require_rules(theirs, ours, made="Model 1 was trained", otherwise="promote another model")
+def refusal(theirs: ShopDialect, ours: ShopDialect) -> str:
+    with pytest.raises(DialectDiffers) as raised:
+        require_dialect(theirs, ours, made="Model 1 was trained", otherwise="promote another model")
     return str(raised.value)
 
 
-@pytest.mark.parametrize("rules", [PLAIN, UCI, WITH_CODES])
-def test_equal_rules_are_accepted(rules: InvoiceRules) -> None:
-    require_rules(rules, rules, made="Model 1 was trained", otherwise="")
+@pytest.mark.parametrize("dialect", [PLAIN, UCI, WITH_CODES])
+def test_equal_dialects_are_accepted(dialect: ShopDialect) -> None:
+    require_dialect(dialect, dialect, made="Model 1 was trained", otherwise="")
 
 
 def test_a_refusal_names_both_dialects_and_the_setting() -> None:
@@ -44,12 +44,12 @@ def test_a_refusal_names_both_lists_of_unsellable_codes_and_the_setting() -> Non
 
 
 def test_a_refusal_is_an_error_of_the_settings() -> None:
-    assert issubclass(RulesDiffer, SettingsError)
+    assert issubclass(DialectDiffers, SettingsError)
 
 
 def test_another_zone_is_a_note_and_no_refusal() -> None:
-    london = InvoiceRules(dialect="uci", timezone="Europe/London")
-    require_rules(london, UCI, made="", otherwise="")
+    london = ShopDialect(name="uci", timezone="Europe/London")
+    require_dialect(london, UCI, made="", otherwise="")
     assert zone_note(UCI, UCI, made="") is None
     assert zone_note(london, UCI, made="Model 1 was trained") == (
         "Model 1 was trained with dates that name no zone in Europe/London, and this process reads them in UTC. "
@@ -57,10 +57,8 @@ def test_another_zone_is_a_note_and_no_refusal() -> None:
     )
 
 
-def test_the_rules_of_the_settings_do_not_depend_on_the_order_of_the_codes() -> None:
-    one, other = (
-        invoice_rules(load_settings({"NEXTBASKET_UNSELLABLE_CODES": codes})) for codes in ("b, a,,b ,", "a,b")
-    )
+def test_the_dialect_of_the_settings_does_not_depend_on_the_order_of_the_codes() -> None:
+    one, other = (shop_dialect(load_settings({"NEXTBASKET_UNSELLABLE_CODES": codes})) for codes in ("b, a,,b ,", "a,b"))
     assert one == other
     assert one.unsellable_codes == ("a", "b")
     assert in_words(one) == "in the dialect plain with the unsellable codes a,b"
@@ -77,14 +75,14 @@ def test_a_pattern_of_every_code_is_refused(codes: str) -> None:
     [("POST", False), ("post-eu", False), ("FEE", False), ("Fee", False), ("FEE1", True), ("A1", False), ("A12", True)],
 )
 def test_patterns_are_those_of_a_shell_in_capitals_or_not(code: str, sold: bool) -> None:
-    dialect = make_dialect(InvoiceRules(dialect="plain", unsellable_codes=("POST*", "fee", "A?")))
+    dialect = make_dialect(ShopDialect(name="plain", unsellable_codes=("POST*", "fee", "A?")))
     assert dialect.is_product(code) is sold
     assert dialect.stock_code(code) == code
     assert dialect.name == "plain"
 
 
 def test_unsellable_codes_add_to_those_of_the_dialect() -> None:
-    dialect = make_dialect(InvoiceRules(dialect="uci", unsellable_codes=("99*",)))
+    dialect = make_dialect(ShopDialect(name="uci", unsellable_codes=("99*",)))
     assert not dialect.is_product("POST")
     assert not dialect.is_product("99999")
     assert dialect.is_product("22613")
