@@ -15,6 +15,18 @@ from state.events.dates import to_iso
 INVOICE_NO = "999001"
 """Of the invoice to send: no cancellation and no adjustment in any dialect."""
 
+_UCI_COLUMNS = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
+_COLUMNS = ("invoice_no", "stock_code", "description", "quantity", "invoice_date", "unit_price", "customer_id")
+
 
 @dataclass(frozen=True)
 class NextSteps:
@@ -24,12 +36,15 @@ class NextSteps:
     commands: Sequence[tuple[str, str]]
 
 
-def write_next_steps(folder: Path, variables: dict[str, str], customer: str, bought: Item, date: int) -> NextSteps:
+def write_next_steps(
+    folder: Path, variables: dict[str, str], *, dialect: str, customer: str, bought: Item, date: int
+) -> NextSteps:
     """Write the files that the commands read, and return the commands.
 
     Args:
         folder: Of the files.
         variables: Settings as environment variables.
+        dialect: That of the settings; the table to send is written in the columns that belong to it.
         customer: The customer of the commands.
         bought: What the customer buys on the invoice to send.
         date: When, in UTC seconds.
@@ -40,13 +55,9 @@ def write_next_steps(folder: Path, variables: dict[str, str], customer: str, bou
         + f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n'
     )
     table = folder / "invoice.csv"
+    row = [INVOICE_NO, bought.stock_code, bought.description or "", 1, to_iso(date), 1, customer]
     with table.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(
-            [
-                ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"),
-                (INVOICE_NO, bought.stock_code, bought.description or "", 1, to_iso(date), 1, customer),
-            ]
-        )
+        csv.writer(file).writerows([_UCI_COLUMNS, [*row, ""]] if dialect == "uci" else [_COLUMNS, row])
     field = f'"customer_id":{msgspec.json.encode(customer).decode()}'
     return NextSteps(
         load_settings=f". {shlex.quote(str(environment))}",

@@ -188,6 +188,7 @@ class _Demo:
         next_steps = write_next_steps(
             folder,
             settings_variables(settings),
+            dialect=settings.dialect,
             customer=recommendation.customer_id,
             bought=recommendation.items[0],
             date=last.date + 3_600,

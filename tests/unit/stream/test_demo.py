@@ -1,6 +1,8 @@
 """The demo's parts without side effects: statistics, screen, baseline, split of the log."""
 
 import io
+import shlex
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -8,13 +10,18 @@ from rich.console import Console
 
 from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
 from state.events.invoice import Invoice, Line
+from state.settings import Settings
 from stream.cli.exit_codes import Failure
 from stream.demo.baseline import BaselineRanker
 from stream.demo.console import StepPrinter, TaskProgress, progress_bar
+from stream.demo.next_steps import INVOICE_NO, write_next_steps
 from stream.demo.replay import last_invoices
 from stream.demo.screen import LiveScreen, PlainScreen, join_parts, reason_text, render_screen
 from stream.demo.statistics import MAX_CUSTOMERS, ReplayStatistics
 from stream.demo.training import split_log
+from training.data.cleaning.clean import clean
+from training.data.cleaning.invoices import invoices
+from training.data.tables.invoice_table import load
 from training.serving.baselines.scorer import BaselineScorer
 
 
@@ -237,3 +244,39 @@ def test_a_tenth_of_the_log_is_replayed_at_most_and_invoices_of_one_date_stay_to
 def test_the_last_invoice_of_each_customer() -> None:
     log = [_invoice(number, 1, "a", customer=customer) for number, customer in (("1", "x"), ("2", "y"), ("3", "x"))]
     assert {invoice.invoice_no for invoice in last_invoices(log)} == {"2", "3"}
+
+
+@pytest.mark.parametrize("dialect", ["uci", "plain"])
+@pytest.mark.parametrize("customer", ["12680", 'o\'hara $1 "x"'])
+def test_the_invoice_to_send_is_read_in_its_dialect_without_an_assumption(
+    dialect: str, customer: str, tmp_path: Path
+) -> None:
+    bought = Item("22613", 'NAPKINS, "SPACEBOY"', 0.4, "replenish", Reason("bought_before", {}))
+    settings = Settings(dialect=dialect)
+    steps = write_next_steps(tmp_path, {}, dialect=dialect, customer=customer, bought=bought, date=1_323_435_000)
+    replay = shlex.split(steps.commands[1][0])
+    cleaned = clean(load(Path(replay[-1]), timezone="UTC"), settings)
+    assert cleaned.ledger.reading.lines() == [f"How this table was read: dialect {dialect}, zone UTC."]
+    assert [(i.invoice_no, i.customer_id, i.date, i.purchased_codes) for i in invoices(cleaned)] == [
+        (INVOICE_NO, customer, 1_323_435_000, frozenset({"22613"}))
+    ]
+
+
+def test_the_printed_commands_are_quoted_for_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    customer = "o'hara $HOME"
+    steps = write_next_steps(
+        folder,
+        {"NEXTBASKET_REDIS_URL": "unix:///tmp/a b/redis.sock"},
+        dialect="plain",
+        customer=customer,
+        bought=Item("1", None, 0.4, "replenish", Reason("bought_before", {})),
+        date=0,
+    )
+    show, replay, read = (shlex.split(command) for command, _ in steps.commands)
+    assert show == ["nextbasket", "show", customer]
+    assert Path(replay[2]).is_file()
+    assert read[-1] == f'"customer_id":"{customer}"'
+    assert shlex.split(steps.load_settings) == [".", str(folder / "environment")]
+    assert "export NEXTBASKET_REDIS_URL='unix:///tmp/a b/redis.sock'" in (folder / "environment").read_text()
