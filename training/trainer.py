@@ -19,7 +19,7 @@ from training.data.cleaning.ledger import Ledger
 from training.data.log import invoices_before
 from training.data.walk import Moment, customer_purchase_dates
 from training.errors import TooLittleData
-from training.evaluation.cases import evaluation_cases
+from training.evaluation.cases import MIN_CASES, evaluation_cases
 from training.evaluation.daily_update import EvaluationScorer, evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
@@ -45,9 +45,6 @@ LEDGER = "ledger.json"
 
 EMISSION_PREFIX = "emission "
 """Before the name of a metric at the emission; a metric without it is at the visit."""
-
-MIN_CASES = 10
-"""With fewer evaluation cases a round is refused."""
 
 MAX_CASES = 10_000
 """Of more cases evenly spaced ones are evaluated: enough for the gate, and its time and memory do not grow with the

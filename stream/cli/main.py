@@ -62,16 +62,17 @@ class LazyCommands(TyperGroup):
 
 
 def load_command(name: str) -> "Command":
-    """Import the module of a command and build it.
+    """Import the module of a command and build it; its help ends with the module's ``EPILOG``, if it has one.
 
     Raises:
         ModuleNotFoundError: A package that the command needs is not installed.
     """
     module, attribute = COMMANDS[name][0].split(":")
-    target = getattr(importlib.import_module(module), attribute)
+    loaded = importlib.import_module(module)
+    target = getattr(loaded, attribute)
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False)
-        target.command(name=name, no_args_is_help=False)(function)
+        target.command(name=name, no_args_is_help=False, epilog=getattr(loaded, "EPILOG", None))(function)
     command = typer.main.get_command(target)
     command.name = name
     return command

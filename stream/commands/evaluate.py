@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path
+from training.model_table import MODEL_TABLE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from state.settings import Settings
     from training.data.cleaning.ledger import Ledger
     from training.evaluation.tables import Cells
+
+EPILOG = "\n".join(["Models:", *(f"  {name:<18} {entry.about}" for name, entry in MODEL_TABLE.items())])
 
 
 class TaskOption(StrEnum):
@@ -43,7 +47,9 @@ def evaluate(
     date_format: DateFormatOption = None,
     models: Annotated[
         str,
-        typer.Option(help="Names separated by commas, with options behind colons: a,b:option=value. Default: all."),
+        typer.Option(
+            help="Names (below) separated by commas, with options behind colons: a,b:option=value. Default: all."
+        ),
     ] = "",
     task: Annotated[
         TaskOption, typer.Option(help="Rank all items, or only those that the customer never bought.")
@@ -84,11 +90,6 @@ def evaluate(
     configure_logging(settings, only_if_level_set=True)
     span = parse_span(since, until, settings.timezone)
     variants = parse_variants(models)
-    if predictions_out is not None and moment is MomentOption.BOTH:
-        raise Failure(
-            "--predictions-out has no column for the moment: give --moment visit or --moment emission with it.",
-            ExitCode.USAGE,
-        )
     if first_invoices and moment is MomentOption.EMISSION:
         raise Failure(
             "Nobody has an emission before a first purchase: give --moment visit or both with --first-invoices.",
@@ -121,11 +122,11 @@ def evaluate(
     for shown_moment in report["moments"]:
         for cells in tables(report, shown_moment):
             table_console().print(_table(cells))
+    if report["warning"]:
+        typer.echo(report["warning"], err=True)
     if predictions_out is not None:
-        rows = write_rankings(
-            comparison.moments["emission" if moment is MomentOption.EMISSION else "visit"].first_run, predictions_out
-        )
-        typer.echo(f"Wrote {rows:,} rankings to {predictions_out}.")
+        rows = write_rankings([result.first_run for result in comparison.moments.values()], predictions_out)
+        typer.echo(f"Wrote {count(rows, 'ranking')} to {predictions_out}.")
     if as_json is not None:
         import msgspec
 

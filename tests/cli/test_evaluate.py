@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from state.domain.ranking_metrics import ndcg_at
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
+from training.model_table import MODEL_TABLE
 
 SPAN = ["--from", "2011-06-15", "--to", "2011-07-20"]
 
@@ -61,6 +63,44 @@ def test_both_moments_in_one_run_have_the_figures_of_two_runs(table: Path, tmp_p
         found[moment] = json.loads(figures.read_text())["moments"]
     assert found["visit"] | found["emission"] == found["both"]
     assert found["both"]["visit"] != found["both"]["emission"]
+
+
+def test_rankings_at_both_moments_are_those_of_two_runs(table: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", "--data", str(table), *SPAN, "--models", "gp_topfreq,count_demand"]
+    rows = {}
+    for moment in ("visit", "emission", "both"):
+        out = tmp_path / f"{moment}.parquet"
+        assert main([*arguments, "--moment", moment, "--predictions-out", str(out)]) == ExitCode.OK
+        rows[moment] = pq.read_table(out).to_pylist()
+    assert {row["moment"] for row in rows["emission"]} == {"emission"}
+    assert rows["visit"] + rows["emission"] == rows["both"]
+
+
+def test_a_handful_of_invoices_is_warned_of_everywhere(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "page.html"
+    span = ["--from", "2011-06-15", "--to", "2011-06-16"]
+    arguments = ["evaluate", "--data", str(table), *span, "--models", "count_demand", "--json", str(figures)]
+    assert main([*arguments, "--html", str(page)]) == ExitCode.OK
+    warning = "These figures and intervals mean nothing: only "
+    assert warning in capsys.readouterr().err
+    assert warning in page.read_text()
+    report = json.loads(figures.read_text())
+    assert report["warning"].startswith(warning)
+    assert report["invoices"] < 10
+
+
+def test_help_lists_the_models_without_loading_one() -> None:
+    code = (
+        "import sys, stream.cli.main; stream.cli.main.main(['evaluate', '--help']); "
+        "print('MODULES', *(m for m in sys.modules if m.startswith(('tensorflow', 'training.models', 'numpy'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    listing, _, modules = done.stdout.partition("MODULES")
+    assert modules.strip() == ""
+    for name, entry in MODEL_TABLE.items():
+        assert re.search(rf" {name} +{re.escape(entry.about)}", listing)
 
 
 def test_first_invoices_are_a_separate_group(table: Path, tmp_path: Path) -> None:
@@ -120,7 +160,6 @@ def test_the_same_command_writes_the_same_bytes(table: Path, tmp_path: Path) -> 
             ExitCode.USAGE,
             "Nobody has an emission before a first purchase",
         ),
-        ([*SPAN, "--moment", "both", "--predictions-out", "f.parquet"], ExitCode.USAGE, "has no column for the moment"),
     ],
 )
 def test_options_that_cannot_be_used(

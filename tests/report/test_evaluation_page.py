@@ -51,6 +51,7 @@ def test_every_question_has_its_section(made: Page) -> None:
     ]
     assert dict(made.facts) == {"invoices": "2", "customers": "2", "models": "3", "seed": "7"}
     assert "Made by: a command" in render(made)
+    assert "These figures and intervals mean nothing: only 2 invoices" in render(made)
 
 
 def test_an_interval_is_drawn_where_there_is_one() -> None:

@@ -7,6 +7,9 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.evaluation.split import Span
 
+MIN_CASES = 10
+"""With fewer cases figures are chance: ``evaluate`` warns, and a round of training is refused."""
+
 COLD_DAYS = 30
 """An item is cold for this many days after its first sale."""
 

@@ -68,6 +68,7 @@ def page(report: Mapping[str, Any], *, footer: str = "") -> Page:
             ("seed" if seeds == 1 else "seeds", ", ".join(map(str, report["seeds"]))),
         ],
         footer=footer,
+        warning=report["warning"] or "",
     )
 
 

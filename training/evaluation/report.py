@@ -1,13 +1,15 @@
 """A comparison for other programs: every metric as plain values for JSON, and the rankings as Parquet."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from state.wording import count
+from training.evaluation.cases import MIN_CASES
 from training.evaluation.compare import Comparison, MomentResult
 from training.evaluation.intervals import Interval
 from training.evaluation.metrics import reliability
@@ -26,13 +28,14 @@ from training.registry.gate import GATE_METRIC
 RANKINGS = pa.schema(
     [
         ("model", pa.string()),
+        ("moment", pa.string()),
         ("invoice_no", pa.string()),
         ("customer_id", pa.string()),
         ("stock_codes", pa.list_(pa.string())),
         ("probabilities", pa.list_(pa.float64())),
     ]
 )
-"""Columns of ``--predictions-out``: one row a model and invoice, both lists best first."""
+"""Columns of ``--predictions-out``: one row a model, moment and invoice, both lists best first."""
 
 KINDS = ("repeat", "new", "cold", "rare")
 """Kinds of items with a separate recall."""
@@ -47,9 +50,9 @@ Gains = dict[str, dict[str, dict[str, float | None]]]
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain values for JSON; a metric that is defined nowhere is None.
 
-    Keys: ``from``, ``to`` (half-open), ``task``, ``seeds``, ``invoices``, ``customers``; ``holding``: how many invoices
-    hold items of a kind (``repeat``, ``new``, ``cold``, ``rare``); ``curves``: by model, seed and name one loss an
-    epoch; ``moments``: by ``visit`` and ``emission``
+    Keys: ``warning``: why the figures mean nothing, else None; ``from``, ``to`` (half-open), ``task``, ``seeds``,
+    ``invoices``, ``customers``; ``holding``: how many invoices hold items of a kind (``repeat``, ``new``, ``cold``,
+    ``rare``); ``curves``: by model, seed and name one loss an epoch; ``moments``: by ``visit`` and ``emission``
 
     - ``models``: by name ``n``, ``mean`` and ``interval`` (95 %, over customers); ``by_length``: the same by the number
       of earlier invoices; ``reliability``: bins of equal mass of the first 20 items with the mean predicted
@@ -60,13 +63,15 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     """
     result = next(iter(comparison.moments.values()))
     baskets = [case.new if comparison.task == "discover" else case.bought for case in result.cases]
+    customers = len({case.customer_id for case in result.cases})
     return {
+        "warning": _warning(len(result.cases), customers),
         "from": format_day(comparison.span.start),
         "to": format_day(comparison.span.end),
         "task": comparison.task,
         "seeds": list(comparison.seeds),
         "invoices": len(result.cases),
-        "customers": len({case.customer_id for case in result.cases}),
+        "customers": customers,
         "holding": {
             kind: sum(bool(getattr(case, kind) & basket) for case, basket in zip(result.cases, baskets, strict=True))
             for kind in KINDS
@@ -77,6 +82,17 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         },
         "moments": {moment: _moment(each, comparison.variants) for moment, each in comparison.moments.items()},
     }
+
+
+def _warning(cases: int, customers: int) -> str | None:
+    """A sentence where there are too few invoices, or customers to resample, for a figure to mean anything."""
+    if min(cases, customers) >= MIN_CASES:
+        return None
+    return (
+        f"These figures and intervals mean nothing: only {count(cases, 'invoice')} of {count(customers, 'customer')} "
+        f"could be predicted, and chance decides with fewer than {MIN_CASES} of either (nextbasket train refuses fewer "
+        f"than {MIN_CASES} invoices). Choose a longer span or give --data with more customers."
+    )
 
 
 def _moment(result: MomentResult, variants: Mapping[str, Variant]) -> dict[str, Any]:
@@ -139,8 +155,8 @@ def _sortable(value: float) -> float:
     return value if math.isfinite(value) else -math.inf
 
 
-def write_rankings(run: EvaluationRun, path: Path) -> int:
-    """Write the rankings of a run as Parquet; returns the number of rows.
+def write_rankings(runs: Sequence[EvaluationRun], path: Path) -> int:
+    """Write the rankings of runs, one a moment, as Parquet; returns the number of rows.
 
     Raises:
         OSError: The file cannot be written.
@@ -148,11 +164,13 @@ def write_rankings(run: EvaluationRun, path: Path) -> int:
     rows = [
         {
             "model": name,
+            "moment": run.moment,
             "invoice_no": case.invoice_no,
             "customer_id": case.customer_id,
             "stock_codes": ranking.stock_codes,
             "probabilities": ranking.probabilities,
         }
+        for run in runs
         for name, rankings in run.rankings.items()
         for case, ranking in zip(run.cases, rankings, strict=True)
     ]

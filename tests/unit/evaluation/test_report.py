@@ -147,13 +147,38 @@ def test_at_discovery_cold_and_rare_items_are_shown() -> None:
     assert report["holding"] == {"repeat": 0, "new": 1, "cold": 0, "rare": 0}  # the rare item is known
 
 
+def test_rankings_at_both_moments_have_its_name(tmp_path: Path) -> None:
+    moments = comparison(moments=("visit", "emission")).moments.values()
+    assert write_rankings([result.first_run for result in moments], tmp_path / "rankings.parquet") == 12
+    names = pq.read_table(tmp_path / "rankings.parquet")["moment"].to_pylist()
+    assert names == ["visit"] * 6 + ["emission"] * 6
+
+
+def test_a_handful_of_invoices_is_warned_of() -> None:
+    warning = as_dict(comparison())["warning"]
+    assert "mean nothing: only 2 invoices of 2 customers could be predicted" in warning
+    few = comparison()
+    result = few.moments["visit"]
+    cases = [case._replace(invoice_no=str(n), customer_id=str(n % 9)) for n, case in enumerate(CASES * 20)]
+    metrics = {
+        name: each._replace(per_invoice={metric: np.tile(values, 20) for metric, values in each.per_invoice.items()})
+        for name, each in result.metrics.items()
+    }
+    many = few._replace(moments={"visit": result._replace(cases=cases, metrics=metrics)})
+    assert "40 invoices of 9 customers" in as_dict(many)["warning"]
+    cases = [case._replace(customer_id=str(n % 10)) for n, case in enumerate(cases)]
+    enough = few._replace(moments={"visit": result._replace(cases=cases, metrics=metrics)})
+    assert as_dict(enough)["warning"] is None
+
+
 def test_rankings_as_parquet(tmp_path: Path) -> None:
     path = tmp_path / "rankings.parquet"
-    assert write_rankings(comparison().moments["visit"].first_run, path) == 6
+    assert write_rankings([comparison().moments["visit"].first_run], path) == 6
     table = pq.read_table(path)
-    assert table.column_names == ["model", "invoice_no", "customer_id", "stock_codes", "probabilities"]
+    assert table.column_names == ["model", "moment", "invoice_no", "customer_id", "stock_codes", "probabilities"]
     assert table.to_pylist()[1] == {
         "model": "good",
+        "moment": "visit",
         "invoice_no": "2",
         "customer_id": "bob",
         "stock_codes": ["c", "a", "b"],
