@@ -5,6 +5,7 @@ train, replay and worker run as commands, with the dialect as the README sets it
 
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,7 +27,9 @@ from training.registry import Registry
 from training.serving.baselines.scorer import BaselineScorer
 
 LIMIT_S = 120.0
-DIALECT = {"NEXTBASKET_DIALECT": "uci"}
+README = Path(__file__).parents[2] / "README.md"
+DIALECT = dict(re.findall(r"^export (NEXTBASKET_DIALECT)=(\S+)", README.read_text(), re.MULTILINE))
+"""The dialect as the README's steps set it."""
 PRODUCT = r"[0-9]{5}"
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,6 +95,7 @@ def publish(registry: Registry, folder: Path, dialect: ShopDialect | None) -> st
 def test_the_steps_of_the_readme_never_recommend_postage(
     environment: dict[str, str], settings: Settings, kafka: Service, worker: Worker, tmp_path: Path
 ) -> None:
+    assert DIALECT == {"NEXTBASKET_DIALECT": "uci"}
     shop, table = environment | DIALECT, str(uci_table(tmp_path))
     printed = nextbasket(shop, "replay", table, "--shape", "invoices")
     assert "How this table was read: dialect uci, zone UTC." in printed
