@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
     "similar": ("stream.commands.similar:similar", "Show similar items, or similar customers."),
     "models": ("stream.commands.models:models", "List, promote and roll back models."),
+    "items": ("stream.commands.items:items", "Load the catalogue, and show an item of it."),
     "rules": ("stream.commands.rules:rules", "Show, check and set the rules that recommendations obey."),
     "redrive": ("stream.commands.redrive:redrive", "Send dead letters back once their cause is gone."),
 }

@@ -84,6 +84,7 @@ class MerchandisingFollower:
         self._invalid_rules: str | None = None
         self._warned: dict[int, float] = {}
         self._looked_at = -_METADATA_INTERVAL_S
+        self._at_end = threading.Event()
         self._read = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="merchandising", daemon=True)
@@ -104,11 +105,17 @@ class MerchandisingFollower:
             return f"the newest rules are invalid, set others with nextbasket rules set: {self._invalid_rules}"
         return None if self._read.is_set() else f"{' and '.join(self._followed)}: not read yet"
 
-    def wait_until_read(self, stop: threading.Event, timeout_s: float | None = None) -> bool:
-        """Wait for the first read to the end of both topics; False where ``stop`` is set or the time is over first."""
+    def wait_until_read(
+        self, stop: threading.Event, timeout_s: float | None = None, *, valid_rules: bool = True
+    ) -> bool:
+        """Wait for the first read to the end of both topics; False where ``stop`` is set or the time is over first.
+
+        ``valid_rules``: also until the newest rules are valid.
+        """
+        read = self._read if valid_rules else self._at_end
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         warned = time.monotonic()
-        while not self._read.wait(_WAIT_S):
+        while not read.wait(_WAIT_S):
             if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
                 return False
             if time.monotonic() - warned > _METADATA_INTERVAL_S:
@@ -205,21 +212,27 @@ class MerchandisingFollower:
             logger.warning("The catalogue and the rules cannot be read: %s", error)
 
     def _note_read(self) -> None:
-        if not self._unread and self._invalid_rules is None and not self._read.is_set():
+        if self._unread:
+            return
+        if self._invalid_rules is None and not self._read.is_set():
             logger.info(
                 "The catalogue has %d items, the rules have version %d",
                 len(self.merchandising.catalogue),
                 self.merchandising.rules.document.version,
             )
             self._read.set()
+        self._at_end.set()
 
 
-def read_merchandising(settings: Settings, *, items: bool = True, timeout_s: float = 60.0) -> Merchandising:
+def read_merchandising(
+    settings: Settings, *, items: bool = True, valid_rules: bool = True, timeout_s: float = 60.0
+) -> Merchandising:
     """The catalogue and the rules as of now; missing topics count as empty.
 
     Args:
         settings: As for ``MerchandisingFollower``.
         items: False: read the rules only, not the catalogue.
+        valid_rules: False: where the newest rules are invalid, go on with the newest that are valid, if any.
         timeout_s: How long to wait for Kafka.
 
     Raises:
@@ -230,7 +243,8 @@ def read_merchandising(settings: Settings, *, items: bool = True, timeout_s: flo
     follower = MerchandisingFollower(settings, items=items)
     follower.start()
     try:
-        if not follower.wait_until_read(threading.Event(), timeout_s):
+        read = follower.wait_until_read(threading.Event(), timeout_s, valid_rules=False)
+        if not read or (valid_rules and follower.problem() is not None):
             raise BrokerUnavailable(f"The catalogue and the rules cannot be read: {follower.problem()}")
         return follower.merchandising
     finally:

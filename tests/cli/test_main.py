@@ -28,7 +28,16 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
         assert f" {name} " in listing
 
 
-SUBCOMMANDS = ("models list", "models promote", "models rollback", "rules show", "rules check", "rules set")
+SUBCOMMANDS = (
+    "models list",
+    "models promote",
+    "models rollback",
+    "rules show",
+    "rules check",
+    "rules set",
+    "items load",
+    "items show",
+)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *SUBCOMMANDS])

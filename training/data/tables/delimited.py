@@ -5,7 +5,6 @@ import gzip
 import io
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +16,10 @@ from training.data.assumption import Assumption
 from training.data.distinct import map_distinct_texts
 from training.data.errors import MissingColumns, UnreadableTable
 from training.data.tables.quoting import mend_quotes
-from training.data.tables.raw_table import HEADER_ROWS, RawTable, name_columns, titles_above
+from training.data.tables.raw_table import HEADER_ROWS, MapColumns, RawTable, name_columns, titles_above
 
 _DELIMITERS = (",", ";", "\t", "|")
 _FORMULA = re.compile(r'\s*="([^"]*)"\s*')
-
-MapColumns = Callable[[list[str], str], dict[str, str]]
-"""From a header and what messages call the file: the columns that are read, each with its name in the header."""
 
 
 class _Header(NamedTuple):

@@ -175,6 +175,17 @@ def read_parquet(path: Path) -> RawTable:
         return RawTable(parquet.to_lines(parquet.file.read(columns=parquet.columns)))
 
 
+def read_columns(path: Path) -> RawTable:
+    """Read a Parquet file of any columns that are no lists.
+
+    Raises:
+        UnreadableTable: The file is damaged or no table.
+    """
+    with refuse_damaged(path, pa.ArrowException):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        return RawTable(_to_pandas(file.read()))
+
+
 def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
     """The number of lines of a Parquet file, and the lines in batches of ``BATCH_ROWS`` rows.
 

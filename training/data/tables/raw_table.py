@@ -1,7 +1,7 @@
 """A table as its file holds it, and the error for a damaged file."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,9 @@ _READ_ERRORS: tuple[type[Exception], ...] = (
 
 HEADER_ROWS = 30
 """Rows of a file among which the column names are looked for: exports begin with titles."""
+
+MapColumns = Callable[[list[str], str], dict[str, str]]
+"""From a header and what messages call the file: the columns that are read, each with its name in the header."""
 
 
 class RawTable(NamedTuple):

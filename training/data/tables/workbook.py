@@ -10,11 +10,16 @@ from python_calamine import CalamineSheet, CalamineWorkbook
 from training.data import columns
 from training.data.assumption import Assumption
 from training.data.errors import MissingColumns
-from training.data.tables.raw_table import HEADER_ROWS, RawTable, join_tables, name_columns, titles_above
+from training.data.tables.raw_table import HEADER_ROWS, MapColumns, RawTable, join_tables, name_columns, titles_above
 
 
-def read_workbook(path: Path) -> RawTable:
-    """Read all sheets with the needed columns, one after the other (Online Retail II has one a year)."""
+def read_workbook(path: Path, map_columns: MapColumns = columns.require_columns) -> RawTable:
+    """Read all sheets with the needed columns, one after the other (Online Retail II has one a year).
+
+    Args:
+        path: An .xlsx file.
+        map_columns: Returns the columns that are needed.
+    """
     with CalamineWorkbook.from_path(str(path)) as workbook:
         tables = []
         left_out = []
@@ -23,7 +28,7 @@ def read_workbook(path: Path) -> RawTable:
             sheet = workbook.get_sheet_by_name(name)
             where = f"sheet {name!r} of {path.name}"
             try:
-                tables.append(_read_sheet(sheet, where, f"Sheet {name!r} of {path}"))
+                tables.append(_read_sheet(sheet, where, f"Sheet {name!r} of {path}", map_columns))
             except MissingColumns as error:
                 refused = refused or error
                 if next(sheet.iter_rows(), []):
@@ -35,13 +40,14 @@ def read_workbook(path: Path) -> RawTable:
     return joined._replace(assumptions=(*left_out, *joined.assumptions))
 
 
-def _read_sheet(sheet: CalamineSheet, sheet_name: str, where: str) -> RawTable:
+def _read_sheet(sheet: CalamineSheet, sheet_name: str, where: str, map_columns: MapColumns) -> RawTable:
     """A sheet below its column names, read row by row; equal cells are one object.
 
     Args:
         sheet: The sheet.
         sheet_name: What assumptions call the sheet.
         where: What errors call it.
+        map_columns: Returns the columns that are needed.
 
     Raises:
         MissingColumns: None of the first rows names the needed columns.
@@ -52,7 +58,7 @@ def _read_sheet(sheet: CalamineSheet, sheet_name: str, where: str) -> RawTable:
         above = position
         header = [str(cell).strip() for cell in row]
         try:
-            columns.require_columns(header, where)
+            map_columns(header, where)
             break
         except MissingColumns as error:
             refused = refused or error
