@@ -1,8 +1,7 @@
 """Names of months in English, German, French, Spanish, Italian, Portuguese, Dutch and Scandinavian, whole or shortened.
 
 A word is known by all its letters: ``marraskuu`` is November in Finnish, not March. Names that languages share with
-different meanings, such as ``listopad``, are not known, so that they are refused. The names are CLDR's; Babel would be
-10 MB more for these hundred words.
+different meanings, such as ``listopad``, are not known, so that they are refused. The names are those of CLDR.
 """
 
 import unicodedata
