@@ -179,6 +179,6 @@ def test_a_table_without_stock_codes_is_not_reported_as_one_with_good_ones() -> 
 
     assert quality.text.endswith("There are no stock codes: descriptions name items.")
     assert "no stock code" not in str(quality.blocks)
-    assert ["stock code", "there is none: the description names the item", "all", "name a column stock_code"] in (
+    assert ["stock code", "there is none: the description names the item", "name a column stock_code", "all"] in (
         reading.blocks[0].rows if isinstance(reading.blocks[0], Table) else []
     )

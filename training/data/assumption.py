@@ -34,10 +34,10 @@ class Assumption:
     def cells(self) -> list[str]:
         """The same for a table of a page, in the columns of ``HEADINGS``."""
         example = f", for example {self.example}" if self.example else ""
-        return [self.where, f"{self.what}{example}", "all" if self.rows is None else f"{self.rows:,}", self.cure]
+        return [self.where, f"{self.what}{example}", self.cure, "all" if self.rows is None else f"{self.rows:,}"]
 
 
-HEADINGS = ["where", "what was assumed", "rows", "otherwise"]
+HEADINGS = ["where", "what was assumed", "otherwise", "rows"]
 
 
 class Reading(NamedTuple):

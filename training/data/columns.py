@@ -160,7 +160,7 @@ def map_columns(header: Iterable[str]) -> dict[str, str]:
 
     Names are compared by their letters and digits, without case. Where several names may be one column, the standard
     names (the wire's and UCI's) come before the aliases, those in their order. ``Name`` is the order's among columns of
-    line items (Shopify), the item's where there are stock codes and no description, and else unknown.
+    line items (Shopify), the item's among those of Magento, and else unknown.
     """
     mapping: dict[str, str] = {}
     names = list(header)
@@ -171,8 +171,8 @@ def map_columns(header: Iterable[str]) -> dict[str, str]:
     if "name" in by_name:
         if INVOICE_NO not in mapping and any(name.startswith("lineitem") for name in by_name):
             mapping[INVOICE_NO] = by_name["name"]  # Shopify's number of an order
-        elif DESCRIPTION not in mapping and STOCK_CODE in mapping:
-            mapping[DESCRIPTION] = by_name["name"]
+        elif DESCRIPTION not in mapping and "sku" in by_name and "qtyordered" in by_name:
+            mapping[DESCRIPTION] = by_name["name"]  # Magento's name of an item
     return mapping
 
 

@@ -291,7 +291,7 @@ def reading_section(ledger: Ledger) -> Section:
     if not ledger.assumptions:
         return Section(HEADING, f"{text} Nothing else was assumed.")
     cells = [assumption.cells() for assumption in ledger.assumptions]
-    return Section(HEADING, text, [Table("What the columns and cells were taken for", HEADINGS, cells, texts=2)])
+    return Section(HEADING, text, [Table("What the columns and cells were taken for", HEADINGS, cells, texts=3)])
 
 
 def cleaning_section(ledger: Ledger) -> Section:

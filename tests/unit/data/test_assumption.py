@@ -16,10 +16,10 @@ def test_an_assumption_says_where_what_and_the_cure() -> None:
     assert DAY_FIRST.cells() == [
         "column Date",
         "dates are read day first, for example 21-07-2015",
-        "1,200",
         "give --date-format mdy",
+        "1,200",
     ]
-    assert SHEET.cells()[2] == "all"
+    assert SHEET.cells()[3] == "all"
 
 
 def test_equal_assumptions_of_parts_are_one_with_the_rows_of_all() -> None:

@@ -114,3 +114,20 @@ def test_a_name_is_no_invoice_number_and_no_item_of_its_own(tmp_path: Path) -> N
 
     with pytest.raises(MissingColumns, match="lacks stock_code"):
         load(tmp_path / "t.csv")
+
+
+def test_a_name_among_stock_codes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("user_id,date,sku,name\n7,2021-03-14,MUG,Ann\n")
+
+    assert load(tmp_path / "t.csv").frame["description"].isna().all()
+    assert "column name: not read" in notes(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("date", ["1300096800", "2011-03-14 10:30", "14.03.2011 10.30"])
+def test_a_time_of_day_is_joined_to_days_only(date: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"user_id,date,time,sku\n7,{date},11:45,MUG\n")
+
+    frame = load(tmp_path / "t.csv").frame
+
+    assert f"{frame['invoice_date'].iloc[0]:%Y-%m-%d}" == "2011-03-14"
+    assert f"{frame['invoice_date'].iloc[0]:%H:%M}" != "11:45"

@@ -14,6 +14,8 @@ from training.data.assumption import Assumption, of_column, of_columns
 from training.data.distinct import map_distinct, where_distinct
 
 _TOTALS = re.compile(r"(?:grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|totaal:?|razem:?", re.IGNORECASE)
+_DAY = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4}\.?|(?:19|20)[0-9]{6}|[^:]*[^\W\d_]{3}[^:]*")
+"""A date without a time of day."""
 _TIME_OF_DAY = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[AaPp]\.?[Mm]\.?)?")
 
 
@@ -160,7 +162,11 @@ def _are_days(cells: pd.Series) -> bool:
     """Whether all cells are dates without a time of day."""
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         return bool((cells == cells.dt.normalize()).all())
-    return bool(where_distinct(cells, lambda cell: isinstance(cell, str) and ":" not in cell).all())
+    return bool(where_distinct(cells, lambda cell: isinstance(cell, str) and _is_day(cell)).all())
+
+
+def _is_day(text: str) -> bool:
+    return _DAY.fullmatch(text.strip()) is not None
 
 
 def _time_text(cell: object) -> str | None:
