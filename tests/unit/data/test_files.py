@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from state.settings import Settings
-from tests.unit.data.exports import HEADER, HISTORIES, ROWS, histories, notes, write
+from tests.unit.data.exports import HEADER, HISTORIES, ROWS, changed, histories, notes, write
 from tests.unit.data.workbook import write_workbook
 from training.data.errors import NoTable, UnreadableTable
 from training.data.log import read_table
@@ -149,3 +149,24 @@ def test_lines_with_fewer_cells_are_named(tmp_path: Path) -> None:
     assert "a line with fewer cells than the column names lacks the last ones, for example line 3 (2 rows)" in notes(
         path
     )
+
+
+@pytest.mark.parametrize("name", ["InvoiceNo", "StockCode", "CustomerID"])
+@pytest.mark.parametrize("word", ["Total", " GRAND TOTAL:", "Summe"])
+def test_rows_of_totals_are_left_out_and_named(name: str, word: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", changed(**{name: word}))
+
+    assert histories(path) == HISTORIES
+    assert f"rows: rows of totals are left out, for example {word.strip()} (1 row)." in notes(path)
+
+
+def test_the_number_of_a_customer_comes_before_a_name(tmp_path: Path) -> None:
+    names = ["order_no", "sku", "customer", "qty", "date", "price", "customer_no", "country"]
+
+    assert histories(write(tmp_path / "t.csv", header=names)) == HISTORIES
+
+
+def test_the_sheets_that_are_read_are_named(tmp_path: Path) -> None:
+    book = write_workbook(tmp_path / "t.xlsx", {"Sales": [HEADER, *ROWS[:2]], "Returns": [HEADER, *ROWS[2:]]})
+
+    assert "t.xlsx: 2 sheets are read as one table, for example Sales, Returns." in notes(book)

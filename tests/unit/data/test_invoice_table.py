@@ -285,10 +285,10 @@ def test_missing_columns_are_reported_with_those_found_and_the_accepted_names(tm
 
     assert message_of(tmp_path / "t.csv", MissingColumns) == (
         f"{tmp_path / 't.csv'} lacks customer_id: found InvoiceNo, StockCode, Quantity, UnitPrice, InvoiceDate, User. "
-        "Name the columns as one of these: customer_id, CustomerID, Customer ID, customer, customer_no, "
+        "Name the columns as one of these: customer_id, CustomerID, Customer ID, customer_no, "
         "customer_number, cust_id, client_id, user_id, member_id, member_number, household_id, household_key, "
         "customer_user_id, visitor_id, shopper_id, buyer_id, loyalty_id, customer_email, email, billing_email, "
-        "email_billing."
+        "email_billing, customer."
     )
     assert "lacks invoice_date, stock_code: found order_id, shop, Customer ID." in message_of(
         tmp_path / "u.csv", MissingColumns

@@ -28,3 +28,13 @@ def test_many_rows_that_are_alike_are_named_with_the_cure(tmp_path: Path) -> Non
 
 def test_a_single_repetition_is_not_named(tmp_path: Path) -> None:
     assert "alike" not in notes(write(tmp_path / "t.csv", [*ROWS, ROWS[0]]))
+
+
+@pytest.mark.parametrize("name", ["line_id", "LineID"])
+def test_a_line_id_that_stands_for_several_items_of_an_invoice(name: str, tmp_path: Path) -> None:
+    rows = [[*row, str(piece)] for row in ROWS[:3] for piece in range(2)]
+    path = write(tmp_path / "t.csv", rows, [*HEADER, name])
+
+    assert histories(path) == {"12680": {"700001": {"22613": 24, "22614": 4}, "700002": {"22613": 12}}}
+    assert "column line_id: it stands for several items of one invoice" in notes(path)
+    assert "(4 rows)" in notes(path)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.data.exports import HEADER, HISTORIES, ROWS, changed, histories, notes, write
 from training.data import columns
+from training.data.errors import UnreadableTable
 from training.data.tables.invoice_table import load, load_batches
 
 
@@ -144,3 +145,62 @@ def test_a_customer_on_the_first_row_of_an_order_is_filled_down(
     assert "a gap is filled with what the first row of the order has (1 row)" in notes(tmp_path / "first.parquet")
     assert histories(tmp_path / "some.parquet")["12680"]["700001"] == {"22613": 12}
     assert len(list(load_batches(tmp_path / "some.parquet").tables)) == -(-5 // batch_rows)
+
+
+def whole_invoices(lines: str, kind: Any) -> pa.Table:
+    line = pa.struct([("sku", pa.large_binary()), ("qty", pa.float32()), ("price", pa.float32())])
+    invoices: dict[str, dict[str, Any]] = {}
+    for number, code, _, quantity, date, price, customer, _ in ROWS:
+        invoice = {"order_id": number, "customer_id": customer, "order_date": date, lines: []}
+        cells = {"sku": code.encode(), "qty": float(quantity), "price": float(price)}
+        invoices.setdefault(number, invoice)[lines].append(cells)
+    types = pa.schema(
+        [*((name, pa.string()) for name in ("order_id", "customer_id", "order_date")), (lines, kind(line))]
+    )
+    return pa.Table.from_pylist(list(invoices.values()), schema=types)
+
+
+@pytest.mark.parametrize("lines", ["lines", "items", "line_items"])
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list])
+def test_lists_of_lines_under_other_names(lines: str, kind: Any, tmp_path: Path) -> None:
+    pq.write_table(whole_invoices(lines, kind), tmp_path / "t.parquet")
+
+    assert histories(tmp_path / "t.parquet") == HISTORIES
+
+
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list])
+def test_lists_of_codes_and_quantities(kind: Any, tmp_path: Path) -> None:
+    nested = whole_invoices("lines", pa.list_).to_pylist()
+    rows = [
+        {name: invoice[name] for name in ("order_id", "customer_id", "order_date")}
+        | {name: [line[name] for line in invoice["lines"]] for name in ("sku", "qty")}
+        for invoice in nested
+    ]
+    empty: dict[str, Any] = {"order_id": "9", "customer_id": "9", "order_date": "2011-03-14", "sku": None, "qty": []}
+    text = [(name, pa.string()) for name in ("order_id", "customer_id", "order_date")]
+    types = pa.schema([*text, ("sku", kind(pa.string())), ("qty", kind(pa.int64()))])
+    pq.write_table(pa.Table.from_pylist([rows[0], empty, *rows[1:]], schema=types), tmp_path / "t.parquet")
+    rows[0]["qty"] = [1]
+    pq.write_table(pa.Table.from_pylist(rows, schema=types), tmp_path / "u.parquet")
+
+    assert histories(tmp_path / "t.parquet") == HISTORIES
+    with pytest.raises(UnreadableTable, match="lists of other lengths in 'qty' than in 'sku'"):
+        load(tmp_path / "u.parquet")
+
+
+def test_a_struct_where_a_value_is_needed_is_refused(tmp_path: Path) -> None:
+    table = parquet_table()
+    customers = pa.array([{"id": each} for each in table["CustomerID"].to_pylist()])
+    pq.write_table(table.set_column(6, "CustomerID", customers), tmp_path / "t.parquet")
+
+    with pytest.raises(UnreadableTable, match=r"holds struct<id: string> in the column 'CustomerID'"):
+        load(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(("kind", "code"), [(pa.float32(), 2.0**24 + 2), (pa.float64(), 2.0**53 + 2)])
+def test_codes_that_a_float_rounds_are_refused(kind: pa.DataType, code: float, tmp_path: Path) -> None:
+    table = parquet_table()
+    pq.write_table(table.set_column(1, "StockCode", pa.array([code] * 4, kind)), tmp_path / "t.parquet")
+
+    with pytest.raises(UnreadableTable, match=r"StockCode holds .* as a floating-point number"):
+        histories(tmp_path / "t.parquet")

@@ -50,6 +50,7 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
     Raises:
         UnreadableTable: Cells lost digits, as 4.00638E+12, or hold lists.
     """
+    _refuse_rounded_codes(column, name)
     texts, converted, _ = parse_texts(column)
     distinct = pd.unique(texts.dropna())
     _refuse_lost_codes(distinct, name)
@@ -82,6 +83,18 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
         what = "cells hold dates, which spreadsheets make of codes such as 3-4"
         assumptions.append(Assumption(of_column(name), what, "export codes as text", dates[0], rows))
     return ParsedCells(texts, converted, tuple(assumptions))
+
+
+def _refuse_rounded_codes(column: pd.Series, name: str) -> None:
+    if pd.api.types.is_float_dtype(column.dtype):
+        exact, largest = 2.0 ** (24 if column.dtype == np.float32 else 53), column.abs().max()
+    else:
+        exact, largest = 2.0**53, max((abs(each) for each in pd.unique(column) if isinstance(each, float)), default=0)
+    if largest > exact:
+        raise UnreadableTable(
+            f"{name} holds {largest:.0f} as a floating-point number, whose last digits may be wrong. Export the column "
+            "as text."
+        )
 
 
 def _refuse_lost_codes(codes: Iterable[str], name: str) -> None:

@@ -26,7 +26,7 @@ from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.dates import DateOrder, parse_dates
 from training.data.tables.detection import detect_uci
 from training.data.tables.files import find_files, read_batches, read_files, unread_files
-from training.data.tables.layout import fill_down, join_times, unique_line_ids
+from training.data.tables.layout import fill_down, join_times, total_rows, unique_line_ids, unique_standard_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
 from training.data.tables.receipts import NumberUse, separate_receipts
@@ -113,11 +113,12 @@ def load(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_ma
 
 
 def separate_invoices(table: InvoiceTable) -> InvoiceTable:
-    """A table, or a part with all rows of its customers, in which an invoice number stands for one invoice."""
+    """A table, or a part with all rows of its customers, in which a number is one invoice, and an id one line of it."""
     if table.attributes is not None:
         return table
     frame, assumptions = separate_receipts(table.frame, start_anew=bool(table.start_anew))
-    return replace(table, frame=frame, assumptions=(*table.assumptions, *assumptions))
+    frame, joined = unique_standard_line_ids(frame)
+    return replace(table, frame=frame, assumptions=(*table.assumptions, *assumptions, *filter(None, [joined])))
 
 
 def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> TableBatches:
@@ -191,6 +192,9 @@ def _typed(
             assumptions.append(Assumption(of_column(name), f"it is read as {column}", cure))
     unread = [name for name in header if name not in mapping.values() and not columns.numbers_rows(name)]
     published = raw.frame.set_axis(header, axis=1)
+    totals, left_out = total_rows(published, mapping)
+    assumptions += left_out
+    published = published[~totals].reset_index(drop=True) if left_out else published
     types = find_row_types(published, unread, mapping.get(columns.INVOICE_NO))
     assumptions += types.assumptions
     published = published[types.sales].reset_index(drop=True)

@@ -19,6 +19,26 @@ _DAY = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4}\.?|(?:19|20)[0-9]{6
 _TIME_OF_DAY = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[AaPp]\.?[Mm]\.?)?")
 
 
+def total_rows(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.Series, list[Assumption]]:
+    """Which rows are totals, by a word such as Total as invoice number, stock code or customer."""
+    totals = pd.Series(False, index=frame.index)
+    examples = []
+    for column in (columns.INVOICE_NO, columns.STOCK_CODE, columns.CUSTOMER_ID):
+        cells = frame[mapping[column]] if column in mapping else None
+        if cells is not None and not pd.api.types.is_numeric_dtype(cells.dtype):
+            found = where_distinct(cells, _is_total)
+            examples += cells[found].iloc[:1].tolist()
+            totals |= found
+    if not examples:
+        return totals, []
+    what = "rows of totals are left out"
+    return totals, [Assumption("rows", what, "give what is none another code", examples[0].strip(), int(totals.sum()))]
+
+
+def _is_total(cell: object) -> bool:
+    return isinstance(cell, str) and _TOTALS.fullmatch(cell.strip()) is not None
+
+
 def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFrame, Assumption | None]:
     """Rows with the order's number, customer and date of the first row of their order, where that alone has them.
 
@@ -41,9 +61,7 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFram
     for name in mapping.values():
         texts = frame[name] if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype) else None
         if texts is not None:
-            is_total |= where_distinct(
-                texts, lambda cell: isinstance(cell, str) and bool(_TOTALS.fullmatch(cell.strip()))
-            ).to_numpy()
+            is_total |= where_distinct(texts, _is_total).to_numpy()
     continues = ~empty[item] & ~is_total & (dateless | empty[customer])
     if number is None:
         continues &= dateless & empty[customer]
@@ -134,6 +152,30 @@ def unique_line_ids(frame: pd.DataFrame, name: str) -> Assumption | None:
     frame[columns.LINE_ID] = text.where(given, None).astype("str")
     what += "; it repeats within invoices, so it counts together with item, quantity and price"
     return Assumption(of_column(name), what, cure)
+
+
+def unique_standard_line_ids(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
+    """Join ids of lines with the item in invoices where one id stands for several items.
+
+    On the wire a ``line_id`` is one line of its invoice; a table may number the pieces of each item instead.
+
+    Args:
+        frame: Typed rows, all of their customers.
+    """
+    key = [columns.CUSTOMER_ID, columns.INVOICE_NO, columns.LINE_ID]
+    given = frame.loc[frame[columns.LINE_ID].notna(), [*key, columns.STOCK_CODE]].dropna().drop_duplicates()
+    repeated = given.loc[given.duplicated(key), key[:2]].drop_duplicates()
+    if repeated.empty:
+        return frame, None
+    invoices = pd.MultiIndex.from_frame(frame[key[:2]])
+    rows = invoices.isin(pd.MultiIndex.from_frame(repeated)) & frame[columns.LINE_ID].notna().to_numpy()
+    frame = frame.copy(deep=False)
+    ids = frame[columns.LINE_ID].astype(object)
+    ids[rows] = ids[rows] + " " + frame.loc[rows, columns.STOCK_CODE].astype(object)
+    frame[columns.LINE_ID] = ids.astype("str")
+    what = "it stands for several items of one invoice, so it counts together with the item"
+    cure = "give each line of an invoice an id of its own"
+    return frame, Assumption(of_column(columns.LINE_ID), what, cure, rows=int(rows.sum()))
 
 
 def join_times(frame: pd.DataFrame, date: str, unread: Sequence[str]) -> tuple[pd.Series, Assumption | None]:

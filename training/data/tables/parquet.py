@@ -31,9 +31,9 @@ class _ParquetFile:
         # The cached copy of a download has checksums.
         self.file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = self.file.schema_arrow
-        self.nested = LINES in schema.names and _is_list_of_structs(schema.field(LINES).type)
-        of_lines = [*schema.field(LINES).type.value_type] if self.nested else []
-        of_invoices = [field for field in schema if field.name != LINES]
+        self.lines = _find_lines(schema)
+        of_lines = [*schema.field(self.lines).type.value_type] if self.lines is not None else []
+        of_invoices = [field for field in schema if field.name != self.lines]
         names = [field.name for field in [*of_invoices, *of_lines]]
         mapping = columns.require_columns(names, str(path))
         if repeated := [name for name in mapping.values() if names.count(name) > 1]:
@@ -42,17 +42,24 @@ class _ParquetFile:
         of_invoices = [field for field in of_invoices if names.count(field.name) == 1]
         self._line_columns = [field.name for field in of_lines]
         self._invoice_columns = [field.name for field in of_invoices]
-        self.columns = [*self._invoice_columns, LINES] if self.nested else self._invoice_columns
+        self.columns = [*self._invoice_columns, *([] if self.lines is None else [self.lines])]
         fields = {field.name: field.type for field in [*of_lines, *of_invoices]}
         self.types = {column: fields[name] for column, name in mapping.items()}
         self.names = mapping
+        self.lists = [mapping[column] for column, kind in self.types.items() if _is_list(kind)]
+        for column, kind in self.types.items():
+            if pa.types.is_nested(kind) and not _is_list(kind):
+                raise UnreadableTable(
+                    f"{path} holds {kind} in the column {mapping[column]!r}. Write a row for each line of an invoice."
+                )
+        self.path = path
         self.unread = [name for name in fields if name not in mapping.values()]
 
     def count_lines(self) -> int:
         """Number of lines, from the metadata alone."""
         metadata = self.file.metadata
         paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
-        nested = (index for index, path in enumerate(paths) if self.nested and path.startswith(f"{LINES}."))
+        nested = (index for index, path in enumerate(paths) if path.startswith(f"{self.lines}."))
         index = next(nested, None)
         if index is None:
             return metadata.num_rows
@@ -79,7 +86,7 @@ class _ParquetFile:
         return all(each.statistics is not None and each.statistics.null_count == each.num_values for each in groups)
 
     def has_pointed_codes(self) -> bool:
-        """Whether a code is text such as ``22613.0``."""
+        """Whether a code is text such as ``22613.0``, or has the mark of spreadsheets, as ``'22613``."""
         names = [
             self.names[column]
             for column in (columns.INVOICE_NO, columns.STOCK_CODE)
@@ -87,7 +94,7 @@ class _ParquetFile:
         ]
         batches = self.file.iter_batches(columns=names) if names else []
         return any(
-            pc.any(pc.match_substring_regex(_as_text(batch[name]), r"^\s*-?[0-9]+\.0+\s*$")).as_py()
+            pc.any(pc.match_substring_regex(_as_text(batch[name]), r"^\s*(?:'|-?[0-9]+(?:\.0+|,00?)\s*$)")).as_py()
             for batch in batches
             for name in names
         )
@@ -96,7 +103,7 @@ class _ParquetFile:
         """Whether later rows of orders lack the customer and none has one: the first rows may name them all."""
         names = [self.names.get(column) for column in (columns.INVOICE_NO, columns.CUSTOMER_ID)]
         known = [name for name in names if name is not None and name in self._invoice_columns]
-        if self.nested or len(known) < 2 or not self.has_missing(columns.CUSTOMER_ID):
+        if self.lines is not None or len(known) < 2 or not self.has_missing(columns.CUSTOMER_ID):
             return False
         orders = OrderCustomers()
         for batch in self.file.iter_batches(BATCH_ROWS, columns=known):
@@ -109,19 +116,61 @@ class _ParquetFile:
 
     def to_lines(self, table: pa.Table) -> pd.DataFrame:
         """A row a line, with all columns; bytes are text, and an index of pandas is a column."""
-        if not self.nested:
+        if self.lists:
+            return self._lists_to_lines(table.combine_chunks())
+        if self.lines is None:
             return _to_pandas(table)
         table = table.combine_chunks()
-        lines = table[LINES].combine_chunks()
+        lines = table[self.lines].combine_chunks()
         frame = _to_pandas(table.select(self._invoice_columns).take(pc.list_parent_indices(lines)))
         structs: Any = pc.list_flatten(lines)
         return pd.concat([frame, _to_pandas(pa.Table.from_struct_array(structs))[self._line_columns]], axis=1)
 
+    def _lists_to_lines(self, table: pa.Table) -> pd.DataFrame:
+        """A row a line of a table with a row an invoice, whose codes, quantities or prices are lists of one length."""
+        lists = {name: table[name].combine_chunks() for name in self.lists}
+        lengths = {name: pc.fill_null(pc.list_value_length(each), 0) for name, each in lists.items()}
+        first = self.lists[0]
+        for name, each in lengths.items():
+            if not each.equals(lengths[first]):
+                raise UnreadableTable(
+                    f"{self.path} has lists of other lengths in {name!r} than in {first!r}. Write a row for each line."
+                )
+        others = [name for name in table.column_names if name not in lists]
+        frame = _to_pandas(table.select(others).take(pc.list_parent_indices(lists[first])))
+        values = pa.table({name: pc.list_flatten(each) for name, each in lists.items()})
+        return pd.concat([frame, _to_pandas(values)], axis=1)
+
+
+def _find_lines(schema: pa.Schema) -> str | None:
+    """The column of lists of lines: ``LINES``, else the only one whose lines name an item."""
+    found = [field.name for field in schema if _is_list_of_structs(field.type)]
+    if LINES in found:
+        return LINES
+    items = {columns.STOCK_CODE, columns.DESCRIPTION}
+    named = [
+        name
+        for name in found
+        if not items.isdisjoint(columns.map_columns(field.name for field in schema.field(name).type.value_type))
+    ]
+    return named[0] if len(named) == 1 else None
+
+
+def _item_type(kind: pa.DataType) -> pa.DataType | None:
+    """The type of the items of a list; None for another type."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return cast("pa.ListType[Any]", kind).value_type if is_list else None
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Whether a type is that of lists of simple values."""
+    item = _item_type(kind)
+    return item is not None and not pa.types.is_nested(item)
+
 
 def _is_list_of_structs(kind: pa.DataType) -> bool:
-    kind = cast("pa.ListType[Any]", kind)
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return is_list and pa.types.is_struct(kind.value_type)
+    item = _item_type(kind)
+    return item is not None and pa.types.is_struct(item)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -206,7 +255,8 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         return None
     line_id = parquet.names.get(columns.LINE_ID)
     if (
-        (line_id is not None and not columns.is_standard_name(line_id))
+        parquet.lists
+        or (line_id is not None and not columns.is_standard_name(line_id))
         or columns.find_event_columns(parquet.unread)
         or columns.find_mark_columns(parquet.unread)
         or columns.find_time_column(parquet.unread)
@@ -218,7 +268,7 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         return None
 
     def batches() -> Iterator[RawTable]:
-        size = BATCH_ROWS // (_LINES_PER_INVOICE if parquet.nested else 1)
+        size = BATCH_ROWS // (1 if parquet.lines is None else _LINES_PER_INVOICE)
         with refuse_damaged(path, pa.ArrowException):
             for batch in parquet.file.iter_batches(size, columns=parquet.columns):
                 yield RawTable(parquet.to_lines(pa.Table.from_batches([batch])))

@@ -22,22 +22,28 @@ def read_workbook(path: Path, map_columns: MapColumns = columns.require_columns)
     """
     with CalamineWorkbook.from_path(str(path)) as workbook:
         tables = []
-        left_out = []
+        read = []
+        about_sheets = []
         refused: MissingColumns | None = None
         for name in workbook.sheet_names:
             sheet = workbook.get_sheet_by_name(name)
             where = f"sheet {name!r} of {path.name}"
             try:
                 tables.append(_read_sheet(sheet, where, f"Sheet {name!r} of {path}", map_columns))
+                read.append(name)
             except MissingColumns as error:
                 refused = refused or error
                 if next(sheet.iter_rows(), []):
                     what = "it is left out, as it lacks columns of an invoice table"
-                    left_out.append(Assumption(where, what, "name its columns as those of the others"))
+                    about_sheets.append(Assumption(where, what, "name its columns as those of the others"))
     if not tables:
         raise refused or MissingColumns(f"{path} has no sheets.")
+    if len(tables) > 1:
+        what = f"{len(tables)} sheets are read as one table"
+        sheets = Assumption(path.name, what, "take out those that do not belong to it", ", ".join(read[:5]))
+        about_sheets.append(sheets)
     joined = join_tables(tables)
-    return joined._replace(assumptions=(*left_out, *joined.assumptions))
+    return joined._replace(assumptions=(*about_sheets, *joined.assumptions))
 
 
 def _read_sheet(sheet: CalamineSheet, sheet_name: str, where: str, map_columns: MapColumns) -> RawTable:
