@@ -178,7 +178,7 @@ class _Demo:
         width, height = self._console.size
         lines = join_parts(parts, width)
         if screen:
-            self._console.print(render_screen(self._statistics, width, height - len(lines) - 1))
+            self._console.print(render_screen(self._statistics, width, height - len(lines) - 1, ended=True))
         for line in lines:
             print_wrapped(self._console, line)
 
@@ -197,8 +197,9 @@ class _Demo:
         def write(line: str = "") -> None:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        write("\nKafka, Redis and the worker stay up. In another terminal, their settings first:\n")
-        write(f"  {next_steps.load_settings}")
+        write()
+        print_wrapped(self._console, "Kafka, Redis and the worker stay up. In another terminal, their settings first:")
+        write(f"\n  {next_steps.load_settings}")
         for command, purpose in next_steps.commands:
             write(f"\n  # {purpose}\n  {command}")
         write(f"\nCtrl-C here ends them, or from elsewhere: kill {os.getpid()}")

@@ -86,13 +86,14 @@ class PlainScreen:
             self._shown = line
 
 
-def render_screen(statistics: ReplayStatistics, width: int, height: int) -> Panel:
+def render_screen(statistics: ReplayStatistics, width: int, height: int, *, ended: bool = False) -> Panel:
     """The whole screen: progress, figures, and as many of the latest recommendations as fit.
 
     Args:
         statistics: What is shown.
         width: Columns of the terminal.
         height: Lines that the panel may have.
+        ended: Whether the replay is over: then the figures are left to the summary below the panel.
     """
     summary = statistics.summary()
     inside = width - 4  # borders and blanks at both sides
@@ -100,12 +101,12 @@ def render_screen(statistics: ReplayStatistics, width: int, height: int) -> Pane
     bar.add_column(ratio=1)
     bar.add_column(justify="right", no_wrap=True)
     bar.add_row(ProgressBar(total=max(summary.total, 1), completed=summary.sent), f"{summary.sent}/{summary.total}")
-    figures = [*join_parts(_speed(summary), inside), *join_parts(_quality(summary), inside)]
+    figures = [] if ended else [*join_parts(_speed(summary), inside), *join_parts(_quality(summary), inside)]
     table, lines = _recommendations(statistics.latest(), inside, height - len(figures) - 4)
     return Panel(
         Group(bar, *[Text(line, overflow="ellipsis", no_wrap=True) for line in figures], Text(""), table),
         title="invoices in, next baskets out",
-        subtitle="Ctrl-C ends it cleanly",
+        subtitle=None if ended else "Ctrl-C ends it cleanly",
         width=width,
         height=len(figures) + 4 + lines,
     )

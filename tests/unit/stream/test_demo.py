@@ -16,7 +16,7 @@ from stream.demo.baseline import BaselineRanker
 from stream.demo.console import StepPrinter, TaskProgress, progress_bar
 from stream.demo.next_steps import INVOICE_NO, write_next_steps
 from stream.demo.replay import last_invoices
-from stream.demo.screen import LiveScreen, PlainScreen, join_parts, reason_text, render_screen
+from stream.demo.screen import LiveScreen, PlainScreen, join_parts, reason_text, render_screen, summary_parts
 from stream.demo.statistics import MAX_CUSTOMERS, ReplayStatistics
 from stream.demo.training import split_log
 from training.data.cleaning.clean import clean
@@ -143,6 +143,21 @@ def test_the_screen_fits_and_cuts_nothing(
     essentials = ["8/1200", "invoices/s", "8 recommendations", "p50 50 ms, p99 50 ms", "discover", "Ctrl-C ends it"]
     essentials += ["nextbasket hit@10 1.000 recall@10 0.200", "GP-TopFreq hit@10 1.000 recall@10 0.200", "40%", "10%"]
     assert [each for each in essentials if each not in text] == []
+
+
+@pytest.mark.parametrize(("width", "height", "customers"), [(80, 24, 3), (60, 20, 2)])
+def test_table_and_summary_fit_together_after_the_replay(
+    width: int, height: int, customers: int, full_statistics: ReplayStatistics
+) -> None:
+    summary = join_parts(["Done: 1,200 of 1,200 invoices replayed", *summary_parts(full_statistics.summary())], width)
+    assert max(map(cell_len, summary)) <= width
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(render_screen(full_statistics, width, height - len(summary) - 1, ended=True))
+    lines = capture.get().splitlines()
+    assert len(lines) + len(summary) < height
+    assert sum(each.customer_id in "\n".join(lines) for each in full_statistics.latest()) >= customers
+    assert "Ctrl-C" not in lines[-1]
 
 
 @pytest.mark.parametrize(("width", "height"), [(60, 20), (40, 12), (30, 8)])
