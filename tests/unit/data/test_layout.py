@@ -46,3 +46,21 @@ def test_nothing_is_filled_from_another_order(tmp_path: Path) -> None:
     rows[2][6] = rows[3][4] = ""
 
     assert histories(write(tmp_path / "t.csv", rows)) == {"12680": {"700001": {"22613": 12, "22614": 2}}}
+
+
+@pytest.mark.parametrize("blank", [[0], [0, 4], [0, 4, 6]])
+def test_a_number_on_the_first_row_only_is_filled_down(blank: list[int], tmp_path: Path) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[1] = ["" if at in blank else cell for at, cell in enumerate(rows[1])]
+    path = write(tmp_path / "t.csv", rows)
+
+    assert histories(path) == HISTORIES
+    assert "a gap is filled with what the first row of the order has (1 row)" in notes(path)
+
+
+@pytest.mark.parametrize(("at", "cell"), [(6, "12681"), (4, "2011-03-15 10:00")])
+def test_a_row_without_number_of_another_customer_or_date_is_not_filled(at: int, cell: str, tmp_path: Path) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[1][0], rows[1][at] = "", cell
+
+    assert histories(write(tmp_path / "t.csv", rows))["12680"]["700001"] == {"22613": 12}

@@ -23,7 +23,8 @@ def total_rows(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.Series,
     """Which rows are totals, by a word such as Total as invoice number, stock code or customer."""
     totals = pd.Series(False, index=frame.index)
     examples = []
-    for column in (columns.INVOICE_NO, columns.STOCK_CODE, columns.CUSTOMER_ID):
+    item = columns.STOCK_CODE if columns.STOCK_CODE in mapping else columns.DESCRIPTION
+    for column in (columns.INVOICE_NO, item, columns.CUSTOMER_ID):
         cells = frame[mapping[column]] if column in mapping else None
         if cells is not None and not pd.api.types.is_numeric_dtype(cells.dtype):
             found = where_distinct(cells, _is_total)
@@ -42,8 +43,8 @@ def _is_total(cell: object) -> bool:
 def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFrame, Assumption | None]:
     """Rows with the order's number, customer and date of the first row of their order, where that alone has them.
 
-    A row belongs to the order of the row above if it has the same number, or neither number, customer nor date. One
-    with a date is filled only where no order names its customer in a later row (``OrderCustomers``).
+    A row belongs to the order of the row above if it has the same number, or none, and neither another customer nor
+    another date. One with a date is filled only where no order names its customer in a later row (``OrderCustomers``).
 
     Args:
         frame: Rows in the order of the file.
@@ -55,14 +56,19 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFram
     item = mapping.get(columns.STOCK_CODE) or mapping[columns.DESCRIPTION]
     empty = {name: _is_empty(frame[name]) for name in (date, customer, item, number) if name is not None}
     dateless = empty[date]
-    if not (dateless | (empty[customer] if number else False)).any():
+    repeats = np.zeros(len(frame), dtype=bool)
+    if number is not None and empty[number].any():
+        # Only the number is on the first row: customer and date are those of the row above.
+        repeats = empty[number] & ~empty[customer] & _as_above(frame[customer], empty[customer])
+        repeats &= dateless | _as_above(frame[date], dateless)
+    if not (repeats | dateless | (empty[customer] if number else False)).any():
         return frame, None
     is_total = np.zeros(len(frame), dtype=bool)
     for name in mapping.values():
         texts = frame[name] if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype) else None
         if texts is not None:
             is_total |= where_distinct(texts, _is_total).to_numpy()
-    continues = ~empty[item] & ~is_total & (dateless | empty[customer])
+    continues = ~empty[item] & ~is_total & (repeats | dateless | empty[customer])
     if number is None:
         continues &= dateless & empty[customer]
     else:
@@ -71,7 +77,7 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFram
         without_order = empty[number] & dateless & empty[customer]
         if orders.named_later:
             same &= dateless
-        continues &= without_order | same
+        continues &= without_order | same | repeats
     continues &= np.arange(len(frame)) > 0
     if not continues.any():
         return frame, None
@@ -123,6 +129,12 @@ class OrderCustomers:
         if len(known) and pd.notna(known.iloc[-1]):
             self._last = str(known.iloc[-1])
         return same
+
+
+def _as_above(column: pd.Series, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a cell is that of the last row above that has one."""
+    above = column.where(~empty, None).ffill().shift()
+    return np.asarray((column == above).fillna(False), dtype=bool)
 
 
 def _is_empty(column: pd.Series) -> np.ndarray:
