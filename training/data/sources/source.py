@@ -81,7 +81,7 @@ def find_source(
             "For real data give the path of a table, or set NEXTBASKET_DATA.",
             Path(f"simulated-{customers}-{settings.seed}"),
         )
-    return Source(table, "download", f"Data: {CREDIT}, downloaded from {url}.", cached)
+    return Source(table, "download", f"Data: {CREDIT}, downloaded from {url} to {cached}.", cached)
 
 
 def _load(path: Path, settings: Settings) -> InvoiceTable:
