@@ -1,7 +1,7 @@
 """The catalogue: what the shop says about its items, and whether an item may be recommended for that."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from state.events.catalogue import CatalogueItem
 
@@ -26,6 +26,10 @@ class Catalogue(Mapping[str, CatalogueItem]):
 
     def __getitem__(self, stock_code: str) -> CatalogueItem:
         return self._items[stock_code]
+
+    def get(self, stock_code: str, default: Any = None) -> Any:
+        """As of any mapping, without its detour over an exception."""
+        return self._items.get(stock_code, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

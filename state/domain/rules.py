@@ -50,13 +50,26 @@ class Cause(NamedTuple):
     rule: str
 
 
+class ItemFacts(NamedTuple):
+    """What is the same about an item for all customers of a batch.
+
+    ``matching`` are the indices of the rules, in force or not, whose filter it matches. ``forbidden`` is what forbids
+    it for everybody: the catalogue, or a rule.
+    """
+
+    item: CatalogueItem | None
+    matching: frozenset[int]
+    forbidden: Cause | None
+
+
 HardRule = Exclude | Only | Cooldown | LeastProbability
 
 
 class Plan(NamedTuple):
     """The rules in force for a customer by what they do, each with its index, in the order of the document.
 
-    ``hard`` forbid items; exclusions for every customer are left out, because ``forbidden_for_all`` knows them.
+    ``hard`` forbid items; exclusions for every customer are left out, because ``ItemFacts`` has them.
+    ``factors`` caches ``boost`` by item.
     """
 
     hard: list[tuple[int, HardRule]]
@@ -64,11 +77,23 @@ class Plan(NamedTuple):
     caps: list[tuple[int, Cap]]
     boosts: list[tuple[int, Boost]]
     reserving: list[tuple[int, Variety | Promote]]
+    factors: dict[str, float]
+
+    def boost(self, stock_code: str, facts: ItemFacts) -> float:
+        """The product of the factors of the boosts that an item matches."""
+        factor = self.factors.get(stock_code)
+        if factor is None:
+            factor = 1.0
+            for index, rule in self.boosts:
+                if index in facts.matching:
+                    factor *= rule.factor
+            self.factors[stock_code] = factor
+        return factor
 
 
 def make_plan(rules: Mapping[int, Rule]) -> Plan:
     """The plan of some rules by index."""
-    plan = Plan([], [], [], [], [])
+    plan = Plan([], [], [], [], [], {})
     for index, rule in rules.items():
         match rule:
             case Pin():
@@ -192,7 +217,7 @@ class RulesInForce:
         self._for_all = tuple(index for index, rule in self.rules.items() if rule.customers is None)
         self._for_segments = [index for index, rule in self.rules.items() if rule.customers is not None]
         self._exclude_all = [index for index in self._for_all if isinstance(self.rules[index], Exclude)]
-        self._forbidden: dict[str, Cause | None] = {}
+        self._facts: dict[str, ItemFacts] = {}
         self._plans: dict[tuple[int, ...], Plan] = {}
 
     def plan(self, history: CustomerHistory) -> "Plan":
@@ -215,28 +240,27 @@ class RulesInForce:
         ]
         return tuple(sorted([*self._for_all, *mine]))
 
-    def matching(self, stock_code: str) -> frozenset[int]:
-        """The indices of the rules, in force or not, whose filter an item matches."""
-        return self._compiled.matching(stock_code, self.catalogue.get(stock_code))
-
-    def forbidden_for_all(self, stock_code: str) -> Cause | None:
-        """What forbids an item for every customer: the catalogue, or a rule."""
-        if stock_code in self._forbidden:
-            return self._forbidden[stock_code]
-        cause = None
-        reason = unavailable(self.catalogue.get(stock_code), self.now, self._unknown_stock)
-        if reason is not None:
-            cause = Cause(CATALOGUE, reason)
-        elif self._exclude_all:
-            matching = self.matching(stock_code)
-            name = next((self.rules[index].name for index in self._exclude_all if index in matching), None)
-            cause = None if name is None else Cause("exclude", name)
-        self._forbidden[stock_code] = cause
-        return cause
+    def facts(self, stock_code: str) -> ItemFacts:
+        """What is the same about an item for all customers."""
+        known = self._facts.get(stock_code)
+        if known is not None:
+            return known
+        item = self.catalogue.get(stock_code)
+        matching = self._compiled.matching(stock_code, item)
+        forbidden = None
+        if (reason := unavailable(item, self.now, self._unknown_stock)) is not None:
+            forbidden = Cause(CATALOGUE, reason)
+        else:
+            for index in self._exclude_all:
+                if index in matching:
+                    forbidden = Cause("exclude", self.rules[index].name)
+                    break
+        facts = self._facts[stock_code] = ItemFacts(item, matching, forbidden)
+        return facts
 
     def group(self, rule: Cap | Variety, stock_code: str) -> str | tuple[str, ...] | None:
         """The group that a cap or a variety rule counts an item in, None where it is in none."""
-        item = self.catalogue.get(stock_code)
+        item = self.facts(stock_code).item
         if item is None:
             return None
         if rule.attribute is not None:
@@ -257,6 +281,11 @@ def _segment(customers: CustomerFilter) -> IsInSegment:
         )
 
     return is_in_segment
+
+
+def kind_of(rule: Rule) -> str:
+    """The kind of a rule, as in the document."""
+    return str(type(rule).__struct_config__.tag)
 
 
 def _items_of(rule: Rule) -> ItemFilter | None:

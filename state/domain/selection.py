@@ -15,17 +15,17 @@ change.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import chain, islice, pairwise
-from math import ceil
 from statistics import median
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from state.domain.history import CustomerHistory
+from state.domain.list_limits import ListLimits
 from state.domain.recommendation import RuleAction
-from state.domain.rules import REQUEST, Cause, HardRule, RulesInForce
+from state.domain.rules import REQUEST, Cause, HardRule, RulesInForce, kind_of
 from state.events.dates import DAY
-from state.events.rules import Cap, Cooldown, Exclude, LeastProbability, Only, Promote, Rule, Variety
+from state.events.rules import Cooldown, Exclude, LeastProbability, Only
 
 DEPTH = 100
 """Length of the ranking that a selection needs, so that a list can be filled where items are removed."""
@@ -117,14 +117,6 @@ def why_not(
     return _Choice(candidates, history, in_force, k, unranked, in_demand, exclude, wanted).absence(stock_code)
 
 
-class _Quota(NamedTuple):
-    """A number of places that variety or promoted items need, for the rule with this number in the document."""
-
-    number: int
-    rule: Variety | Promote
-    wanted: int
-
-
 class _Choice(Generic[R]):
     """One run of the selection for one customer."""
 
@@ -149,23 +141,11 @@ class _Choice(Generic[R]):
         self._wanted = wanted
         self._purchases: dict[str, list[int]] | None = None
         self._plan = in_force.plan(history)
-        self._quotas = self._make_quotas()
-        self._found: list[set[object]] = [set() for _ in self._quotas]
-        self._cap_counts: dict[tuple[int, object], int] = {}
+        self._limits = ListLimits(in_force, self._plan, k)
         self._acted: dict[Cause, dict[str, None]] = {}
         self._capped: dict[str, Cause] = {}
         self._reserved: list[tuple[Cause, str]] = []
         self._made_room: set[str] = set()
-
-    def _make_quotas(self) -> list[_Quota]:
-        room = self._k
-        quotas = []
-        for index, rule in self._plan.reserving:
-            wanted = rule.least if isinstance(rule, Variety) else ceil(rule.share * self._k - 1e-9)
-            wanted = min(wanted, room)  # of several, the first in the document have precedence
-            room -= wanted
-            quotas.append(_Quota(index, rule, wanted))
-        return quotas
 
     def selection(self) -> Selection[R]:
         ranking = self._ranking()
@@ -201,20 +181,13 @@ class _Choice(Generic[R]):
         """The candidates by falling probability times boost; equal ones in the order of the ranking."""
         if not self._plan.boosts:
             return list(self._candidates)
-        return sorted(self._candidates, key=lambda one: -one.probability * self._boost(one.stock_code))
-
-    def _boost(self, stock_code: str) -> float:
-        matching = self._in_force.matching(stock_code)
-        factor = 1.0
-        for index, rule in self._plan.boosts:
-            if index in matching:
-                factor *= rule.factor
-        return factor
+        boost, facts = self._plan.boost, self._in_force.facts
+        return sorted(self._candidates, key=lambda one: -one.probability * boost(one.stock_code, facts(one.stock_code)))
 
     def _name_boosted(self, items: Sequence[R]) -> None:
         for index, rule in self._plan.boosts:
             for one in items:
-                if index in self._in_force.matching(one.stock_code):
+                if index in self._in_force.facts(one.stock_code).matching:
                     self._note(Cause("boost", rule.name), one.stock_code)
 
     def _pinned(self, candidates: dict[str, R]) -> dict[int, R]:
@@ -227,7 +200,7 @@ class _Choice(Generic[R]):
                 one = candidates.get(code) or self._unranked(code)
                 if code in taken or one is None:
                     continue
-                if (cause := next(self._causes(one), None)) is not None:
+                if (cause := self._first_cause(one)) is not None:
                     self._note(cause, code)
                     continue
                 while position in pinned:
@@ -236,7 +209,7 @@ class _Choice(Generic[R]):
                     break
                 pinned[position] = one
                 taken.add(code)
-                self._count(code)
+                self._limits.count(code)
                 self._note(Cause("pin", rule.name), code)
         return pinned
 
@@ -244,37 +217,32 @@ class _Choice(Generic[R]):
         """The items at the positions that are not pinned, in order."""
         chosen: list[tuple[int, R]] = []
         waiting: list[tuple[int, R]] = []
+        limits = self._limits
         for order, one in enumerate(self._supply(ranking)):
             searched = order - len(ranking)
             if len(chosen) == room or (
                 waiting
                 and searched > 0
                 and searched % _RESERVED_SEARCH == 0
-                and self._suffices(waiting, room - len(chosen))
+                and self._number_allowed(waiting) >= room - len(chosen)
             ):
                 break
             code = one.stock_code
             if code in taken:
                 continue
             taken.add(code)
-            if (cause := next(self._causes(one), None)) is not None:
-                self._note(cause, code)
-            elif (cap := self._full_cap(code)) is not None:
-                self._cap(cap, code)
-            elif not self._fits(code, room - len(chosen)):
+            if not limits.fits(code, room - len(chosen)):
                 waiting.append((order, one))
-            else:
-                added = self._count(code)
+            elif self._is_allowed(one):
+                added = limits.count(code)
                 if waiting:
                     self._reserved += [(cause, code) for cause in added]
                 chosen.append((order, one))
         for order, one in waiting:
             if len(chosen) == room:
                 self._made_room.add(one.stock_code)
-            elif (cap := self._full_cap(one.stock_code)) is not None:
-                self._cap(cap, one.stock_code)
-            else:
-                self._count(one.stock_code)
+            elif self._is_allowed(one):
+                limits.count(one.stock_code)
                 chosen.append((order, one))
         if self._made_room:
             for cause, code in self._reserved:
@@ -282,26 +250,29 @@ class _Choice(Generic[R]):
         chosen.sort(key=lambda each: each[0])
         return [one for _, one in chosen]
 
-    def _suffices(self, waiting: Sequence[tuple[int, R]], room: int) -> bool:
-        """Whether the waiting items fill the room within the caps."""
-        counts = self._cap_counts.copy()
-        found = 0
-        for _, one in waiting:
-            if self._full_cap(one.stock_code) is None:
-                found += 1
-                for key in self._cap_keys(one.stock_code):
-                    self._cap_counts[key] = self._cap_counts.get(key, 0) + 1
-        self._cap_counts = counts
-        return found >= room
+    def _is_allowed(self, one: R) -> bool:
+        """Whether neither a rule nor a cap keeps an item out of the list; notes what does."""
+        code = one.stock_code
+        if (cause := self._first_cause(one)) is None and (cap := self._limits.full_cap(code)) is not None:
+            cause = self._capped[code] = Cause("cap", cap.name)
+        if cause is not None:
+            self._note(cause, code)
+        return cause is None
+
+    def _number_allowed(self, waiting: Sequence[tuple[int, R]]) -> int:
+        allowed = [one.stock_code for _, one in waiting if self._first_cause(one) is None]
+        return self._limits.number_that_fits(allowed)
 
     def _supply(self, ranking: Sequence[R]) -> Iterator[R]:
         """The ranking, then the items in demand, then those that a promotion names, wherever they are sold."""
         yield from ranking
-        named = (code for quota in self._quotas if isinstance(quota.rule, Promote) for code in _named(quota.rule))
         in_demand = iter(self._in_demand)
-        for code in chain(islice(in_demand, _RESERVED_SEARCH), named, in_demand):
+        for code in chain(islice(in_demand, _RESERVED_SEARCH), self._limits.promoted, in_demand):
             if (one := self._unranked(code)) is not None:
                 yield one
+
+    def _first_cause(self, one: R) -> Cause | None:
+        return next(self._causes(one), None)
 
     def _causes(self, one: R) -> Iterator[Cause]:
         """Everything that forbids an item, in order."""
@@ -310,14 +281,12 @@ class _Choice(Generic[R]):
             yield Cause(REQUEST, "exclude")
         if self._wanted is not None and not self._wanted(code):
             yield Cause(REQUEST, "filter")
-        if (cause := self._in_force.forbidden_for_all(code)) is not None:
-            yield cause
-        if not self._plan.hard:
-            return
-        matching = self._in_force.matching(code)
+        facts = self._in_force.facts(code)
+        if facts.forbidden is not None:
+            yield facts.forbidden
         for index, rule in self._plan.hard:
-            if index in matching and self._forbids(rule, one):
-                yield Cause(_kind(rule), rule.name)
+            if index in facts.matching and self._forbids(rule, one):
+                yield Cause(kind_of(rule), rule.name)
 
     def _forbids(self, rule: HardRule, one: R) -> bool:
         match rule:
@@ -341,62 +310,6 @@ class _Choice(Generic[R]):
                     self._purchases.setdefault(code, []).append(invoice.date)
         return self._purchases
 
-    def _count(self, stock_code: str) -> list[Cause]:
-        """Count an item of the list in its caps and quotas; returns the rules for whose quota it counts."""
-        for key in self._cap_keys(stock_code):
-            self._cap_counts[key] = self._cap_counts.get(key, 0) + 1
-        added = []
-        if self._quotas:
-            matching = self._in_force.matching(stock_code)
-            for quota, found in zip(self._quotas, self._found, strict=True):
-                member = self._member(quota, stock_code, matching)
-                if member is not None and member not in found:
-                    if len(found) < quota.wanted:
-                        added.append(Cause(_kind(quota.rule), quota.rule.name))
-                    found.add(member)
-        return added
-
-    def _cap_keys(self, stock_code: str) -> list[tuple[int, object]]:
-        """The caps that count an item, each as its index among the caps and the item's group."""
-        if not self._plan.caps:
-            return []
-        matching = self._in_force.matching(stock_code)
-        return [
-            (number, group)
-            for number, (index, cap) in enumerate(self._plan.caps)
-            if index in matching and (group := self._in_force.group(cap, stock_code)) is not None
-        ]
-
-    def _full_cap(self, stock_code: str) -> Cap | None:
-        """The first cap that leaves no room for an item."""
-        for number, group in self._cap_keys(stock_code):
-            cap = self._plan.caps[number][1]
-            if self._cap_counts.get((number, group), 0) >= cap.most:
-                return cap
-        return None
-
-    def _cap(self, cap: Cap, stock_code: str) -> None:
-        self._capped[stock_code] = Cause("cap", cap.name)
-        self._note(self._capped[stock_code], stock_code)
-
-    def _member(self, quota: _Quota, stock_code: str, matching: Set[int]) -> object:
-        """What an item adds to a quota: its group, or itself where it is promoted; None where it adds nothing."""
-        if quota.number not in matching:
-            return None
-        return self._in_force.group(quota.rule, stock_code) if isinstance(quota.rule, Variety) else stock_code
-
-    def _fits(self, stock_code: str, room: int) -> bool:
-        """Whether enough room is left for the quotas when an item takes a place."""
-        if not self._quotas:
-            return True
-        needed = 0
-        matching = self._in_force.matching(stock_code)
-        for quota, found in zip(self._quotas, self._found, strict=True):
-            member = self._member(quota, stock_code, matching)
-            adds = member is not None and member not in found
-            needed += max(0, quota.wanted - len(found) - adds)
-        return needed <= room - 1
-
     def _note(self, cause: Cause, stock_code: str) -> None:
         self._acted.setdefault(cause, {})[stock_code] = None
 
@@ -406,11 +319,3 @@ def cooldown_end(dates: Sequence[int], rule: Cooldown) -> int:
     if rule.until_due and len(dates) > 1:
         return dates[-1] + int(median(later - earlier for earlier, later in pairwise(dates)))
     return dates[-1] + (rule.days or 0) * DAY
-
-
-def _named(rule: Promote) -> Sequence[str]:
-    return rule.items.stock_codes if rule.items is not None else ()
-
-
-def _kind(rule: Rule) -> str:
-    return str(type(rule).__struct_config__.tag)

@@ -1,6 +1,7 @@
 """Applies the catalogue and the rules to the rankings of a batch: what they need of the item table is read once."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate
 
 _WEEKLY = HALF_LIVES.index(7.0)
+_FIRST = 2_000
+"""Items in demand that are ordered first; a list needs hardly ever more."""
 
 
 def ranking_depth(k: int, merchandising: Merchandising | None) -> int:
@@ -45,7 +48,6 @@ class Selector:
         self.in_force = in_force
         self._items = items
         self._demand = demand[:, _WEEKLY]
-        self._greatest = float(np.log1p(self._demand.max(initial=0.0)))
         self._order: Iterator[int] | None = None
         self._in_demand: list[str] = []
 
@@ -105,6 +107,10 @@ class Selector:
 
         return entry
 
+    @cached_property
+    def _greatest(self) -> float:
+        return float(np.log1p(self._demand.max(initial=0.0)))
+
     def _share(self, row: int) -> float:
         return float(np.log1p(self._demand[row])) / self._greatest if self._greatest > 0.0 else 0.0
 
@@ -117,14 +123,24 @@ class Selector:
             yield self._in_demand[position]
             position += 1
 
+    def _rows_by_demand(self) -> Iterator[int]:
+        """Rows of the item table by falling demand, then baskets ever; all of them are ordered only if asked for."""
+        demand = self._demand
+        first = min(_FIRST, len(demand))
+        if first == 0:
+            return
+        least = np.partition(demand, len(demand) - first)[len(demand) - first]
+        above = demand > least
+        for rows in (np.flatnonzero(above), np.flatnonzero(~above)):
+            yield from rows[np.lexsort((rows, -self._items.sold[rows], -demand[rows]))].tolist()
+
     def _extend(self) -> bool:
         """Append the next allowed stock code; False where there is none any more."""
         if self._order is None:
-            rows = np.lexsort((np.arange(len(self._items)), -self._items.sold, -self._demand))
-            self._order = iter(rows.tolist())
+            self._order = self._rows_by_demand()
         for row in self._order:
             code = self._items.codes[row]
-            if self.in_force.forbidden_for_all(code) is None:
+            if self.in_force.facts(code).forbidden is None:
                 self._in_demand.append(code)
                 return True
         return False
