@@ -67,8 +67,16 @@ ALIASES = {
     ),
     INVOICE_DATE: (
         *("order_date", "transaction_date", "tran_date", "purchase_date", "date", "datetime", "timestamp"),
-        *("transaction_timestamp", "order_timestamp", "transaction_dt", "order_datetime", "transaction_datetime"),
-        *("order_purchase_timestamp", "purchase_timestamp", "sale_date", "sales_date", "receipt_date", "bill_date"),
+        *("transaction_timestamp", "order_timestamp", "transaction_dt", "t_dat", "order_datetime"),
+        *(
+            "transaction_datetime",
+            "order_purchase_timestamp",
+            "purchase_timestamp",
+            "sale_date",
+            "sales_date",
+            "receipt_date",
+            "bill_date",
+        ),
         *("event_time", "event_timestamp", "event_date", "purchased_at", "ordered_at", "created_at"),
     ),
     UNIT_PRICE: (

@@ -37,7 +37,7 @@ def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> 
     path = write(tmp_path / "t.csv", rows, header)
 
     assert histories(path) == {"7": {"1": {"a": 1}}}
-    only = f"column event_type: only {purchase!r} are read as purchases, and 'view', 'addtocart' are left out (2 rows)."
+    only = f"column event_type: only {purchase!r} are read, and 'view', 'addtocart' are left out (2 rows)."
     assert only in notes(path)
     with pytest.raises(NothingLeft, match="The column event_type holds 'view', 'addtocart', and none"):
         load(write(tmp_path / "u.csv", rows[:2], header))

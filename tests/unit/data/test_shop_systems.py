@@ -1,10 +1,13 @@
 """Exports of shop systems, by the names of their columns."""
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.unit.data.exports import Histories, histories, notes
+from tests.unit.data.workbook import write_workbook
 from training.data.errors import MissingColumns
 from training.data.tables.invoice_table import load
 
@@ -131,3 +134,17 @@ def test_a_time_of_day_is_joined_to_days_only(date: str, tmp_path: Path) -> None
 
     assert f"{frame['invoice_date'].iloc[0]:%Y-%m-%d}" == "2011-03-14"
     assert f"{frame['invoice_date'].iloc[0]:%H:%M}" != "11:45"
+
+
+def test_a_time_of_day_beside_date_cells_of_a_workbook(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["Date", "Time", "SKU", "Customer ID"], [pd.Timestamp("2011-03-14"), "10:30", "MUG", "7"]]
+    write_workbook(tmp_path / "t.xlsx", {"sales": rows})
+
+    assert f"{load(tmp_path / 't.xlsx').frame['invoice_date'].iloc[0]:%Y-%m-%d %H:%M}" == "2011-03-14 10:30"
+
+
+def test_times_of_day_in_parquet(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"date": [pd.Timestamp("2011-03-14")], "time": ["10:30"], "sku": ["MUG"], "user_id": ["7"]})
+    frame.to_parquet(tmp_path / "t.parquet")
+
+    assert f"{load(tmp_path / 't.parquet').frame['invoice_date'].iloc[0]:%Y-%m-%d %H:%M}" == "2011-03-14 10:30"

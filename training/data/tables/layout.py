@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import time
+from datetime import date, datetime, time
 
 import numpy as np
 import pandas as pd
@@ -190,37 +190,40 @@ def unique_standard_line_ids(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumpt
     return frame, Assumption(of_column(columns.LINE_ID), what, cure, rows=int(rows.sum()))
 
 
-def join_times(frame: pd.DataFrame, date: str, unread: Sequence[str]) -> tuple[pd.Series, Assumption | None]:
+def join_times(frame: pd.DataFrame, day: str, unread: Sequence[str]) -> tuple[pd.Series, Assumption | None]:
     """The cells of a column of days with the times of day that a column of its own has, where there is such.
 
     Args:
         frame: Rows of the file.
-        date: Name of the column of days.
+        day: Name of the column of days.
         unread: Names of the columns that may hold times.
     """
     name = columns.find_time_column(unread)
-    days = frame[date]
-    if name is None or not _are_days(days.dropna()):
+    days = frame[day]
+    texts = None if name is None else _day_texts(days)
+    if name is None or texts is None:
         return days, None
     times = map_distinct(frame[name], _time_text)
     blank = where_distinct(frame[name], lambda cell: isinstance(cell, str) and is_missing(cell))
     if times.isna().all() or not (times.notna() | frame[name].isna() | blank).all():
         return days, None
-    texts = days.dt.strftime("%Y-%m-%d") if pd.api.types.is_datetime64_any_dtype(days.dtype) else days
     both = texts.astype(object).where(texts.isna() | times.isna(), texts.astype(object) + " " + times)
-    what = f"it is the time of day of {date}"
+    what = f"it is the time of day of {day}"
     return both, Assumption(of_column(name), what, "take out the column", rows=int(times.notna().sum()))
 
 
-def _are_days(cells: pd.Series) -> bool:
-    """Whether all cells are dates without a time of day."""
-    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
-        return bool((cells == cells.dt.normalize()).all())
-    return bool(where_distinct(cells, lambda cell: isinstance(cell, str) and _is_day(cell)).all())
-
-
-def _is_day(text: str) -> bool:
-    return _DAY.fullmatch(text.strip()) is not None
+def _day_texts(cells: pd.Series) -> pd.Series | None:
+    """Cells that are dates without a time of day, as text; None where some are not, or texts and dates are mixed."""
+    if pd.api.types.is_datetime64_dtype(cells.dtype):
+        cells = cells.astype(object)
+    days = cells.dropna()
+    if where_distinct(days, lambda cell: isinstance(cell, str) and _DAY.fullmatch(cell.strip()) is not None).all():
+        return cells
+    if where_distinct(
+        days, lambda cell: isinstance(cell, date) and (not isinstance(cell, datetime) or cell.time() == time())
+    ).all():
+        return map_distinct(cells, lambda cell: f"{cell:%Y-%m-%d}")
+    return None
 
 
 def _time_text(cell: object) -> str | None:

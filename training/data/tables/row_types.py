@@ -171,7 +171,7 @@ def _only_sales(
     left_out = ", ".join(repr(str(value)) for value in unknown) + (
         ", and rows without a type" if cells.isna().any() else ""
     )
-    what = f"only {', '.join(repr(str(value)) for value in is_read)} are read as purchases, and {left_out} are left out"
+    what = f"only {', '.join(repr(str(value)) for value in is_read)} are read, and {left_out} are left out"
     return Assumption(of_column(name), what, _CURE, rows=before - int(sales.sum()))
 
 
