@@ -65,6 +65,10 @@ docs: .venv/.installed-dev ## build the documentation into build/site; a warning
 bench: .venv/.installed-dev ## events a second, CPU and latency of the worker, on a real Kafka and Redis of its own
 	@$(BIN)/python -m bench.stream $(ARGS)
 
+.PHONY: bench-api
+bench-api: .venv/.installed-dev ## requests a second and latency of the API, on a real Redis of its own (needs wrk)
+	@$(BIN)/python -m bench.api $(ARGS)
+
 .PHONY: kafka
 kafka: .venv/.installed-dev ## run a real Apache Kafka in the foreground, fetched with Maven (ARGS="--port 9092")
 	@$(BIN)/python -m tests.services.kafka run $(ARGS)

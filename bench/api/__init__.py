@@ -1,0 +1,1 @@
+"""Speed of the API under load."""
