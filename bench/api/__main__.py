@@ -28,7 +28,7 @@ import psutil
 from redis import Redis
 
 from bench.stream.workload import workload
-from state.events.invoice_rules import invoice_rules
+from state.events.shop_dialect import shop_dialect
 from state.settings import Settings, load_settings
 from state.store.claim import claim_store
 from state.store.redis.layout import Keys
@@ -107,7 +107,7 @@ def fill(settings: Settings) -> list[str]:
     """Write the histories of the table, and copies of them; returns the customers."""
     data = workload(settings, stored=10**9, sent=0)
     store = RedisStore(settings)
-    claim_store(store, invoice_rules(settings))
+    claim_store(store, shop_dialect(settings))
     for start in range(0, len(data.stored), 500):
         store.apply(data.stored[start : start + 500], clock_ms=1)
     store.close()

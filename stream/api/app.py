@@ -6,10 +6,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from state.events.catalogue import item_event_schema
+from state.events.rules import rules_schema
 from state.events.schema import event_schema
-from stream.api import customers, invoices, items, live, probes, recommendations
+from state.settings import Settings
+from stream.api import customers, invoices, items, live, merchandising, probes, recommendations
 from stream.api.bodies import BatchQuestion, ListQuestion
-from stream.api.documentation import document
+from stream.api.documentation import TEMPLATE, document
 from stream.api.gate import Gate
 from stream.api.ingestion import Receipt
 from stream.api.lookups import CustomerView, ItemView
@@ -18,7 +21,7 @@ from stream.api.services import Services
 from stream.api.similar import SimilarItems
 from stream.api.visits import VisitBatch, VisitRecommendation
 
-ROUTERS = tuple(module.router for module in (live, recommendations, customers, items, invoices, probes))
+ROUTERS = tuple(module.router for module in (live, recommendations, customers, items, merchandising, invoices, probes))
 """In this order: the path of a customer would match that of the customer's recommendations."""
 
 ANSWERS = (
@@ -51,8 +54,8 @@ def create_app(services: Services) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=services.settings.origins,
-            allow_methods=["GET", "POST", "PUT"],
-            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match", "Last-Event-ID"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match", "If-Match", "Last-Event-ID"],
             expose_headers=["ETag", "Retry-After"],
         )
     app.add_middleware(
@@ -66,8 +69,29 @@ def create_app(services: Services) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if not described:
-            described.update(document(app, ROUTERS, ANSWERS, {invoices.EVENT: event_schema(services.settings)}))
+            described.update(document(app, ROUTERS, ANSWERS, _schemas(services.settings)))
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
     return app
+
+
+def _schemas(settings: Settings) -> dict[str, Any]:
+    """The schemas of what goes to topics, under the bounds of the settings, by name."""
+    rules = rules_schema()
+    parts = rules.pop("$defs", {})
+    found = {invoices.EVENT: event_schema(settings), merchandising.ITEM_EVENT: item_event_schema(settings)}
+    schemas: dict[str, Any] = _moved({**found, merchandising.RULES: rules, **parts})
+    return schemas
+
+
+def _moved(node: Any) -> Any:
+    """A schema whose references lead to the components of the document."""
+    if isinstance(node, list):
+        return [_moved(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    moved = {name: _moved(value) for name, value in node.items() if name != "$schema"}
+    if isinstance(reference := node.get("$ref"), str):
+        moved["$ref"] = TEMPLATE.format(name=reference.rpartition("/")[2])
+    return moved

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from training.serving.scorer import Candidate
 
 WEIGHT = 4.0
@@ -19,26 +17,29 @@ _LEAST, _MOST = 1e-9, 1.0 - 1e-9
 def rank_for_cart(
     candidates: Sequence[Candidate], together: Mapping[str, Mapping[str, float]], weight: float = WEIGHT
 ) -> list[Candidate]:
-    """The candidates without the cart, by logit of the probability + ``weight`` × score of the cart; ties as before.
+    """The candidates without the cart, by the chance that the logit of the probability + ``weight`` × score gives.
 
-    Probabilities stay as they are. The source of a candidate becomes the item of the cart that raises it most.
+    That chance is the ``probability`` of the returned candidates; equal ones keep their order. The source of a
+    candidate becomes the item of the cart that raises it most.
 
     Args:
         candidates: By falling probability.
         together: For each stock code of the cart the item-to-item scores of other items; may be empty.
         weight: Of the sum of the scores.
     """
-    keyed = []
-    for position, candidate in enumerate(candidates):
+    ranked = []
+    for candidate in candidates:
         code = candidate.stock_code
         if code in together:
             continue
         scores = {source: found[code] for source, found in together.items() if code in found}
         score = sum(scores.values())
-        if score > 0.0:
-            candidate = msgspec.structs.replace(candidate, source_item=max(scores, key=lambda each: scores[each]))
-        keyed.append((-(_logit(candidate.probability) + weight * score), position, candidate))
-    return [candidate for _, _, candidate in sorted(keyed, key=lambda each: each[:2])]
+        if score != 0.0:
+            source = max(scores, key=lambda each: scores[each]) if score > 0.0 else candidate.source_item
+            chance = 1.0 / (1.0 + math.exp(-(_logit(candidate.probability) + weight * score)))
+            candidate = Candidate(code, chance, source)
+        ranked.append(candidate)
+    return sorted(ranked, key=lambda each: -each.probability)
 
 
 def _logit(probability: float) -> float:

@@ -21,6 +21,7 @@ PROBLEMS = {
     401: "A key is needed",
     403: "The key lacks a scope",
     404: "There is no such thing",
+    412: "The rules have changed since they were read",
     413: "The body is too large",
     415: "The body is not JSON",
     429: "Too many requests",

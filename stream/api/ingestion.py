@@ -1,4 +1,4 @@
-"""Takes invoices: checks them as a worker does, publishes them, and answers once Kafka has confirmed them.
+"""Takes invoices, and other messages: checks them as a worker does, publishes them, answers once Kafka has confirmed.
 
 The events of all waiting requests are published together. A request is refused as a whole before anything of it is
 sent. Where Kafka does not confirm, the same request may be sent again, since a repeated line counts once.
@@ -52,9 +52,9 @@ class Ingestion:
         self._publisher: Publisher | None = None
         self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-    def answer(self, bodies: Sequence[bytes]) -> list[Receipt | Exception]:
-        """A receipt, or a problem, for each body."""
-        read = [self._read(body) for body in bodies]
+    def answer(self, bodies: Sequence[bytes | tuple[Message, ...]]) -> list[Receipt | Exception]:
+        """A receipt, or a problem, for each body with invoices, or messages that are checked already."""
+        read = [self._read(each) if isinstance(each, bytes) else _checked(each) for each in bodies]
         messages = [message for each in read if isinstance(each, tuple) for message in each[1]]
         failed = self._publish(messages) if messages else {}
         return [each if isinstance(each, Problem) else _outcome(*each, failed) for each in read]
@@ -111,7 +111,7 @@ class Ingestion:
                 self._publisher = self._connect()
             self._publisher.publish(messages)
         except BrokerUnavailable as error:
-            problem = unavailable(f"{error}. Nothing was sent; send the same again.")
+            problem = unavailable(f"{error}. Nothing was sent.")
             return dict.fromkeys(map(id, messages), problem)
         except PublisherUnavailable as error:
             problem = unavailable(f"Kafka did not confirm in time ({error}). Send the same again; it counts once.")
@@ -122,6 +122,10 @@ class Ingestion:
                 map(id, error.messages), Problem(413, "too-large", "An event is too large for Kafka", detail)
             )
         return {}
+
+
+def _checked(messages: tuple[Message, ...]) -> tuple[Receipt, list[Message]]:
+    return Receipt(len(messages), 0, {}), list(messages)
 
 
 def _outcome(receipt: Receipt, messages: Sequence[Message], failed: dict[int, Problem]) -> Receipt | Exception:

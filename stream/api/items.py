@@ -30,6 +30,8 @@ _EXAMPLE = ItemView(
     baskets=310,
     demand={"1": 1.2, "3": 3.1, "7": 6.8, "14": 12.0, "21": 16.4, "30": 21.1},
     attributes={},
+    catalogue=None,
+    unavailable=None,
     links={"self": "/v1/items/22613", "similar": "/v1/items/22613/similar"},
 )
 _SIMILAR = SimilarItems(
@@ -73,5 +75,6 @@ async def similar(
 async def item(request: Request, caller: Reader, stock_code: StockCode) -> Response:
     """The item."""
     services: Services = request.app.state.services
-    found: ItemView = await services.lookups.ask(lambda stock: item_view(services.stock_code(stock_code), stock))
+    code, merchandising = services.stock_code(stock_code), services.merchandising()
+    found: ItemView = await services.lookups.ask(lambda stock: item_view(code, stock, merchandising))
     return Response(msgspec.json.encode(found), media_type="application/json")

@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from state.domain.catalogue import unavailable
 from state.domain.history import baskets
 from state.domain.items import HALF_LIVES
 from state.domain.recommendation import Recommendation
-from state.events.attributes import Attributes
+from state.domain.rules import Merchandising
+from state.events.catalogue import encode_item
 from state.events.dates import to_iso
 from state.events.invoice import THOUSAND
 from state.store.protocol import Store
@@ -38,20 +40,24 @@ class CustomerView(msgspec.Struct, frozen=True):
 
 
 class ItemView(msgspec.Struct, frozen=True):
-    """What is known of an item.
+    """What is known of an item, from its sales and from the catalogue.
 
     ``demand``: number of baskets by half-life in days, an older basket counting less. ``price`` is that of the newest
-    sale, ``baskets`` the number of baskets ever.
+    sale, ``baskets`` the number of baskets ever; prices and dates are null for an item that was never sold.
+    ``catalogue`` is the item's event, null where the catalogue does not have it. ``unavailable``: why the catalogue
+    forbids to offer it now.
     """
 
     stock_code: str
     description: str | None
-    price: float
-    first_sold: str
-    last_sold: str
+    price: float | None
+    first_sold: str | None
+    last_sold: str | None
     baskets: int
     demand: dict[str, float]
     attributes: dict[str, str]
+    catalogue: dict[str, Any] | None
+    unavailable: str | None
     links: dict[str, str]
 
 
@@ -113,25 +119,27 @@ def find_row(stock_code: str, items: ItemTable) -> int:
     return row
 
 
-def item_view(stock_code: str, stock: Stock) -> ItemView:
+def item_view(stock_code: str, stock: Stock, merchandising: Merchandising) -> ItemView:
     """What is known of an item.
 
     Raises:
-        Problem: It was never sold.
+        Problem: It was never sold, and the catalogue does not have it.
     """
-    items = stock.items
-    row = find_row(stock_code, items)
-    demand = items.demand(stock.now)[row].tolist()
+    items, item = stock.items, merchandising.catalogue.get(stock_code)
+    row = None if item is not None and stock_code not in items.rows else find_row(stock_code, items)
+    demand = [0.0] * len(HALF_LIVES) if row is None else items.demand(stock.now)[row].tolist()
     path = f"/v1/items/{path_part(stock_code)}"
     return ItemView(
         stock_code=stock_code,
-        description=items.description(stock_code),
-        price=float(items.price[row]),
-        first_sold=to_iso(int(items.first[row])),
-        last_sold=to_iso(int(items.last[row])),
-        baskets=int(items.sold[row]),
+        description=items.description(stock_code) or (item.name if item else None),
+        price=None if row is None else float(items.price[row]),
+        first_sold=None if row is None else to_iso(int(items.first[row])),
+        last_sold=None if row is None else to_iso(int(items.last[row])),
+        baskets=0 if row is None else int(items.sold[row]),
         demand={f"{half_life:g}": round(value, 3) for half_life, value in zip(HALF_LIVES, demand, strict=True)},
-        attributes=_plain(items.attributes(stock_code)),
+        attributes=dict(items.attributes(stock_code)),
+        catalogue=None if item is None else msgspec.json.decode(encode_item(item)),
+        unavailable=unavailable(item, stock.now, merchandising.unknown_stock),
         links={"self": path, "similar": f"{path}/similar"},
     )
 
@@ -150,7 +158,7 @@ def customer_view(customer_id: str, stock: Stock) -> CustomerView:
     return CustomerView(
         customer_id=customer_id,
         revision=state.revision,
-        attributes=_plain(state.history.attributes),
+        attributes=dict(state.history.attributes),
         baskets=[
             Basket(each.invoice_no, to_iso(each.date), {code: units / THOUSAND for code, units in each.items.items()})
             for each in baskets(state.history)
@@ -158,7 +166,3 @@ def customer_view(customer_id: str, stock: Stock) -> CustomerView:
         sent=stock.store.recommendation(customer_id),
         links={"self": path, "recommendations": f"{path}/recommendations"},
     )
-
-
-def _plain(attributes: Attributes) -> dict[str, str]:
-    return dict(attributes)

@@ -5,10 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from state.domain.catalogue import Catalogue
 from state.domain.history import CustomerHistory
-from state.domain.recommendation import Trigger
+from state.domain.recommendation import ModelVersion, Recommendation, Trigger
+from state.domain.rules import Merchandising
 from state.errors import StoreRefused
-from state.events.attributes import Attributes
+from state.events.catalogue import category_path
 from state.events.dates import DAY, LAST, to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerState, CustomerUpdate, Store
@@ -18,15 +22,16 @@ from stream.api.segments import NO_SEGMENTS, SegmentDemand, rank_for_segments
 from stream.api.visits import CartUse, Fallback, VisitQuery, VisitRecommendation, visit_id, visit_links
 from stream.monitoring import Metrics
 from stream.pipeline.item_cache import ItemCache
-from stream.pipeline.recommendations import DISCOVER, REPLENISH, BatchContext, purchase_counts, recommend
-from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
+from stream.pipeline.recommendations import REPLENISH, BatchContext, recommend
+from stream.pipeline.resilient_scorer import ResilientScorer
+from stream.pipeline.selector import ranking_depth, selector_for
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate, ItemToItem, Prediction, Scorer
 
 logger = logging.getLogger(__name__)
 
 CATEGORY = "category"
-"""The attribute of an item that ``category`` selects by."""
+"""The attribute of an item that ``category`` selects by, where the catalogue does not have its category."""
 
 
 class RankedVisit(NamedTuple):
@@ -55,6 +60,7 @@ class Ranker:
         scorer: Returns the scorer that serves now; called once a batch.
         fallback: Predicts for customers that the scorer fails for.
         metrics: Counters and timings.
+        merchandising: Returns the catalogue and the rules as of now, None where there are none.
         segments: Returns what sells to customers with an attribute, for visitors without a history.
         clock: Seconds since 1970.
     """
@@ -67,6 +73,7 @@ class Ranker:
         scorer: Callable[[], Scorer],
         fallback: Scorer,
         metrics: Metrics,
+        merchandising: Callable[[], Merchandising | None] = lambda: None,
         segments: Callable[[], SegmentDemand] = lambda: NO_SEGMENTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -74,6 +81,7 @@ class Ranker:
         self._open_store = open_store
         self._current = scorer
         self._scorer = ResilientScorer(scorer, fallback, metrics)
+        self._merchandising = merchandising
         self._segments = segments
         self._clock = clock
         self._store: Store | None = None
@@ -82,7 +90,8 @@ class Ranker:
     def versions(self) -> Versions:
         """What a list would be made from now."""
         age = int(self._clock() / self._settings.api_max_age_seconds)
-        return Versions(self._current().version, "", age)
+        merchandising = self._merchandising()
+        return Versions(self._current().version, merchandising.version if merchandising else "", age)
 
     def answer(self, queries: Sequence[VisitQuery]) -> list[RankedVisit | Exception]:
         """One answer, or the error of the customer's data, for each query.
@@ -135,18 +144,32 @@ class Ranker:
         return {customer_id: self._states(store, [customer_id])[customer_id] for customer_id in customer_ids}
 
     def _rank(self, jobs: Sequence[_Job], items: ItemTable, now: int) -> list[VisitRecommendation]:
-        depth = max(job.depth for job in jobs)
+        merchandising = self._merchandising()
+        depth = max(ranking_depth(job.depth, merchandising) for job in jobs)
         predictions = self._scorer.predict([job.history for job in jobs], items, now, depth)
         demand = items.demand(now)
         generated_at = to_iso(int(self._clock()))
         recommendations = []
         scorer, segments = self._current(), self._segments()
-        for job, prediction in zip(jobs, predictions, strict=True):
-            context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, job.query.limit)
-            if job.query.attributes and job.fallback is not None:
-                prediction = _in_segments(job.query.attributes, prediction, segments)
-            together = _bought_together(job.query.cart, scorer)
-            recommendations.append(_recommendation(job, prediction, together, context))
+        selector = selector_for(merchandising, now, items, demand)
+        for job, (prediction, model) in zip(jobs, predictions, strict=True):
+            query = job.query
+            context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, query.limit, selector)
+            candidates = prediction.candidates
+            if query.attributes and job.fallback is not None:
+                candidates = rank_for_segments(candidates, query.attributes, segments)
+            together = _bought_together(query.cart, scorer)
+            if query.cart:
+                candidates = rank_for_cart(candidates, together)
+            ranked = Prediction(candidates, prediction.return_curve)
+            update = CustomerUpdate(job.history, job.revision, 0, False, None, [])
+            exclude = frozenset((*query.exclude, *query.cart))
+            wanted = _wanted(job, items, merchandising)
+            made = recommend(update, ranked, model, Trigger(), context, exclude, wanted)
+            if made is not None and candidates is not prediction.candidates:
+                made = _with_probabilities(made, prediction.candidates)
+            cart = _cart_use(together) if query.cart else None
+            recommendations.append(_recommendation(job, made, model, cart, context))
         return recommendations
 
 
@@ -163,25 +186,25 @@ def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _J
     return _Job(query, history, revision, fallback, depth + len(query.exclude))
 
 
-def _in_segments(attributes: Attributes, predicted: ModelPrediction, demand: SegmentDemand) -> ModelPrediction:
-    prediction, model = predicted
-    ranked = rank_for_segments(prediction.candidates, attributes, demand)
-    return ModelPrediction(Prediction(ranked, prediction.return_curve), model)
-
-
 def _bought_together(cart: Sequence[str], scorer: Scorer) -> dict[str, dict[str, float]]:
     """For each stock code of a cart the item-to-item scores of other items; none where the model has no such scores."""
     return {code: scorer.bought_together([code]) if isinstance(scorer, ItemToItem) else {} for code in cart}
 
 
+def _with_probabilities(made: Recommendation, candidates: Sequence[Candidate]) -> Recommendation:
+    """A recommendation with the probabilities of the model, where the order came from others."""
+    probabilities = {each.stock_code: round(float(each.probability), 6) for each in candidates}
+    items = [
+        msgspec.structs.replace(item, probability=probabilities.get(item.stock_code, item.probability))
+        for item in made.items
+    ]
+    return msgspec.structs.replace(made, items=items)
+
+
 def _recommendation(
-    job: _Job, predicted: ModelPrediction, together: dict[str, dict[str, float]], context: BatchContext
+    job: _Job, made: Recommendation | None, model: ModelVersion, cart: CartUse | None, context: BatchContext
 ) -> VisitRecommendation:
-    query, (prediction, model) = job.query, predicted
-    ranked = rank_for_cart(prediction.candidates, together) if query.cart else prediction.candidates
-    allowed = _allowed(job, ranked, context.items)[: query.limit]
-    update = CustomerUpdate(job.history, job.revision, 0, False, None, [])
-    made = recommend(update, Prediction(allowed, prediction.return_curve), model, Trigger(), context)
+    query = job.query
     return VisitRecommendation(
         rec_id=visit_id(query, job.revision, model.version, context.now),
         customer_id=query.customer_id,
@@ -193,7 +216,8 @@ def _recommendation(
         model=model,
         next_purchase=made.next_purchase if made and job.fallback is None else None,
         items=made.items if made else [],
-        cart=_cart_use(together) if query.cart else None,
+        cart=cart,
+        rules=made.rules if made else None,
         links=visit_links(query),
     )
 
@@ -205,17 +229,23 @@ def _cart_use(together: dict[str, dict[str, float]]) -> CartUse:
     )
 
 
-def _allowed(job: _Job, candidates: Sequence[Candidate], items: ItemTable) -> list[Candidate]:
-    """The candidates that the query allows, in their order."""
-    query = job.query
-    if not (query.exclude or query.slot or query.category):
-        return list(candidates)
-    excluded = frozenset(query.exclude)
-    bought = purchase_counts(job.history, {each.stock_code for each in candidates}) if query.slot else {}
-    return [
-        each
-        for each in candidates
-        if each.stock_code not in excluded
-        and (query.slot is None or query.slot == (REPLENISH if each.stock_code in bought else DISCOVER))
-        and (query.category is None or items.attributes(each.stock_code).get(CATEGORY) == query.category)
-    ]
+def _wanted(job: _Job, items: ItemTable, merchandising: Merchandising | None) -> Callable[[str], bool] | None:
+    """Whether the query wants a stock code; None where it wants all."""
+    slot, category = job.query.slot, job.query.category
+    if slot is None and category is None:
+        return None
+    bought = {line.stock_code for each in job.history.invoices for line in each.lines if line.quantity > 0}
+    path = category_path(category)
+    catalogue = merchandising.catalogue if merchandising else Catalogue()
+
+    def wanted(stock_code: str) -> bool:
+        if slot is not None and (slot == REPLENISH) != (stock_code in bought):
+            return False
+        if category is None:
+            return True
+        item = catalogue.get(stock_code)
+        if item is not None and item.category:
+            return item.category[: len(path)] == path
+        return items.attributes(stock_code).get(CATEGORY) == category
+
+    return wanted

@@ -70,6 +70,7 @@ EXAMPLE = VisitRecommendation(
         )
     ],
     cart=None,
+    rules=None,
     links=VisitLinks("/v1/customers/12680/recommendations", "/v1/customers/12680"),
 )
 

@@ -112,12 +112,16 @@ class _Counter:
 def rank_for_segments(
     candidates: Sequence[Candidate], attributes: Attributes, demand: SegmentDemand
 ) -> list[Candidate]:
-    """The candidates by log of the probability + log of the lift; ties as before. Probabilities stay as they are."""
-    keyed = [
-        (-(math.log(max(each.probability, 1e-9)) + demand.log_lift(each.stock_code, attributes)), position, each)
-        for position, each in enumerate(candidates)
+    """The candidates by probability × lift, 1 at most; that is their ``probability``. Equal ones keep their order."""
+    ranked = [
+        Candidate(
+            each.stock_code,
+            min(1.0, each.probability * math.exp(demand.log_lift(each.stock_code, attributes))),
+            each.source_item,
+        )
+        for each in candidates
     ]
-    return [each for _, _, each in sorted(keyed, key=lambda one: one[:2])]
+    return sorted(ranked, key=lambda each: -each.probability)
 
 
 class SegmentSampler:

@@ -4,12 +4,14 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from importlib.metadata import version
 
 import uvicorn
 
+from state.domain.rules import Merchandising
 from state.errors import SettingsError, StateError, StoreUnavailable
 from state.events.shop_dialect import make_dialect, shop_dialect
 from state.settings import Settings
@@ -24,12 +26,15 @@ from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
+from stream.api.problems import unavailable
 from stream.api.ranking import Ranker
 from stream.api.revisions import RevisionReader
 from stream.api.segments import SegmentSampler
 from stream.api.services import Services
 from stream.cli.exit_codes import ExitCode
+from stream.errors import BrokerUnavailable
 from stream.health import Health, serve_health
+from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.monitoring import Metrics
@@ -98,6 +103,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             return None
 
         health.add("Redis", redis_check)
+        merchandising = _follow_merchandising(settings, metrics, health, closes)
         segments = SegmentSampler(open_store)
         segments.start()
         closes.callback(segments.stop)
@@ -107,12 +113,15 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             scorer=lambda: models.scorer,
             fallback=fallback,
             metrics=metrics,
+            merchandising=merchandising,
             segments=lambda: segments.demand,
         )
         revisions = RevisionReader(open_store)
         stop = threading.Event()
 
         def connect_kafka() -> Publisher:
+            if not settings.brokers:
+                raise BrokerUnavailable("No Kafka is set for this server; set NEXTBASKET_KAFKA_BROKERS")
             ensure_topics(settings, timeout_s=KAFKA_TIMEOUT_S)
             return KafkaPublisher(settings, stop, delivery_s=KAFKA_TIMEOUT_S)
 
@@ -134,6 +143,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             ),
             feed=feed,
             scorer=lambda: models.scorer,
+            merchandising=merchandising,
             versions=ranker.versions,
             stock_code=lambda written: dialect.stock_code(written.strip()),
         )
@@ -150,6 +160,34 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         _run(services, listener)
     logger.info("API ended")
     return ExitCode.OK
+
+
+def _follow_merchandising(
+    settings: Settings, metrics: Metrics, health: Health, closes: ExitStack
+) -> Callable[[], Merchandising]:
+    """The catalogue and the rules as of now; without a broker there are none.
+
+    The function raises ``Problem`` until the topics were read once: an item that is out of stock must not be offered.
+    """
+    if not settings.brokers:
+        logger.warning("No Kafka is set: there is no catalogue, no rules, no stream, and invoices are refused")
+        none = Merchandising(unknown_stock=settings.unknown_stock)
+        return lambda: none
+    with suppress(BrokerUnavailable):  # else a worker makes them, or the first request that writes
+        ensure_topics(settings, timeout_s=KAFKA_TIMEOUT_S)
+    follower = MerchandisingFollower(
+        settings, on_change=lambda now: metrics.merchandising(len(now.catalogue), now.rules.document.version)
+    )
+    follower.start()
+    closes.callback(follower.stop)
+    health.add("catalogue", follower.problem)
+
+    def merchandising() -> Merchandising:
+        if (problem := follower.problem()) is not None:
+            raise unavailable(f"The catalogue and the rules cannot be used yet ({problem}).")
+        return follower.merchandising
+
+    return merchandising
 
 
 class _Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from state.domain.rules import Merchandising
 from state.settings import Settings
 from stream.api.access import Access
 from stream.api.etags import Versions
@@ -13,6 +14,7 @@ from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import RankedVisit
 from stream.api.visits import VisitQuery
 from stream.health import Health
+from stream.messages import Message
 from stream.monitoring import Metrics
 from training.serving.scorer import Scorer
 
@@ -32,8 +34,9 @@ class Services(NamedTuple):
     ranking: MicroBatcher[VisitQuery, RankedVisit]
     revisions: MicroBatcher[str, int]
     lookups: MicroBatcher[Question, Any]
-    ingestion: MicroBatcher[bytes, Receipt]
+    ingestion: MicroBatcher[bytes | tuple[Message, ...], Receipt]
     feed: Feed | None
     scorer: Callable[[], Scorer]
+    merchandising: Callable[[], Merchandising]
     versions: Callable[[], Versions]
     stock_code: Callable[[str], str]

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from state.domain.recommendation import Item, ModelVersion, NextPurchase
+from state.domain.recommendation import AppliedRules, Item, ModelVersion, NextPurchase
 
 MAX_LIMIT = 100
 MAX_EXCLUDED = 1_000
@@ -53,7 +53,8 @@ class VisitRecommendation(msgspec.Struct, frozen=True):
     """A list for a visit.
 
     ``fallback`` says why the list is that of the items in demand, and is null where it is the customer's. Dates are
-    ISO 8601 in UTC; ``at`` is the time that the list is for, ``generated_at`` the clock. ``cart`` is null without one.
+    ISO 8601 in UTC; ``at`` is the time that the list is for, ``generated_at`` the clock. ``cart`` is null without one,
+    ``rules`` where neither a rule nor the catalogue acted on the list.
     """
 
     rec_id: str
@@ -67,6 +68,7 @@ class VisitRecommendation(msgspec.Struct, frozen=True):
     next_purchase: NextPurchase | None
     items: list[Item]
     cart: CartUse | None
+    rules: AppliedRules | None
     links: VisitLinks
 
 

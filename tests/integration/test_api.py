@@ -1,5 +1,6 @@
 """``nextbasket api`` as a process, on a real Redis and Kafka."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -37,6 +38,7 @@ def apply(settings: Settings, *events: dict[str, object]) -> None:
 def client(environment: dict[str, str], settings: Settings, tmp_path: Path) -> Iterator[httpx.Client]:
     apply(settings, *INVOICES)
     with api_server(environment, tmp_path / "api.log") as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200, "the API is ready", 30)
         yield client
 
 
@@ -64,7 +66,7 @@ def test_an_invoice_is_accepted_once_kafka_has_it(client: httpx.Client, settings
     assert all(message.key().decode() == msgspec.json.decode(message.value())["customer_id"] for message in messages)
 
 
-def test_without_kafka_invoices_are_503_and_lists_go_on(
+def test_until_kafka_was_there_invoices_and_lists_are_503(
     environment: dict[str, str], settings: Settings, tmp_path: Path
 ) -> None:
     apply(settings, *INVOICES)
@@ -72,11 +74,34 @@ def test_without_kafka_invoices_are_503_and_lists_go_on(
     with api_server(environment, tmp_path / "api.log") as client:
         answer = client.post("/v1/invoices", json=INVOICES[0])
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2"), answer.text
+        lists = client.get(PATH)
+        assert (lists.status_code, client.get("/readyz").status_code) == (503, 503)
+        assert "catalogue and the rules" in lists.json()["detail"]  # or an item out of stock might be offered
+
+
+def test_without_a_broker_lists_are_made_and_invoices_are_503(
+    environment: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    apply(settings, *INVOICES)
+    del environment["NEXTBASKET_KAFKA_BROKERS"]
+    with api_server(environment, tmp_path / "api.log") as client:
         assert client.get(PATH).status_code == 200
+        assert "NEXTBASKET_KAFKA_BROKERS" in client.post("/v1/invoices", json=INVOICES[0]).json()["detail"]
+        assert client.get("/v1/recommendations/stream").status_code == 503
+
+
+def test_an_item_out_of_stock_is_in_no_list_a_second_later(client: httpx.Client) -> None:
+    assert client.put("/v1/items/TEA", json={"stock": 0}).status_code == 202
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        answer = client.get(PATH)
+    assert "TEA" not in [item["stock_code"] for item in answer.json()["items"]]
+    assert client.put("/v1/rules", json={"rules": [{"kind": "cap", "name": "c", "most": 1}]}).json()["version"] == 1
 
 
 def test_without_redis_lists_are_503_until_it_is_there(environment: dict[str, str], tmp_path: Path) -> None:
     port = free_port()
+    del environment["NEXTBASKET_KAFKA_BROKERS"]
     environment["NEXTBASKET_REDIS_URL"] = f"redis://127.0.0.1:{port}"
     with api_server(environment, tmp_path / "api.log") as client:
         away = client.get(PATH)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 import msgspec
 
+from state.domain.rules import Merchandising
 from state.events.wire import Decoder
 from state.settings import Settings, load_settings
 from state.store.memory import MemoryStore
@@ -46,6 +47,7 @@ class Shop:
         self.metrics = Metrics()
         self.health = Health()
         self.segments = NO_SEGMENTS
+        self.merchandising = Merchandising()
         self.clock = CLOCK
         self.published = MemoryPublisher()
         self.publisher: Publisher = self.published
@@ -65,6 +67,7 @@ class Shop:
             scorer=lambda: self.scorer,
             fallback=CountingScorer("fallback"),
             metrics=self.metrics,
+            merchandising=lambda: self.merchandising,
             segments=lambda: self.segments,
             clock=lambda: self.clock,
         )
@@ -78,6 +81,7 @@ class Shop:
             lookups=MicroBatcher("lookups", Lookups(lambda: self.store).answer, max_batch=8),
             feed=None,
             scorer=lambda: self.scorer,
+            merchandising=lambda: self.merchandising,
             stock_code=str.strip,
             ingestion=MicroBatcher("ingestion", self.ingestion().answer, max_batch=8),
             versions=ranker.versions,
