@@ -68,16 +68,9 @@ ALIASES = {
     INVOICE_DATE: (
         *("order_date", "transaction_date", "tran_date", "purchase_date", "date", "datetime", "timestamp"),
         *("transaction_timestamp", "order_timestamp", "transaction_dt", "t_dat", "order_datetime"),
-        *(
-            "transaction_datetime",
-            "order_purchase_timestamp",
-            "purchase_timestamp",
-            "sale_date",
-            "sales_date",
-            "receipt_date",
-            "bill_date",
-        ),
-        *("event_time", "event_timestamp", "event_date", "purchased_at", "ordered_at", "created_at"),
+        *("transaction_datetime", "order_purchase_timestamp", "purchase_timestamp", "sale_date", "sales_date"),
+        *("receipt_date", "bill_date", "event_time", "event_timestamp", "event_date", "purchased_at", "ordered_at"),
+        "created_at",
     ),
     UNIT_PRICE: (
         *("item_price", "product_price", "sales_price", "rate", "lineitem_price", "item_cost", "sale_price"),
