@@ -32,7 +32,7 @@ MODEL_TABLE: dict[str, ModelEntry] = {
     "g_topfreq": ModelEntry("what is in most baskets of all customers", _BASELINE, "baseline", _BASELINE_LOADER),
     "recent_g_topfreq": ModelEntry("what sells most now", _BASELINE, "baseline", _BASELINE_LOADER),
     "ease": ModelEntry("items linked to those the customer bought", _BASELINE, "baseline", _BASELINE_LOADER),
-    "p_topfreq": ModelEntry("what is in most of the customer's baskets", _BASELINE, "baseline", _BASELINE_LOADER),
+    "p_topfreq": ModelEntry("the customer's most frequent items", _BASELINE, "baseline", _BASELINE_LOADER),
     "up_cf": ModelEntry(
         "recent baskets of the customer and of similar customers",
         "training.models.baselines.model:UpCfBaseline",
@@ -46,7 +46,7 @@ MODEL_TABLE: dict[str, ModelEntry] = {
         _BASELINE_LOADER,
     ),
     "gp_topfreq": ModelEntry(
-        "what is in most of the customer's baskets, then what sells most", _BASELINE, "baseline", _BASELINE_LOADER
+        "the customer's most frequent items, then what sells most", _BASELINE, "baseline", _BASELINE_LOADER
     ),
     "count_demand": ModelEntry(
         "number of the customer's baskets × demand now", _BASELINE, "baseline", _BASELINE_LOADER
@@ -75,7 +75,7 @@ MODEL_TABLE: dict[str, ModelEntry] = {
         _ITEM_LSTM_LOADER,
     ),
     "basket_lstm": ModelEntry(
-        "the default: an LSTM over baskets that ranks the whole catalogue",
+        "the default: an LSTM that ranks the whole catalogue",
         "training.models.basket_lstm.model:BasketLstm",
         "trained",
         "training.serving.basket_lstm.scorer:load",

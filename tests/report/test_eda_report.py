@@ -63,7 +63,7 @@ def test_facts(page: Page) -> None:
         "baskets": "5",
         "customers": "3",
         "items": "3",
-        "revenue": "95.00",
+        "revenue after returns": "90.00",
     }
 
 
@@ -80,7 +80,9 @@ def test_a_report_of_one_row() -> None:
     assert all(section.text or section.blocks for section in sections.values())
     assert "None of the" in sections["Data quality"].text
     assert sections["Cleaning"].text.endswith("Cleaning keeps all 1 row.")
-    assert sections["Sales over time"].text == "All sales are of one day, 1 January 2024, with a revenue of 10.00."
+    assert sections["Sales over time"].text == (
+        "All sales are of one day, 1 January 2024, with a revenue of 10.00 after returns."
+    )
     assert sections["Coming back"].text.startswith("No customer has a second basket")
     assert sections["Returns"].text.startswith("Nothing was returned")
 
@@ -106,6 +108,20 @@ def test_a_table_of_returns_only() -> None:
     assert report(line("1", "2024-01-01T10:00", "A", MUG, -2)).sections[-1].text == (
         "The table holds no purchase, only 1 returned line."
     )
+
+
+def test_a_shop_to_which_everything_came_back() -> None:
+    back = line("2", "2024-01-02T10:00", "A", MUG, -2)
+    *_, sales, returns = report(ONE, back).sections
+    assert sales.text == "Everything that was sold came back, so no revenue is left after returns."
+    assert _names(returns) == ["returns-by-month", "returned-items"]
+
+
+def test_every_figure_of_revenue_says_which(page: Page) -> None:
+    for figure in page.figures():
+        for text in (figure.alt, figure.sentence):
+            if "revenue" in text.lower():
+                assert "after returns" in text or "before returns" in text.lower(), text
 
 
 def test_an_empty_result_names_the_strictest_rule() -> None:
@@ -150,7 +166,8 @@ def test_days_without_hours() -> None:
 def test_a_return_of_an_item_that_was_never_sold() -> None:
     section = product_returns_section(sold(ONE, line("2", "2024-03-01", "A", TEA, -4)))
     assert [figure.sentence for figure in Page("", "", [section]).figures()] == [
-        "1 line took back goods for 4.00, 40% of revenue, from 1 of 1 customer; most in March 2024, 4.00.",
+        "1 line took back goods for 4.00, 40% of revenue before returns, from 1 of 1 customer; most in March 2024, "
+        "4.00.",
         "Green tea (tea) came back for 4.00: 4 units, of which the table holds no sale.",
     ]
 

@@ -40,7 +40,9 @@ def ages(sales: Sales, attributes: AttributeTables) -> pd.Series:
 def describe_groups(table: pd.DataFrame, noun: str, plural: str) -> str:
     """Describe revenue by an attribute, as ``by_group`` returns it."""
     total = table[REVENUE].sum()
-    first = f"{noun.capitalize()} {table.index[0]} brings {share(table[REVENUE].iloc[0], total)} of revenue"
+    first = (
+        f"{noun.capitalize()} {table.index[0]} brings {share(table[REVENUE].iloc[0], total)} of revenue after returns"
+    )
     named = table[table.index != UNKNOWN]
     if len(named) < 2:
         return f"{first}."
@@ -61,7 +63,8 @@ def describe_genders(table: pd.DataFrame) -> str:
     """Describe customers by gender."""
     total = table[REVENUE].sum()
     parts = (
-        f"{name} {row['customers']:,.0f} with {share(row[REVENUE], total)} of revenue" for name, row in table.iterrows()
+        f"{name} {row['customers']:,.0f} with {share(row[REVENUE], total)} of revenue after returns"
+        for name, row in table.iterrows()
     )
     return f"Customers by gender: {listed(parts)}."
 
@@ -94,6 +97,11 @@ def _groups(table: pd.DataFrame, noun: str, plural: str) -> Figure:
     total, shown = float(table[REVENUE].sum()), table.head(SHOWN)
     names, values = [clipped(str(name), 24) for name in shown.index], list(shown[REVENUE])
     labels = [share(value, total) for value in values]
-    title = f"Revenue by {noun}" + (f", the first {SHOWN}" if len(table) > SHOWN else "")
+    title = f"Revenue by {noun}, after returns" + (f", the first {SHOWN}" if len(table) > SHOWN else "")
     picture = draw(title, lambda figure: bars(figure, names, values, labels=labels), size=HALF)
-    return Figure(f"sales-by-{noun}", picture, f"Bar chart: revenue by {noun}.", describe_groups(table, noun, plural))
+    return Figure(
+        f"sales-by-{noun}",
+        picture,
+        f"Bar chart: revenue by {noun} after returns.",
+        describe_groups(table, noun, plural),
+    )

@@ -79,7 +79,8 @@ def describe_values(values: pd.Series) -> str:
     """Describe the revenue of baskets."""
     top = values.sort_values(ascending=False).head(max(1, round(len(values) / 10)))
     return (
-        f"The median basket is worth {money(values.median())}, the mean {money(values.mean())}; the most valuable "
+        f"Before returns the median basket is worth {money(values.median())}, the mean {money(values.mean())}; the "
+        "most valuable "
         f"{share(len(top), len(values))} of baskets bring {share(float(top.sum()), float(values.sum()))} of revenue."
     )
 
@@ -103,7 +104,7 @@ def describe_customers(table: pd.DataFrame) -> str:
     return (
         f"{sentence}; the {share(often[CUSTOMERS].sum(), customers)} with more than five baskets place "
         f"{share(often['baskets'].sum(), table['baskets'].sum())} of all baskets and bring "
-        f"{share(often[REVENUE].sum(), table[REVENUE].sum())} of revenue."
+        f"{share(often[REVENUE].sum(), table[REVENUE].sum())} of revenue before returns."
     )
 
 
@@ -131,8 +132,8 @@ def baskets_section(sales: Sales) -> Section:
         ),
         Figure(
             "revenue-per-basket",
-            _amounts("Revenue per basket", values),
-            "Histogram: baskets by their revenue, on a logarithmic axis.",
+            _amounts("Revenue per basket, before returns", values),
+            "Histogram: baskets by their revenue before returns, on a logarithmic axis.",
             describe_values(values),
         ),
     ]
@@ -209,6 +210,8 @@ def _amounts(title: str, values: pd.Series) -> Picture:
     middle = float(values.median())
     return draw(
         title,
-        lambda figure: charts.histogram(figure, edges, counts, about=("revenue", "baskets"), middle=middle, log=True),
+        lambda figure: charts.histogram(
+            figure, edges, counts, about=("revenue before returns", "baskets"), middle=middle, log=True
+        ),
         size=HALF,
     )

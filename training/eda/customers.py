@@ -53,7 +53,7 @@ def describe_countries(table: pd.DataFrame) -> str:
     first, second = table.iloc[0], table.iloc[1]
     named = len(table) - (UNKNOWN in table.index)
     return (
-        f"{table.index[0]} brings {share(first[REVENUE], total)} of revenue with "
+        f"{table.index[0]} brings {share(first[REVENUE], total)} of revenue after returns with "
         f"{count(first['customers'], 'customer')}, ahead of {table.index[1]} with {share(second[REVENUE], total)}; the "
         f"table names {count(named, 'country', 'countries')}."
     )
@@ -65,7 +65,8 @@ def describe_abroad(table: pd.DataFrame) -> str:
     per = rest[REVENUE] / rest["customers"]
     best = int(per.to_numpy().argmax())
     return (
-        f"Revenue outside {table.index[0]} is {money(rest[REVENUE].sum())}; most per customer has {rest.index[best]}, "
+        f"Revenue after returns outside {table.index[0]} is {money(rest[REVENUE].sum())}; most per customer has "
+        f"{rest.index[best]}, "
         f"{money(per.iloc[best])} from {count(rest['customers'].iloc[best], 'customer')}."
     )
 
@@ -128,7 +129,7 @@ def describe_segments(table: pd.DataFrame) -> str:
     first = table.iloc[most]
     sentence = (
         f"The segment “{table.index[most]}” has {share(first['customers'], customers)} of customers and brings "
-        f"{share(first[REVENUE], revenue)} of revenue"
+        f"{share(first[REVENUE], revenue)} of revenue before returns"
     )
     if "at risk" not in table.index or table.index[most] == "at risk":
         return f"{sentence}."
@@ -155,7 +156,8 @@ def clusters(sales: Sales, table: pd.DataFrame) -> list[float]:
 def describe_clusters(remaining: list[float]) -> str:
     """Describe the shares of variance left, of which there are more than the model has clusters."""
     return (
-        "Within 2 K-means clusters of customers by recency, frequency, revenue and variety (distinct items) "
+        "Within 2 K-means clusters of customers by recency, frequency, revenue before returns and variety (distinct "
+        "items) "
         f"{share(remaining[1], 1)} of the variance is left, within the {CLUSTERS} that the hybrid model distinguishes "
         f"{share(remaining[CLUSTERS - 1], 1)}, within {len(remaining)} {share(remaining[-1], 1)}: after the bend of "
         "the line more clusters add little."
@@ -179,9 +181,11 @@ def countries_section(sales: Sales) -> Section:
     if list(table.index) == [UNKNOWN]:
         return Section(title, "The table names no country.")
     total = float(table[REVENUE].sum())
-    blocks = [_countries("sales-by-country", "Revenue by country", table, total, describe_countries(table))]
+    blocks = [
+        _countries("sales-by-country", "Revenue by country, after returns", table, total, describe_countries(table))
+    ]
     if len(table) > 2:
-        name = f"Revenue by country, without {clipped(table.index[0], 20)}"
+        name = f"Revenue after returns, without {clipped(table.index[0], 20)}"
         blocks.append(_countries("sales-abroad", name, table.iloc[1:], total, describe_abroad(table)))
     return Section(title, "", blocks)
 
@@ -194,7 +198,9 @@ def _countries(name: str, title: str, table: pd.DataFrame, total: float, sentenc
         values.append(float(table[REVENUE].iloc[SHOWN:].sum()))
     labels = [share(value, total) for value in values]
     picture = draw(title, lambda figure: bars(figure, names, values, labels=labels), size=HALF)
-    return Figure(name, picture, f"Bar chart: {title[0].lower()}{title[1:]}, shares of all revenue.", sentence)
+    return Figure(
+        name, picture, f"Bar chart: {title[0].lower()}{title[1:]}, shares of all revenue after returns.", sentence
+    )
 
 
 def segments_section(sales: Sales) -> Section:
@@ -254,15 +260,25 @@ def segments_section(sales: Sales) -> Section:
         ]
         for name, row in found.iterrows()
     ]
-    headings = ["segment", "its customers", "customers", "revenue", "days since the last", "baskets", "revenue"]
+    headings = [
+        "segment",
+        "its customers",
+        "customers",
+        "share of revenue",
+        "days since the last",
+        "baskets",
+        "revenue",
+    ]
     return Section(
         "Customer segments",
         "Customers are scored from 1 to 5 by quintiles of recency, frequency (baskets) and revenue; equal values have "
-        "equal scores. Segments follow from recency and frequency, as of the last day of the table.",
+        "equal scores. Segments follow from recency and frequency, as of the last day of the table. Revenue here is "
+        "before "
+        "returns.",
         [
             *figures,
             Table(
-                "Segments; days, baskets and the last column, revenue per customer, are medians",
+                "Segments; days, baskets and the last column, revenue per customer before returns, are medians",
                 headings,
                 rows,
                 texts=2,

@@ -1,4 +1,4 @@
-"""Items: best sellers by units, revenue and baskets, and the concentration of revenue on few items."""
+"""Items: best sellers by units, revenue and baskets after returns, and the concentration of revenue on few items."""
 
 from typing import NamedTuple
 
@@ -28,19 +28,20 @@ class Measure(NamedTuple):
 
 
 MEASURES = (
-    Measure(REVENUE, "revenue", "Best sellers by revenue"),
-    Measure(UNITS, "units", "Best sellers by units"),
-    Measure(BASKETS, "baskets", "Best sellers by baskets"),
+    Measure(REVENUE, "revenue", "Best sellers by revenue after returns"),
+    Measure(UNITS, "units", "Best sellers by units after returns"),
+    Measure(BASKETS, "baskets", "Best sellers by baskets after returns"),
 )
 
 
 def items(sales: Sales) -> pd.DataFrame:
-    """One row a stock code: ``item``, ``units``, ``revenue`` and ``baskets`` that hold it."""
+    """One row a stock code, after returns: ``item``, ``units``, ``revenue`` and the ``baskets`` that still hold it."""
     lines = sales.lines
     groups = lines.groupby(columns.STOCK_CODE, sort=True)
     found = groups.agg(item=(ITEM, "first"), units=(UNITS, "sum"), revenue=(REVENUE, "sum"))
-    distinct = lines[[columns.STOCK_CODE, BASKET]].drop_duplicates()
-    found[BASKETS] = distinct.groupby(columns.STOCK_CODE, sort=True).size()
+    distinct = lines.loc[lines[UNITS] > 0, [columns.STOCK_CODE, BASKET]].drop_duplicates()
+    baskets = distinct.groupby(columns.STOCK_CODE, sort=True).size()
+    found[BASKETS] = baskets.reindex(found.index, fill_value=0)
     return found.astype({ITEM: "object"})
 
 
@@ -68,9 +69,9 @@ def describe_best(table: pd.DataFrame, measure: Measure, baskets: int) -> str:
     first, value = best.iloc[0], float(best[measure.column].iloc[0])
     name = f"{first[ITEM]} ({best.index[0]})"
     if measure.column == BASKETS:
-        return f"{name} is in most baskets: {value:,.0f} of {baskets:,} ({share(value, baskets)})."
+        return f"{name} is in most baskets after returns: {value:,.0f} of {baskets:,} ({share(value, baskets)})."
     total = float(table[measure.column].sum())
-    sentence = f"{name} leads with {short(value)} ({share(value, total)} of all {measure.words})"
+    sentence = f"{name} leads with {short(value)} ({share(value, total)} of all {measure.words} after returns)"
     if len(table) <= len(best):
         return f"{sentence}, of {count(len(table), 'item')}."
     cumulative = share(float(best[measure.column].sum()), total)
@@ -81,8 +82,9 @@ def describe_concentration(table: pd.DataFrame) -> str:
     """Describe the curve of concentration."""
     needed = items_for_revenue_share(table)
     return (
-        f"{needed:,} of {count(len(table), 'item')} ({share(needed, len(table))}) bring {MARKED_SHARE:.0%} of revenue; "
-        f"{count(int((table[BASKETS] == 1).sum()), 'item')} stood in a single basket only."
+        f"{needed:,} of {count(len(table), 'item')} ({share(needed, len(table))}) bring {MARKED_SHARE:.0%} of "
+        "revenue after returns; "
+        f"{count(int((table[BASKETS] == 1).sum()), 'item')} sold in a single basket only."
     )
 
 
@@ -100,7 +102,7 @@ def items_section(sales: Sales) -> Section:
             size=HALF,
         )
         sentence = describe_best(table, measure, len(sales.baskets))
-        alt = f"Bar chart: the {len(best)} items with the most {measure.words}."
+        alt = f"Bar chart: the {len(best)} items with the most {measure.words} after returns."
         blocks.append(Figure(f"best-sellers-{measure.words}", picture, alt, sentence))
     x, y = concentration(table)
     index = items_for_revenue_share(table)
@@ -110,11 +112,15 @@ def items_section(sales: Sales) -> Section:
             figure,
             x,
             y,
-            about=("share of items, best first", "share of revenue"),
+            about=("share of items, best first", "share of revenue after returns"),
             mark=(x[index], y[index], f"{share(index, len(table))} of items:\n{share(y[index], 1)} of revenue"),
         ),
         size=HALF,
     )
-    alt = "Line chart: share of revenue by share of items, best items first."
+    alt = "Line chart: share of revenue after returns by share of items, best items first."
     blocks.append(Figure("revenue-concentration", picture, alt, describe_concentration(table)))
-    return Section("Best sellers", "", blocks)
+    whole = int((table[UNITS] == 0).sum())
+    text = (
+        f"{count(whole, 'item')} came back whole and {'has' if whole == 1 else 'have'} no sale left." if whole else ""
+    )
+    return Section("Best sellers", f"What came back is not counted as sold. {text}".strip(), blocks)

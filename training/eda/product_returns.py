@@ -6,7 +6,7 @@ from state.wording import count
 from training.data import columns
 from training.eda import charts
 from training.eda.formatting import clipped, money, share
-from training.eda.sales import ITEM, REVENUE, TIME, UNITS, Sales
+from training.eda.sales import ITEM, REVENUE, SOLD_REVENUE, SOLD_UNITS, TIME, UNITS, Sales
 from training.report import HALF, Figure, Section, draw
 from training.report.style import bars, short
 
@@ -14,9 +14,10 @@ SHOWN = 10
 
 
 def by_month(sales: Sales) -> pd.DataFrame:
-    """Revenue ``sold`` and ``returned`` by month, from the first sale or return to the last."""
+    """Revenue ``sold``, before returns, and ``returned`` by month, from the first sale or return to the last."""
     sold, returned = (
-        each.groupby(each[TIME].dt.to_period("M"))[REVENUE].sum() for each in (sales.lines, sales.returns)
+        each.groupby(each[TIME].dt.to_period("M"))[column].sum()
+        for each, column in ((sales.lines, SOLD_REVENUE), (sales.returns, REVENUE))
     )
     both = sold.index.union(returned.index)
     months = pd.period_range(both.min(), both.max(), freq="M")
@@ -32,18 +33,19 @@ def returned_items(sales: Sales) -> pd.DataFrame:
     """
     groups = sales.returns.groupby(columns.STOCK_CODE, sort=True)
     table = groups.agg(item=(ITEM, "first"), revenue=(REVENUE, "sum"), units=(UNITS, "sum"))
-    sold = sales.lines.groupby(columns.STOCK_CODE, sort=True)[UNITS].sum()
+    sold = sales.lines.groupby(columns.STOCK_CODE, sort=True)[SOLD_UNITS].sum()
     table["sold"] = sold.reindex(table.index, fill_value=0.0)
     return table.astype({ITEM: "object"}).sort_values(REVENUE, ascending=False, kind="stable")
 
 
 def describe_months(sales: Sales, months: pd.DataFrame) -> str:
     """Describe returns by month."""
-    back, sold = float(sales.returns[REVENUE].sum()), float(sales.lines[REVENUE].sum())
+    back, sold = float(sales.returns[REVENUE].sum()), float(sales.lines[SOLD_REVENUE].sum())
     returning = set(sales.returns[columns.CUSTOMER_ID])
     everybody = returning | set(sales.lines[columns.CUSTOMER_ID])
     sentence = (
-        f"{count(len(sales.returns), 'line')} took back goods for {money(back)}, {share(back, sold)} of revenue, from "
+        f"{count(len(sales.returns), 'line')} took back goods for {money(back)}, {share(back, sold)} of revenue "
+        "before returns, from "
         f"{len(returning):,} of {count(len(everybody), 'customer')}"
     )
     if len(months) < 2:
@@ -80,7 +82,7 @@ def product_returns_section(sales: Sales) -> Section:
     shares = [back / sold if sold else 0.0 for sold, back in months.itertuples(index=False)]
     labels = [share(back, sold) if sold or not back else "no sales" for sold, back in months.itertuples(index=False)]
     monthly = draw(
-        "Returned revenue as a share of sales, by month",
+        "Returns as a share of revenue before returns, by month",
         lambda figure: charts.vertical_bars(
             figure,
             [_month(month, index == 0, len(months) <= 36) for index, month in enumerate(months.index)],
@@ -91,18 +93,19 @@ def product_returns_section(sales: Sales) -> Section:
         ),
     )
     ranked = draw(
-        "Most returned items, by revenue",
+        "Most returned items, by their price",
         lambda figure: bars(figure, [clipped(name) for name in best[ITEM]], list(best[REVENUE])),
         size=HALF,
     )
     return Section(
         title,
-        "Returns of customers who are known, as they are after cleaning.",
+        "Returns of customers who are known, as they are after cleaning. A return reduces the customer's earlier "
+        "purchases of the item, the latest first; one of an item that the table does not sell before reduces nothing.",
         [
             Figure(
                 "returns-by-month",
                 monthly,
-                "Bar chart: returned revenue by month.",
+                "Bar chart: returns as a share of revenue before returns, by month.",
                 describe_months(sales, months),
             ),
             Figure("returned-items", ranked, "Bar chart: most returned items.", describe_items(table)),

@@ -71,6 +71,10 @@ def build_report(
     if sold.lines.empty:
         sections.append(Section("Sales", _why_nothing_is_left(cleaned)))
         progress.update(total, total)
+    elif not sold.lines[REVENUE].sum():
+        sections.append(Section("Sales", "Everything that was sold came back, so no revenue is left after returns."))
+        sections.append(product_returns_section(sold))
+        progress.update(total, total)
     else:
         for done, section in enumerate(drawn, 3):
             sections.append(section(sold))
@@ -81,7 +85,9 @@ def build_report(
         sections,
         _facts(cleaned, sold),
         f"Made by nextbasket eda from {name}: {len(table.frame):,} rows, dialect {cleaned.ledger.dialect}, dates in "
-        f"{table.timezone}. Revenue is quantity × price in the currency of the table.",
+        f"{table.timezone}. Revenue is quantity × price in the currency of the table. After returns: what came back "
+        "is taken "
+        "off the customer's latest earlier purchases of the item, and so off the day of the purchase.",
     )
 
 
@@ -105,7 +111,7 @@ def _facts(cleaned: CleanedLines, sold: Sales) -> list[tuple[str, str]]:
         ("baskets", f"{ledger.purchase_invoices:,}"),
         ("customers", f"{ledger.customers:,}"),
         ("items", f"{ledger.items:,}"),
-        ("revenue", money(float(sold.lines[REVENUE].sum()))),
+        ("revenue after returns", money(float(sold.lines[REVENUE].sum()))),
     ]
 
 

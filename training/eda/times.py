@@ -1,4 +1,4 @@
-"""Sales over time: by day, week, hour and weekday, all in the local time of the table."""
+"""Sales over time: revenue after returns by day, week, hour and weekday of the purchase, in the table's local time."""
 
 from calendar import day_name
 from typing import Any
@@ -45,9 +45,9 @@ def describe_days(days: pd.Series) -> str:
     """Describe revenue by day."""
     sold = days[days > 0]
     first, last = days.index[0], days.index[-1]
-    best = f"the best was {day(_highest(days))} with a revenue of {money(days.max())}"
+    best = f"the best was {day(_highest(days))} with a revenue of {money(days.max())} after returns"
     if len(days) == 1:
-        return f"All sales are of one day, {day(first)}, with a revenue of {money(days.iloc[0])}."
+        return f"All sales are of one day, {day(first)}, with a revenue of {money(days.iloc[0])} after returns."
     return (
         f"From {day(first)} to {day(last)} there were sales on {len(sold):,} of {count(len(days), 'day')}; {best}, "
         f"{sold.max() / sold.median():.1f} times the median day with sales ({money(sold.median())})."
@@ -61,7 +61,8 @@ def describe_weeks(weeks: pd.Series, whole: npt.NDArray[np.bool_]) -> str:
         return f"The sales span {count(len(full), 'whole week')}, too few to compare."
     return (
         f"Of {count(len(full), 'whole week')} the one from Monday {day(_highest(full))} is the best with a revenue of "
-        f"{money(full.max())}, that from {day(_highest(-full))} the weakest with {money(full.min())}; the median week "
+        f"{money(full.max())} after returns, that from {day(_highest(-full))} the weakest with {money(full.min())}; "
+        "the median week "
         f"brings {money(full.median())}."
     )
 
@@ -72,14 +73,17 @@ def describe_hours(hours: pd.Series) -> str:
     open_hours = hours[hours > 0]
     best = _highest(hours)
     return (
-        f"The strongest hour is {best}:00 to {best + 1}:00 with {share(hours.max(), total)} of revenue; all sales lie "
+        f"The strongest hour is {best}:00 to {best + 1}:00 with {share(hours.max(), total)} of revenue after "
+        "returns; all sales lie "
         f"between {int(open_hours.index[0])}:00 and {int(open_hours.index[-1]) + 1}:00."
     )
 
 
 def describe_weekdays(weekdays: pd.Series) -> str:
     """Describe revenue by day of the week."""
-    sentence = f"{day_name[_highest(weekdays)]} brings most: {share(weekdays.max(), weekdays.sum())} of revenue"
+    sentence = (
+        f"{day_name[_highest(weekdays)]} brings most: {share(weekdays.max(), weekdays.sum())} of revenue after returns"
+    )
     closed = [day_name[index] for index in weekdays.index[weekdays == 0]]
     if closed:
         return f"{sentence}; there are no sales on {listed(closed)}."
@@ -98,29 +102,33 @@ def times_section(sales: Sales) -> Section:
     weekdays = by_weekday(sales)
     blocks = []
     if len(days) > 1:
-        picture = draw("Revenue by day", lambda figure: charts.daily(figure, days))
-        blocks.append(Figure("sales-by-day", picture, "Line chart: revenue of each day.", describe_days(days)))
+        picture = draw("Revenue by day, after returns", lambda figure: charts.daily(figure, days))
+        blocks.append(
+            Figure("sales-by-day", picture, "Line chart: revenue of each day after returns.", describe_days(days))
+        )
     if len(weeks) > 1:
-        picture = draw("Revenue by week", lambda figure: charts.weekly(figure, weeks, whole))
+        picture = draw("Revenue by week, after returns", lambda figure: charts.weekly(figure, weeks, whole))
         sentence = describe_weeks(weeks, whole)
-        blocks.append(Figure("sales-by-week", picture, "Bar chart: revenue of each week.", sentence))
+        blocks.append(Figure("sales-by-week", picture, "Bar chart: revenue of each week after returns.", sentence))
     text = "" if len(days) > 1 else describe_days(days)
     if bool((sales.lines[TIME] == sales.lines[TIME].dt.floor("D")).all()):
         text = f"{text} Every sale is dated at midnight, so there are no sales by hour.".strip()
     else:
         hours = by_hour(sales)
         picture = draw(
-            "Revenue by hour of the day",
+            "Revenue by hour of the day, after returns",
             lambda figure: charts.vertical_bars(
                 figure, [str(hour) for hour in hours.index], list(hours), about="hour", emphasis=_highest(hours)
             ),
             size=HALF,
         )
         sentence = describe_hours(hours)
-        blocks.append(Figure("sales-by-hour", picture, "Bar chart: revenue by hour of the day.", sentence))
+        blocks.append(
+            Figure("sales-by-hour", picture, "Bar chart: revenue by hour of the day after returns.", sentence)
+        )
     if len(days) > 1:
         picture = draw(
-            "Revenue by day of the week",
+            "Revenue by day of the week, after returns",
             lambda figure: charts.vertical_bars(
                 figure,
                 [name[:3] for name in day_name],
@@ -131,5 +139,7 @@ def times_section(sales: Sales) -> Section:
             size=HALF,
         )
         sentence = describe_weekdays(weekdays)
-        blocks.append(Figure("sales-by-weekday", picture, "Bar chart: revenue by day of the week.", sentence))
+        blocks.append(
+            Figure("sales-by-weekday", picture, "Bar chart: revenue by day of the week after returns.", sentence)
+        )
     return Section("Sales over time", text, blocks)

@@ -1,4 +1,4 @@
-"""Word clouds of descriptions, by the number of lines with a word and by the revenue of those lines."""
+"""Word clouds of descriptions, by the number of lines with a word and by the revenue of those lines after returns."""
 
 import re
 from pathlib import Path
@@ -48,7 +48,7 @@ def describe_words(table: pd.DataFrame, column: str, total: float) -> str:
     """Describe a cloud; ``total`` is the number of lines, or their revenue."""
     best = table.sort_values(column, ascending=False, kind="stable").head(4)
     first, *others = (f"“{word}”" for word in best.index)
-    of = "lines" if column == LINES else "revenue"
+    of = "lines" if column == LINES else "revenue after returns"
     sentence = (
         f"Of {count(len(table), 'word')} {first} weighs most: {share(float(best[column].iloc[0]), total)} of {of} "
         f"{'are' if column == LINES else 'is'} of items with it"
@@ -101,10 +101,14 @@ def words_section(sales: Sales) -> Section:
         return Section("Words of descriptions", "No item has a description with a word of three letters or more.")
     totals = {LINES: float(len(sales.lines)), REVENUE: float(sales.lines[REVENUE].sum())}
     blocks = []
-    for column, title in ((LINES, "Words of what is bought often"), (REVENUE, "Words of what brings revenue")):
+    for column, title in (
+        (LINES, "Words of what is bought often"),
+        (REVENUE, "Words of what brings revenue after returns"),
+    ):
         weights = table[column]
         picture = draw(title, lambda canvas, weights=weights: cloud(canvas, weights), size=WIDE)  # type: ignore[misc]
-        alt = f"Word cloud of descriptions: the larger a word, the more {column} it has."
+        words_of = "revenue after returns" if column == REVENUE else column
+        alt = f"Word cloud of descriptions: the larger a word, the more {words_of} it has."
         sentence = describe_words(table, column, totals[column])
         blocks.append(Figure(f"words-by-{'count' if column == LINES else 'revenue'}", picture, alt, sentence))
     return Section("Words of descriptions", "", blocks)

@@ -36,7 +36,8 @@ SHOP = (
     line("5", "2024-01-15T09:00", "C", CUP, 2, None),
     line("6", "2024-02-01T09:00", "A", MUG, -1),
 )
-"""Three customers, five baskets, revenue 95 (mugs 20, tea 15, cups 60), and a mug taken back."""
+"""Three customers, five baskets, revenue 95 (mugs 20, tea 15, cups 60), and a mug of 11 January taken back: 90 "
+"after returns."""
 
 
 def table(*rows: dict[str, Any], timezone: str = "UTC") -> InvoiceTable:

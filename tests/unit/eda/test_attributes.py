@@ -55,16 +55,17 @@ def test_groups(table: InvoiceTable, sold: Sales) -> None:
         "Clothing": {"revenue": 20.0, "customers": 1},
     }
     assert describe_groups(category, "category", "categories") == (
-        "Category Books brings 80% of revenue with 2 customers, Clothing least, 20%; there are 2 categories."
+        "Category Books brings 80% of revenue after returns with 2 customers, Clothing least, 20%; there are 2 "
+        "categories."
     )
     city = by_group(sold, customer_attribute(sold, table.attributes, "city"))
-    assert describe_groups(city, "city", "cities") == "City 4 brings 100% of revenue."
+    assert describe_groups(city, "city", "cities") == "City 4 brings 100% of revenue after returns."
 
 
 def test_genders(table: InvoiceTable, sold: Sales) -> None:
     assert table.attributes is not None
     assert describe_genders(by_group(sold, customer_attribute(sold, table.attributes, "gender"))) == (
-        "Customers by gender: F 1 with 50% of revenue and M 1 with 50% of revenue."
+        "Customers by gender: F 1 with 50% of revenue after returns and M 1 with 50% of revenue after returns."
     )
 
 
