@@ -6,6 +6,7 @@ from training.data.tables.invoice_table import InvoiceTable
 from training.eda.items import best_sellers, items
 from training.eda.quality import checks, unusual_code_table
 from training.eda.sales import sales
+from training.eda.times import by_day
 
 
 def test_checks(table: InvoiceTable) -> None:
@@ -32,4 +33,6 @@ def test_sales(cleaned: CleanedLines) -> None:
     sold = sales(cleaned, "UTC")
     assert (len(sold.lines), len(sold.baskets), len(sold.returns)) == (391_150, 18_402, 8_506)
     best = best_sellers(items(sold), "units", 1)
-    assert best["units"].to_dict() == {"23843": 80_995.0}
+    assert best["units"].to_dict() == {"84077": 53_119.0}
+    assert items(sold)["units"].to_dict()["23843"] == 0.0  # 80,995 were sold on 9 December, and came back the same day
+    assert str(by_day(sold).idxmax()) == "2011-09-20 00:00:00"
