@@ -31,7 +31,6 @@ from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.item_validation import ItemValidation
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
-from stream.kafka.watch import KafkaWatch
 from stream.messages import Message
 from stream.monitoring import Metrics
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
@@ -39,6 +38,7 @@ from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
+from stream.pipeline.service_watch import ServiceWatch
 from training.registry import Registry
 from training.registry.errors import RegistryError
 from training.serving.load import fallback_scorer, load_scorer
@@ -52,6 +52,8 @@ LEAVE_GROUP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 3.0
 """After that, how long everything else may take; then the process exits, whatever still hangs."""
 LAG_INTERVAL_S = 5.0
+REDIS_CHECK_INTERVAL_S = 3.0
+"""Each look at Redis takes a new connection."""
 MAX_SILENCE_S = 60.0
 """A worker whose event loop does not run for so long is not alive; nothing in it takes that long."""
 _HEALTH_CHECK_INTERVAL_S = 0.2
@@ -99,7 +101,9 @@ def run_worker(settings: Settings) -> ExitCode:
         except Stopped:
             return ExitCode.OK
         follower = MerchandisingFollower(
-            settings, on_change=lambda now: metrics.merchandising(len(now.catalogue), now.rules.document.version)
+            settings,
+            on_change=lambda now: metrics.merchandising(len(now.catalogue), now.rules.document.version),
+            outages=outages,
         )
         follower.start()
         closes.callback(follower.stop)
@@ -129,6 +133,9 @@ def run_worker(settings: Settings) -> ExitCode:
         except Stopped:
             return ExitCode.OK
         loaded.set()
+        redis = ServiceWatch("Redis", [_redis_check(settings)], outages, interval_s=REDIS_CHECK_INTERVAL_S)
+        redis.start()
+        closes.callback(redis.stop)
         durability = DurabilityWatch(
             _new_durability(settings), metrics.redis_evicts, allow_eviction=settings.allow_eviction
         )
@@ -148,7 +155,7 @@ def run_worker(settings: Settings) -> ExitCode:
         def build() -> StreamApp:
             app = create_app(settings, processor.process, exit_process)
             broker_problem = partial(publisher.problem, settings.topics.invoices, timeout_s=3.0)
-            watch = KafkaWatch([app.coordinator_problem, broker_problem], reason.recent, outages)
+            watch = ServiceWatch("Kafka", [app.coordinator_problem, broker_problem], outages, reason=reason.recent)
             health.add("Kafka", lambda: watch.problem() or app.group_problem())
             watch.start()
             closes.callback(watch.stop)
@@ -244,8 +251,11 @@ def _redis_check(settings: Settings) -> Callable[[], str | None]:
     """A check that Redis answers, with a connection of its own for each call: it runs in several threads."""
 
     def check() -> str | None:
-        with closing(RedisStore(settings)) as store:
-            store.now()
+        try:
+            with closing(RedisStore(settings)) as store:
+                store.now()
+        except StateError as error:
+            return str(error) or type(error).__name__
         return None
 
     return check

@@ -12,12 +12,15 @@ from typing import Any
 
 import psutil
 import pytest
+from confluent_kafka import Producer
 
+from state.settings import Settings
 from tests.integration.workers import Worker
-from tests.services.group import wait_until
+from tests.services.group import Group, wait_until
 from tests.services.kafka import KafkaServer
 from tests.services.process import free_port
 from tests.services.relay import Relay
+from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
 
@@ -110,6 +113,44 @@ def test_an_idle_worker_notices_an_outage_and_logs_it_in_one_line(
         assert worker.outage_s() == ended
         assert worker.stop() == 0
         assert worker.loud() == [line]
+
+
+def test_an_outage_under_load_is_one_line_and_no_event_is_lost(
+    broker: KafkaServer, environment: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    variables = environment | {"NEXTBASKET_KAFKA_BROKERS": broker.brokers}
+    topics = settings.topics
+    producer = Producer({"bootstrap.servers": broker.brokers, "log_level": 0})
+    sent = 0
+
+    def send(number: int) -> None:
+        nonlocal sent
+        for customer in range(40):
+            event = invoice(f"{number}-{customer}", f"c{customer}", "2011-11-01T10:00:00Z", f"A{number}")
+            producer.produce(topics.invoices, json.dumps(event).encode(), f"c{customer}".encode())
+            sent += 1
+
+    with running(variables, tmp_path) as worker:
+        worker.wait_until_ready()
+        group = Group(broker.brokers, settings.group, topics.invoices)
+        send(0)
+        assert producer.flush(30) == 0
+        wait_until(lambda: group.done() == sent, "the first are done", LIMIT_S, worker.assert_alive)
+        for number in range(1, 50):
+            send(number)
+            producer.poll(0)
+            if number == 25:
+                producer.flush(30)
+                broker.kill()
+        wait_until(lambda: worker.outage_s() > 20.0, "the outage lasts", LIMIT_S, worker.assert_alive)
+        broker.start()
+        assert producer.flush(60) == 0
+        wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
+        group.close()
+        worker.wait_until_ready()
+        (line,) = worker.loud()
+        assert line.startswith("Waiting for Kafka: ")
+        assert worker.stop() == 0
 
 
 def test_a_broker_that_accepts_connections_and_does_not_answer_is_an_outage(

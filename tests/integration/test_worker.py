@@ -299,6 +299,19 @@ def test_a_worker_is_ready_while_redis_answers_and_lives_all_the_time(start: Any
     assert worker.stop() == 0
 
 
+def test_an_outage_of_redis_counts_while_there_is_nothing_to_do(start: Any, environment: dict[str, str]) -> None:
+    port = free_port()
+    with embedded_redis() as url:
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url, "NEXTBASKET_METRICS_PORT": str(port)})
+        wait_until(lambda: http_status(port, "readyz")[0] == 200, "it is ready", LIMIT_S, worker.assert_alive)
+    wait_until(lambda: worker.has_logged("Waiting for Redis"), "it is noticed", LIMIT_S, worker.assert_alive)
+    name = 'nextbasket_outage_seconds_total{service="Redis"}'
+    wait_until(
+        lambda: f"{name} 0.0" not in http_status(port, "metrics")[1], "the metric rises", LIMIT_S, worker.assert_alive
+    )
+    assert worker.stop() == 0
+
+
 def test_a_redis_that_gets_an_eviction_policy_makes_a_running_worker_not_ready(
     start: Any, environment: dict[str, str]
 ) -> None:
