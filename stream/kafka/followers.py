@@ -20,6 +20,7 @@ from state.settings import Settings
 from stream.errors import BrokerUnavailable
 from stream.kafka.config import confluent_config
 from stream.kafka.topics import existing_topics
+from stream.pipeline.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _MAX_RECORDS = 10_000
 _METADATA_INTERVAL_S = 10.0
 """Time between two looks for new partitions, or for topics that did not exist."""
 
+_METADATA_TIMEOUT_S = 5.0
 _WARNING_INTERVAL_S = 60.0
 _OUTAGE = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
 
@@ -47,6 +49,7 @@ class MerchandisingFollower:
         *,
         items: bool = True,
         on_change: Callable[[Merchandising], None] = lambda merchandising: None,
+        outages: Outages | None = None,
     ) -> None:
         """Prepare the client; it connects in the background.
 
@@ -54,11 +57,14 @@ class MerchandisingFollower:
             settings: Where the brokers are, the names of the topics, the bounds of events.
             items: False: follow the rules only, not the catalogue.
             on_change: Called in the thread with every new ``merchandising``.
+            outages: Where it is reported that no broker answers; None: nowhere.
 
         Raises:
             SettingsError: No broker is set.
         """
         self._on_change = on_change
+        self._outages = outages or Outages(quiet=True)
+        self._waiting = False
         self.merchandising = Merchandising(unknown_stock=settings.unknown_stock)
         self._topics = settings.topics
         self._followed = (settings.topics.items, settings.topics.rules) if items else (settings.topics.rules,)
@@ -114,12 +120,14 @@ class MerchandisingFollower:
         """
         read = self._read if valid_rules else self._at_end
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        warned = time.monotonic()
+        began, warned = time.monotonic(), False
         while not read.wait(_WAIT_S):
             if stop.is_set() or (deadline is not None and time.monotonic() > deadline):
                 return False
-            if time.monotonic() - warned > _METADATA_INTERVAL_S:
-                warned = time.monotonic()
+            if self._waiting:  # an outage is logged as one
+                began = time.monotonic()
+            if not warned and time.monotonic() - began > _METADATA_INTERVAL_S:
+                warned = True
                 logger.warning("Waiting for the catalogue and the rules: %s", self.problem())
         return True
 
@@ -136,6 +144,7 @@ class MerchandisingFollower:
                     logger.exception("Following the catalogue and the rules failed")
                     self._stopping.wait(1.0)
         finally:
+            self._outages.gives_up("Kafka", self)
             self._consumer.close()
 
     def _assign_partitions(self) -> None:
@@ -144,11 +153,13 @@ class MerchandisingFollower:
             return
         found: set[tuple[str, int]] = set()
         for topic in self._followed:
-            metadata = self._consumer.list_topics(topic, timeout=10.0).topics[topic]
+            metadata = self._consumer.list_topics(topic, timeout=_METADATA_TIMEOUT_S).topics[topic]
             if metadata.error is not None and metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise KafkaException(metadata.error)
             found |= {(topic, partition) for partition in metadata.partitions}
         self._looked_at = time.monotonic()
+        self._waiting = False
+        self._outages.answers("Kafka", self)
         if added := found - self._assigned:
             self._unread |= added
             self._consumer.incremental_assign([TopicPartition(*each, OFFSET_BEGINNING) for each in sorted(added)])
@@ -203,7 +214,11 @@ class MerchandisingFollower:
         return CompiledRules(rules)
 
     def _warn(self, error: KafkaError) -> None:
-        """Log an error of Kafka's, the same one once a minute; outages are for others to log. The client goes on."""
+        """Report an outage, or log another error, the same one once a minute: the client tries again by itself."""
+        if error.code() in _OUTAGE:
+            self._waiting = True
+            self._looked_at = -_METADATA_INTERVAL_S  # look again now, to see when it is over
+            self._outages.waits("Kafka", self, f"the catalogue and the rules cannot be read: {error.str()}")
         if error.retriable() or error.code() in _OUTAGE:
             logger.debug("The catalogue and the rules cannot be read at the moment: %s", error)
             return

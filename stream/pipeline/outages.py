@@ -21,10 +21,14 @@ class Outages:
     Args:
         on_outage: Called with the service and the seconds since its last call, as often as ``waits`` is called and at
             the end, so that a metric rises while an outage lasts.
+        quiet: Log at level DEBUG only, for a command that reports the failure itself.
     """
 
-    def __init__(self, on_outage: Callable[[str, float], None] = lambda service, seconds: None) -> None:
+    def __init__(
+        self, on_outage: Callable[[str, float], None] = lambda service, seconds: None, *, quiet: bool = False
+    ) -> None:
         self._on_outage = on_outage
+        self._levels = (logging.DEBUG, logging.DEBUG) if quiet else (logging.WARNING, logging.INFO)
         self._open: dict[str, _Outage] = {}
         self._lock = threading.Lock()
 
@@ -42,7 +46,7 @@ class Outages:
             outage = self._open.get(service)
             if outage is None:
                 outage = self._open[service] = _Outage(now if since is None else since)
-                logger.warning("Waiting for %s: %s", service, reason)
+                logger.log(self._levels[0], "Waiting for %s: %s", service, reason)
             outage.waiters.add(waiter)
             self._report(service, outage, now)
 
@@ -64,7 +68,7 @@ class Outages:
             self._report(service, outage, now)
             if not outage.waiters:
                 del self._open[service]
-                logger.info(message, service, now - outage.since)
+                logger.log(self._levels[1], message, service, now - outage.since)
 
     def _report(self, service: str, outage: _Outage, now: float) -> None:
         self._on_outage(service, max(0.0, now - outage.reported))
