@@ -113,6 +113,21 @@ def test_sentences_hold_the_numbers(made: Page) -> None:
     )
 
 
+def test_a_lead_that_may_be_chance_is_called_so() -> None:
+    both = report(moments=("visit",))
+    visit = both["moments"]["visit"]
+    for by_name in visit["gains"].values():
+        for gain in by_name.values():
+            gain["low"] = -0.1
+    for model in visit["models"].values():
+        model["mean"]["recall@20_rare"] = 0.0
+    made = page(both)
+    assert figure(made, "gains-visit").sentence == (
+        "At the visit good leads by ndcg@10; the interval includes zero over every other model."
+    )
+    assert figure(made, "kinds").sentence.endswith("of rare items none is found.")
+
+
 def test_a_single_model_has_no_sections_of_differences() -> None:
     alone = comparison(moments=("visit",))
     metrics = {"bad": alone.moments["visit"].metrics["bad"]}

@@ -105,7 +105,10 @@ def _gains(report: Mapping[str, Any]) -> list[Section]:
         ]
         uncertain = [name for name in names if not (gains[GATE_METRIC][name]["low"] or 0.0) > 0.0]
         whose = f"all models but {', '.join(uncertain)}" if uncertain else "every other model"
-        sentence = f"At the {moment} {best} leads by {GATE_METRIC}; the interval excludes zero over {whose}."
+        excludes = f"the interval excludes zero over {whose}"
+        if len(uncertain) == len(names):
+            excludes = "the interval includes zero over every other model"
+        sentence = f"At the {moment} {best} leads by {GATE_METRIC}; {excludes}."
         title = f"How far {best} is ahead at the {moment}"
         blocks += [
             _intervals(f"gains-{moment}", title, names, panels, sentence, differences=True),
@@ -160,7 +163,8 @@ def _kinds(report: Mapping[str, Any], names: Sequence[str]) -> Section:
     ]
     moment, result = next(iter(moments.items()))
     best = [
-        f"of {metric.removeprefix('recall@20_')} items {name} finds the most ({format_metric(value)})"
+        f"of {metric.removeprefix('recall@20_')} items "
+        + (f"{name} finds the most ({format_metric(value)})" if value else "none is found")
         for metric in metrics
         if (found := _highest(result["models"], metric))
         for name, value in [found]
