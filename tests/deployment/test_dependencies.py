@@ -20,7 +20,13 @@ from stream.cli.main import COMMANDS
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("state", "training", "stream")
 CORE_COMMANDS = set(COMMANDS) - set(EXTRA_OF_COMMAND)
-MAY_BE_ADDED = {"evaluate": {"report"}, "export": {"parquet"}, "replay": {"parquet", "demo"}, "simulate": {"parquet"}}
+MAY_BE_ADDED = {
+    "evaluate": {"report"},
+    "export": {"parquet"},
+    "items": {"parquet"},
+    "replay": {"parquet", "demo"},
+    "simulate": {"parquet"},
+}
 """Extras that a command needs for some of its options only (--html), for some files (.parquet), or for example data."""
 NEVER_IMPORTED = {
     "aiokafka",  # Faust imports it
