@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from state.domain.selection import DEPTH
 from state.settings import load_settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
@@ -79,6 +80,9 @@ def main(path: str) -> None:
                 "network, tf.function": lambda n, i=keras_inputs, c=compiled: [c(x) for x in i[n]],  # type: ignore[misc]
                 "network, Keras on_batch": lambda n, i=keras_inputs: [network.predict_on_batch(x) for x in i[n]],  # type: ignore[misc]
                 "prediction (numpy), top 10": lambda n, b=batches, s=scorer: s.predict(b[n], replay.items, now, 10),  # type: ignore[misc]
+                "as deep as rules need, top 100": lambda n, b=batches, s=scorer: s.predict(  # type: ignore[misc]
+                    b[n], replay.items, now, DEPTH
+                ),
             }
             for name, step in steps.items():
                 rows.setdefault(name, []).append(_timed(step, len(batches)) / size)
