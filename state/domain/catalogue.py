@@ -1,7 +1,7 @@
 """The catalogue: what the shop says about its items, and whether an item may be recommended for that."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from state.events.catalogue import CatalogueItem
 
@@ -27,9 +27,9 @@ class Catalogue(Mapping[str, CatalogueItem]):
     def __getitem__(self, stock_code: str) -> CatalogueItem:
         return self._items[stock_code]
 
-    def get(self, stock_code: str, default: Any = None) -> Any:
-        """As of any mapping, without its detour over an exception."""
-        return self._items.get(stock_code, default)
+    def get(self, stock_code: str, default: None = None) -> CatalogueItem | None:  # type: ignore[override]  # no other default is needed
+        """The item, None where there is none; without the detour of ``Mapping.get`` over an exception."""
+        return self._items.get(stock_code)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

@@ -3,23 +3,22 @@
 ``state.domain.selection`` applies them to a ranking.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from state.domain.catalogue import Catalogue, UnknownStock, unavailable
 from state.domain.history import CustomerHistory
-from state.events.attributes import Attributes
-from state.events.catalogue import CatalogueItem, category_path
-from state.events.dates import to_seconds
+from state.domain.rule_filters import in_segment, items_of, matches_of, with_canonical_codes
+from state.events.catalogue import CatalogueItem
+from state.events.dates import DAY, to_seconds
+from state.events.dialect import Dialect, Plain
 from state.events.rules import (
     Boost,
     Cap,
     Cooldown,
-    CustomerFilter,
     Exclude,
-    ItemFilter,
     LeastProbability,
     Only,
     Pin,
@@ -32,11 +31,8 @@ from state.events.rules import (
 _MAX_KNOWN = 1_000_000
 """Items whose matching rules are known at once; then the cache starts anew."""
 
-Matches = Callable[[str, CatalogueItem | None], bool]
-"""Whether an item with a stock code and an entry in the catalogue is meant."""
-IsInSegment = Callable[[str, Attributes], bool]
-"""Whether a customer with an id and attributes is in a segment."""
-
+REPLAY_S = 31 * DAY
+"""Events that are older than this are a replay, whose dates and not the clock decide which rules are in force."""
 
 CATALOGUE = "catalogue"
 REQUEST = "request"
@@ -112,7 +108,7 @@ def make_plan(rules: Mapping[int, Rule]) -> Plan:
 
 
 class CompiledRule(NamedTuple):
-    """A rule with its time span in seconds since 1970, and whether it is for one customer segment only."""
+    """A rule with canonical stock codes, and its time span in seconds since 1970."""
 
     rule: Rule
     starts: int | None
@@ -130,22 +126,28 @@ class CompiledRule(NamedTuple):
 class CompiledRules:
     """A document of rules, and for each item the rules whose filter it matches.
 
-    ``matching`` is cached by item: with it, 50 rules cost no more than one.
+    Stock codes in the document are read by the dialect, texts are cleaned as those of events. ``matching`` is cached by
+    item: with it, 50 rules cost no more than one.
+
+    Attributes:
+        document: As it was set.
+        rules: The rules of the document in order.
+        segments: For each rule whether a customer is in its segment, None where it is for all.
     """
 
-    def __init__(self, document: Rules | None = None) -> None:
+    def __init__(self, document: Rules | None = None, dialect: Dialect | None = None) -> None:
         self.document = document or Rules()
+        canonical = (dialect or Plain()).stock_code
         self.rules = tuple(
             CompiledRule(
-                rule,
+                with_canonical_codes(rule, canonical),
                 None if rule.starts is None else to_seconds(rule.starts),
                 None if rule.until is None else to_seconds(rule.until),
             )
             for rule in self.document.rules
         )
-        self.segments = [None if rule.customers is None else _segment(rule.customers) for rule in self.document.rules]
-        """For each rule whether a customer is in its segment, None where it is for all."""
-        self._matches = [_compile(_items_of(rule)) for rule in self.document.rules]
+        self.segments = [None if rule.customers is None else in_segment(rule.customers) for rule in self.document.rules]
+        self._matches = [matches_of(items_of(compiled.rule)) for compiled in self.rules]
         self._known: dict[str, tuple[CatalogueItem | None, frozenset[int]]] = {}
 
     def matching(self, stock_code: str, item: CatalogueItem | None) -> frozenset[int]:
@@ -188,9 +190,15 @@ class Merchandising:
         """Whether every ranking stays as it is: no rules, and nothing in the catalogue that forbids an item."""
         return not self.rules.rules and self.catalogue.forbids_nothing and self.unknown_stock == "offer"
 
-    def at(self, now: int) -> "RulesInForce":
-        """What is in force at a time, for a batch of customers."""
-        return RulesInForce(self, now)
+    def at(self, now: int, clock: int | None = None) -> "RulesInForce":
+        """What is in force, for a batch of customers.
+
+        Args:
+            now: Event time, or the time of a visit.
+            clock: The clock, where the list is for now. It decides instead of ``now``, which an invoice dated ahead
+                moves too far, and one that comes late not far enough; unless ``now`` is ``REPLAY_S`` before it.
+        """
+        return RulesInForce(self, now if clock is None or clock - now > REPLAY_S else clock)
 
 
 class RulesInForce:
@@ -268,66 +276,15 @@ class RulesInForce:
         return item.category[: rule.category_level] if len(item.category) >= rule.category_level else None
 
 
-def _segment(customers: CustomerFilter) -> IsInSegment:
-    ids = frozenset(customers.customer_ids)
-    attributes = [(key, frozenset(values)) for key, values in customers.attributes.items()]
-    unless = None if customers.unless is None else _segment(customers.unless)
-
-    def is_in_segment(customer_id: str, known: Attributes) -> bool:
-        return (
-            (not ids or customer_id in ids)
-            and all(known.get(key) in values for key, values in attributes)
-            and (unless is None or not unless(customer_id, known))
-        )
-
-    return is_in_segment
-
-
 def kind_of(rule: Rule) -> str:
     """The kind of a rule, as in the document."""
     return str(type(rule).__struct_config__.tag)
 
 
-def _items_of(rule: Rule) -> ItemFilter | None:
-    return ItemFilter(stock_codes=rule.stock_codes) if isinstance(rule, Pin) else rule.items
-
-
-def _compile(items: ItemFilter | None) -> Matches:
-    if items is None or items.is_empty:
-        return lambda stock_code, item: True
-    conditions: list[Matches] = []
-    if items.stock_codes:
-        codes = frozenset(items.stock_codes)
-        conditions.append(lambda stock_code, item: stock_code in codes)
-    if items.categories:
-        conditions.append(_in_categories([category_path(path) for path in items.categories]))
-    conditions += [_has_attribute(key, frozenset(values)) for key, values in items.attributes.items()]
-    if items.unless is not None:
-        excepted = _compile(items.unless)
-        conditions.append(lambda stock_code, item: not excepted(stock_code, item))
-    if len(conditions) == 1:
-        return conditions[0]
-    return lambda stock_code, item: all(condition(stock_code, item) for condition in conditions)
-
-
-def _in_categories(paths: Sequence[tuple[str, ...]]) -> Matches:
-    wanted = frozenset(paths)
-    lengths = sorted({len(path) for path in paths})
-
-    def matches(stock_code: str, item: CatalogueItem | None) -> bool:
-        return item is not None and any(item.category[:length] in wanted for length in lengths)
-
-    return matches
-
-
-def _has_attribute(key: str, values: frozenset[str]) -> Matches:
-    return lambda stock_code, item: item is not None and item.attributes.get(key) in values
-
-
-def missing_from(rules: Rules, catalogue: Catalogue) -> Iterable[str]:
+def missing_from(document: Rules, catalogue: Catalogue, dialect: Dialect) -> Iterable[str]:
     """A sentence for each rule whose items are none of the catalogue's."""
-    for rule in rules.rules:
-        matches = _compile(_items_of(rule))
+    for rule, _, _ in CompiledRules(document, dialect).rules:
+        matches = matches_of(items_of(rule))
         if not any(matches(code, item) for code, item in catalogue.items()):
             yield f"{rule.name}: no item of the catalogue matches it."
 

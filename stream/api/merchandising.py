@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from state.domain.rules import missing_from, replace_version
 from state.errors import InvalidEvent
 from state.events.catalogue import CatalogueDecoder
+from state.events.dialect import dialect_named
 from state.events.rules import RULES_KEY, Rules, decode_rules, encode_rules
 from stream.api.access import Merchandiser, Reader
 from stream.api.bodies import JSON, request_body, require_json
@@ -110,7 +111,7 @@ async def check_rules(request: Request, caller: Reader) -> Response:
         document = decode_rules(await request.body())
     except InvalidEvent as error:
         raise _invalid(error) from None
-    notes = list(missing_from(document, services.merchandising().catalogue))
+    notes = list(missing_from(document, services.merchandising().catalogue, dialect_named(services.settings.dialect)))
     return Response(msgspec.json.encode({"rules": len(document.rules), "notes": notes}), media_type=JSON)
 
 

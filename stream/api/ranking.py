@@ -151,7 +151,8 @@ class Ranker:
         generated_at = to_iso(int(self._clock()))
         recommendations = []
         scorer, segments = self._current(), self._segments()
-        selector = selector_for(merchandising, now, items, demand)
+        clock = int(self._clock()) if jobs[0].query.at is None else None
+        selector = selector_for(merchandising, now, items, demand, clock)
         for job, (prediction, model) in zip(jobs, predictions, strict=True):
             query = job.query
             context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, query.limit, selector)

@@ -66,6 +66,7 @@ def check(file: FileArgument) -> None:
       nextbasket rules check rules.json
     """
     from state.domain.rules import missing_from
+    from state.events.dialect import dialect_named
     from state.settings import load_settings
     from stream.kafka.followers import read_merchandising
 
@@ -75,7 +76,7 @@ def check(file: FileArgument) -> None:
     if not settings.kafka_brokers:
         return
     merchandising = read_merchandising(settings)
-    for sentence in missing_from(document, merchandising.catalogue):
+    for sentence in missing_from(document, merchandising.catalogue, dialect_named(settings.dialect)):
         typer.echo(sentence)
     _require_newer(document, merchandising.rules.document)
 

@@ -1,5 +1,6 @@
 """``nextbasket show``: a customer's history, what they would be offered now, and why."""
 
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +67,7 @@ def show(
             load_current_scorer(settings),
             settings,
             visit_date,
+            clock=int(time.time()) if visit_date is None else None,
             merchandising=merchandising,
             why_not=why_not,
         )

@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from state.domain.rules import CompiledRules, Merchandising
 from state.errors import InvalidEvent
 from state.events.catalogue import CatalogueDecoder, CatalogueItem
+from state.events.dialect import dialect_named
 from state.events.rules import RULES_KEY, decode_rules
 from state.settings import Settings
 from stream.errors import BrokerUnavailable
@@ -69,6 +70,7 @@ class MerchandisingFollower:
         self._topics = settings.topics
         self._followed = (settings.topics.items, settings.topics.rules) if items else (settings.topics.rules,)
         self._decoder = CatalogueDecoder(settings)
+        self._dialect = dialect_named(settings.dialect)
         self._consumer = Consumer(
             confluent_config(
                 settings,
@@ -211,7 +213,7 @@ class MerchandisingFollower:
             return None
         self._invalid_rules = None
         logger.info("Rules of version %d are in force: %d rules", rules.version, len(rules.rules))
-        return CompiledRules(rules)
+        return CompiledRules(rules, self._dialect)
 
     def _warn(self, error: KafkaError) -> None:
         """Report an outage, or log another error, the same one once a minute: the client tries again by itself."""

@@ -204,7 +204,7 @@ class Processor:
             valid_days=self._settings.valid_days,
             top_k=self._settings.top_k,
             # Read after the prediction, which may take seconds: an item may have gone out of stock meanwhile.
-            selector=selector_for(self._merchandising(), now, table, demand),
+            selector=selector_for(self._merchandising(), now, table, demand, int(self._clock())),
         )
         last_events = {event.invoice.customer_id: event for event in events}
         for update, (prediction, model) in zip(pending, predictions, strict=True):

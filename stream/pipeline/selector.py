@@ -24,12 +24,19 @@ def ranking_depth(k: int, merchandising: Merchandising | None) -> int:
 
 
 def selector_for(
-    merchandising: Merchandising | None, now: int, items: ItemTable, demand: NDArray[np.float32]
+    merchandising: Merchandising | None,
+    now: int,
+    items: ItemTable,
+    demand: NDArray[np.float32],
+    clock: int | None = None,
 ) -> "Selector | None":
-    """The selector of a batch; None where every ranking stays as it is, so that nothing is paid for it."""
+    """The selector of a batch; None where every ranking stays as it is, so that nothing is paid for it.
+
+    ``now`` and ``clock`` are those of ``Merchandising.at``.
+    """
     if merchandising is None or merchandising.changes_nothing:
         return None
-    return Selector(merchandising.at(now), items, demand)
+    return Selector(merchandising.at(now, clock), items, demand)
 
 
 class Selector:

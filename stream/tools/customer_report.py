@@ -64,6 +64,7 @@ def build_customer_report(
     settings: Settings,
     at: int | None = None,
     *,
+    clock: int | None = None,
     merchandising: Merchandising | None = None,
     why_not: str | None = None,
 ) -> CustomerReport | None:
@@ -75,6 +76,7 @@ def build_customer_report(
         scorer: The model for the visit.
         settings: How many items are recommended, and for how long a recommendation is valid.
         at: Date of the visit in seconds since 1970; by default that of the newest event.
+        clock: The clock, where the visit is now; it decides which rules are in force.
         merchandising: The catalogue and the rules, None where there are none.
         why_not: A stock code to explain.
 
@@ -97,7 +99,7 @@ def build_customer_report(
         demand=demand,
         valid_days=settings.valid_days,
         top_k=settings.top_k,
-        selector=selector_for(merchandising, now, items, demand),
+        selector=selector_for(merchandising, now, items, demand, clock),
     )
     prediction = scorer.predict([history], items, now, ranking_depth(settings.top_k, merchandising))[0]
     update = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
@@ -117,7 +119,7 @@ def build_customer_report(
             recommendation.items,
             recommendation.rules,
         ),
-        why_not=None if why_not is None else _why_not(why_not, history, scorer, context, merchandising),
+        why_not=None if why_not is None else _why_not(why_not, history, scorer, context, merchandising, clock),
     )
 
 
@@ -127,10 +129,11 @@ def _why_not(
     scorer: Scorer,
     context: BatchContext,
     merchandising: Merchandising | None,
+    clock: int | None,
 ) -> WhyNot:
     candidates = scorer.predict([history], context.items, context.now, max(DEPTH, context.top_k))[0].candidates
     merchandising = merchandising or Merchandising()
-    selector = Selector(merchandising.at(context.now), context.items, context.demand)
+    selector = Selector(merchandising.at(context.now, clock), context.items, context.demand)
     return WhyNot(
         stock_code=stock_code,
         absence=selector.why_not(stock_code, candidates, history, context.top_k),

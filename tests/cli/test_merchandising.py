@@ -162,7 +162,7 @@ def test_rules_are_set_with_a_rising_version(tmp_path: Path, capsys: pytest.Capt
     assert "advent: no item of the catalogue matches it." in capsys.readouterr().out
     assert main(["rules", "set", str(path)]) == ExitCode.OK
     assert main(["rules", "set", str(path)]) == ExitCode.OK
-    assert "1 rules of version 2 are in force; before it was 1." in capsys.readouterr().out
+    assert "Version 2 with 1 rule is in force; before it was 1." in capsys.readouterr().out
     assert main(["rules", "show"]) == ExitCode.OK
     assert "advent" in capsys.readouterr().out
     path.write_text('{"version": 2, "rules": []}')

@@ -136,7 +136,7 @@ def test_rules_are_set_for_running_workers_and_invalid_items_become_dead_letters
     rules = tmp_path / "rules.json"
     rules.write_text('{"rules": [{"kind": "pin", "name": "advent", "stock_codes": ["CALENDAR"]}]}')
     put_item(producer, settings, "CALENDAR", name="Advent calendar", category=("Season",))
-    assert "version 1 are in force" in nextbasket(environment, "rules", "set", str(rules))
+    assert "Version 1 with 1 rule is in force" in nextbasket(environment, "rules", "set", str(rules))
     assert json.loads(nextbasket(environment, "rules", "show", "--json"))["version"] == 1
     broken = b'{"stock_code": "MUG", "stock": "many"}'
     producer.produce(settings.topics.items, broken, b"MUG")

@@ -16,6 +16,7 @@ from state.domain.rules import CompiledRules, Merchandising, RulesInForce
 from state.domain.selection import DEPTH, Absence, Selection, cooldown_end, select, why_not
 from state.events.catalogue import CatalogueItem
 from state.events.dates import DAY
+from state.events.dialect import Uci
 from state.events.rules import (
     Boost,
     Cap,
@@ -379,6 +380,30 @@ def test_a_rule_is_for_its_customers_and_its_time_span() -> None:
     begins = Exclude(name="e", items=ItemFilter(stock_codes=("i0",)), starts=today)
     ends = Exclude(name="f", items=ItemFilter(stock_codes=("i1",)), until=today)
     assert chosen(ranking("i0", "i1"), in_force(begins, ends)) == ["i1"]
+
+
+def test_the_clock_decides_what_is_in_force_except_in_a_replay() -> None:
+    ends = Exclude(name="e", items=ItemFilter(stock_codes=("i0",)), until=datetime.fromtimestamp(NOW, UTC))
+    snapshot = Merchandising(None, CompiledRules(Rules(rules=(ends,))))
+    assert chosen(ranking("i0", "i1"), snapshot.at(NOW - DAY)) == ["i1"]
+    assert chosen(ranking("i0", "i1"), snapshot.at(NOW - DAY, clock=NOW)) == ["i0", "i1"], "the event came late"
+    assert chosen(ranking("i0", "i1"), snapshot.at(NOW + DAY, clock=NOW - 1)) == ["i1"], "it is dated ahead"
+    assert chosen(ranking("i0", "i1"), snapshot.at(NOW - DAY, clock=NOW + 40 * DAY)) == ["i1"], "it is a replay"
+
+
+def test_stock_codes_and_texts_are_read_as_in_events() -> None:
+    catalogue = Catalogue(
+        {"85123A": CatalogueItem("85123A", attributes={"brand": "Café Noir"}), "B": CatalogueItem("B")}
+    )
+    of_code = ItemFilter(stock_codes=(" 85123a",))
+    of_brand = ItemFilter(attributes={" brand": ("Cafe\u0301  Noir ",)})
+    for items in (of_code, of_brand, ItemFilter(unless=ItemFilter(unless=of_code))):
+        rules = CompiledRules(Rules(rules=(Exclude(name="e", items=items),)), Uci())
+        in_uci = Merchandising(catalogue, rules).at(NOW)
+        assert chosen(ranking("85123A", "B"), in_uci) == ["B"]
+    pin = CompiledRules(Rules(rules=(Pin(name="p", stock_codes=("85123a",), position=2),)), Uci())
+    assert chosen(ranking("B", "i1", "85123A"), Merchandising(catalogue, pin).at(NOW)) == ["B", "85123A", "i1"]
+    assert pin.document.rules[0] == Pin(name="p", stock_codes=("85123a",), position=2)
 
 
 def test_a_pin_is_at_its_position_and_never_a_forbidden_item() -> None:
