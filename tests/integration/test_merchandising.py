@@ -167,7 +167,7 @@ def test_rules_are_set_for_running_workers_and_invalid_items_become_dead_letters
     assert letters[b" "]["reason"].startswith(b"The record has no stock code as its key")
 
     sent = nextbasket(environment, "redrive", "--reason", "stock cannot be taken")
-    assert sent == "1 dead letters were sent back to where they came from, 1 left in place.\n"
+    assert sent == "1 dead letter was sent back to where it came from, 1 left in place.\n"
     wait_until(lambda: len(read_topic(kafka.address, settings.topics.dead_letter)) == 3, "it is back", LIMIT_S)
 
     shown = nextbasket(environment, "show", "12680", "--why-not", "MUG")
