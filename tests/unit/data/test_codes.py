@@ -60,3 +60,22 @@ def test_codes_that_a_spreadsheet_made_dates_are_named(tmp_path: Path) -> None:
     path = write_workbook(tmp_path / "t.xlsx", {"t": [HEADER, *rows]})
 
     assert "StockCode: cells hold dates, which spreadsheets make of codes such as 3-4" in notes(path)
+
+
+@pytest.mark.parametrize("sign", [",", "\u00a0", "\u202f", "'"])
+def test_separators_of_thousands_in_all_codes_are_left_out(sign: str, tmp_path: Path) -> None:
+    rows = [[*row[:6], f"{int(row[6]):,}".replace(",", sign), row[7]] for row in ROWS]
+    path = write(tmp_path / "t.csv", rows, between=";")
+
+    assert histories(path) == HISTORIES
+    assert "whole numbers are read without separators of thousands" in notes(path)
+    other = write(tmp_path / "u.csv", [*rows, ["700004", *ROWS[3][1:6], "12681", "France"]], between=";")
+    assert set(histories(other)) == {f"12{sign}680", f"12{sign}681", "12681"}
+
+
+def test_codes_that_differ_in_zeros_at_their_start_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", changed(StockCode="0022615"))
+
+    assert histories(path) == with_fourth({"0022615": 8})
+    assert "StockCode: codes that differ in zeros at their start only are different" in notes(path)
+    assert "for example 22615 and 0022615 (2 rows)" in notes(path)

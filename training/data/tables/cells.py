@@ -19,6 +19,7 @@ _POINT_ZERO = re.compile(r"\s*(-?[0-9]+)(?:\.0+|,00?)\s*")
 _FRACTION = re.compile(r"\s*-?[0-9]+[.,][0-9]*[1-9][0-9]*\s*")
 _SCIENTIFIC = re.compile(r"\s*([0-9])(?:[.,]([0-9]+))?[eE]\+([0-9]{2})\s*")
 """A long number as spreadsheets show it: 2.2613E+04."""
+_THOUSANDS = re.compile("\\s*[0-9]{1,3}(?:[,\u00a0\u202f'’][0-9]{3})*\\s*")
 _LIST = re.compile(r"\s*(?:[\[{(]\s*(['\"]).*\1\s*[\]})]|\[[^\]]*,[^\]]*\])\s*", re.DOTALL)
 
 
@@ -76,6 +77,13 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
     if pointed and not any(_FRACTION.fullmatch(text) for text in given):
         assume(pointed, "whole numbers are read without the decimal point", "write codes without points")
         rewritten |= {text: _POINT_ZERO.sub(r"\1", text) for text in pointed}
+    grouped = [text for text in given if not text.strip().isdigit()]
+    if grouped and all(_THOUSANDS.fullmatch(text) for text in given):
+        assume(grouped, "whole numbers are read without separators of thousands", "write codes without separators")
+        rewritten |= {text: re.sub("[^0-9]", "", text) for text in grouped}
+    if zeros := _differ_in_zeros(given):
+        what = "codes that differ in zeros at their start only are different"
+        assume(list(zeros), what, "export the column as text, with its zeros", " and ".join(zeros))
     if rewritten:
         texts = map_distinct_texts(texts, lambda text: rewritten.get(text, text))
     if dates := [str(value) for value in pd.unique(column.dropna()) if isinstance(value, date)]:
@@ -83,6 +91,16 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
         what = "cells hold dates, which spreadsheets make of codes such as 3-4"
         assumptions.append(Assumption(of_column(name), what, "export codes as text", dates[0], rows))
     return ParsedCells(texts, converted, tuple(assumptions))
+
+
+def _differ_in_zeros(codes: Iterable[str]) -> tuple[str, ...]:
+    """Two codes of digits that differ in zeros at their start only, as a spreadsheet leaves them; empty if none do."""
+    known: dict[str, str] = {}
+    for code in codes:
+        text = code.strip()
+        if text.isdigit() and (other := known.setdefault(text.lstrip("0"), text)) != text:
+            return other, text
+    return ()
 
 
 def _refuse_rounded_codes(column: pd.Series, name: str) -> None:
