@@ -79,3 +79,11 @@ def test_codes_that_differ_in_zeros_at_their_start_are_named(tmp_path: Path) -> 
     assert histories(path) == with_fourth({"0022615": 8})
     assert "StockCode: codes that differ in zeros at their start only are different" in notes(path)
     assert "for example 22615 and 0022615 (2 rows)" in notes(path)
+
+
+@pytest.mark.parametrize("code", ["Ž22615", "22615€", "22615\x81"])
+def test_codes_in_windows_1252(code: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", changed(StockCode=code))
+    path.write_bytes(b"\x81".join(part.encode("cp1252") for part in path.read_text(encoding="utf-8").split("\x81")))
+
+    assert histories(path) == with_fourth({code: 8})

@@ -149,3 +149,13 @@ def test_blanks_between_thousands_leave_the_mark_to_the_decimals(tmp_path: Path)
     path = write(tmp_path / "t.csv", quantities("1 200", "1.205"))
 
     assert read_quantities(path) == [1200, 1.205]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price"), [("1200", "€ 1,25"), ("1200", "1,25 €"), ("1’200", "1,25"), ("1\u00a0200", "1,25")]
+)
+def test_signs_of_windows_1252_in_numbers(quantity: str, price: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", changed(Quantity=quantity, UnitPrice=price), between=";")
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
+
+    assert histories(path) == with_fourth({"22615": 1200})

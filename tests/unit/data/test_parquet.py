@@ -204,3 +204,11 @@ def test_codes_that_a_float_rounds_are_refused(kind: pa.DataType, code: float, t
 
     with pytest.raises(UnreadableTable, match=r"StockCode holds .* as a floating-point number"):
         histories(tmp_path / "t.parquet")
+
+
+def test_bytes_in_windows_1252(tmp_path: Path) -> None:
+    table = parquet_table()
+    codes = [f"Ž{code}".encode("cp1252") for code in table["StockCode"].to_pylist()]
+    pq.write_table(table.set_column(1, "StockCode", pa.array(codes, pa.binary())), tmp_path / "t.parquet")
+
+    assert histories(tmp_path / "t.parquet")["12681"] == {"700003": {"Ž22615": 4}}

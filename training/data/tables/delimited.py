@@ -15,6 +15,7 @@ from training.data import columns
 from training.data.assumption import Assumption
 from training.data.distinct import map_distinct_texts
 from training.data.errors import MissingColumns, UnreadableTable
+from training.data.tables.encodings import decode_windows_1252
 from training.data.tables.quoting import mend_quotes
 from training.data.tables.raw_table import HEADER_ROWS, MapColumns, RawTable, name_columns, titles_above
 
@@ -103,9 +104,9 @@ def _decode(path: Path) -> tuple[str, list[Assumption]]:
         raise UnreadableTable(f"{path} is no text, so no CSV file. Check that it has the format of its name.")
     try:
         return _without_marks(content.decode("utf-8")), []
-    except UnicodeDecodeError:  # the CSV copy of UCI's table in circulation is in Latin-1
+    except UnicodeDecodeError:  # as the CSV copy of UCI's table in circulation
         what = "it is not in UTF-8 and was read as Windows-1252: check a name with an accent"
-        return _without_marks(content.decode("latin-1")), [Assumption(path.name, what, "save it as UTF-8")]
+        return _without_marks(decode_windows_1252(content)), [Assumption(path.name, what, "save it as UTF-8")]
 
 
 def _without_marks(text: str) -> str:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from training.data import columns
 from training.data.errors import UnreadableTable
+from training.data.tables.encodings import decode_windows_1252
 from training.data.tables.layout import OrderCustomers
 from training.data.tables.raw_table import RawTable, refuse_damaged
 
@@ -200,7 +201,7 @@ def _as_text(column: Any) -> Any:
     try:
         return column.cast(pa.large_binary()).cast(pa.large_string())
     except pa.ArrowInvalid:
-        texts = [None if cell is None else cell.decode("latin-1") for cell in column.to_pylist()]
+        texts = [None if cell is None else decode_windows_1252(cell) for cell in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
