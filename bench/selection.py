@@ -11,12 +11,13 @@ import random
 import time
 
 import msgspec
+import psutil
 
 from state.domain.catalogue import Catalogue
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.items import ItemState
 from state.domain.rules import CompiledRules, Merchandising
-from state.events.catalogue import CatalogueItem
+from state.events.catalogue import CatalogueDecoder, CatalogueItem, encode_item
 from state.events.dates import DAY
 from state.events.rules import (
     Boost,
@@ -31,6 +32,7 @@ from state.events.rules import (
     Rules,
     Variety,
 )
+from state.settings import Settings
 from stream.pipeline.selector import Selector
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate
@@ -132,9 +134,21 @@ def microseconds(merchandising: Merchandising, served: list[Customer], items: It
     return min(runs)
 
 
+def print_reading(written: Catalogue) -> None:
+    """What a worker's start costs: the events of the whole catalogue, as they come from the topic."""
+    events = [(code.encode(), encode_item(item)) for code, item in written.items()]
+    decoder = CatalogueDecoder(Settings())
+    process = psutil.Process()
+    memory, began = process.memory_info().rss, time.process_time()
+    found = Catalogue().with_changes({key.decode(): decoder.decode(event, key) for key, event in events})
+    seconds = time.process_time() - began
+    print(f"{len(found):,} items read in {seconds:.1f} s, {(process.memory_info().rss - memory) / 2**20:.0f} MB")
+
+
 def main() -> None:
     """Print a row for each set of rules."""
     generator = random.Random(7)
+    print_reading(catalogue(generator))
     known, served = catalogue(generator), customers(generator)
     zero = (0.0,) * 6
     table = ItemTable(

@@ -5,8 +5,9 @@ event of each item; a record without a value deletes the item (docs/reference/ev
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, tzinfo
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -87,6 +88,7 @@ class CatalogueDecoder:
         self._date = partial(parse_date, zone=zone)
         self._attributes = AttributeReader(longest_country=settings.max_code_chars)
         self._decode = msgspec.json.Decoder(_Event).decode
+        self._known_path = lru_cache(maxsize=16_384)(self._read_path)  # few paths, which many items share
         self._rules = _rules(settings)
 
     def decode(self, raw: bytes | None, key: bytes | None = None) -> CatalogueItem:
@@ -164,6 +166,9 @@ class CatalogueDecoder:
         )
 
     def _category(self, value: list[str] | str | None) -> tuple[str, ...]:
+        return self._known_path(tuple(value) if isinstance(value, list) else value)
+
+    def _read_path(self, value: tuple[str, ...] | str | None) -> tuple[str, ...]:
         path = category_path(value)
         if len(path) > MAX_CATEGORY_LEVELS or any(len(one) > self._settings.max_code_chars for one in path):
             raise self._wrong("category")
@@ -199,7 +204,7 @@ class CatalogueDecoder:
         return f"{name} cannot be taken; it must be {self._rules.get(name, 'left out')}."
 
 
-def category_path(value: list[str] | tuple[str, ...] | str | None) -> tuple[str, ...]:
+def category_path(value: Sequence[str] | None) -> tuple[str, ...]:
     """The levels of a category, from the top, from a list or from one text with ``>`` between them; no blank ones."""
     parts = value.split(CATEGORY_SEPARATOR) if isinstance(value, str) else value or ()
     return tuple(text for part in parts if (text := clean_text(part)))

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _WAIT_S = 0.1
 """How long a read waits for records; the newest catalogue is handed out after each."""
 _FETCH_WAIT_MS = 100
+_QUEUE_KBYTES = 8 * 1024
+"""Records that the client reads ahead; its default of 64 MB would stay with the process."""
 _MAX_RECORDS = 10_000
 _METADATA_INTERVAL_S = 10.0
 """Time between two looks for new partitions, or for topics that did not exist."""
@@ -80,6 +82,7 @@ class MerchandisingFollower:
                     "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "isolation.level": "read_committed",
+                    "queued.max.messages.kbytes": _QUEUE_KBYTES,
                     "fetch.wait.max.ms": min(_FETCH_WAIT_MS, settings.fetch_wait_ms),
                     "reconnect.backoff.max.ms": 1_000,
                     "allow.auto.create.topics": False,

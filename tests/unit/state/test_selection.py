@@ -144,6 +144,7 @@ class Case(msgspec.Struct):
     rules: RulesInForce
     k: int
     exclude: frozenset[str]
+    wanted: frozenset[str]
     unknown_stock: UnknownStock
 
     def select(self) -> Selection[Ranked]:
@@ -155,6 +156,7 @@ class Case(msgspec.Struct):
             unranked=unranked,
             in_demand=CODES,
             exclude=self.exclude,
+            wanted=self.wanted.__contains__,
         )
 
     def why_not(self, code: str) -> Absence:
@@ -167,6 +169,7 @@ class Case(msgspec.Struct):
             unranked=unranked,
             in_demand=CODES,
             exclude=self.exclude,
+            wanted=self.wanted.__contains__,
         )
 
     def mine(self, *kinds: type) -> list[Any]:
@@ -197,6 +200,7 @@ class Case(msgspec.Struct):
         dates = [invoice.date for invoice in self.customer.invoices if invoice.lines[0].stock_code == code]
         return (
             code in self.exclude
+            or code not in self.wanted
             or unavailable(self.rules.catalogue.get(code), NOW, self.unknown_stock) is not None
             or any(self.matches(rule, code) for rule in self.mine(Exclude))
             or any(
@@ -232,6 +236,7 @@ def cases(draw: st.DrawFn) -> Case:
         in_force(*draw(documents), catalogue=draw(catalogues), unknown_stock=unknown_stock),
         draw(st.integers(1, 10)),
         draw(st.frozensets(codes, max_size=2)),
+        draw(st.just(frozenset(CODES)) | st.frozensets(codes, max_size=12)),
         unknown_stock,
     )
 
