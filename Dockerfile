@@ -1,4 +1,5 @@
-# nextbasket in two images: the worker (the core: worker, replay of .csv and .xlsx tables, show, export, redrive, models)
+# nextbasket in two images: the worker (the core: worker, replay of .csv and .xlsx tables, show, export, redrive, models;
+# and api)
 # and the trainer, which has every command.
 #
 #   docker build --target worker --tag nextbasket-worker:0.1.0 .

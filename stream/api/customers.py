@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from stream.api.access import Reader
 from stream.api.documentation import answers
 from stream.api.lookups import Basket, CustomerView, customer_view
+from stream.api.paths import CUSTOMER
 from stream.api.recommendations import CustomerId
 from stream.api.services import Services
 
@@ -22,7 +23,7 @@ _EXAMPLE = CustomerView(
 
 
 @router.get(
-    "/v1/customers/{customer_id:path}",
+    CUSTOMER,
     summary="What is known of a customer",
     responses=answers(CustomerView, "The customer.", _EXAMPLE, not_found=True),
     response_class=Response,

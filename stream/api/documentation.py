@@ -23,12 +23,13 @@ PROBLEMS = {
     404: "There is no such thing",
     412: "The rules have changed since they were read",
     413: "The body is too large",
+    414: "The address is too long",
     415: "The body is not JSON",
     429: "Too many requests",
     503: "A service does not answer now",
 }
 
-USUAL = (400, 401, 403, 429, 503)
+USUAL = (400, 401, 403, 414, 429, 503)
 
 
 def answers(

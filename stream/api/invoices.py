@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from stream.api.access import Ingester
 from stream.api.bodies import JSON, request_body, require_json
-from stream.api.documentation import TEMPLATE, problem_answers, reference
+from stream.api.documentation import TEMPLATE, USUAL, problem_answers, reference
 from stream.api.ingestion import Receipt
 from stream.api.services import Services
 
@@ -39,7 +39,7 @@ _ANSWERS: dict[int | str, Any] = {
     "/v1/invoices",
     status_code=202,
     summary="Send one invoice or a list of them, in either shape",
-    responses=_ANSWERS | problem_answers((400, 401, 403, 413, 415, 429, 503)),
+    responses=_ANSWERS | problem_answers((*USUAL, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_BODY, _EXAMPLE),
 )

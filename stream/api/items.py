@@ -11,6 +11,7 @@ from stream.api.access import Reader
 from stream.api.bodies import MAX_CODE_CHARS
 from stream.api.documentation import answers
 from stream.api.lookups import ItemView, item_view
+from stream.api.paths import ITEM
 from stream.api.services import Services
 from stream.api.similar import SimilarItem, SimilarItems, similar_items
 from stream.api.visits import MAX_LIMIT
@@ -51,7 +52,7 @@ class SimilarParameters(BaseModel):
 
 
 @router.get(
-    "/v1/items/{stock_code:path}/similar",
+    f"{ITEM}/similar",
     summary="Items similar to one, by the model that serves",
     responses=answers(SimilarItems, "The items, most similar first.", _SIMILAR, not_found=True),
     response_class=Response,
@@ -67,7 +68,7 @@ async def similar(
 
 
 @router.get(
-    "/v1/items/{stock_code:path}",
+    ITEM,
     summary="What is known of an item",
     responses=answers(ItemView, "The item.", _EXAMPLE, not_found=True),
     response_class=Response,

@@ -14,8 +14,9 @@ from state.events.dialect import dialect_named
 from state.events.rules import RULES_KEY, Rules, decode_rules, encode_rules
 from stream.api.access import Merchandiser, Reader
 from stream.api.bodies import JSON, request_body, require_json
-from stream.api.documentation import TEMPLATE, problem_answers
+from stream.api.documentation import TEMPLATE, USUAL, problem_answers
 from stream.api.items import StockCode
+from stream.api.paths import ITEM
 from stream.api.problems import FieldError, Problem, invalid_request, unavailable
 from stream.api.services import Services
 from stream.messages import Message
@@ -26,6 +27,8 @@ ITEM_EVENT = "ItemEvent"
 RULES = "Rules"
 """Names of schemas in the OpenAPI document."""
 
+MAX_STEP = 1_000_000
+"""How far a version may be above the one in force."""
 READ_BACK_S = 5.0
 """How long new rules may take until this server obeys them."""
 
@@ -63,7 +66,7 @@ async def get_rules(request: Request, caller: Reader) -> Response:
 @router.put(
     "/v1/rules",
     summary="Replace the rules",
-    responses=_RULES_ANSWER | problem_answers((400, 401, 403, 412, 413, 415, 429, 503)),
+    responses=_RULES_ANSWER | problem_answers((*USUAL, 412, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_RULES, {"rules": _RULES_EXAMPLE["rules"]}),
 )
@@ -84,6 +87,9 @@ async def put_rules(
         raise _not_newest(f"Version {before.version} is in force, not {if_match}; read it and change it again.")
     if document.version and document.version <= before.version:
         raise _not_newest(f"The document has version {document.version}, and version {before.version} is in force.")
+    if document.version > before.version + MAX_STEP:
+        # Versions end at 2 ** 53; after that one nobody could set rules.
+        raise invalid_request(f"version: it may be {before.version + MAX_STEP:,} at most, or be left out.")
     document = replace_version(document, document.version or before.version + 1)
     await services.ingestion.ask((Message(services.settings.topics.rules, RULES_KEY, encode_rules(document)),))
     deadline = time.monotonic() + READ_BACK_S
@@ -99,7 +105,7 @@ async def put_rules(
 @router.post(
     "/v1/rules/check",
     summary="Check rules without setting them",
-    responses=_CHECKED | problem_answers((400, 401, 403, 413, 415, 429, 503)),
+    responses=_CHECKED | problem_answers((*USUAL, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_RULES, {"rules": _RULES_EXAMPLE["rules"]}),
 )
@@ -116,10 +122,10 @@ async def check_rules(request: Request, caller: Reader) -> Response:
 
 
 @router.put(
-    "/v1/items/{stock_code:path}",
+    ITEM,
     status_code=202,
     summary="Replace an item of the catalogue",
-    responses=_ACCEPTED | problem_answers((400, 401, 403, 413, 415, 429, 503)),
+    responses=_ACCEPTED | problem_answers((*USUAL, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_ITEM, _ITEM_EXAMPLE),
 )
@@ -139,7 +145,7 @@ async def put_item(request: Request, caller: Merchandiser, stock_code: StockCode
 
 
 @router.delete(
-    "/v1/items/{stock_code:path}",
+    ITEM,
     status_code=202,
     summary="Delete an item from the catalogue",
     responses=_ACCEPTED | problem_answers(),

@@ -246,7 +246,7 @@ def _wanted(job: _Job, items: ItemTable, merchandising: Merchandising | None) ->
             return True
         item = catalogue.get(stock_code)
         if item is not None and item.category:
-            return item.category[: len(path)] == path
+            return bool(item.category[: len(path)] == path)
         return items.attributes(stock_code).get(CATEGORY) == category
 
     return wanted

@@ -25,6 +25,7 @@ from stream.api.bodies import (
 )
 from stream.api.documentation import answers, reference
 from stream.api.etags import etag, matches
+from stream.api.paths import CUSTOMER
 from stream.api.problems import invalid_request
 from stream.api.services import Services
 from stream.api.visits import (
@@ -142,7 +143,7 @@ Parameters = Annotated[ListParameters, Query()]
 
 
 @router.get(
-    "/v1/customers/{customer_id:path}/recommendations",
+    f"{CUSTOMER}/recommendations",
     summary="Rank for a visit of a customer now",
     responses=answers(VisitRecommendation, "The list; for an unknown customer the items in demand.", EXAMPLE)
     | {304: {"description": "Nothing that the list depends on has changed since the entity tag in If-None-Match."}},
@@ -172,7 +173,7 @@ _CART_EXAMPLE = {"cart": ["22086", "22613"], "limit": 5, "country": "France"}
 
 
 @router.post(
-    "/v1/customers/{customer_id:path}/recommendations",
+    f"{CUSTOMER}/recommendations",
     summary="Rank for a visit of a customer with a cart",
     responses=answers(VisitRecommendation, "The list, without what is in the cart.", EXAMPLE, body=True),
     response_class=Response,

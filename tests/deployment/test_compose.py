@@ -44,8 +44,9 @@ def ours(services: dict[str, Service]) -> dict[str, Service]:
 
 
 def test_the_services_of_the_design_are_there(services: dict[str, Service]) -> None:
-    assert set(services) == {"kafka", "redis", "worker", "trainer", "replay"}
-    assert [name for name, service in services.items() if "profiles" in service] == ["replay"]
+    assert set(services) == {"kafka", "redis", "worker", "api", "trainer", "replay"}
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    assert profiles == {"replay": ["replay"], "api": ["api"]}  # api needs a key first
 
 
 def test_it_stops_with_a_sentence_where_the_password_is_not_set(source: str) -> None:
@@ -54,7 +55,7 @@ def test_it_stops_with_a_sentence_where_the_password_is_not_set(source: str) -> 
 
 
 def test_every_nextbasket_command_is_accepted_by_the_command_line(services: dict[str, Service]) -> None:
-    assert ours(services).keys() == {"worker", "trainer", "replay"}
+    assert ours(services).keys() == {"worker", "api", "trainer", "replay"}
     for service in ours(services).values():
         name, *arguments = service["command"]
         assert name in COMMANDS
@@ -66,8 +67,9 @@ def test_the_worker_runs_the_small_image_and_each_command_has_what_it_needs(serv
     assert services["worker"]["build"] == {"context": ".", "target": "worker"}
     for service in ours(services).values():
         command, *_ = service["command"]
-        needs_extra = command in EXTRA_OF_COMMAND or command == "replay"  # it downloads or simulates a table
-        assert service["build"]["target"] == ("trainer" if needs_extra else "worker")
+        # The replay downloads or simulates a table.
+        extra = "demo" if command == "replay" else EXTRA_OF_COMMAND.get(command)
+        assert service["build"]["target"] == ("worker" if extra in (None, "api") else "trainer")
 
 
 def test_every_nextbasket_setting_is_one_and_has_a_possible_value(services: dict[str, Service]) -> None:
@@ -77,7 +79,7 @@ def test_every_nextbasket_setting_is_one_and_has_a_possible_value(services: dict
         assert settings.redis_password.get_secret_value() == PASSWORD
 
 
-@pytest.mark.parametrize("service", ["worker", "trainer", "replay"])
+@pytest.mark.parametrize("service", ["worker", "api", "trainer", "replay"])
 def test_every_setting_in_the_environment_file_reaches_the_containers(service: str) -> None:
     wanted = {PREFIX + field.upper(): f"value-of-{field}" for field in Settings.model_fields}
     text = "\n".join(f"{name}={value}" for name, value in wanted.items())
@@ -102,7 +104,7 @@ def test_folders_that_containers_see_are_in_a_clone(services: dict[str, Service]
 
 def test_health_checks_ask_the_process_itself(services: dict[str, Service]) -> None:
     """The trainer is alive before it has a model: ``up --wait`` would wait for its first round."""
-    for name, path in (("worker", "/readyz"), ("trainer", "/livez")):
+    for name, path in (("worker", "/readyz"), ("api", "/readyz"), ("trainer", "/livez")):
         command, python, option, program = services[name]["healthcheck"]["test"]
         assert (command, python, option) == ("CMD", "python", "-c")
         compile(program, name, "exec")

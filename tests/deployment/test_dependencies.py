@@ -147,7 +147,7 @@ def test_the_sentences_about_extras_know_what_is_declared(extra: str) -> None:
     assert EXTRAS[extra] == imported - modules_of("")
 
 
-LOCKS = {"requirements-worker.lock": {""}, "requirements.lock": {"", "train", "report", "demo"}}
+LOCKS = {"requirements-worker.lock": {"", "api"}, "requirements.lock": {"", "api", "train", "report", "demo"}}
 LOCKS["requirements-dev.lock"] = {*LOCKS["requirements.lock"], "dev", "docs"}
 
 

@@ -197,5 +197,5 @@ async def test_requests_are_counted_by_route_and_status() -> None:
         labels = {"route": route, "status": status}
         return shop.metrics.registry.get_sample_value("nextbasket_http_requests_total", labels)
 
-    assert count("/v1/customers/{customer_id:path}/recommendations", "200") == 2
+    assert count("/v1/customers/{customer_id:id}/recommendations", "200") == 2
     assert count("none", "404") == 1

@@ -123,6 +123,8 @@ async def test_rules_are_set_checked_and_read() -> None:
         stale = await client.put("/v1/rules", json=document, headers={"If-Match": '"0"'})
         older = await client.put("/v1/rules", json={"version": 1, **document})
         assert (stale.status_code, older.status_code) == (412, 412)
+        far = await client.put("/v1/rules", json={"version": 2**53, **document})
+        assert (far.status_code, "or be left out" in far.json()["detail"]) == (400, True)
         wrong = await client.put("/v1/rules", json={"rules": [{"kind": "cap", "name": "x", "most": "3"}]})
         assert wrong.status_code == 400
         assert "most" in wrong.json()["detail"]
