@@ -1,6 +1,5 @@
 """The limits of one list while it is filled: caps, and the places that variety and promoted items need."""
 
-from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -77,18 +76,6 @@ class ListLimits:
                 member = self._member(quota, stock_code)
                 needed -= member is not None and member not in quota.found
         return needed < room
-
-    def number_that_fits(self, stock_codes: Sequence[str]) -> int:
-        """How many of some items the caps leave room for, taken in order; counts nothing."""
-        before = self._counts.copy()
-        fitting = 0
-        for code in stock_codes:
-            if self.full_cap(code) is None:
-                fitting += 1
-                for key in self._groups(code):
-                    self._counts[key] = self._counts.get(key, 0) + 1
-        self._counts = before
-        return fitting
 
     def _groups(self, stock_code: str) -> list[tuple[int, object]]:
         """The caps that count an item, each as its index among the caps and the item's group."""

@@ -64,8 +64,8 @@ HardRule = Exclude | Only | Cooldown | LeastProbability
 class Plan(NamedTuple):
     """The rules in force for a customer by what they do, each with its index, in the order of the document.
 
-    ``hard`` forbid items; exclusions for every customer are left out, because ``ItemFacts`` has them.
-    ``factors`` caches ``boost`` by item.
+    ``hard`` forbid items; exclusions for every customer are left out, because ``ItemFacts`` has them. ``factors``
+    caches ``boost`` by item. ``only_replenish``: no item may be recommended that the customer has not bought.
     """
 
     hard: list[tuple[int, HardRule]]
@@ -74,6 +74,13 @@ class Plan(NamedTuple):
     boosts: list[tuple[int, Boost]]
     reserving: list[tuple[int, Variety | Promote]]
     factors: dict[str, float]
+    only_replenish: bool
+
+    def excludes(self, facts: ItemFacts) -> bool:
+        """Whether an item is forbidden for all customers with this plan."""
+        return facts.forbidden is not None or any(
+            index in facts.matching for index, rule in self.hard if isinstance(rule, Exclude)
+        )
 
     def boost(self, stock_code: str, facts: ItemFacts) -> float:
         """The product of the factors of the boosts that an item matches."""
@@ -89,7 +96,11 @@ class Plan(NamedTuple):
 
 def make_plan(rules: Mapping[int, Rule]) -> Plan:
     """The plan of some rules by index."""
-    plan = Plan([], [], [], [], [], {})
+    only_replenish = any(
+        isinstance(rule, Only) and rule.slot == "replenish" and (rule.items is None or rule.items.is_empty)
+        for rule in rules.values()
+    )
+    plan = Plan([], [], [], [], [], {}, only_replenish)
     for index, rule in rules.items():
         match rule:
             case Pin():

@@ -29,8 +29,8 @@ from state.events.rules import Cooldown, Exclude, LeastProbability, Only
 
 DEPTH = 100
 """Length of the ranking that a selection needs, so that a list can be filled where items are removed."""
-_RESERVED_SEARCH = 1_000
-"""How many items in demand are looked at for variety and promoted items, where the list is full without them."""
+SEARCH = 1_000
+"""How many items in demand are looked at to fill a list; excluded ones do not count."""
 
 
 class Ranked(Protocol):
@@ -94,7 +94,8 @@ def select(
         k: Greatest length of the list.
         unranked: Makes an entry of the list for an item that is no candidate, with its probability; None for an item
             that the shop does not know.
-        in_demand: Stock codes by falling demand, for a list that is too short; read only as far as needed.
+        in_demand: Stock codes by falling demand, for a list that is too short; read only as far as needed, and no
+            further than ``SEARCH`` of those that are not excluded.
         exclude: Stock codes that this request does not want.
         wanted: Whether the request wants a stock code, where it asks for some only; such as those of a category.
     """
@@ -219,13 +220,7 @@ class _Choice(Generic[R]):
         waiting: list[tuple[int, R]] = []
         limits = self._limits
         for order, one in enumerate(self._supply(ranking)):
-            searched = order - len(ranking)
-            if len(chosen) == room or (
-                waiting
-                and searched > 0
-                and searched % _RESERVED_SEARCH == 0
-                and self._number_allowed(waiting) >= room - len(chosen)
-            ):
+            if len(chosen) == room:
                 break
             code = one.stock_code
             if code in taken:
@@ -259,17 +254,22 @@ class _Choice(Generic[R]):
             self._note(cause, code)
         return cause is None
 
-    def _number_allowed(self, waiting: Sequence[tuple[int, R]]) -> int:
-        allowed = [one.stock_code for _, one in waiting if self._first_cause(one) is None]
-        return self._limits.number_that_fits(allowed)
-
     def _supply(self, ranking: Sequence[R]) -> Iterator[R]:
-        """The ranking, then the items in demand, then those that a promotion names, wherever they are sold."""
+        """The ranking, then the items in demand, then those that a promotion names, wherever they are sold.
+
+        Where only what the customer bought may be recommended, that takes the place of the items in demand.
+        """
         yield from ranking
-        in_demand = iter(self._in_demand)
-        for code in chain(islice(in_demand, _RESERVED_SEARCH), self._limits.promoted, in_demand):
+        others = sorted(self._bought, key=self._last_bought) if self._plan.only_replenish else self._in_demand
+        facts, excludes = self._in_force.facts, self._plan.excludes
+        allowed = (code for code in others if not excludes(facts(code)))
+        for code in chain(islice(allowed, SEARCH), self._limits.promoted):
             if (one := self._unranked(code)) is not None:
                 yield one
+
+    def _last_bought(self, stock_code: str) -> tuple[int, str]:
+        """Sorts stock codes by their last purchase, the newest first."""
+        return -self._bought[stock_code][-1], stock_code
 
     def _first_cause(self, one: R) -> Cause | None:
         return next(self._causes(one), None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,13 @@ def selector_for(
     return Selector(merchandising.at(now, clock), items, demand)
 
 
+class _InDemand(NamedTuple):
+    """Stock codes by falling demand: those that were looked up so far, and the rest."""
+
+    codes: list[str]
+    rest: Iterator[str]
+
+
 class Selector:
     """Makes lists of rankings.
 
@@ -55,8 +63,7 @@ class Selector:
         self.in_force = in_force
         self._items = items
         self._demand = demand[:, _WEEKLY]
-        self._order: Iterator[int] | None = None
-        self._in_demand: list[str] = []
+        self._in_demand: dict[int, _InDemand] = {}
 
     def select(
         self,
@@ -73,7 +80,7 @@ class Selector:
             self.in_force,
             k,
             unranked=self._unranked(candidates),
-            in_demand=self._by_demand(),
+            in_demand=self._by_demand(history),
             exclude=exclude,
             wanted=wanted,
         )
@@ -94,7 +101,7 @@ class Selector:
             self.in_force,
             k,
             unranked=self._unranked(candidates),
-            in_demand=self._by_demand(),
+            in_demand=self._by_demand(history),
             exclude=exclude,
         )
 
@@ -121,13 +128,22 @@ class Selector:
     def _share(self, row: int) -> float:
         return float(np.log1p(self._demand[row])) / self._greatest if self._greatest > 0.0 else 0.0
 
-    def _by_demand(self) -> Iterator[str]:
-        """Stock codes by falling demand that are not forbidden for everybody; ordered once a batch, if at all."""
+    def _by_demand(self, history: CustomerHistory) -> Iterator[str]:
+        """Stock codes by falling demand that are not excluded; looked up once for all customers with the same plan."""
+        plan = self.in_force.plan(history)
+        found = self._in_demand.get(id(plan))  # plans live as long as ``in_force``
+        if found is None:
+            facts, codes = self.in_force.facts, self._items.codes
+            allowed = (codes[row] for row in self._rows_by_demand() if not plan.excludes(facts(codes[row])))
+            found = self._in_demand[id(plan)] = _InDemand([], allowed)
         position = 0
         while True:
-            if position == len(self._in_demand) and not self._extend():
-                return
-            yield self._in_demand[position]
+            if position == len(found.codes):
+                code = next(found.rest, None)
+                if code is None:
+                    return
+                found.codes.append(code)
+            yield found.codes[position]
             position += 1
 
     def _rows_by_demand(self) -> Iterator[int]:
@@ -140,14 +156,3 @@ class Selector:
         above = demand > least
         for rows in (np.flatnonzero(above), np.flatnonzero(~above)):
             yield from rows[np.lexsort((rows, -self._items.sold[rows], -demand[rows]))].tolist()
-
-    def _extend(self) -> bool:
-        """Append the next allowed stock code; False where there is none any more."""
-        if self._order is None:
-            self._order = self._rows_by_demand()
-        for row in self._order:
-            code = self._items.codes[row]
-            if self.in_force.facts(code).forbidden is None:
-                self._in_demand.append(code)
-                return True
-        return False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from state.domain.catalogue import Catalogue, UnknownStock, unavailable
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.domain.rules import CompiledRules, Merchandising, RulesInForce
-from state.domain.selection import DEPTH, Absence, Selection, cooldown_end, select, why_not
+from state.domain.selection import SEARCH, Absence, Selection, cooldown_end, select, why_not
 from state.events.catalogue import CatalogueItem
 from state.events.dates import DAY
 from state.events.dialect import Uci
@@ -487,8 +487,8 @@ def test_verdicts() -> None:
     assert verdict("nobody sells this").verdict == "unknown"
 
 
-def test_the_search_for_variety_ends() -> None:
-    """A list that is full without them is not searched for among all items of a large shop."""
+def test_a_search_ends() -> None:
+    """What nothing can fill is not searched for among all items of a large shop, for every customer."""
     asked: list[str] = []
 
     def many(code: str) -> Ranked | None:
@@ -496,9 +496,28 @@ def test_the_search_for_variety_ends() -> None:
         return Ranked(code, 0.0)
 
     catalogue = items(i0={"category": ("A",)}, i1={"category": ("A",)})
-    rules = in_force(Variety(name="v", least=2), catalogue=catalogue)
     demand = [str(number) for number in range(50_000)]
-    found = select(ranking("i0", "i1"), history(), rules, 2, unranked=many, in_demand=demand)
-    assert [one.stock_code for one in found.items] == ["i0", "i1"]
-    assert len(asked) < 2_000
-    assert DEPTH >= 100
+    for rule in (
+        Variety(name="v", least=2),
+        LeastProbability(name="l", probability=0.1),
+        Only(name="o", slot="replenish"),
+    ):
+        asked.clear()
+        rules = in_force(rule, catalogue=catalogue)
+        found = select(ranking("i0", "i1"), history((1, "i0"), (2, "i1")), rules, 3, unranked=many, in_demand=demand)
+        assert [one.stock_code for one in found.items][:2] == ["i0", "i1"]
+        assert len(asked) <= SEARCH
+
+
+def test_items_that_are_excluded_for_a_segment_do_not_end_the_search() -> None:
+    demand = [str(number) for number in range(50_000)]
+    everybody = CustomerFilter(customer_ids=("7",))
+    only_last = Exclude(name="e", items=ItemFilter(unless=ItemFilter(stock_codes=("49999",))), customers=everybody)
+    found = select([], history(), in_force(only_last), 3, unranked=lambda code: Ranked(code, 0.0), in_demand=demand)
+    assert [one.stock_code for one in found.items] == ["49999"]
+
+
+def test_where_only_what_was_bought_is_allowed_the_list_is_filled_with_it() -> None:
+    customer = history((3, "i5"), (1, "i6"), (9, "i7"))
+    rules = in_force(Only(name="o", slot="replenish"))
+    assert chosen(ranking("i0", "i6"), rules, customer=customer, in_demand=CODES) == ["i6", "i7", "i5"]
