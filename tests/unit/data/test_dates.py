@@ -207,6 +207,8 @@ def test_points_mean_day_first() -> None:
         ("14/03/2011", "2011-04-03 00:00:00"),
         ("14.03.2011", datetime(2011, 4, 3)),  # noqa: DTZ001
         ("14.03.2011", "2011-04-03 00:00:00"),
+        ("14/03/2011", "03-Apr-2011"),
+        ("14/03/2011", "20110403"),
         ("14/03/2011", 40636.5),
         ("14/03/2011", "40636.4166"),
     ],
@@ -228,6 +230,11 @@ def test_an_export_with_swapped_days_and_months_is_refused_with_two_cells(mixed:
 def test_cells_that_no_swap_can_leave_are_read(mixed: tuple[object, ...]) -> None:
     """A swap leaves no cell after the twelfth, and no text of days up to it."""
     assert None not in days(read(*mixed))
+
+
+@pytest.mark.parametrize("default", ["0001-01-01 00:00", "1900-01-01", datetime(1899, 12, 30), "9999-12-01"])  # noqa: DTZ001
+def test_default_dates_of_software_are_no_mark_of_a_swap(default: object) -> None:
+    assert days(read("14/03/2011", "15/04/2011", default)) == ["2011-03-14 00:00:00", "2011-04-15 00:00:00", None]
 
 
 def test_numbers_that_a_spreadsheet_shortened_are_no_dates() -> None:

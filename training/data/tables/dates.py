@@ -215,7 +215,7 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
     """
     text_shows: dict[DateOrder, str] = {}
     readable = False  # a text of numbers that a spreadsheet could read in either order
-    others: dict[str, list[date]] = {"date cell": [], "date": []}
+    unnumbered: list[Any] = []  # dates of other kinds
     for value in distinct:
         if isinstance(value, str) and (match := _YEAR_LAST.fullmatch(value.strip())):
             first, second = int(match[1]), int(match[2])
@@ -224,12 +224,20 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
                 text_shows.setdefault("day", value.strip())
             elif second > 12 >= first:
                 text_shows.setdefault("month", value.strip())
-        elif isinstance(value, str) and (match := _YEAR_FIRST.fullmatch(value.strip())):
-            others["date"] += _possible_date(int(match[1]), int(match[2]), int(match[3]))
-        elif isinstance(value, date):
+        else:
+            unnumbered.append(value)
+    if not text_shows:
+        return
+    others: dict[str, list[date]] = {"date cell": [], "date": []}
+    for value in unnumbered:
+        if isinstance(value, date):
             others["date cell"].append(value)
         elif (days := _excel_days(value)) is not None:
             others["date cell"].append(_EXCEL_EPOCH + timedelta(days=days))
+        elif isinstance(value, str) and (seconds := _parse(value.strip(), ZoneInfo("UTC"), "day")) is not None:
+            others["date"].append(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None))
+    for kind, dates in others.items():
+        others[kind] = [each for each in dates if 1970 < each.year < 2100]  # no defaults of software
     for order, text in text_shows.items():
         for kind, dates in others.items():
             unswappable = any(each.day > 12 for each in dates) or readable
@@ -240,13 +248,6 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
                     "export whose days and months were swapped where both are below 13. Export the table again with "
                     "all dates written as 2011-12-09 12:50."
                 )
-
-
-def _possible_date(year: int, month: int, day: int) -> list[date]:
-    try:
-        return [date(year, month, day)]
-    except ValueError:
-        return []
 
 
 def _excel_days(value: Any) -> float | None:
