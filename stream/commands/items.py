@@ -109,11 +109,13 @@ def show(
 
     from state.domain.catalogue import unavailable
     from state.events.catalogue import encode_item
+    from state.events.dialect import dialect_named
     from state.settings import load_settings
     from stream.kafka.followers import read_merchandising
 
     settings = load_settings()
-    merchandising = read_merchandising(settings)
+    merchandising = read_merchandising(settings, valid_rules=False)
+    stock_code = dialect_named(settings.dialect).stock_code(stock_code.strip())
     item = merchandising.catalogue.get(stock_code)
     if item is None:
         raise Failure(f"The catalogue has no item {stock_code!r}; nextbasket items load sends items into it.")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from state.domain.recommendation import Item, NextPurchase
+    from state.domain.rules import Merchandising
+    from state.settings import Settings
     from stream.tools.customer_report import CustomerReport, WhyNot
 
 MAX_BASKETS = 8
@@ -43,6 +45,7 @@ def show(
       nextbasket show 12680 --why-not 22613
     """
     use_one_thread()
+    from state.events.dialect import dialect_named
     from state.events.shop_dialect import shop_dialect
     from state.settings import load_settings
     from state.store.claim import require_store_dialect
@@ -52,13 +55,9 @@ def show(
 
     settings = load_settings()
     visit_date = parse_date_option(at, settings)
-    merchandising = None
-    if settings.kafka_brokers:
-        from stream.kafka.followers import read_merchandising
-
-        merchandising = read_merchandising(settings)
-    elif why_not is not None:
-        typer.echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
+    merchandising = _read_merchandising(settings, needed=why_not is not None)
+    if why_not is not None:
+        why_not = dialect_named(settings.dialect).stock_code(why_not.strip())
     with closing(RedisStore(settings)) as store:
         require_store_dialect(store.dialect(), shop_dialect(settings))
         report = build_customer_report(
@@ -79,6 +78,22 @@ def show(
         print_json(report)
     else:
         _print(report)
+
+
+def _read_merchandising(settings: "Settings", *, needed: bool) -> "Merchandising | None":
+    """The catalogue and the rules; None, with a line on standard error, where Kafka does not have them."""
+    from stream.errors import BrokerUnavailable
+    from stream.kafka.followers import read_merchandising
+
+    if not settings.kafka_brokers:
+        if needed:
+            typer.echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
+        return None
+    try:
+        return read_merchandising(settings)
+    except BrokerUnavailable as error:
+        typer.echo(f"The list may hold what the catalogue and the rules forbid: {error}", err=True)
+        return None
 
 
 def _print(report: "CustomerReport") -> None:
@@ -124,22 +139,22 @@ def explain(why_not: "WhyNot") -> str:
     """One sentence that says why an item is not in the list."""
     code, absence = why_not.stock_code, why_not.absence
     causes = " and ".join(_cause(cause.kind, cause.rule) for cause in absence.causes)
-    place = "it is no candidate of the model" if absence.rank is None else f"the model ranks it {absence.rank}"
+    ranked = "it is no candidate of the model" if absence.rank is None else f"the model ranks it {absence.rank}"
     chance = "" if absence.probability is None else f" with a probability of {absence.probability:.2%}"
     match absence.verdict:
         case "listed":
             return f"{code} is recommended, at position {absence.rank}{chance}."
         case "forbidden":
-            return f"{code} is not recommended because of {causes}; {place}."
+            return f"{code} is not recommended because of {causes}; {ranked}."
         case "capped":
-            return f"{code} is not recommended because of {causes}: the list has enough of its group; {place}."
+            return f"{code} is not recommended because of {causes}: the list has enough of its group; {ranked}."
         case "made_room":
-            return f"{code} made room for other items because of {causes}; {place}{chance}."
+            return f"{code} made room for other items because of {causes}; {ranked}{chance}."
         case "below":
-            return f"{code} is allowed; {place}{chance}, and the list has {count(why_not.length, 'item')}."
+            return f"{code} is allowed; {ranked}{chance}, and the list has {count(why_not.length, 'item')}."
         case "no_candidate":
             sold = "" if why_not.sold else " It was never sold."
-            return f"{code} is allowed, but {place}: nothing links the customer to it.{sold}"
+            return f"{code} is allowed, but {ranked}: nothing links the customer to it.{sold}"
         case _:
             return f"{code} is unknown here: it was never sold and is not in the catalogue."
 
