@@ -45,6 +45,7 @@ class Topics(msgspec.Struct, frozen=True):
     recommendations: str
     items: str
     rules: str
+    due: str
 
 
 def default_cache() -> Path:
@@ -226,6 +227,7 @@ class Settings(BaseModel):
             recommendations=f"{prefix}recommendations",
             items=f"{prefix}items",
             rules=f"{prefix}rules",
+            due=f"{prefix}due-customers",
         )
 
     @property

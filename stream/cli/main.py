@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
     "similar": ("stream.commands.similar:similar", "Show similar items, or similar customers."),
+    "due": ("stream.commands.due:due", "List who is likely to buy soon, with their baskets."),
     "models": ("stream.commands.models:models", "List, promote and roll back models."),
     "items": ("stream.commands.items:items", "Load the catalogue, and show an item of it."),
     "rules": ("stream.commands.rules:rules", "Show, check and set the rules that recommendations obey."),

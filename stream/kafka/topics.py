@@ -47,6 +47,7 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
         },
         topics.scores: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
         topics.recommendations: {"cleanup.policy": "compact", "max.message.bytes": 1 << 20},
+        topics.due: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
         topics.items: {
             "cleanup.policy": "compact",
             "max.message.bytes": settings.max_event_bytes + EVENT_OVERHEAD_BYTES,

@@ -24,6 +24,18 @@ class Publisher(Protocol):
         ...
 
 
+class SentDue(Protocol):
+    """Remembers which due customers were published for a day and window."""
+
+    def unsent(self, day: str, customer_ids: Sequence[str]) -> list[str]:
+        """Those of some customers that are not recorded for the day, in order."""
+        ...
+
+    def record(self, day: str, customer_ids: Sequence[str]) -> None:
+        """Record customers, at least one, for the day."""
+        ...
+
+
 class ModelRegistry(Protocol):
     """Read access to the model registry."""
 

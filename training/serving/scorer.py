@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
@@ -55,6 +57,19 @@ class Scorer(Protocol):
 
         ``now`` (seconds since 1970) is the time of the prediction. Never raises for an unknown history or item; a
         customer without purchases gets the items in demand.
+        """
+        ...
+
+
+@runtime_checkable
+class ReturnCurves(Protocol):
+    """A scorer that predicts when customers return without ranking items, which costs most of a prediction."""
+
+    def return_curves(self, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
+        """Probability of a return within each of ``HORIZONS`` days of ``now``, given none since the newest purchase.
+
+        Returns:
+            float64 ``[customers, horizons]``.
         """
         ...
 

@@ -29,6 +29,7 @@ class Keys:
         self._history = f"{prefix}h:"
         self._recommendation = f"{prefix}r:"
         self._outbox = f"{prefix}o:"
+        self._sent_due = f"{prefix}due:"
         self._done = f"{prefix}{{items}}:done:"
         self.item_state = f"{prefix}{{items}}:state"
         self.item_changed = f"{prefix}{{items}}:changed"
@@ -63,6 +64,10 @@ class Keys:
     def done(self, customer_id: str) -> str:
         """The last sequence of the outbox that was applied to the items; only on a Cluster."""
         return f"{self._done}{_escape(customer_id)}"
+
+    def sent_due(self, day: str) -> str:
+        """The customers that were published as due for a day and window, a set in the slot of that day."""
+        return f"{self._sent_due}{{{day}}}"
 
     def customer(self, history_key: bytes) -> str:
         """The customer of a history's key."""

@@ -26,6 +26,7 @@ def test_topic_configurations() -> None:
         "shop1.invoices.dead-letter",
         "shop1.recommendation-scores",
         "shop1.recommendations",
+        "shop1.due-customers",
         "shop1.items",
         "shop1.rules",
     ]
@@ -56,7 +57,7 @@ def test_zero_days_of_retention_means_without_a_limit() -> None:
 def test_the_embedded_broker_creates_the_topics() -> None:
     with embedded_kafka() as brokers:
         settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers})
-        assert len(ensure_topics(settings)) == 6
+        assert len(ensure_topics(settings)) == 7
         assert ensure_topics(settings) == []
         found = AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=10).topics
         assert {topic.topic for topic in wanted_topics(settings)} <= set(found)

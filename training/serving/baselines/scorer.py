@@ -135,6 +135,10 @@ class BaselineScorer:
         """Item-to-item score of the items that go with a basket; see ``ItemToItem``. Empty without EASE's weights."""
         return self.fitted.bought_together(stock_codes) if isinstance(self.fitted, EaseWeights) else {}
 
+    def return_curves(self, histories: Sequence[CustomerHistory], now: int) -> Floats:
+        """When customers return; see ``ReturnCurves``."""
+        return self.return_time.curves_of([history.purchase_dates for history in histories], now)
+
     def _predict(self, purchases: CustomerPurchases, items: ItemTable, demand: Floats, now: int, k: int) -> Prediction:
         ranked = self._rank(purchases, items, demand, k)
         probabilities = self.calibration.probabilities(ranked.scores, len(purchases.dates))

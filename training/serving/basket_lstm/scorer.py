@@ -139,6 +139,10 @@ class BasketScorer:
         basket = set(stock_codes)
         return {code: score for code, score in scores.items() if score and code not in basket}
 
+    def return_curves(self, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
+        """When customers return; see ``ReturnCurves``."""
+        return self.return_time.curve(histories, now)
+
     def _source_items(
         self, view: View, position: NDArray[np.int64], of_customer: slice, items: ItemTable
     ) -> list[str | None]:

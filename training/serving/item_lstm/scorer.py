@@ -118,6 +118,10 @@ class ItemLstmScorer:
         scores: Floats = vectors @ arrays["offered"].T + arrays["popularity"]
         return scores
 
+    def return_curves(self, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
+        """When customers return; see ``ReturnCurves``."""
+        return self.return_time.curves_of([history.purchase_dates for history in histories], now)
+
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         self._catalogue.update(items)
         sequences = [self._sequence(history, items) for history in histories]

@@ -110,6 +110,10 @@ class GapShareCurves:
         left = 1.0 - before
         return tuple(max(0.0, min(1.0, (each - before) / left)) if left > 1e-9 else 0.0 for each in probability[1:])
 
+    def curves_of(self, dates: Sequence[Sequence[int]], now: int) -> NDArray[np.float64]:
+        """``curve`` of several customers, float64 ``[customers, horizons]``."""
+        return np.asarray([self.curve(each, now) for each in dates], np.float64).reshape(len(dates), len(HORIZONS))
+
 
 def gaps(purchases: Iterable[tuple[str, int]], until: int) -> Gaps:
     """Times between baskets in a log.

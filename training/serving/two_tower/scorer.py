@@ -130,6 +130,10 @@ class TwoTowerScorer:
         customers = [customer_features(history, items, now) for history in histories]
         return self.towers.customers(self.encoding.customers(customers), inputs)
 
+    def return_curves(self, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
+        """When customers return; see ``ReturnCurves``."""
+        return self.return_time.curves_of([history.purchase_dates for history in histories], now)
+
     def _prediction(
         self,
         history: CustomerHistory,
