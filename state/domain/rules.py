@@ -30,6 +30,9 @@ from state.events.rules import (
 
 _MAX_KNOWN = 1_000_000
 """Items whose matching rules are known at once; then the cache starts anew."""
+_MAX_PLANS = 1_000
+"""Combinations of customer segments whose plans are known at once; then the cache starts anew. Attributes of customers
+come with events, and with many rules each customer could be another combination."""
 
 REPLAY_S = 31 * DAY
 """Events that are older than this are a replay, whose dates and not the clock decide which rules are in force."""
@@ -244,6 +247,8 @@ class RulesInForce:
         indices = self._rules_for(history)
         plan = self._plans.get(indices)
         if plan is None:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
             plan = self._plans[indices] = make_plan({index: self.rules[index] for index in indices})
         return plan
 

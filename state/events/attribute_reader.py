@@ -4,17 +4,14 @@ The decoder leaves attributes as raw JSON, so an event without attributes costs 
 """
 
 from contextlib import suppress
-from functools import lru_cache
 
 import msgspec
 
 from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes, clean_attributes, combine_attributes
+from state.events.short_cache import cache_short
 
 ABSENT = msgspec.Raw()
 """The value of a field that the event does not have."""
-
-_MAX_CACHED_BYTES = 4_096
-"""Longest text of attributes that is cached; those of a customer or an item are repeated in many events."""
 
 
 class _Customer(msgspec.Struct):
@@ -34,17 +31,16 @@ class AttributeReader:
     def __init__(self, *, longest_country: int) -> None:
         """A country of more than ``longest_country`` characters is ignored."""
         self._longest_country = longest_country
-        self._country = lru_cache(maxsize=1_024)(self._read_country)
-        self._known = lru_cache(maxsize=16_384)(read)
+        # Those of a customer or an item are repeated in many events.
+        self._country = cache_short(self._read_country, entries=1_024, longest=64)
+        self._known = cache_short(read, entries=2_048, longest=1_024)
 
     def of_customer(self, country: object, customer: msgspec.Raw, attributes: msgspec.Raw) -> Attributes:
         """The attributes of the customer from the fields of an event.
 
         Of equal keys, that of ``country`` wins over that of ``customer``, and this over that of ``attributes``.
         """
-        found = (
-            self._country(country) if isinstance(country, str) and len(country) <= _MAX_CACHED_BYTES else NO_ATTRIBUTES
-        )
+        found = self._country(country) if isinstance(country, str) else NO_ATTRIBUTES
         if customer is not ABSENT:
             with suppress(msgspec.ValidationError):  # not an object
                 found = combine_attributes(self.of_item(_read_customer(customer).attributes), found)
@@ -54,8 +50,7 @@ class AttributeReader:
         """The attributes in a field; none where it is absent or not an object."""
         if raw is ABSENT:
             return NO_ATTRIBUTES
-        json = bytes(raw)
-        return self._known(json) if len(json) <= _MAX_CACHED_BYTES else read(json)
+        return self._known(bytes(raw))
 
     def _read_country(self, written: str) -> Attributes:
         text = written.strip()

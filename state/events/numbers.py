@@ -9,7 +9,7 @@ _DIGITS = 12
 """Significant digits up to which a float is taken as written."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def to_decimal(value: float) -> float:
     """The float of the decimal number that a float stands for, where single precision or arithmetic left noise.
 

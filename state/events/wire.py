@@ -6,7 +6,7 @@ shape and names the first wrong field and its valid values in one sentence.
 
 import re
 from datetime import UTC, tzinfo
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from state.events.invoice import THOUSAND, Invoice, Line
 from state.events.missing import is_missing, is_word_for_missing
 from state.events.numbers import to_decimal
 from state.events.shop_dialect import make_dialect, shop_dialect
+from state.events.short_cache import cache_short
 from state.events.text import clean_text
 from state.settings import Settings
 
@@ -113,9 +114,9 @@ class Decoder:
         self._dialect = make_dialect(shop_dialect(settings))
         zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
         # Lines of one invoice have the same date and follow each other; stock codes and descriptions are repeated.
-        self._date = lru_cache(maxsize=1024)(partial(parse_date, zone=zone))
-        self._product = lru_cache(maxsize=65_536, typed=True)(self._read_product)
-        self._clean_text = lru_cache(maxsize=16_384)(clean_text)
+        self._date = cache_short(partial(parse_date, zone=zone), entries=1_024, longest=40)
+        self._product = cache_short(self._read_product, entries=16_384, longest=40)
+        self._clean_text = cache_short(clean_text, entries=8_192, longest=128)
         self._attributes = AttributeReader(longest_country=settings.max_code_chars)
         self._anonymous = settings.anonymous_customers
         self._max_number = settings.max_number
@@ -222,7 +223,7 @@ class Decoder:
         excluded: dict[str, int] = {}
         for index, line in enumerate(lines):
             stock_code, quantity, price, description = line.stock_code, line.quantity, line.unit_price, line.description
-            code, is_product = product(stock_code)
+            code, is_product = product(stock_code if isinstance(stock_code, str) else _text(stock_code))
             if not code:
                 raise self._wrong(names.stock_code, names, index, missing=stock_code is None)
             if quantity is None or not -max_number <= quantity <= max_number:
@@ -248,12 +249,10 @@ class Decoder:
             products.append(Line(code, thousandths, to_decimal(price), text, line_id, of_item(line.attributes)))
         return products, excluded
 
-    def _read_product(self, value: int | str | None) -> tuple[str, bool]:
+    def _read_product(self, written: str) -> tuple[str, bool]:
         """The canonical stock code ("" where it is invalid), and whether it is a product."""
-        text = "" if value is None else str(value).strip()
-        if is_missing(text):
-            return "", False
-        if len(text) > self._settings.max_code_chars:
+        text = written.strip()
+        if is_missing(text) or len(text) > self._settings.max_code_chars:
             return "", False
         code = self._dialect.stock_code(text)
         return code, self._dialect.is_product(code)
@@ -293,6 +292,10 @@ class Decoder:
             return InvalidEvent("The event is no JSON object; it must be one JSON object in UTF-8.")
         rule = "an object" if name.startswith("lines[") else self._rules.get(name, "left out")
         return InvalidEvent(f"{path} cannot be taken; it must be {rule}.", path)
+
+
+def _text(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _rules(settings: Settings) -> dict[str, str]:

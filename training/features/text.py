@@ -7,13 +7,14 @@ semantic analysis: Deerwester et al., JASIS 41, 1990). ``KnownVectors`` is a tab
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from state.events.short_cache import cache_short
 
 Floats = NDArray[np.float32]
 
@@ -29,6 +30,8 @@ VECTORS = "text.npz"
 
 _CACHE_SIZE = 20_000
 """Descriptions whose vectors are cached: 5 MB at 64 numbers each."""
+_CACHED_CHARS = 256
+"""Longest description whose vector is cached."""
 _EPSILON = 1e-6
 """A sum this much shorter than its parts is rounding: the description has no component in the reduced space."""
 
@@ -110,7 +113,7 @@ class TermVectors(_Vectors):
 
     def __init__(self, texts: Sequence[str], vectors: Floats) -> None:
         super().__init__(texts, vectors)
-        self._cached: Callable[[str], Floats] = lru_cache(_CACHE_SIZE)(self._vector)
+        self._cached: Callable[[str], Floats] = cache_short(self._vector, entries=_CACHE_SIZE, longest=_CACHED_CHARS)
 
     def encode(self, descriptions: Sequence[str | None]) -> Floats:
         """Vectors, float32 ``[n, width]``; zeros for None and for descriptions without a known term."""
