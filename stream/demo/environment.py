@@ -1,10 +1,11 @@
-"""The demo's settings and its worker process."""
+"""The demo's settings, and the processes of its worker and its API."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from state.settings import PREFIX, Settings, load_settings
@@ -14,7 +15,8 @@ from stream.tools.embedded import API_VERSION
 
 WorkerProcess = subprocess.Popen[bytes]
 
-_WORKER_STOP_TIMEOUT_S = 20.0
+_API_PORT = 8080
+_STOP_TIMEOUT_S = 20.0
 
 
 def demo_settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> Settings:
@@ -31,6 +33,8 @@ def demo_settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> S
         "date_format": "",  # of the user's table, not of the demo's files
         "dialect": dialect,
         "metrics_port": "0",
+        "api_keys": "",  # it serves this machine only
+        "api_keys_file": "",
         "fetch_wait_ms": "10",  # the embedded broker delays every fetch that finds nothing by all of this
         "log_format": "console",
     }
@@ -45,27 +49,51 @@ def run_worker_process(settings: Settings, folder: Path) -> Iterator[WorkerProce
         Failure: The worker ended while it ran; the message has the last lines of its log.
     """
     log = folder / "worker.log"
-    process: WorkerProcess | None = None
+    try:
+        with _process(["worker"], settings, log) as process:
+            yield process
+            require_running(process)
+    except Failure as failure:
+        last_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+        raise Failure(f"{failure} The end of its log: {' / '.join(last_lines)}", failure.code) from None
+
+
+@contextmanager
+def run_api_process(settings: Settings, folder: Path) -> Iterator[str]:
+    """Run ``nextbasket api`` in another process; yields its address, where it soon listens."""
+    port = _port()
+    with _process(["api", "--port", str(port)], settings, folder / "api.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _port() -> int:
+    """The port of the API, or a free one where it is taken."""
+    for port in (_API_PORT, 0):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as free:
+            return int(free.getsockname()[1])
+    raise Failure("No port of this machine is free for the API.", ExitCode.INTERNAL)
+
+
+@contextmanager
+def _process(arguments: list[str], settings: Settings, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command of nextbasket in another process, and end it in order."""
+    process: subprocess.Popen[bytes] | None = None
     try:
         with postponed_signals(), log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "worker"],
+                [sys.executable, "-m", "stream", *arguments],
                 env={**os.environ, **settings_variables(settings)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the demo, which ends the worker in order
+                start_new_session=True,  # Ctrl-C is for the demo, which ends the process in order
             )
         yield process
-        require_running(process)
-    except Failure as failure:
-        last_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-        raise Failure(f"{failure} The end of its log: {' / '.join(last_lines)}", failure.code) from None
     finally:
         if process is not None:
             process.terminate()
             try:
-                process.wait(_WORKER_STOP_TIMEOUT_S)
+                process.wait(_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

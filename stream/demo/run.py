@@ -24,6 +24,7 @@ from stream.demo.environment import (
     WorkerProcess,
     demo_settings,
     require_running,
+    run_api_process,
     run_worker_process,
     settings_variables,
 )
@@ -130,6 +131,7 @@ class _Demo:
         worker = stack.enter_context(run_worker_process(settings, folder))
         producer = stack.enter_context(closing(KafkaProducer(**kafka_python_config(settings, linger_ms=1))))
         watcher = stack.enter_context(closing(TopicWatcher(settings)))
+        address = stack.enter_context(run_api_process(settings, folder))
         steps.print("Redis has the histories. The worker gets each customer's last invoice.")
 
         self._phase = "waiting for recommendations"
@@ -139,7 +141,9 @@ class _Demo:
         statistics = ReplayStatistics(len(replayed))
         replay = WorkerReplay(settings.topics.invoices, producer, watcher, worker, statistics)
         replay.request_recommendations(invoices, console)
-        steps.print("First recommendations are out.")
+        steps.print("First recommendations are out. Over HTTP, while this runs:")
+        customer = next(each.customer_id for each in reversed(invoices) if each.customer_id)
+        steps.print(f"curl {address}/v1/customers/{customer}/recommendations")
         applying.join()
         baseline.rank({invoice.customer_id for invoice in replayed if invoice.customer_id})
 

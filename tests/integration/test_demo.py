@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from stream.cli.exit_codes import ExitCode
@@ -185,6 +186,10 @@ def test_the_commands_that_keep_prints_work_until_ctrl_c(table: Path, folder: Pa
         assert f'"customer_id":"{customer}"' in after
         assert '"invoice_no":"999001"' in after
         assert after.count("\n") == 1
+        address = re.search(r"curl (http://\S+)/v1/customers/", terminal.raw)
+        assert address is not None
+        answer = httpx.get(f"{address[1]}/v1/customers/{customer}/recommendations", timeout=30)
+        assert (answer.status_code, answer.json()["fallback"]) == (200, None)
     finally:
         terminal.interrupt()
     assert terminal.wait() == ExitCode.INTERRUPTED
