@@ -115,7 +115,7 @@ class CatalogueDecoder:
         except RecursionError:
             raise InvalidEvent("The event is nested too deeply; an item needs two levels.") from None
         except msgspec.ValidationError as error:
-            raise InvalidEvent(self._sentence(str(error))) from None
+            raise self._of_wrong_type(str(error)) from None
         except msgspec.DecodeError as error:
             raise InvalidEvent(f"The event is not JSON ({error}); it must be one JSON object in UTF-8.") from None
         if key is not None and self.stock_code_of(key) != item.stock_code:
@@ -149,7 +149,7 @@ class CatalogueDecoder:
             raise self._wrong("stock")
         on_sale_from, on_sale_until = self._day(event, "on_sale_from"), self._day(event, "on_sale_until")
         if on_sale_from is not None and on_sale_until is not None and on_sale_until <= on_sale_from:
-            raise InvalidEvent("on_sale_until cannot be taken; it must be after on_sale_from.")
+            raise InvalidEvent("on_sale_until cannot be taken; it must be after on_sale_from.", "on_sale_until")
         return CatalogueItem(
             stock_code=self._dialect.stock_code(code),
             name=(clean_text(event.name) or None) if event.name else None,
@@ -193,15 +193,15 @@ class CatalogueDecoder:
         return date
 
     def _wrong(self, name: str, *, missing: bool = False) -> InvalidEvent:
-        return InvalidEvent(f"{name} {'is missing' if missing else 'cannot be taken'}; it must be {self._rules[name]}.")
+        problem = "is missing" if missing else "cannot be taken"
+        return InvalidEvent(f"{name} {problem}; it must be {self._rules.get(name, 'left out')}.", name)
 
-    def _sentence(self, error: str) -> str:
-        """A reason from an error of msgspec ("Expected `str`, got `int` - at `$.name`")."""
+    def _of_wrong_type(self, error: str) -> InvalidEvent:
+        """The reason in an error of msgspec ("Expected `str`, got `int` - at `$.name`")."""
         _, found, path = error.partition(" - at `$.")
         if not found:
-            return "The event is no JSON object; it must be one JSON object in UTF-8."
-        name = path.rstrip("`").partition("[")[0]
-        return f"{name} cannot be taken; it must be {self._rules.get(name, 'left out')}."
+            return InvalidEvent("The event is no JSON object; it must be one JSON object in UTF-8.")
+        return self._wrong(path.rstrip("`").partition("[")[0])
 
 
 def category_path(value: Sequence[str] | None) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ RULES_KEY = b"rules"
 
 MAX_RULES = 1_000
 MAX_DOCUMENT_BYTES = 1_000_000
+MAX_LEVELS = 5
+"""Bound of the filters within each other, by ``unless``."""
 MAX_LIST = 10_000
 """Bound of a list of stock codes, categories, customers or values within one rule."""
 
@@ -178,11 +180,11 @@ def decode_rules(raw: bytes | None) -> Rules:
     try:
         rules = _decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidEvent(_sentence(str(error))) from None
+        raise _of_wrong_type(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(f"The rules are not JSON ({error}); they must be one JSON object in UTF-8.") from None
-    for problem in _problems(rules):
-        raise InvalidEvent(problem)
+    for field, problem in _problems(rules):
+        raise InvalidEvent(f"{field} {problem}", field)
     return rules
 
 
@@ -200,23 +202,36 @@ def rules_schema() -> dict[str, Any]:
     return struct_schema(Rules, "Rules, version 1")
 
 
-def _problems(rules: Rules) -> Iterator[str]:
+def _problems(rules: Rules) -> Iterator[tuple[str, str]]:
+    """What the types do not show: a field, and what is wrong with it."""
     names: set[str] = set()
     for index, rule in enumerate(rules.rules):
         where = f"rules[{index}]"
+        items = None if isinstance(rule, Pin) else rule.items
         if rule.name in names:
-            yield f"{where}.name {rule.name!r} is the name of an earlier rule; each rule must have its own."
+            yield f"{where}.name", f"{rule.name!r} is the name of an earlier rule; each rule must have its own."
         names.add(rule.name)
         if rule.starts is not None and rule.until is not None and rule.until <= rule.starts:
-            yield f"{where}.until cannot be taken; it must be after from."
+            yield f"{where}.until", "cannot be taken; it must be after from."
         if isinstance(rule, Cooldown) and rule.days is None and not rule.until_due:
-            yield f"{where}.days is missing; it must be 1 to 3,650, unless until_due is true."
-        for path in _categories(rule.items) if isinstance(rule, _ItemRule) else ():
-            if not category_path(path):
-                yield f"{where}.items.categories has an empty path; each must name a category."
-        is_about_all = isinstance(rule, _ItemRule) and (rule.items is None or rule.items.is_empty)
+            yield f"{where}.days", "is missing; it must be 1 to 3,650, unless until_due is true."
+        for name, found in (("items", items), ("customers", rule.customers)):
+            if _levels(found) > MAX_LEVELS:
+                yield f"{where}.{name}.unless", f"is nested too deeply; it may be so {MAX_LEVELS} times at most."
+                return
+        if any(not category_path(path) for path in _categories(items)):
+            yield f"{where}.items.categories", "has an empty path; each must name a category."
+        is_about_all = items is None or items.is_empty
         if is_about_all and (isinstance(rule, Promote | Boost) or (isinstance(rule, Exclude) and not rule.customers)):
-            yield f"{where}.items is missing; it must name stock_codes, categories, attributes or unless."
+            yield f"{where}.items", "is missing; it must name stock_codes, categories, attributes or unless."
+
+
+def _levels(found: ItemFilter | CustomerFilter | None) -> int:
+    """How often ``unless`` is nested, and one."""
+    levels = 0
+    while found is not None:
+        found, levels = found.unless, levels + 1
+    return levels
 
 
 def _categories(items: ItemFilter | None) -> Iterator[Category]:
@@ -225,12 +240,12 @@ def _categories(items: ItemFilter | None) -> Iterator[Category]:
         yield from _categories(items.unless)
 
 
-def _sentence(error: str) -> str:
-    """A reason from an error of msgspec ("Expected `float` <= 1.0 - at `$.rules[3].share`")."""
-    problem, found, path = error.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".") or "The document"
-    if not found:
-        path = "The document"
-    if path.endswith("kind"):
-        return f"{path} cannot be taken; it must be one of {', '.join(KINDS)}."
-    return f"{path} cannot be taken: {problem[:1].lower()}{problem[1:].rstrip('.')}."
+def _of_wrong_type(error: str) -> InvalidEvent:
+    """The reason in an error of msgspec ("Expected `float` <= 1.0 - at `$.rules[3].share`")."""
+    problem, _, path = error.partition(" - at `$")
+    field = path.rstrip("`").lstrip(".") or None
+    if field is not None and field.endswith(".kind"):
+        return InvalidEvent(f"{field} cannot be taken; it must be one of {', '.join(KINDS)}.", field)
+    return InvalidEvent(
+        f"{field or 'The document'} cannot be taken: {problem[:1].lower()}{problem[1:].rstrip('.')}.", field
+    )

@@ -139,6 +139,18 @@ def test_an_item_is_shown_with_what_is_said_about_it(tmp_path: Path, capsys: pyt
             '{"rules": [{"kind": "boost", "name": "a", "factor": 2, "items": {"categories": [" > "]}}]}',
             "rules[0].items.categories has an empty path",
         ),
+        (
+            '{"rules": [{"kind": "exclude", "name": "a", "items": ' + '{"unless": ' * 400 + "{}" + "}" * 400 + "}]}",
+            "rules[0].items.unless is nested too deeply; it may be so 5 times at most.",
+        ),
+        (
+            '{"rules": [{"kind": "exclude", "name": "a", "customers": ' + '{"unless": ' * 6 + "{}" + "}" * 6 + "}]}",
+            "rules[0].customers.unless is nested too deeply",
+        ),
+        ("[" * 100_000, "The document cannot be taken: expected `object`, got `array`."),
+        ('{"rules": [' + '{"kind": "cap", "name": "a", "most": 1},' * 1_001 + "]}", "The rules are not JSON"),
+        ('{"version": -1}', "version cannot be taken: expected `int` >= 0."),
+        ('{"version": 1e400}', "version cannot be taken: number out of range."),
         ("[]", "The document cannot be taken: expected `object`, got `array`."),
         ("{", "The rules are not JSON"),
     ],
