@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("stream.commands.simulate:simulate", "Make up an invoice table, where there is no data."),
     "eda": ("stream.commands.eda:eda", "Report what an invoice table holds, and its faults."),
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
+    "rebuild": ("stream.commands.rebuild:rebuild", "Restore histories that Redis lost, from Kafka and tables."),
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
     "similar": ("stream.commands.similar:similar", "Show similar items, or similar customers."),
     "due": ("stream.commands.due:due", "List who is likely to buy soon, with their baskets."),

@@ -1,7 +1,8 @@
-"""Reads the ``invoices`` topic up to its current end, for training."""
+"""Reads the ``invoices`` topic from its beginning up to its current end: for training, and to rebuild histories."""
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
 from stream.kafka.config import kafka_python_config
+from stream.messages import Incoming
 from training import progress
 
 if TYPE_CHECKING:
@@ -32,6 +34,81 @@ class TopicLog(NamedTuple):
     invalid: int = 0
 
 
+class TopicRecords:
+    """The records of the topic of invoices, from the beginning to where it ends when the reader is made.
+
+    A missing topic counts as empty; reading does not create it. Records of aborted transactions are left out. No
+    consumer group is joined and nothing is committed.
+
+    Attributes:
+        topic: Its name.
+        spans: The first offset of each partition that has records, and the offset after its last one.
+
+    Raises:
+        SettingsError: No broker is set.
+        KafkaError: Kafka does not answer.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.topic = settings.topics.invoices
+        self._consumer = _consumer(settings)
+        try:
+            found = _spans(self._consumer, self.topic)
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._spans = found
+        self.spans = {partition.partition: span for partition, span in found.items()}
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+    def __iter__(self) -> Iterator[Sequence[Incoming]]:
+        """The records in batches, each partition in order."""
+        from kafka.errors import KafkaTimeoutError
+
+        consumer, spans = self._consumer, self._spans
+        open_ = set(spans)
+        if not open_:
+            return
+        total = sum(end - start for start, end in spans.values())
+        events = 0
+        consumer.assign(sorted(open_))
+        consumer.seek_to_beginning()
+        last_read = time.monotonic()
+        while open_:
+            batch = consumer.poll(timeout_ms=500, max_records=5_000)
+            records = [
+                Incoming(
+                    one.value,
+                    one.key,
+                    one.topic,
+                    one.partition,
+                    one.offset,
+                    one.timestamp / 1000 if one.timestamp else None,
+                )
+                for partition, found in batch.items()
+                for one in found
+                if one.offset < spans[partition][1]
+            ]
+            events += len(records)
+            if records:
+                yield records
+            # By position, not by record: the end marker of a transaction has an offset and is never returned.
+            done = {partition for partition in open_ if consumer.position(partition) >= spans[partition][1]}
+            if done:
+                consumer.pause(*done)
+                open_ -= done
+            if batch or done:
+                last_read = time.monotonic()
+                progress.update(events, total, self.topic)
+            elif time.monotonic() - last_read > POLL_TIMEOUT_S:
+                raise KafkaTimeoutError(
+                    f"The topic {self.topic} gave nothing for {POLL_TIMEOUT_S:.0f} seconds before its end"
+                )
+
+
 def read_topic(settings: Settings, *, clock: int) -> TopicLog:
     """Read the topic from its beginning to where it ends at the call.
 
@@ -46,8 +123,21 @@ def read_topic(settings: Settings, *, clock: int) -> TopicLog:
         SettingsError: No broker is set.
         KafkaError: Kafka does not answer.
     """
-    with closing(_consumer(settings)) as consumer:
-        return _read(consumer, settings, clock)
+    decoder = Decoder(settings)
+    invoices: list[Invoice] = []
+    events = invalid = 0
+    with closing(TopicRecords(settings)) as topic:
+        for record in (one for batch in topic for one in batch):
+            events += 1
+            try:
+                invoice = decoder.decode(record.value, now=clock)
+            except InvalidEvent as error:
+                invalid += 1
+                logger.debug("offset %d of partition %d: %s", record.offset, record.partition, error)
+            else:
+                if invoice.customer_id is not None and invoice.lines:
+                    invoices.append(invoice)
+    return TopicLog(invoices, events, invalid)
 
 
 def count_events(settings: Settings) -> int:
@@ -94,46 +184,3 @@ def _spans(consumer: "KafkaConsumer", topic: str) -> "dict[TopicPartition, tuple
         for partition in partitions
         if starts[partition] < ends[partition]
     }
-
-
-def _read(consumer: "KafkaConsumer", settings: Settings, clock: int) -> TopicLog:
-    from kafka.errors import KafkaTimeoutError
-
-    topic = settings.topics.invoices
-    spans = _spans(consumer, topic)
-    open_ = set(spans)
-    total = sum(end - start for start, end in spans.values())
-    if not open_:
-        return TopicLog([])
-    decoder = Decoder(settings)
-    consumer.assign(sorted(open_))
-    consumer.seek_to_beginning()
-    invoices: list[Invoice] = []
-    events = invalid = 0
-    last_read = time.monotonic()
-    while open_:
-        batch = consumer.poll(timeout_ms=500, max_records=5_000)
-        for partition, records in batch.items():
-            for record in records:
-                if record.offset >= spans[partition][1]:
-                    continue
-                events += 1
-                try:
-                    invoice = decoder.decode(record.value, now=clock)
-                except InvalidEvent as error:
-                    invalid += 1
-                    logger.debug("offset %d of partition %d: %s", record.offset, partition.partition, error)
-                else:
-                    if invoice.customer_id is not None and invoice.lines:
-                        invoices.append(invoice)
-        # By position, not by record: the end marker of a transaction has an offset and is never returned.
-        done = {partition for partition in open_ if consumer.position(partition) >= spans[partition][1]}
-        if done:
-            consumer.pause(*done)
-            open_ -= done
-        if batch or done:
-            last_read = time.monotonic()
-            progress.update(events, total, topic)
-        elif time.monotonic() - last_read > POLL_TIMEOUT_S:
-            raise KafkaTimeoutError(f"The topic {topic} gave nothing for {POLL_TIMEOUT_S:.0f} seconds before its end")
-    return TopicLog(invoices, events, invalid)

@@ -1,0 +1,124 @@
+"""``nextbasket rebuild``: histories that Redis lost, from what Kafka still has and from tables."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from state.wording import count
+from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.options import DateFormatOption, with_date_format
+from stream.cli.threads import use_one_thread
+
+if TYPE_CHECKING:
+    from state.settings import Settings
+    from stream.kafka.topic_reader import TopicRecords
+
+EVENTS_AT_ONCE = 512
+
+
+def rebuild(
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An invoice table with what is older than the topic, or a folder that holds one; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    topic: Annotated[bool, typer.Option("--topic/--no-topic", help="Read the topic of invoices.")] = True,
+    date_format: DateFormatOption = None,
+) -> None:
+    """Restore histories and items that Redis lost, from the topic of invoices and from tables.
+
+    Needs NEXTBASKET_REDIS_URL and NEXTBASKET_KAFKA_BROKERS. Reads the topic
+    from its beginning, without aborted transactions, and the tables before
+    it. What Redis has already stays as it is: the command may be repeated,
+    and workers may run meanwhile. Nothing is sent and no offset changes.
+
+    Example:
+      nextbasket rebuild
+      nextbasket rebuild --data invoices-2024.parquet
+    """
+    use_one_thread()
+    from state.events.shop_dialect import in_words, shop_dialect
+    from state.events.wire import Decoder
+    from state.settings import load_settings
+    from state.store.claim import claim_store
+    from state.store.redis.store import RedisStore
+    from stream.cli.progress import show_progress
+    from stream.kafka.topic_reader import TopicRecords
+    from stream.tools.rebuild import RebuildLedger
+    from stream.tools.rebuild import rebuild as rebuild_from
+    from training import progress
+
+    settings = with_date_format(load_settings(), date_format)
+    paths = data or []
+    if not topic and not paths:
+        raise Failure("There is nothing to read: leave out --no-topic, or give --data PATH.", ExitCode.USAGE)
+    ledgers = []
+    with closing(RedisStore(settings)) as store, show_progress():
+        claim_store(store, shop_dialect(settings))
+        typer.echo(f"Events are read {in_words(shop_dialect(settings))}.")
+        decoder = Decoder(settings)
+        for path in paths:
+            progress.stage(f"rebuilding from {path}")
+            ledgers.append(RebuildLedger(str(path)))
+            rebuild_from(store, decoder, _table(path, settings), ledgers[-1], clock=time.time())
+        if topic:
+            with closing(TopicRecords(settings)) as records:
+                progress.stage(f"rebuilding from {records.topic}")
+                ledgers.append(RebuildLedger(f"Topic {records.topic}"))
+                batches = ([record.value for record in batch] for batch in records)
+                rebuild_from(store, decoder, batches, ledgers[-1], clock=time.time())
+                beginnings = _beginnings(records, tables=bool(paths))
+        customers = sum(1 for _ in store.histories())
+    for sentence in (line for ledger in ledgers for line in ledger.sentences()):
+        typer.echo(sentence)
+    if topic and beginnings:
+        typer.echo(beginnings)
+    typer.echo(f"Redis has the histories of {count(customers, 'customer')}.")
+
+
+def _beginnings(records: "TopicRecords", *, tables: bool) -> str:
+    """A sentence where Kafka has deleted the first events of the topic; empty where it has not."""
+    late = {partition: start for partition, (start, _) in records.spans.items() if start > 0}
+    if not late:
+        return ""
+    partitions = ", ".join(f"{partition} at offset {start:,}" for partition, start in sorted(late.items()))
+    cure = "the tables have to hold what is older" if tables else "give a table that holds what is older with --data"
+    return f"{records.topic} begins later than it did, because of its retention: partition {partitions}; {cure}."
+
+
+def _table(path: Path, settings: "Settings") -> Iterator[Sequence[bytes]]:
+    """The rows of a table as the events that ``nextbasket replay`` would send; prints how the table was read."""
+    from stream.tools.replay_events import replay_events
+    from training import progress
+    from training.data.assumption import Reading
+    from training.data.cleaning.clean import dialect_assumptions, shop_dialect_of
+    from training.data.tables import invoice_table
+
+    table = invoice_table.load(
+        path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
+    )
+    dialect = shop_dialect_of(table, settings)
+    assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
+    for line in Reading(dialect.name, table.timezone, assumptions).lines():
+        typer.echo(line)
+    attributes = table.attributes
+    events = replay_events(
+        table.frame,
+        "lines",
+        since=None,
+        until=None,
+        customers={} if attributes is None else attributes.by_customer(),
+        items={} if attributes is None else attributes.by_item(),
+    )
+    done = 0
+    while some := list(islice(events, EVENTS_AT_ONCE)):
+        yield [event.value for event in some]
+        done += len(some)
+        progress.update(done, len(table.frame), path.name)

@@ -1,0 +1,108 @@
+"""Rebuild: the histories and items of a store, computed again from events.
+
+Histories are sets of lines, so events that are in a store already change nothing. A rebuild may run while workers do,
+be interrupted, and be repeated.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from state.errors import CustomerRefused, InvalidEvent
+from state.events.invoice import Invoice
+from state.events.wire import Decoder
+from state.store.protocol import Store
+from state.wording import count
+
+BATCH = 512
+"""Events of one call of the store."""
+
+
+class RebuildLedger(msgspec.Struct):
+    """What became of the events of one source.
+
+    ``invalid``: they break the contract; ``refused``: the store does not take them; ``anonymous``: without a customer,
+    or without a line that is a product. Lines are ``new``, ``known`` (in the store already) or ``behind`` (older than
+    the window of their history).
+    """
+
+    source: str
+    events: int = 0
+    invalid: int = 0
+    refused: int = 0
+    anonymous: int = 0
+    new: int = 0
+    known: int = 0
+    behind: int = 0
+    reason: str = ""
+    """Of the first event that was invalid or refused."""
+
+    def sentences(self) -> list[str]:
+        """The ledger in words."""
+        found = [
+            f"{self.source}: {count(self.events, 'event')}; {count(self.new, 'line')} restored, {self.known:,} were "
+            f"there, {self.behind:,} are older than the window of their history."
+        ]
+        if self.anonymous:
+            found.append(f"  {count(self.anonymous, 'event')} without a customer or without a product.")
+        if self.invalid or self.refused:
+            found.append(
+                f"  {count(self.invalid, 'invalid event')} and {self.refused:,} that Redis refuses were passed over, "
+                f"as a worker does. The first: {self.reason}"
+            )
+        return found
+
+
+def rebuild(
+    store: Store, decoder: Decoder, batches: Iterable[Sequence[bytes | None]], ledger: RebuildLedger, *, clock: float
+) -> None:
+    """Apply events to the store; counts into ``ledger``.
+
+    Args:
+        store: Where histories and items are.
+        decoder: Of the workers' settings, so that it takes what they take.
+        batches: The values of the records.
+        ledger: Of the source of the events.
+        clock: Seconds since 1970; dates too far ahead of it are invalid.
+
+    Raises:
+        StoreUnavailable, StoreRefused: The store does not answer, or refuses; repeat the rebuild.
+    """
+    for batch in batches:
+        for start in range(0, len(batch), BATCH):
+            invoices = []
+            for value in batch[start : start + BATCH]:
+                ledger.events += 1
+                try:
+                    invoice = decoder.decode(value, now=int(clock))
+                except InvalidEvent as error:
+                    ledger.invalid += 1
+                    ledger.reason = ledger.reason or str(error)
+                    continue
+                if invoice.customer_id is None or not invoice.lines:
+                    ledger.anonymous += 1
+                else:
+                    invoices.append(invoice)
+            _apply(store, invoices, ledger, int(clock * 1000))
+
+
+def _apply(store: Store, invoices: Sequence[Invoice], ledger: RebuildLedger, clock_ms: int) -> None:
+    """Apply invoices in one call; one by one where the keys of a customer are at fault."""
+    if not invoices:
+        return
+    try:
+        applied = store.apply(invoices, clock_ms=clock_ms)
+    except CustomerRefused as error:
+        if len(invoices) == 1:
+            ledger.refused += 1
+            ledger.reason = ledger.reason or str(error)
+            return
+        for invoice in invoices:
+            _apply(store, [invoice], ledger, clock_ms)
+        return
+    ledger.new += applied.counts["lines_new"]
+    ledger.known += applied.counts["lines_known"]
+    ledger.behind += applied.counts["lines_behind"]
+    ledger.refused += len(applied.refused)
+    if applied.refused:
+        ledger.reason = ledger.reason or applied.refused[0][1]
