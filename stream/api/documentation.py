@@ -21,6 +21,7 @@ PROBLEMS = {
     401: "A key is needed",
     403: "The key lacks a scope",
     404: "There is no such thing",
+    408: "The body does not come",
     412: "The rules have changed since they were read",
     413: "The body is too large",
     414: "The address is too long",
@@ -42,7 +43,7 @@ def answers(
             "content": {"application/json": {"schema": reference(answer), "example": msgspec.to_builtins(example)}},
         }
     }
-    more = (*((404,) if not_found else ()), *((413, 415) if body else ()))
+    more = (*((404,) if not_found else ()), *((408, 413, 415) if body else ()))
     return found | problem_answers((*USUAL, *more))
 
 

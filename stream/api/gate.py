@@ -1,5 +1,6 @@
 """What every request passes before a route sees it: bounds, the name of the host, security headers, metrics."""
 
+import asyncio
 import time
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ SECURITY_HEADERS = {
 
 MAX_TARGET_BYTES = 32_768
 """Of path and query together: room for a thousand excluded stock codes."""
+
+BODY_TIMEOUT_S = 10.0
+"""How long the next part of a body may take."""
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -116,14 +120,24 @@ def body_too_large(most: int) -> Problem:
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
-    """Counts the bytes of a body that comes without a length."""
+    """Counts the bytes of a body that comes without a length, and does not wait for one that does not come."""
     seen = 0
+    complete = False
 
     async def receive_bounded() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, complete
+        if complete:  # from here on it waits for the end of the connection
+            return await receive()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(
+                408, "too-slow", "The body does not come", f"Send the body within {BODY_TIMEOUT_S:g} s."
+            ) from None
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if seen > most:
                 raise body_too_large(most)
         return message

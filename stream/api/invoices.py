@@ -39,7 +39,7 @@ _ANSWERS: dict[int | str, Any] = {
     "/v1/invoices",
     status_code=202,
     summary="Send one invoice or a list of them, in either shape",
-    responses=_ANSWERS | problem_answers((*USUAL, 413, 415)),
+    responses=_ANSWERS | problem_answers((*USUAL, 408, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_BODY, _EXAMPLE),
 )

@@ -66,7 +66,7 @@ async def get_rules(request: Request, caller: Reader) -> Response:
 @router.put(
     "/v1/rules",
     summary="Replace the rules",
-    responses=_RULES_ANSWER | problem_answers((*USUAL, 412, 413, 415)),
+    responses=_RULES_ANSWER | problem_answers((*USUAL, 408, 412, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_RULES, {"rules": _RULES_EXAMPLE["rules"]}),
 )
@@ -105,7 +105,7 @@ async def put_rules(
 @router.post(
     "/v1/rules/check",
     summary="Check rules without setting them",
-    responses=_CHECKED | problem_answers((*USUAL, 413, 415)),
+    responses=_CHECKED | problem_answers((*USUAL, 408, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_RULES, {"rules": _RULES_EXAMPLE["rules"]}),
 )
@@ -125,7 +125,7 @@ async def check_rules(request: Request, caller: Reader) -> Response:
     ITEM,
     status_code=202,
     summary="Replace an item of the catalogue",
-    responses=_ACCEPTED | problem_answers((*USUAL, 413, 415)),
+    responses=_ACCEPTED | problem_answers((*USUAL, 408, 413, 415)),
     response_class=Response,
     openapi_extra=request_body(_ITEM, _ITEM_EXAMPLE),
 )

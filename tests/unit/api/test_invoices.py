@@ -1,5 +1,6 @@
 """Invoices over HTTP, with messages in memory in place of Kafka."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -173,3 +174,15 @@ def test_kafka_is_connected_once_it_is_there() -> None:
     (answer,) = ingestion.answer([body])
     assert getattr(answer, "accepted", None) == 1
     assert len(shop.published.messages) == 1
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.api.gate.BODY_TIMEOUT_S", 0.05)
+
+    async def stream() -> Any:
+        yield b"["
+        await asyncio.sleep(30)
+
+    async with Shop().client() as client:
+        answer = await client.post("/v1/invoices", content=stream(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"].rpartition("#")[2]) == (408, "too-slow")
