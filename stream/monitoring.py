@@ -53,6 +53,9 @@ class Metrics:
         self._swaps = counter("model_swaps", "Models loaded from the registry")
         self._refused = counter("models_refused", "Bundles refused")
         self._catalogue_items = gauge("catalogue_items", "Items of the catalogue")
+        self._rule_items = counter(
+            "rule_items", "Items that the catalogue or a rule removed from a list, or placed in it", "kind"
+        )
         self._rules_version = gauge("rules_version", "Version of the rules in force")
 
     def batch(self, events: int) -> None:
@@ -107,6 +110,10 @@ class Metrics:
         """The catalogue or the rules changed."""
         self._catalogue_items.set(items)
         self._rules_version.set(rules_version)
+
+    def rule_items(self, kind: str, items: int) -> None:
+        """The catalogue or a rule of a kind acted on items of one list."""
+        self._rule_items.labels(kind).inc(items)
 
     def lag(self, partition: int, events: int) -> None:
         """The number of events of a partition that are not processed."""

@@ -212,6 +212,8 @@ class Processor:
             record, invoice = last_events[customer_id]
             trigger = Trigger(invoice.invoice_no, record.topic, record.partition, record.offset)
             recommendation = recommend(update, prediction, model, trigger, context)
+            for action in recommendation.rules.acted if recommendation and recommendation.rules else ():
+                self._metrics.rule_items(action.kind, len(action.stock_codes))
             if recommendation is None or is_unchanged(recommendation, update.last, now):
                 batch.unchanged.append((customer_id, update.revision))
             else:

@@ -84,6 +84,7 @@ def test_an_item_out_of_stock_is_not_recommended_and_the_message_says_so() -> No
         "version": 7,
         "acted": [{"rule": "out_of_stock", "kind": "catalogue", "stock_codes": ["TEA"]}],
     }
+    assert harness.metric("rule_items_total", kind="catalogue") == 1
 
 
 def test_an_item_that_goes_out_of_stock_during_the_prediction_is_not_recommended(
