@@ -81,8 +81,14 @@ class Access:
         Raises:
             Problem: 401 without a known key, 403 without the scope, 429 for too many requests.
         """
-        address = request.client.host if request.client else "unknown"
-        caller = self._caller(request, address)
+        return self.permit(self._caller(request), scope)
+
+    def permit(self, caller: Caller, scope: Scope) -> Caller:
+        """A caller who is known, if they may use a scope now; counts a request.
+
+        Raises:
+            Problem: 403 without the scope, 429 for too many requests.
+        """
         if self._rate is not None and not self._limiter.hit(self._rate, caller.name):
             raise self._too_many(self._rate, caller.name)
         if not caller.may(scope):
@@ -94,10 +100,17 @@ class Access:
             )
         return caller
 
-    def _caller(self, request: Request, address: str) -> Caller:
+    def _caller(self, request: Request) -> Caller:
+        return self.identify(_key_of(request), client_address(request))
+
+    def identify(self, key: str | None, address: str) -> Caller:
+        """Who has a key; without keys at all, the caller at an address.
+
+        Raises:
+            Problem: 401 without a known key, 429 after too many wrong ones.
+        """
         if not len(self.keys):
             return Caller(f"address {address}", EVERY_SCOPE)
-        key = _key_of(request)
         caller = self.keys.find(key) if key else None
         if caller is not None:
             return caller
@@ -120,6 +133,11 @@ class Access:
             f"{name} may send {rate}; ask again after that time.",
             headers={"Retry-After": str(seconds)},
         )
+
+
+def client_address(request: Request) -> str:
+    """The address that a request comes from."""
+    return request.client.host if request.client else "unknown"
 
 
 def _key_of(request: Request) -> str | None:

@@ -16,6 +16,7 @@ from stream.api.documentation import TEMPLATE, document
 from stream.api.gate import Gate
 from stream.api.ingestion import Receipt
 from stream.api.lookups import CustomerView, ItemView
+from stream.api.pages.routes import add_pages
 from stream.api.problems import add_handlers
 from stream.api.services import Services
 from stream.api.similar import SimilarItems
@@ -49,6 +50,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     for router in ROUTERS:
         app.include_router(router)
+    add_pages(app, services.access)
     add_handlers(app)
     if services.settings.origins:
         app.add_middleware(

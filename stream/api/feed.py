@@ -103,6 +103,11 @@ class Feed:
         """Start the thread."""
         self._thread.start()
 
+    def position_before_end(self, events: int) -> Position:
+        """The position some events before the end of each partition, as far as this server has read."""
+        with self._lock:
+            return Position({number: max(0, offset - events) for number, offset in self._offsets.items()})
+
     def end_streams(self) -> None:
         """Let all streams end; called in the event loop."""
         with self._lock:

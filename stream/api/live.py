@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stream.api.access import Reader
 from stream.api.bodies import MAX_CODE_CHARS
 from stream.api.documentation import problem_answers
-from stream.api.feed import FeedEvent, Position, no_kafka
+from stream.api.feed import Feed, FeedEvent, Position, no_kafka
 from stream.api.services import Services
 
 router = APIRouter(tags=["recommendations"])
@@ -59,7 +59,16 @@ async def stream(
     if services.feed is None:
         raise no_kafka()
     since = Position.parse(last_event_id) if last_event_id else None
-    events = services.feed.events(parameters.customer, since, HEARTBEAT_S)
+    return await event_stream(services.feed, parameters.customer, since)
+
+
+async def event_stream(feed: Feed, customer_id: str | None, since: Position | None) -> StreamingResponse:
+    """The response with the events from a position on, by default from now.
+
+    Raises:
+        Problem: There are too many streams, or Kafka does not answer.
+    """
+    events = feed.events(customer_id, since, HEARTBEAT_S)
     # The first value comes at once, or a problem that can still be a response.
     _, position = await anext(events)
     begin = f"retry: {RETRY_MS}\nid: {since or position}\n\n".encode()

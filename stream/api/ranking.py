@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,24 @@ class RankedVisit(NamedTuple):
 
     recommendation: VisitRecommendation
     versions: Versions
+
+
+class Workbench(NamedTuple):
+    """What an inspection works with: the same as a ranking."""
+
+    store: Store
+    items: ItemTable
+    now: int
+    clock: int
+    scorer: Scorer
+    merchandising: Merchandising | None
+    settings: Settings
+
+
+class Inspection(NamedTuple):
+    """A question of the page about lists. Answered in the thread that ranks, because a scorer serves one thread."""
+
+    answer: Callable[[Workbench], Any]
 
 
 class _Job(NamedTuple):
@@ -93,8 +111,8 @@ class Ranker:
         merchandising = self._merchandising()
         return Versions(self._current().version, merchandising.version if merchandising else "", age)
 
-    def answer(self, queries: Sequence[VisitQuery]) -> list[RankedVisit | Exception]:
-        """One answer, or the error of the customer's data, for each query.
+    def answer(self, queries: Sequence[VisitQuery | Inspection]) -> list[Any]:
+        """One answer, or the error of the customer's data, for each query or inspection.
 
         Raises:
             StoreUnavailable: Redis does not answer.
@@ -103,11 +121,15 @@ class Ranker:
         versions = self.versions()
         store, items = self._opened()
         items.refresh()
-        states = self._states(store, list({one.customer_id for one in queries if one.customer_id is not None}))
-        answers: list[RankedVisit | Exception] = [LookupError("not answered")] * len(queries)
+        customer_ids = {each.customer_id for each in queries if isinstance(each, VisitQuery) and each.customer_id}
+        states = self._states(store, list(customer_ids))
+        answers: list[Any] = [LookupError("not answered")] * len(queries)
         groups: dict[tuple[int, bool], list[int]] = {}
         jobs: dict[int, _Job] = {}
         for index, query in enumerate(queries):
+            if isinstance(query, Inspection):
+                answers[index] = self._inspect(query, store, items)
+                continue
             state = None if query.customer_id is None else states[query.customer_id]
             if isinstance(state, Exception):
                 answers[index] = state
@@ -142,6 +164,22 @@ class Ranker:
             if len(customer_ids) == 1:
                 return {customer_ids[0]: error}
         return {customer_id: self._states(store, [customer_id])[customer_id] for customer_id in customer_ids}
+
+    def _inspect(self, inspection: Inspection, store: Store, items: ItemCache) -> Any:
+        try:
+            return inspection.answer(
+                Workbench(
+                    store,
+                    items.table,
+                    items.now,
+                    int(self._clock()),
+                    self._current(),
+                    self._merchandising(),
+                    self._settings,
+                )
+            )
+        except Exception as error:  # of one inspection; the visits are answered all the same
+            return error
 
     def _rank(self, jobs: Sequence[_Job], items: ItemTable, now: int) -> list[VisitRecommendation]:
         merchandising = self._merchandising()

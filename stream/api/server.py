@@ -25,6 +25,7 @@ from stream.api.app import create_app
 from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
+from stream.api.letters import KafkaLetterBox
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.problems import unavailable
@@ -147,6 +148,8 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             merchandising=merchandising,
             versions=ranker.versions,
             stock_code=lambda written: dialect.stock_code(written.strip()),
+            registry=registry,
+            letters=KafkaLetterBox(settings) if settings.brokers else None,
         )
         for part in (ranker, revisions, lookups, ingestion):
             closes.callback(part.close)

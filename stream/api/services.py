@@ -9,18 +9,20 @@ from stream.api.access import Access
 from stream.api.etags import Versions
 from stream.api.feed import Feed
 from stream.api.ingestion import Receipt
+from stream.api.letters import LetterBox
 from stream.api.lookups import Question
 from stream.api.micro_batches import MicroBatcher
-from stream.api.ranking import RankedVisit
+from stream.api.ranking import Inspection
 from stream.api.visits import VisitQuery
 from stream.health import Health
 from stream.messages import Message
 from stream.monitoring import Metrics
+from training.registry import Registry
 from training.serving.scorer import Scorer
 
 
 class Services(NamedTuple):
-    """The services of one process; ``feed`` is None where no broker is set.
+    """The services of one process; ``feed`` and ``letters`` are None where no broker is set.
 
     ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a thread of its own, so that
     no 304 waits for a model. ``ingestion`` takes bodies with invoices. ``versions`` is what a list would be made from.
@@ -31,7 +33,7 @@ class Services(NamedTuple):
     access: Access
     metrics: Metrics
     health: Health
-    ranking: MicroBatcher[VisitQuery, RankedVisit]
+    ranking: MicroBatcher[VisitQuery | Inspection, Any]
     revisions: MicroBatcher[str, int]
     lookups: MicroBatcher[Question, Any]
     ingestion: MicroBatcher[bytes | tuple[Message, ...], Receipt]
@@ -40,3 +42,5 @@ class Services(NamedTuple):
     merchandising: Callable[[], Merchandising]
     versions: Callable[[], Versions]
     stock_code: Callable[[str], str]
+    registry: Registry
+    letters: LetterBox | None

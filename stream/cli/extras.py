@@ -5,7 +5,7 @@ _TRAIN = _PARQUET | {
     *("tensorflow", "keras", "tensorboard", "tensorflow_hub"),
     *("sklearn", "scipy", "threadpoolctl", "joblib"),
 }
-_API = frozenset({"fastapi", "starlette", "uvicorn", "limits"})
+_API = frozenset({"fastapi", "starlette", "uvicorn", "limits", "jinja2"})
 EXTRAS: dict[str, frozenset[str]] = {
     "parquet": _PARQUET,
     "train": _TRAIN,

@@ -1,14 +1,10 @@
 """``nextbasket models``: the versions in the registry, and which of them is the champion, which serves."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from stream.cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from training.registry.registry import Promotion
 
 models = typer.Typer(add_completion=False, no_args_is_help=True, help="List, promote and roll back models.")
 
@@ -28,22 +24,18 @@ def list_models(
     """
     from state.settings import load_settings
     from stream.cli.registry import open_registry
+    from stream.tools.model_versions import model_versions
 
     registry = open_registry(load_settings())
-    current = registry.current()
-    versions = registry.versions()
+    versions = model_versions(registry)
     if not versions:
         typer.echo(f"The registry {registry.url} is empty; `nextbasket train` fills it.", err=True)
         raise typer.Exit(ExitCode.NEGATIVE)
-    promoted = last_promotions(registry.history())
     if as_json:
         import msgspec
 
-        for manifest in versions:
-            row = msgspec.to_builtins(manifest) | {
-                "current": manifest.version == current,
-                "promoted": promoted.get(manifest.version),
-            }
+        for each in versions:
+            row = msgspec.to_builtins(each.manifest) | {"current": each.current, "promoted": each.promoted}
             typer.echo(msgspec.json.encode(row).decode())
         return
     from rich.table import Table
@@ -53,11 +45,13 @@ def list_models(
     table = Table(title=f"Models in {registry.url}", title_justify="left")
     for column in ("", "version", "model", "created", "promoted", "ndcg@10", "best baseline"):
         table.add_column(column, no_wrap=column == "version")
-    for manifest in versions:
-        model, baseline = _ndcg(manifest.name, manifest.metrics)
-        champion = "champion" if manifest.version == current else ""
-        dates = _minute(manifest.created), _minute(promoted.get(manifest.version))
-        table.add_row(champion, manifest.version, manifest.name, *dates, model, baseline)
+    for each in versions:
+        manifest, baseline = each.manifest, each.best_baseline
+        champion = "champion" if each.current else ""
+        dates = _minute(manifest.created), _minute(each.promoted)
+        model = "–" if each.ndcg is None else f"{each.ndcg:.4f}"
+        best = "–" if baseline is None else f"{baseline[1]:.4f} {baseline[0]}"
+        table.add_row(champion, manifest.version, manifest.name, *dates, model, best)
     table_console().print(table)
 
 
@@ -96,26 +90,6 @@ def rollback() -> None:
     typer.echo(f"{registry.rollback(at=datetime.now(UTC))} serves; before it was {before}.")
 
 
-def last_promotions(history: "Iterable[Promotion]") -> dict[str, str]:
-    """By version the date at which it last became the champion, as in the record.
-
-    Args:
-        history: The moves of the pointer, oldest first.
-    """
-    return {promotion.version: promotion.at for promotion in history}
-
-
 def _minute(date: str | None) -> str:
     """A date of the registry to the minute: ``2011-12-09 13:00``; a dash where there is none."""
     return "–" if date is None else date[:16].replace("T", " ")
-
-
-def _ndcg(name: str, metrics: dict[str, dict[str, float]]) -> tuple[str, str]:
-    """ndcg@10 of the model, and that of the best baseline with its name."""
-    from training.registry.gate import GATE_METRIC
-
-    values = {model: each[GATE_METRIC] for model, each in metrics.items() if GATE_METRIC in each}
-    model_value = values.pop(name, None)
-    values.pop("champion", None)
-    best = max(values, key=lambda model: values[model], default=None)
-    return "–" if model_value is None else f"{model_value:.4f}", "–" if best is None else f"{values[best]:.4f} {best}"

@@ -67,6 +67,7 @@ def build_customer_report(
     clock: int | None = None,
     merchandising: Merchandising | None = None,
     why_not: str | None = None,
+    items: ItemTable | None = None,
 ) -> CustomerReport | None:
     """Build the report on a customer.
 
@@ -79,6 +80,7 @@ def build_customer_report(
         clock: The clock, where the visit is now; it decides which rules are in force.
         merchandising: The catalogue and the rules, None where there are none.
         why_not: A stock code to explain.
+        items: All items, where they were read already.
 
     Returns:
         The report, or None for an unknown customer.
@@ -90,7 +92,8 @@ def build_customer_report(
     if history is None:
         return None
     now = at if at is not None else store.now() or 0
-    items = ItemTable(store.items().states.values())
+    if items is None:
+        items = ItemTable(store.items().states.values())
     demand = items.demand(now)
     context = BatchContext(
         now=now,

@@ -209,6 +209,22 @@ def _committed_position(consumer: "KafkaConsumer", partition: "TopicPartition") 
     return Position(committed.offset, decode_offsets(committed.metadata or ""))
 
 
+def waiting_letters(consumer: "KafkaConsumer", topic: str) -> Iterator[tuple[int, DeadLetter]]:
+    """The letters that are in ``topic`` now and were not sent back, each with its partition.
+
+    Raises:
+        KafkaError: Kafka does not answer.
+    """
+    from kafka import TopicPartition
+
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    ends = consumer.end_offsets(partitions) if partitions else {}
+    for partition in partitions:
+        position = _committed_position(consumer, partition)
+        for letter in unread_letters(consumer, partition, position, ends[partition]):
+            yield partition.partition, letter
+
+
 def unread_letters(
     consumer: "KafkaConsumer", partition: "TopicPartition", position: Position, end: int
 ) -> Iterator[DeadLetter]:

@@ -14,7 +14,7 @@ import pytest
 
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.main import main
-from stream.commands.models import last_promotions
+from stream.tools.model_versions import last_promotions
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.stream.clock import FakeClock
 from training.registry import Promotion, Registry

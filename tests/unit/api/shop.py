@@ -15,6 +15,7 @@ from stream.api.access import Access, parse_rate
 from stream.api.app import create_app
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
+from stream.api.letters import LetterBox
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
@@ -26,6 +27,7 @@ from stream.monitoring import Metrics
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.ports import Publisher
 from tests.unit.stream.harness import CLOCK, CountingScorer, invoice
+from training.registry import Registry
 
 INVOICES = [
     invoice("1", "anna", "2011-12-01T10:00:00Z", "TEA", "CUP"),
@@ -48,6 +50,8 @@ class Shop:
         self.health = Health()
         self.segments = NO_SEGMENTS
         self.merchandising = Merchandising()
+        self.registry = Registry("memory://no-model")
+        self.letters: LetterBox | None = None
         self.clock = CLOCK
         self.published = MemoryPublisher()
         self.publisher: Publisher = self.published
@@ -85,6 +89,8 @@ class Shop:
             stock_code=str.strip,
             ingestion=MicroBatcher("ingestion", self.ingestion().answer, max_batch=8),
             versions=ranker.versions,
+            registry=self.registry,
+            letters=self.letters,
         )
 
     def ingestion(self) -> Ingestion:

@@ -1,8 +1,8 @@
 """What ``nextbasket show`` writes about the next purchase."""
 
 from state.domain.recommendation import NextPurchase
-from stream.commands.show import describe_next_purchase
 from stream.pipeline.recommendations import next_purchase
+from stream.tools.explanations import describe_next_purchase
 
 NOW = 1_323_435_000
 

@@ -8,8 +8,8 @@ from state.domain.selection import Absence
 from state.events.catalogue import CatalogueItem
 from state.events.dates import DAY
 from state.events.rules import Cooldown, Exclude, ItemFilter, Rules
-from stream.commands.show import explain
 from stream.tools.customer_report import CustomerReport, WhyNot, build_customer_report
+from stream.tools.explanations import explain
 from tests.unit.stream.harness import CountingScorer, ProcessorHarness, invoice
 
 DATE = "2011-12-01T10:00:00Z"

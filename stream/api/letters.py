@@ -1,0 +1,135 @@
+"""The dead letters that were not sent back yet, and their way back, for the page."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from state.settings import Settings
+from stream.errors import BrokerUnavailable
+from stream.kafka.config import kafka_python_config
+from stream.kafka.publisher import MAX_MESSAGE_BYTES
+from stream.kafka.topics import existing_topics
+from stream.tools.redrive import DeadLetter, RedriveResult, redrive_letters, waiting_letters
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+MAX_LETTERS = 20_000
+"""Letters that are read for the page."""
+MAX_EXAMPLES = 5
+"""Letters of a reason that are kept with their bytes: the newest."""
+
+
+class Reason(NamedTuple):
+    """The letters of one reason: how many, and the newest of them with their partitions."""
+
+    text: str
+    letters: int
+    newest: list[tuple[int, DeadLetter]]
+
+
+class LetterSummary(NamedTuple):
+    """The letters by reason, the most frequent first; ``complete``: whether all were read."""
+
+    reasons: list[Reason]
+    letters: int
+    complete: bool
+
+
+class LetterBox(Protocol):
+    """Reads dead letters and sends them back. Blocks while Kafka answers."""
+
+    def summary(self) -> LetterSummary:
+        """The letters that wait.
+
+        Raises:
+            BrokerUnavailable: Kafka does not answer.
+        """
+
+    def redrive(self, reason: str) -> RedriveResult | None:
+        """Send the letters of exactly one reason back; None where there is no letter at all.
+
+        Raises:
+            BrokerUnavailable: Kafka does not answer.
+        """
+
+
+class KafkaLetterBox:
+    """The topic of dead letters in Kafka; shares the group of ``nextbasket redrive``, so a letter goes back once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def summary(self) -> LetterSummary:
+        """The letters that wait."""
+        with self._consumer() as consumer:
+            if consumer is None:
+                return LetterSummary([], 0, True)
+            return summarise(waiting_letters(consumer, self._settings.topics.dead_letter))
+
+    def redrive(self, reason: str) -> RedriveResult | None:
+        """Send the letters of exactly one reason back."""
+        from kafka import KafkaProducer
+
+        with self._consumer() as consumer:
+            if consumer is None:
+                return None
+            producer = KafkaProducer(
+                **kafka_python_config(self._settings, acks="all", max_request_size=MAX_MESSAGE_BYTES)
+            )
+            try:
+                return redrive_letters(
+                    consumer,
+                    producer,
+                    self._settings.topics.dead_letter,
+                    self._settings.topics.invoices,
+                    also={self._settings.topics.items},
+                    is_wanted=lambda each: each == reason,
+                    dry_run=False,
+                )
+            finally:
+                producer.close(timeout=5)
+
+    @contextmanager
+    def _consumer(self) -> "Iterator[KafkaConsumer | None]":
+        """A consumer of the group; None where the topic does not exist."""
+        from kafka import KafkaConsumer
+        from kafka.errors import KafkaError
+
+        if self._settings.topics.dead_letter not in existing_topics(self._settings, timeout_s=5.0):
+            yield None
+            return
+        try:
+            with closing(
+                KafkaConsumer(
+                    **kafka_python_config(
+                        self._settings,
+                        group_id=f"{self._settings.group}-redrive",
+                        enable_auto_commit=False,
+                        auto_offset_reset="earliest",
+                        allow_auto_create_topics=False,
+                        isolation_level="read_committed",
+                    )
+                )
+            ) as consumer:
+                yield consumer
+        except KafkaError as error:
+            raise BrokerUnavailable(f"The dead letters cannot be read: {error}") from error
+
+
+def summarise(letters: Iterator[tuple[int, DeadLetter]], most: int = MAX_LETTERS) -> LetterSummary:
+    """The letters by reason, of ``most`` at most; letters come with their partitions, oldest first."""
+    counts: Counter[str] = Counter()
+    newest: dict[str, list[tuple[int, DeadLetter]]] = {}
+    complete = True
+    for partition, letter in letters:
+        if counts.total() == most:
+            complete = False
+            break
+        counts[letter.reason] += 1
+        examples = newest.setdefault(letter.reason, [])
+        examples.append((partition, letter))
+        del examples[:-MAX_EXAMPLES]
+    reasons = [Reason(reason, number, newest[reason][::-1]) for reason, number in counts.most_common()]
+    return LetterSummary(reasons, counts.total(), complete)
