@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from state import DAY, CustomerRefused, Settings, StoreRefused, StoreUnavailable
+from state import DAY, CustomerRefused, Invoice, Settings, StoreRefused, StoreUnavailable, add_invoice
 from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.durability import Durability
 from state.store.redis.store import RedisStore
@@ -182,6 +182,28 @@ def test_a_reader_behind_the_log_of_changes_reads_all_items(store: RedisStore) -
     store._client.xtrim(store._keys.item_changed, maxlen=1, approximate=False)
     assert set(store.items(2).states) == {"2"}
     assert set(store.items(1).states) == {"0", "1", "2"}
+
+
+def test_a_window_reduced_from_10_000_invoices_to_100_costs_one_event_less_than_a_second(
+    server: RedisServer, store: RedisStore, admin: Redis
+) -> None:
+    large = RedisStore(Settings(redis_url=server.url, window=10_000))
+    lines = (line("A"), line("B"), line("C"))
+    for start in range(0, 10_000, 1_000):
+        numbers = range(start, start + 1_000)
+        large.apply([Invoice(str(number), "c", number % 977, lines) for number in numbers], clock_ms=start + 1)
+    large.close()
+    before = store.history("c")
+    assert before is not None
+    newest = Invoice("new", "c", 2_000, lines)
+    admin.config_resetstat()
+    store.apply([newest], clock_ms=CLOCK)
+    history = store.history("c")
+    assert history is not None
+    assert len(history.invoices) == 100
+    assert history == add_invoice(before, newest, 100).history
+    assert admin.hget("h:{c}", "n") == b"300"
+    assert admin.info("commandstats")["cmdstat_evalsha"]["usec"] < 1_000_000
 
 
 def test_a_stopped_redis_is_unavailable_until_it_is_started(server: RedisServer, store: RedisStore) -> None:

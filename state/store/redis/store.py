@@ -159,7 +159,7 @@ class RedisStore:
             version, now = int(held or 0), None if date is None else int(date)
             if version == since:
                 return ItemChanges({}, version, now)
-            if 0 < since < version and len(log) >= version - since:
+            if 0 < since < version and _is_complete(log, since, version):
                 packed_items = self._items_of(
                     list({code for _, fields in log for code in read_codes(fields[b"codes"])})
                 )
@@ -255,6 +255,14 @@ class RedisStore:
                 getattr(pipeline, command)(key, *arguments)
             replies: list[Any] = pipeline.execute()
         return replies
+
+
+def _is_complete(log: Sequence[tuple[bytes, Any]], since: int, version: int) -> bool:
+    """Whether the log of changes after a version has each version up to another one.
+
+    It may have later ones too, and may have been trimmed at its beginning in between.
+    """
+    return len(log) >= version - since and int(log[0][0].partition(b"-")[0]) == since + 1
 
 
 def _calls(invoices: Iterable[Invoice]) -> Iterator[list[_CustomerEvents]]:

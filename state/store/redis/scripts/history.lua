@@ -95,22 +95,34 @@ local function open(customer, no)
   return invoice
 end
 
--- The oldest invoices that exceed the window once (date, no) is in the index, as {date, no}.
+-- The oldest invoices that exceed the window once (date, no) is in the index, as {date, no}, the oldest first.
 local function oldest_beyond(customer, window, no, date)
-  local positions = {}
+  local positions = {{date, no}}
   for other, other_date in pairs(customer.index) do
     if other ~= no then positions[#positions + 1] = {other_date, other} end
   end
-  positions[#positions + 1] = {date, no}
-  local excess, oldest = #positions - window, {}
-  for i = 1, excess do -- more than one only if the window was reduced
-    local first = 1
-    for j = 2, #positions do
-      if before(positions[j][1], positions[j][2], positions[first][1], positions[first][2]) then first = j end
+  local excess = #positions - window
+  if excess <= 0 then return {} end
+  if excess == 1 then
+    local first = positions[1]
+    for i = 2, #positions do
+      local position = positions[i]
+      if before(position[1], position[2], first[1], first[2]) then first = position end
     end
-    oldest[i] = table.remove(positions, first)
+    return {first}
   end
-  return oldest
+  -- The window was reduced.
+  table.sort(positions, function(a, b) return before(a[1], a[2], b[1], b[2]) end)
+  for i = #positions, excess + 1, -1 do positions[i] = nil end
+  return positions
+end
+
+-- The number of lines of an invoice that is in the index.
+local function line_count(customer, no)
+  local invoice = customer.open[no]
+  if invoice then return #invoice.texts end
+  local _, breaks = string.gsub(redis.call('HGET', customer.key, 'i' .. no), '\n', '\n')
+  return breaks + 1
 end
 
 -- Whether the customer would have more lines than the cap with some new ones in an invoice.
@@ -118,8 +130,11 @@ local function too_long(customer, window, cap, no, date, new_lines)
   local lines = customer.lines + new_lines
   if lines <= cap then return false end
   for _, position in ipairs(oldest_beyond(customer, window, no, date)) do
-    lines = lines - #open(customer, position[2]).texts
-    if position[2] == no then lines = lines - new_lines end
+    if position[2] == no then
+      lines = lines - #open(customer, no).texts - new_lines
+    else
+      lines = lines - line_count(customer, position[2])
+    end
   end
   return lines > cap
 end
@@ -253,9 +268,9 @@ local function add_invoice(customer, event, window, cap, line_counts)
   if not held_date then customer.size = customer.size + 1 end
   if customer.size > window then
     for _, position in ipairs(oldest_beyond(customer, window, no, new_date)) do
-      local oldest = open(customer, position[2])
-      append_demand_changes(customer, position[2], oldest) -- its demand stays when it leaves the window
-      customer.lines = customer.lines - #oldest.texts
+      local oldest = customer.open[position[2]]
+      customer.lines = customer.lines - line_count(customer, position[2])
+      if oldest then append_demand_changes(customer, position[2], oldest) end -- its demand stays when it leaves the window
       customer.index[position[2]] = nil
       customer.open[position[2]] = nil
       customer.scoring[3][position[2]] = nil

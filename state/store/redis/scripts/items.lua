@@ -4,6 +4,8 @@
 
 local DAY = 86400
 local MAX_VERSIONS = 256
+local MAX_CODES_BYTES = 131072 -- of one version in the log of changes; some 14,000 codes of eight characters
+local MAX_LOG_BYTES = 4194304
 
 local function zeros(size)
   local values = {}
@@ -87,8 +89,21 @@ local function count_sale(items, half_lives, change)
   item.dirty = true
 end
 
--- Writes the changed items under one new version, and the greatest date accepted so far. The log of changes has the codes of
--- each of the last versions, so that a reader that has one of them reads only what changed since.
+-- Raises the version, and logs the codes that changed: a reader that has one of the versions in the log reads only what
+-- changed since. Larger changes leave fewer versions in the log, so that it is bounded in bytes. A change that is too large
+-- for the log empties it, and raises the version by more than the log can hold: whatever version a reader has, it reads all
+-- items, as after any other gap in the log.
+local function log_changes(keys, codes)
+  local version, packed = redis.call('INCR', keys.version), cmsgpack.pack(codes)
+  local most = math.min(MAX_VERSIONS, math.floor(MAX_LOG_BYTES / #packed))
+  if #packed > MAX_CODES_BYTES then
+    version, packed, most = version + MAX_VERSIONS, '', 0
+    redis.call('SET', keys.version, string.format('%.0f', version))
+  end
+  redis.call('XADD', keys.changed, 'MAXLEN', most, string.format('%.0f-0', version), 'codes', packed)
+end
+
+-- Writes the changed items under one new version, and the greatest date accepted so far.
 local function save_items(keys, items, now)
   local states, codes = {}, {}
   for code, item in pairs(items) do
@@ -100,8 +115,7 @@ local function save_items(keys, items, now)
     end
   end
   if #codes > 0 then
-    local version = redis.call('INCR', keys.version)
-    redis.call('XADD', keys.changed, 'MAXLEN', MAX_VERSIONS, string.format('%.0f-0', version), 'codes', cmsgpack.pack(codes))
+    log_changes(keys, codes)
     for i = 1, #states, 1000 do
       redis.call('HSET', keys.state, unpack(states, i, math.min(i + 999, #states)))
     end
