@@ -7,6 +7,8 @@ import numpy as np
 
 _DIGITS = 12
 """Significant digits up to which a float is taken as written."""
+_WRITTEN = 5e-15
+"""Relative rounding of a float that is written with 15 digits, as spreadsheets write it."""
 
 
 @lru_cache(maxsize=16_384)
@@ -18,7 +20,7 @@ def to_decimal(value: float) -> float:
     """
     if not math.isfinite(value) or value.is_integer() or value == float(f"{value:.{_DIGITS}g}"):
         return value
-    if float(single := np.float32(value)) != value:
+    if not math.isclose(float(single := np.float32(value)), value, rel_tol=_WRITTEN):
         return float(f"{value:.{_DIGITS + 1}g}")
     thousandths = round(value, 3)
     near = abs(thousandths - value) <= abs(value) * 2.0**-22

@@ -90,6 +90,7 @@ def replay(
     else:
         table = example.table
     dialect = shop_dialect_of(table, settings)
+    table = invoice_table.separate_invoices(table, uci=dialect.name == "uci")
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
     for line in Reading(dialect.name, table.timezone, assumptions).lines():
         typer.echo(line)

@@ -147,6 +147,9 @@ TILL = "till"
 UNREAD = "unread_columns"
 """Of typed rows: a hash of the columns that are not read, where the file has such."""
 
+GAPS = "gaps"
+"""Of typed rows: how many of the columns that are not read have no value, where the file has such."""
+
 
 def _normalised(name: str) -> str:
     """Letters and digits only, in lower case."""

@@ -116,8 +116,10 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
                 decimal_mark=settings.decimal_mark,
             )
         ):
-            builder = builder or LedgerBuilder(shop_dialect_of(part, settings).name, part.timezone)
-            yield from invoices(clean(separate_invoices(part), settings, clock=clock, builder=builder))
+            dialect = shop_dialect_of(part, settings).name
+            builder = builder or LedgerBuilder(dialect, part.timezone)
+            separated = separate_invoices(part, uci=dialect == "uci")
+            yield from invoices(clean(separated, settings, clock=clock, builder=builder))
 
     log = merge_logs(cleaned_invoices())
     assert builder is not None  # a table has rows

@@ -14,7 +14,7 @@ from training.data.log import read_table
 from training.data.tables.invoice_table import load
 
 
-@pytest.mark.parametrize("returned", ["8-", "(8)", "\u22128", "-8", "8.000-"])
+@pytest.mark.parametrize("returned", ["8-", "(8)", "\u22128", "\u20108", "\u20118", "-8", "8.000-"])
 def test_negative_quantities(returned: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", changed(StockCode="22615", Quantity=returned))
 

@@ -30,6 +30,7 @@ from training.data.tables.layout import fill_down, join_times, total_rows, uniqu
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
 from training.data.tables.receipts import NumberUse, separate_receipts
+from training.data.tables.repetitions import separate_lines
 from training.data.tables.row_types import find_row_types
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class InvoiceTable:
             - ``quantity`` (units), ``unit_price``: float64, NaN where there is no number;
             - ``invoice_date``: UTC to the second, missing where there is no date.
 
-            Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64). Where it has
-            tills, ``till`` is their text.
+            Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64), and ``gaps``
+            how many of them have no value. Where it has tills, ``till`` is their text.
         uci: Whether columns and stock codes are those of UCI Online Retail (I or II), so that its dialect applies.
         timezone: The zone in which dates without one were read.
         assumptions: Everything that reading the table assumed.
@@ -112,13 +113,20 @@ def load(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_ma
     return separate_invoices(replace(table, start_anew=use.start_anew))
 
 
-def separate_invoices(table: InvoiceTable) -> InvoiceTable:
-    """A table, or a part with all rows of its customers, in which a number is one invoice, and an id one line of it."""
+def separate_invoices(table: InvoiceTable, *, uci: bool = True) -> InvoiceTable:
+    """A table, or a part with all rows of its customers, in which a number is one invoice, and an id one line of it.
+
+    Args:
+        table: The table or part.
+        uci: Whether rows of UCI's table are one line where they would be one on the wire, as in the published figures.
+    """
     if table.attributes is not None:
         return table
     frame, assumptions = separate_receipts(table.frame, start_anew=bool(table.start_anew))
     frame, joined = unique_standard_line_ids(frame)
-    return replace(table, frame=frame, assumptions=(*table.assumptions, *assumptions, *filter(None, [joined])))
+    frame, separated = (frame, None) if uci and table.uci else separate_lines(frame)
+    about_lines = filter(None, [joined, separated])
+    return replace(table, frame=frame, assumptions=(*table.assumptions, *assumptions, *about_lines))
 
 
 def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> TableBatches:
@@ -239,6 +247,7 @@ def _typed(
     if unread:
         texts = published[unread].astype("str")
         frame[columns.UNREAD] = pd.util.hash_pandas_object(texts, index=False)
+        frame[columns.GAPS] = published[unread].isna().sum(axis=1)
     if till is not None:
         frame[columns.TILL] = parse_texts(published[till]).values
     frame[columns.QUANTITY], count, settled = types.settle(frame[columns.QUANTITY])

@@ -165,7 +165,7 @@ def _unsigned(text: str) -> tuple[str, bool, str]:
     currency = match[0] if (match := _CURRENCY.search(number)) else ""
     if currency:
         number = number.replace(currency, "", 1).strip()
-    number = re.sub(r"[\u2212\u2013\u2012\ufe63\uff0d]", "-", number)
+    number = re.sub(r"[\u2010-\u2013\u2212\ufe63\uff0d]", "-", number)
     number = re.sub(r"(?<=[0-9])[.,]-{1,2}$", "", number)  # 4,- is 4 and no cents
     negative = False
     if inner := re.fullmatch(r"\(-?(.*)\)", number):
