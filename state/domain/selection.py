@@ -53,7 +53,8 @@ R = TypeVar("R", bound=Ranked)
 class Selection(NamedTuple, Generic[R]):
     """The list, and what acted on it.
 
-    ``acted``: only what made this list another one: an item that would not have been in it anyway is not named.
+    ``acted``: only what made this list another one: an item that would not have been in it anyway is not named, nor one
+    that would only have filled it.
     """
 
     items: list[R]
@@ -228,7 +229,7 @@ class _Choice(Generic[R]):
             taken.add(code)
             if not limits.fits(code, room - len(chosen)):
                 waiting.append((order, one))
-            elif self._is_allowed(one):
+            elif self._is_allowed(one, ranked=order < len(ranking)):
                 added = limits.count(code)
                 if waiting:
                     self._reserved += [(cause, code) for cause in added]
@@ -236,7 +237,7 @@ class _Choice(Generic[R]):
         for order, one in waiting:
             if len(chosen) == room:
                 self._made_room.add(one.stock_code)
-            elif self._is_allowed(one):
+            elif self._is_allowed(one, ranked=order < len(ranking)):
                 limits.count(one.stock_code)
                 chosen.append((order, one))
         if self._made_room:
@@ -245,12 +246,12 @@ class _Choice(Generic[R]):
         chosen.sort(key=lambda each: each[0])
         return [one for _, one in chosen]
 
-    def _is_allowed(self, one: R) -> bool:
-        """Whether neither a rule nor a cap keeps an item out of the list; notes what does."""
+    def _is_allowed(self, one: R, *, ranked: bool) -> bool:
+        """Whether neither a rule nor a cap keeps an item out of the list; notes what does to a ranked one."""
         code = one.stock_code
         if (cause := self._first_cause(one)) is None and (cap := self._limits.full_cap(code)) is not None:
             cause = self._capped[code] = Cause("cap", cap.name)
-        if cause is not None:
+        if cause is not None and ranked:
             self._note(cause, code)
         return cause is None
 

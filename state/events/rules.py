@@ -246,6 +246,8 @@ def _of_wrong_type(error: str) -> InvalidEvent:
     field = path.rstrip("`").lstrip(".") or None
     if field is not None and field.endswith(".kind"):
         return InvalidEvent(f"{field} cannot be taken; it must be one of {', '.join(KINDS)}.", field)
+    if field is not None and field.endswith((".from", ".until")):
+        return InvalidEvent(f"{field} cannot be taken; it must be a date such as 2026-12-01T00:00:00Z.", field)
     return InvalidEvent(
         f"{field or 'The document'} cannot be taken: {problem[:1].lower()}{problem[1:].rstrip('.')}.", field
     )

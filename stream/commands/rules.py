@@ -1,5 +1,6 @@
 """``nextbasket rules``: the rules of merchandising that are in force."""
 
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,9 @@ from state.wording import count
 from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
+    from state.domain.catalogue import Catalogue
     from state.events.rules import Rule, Rules
+    from state.settings import Settings
 
 rules = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Show, check and set the rules that recommendations obey."
@@ -65,8 +68,6 @@ def check(file: FileArgument) -> None:
     Example:
       nextbasket rules check rules.json
     """
-    from state.domain.rules import missing_from
-    from state.events.dialect import dialect_named
     from state.settings import load_settings
     from stream.kafka.followers import read_merchandising
 
@@ -76,8 +77,7 @@ def check(file: FileArgument) -> None:
     if not settings.kafka_brokers:
         return
     merchandising = read_merchandising(settings)
-    for sentence in missing_from(document, merchandising.catalogue, dialect_named(settings.dialect)):
-        typer.echo(sentence)
+    _print_notes(document, merchandising.catalogue, settings)
     _require_newer(document, merchandising.rules.document)
 
 
@@ -105,9 +105,11 @@ def set_rules(file: FileArgument) -> None:
     document = _read(file)
     settings = load_settings()
     ensure_topics(settings)
-    before = read_merchandising(settings, items=False, valid_rules=False).rules.document
+    merchandising = read_merchandising(settings, valid_rules=False)
+    before = merchandising.rules.document
     _require_newer(document, before)
     document = replace_version(document, document.version or before.version + 1)
+    _print_notes(document, merchandising.catalogue, settings)
     with closing(KafkaPublisher(settings)) as publisher:
         publisher.publish([Message(settings.topics.rules, RULES_KEY, encode_rules(document))])
     if read_merchandising(settings, items=False).rules.document != document:
@@ -120,6 +122,15 @@ def set_rules(file: FileArgument) -> None:
     )
 
 
+def _print_notes(document: "Rules", catalogue: "Catalogue", settings: "Settings") -> None:
+    """Say which rules are about no item of the catalogue, as one with a wrong category is."""
+    from state.domain.rules import missing_from
+    from state.events.dialect import dialect_named
+
+    for sentence in missing_from(document, catalogue, dialect_named(settings.dialect)):
+        typer.echo(sentence)
+
+
 def _read(file: Path) -> "Rules":
     """The document in a file.
 
@@ -130,7 +141,7 @@ def _read(file: Path) -> "Rules":
     from state.events.rules import decode_rules
 
     try:
-        return decode_rules(file.read_bytes())
+        return decode_rules(file.read_bytes().removeprefix(codecs.BOM_UTF8))
     except InvalidEvent as error:
         raise Failure(f"{file}: {error}", ExitCode.DATA) from None
 

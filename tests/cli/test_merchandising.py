@@ -149,6 +149,10 @@ def test_an_item_is_shown_with_what_is_said_about_it(tmp_path: Path, capsys: pyt
         ),
         ("[" * 100_000, "The document cannot be taken: expected `object`, got `array`."),
         ('{"rules": [' + '{"kind": "cap", "name": "a", "most": 1},' * 1_001 + "]}", "The rules are not JSON"),
+        (
+            '{"rules": [{"kind": "cap", "name": "a", "most": 1, "from": "2026-01-02"}]}',
+            "rules[0].from cannot be taken; it must be a date such as 2026-12-01T00:00:00Z.",
+        ),
         ('{"version": -1}', "version cannot be taken: expected `int` >= 0."),
         ('{"version": 1e400}', "version cannot be taken: number out of range."),
         ("[]", "The document cannot be taken: expected `object`, got `array`."),
@@ -177,7 +181,7 @@ def test_rules_are_set_with_a_rising_version(tmp_path: Path, capsys: pytest.Capt
     assert "Version 2 with 1 rule is in force; before it was 1." in capsys.readouterr().out
     assert main(["rules", "show"]) == ExitCode.OK
     assert "advent" in capsys.readouterr().out
-    path.write_text('{"version": 2, "rules": []}')
+    path.write_text('\ufeff{"version": 2, "rules": []}', encoding="utf-8")
     for command in ("check", "set"):
         assert main(["rules", command, str(path)]) == ExitCode.NEGATIVE
         assert "The document has version 2, and version 2 is in force" in capsys.readouterr().err

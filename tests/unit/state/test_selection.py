@@ -507,6 +507,7 @@ def test_a_search_ends() -> None:
         found = select(ranking("i0", "i1"), history((1, "i0"), (2, "i1")), rules, 3, unranked=many, in_demand=demand)
         assert [one.stock_code for one in found.items][:2] == ["i0", "i1"]
         assert len(asked) <= SEARCH
+        assert sum(len(action.stock_codes) for action in found.acted) <= 2, "fillers are not named"
 
 
 def test_items_that_are_excluded_for_a_segment_do_not_end_the_search() -> None:
