@@ -4,6 +4,7 @@ StateError
 ├── SettingsError        a setting is unknown or impossible: the program does not start
 │   └── DialectDiffers   a bundle or a store was made in another dialect: it is not used
 ├── InvalidEvent         an event breaks the wire contract: it goes to the dead letters
+│   └── EventAhead       it is dated ahead of the clock: either may be wrong
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
 └── StoreRefused         the store refuses the operation: trying again does not help
     └── CustomerRefused  because of what it holds for one customer: the events of others are not concerned
@@ -33,6 +34,10 @@ class InvalidEvent(StateError):
     def __init__(self, reason: str, field: str | None = None) -> None:
         super().__init__(reason)
         self.field = field
+
+
+class EventAhead(InvalidEvent):
+    """An event is dated ahead of the clock."""
 
 
 class StoreUnavailable(StateError):

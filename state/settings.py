@@ -155,6 +155,7 @@ class Settings(BaseModel):
     max_number: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000_000
     max_lines: Annotated[int, Field(ge=1)] = 10_000
     max_days_ahead: Annotated[int, Field(ge=0)] = 1
+    max_clock_difference_seconds: Annotated[float, Field(ge=0)] = 60.0
 
     # Bounds of a customer's history.
     window: Annotated[int, Field(ge=1, le=10_000)] = 100

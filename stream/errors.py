@@ -4,6 +4,7 @@ StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
+├── ClockDiffers           the clock of this machine is wrong, or that of a witness: wait until they agree
 └── Stopped                the worker stops: unfinished batches stay unacknowledged
 
 The names state the problem; a suffix "Error" would add nothing (hence N818).
@@ -41,6 +42,10 @@ class MessageTooLarge(StreamError):
             f"{count(len(messages), 'message')} {are} too large for the broker, the largest of {largest:,} bytes"
         )
         self.messages = list(messages)
+
+
+class ClockDiffers(StreamError):
+    """The clock of this machine and those of its witnesses differ."""
 
 
 class Stopped(StreamError):

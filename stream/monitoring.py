@@ -37,8 +37,11 @@ class Metrics:
         self._outage_seconds = counter(
             "outage_seconds", "Time spent waiting for a service that was unavailable", "service"
         )
-        for service in ("Redis", "Kafka"):  # 0 from the start, so that a rate exists when an outage begins
+        for service in ("Redis", "Kafka", "clock"):  # 0 from the start, so that a rate exists when an outage begins
             self._outage_seconds.labels(service)
+        self._clock_difference = gauge(
+            "clock_difference_seconds", "How far a witness is ahead of the clock of this machine", "witness"
+        )
         self._evicts = gauge("redis_evicts", "1 while Redis has an eviction policy, so that histories may vanish")
         self._batch = histogram("batch_events", "Events in a batch", SIZES)
         self._stage = histogram("stage_seconds", "Time of each stage of a batch", SECONDS, "stage")
@@ -122,6 +125,10 @@ class Metrics:
     def outage(self, service: str, seconds: float) -> None:
         """A service was unavailable for some time."""
         self._outage_seconds.labels(service).inc(seconds)
+
+    def clock_difference(self, witness: str, seconds: float) -> None:
+        """How far the clock of Redis, or that of the newest record, is ahead of this machine's."""
+        self._clock_difference.labels(witness).set(seconds)
 
     def redis_evicts(self, evicts: bool) -> None:
         """Whether a server of Redis has an eviction policy."""

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, suppress
 from functools import cache, partial
 from random import Random
 
+from state.domain.clock import differing_clocks
 from state.errors import StateError, StoreUnavailable
 from state.events.shop_dialect import shop_dialect
 from state.settings import Settings
@@ -52,6 +53,7 @@ LEAVE_GROUP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 3.0
 """After that, how long everything else may take; then the process exits, whatever still hangs."""
 LAG_INTERVAL_S = 5.0
+CLOCK_CHECK_INTERVAL_S = 5.0
 REDIS_CHECK_INTERVAL_S = 3.0
 """Each look at Redis takes a new connection."""
 MAX_SILENCE_S = 60.0
@@ -136,6 +138,10 @@ def run_worker(settings: Settings) -> ExitCode:
         redis = ServiceWatch("Redis", [_redis_check(settings)], outages, interval_s=REDIS_CHECK_INTERVAL_S)
         redis.start()
         closes.callback(redis.stop)
+        clocks = ServiceWatch("clock", [_clock_check(settings, metrics)], outages, interval_s=CLOCK_CHECK_INTERVAL_S)
+        clocks.start()
+        closes.callback(clocks.stop)
+        health.add("clock", lambda: clocks.problem() or processor.clock_problem())
         durability = DurabilityWatch(
             _new_durability(settings), metrics.redis_evicts, allow_eviction=settings.allow_eviction
         )
@@ -257,6 +263,22 @@ def _redis_check(settings: Settings) -> Callable[[], str | None]:
         except StateError as error:
             return str(error) or type(error).__name__
         return None
+
+    return check
+
+
+def _clock_check(settings: Settings, metrics: Metrics) -> Callable[[], str | None]:
+    """A check that the clock of this machine and that of Redis agree; an outage of Redis is no disagreement."""
+
+    def check() -> str | None:
+        try:
+            with closing(RedisStore(settings)) as store:
+                server = store.clock()
+        except StateError:
+            return None
+        if server is not None:
+            metrics.clock_difference("Redis", server - time.time())
+        return differing_clocks(time.time(), server, settings.max_clock_difference_seconds)
 
     return check
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from state.errors import InvalidEvent
+from state.errors import EventAhead, InvalidEvent
 from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.dates import DAY, parse_date, to_iso
 from state.events.dialect import exclusion_reason
@@ -207,7 +207,7 @@ class Decoder:
         if date > now + settings.max_days_ahead * DAY:
             days = "1 day" if settings.max_days_ahead == 1 else f"{settings.max_days_ahead} days"
             reason = f"{names.date} {to_iso(date)} is ahead of the clock; it may be {days} ahead at most."
-            raise InvalidEvent(reason, names.date)
+            raise EventAhead(reason, names.date)
         customer_id = self._customer(event.customer_id, names.customer)
         if not lines or len(lines) > settings.max_lines:
             raise self._wrong("lines", missing=lines is None)

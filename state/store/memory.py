@@ -158,6 +158,10 @@ class MemoryStore:
         """See ``Store.now``."""
         return self._now
 
+    def clock(self) -> float | None:
+        """See ``Store.clock``: there is no server."""
+        return None
+
     def dialect(self) -> ShopDialect | None:
         """See ``Store.dialect``."""
         return self._dialect

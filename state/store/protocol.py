@@ -155,6 +155,10 @@ class Store(Protocol):
         """The greatest date accepted so far, seconds since 1970, or None before the first."""
         ...
 
+    def clock(self) -> float | None:
+        """The clock of the server, seconds since 1970; None where there is none, or it may not be asked."""
+        ...
+
     def dialect(self) -> ShopDialect | None:
         """The recorded dialect in which the histories are written, None where there is none."""
         ...

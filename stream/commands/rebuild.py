@@ -17,6 +17,7 @@ from stream.cli.threads import use_one_thread
 if TYPE_CHECKING:
     from state.settings import Settings
     from stream.kafka.topic_reader import TopicRecords
+    from stream.tools.rebuild import RawEvent
 
 EVENTS_AT_ONCE = 512
 
@@ -45,13 +46,12 @@ def rebuild(
     """
     use_one_thread()
     from state.events.shop_dialect import in_words, shop_dialect
-    from state.events.wire import Decoder
     from state.settings import load_settings
     from state.store.claim import claim_store
     from state.store.redis.store import RedisStore
     from stream.cli.progress import show_progress
     from stream.kafka.topic_reader import TopicRecords
-    from stream.tools.rebuild import RebuildLedger
+    from stream.tools.rebuild import RawEvent, RebuildLedger
     from stream.tools.rebuild import rebuild as rebuild_from
     from training import progress
 
@@ -63,17 +63,16 @@ def rebuild(
     with closing(RedisStore(settings)) as store, show_progress():
         claim_store(store, shop_dialect(settings))
         typer.echo(f"Events are read {in_words(shop_dialect(settings))}.")
-        decoder = Decoder(settings)
         for path in paths:
             progress.stage(f"rebuilding from {path}")
             ledgers.append(RebuildLedger(str(path)))
-            rebuild_from(store, decoder, _table(path, settings), ledgers[-1], clock=time.time())
+            rebuild_from(store, settings, _table(path, settings), ledgers[-1], clock=time.time())
         if topic:
             with closing(TopicRecords(settings)) as records:
                 progress.stage(f"rebuilding from {records.topic}")
                 ledgers.append(RebuildLedger(f"Topic {records.topic}"))
-                batches = ([record.value for record in batch] for batch in records)
-                rebuild_from(store, decoder, batches, ledgers[-1], clock=time.time())
+                batches = ([RawEvent(record.value, record.timestamp) for record in batch] for batch in records)
+                rebuild_from(store, settings, batches, ledgers[-1], clock=time.time())
                 beginnings = _beginnings(records, tables=bool(paths))
         customers = sum(1 for _ in store.histories())
     for sentence in (line for ledger in ledgers for line in ledger.sentences()):
@@ -93,8 +92,9 @@ def _beginnings(records: "TopicRecords", *, tables: bool) -> str:
     return f"{records.topic} begins later than it did, because of its retention: partition {partitions}; {cure}."
 
 
-def _table(path: Path, settings: "Settings") -> Iterator[Sequence[bytes]]:
+def _table(path: Path, settings: "Settings") -> "Iterator[Sequence[RawEvent]]":
     """The rows of a table as the events that ``nextbasket replay`` would send; prints how the table was read."""
+    from stream.tools.rebuild import RawEvent
     from stream.tools.replay_events import replay_events
     from training import progress
     from training.data.assumption import Reading
@@ -119,6 +119,6 @@ def _table(path: Path, settings: "Settings") -> Iterator[Sequence[bytes]]:
     )
     done = 0
     while some := list(islice(events, EVENTS_AT_ONCE)):
-        yield [event.value for event in some]
+        yield [RawEvent(event.value) for event in some]
         done += len(some)
         progress.update(done, len(table.frame), path.name)

@@ -11,17 +11,20 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from state.domain.clock import ahead_of_record, is_ahead_of_record
 from state.domain.recommendation import Recommendation, Trigger
 from state.domain.rules import Merchandising
-from state.errors import CustomerRefused, InvalidEvent, StoreUnavailable
+from state.errors import CustomerRefused, EventAhead, InvalidEvent, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
 from state.events.shop_dialect import shop_dialect
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store, merge_updates
+from stream.errors import ClockDiffers
 from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
+from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.item_cache import ItemCache
@@ -102,20 +105,30 @@ class Processor:
         self._merchandising = merchandising
         self._clock = clock
         self._decoder = Decoder(settings)
+        self._clock_check = ClockCheck(
+            clock,
+            lambda: self._redis(store.clock),
+            settings.max_clock_difference_seconds,
+            metrics.clock_difference,
+        )
         self._encode = msgspec.json.Encoder().encode
 
+    def clock_problem(self) -> str | None:
+        """Why the clock of this machine is not believed, or None; may be called from any thread."""
+        return self._clock_check.problem()
+
     def process(self, batch: Sequence[Incoming]) -> None:
-        """Process a batch to its end.
+        """Process a batch to its end; waits while the clock of this machine and its witnesses differ.
 
         Raises:
             Stopped: The worker is stopping and Redis or Kafka is unavailable; the batch must not be acknowledged.
             StoreRefused: The store cannot be used at all, whatever the event.
         """
-        clock = self._clock()
-        clock_iso = to_iso(int(clock))
         stage = self._metrics.stage
+        self._clock_check.see(batch)
         with stage("decode"):
-            events, rejected = self._decode(batch, int(clock))
+            clock, events, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
+        clock_iso = to_iso(int(clock))
         with stage("apply"):
             updates = self._apply(events, rejected, int(clock * 1000))
         with stage("answer"):
@@ -131,27 +144,51 @@ class Processor:
             self._confirm(recommendations)
         self._count(batch, recommendations)
 
-    def _decode(self, batch: Sequence[Incoming], now: int) -> tuple[list[DecodedEvent], list[RejectedEvent]]:
-        events: list[DecodedEvent] = []
+    def _decode(self, batch: Sequence[Incoming]) -> tuple[float, list[DecodedEvent], list[RejectedEvent]]:
+        """The clock, the events, and those that are rejected.
+
+        Raises:
+            ClockDiffers: The clock cannot be believed.
+        """
+        self._clock_check.require_server()
+        clock = self._clock()
+        decoded: list[DecodedEvent] = []
         rejected: list[RejectedEvent] = []
-        anonymous = 0
-        decode = self._decoder.decode
         for record in batch:
             try:
-                invoice = decode(record.value, now=now)
+                decoded.append(DecodedEvent(record, self._decode_one(record, int(clock))))
             except InvalidEvent as error:
+                if isinstance(error, EventAhead):
+                    self._clock_check.require_records()
                 rejected.append(RejectedEvent(record, "invalid", str(error)))
-                continue
+        self._clock_check.settled()
+        return clock, self._with_customer(decoded), rejected
+
+    def _decode_one(self, record: Incoming, now: int) -> Invoice:
+        invoice = self._decoder.decode(record.value, now=now)
+        settings, timestamp = self._settings, record.timestamp
+        if timestamp is not None and is_ahead_of_record(
+            invoice.date, timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
+        ):
+            raise InvalidEvent(ahead_of_record("invoice_date", invoice.date, timestamp), "invoice_date")
+        return invoice
+
+    def _with_customer(self, decoded: Sequence[DecodedEvent]) -> list[DecodedEvent]:
+        """The events that belong to a history; counts what the others are."""
+        events: list[DecodedEvent] = []
+        anonymous = 0
+        for event in decoded:
+            invoice = event.invoice
             self._product_share.count(invoice)
             for reason, count in invoice.excluded_lines.items():
                 self._metrics.lines(reason, count)
             if invoice.customer_id is None:
                 anonymous += 1
             elif invoice.lines:
-                events.append(DecodedEvent(record, invoice))
+                events.append(event)
         if anonymous:
             self._metrics.anonymous(anonymous)
-        return events, rejected
+        return events
 
     def _apply(
         self, events: Sequence[DecodedEvent], rejected: list[RejectedEvent], clock_ms: int

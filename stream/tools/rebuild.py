@@ -5,17 +5,27 @@ be interrupted, and be repeated.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from state.domain.clock import ahead_of_record, is_ahead_of_record
 from state.errors import CustomerRefused, InvalidEvent
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
+from state.settings import Settings
 from state.store.protocol import Store
 from state.wording import count
 
 BATCH = 512
 """Events of one call of the store."""
+
+
+class RawEvent(NamedTuple):
+    """The value of a record, and its timestamp in seconds since 1970; None where it comes from a table."""
+
+    value: bytes | None
+    timestamp: float | None = None
 
 
 class RebuildLedger(msgspec.Struct):
@@ -54,27 +64,28 @@ class RebuildLedger(msgspec.Struct):
 
 
 def rebuild(
-    store: Store, decoder: Decoder, batches: Iterable[Sequence[bytes | None]], ledger: RebuildLedger, *, clock: float
+    store: Store, settings: Settings, batches: Iterable[Sequence[RawEvent]], ledger: RebuildLedger, *, clock: float
 ) -> None:
     """Apply events to the store; counts into ``ledger``.
 
     Args:
         store: Where histories and items are.
-        decoder: Of the workers' settings, so that it takes what they take.
-        batches: The values of the records.
+        settings: Those of the workers, so that it takes what they take.
+        batches: Events in the order in which they were sent.
         ledger: Of the source of the events.
         clock: Seconds since 1970; dates too far ahead of it are invalid.
 
     Raises:
         StoreUnavailable, StoreRefused: The store does not answer, or refuses; repeat the rebuild.
     """
+    decoder = Decoder(settings)
     for batch in batches:
         for start in range(0, len(batch), BATCH):
             invoices = []
-            for value in batch[start : start + BATCH]:
+            for event in batch[start : start + BATCH]:
                 ledger.events += 1
                 try:
-                    invoice = decoder.decode(value, now=int(clock))
+                    invoice = _decode(decoder, settings, event, int(clock))
                 except InvalidEvent as error:
                     ledger.invalid += 1
                     ledger.reason = ledger.reason or str(error)
@@ -84,6 +95,15 @@ def rebuild(
                 else:
                     invoices.append(invoice)
             _apply(store, invoices, ledger, int(clock * 1000))
+
+
+def _decode(decoder: Decoder, settings: Settings, event: RawEvent, now: int) -> Invoice:
+    invoice = decoder.decode(event.value, now=now)
+    if event.timestamp is not None and is_ahead_of_record(
+        invoice.date, event.timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
+    ):
+        raise InvalidEvent(ahead_of_record("invoice_date", invoice.date, event.timestamp), "invoice_date")
+    return invoice
 
 
 def _apply(store: Store, invoices: Sequence[Invoice], ledger: RebuildLedger, clock_ms: int) -> None:

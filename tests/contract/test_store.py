@@ -1,5 +1,7 @@
 """What every store does: one suite on the store in memory and on every kind of Redis."""
 
+import time
+
 import pytest
 
 from state import (
@@ -13,6 +15,7 @@ from state import (
     canonical_json,
     record_sale,
 )
+from state.store.memory import MemoryStore
 from tests.contract.conftest import MakeStore
 from tests.contract.events import AWKWARD, recommendation
 
@@ -336,6 +339,11 @@ def test_price_and_description_are_those_of_the_newest_purchase(store: Store) ->
     store.apply([sale("3", 200, 3.0, "NET"), sale("4", 201, 1.0, None)], clock_ms=CLOCK)
     state = store.items().states["A"]
     assert (state.price, state.price_date, state.description, state.description_date) == (1.0, 201, "NEW", 200)
+
+
+def test_the_clock_is_that_of_the_server(store: Store) -> None:
+    clock = store.clock()
+    assert clock is None if isinstance(store, MemoryStore) else clock is not None and abs(clock - time.time()) < 5
 
 
 def test_now_is_the_greatest_date_accepted(store: Store) -> None:

@@ -60,6 +60,7 @@ class RedisStore:
         self._client: Any = connect(settings) if client is None else client
         self._keys = Keys(settings.key_prefix)
         self._cap = settings.max_history_lines
+        self._clock_forbidden = False
         writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
         self._writer: ClusterWriter | SingleWriter = writer(
             self._client,
@@ -184,6 +185,23 @@ class RedisStore:
         with translate_errors(client=self._client):
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
+
+    def clock(self) -> float | None:
+        """See ``Store.clock``; on a Cluster that of one primary."""
+        client = self._client
+        if self._clock_forbidden:
+            return None
+        try:
+            with translate_errors(client=client):
+                if isinstance(client, RedisCluster):
+                    client = client.get_redis_connection(client.get_primaries()[0])  # type: ignore[no-untyped-call]
+                seconds, microseconds = client.time()
+        except StoreUnavailable as error:
+            if not is_forbidden(error):
+                raise
+            self._clock_forbidden = True
+            return None
+        return int(seconds) + int(microseconds) / 1_000_000
 
     def dialect(self) -> ShopDialect | None:
         """See ``Store.dialect``."""

@@ -88,6 +88,8 @@ class ProcessorHarness:
             clock=lambda: self.clock,
         )
         self.offset = 0
+        self.stamped: float | None = None
+        """The timestamp of the next records, where it is not half a second before the clock."""
 
     def process(self, *events: bytes | dict[str, Any] | None) -> None:
         """Process events as one batch, at the next offsets of partition 0."""
@@ -97,7 +99,7 @@ class ProcessorHarness:
         """The record of an event, at the next offset."""
         self.offset += 1
         value = json.dumps(event).encode() if isinstance(event, dict) else event
-        return Incoming(value, key, "invoices", 0, self.offset - 1, self.clock - 0.5)
+        return Incoming(value, key, "invoices", 0, self.offset - 1, self.stamped or self.clock - 0.5)
 
     def messages(self, topic: str) -> list[Message]:
         """The messages published to a topic."""
