@@ -1,6 +1,7 @@
 """``nextbasket rules``: the rules of merchandising that are in force."""
 
 import codecs
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def show(
 
     table = Table("", "name", "kind", "what", title=f"Rules, version {document.version}", title_justify="left")
     for rule in document.rules:
-        table.add_row("on" if rule.enabled else "off", escape(rule.name), _kind(rule), escape(_content(rule)))
+        table.add_row(_state(rule, datetime.now(UTC)), escape(rule.name), _kind(rule), escape(_content(rule)))
     table_console().print(table)
 
 
@@ -157,6 +158,15 @@ def _require_newer(document: "Rules", before: "Rules") -> None:
             f"The document has version {document.version}, and version {before.version} is in force: it may be older. "
             "Compare it with nextbasket rules show --json, then leave its version out or raise it.",
         )
+
+
+def _state(rule: "Rule", now: datetime) -> str:
+    """Whether a rule is switched on and its time span has come."""
+    if not rule.enabled:
+        return "off"
+    if rule.starts is not None and now < rule.starts:
+        return "later"
+    return "over" if rule.until is not None and now >= rule.until else "on"
 
 
 def _kind(rule: "Rule") -> str:

@@ -181,10 +181,22 @@ def test_rules_are_set_with_a_rising_version(tmp_path: Path, capsys: pytest.Capt
     assert "Version 2 with 1 rule is in force; before it was 1." in capsys.readouterr().out
     assert main(["rules", "show"]) == ExitCode.OK
     assert "advent" in capsys.readouterr().out
-    path.write_text('\ufeff{"version": 2, "rules": []}', encoding="utf-8")
+    spans = {
+        "off": '"enabled": false',
+        "later": '"from": "2999-01-01T00:00:00Z"',
+        "over": '"until": "2001-01-01T00:00:00Z"',
+    }
+    rules = [f'{{"kind": "cap", "name": "is {name}", "most": 1, {span}}}' for name, span in spans.items()]
+    path.write_text(f'{{"rules": [{", ".join(rules)}]}}')
+    assert main(["rules", "set", str(path)]) == ExitCode.OK
+    assert main(["rules", "show"]) == ExitCode.OK
+    shown = capsys.readouterr().out.splitlines()
+    for name in spans:
+        assert next(line for line in shown if f"│ is {name}" in line).split()[1] == name
+    path.write_text('\ufeff{"version": 3, "rules": []}', encoding="utf-8")
     for command in ("check", "set"):
         assert main(["rules", command, str(path)]) == ExitCode.NEGATIVE
-        assert "The document has version 2, and version 2 is in force" in capsys.readouterr().err
+        assert "The document has version 3, and version 3 is in force" in capsys.readouterr().err
     path.write_text('{"version": 12, "rules": []}')
     assert main(["rules", "set", str(path)]) == ExitCode.OK
     capsys.readouterr()
