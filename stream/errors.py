@@ -5,6 +5,8 @@ StreamError
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
 ├── ClockDiffers           the clock of this machine is wrong, or that of a witness: wait until they agree
+├── EndpointUnavailable    a webhook's endpoint does not accept a message: mend it, then start again
+├── EndpointGone           a webhook's endpoint wants no more messages
 └── Stopped                the worker stops: unfinished batches stay unacknowledged
 
 The names state the problem; a suffix "Error" would add nothing (hence N818).
@@ -46,6 +48,14 @@ class MessageTooLarge(StreamError):
 
 class ClockDiffers(StreamError):
     """The clock of this machine and those of its witnesses differ."""
+
+
+class EndpointUnavailable(StreamError):
+    """The endpoint of a webhook did not accept a message in time."""
+
+
+class EndpointGone(StreamError):
+    """The endpoint of a webhook answered that it wants no more messages."""
 
 
 class Stopped(StreamError):

@@ -192,7 +192,7 @@ def report(log: Sequence[Invoice], span: Span, within: int, *, refit: bool, seed
     customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     resampling = Resampling(customers, generator=np.random.default_rng(seed))
     print(
-        f"\n{to_iso(span.start)[:10]} to {to_iso(span.end)[:10]}: {len(days)} dates, {len(customers):,} customers, of "
+        f"\n{to_iso(span.start)[:10]} to {to_iso(span.end)[:10]}: {len(days)} dates, {len(customers):,} customers of a date, of "
         f"whom {came.mean():.1%} came within {within} days{', fitted at each date' if refit else ''}"
     )
     print(

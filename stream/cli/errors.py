@@ -13,6 +13,7 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
         ExitCode.UNREACHABLE,
         _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS"),
     ),
+    "stream.errors:EndpointGone": (ExitCode.NEGATIVE, ""),
     "stream.errors:StreamError": (ExitCode.UNREACHABLE, ""),
     "training.data.errors:DataError": (ExitCode.DATA, ""),
     "training.errors:UnknownModel": (ExitCode.USAGE, ""),

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
     "rebuild": ("stream.commands.rebuild:rebuild", "Restore histories that Redis lost, from Kafka and tables."),
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
+    "webhook": ("stream.commands.webhook:webhook", "Send due customers or recommendations to an HTTP endpoint."),
     "similar": ("stream.commands.similar:similar", "Show similar items, or similar customers."),
     "due": ("stream.commands.due:due", "List who is likely to buy soon, with their baskets."),
     "models": ("stream.commands.models:models", "List, promote and roll back models."),

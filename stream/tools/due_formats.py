@@ -15,7 +15,7 @@ EVENT = "nextbasket due"
 """Name of the event in Braze and Klaviyo."""
 BRAZE_EVENTS = 75
 """Most events that one request of Braze's ``/users/track`` may have."""
-KLAVIYO_REVISION = "2025-07-15"
+KLAVIYO_REVISION = "2026-10-15"
 """Revision of Klaviyo's API whose format is written."""
 ROWS = 1_000
 """Rows of a row group of Parquet."""

@@ -1,0 +1,136 @@
+"""``nextbasket webhook``: the messages of a topic to an HTTP endpoint, signed."""
+
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from state.wording import count
+from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.options import parse_duration
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from state.settings import Settings
+
+
+class WebhookTopic(StrEnum):
+    """The topics that can be sent, without the namespace."""
+
+    DUE = "due-customers"
+    RECOMMENDATIONS = "recommendations"
+    SCORES = "recommendation-scores"
+
+
+class Begin(StrEnum):
+    """Where a group without committed offsets begins."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+_ID_FIELDS = {WebhookTopic.DUE: "due_id", WebhookTopic.RECOMMENDATIONS: "rec_id"}
+"""The field that identifies a message which may be twice in the topic."""
+
+
+def webhook(
+    url: Annotated[str, typer.Option(help="The endpoint, https:// or http://.")],
+    secret_file: Annotated[
+        Path, typer.Option("--secret-file", help="File with the secret: base64, with whsec_ before it or not.")
+    ],
+    topic: Annotated[WebhookTopic, typer.Option(help="The topic whose messages are sent.")] = WebhookTopic.DUE,
+    group: Annotated[
+        str, typer.Option(help="Name of the subscription; each has its own committed offsets.")
+    ] = "webhook",
+    begin: Annotated[Begin, typer.Option(help="Where a new subscription begins.")] = Begin.EARLIEST,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="End once everything that is in the topic was delivered.")
+    ] = False,
+    give_up_after: Annotated[
+        str, typer.Option("--give-up-after", help="How long one message is tried, such as 10m or 6h.")
+    ] = "1h",
+) -> None:
+    """Send each message of a topic to an HTTP endpoint, signed (HMAC-SHA256, Standard Webhooks), until SIGTERM.
+
+    At least once, in the order of a customer. A message is tried again
+    until the endpoint answers 2xx; nothing is skipped. What was delivered
+    is committed to Kafka, so a restart continues there.
+    Needs NEXTBASKET_KAFKA_BROKERS. Exit code 5 where the endpoint does not
+    accept a message in time, 1 where it answers 410.
+
+    Example:
+      nextbasket webhook --url https://crm.example/hooks/due --secret-file secret.txt
+    """
+    import signal
+    import threading
+    from random import Random
+
+    from state.settings import load_settings
+    from stream.cli.logging_setup import configure_logging
+    from stream.kafka.subscriber import Subscriber
+    from stream.tools.webhook import WebhookSender, read_secret
+
+    settings = load_settings()
+    configure_logging(settings)
+    _check_url(url)
+    try:
+        key = read_secret(secret_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Failure(f"{secret_file} cannot be used: {error}.", ExitCode.SETTINGS) from None
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    sender = WebhookSender(url, key, give_up_s=parse_duration(give_up_after), stop=stop, rng=Random())
+    name = _name(topic, settings)
+    subscriber = Subscriber(
+        settings, name, f"{settings.group}-{group}", begin=begin.value, until_end=until_end, stop=stop
+    )
+    delivered = empty = 0
+    try:
+        with closing(subscriber):
+            for record in subscriber.records():
+                if (value := record.value()) is None:
+                    empty += 1
+                elif not sender.send(_message_id(record, value, topic), value):
+                    break
+                else:
+                    delivered += 1
+    finally:
+        note = f" {count(empty, 'record')} without a value left out." if empty else ""
+        typer.echo(f"{count(delivered, 'message')} of {name} delivered.{note}", err=True)
+
+
+def _check_url(url: str) -> None:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Failure("--url must be like https://crm.example/hooks/due.", ExitCode.USAGE)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        typer.echo("The endpoint has no TLS: messages are signed, but anybody on the way can read them.", err=True)
+
+
+def _name(topic: WebhookTopic, settings: "Settings") -> str:
+    topics = settings.topics
+    return {
+        WebhookTopic.DUE: topics.due,
+        WebhookTopic.RECOMMENDATIONS: topics.recommendations,
+        WebhookTopic.SCORES: topics.scores,
+    }[topic]
+
+
+def _message_id(record: "Message", value: bytes, topic: WebhookTopic) -> str:
+    """The id of the message by its field, so that a duplicate in the topic has the same; else its offset."""
+    import msgspec
+
+    field = _ID_FIELDS.get(topic)
+    if field is not None:
+        try:
+            if isinstance(found := msgspec.json.decode(value, type=dict[str, object]).get(field), str):
+                return found
+        except msgspec.DecodeError:
+            pass
+    return f"{record.topic()}-{record.partition()}-{record.offset()}"
