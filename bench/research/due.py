@@ -191,10 +191,9 @@ def report(log: Sequence[Invoice], span: Span, within: int, *, refit: bool, seed
     ids = [history.customer_id for day in days for history in day.histories]
     customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     resampling = Resampling(customers, generator=np.random.default_rng(seed))
-    print(
-        f"\n{to_iso(span.start)[:10]} to {to_iso(span.end)[:10]}: {len(days)} dates, {len(customers):,} customers of a date, of "
-        f"whom {came.mean():.1%} came within {within} days{', fitted at each date' if refit else ''}"
-    )
+    when = f"{to_iso(span.start)[:10]} to {to_iso(span.end)[:10]}: {len(days)} dates"
+    share = f"{came.mean():.1%} came within {within} days{', fitted at each date' if refit else ''}"
+    print(f"\n{when}, {len(customers):,} customers of a date, of whom {share}")
     print(
         f"{'method':<12} {'came, of the first decile':<28} {'AUC':<6} {'ECE':<6} {'predicted / came':<22} first decile"
     )

@@ -132,6 +132,11 @@ class MemoryStore:
         """See ``Store.revisions``."""
         return [one.revision if one else 0 for one in self.customers(customer_ids)]
 
+    def customer_ids(self) -> Iterator[list[str]]:
+        """See ``Store.customer_ids``."""
+        if self._customers:
+            yield list(self._customers)
+
     def histories(self) -> Iterator[CustomerHistory]:
         """See ``Store.histories``."""
         for customer in list(self._customers.values()):

@@ -135,6 +135,10 @@ class Store(Protocol):
         """The revision of each of some histories, read in one call; 0 for an unknown customer."""
         ...
 
+    def customer_ids(self) -> Iterator[list[str]]:
+        """The ids of all customers, each once, in portions and no particular order."""
+        ...
+
     def histories(self) -> Iterator[CustomerHistory]:
         """All histories in no particular order, loaded in portions."""
         ...

@@ -73,6 +73,7 @@ def due(
     from state.events.shop_dialect import shop_dialect
     from state.settings import load_settings
     from state.store.claim import require_store_dialect
+    from state.store.redis.due_summaries import RedisDueSummaries
     from state.store.redis.store import RedisStore
     from stream.cli.registry import load_current_scorer
     from stream.pipeline.due import due_customers
@@ -102,6 +103,7 @@ def due(
                 query,
                 top_k=settings.top_k,
                 merchandising=merchandising,
+                summaries=stack.enter_context(closing(RedisDueSummaries(settings))),
                 on_read=reading.update,
             )
         listed = min(found.eligible, query.limit or found.eligible)

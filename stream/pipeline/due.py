@@ -1,7 +1,7 @@
 """Who is due: all customers by expected value within a window, the first of them with a basket.
 
-Two passes over the store. The first reads every history in portions and predicts only the return, which costs a small
-part of a ranking; it keeps a few numbers of each customer. The second ranks items for the customers that are listed.
+Two passes over the store. The first predicts only the return of all customers, from their histories or from what is
+stored of them (``due_summaries``). The second ranks items for the customers that are listed.
 """
 
 import hashlib
@@ -22,13 +22,15 @@ from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate, Store
 from stream.messages import Message
 from stream.monitoring import Metrics
-from stream.pipeline.ports import Publisher, SentDue
+from stream.pipeline.due_summaries import Summaries, read_summaries
+from stream.pipeline.ports import DueSummaries, Publisher, SentDue
 from stream.pipeline.recommendations import BatchContext, next_purchase, recommend
 from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
 from stream.pipeline.selector import ranking_depth, selector_for
 from training.features.item_table import ItemTable
 from training.serving.load import fallback_scorer
-from training.serving.scorer import HORIZONS, ReturnCurves, Scorer
+from training.serving.return_time.network import curve_after
+from training.serving.scorer import HORIZONS, ReturnCurves, ReturnSurvival, Scorer
 
 PORTION = 500
 """Histories whose return is predicted at once, and customers that are ranked, published and recorded at once."""
@@ -76,6 +78,7 @@ def due_customers(
     *,
     top_k: int,
     merchandising: Merchandising | None = None,
+    summaries: DueSummaries | None = None,
     on_read: Callable[[int], object] = lambda number: None,
 ) -> DueList:
     """The customers who are likely to buy within a window, given no purchase since their last one.
@@ -86,12 +89,17 @@ def due_customers(
         query: Which customers are listed.
         top_k: Greatest number of items of a basket.
         merchandising: The catalogue and the rules, None where there are none.
-        on_read: Called with the number of histories read since the last call.
+        summaries: Where the numbers of each customer are stored, so that only histories that changed since the last
+            list are read. Used with a scorer that is a ``ReturnSurvival``.
+        on_read: Called with the number of customers read since the last call.
 
     Raises:
         StoreUnavailable, StoreRefused: The store does not answer, or refuses.
     """
-    found = _read(store, scorer, query, on_read)
+    if summaries is not None and isinstance(scorer, ReturnSurvival):
+        found = _of_summaries(read_summaries(store, scorer, scorer.version, summaries, on_read), query)
+    else:
+        found = _read(store, scorer, query, on_read)
     order = found.order(query.limit)
     left_out: list[str] = []
     customers = _listed(store, scorer, query, found, order, top_k, merchandising, left_out)
@@ -172,6 +180,24 @@ def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int]
     shop_mean = shop_spending / shop_purchases if shop_purchases else 0.0
     value = [basket_value(one, number, shop_mean) for one, number in zip(spending, purchases, strict=True)]
     return _Found(read, ids, np.asarray(chances), np.asarray(value), np.asarray(last, np.int64))
+
+
+def _of_summaries(summaries: Summaries, query: DueQuery) -> _Found:
+    """The customers of a query from what is stored of all."""
+    has_bought = summaries.purchases > 0
+    spending, purchases = summaries.spending[has_bought], summaries.purchases[has_bought]
+    shop_mean = float(spending.sum() / purchases.sum()) if len(purchases) else 0.0
+    rows = np.asarray(
+        [row for row in np.flatnonzero(has_bought).tolist() if query.accepts(summaries.attributes[row])], np.int64
+    )
+    passed = np.maximum(query.at - summaries.last[rows], 0) / DAY
+    curves = curve_after(summaries.survival[rows], passed)
+    chance = np.asarray([chance_within(curve, HORIZONS, query.within_days) for curve in curves.tolist()], np.float64)
+    rows, chance = rows[chance >= query.min_chance], chance[chance >= query.min_chance]
+    pairs = zip(summaries.spending[rows].tolist(), summaries.purchases[rows].tolist(), strict=True)
+    value = np.asarray([basket_value(one, number, shop_mean) for one, number in pairs], np.float64)
+    ids = [summaries.customer_ids[row] for row in rows.tolist()]
+    return _Found(len(summaries.customer_ids), ids, chance, value, summaries.last[rows])
 
 
 def _curves(scorer: Scorer, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Protocols of the services that the pipeline uses; Kafka and the model registry implement them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,18 @@ class SentDue(Protocol):
 
     def record(self, day: str, customer_ids: Sequence[str]) -> None:
         """Record customers, at least one, for the day."""
+        ...
+
+
+class DueSummaries(Protocol):
+    """Stores the summaries of customers by shard, packed. What is lost is computed again."""
+
+    def load(self, shards: int) -> list[bytes | None]:
+        """What is stored for each of the shards 0 to ``shards`` - 1, None where there is nothing."""
+        ...
+
+    def save(self, shards: Mapping[int, bytes]) -> None:
+        """Replace some shards."""
         ...
 
 

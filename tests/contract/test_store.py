@@ -398,3 +398,11 @@ def test_customers_and_their_revisions_are_read_together(store: Store) -> None:
     assert (first.history, second.history) == (store.history("d"), store.history("c"))
     assert (first.revision, second.revision) == (CLOCK + 1, CLOCK)
     assert store.revisions(["nobody", "c", "d"]) == [0, CLOCK, CLOCK + 1]
+
+
+def test_the_ids_of_all_customers_are_listed_once(store: Store) -> None:
+    assert list(store.customer_ids()) == []
+    known = [f"{{c}} %{number}" for number in range(1_200)]
+    store.apply([invoice(str(number), 100, customer=each) for number, each in enumerate(known)], clock_ms=CLOCK)
+    listed = [each for portion in store.customer_ids() for each in portion]
+    assert sorted(listed) == sorted(known)

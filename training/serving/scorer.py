@@ -75,6 +75,15 @@ class ReturnCurves(Protocol):
 
 
 @runtime_checkable
+class ReturnSurvival(Protocol):
+    """A scorer whose return curve follows from numbers that stay the same until the customer's next purchase."""
+
+    def return_survival(self, histories: Sequence[CustomerHistory]) -> NDArray[np.float64]:
+        """Log probability of no return since the newest purchase ``[customers, edges]``, for ``curve_after``."""
+        ...
+
+
+@runtime_checkable
 class ItemToItem(Protocol):
     """A scorer that knows which items are bought in one basket."""
 

@@ -29,6 +29,7 @@ class Keys:
         self._history = f"{prefix}h:"
         self._recommendation = f"{prefix}r:"
         self._outbox = f"{prefix}o:"
+        self._due_summaries = f"{prefix}due-summaries:"
         self._sent_due = f"{prefix}due:"
         self._done = f"{prefix}{{items}}:done:"
         self.item_state = f"{prefix}{{items}}:state"
@@ -68,6 +69,10 @@ class Keys:
     def sent_due(self, day: str) -> str:
         """The customers that were published as due for a day and window, a set in the slot of that day."""
         return f"{self._sent_due}{{{day}}}"
+
+    def due_summaries(self, shard: int) -> str:
+        """The summaries of the customers of a shard, one string in a slot of its own."""
+        return f"{self._due_summaries}{{{shard:03d}}}"
 
     def customer(self, history_key: bytes) -> str:
         """The customer of a history's key."""

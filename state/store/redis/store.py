@@ -123,6 +123,11 @@ class RedisStore:
         keys = [self._keys.history(customer_id) for customer_id in customer_ids]
         return [int(revision or 0) for revision in self._read("hget", keys, "rev")]
 
+    def customer_ids(self) -> Iterator[list[str]]:
+        """See ``Store.customer_ids``."""
+        for keys in self._scan(self._keys.all_histories):
+            yield [self._keys.customer(key) for key in keys]
+
     def histories(self) -> Iterator[CustomerHistory]:
         """See ``Store.histories``. Remembers the keys seen, because a scan may return a key twice."""
         for keys in self._scan(self._keys.all_histories):

@@ -143,6 +143,10 @@ class BasketScorer:
         """When customers return; see ``ReturnCurves``."""
         return self.return_time.curve(histories, now)
 
+    def return_survival(self, histories: Sequence[CustomerHistory]) -> NDArray[np.float64]:
+        """What the curve follows from; see ``ReturnSurvival``."""
+        return self.return_time.log_survival(histories)
+
     def _source_items(
         self, view: View, position: NDArray[np.int64], of_customer: slice, items: ItemTable
     ) -> list[str | None]:

@@ -69,11 +69,14 @@ class NumpyReturnNetwork:
         Returns:
             float64 ``[customers, horizons]``.
         """
-        survival, passed = self._log_survival(histories, now)
-        already = _at(survival, passed[:, None])
-        until = _at(survival, passed[:, None] + np.asarray(HORIZONS, np.float64))
-        probabilities: NDArray[np.float64] = -np.expm1(until - already)
-        return probabilities
+        return curve_after(*self._log_survival(histories, now))
+
+    def log_survival(self, histories: Sequence[CustomerHistory]) -> NDArray[np.float64]:
+        """Log probability of no return by each of ``EDGES`` since the newest purchase, ``[customers, edges]``."""
+        logits = self.logits(return_inputs(histories, float(self.arrays["since"][0]))).astype(np.float64)
+        survival = np.zeros((len(histories), len(EDGES)))
+        np.cumsum(-np.logaddexp(0.0, logits), axis=1, out=survival[:, 1:])
+        return survival
 
     def days_until(
         self, histories: Sequence[CustomerHistory], now: int, probabilities: Sequence[float]
@@ -97,16 +100,29 @@ class NumpyReturnNetwork:
     def _log_survival(
         self, histories: Sequence[CustomerHistory], now: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Log probability of no return by each edge ``[customers, edges]``; days since the purchase ``[customers]``."""
+        """``log_survival``, and the days since the newest purchase ``[customers]``."""
         newest = newest_purchases(histories)
         passed = np.where(newest > 0, np.maximum(now - newest, 0) / DAY, 0.0)
-        logits = self.logits(return_inputs(histories, float(self.arrays["since"][0]))).astype(np.float64)
-        survival = np.zeros((len(histories), len(EDGES)))
-        np.cumsum(-np.logaddexp(0.0, logits), axis=1, out=survival[:, 1:])
-        return survival, passed
+        return self.log_survival(histories), passed
 
 
-def _at(survival: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
+def curve_after(survival: NDArray[np.floating], passed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of a return within each of ``HORIZONS`` after some days without one.
+
+    Args:
+        survival: As ``NumpyReturnNetwork.log_survival`` gives it ``[customers, edges]``.
+        passed: Days since the newest purchase ``[customers]``.
+
+    Returns:
+        float64 ``[customers, horizons]``.
+    """
+    already = _at(survival, passed[:, None])
+    until = _at(survival, passed[:, None] + np.asarray(HORIZONS, np.float64))
+    probabilities: NDArray[np.float64] = -np.expm1(until - already)
+    return probabilities
+
+
+def _at(survival: NDArray[np.floating], days: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log survival at days ``[customers, n]``: linear between the edges, and extrapolated behind the last."""
     edges = np.asarray(EDGES)
     interval = np.clip(np.searchsorted(edges, days, side="right") - 1, 0, len(edges) - 2)
