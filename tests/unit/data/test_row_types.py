@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.data.exports import HEADER, ROWS, histories, notes, write
+from tests.unit.data.exports import HEADER, HISTORIES, ROWS, histories, notes, write
 from training.data.errors import NothingLeft
 from training.data.tables.invoice_table import load
 
@@ -26,7 +26,7 @@ def bought(path: Path, table: list[list[str]]) -> dict[str, float]:
     return {number: items["22613"] for number, items in found.items()}
 
 
-@pytest.mark.parametrize("purchase", ["purchase", "Transaction", "order_completed"])
+@pytest.mark.parametrize("purchase", ["purchase", "Transaction", "order_completed", "Checkout Complete", "orders"])
 def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> None:
     header = ["event_type", "user_id", "item_id", "order_id", "timestamp"]
     rows = [
@@ -41,6 +41,35 @@ def test_only_purchases_among_events_are_read(purchase: str, tmp_path: Path) -> 
     assert only in notes(path)
     with pytest.raises(NothingLeft, match="The column event_type holds 'view', 'addtocart', and none"):
         load(write(tmp_path / "u.csv", rows[:2], header))
+
+
+@pytest.mark.parametrize("name", ["kind", "op", "What happened", "step"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_events_under_another_name_are_known_by_their_words(name: str, suffix: str, tmp_path: Path) -> None:
+    header = [name, "user_id", "item_id", "order_id", "timestamp"]
+    rows = [
+        ["view", "7", "a", "", "2011-03-14 10:00"],
+        ["cart", "7", "b", "", "2011-03-14 10:01"],
+        ["purchase", "7", "a", "1", "2011-03-14 10:02"],
+        ["coupon", "7", "c", "", "2011-03-14 10:03"],
+    ]
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "csv":
+        write(path, rows, header)
+    else:
+        frame = pd.DataFrame(rows, columns=header)
+        frame.assign(timestamp=pd.to_datetime(frame["timestamp"]), quantity=1, price=1.5).to_parquet(path)
+
+    assert histories(path) == {"7": {"1": {"a": 1}}}
+    only = f"column {name}: only 'purchase' are read, and 'view', 'cart', 'coupon' are left out (3 rows)."
+    assert only in notes(path)
+
+
+@pytest.mark.parametrize("values", ["view garden lake", "purchase gift home", "search email order", "detail sale new"])
+def test_words_of_another_column_are_no_events(values: str, tmp_path: Path) -> None:
+    rows = [[*row, value] for row, value in zip(ROWS, [*values.split(), "x"], strict=True)]
+
+    assert histories(write(tmp_path / "t.csv", rows, [*HEADER, "kind"])) == HISTORIES
 
 
 def test_a_column_of_unknown_types_is_named_with_its_values(tmp_path: Path) -> None:

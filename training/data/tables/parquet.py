@@ -15,6 +15,7 @@ from training.data.errors import UnreadableTable
 from training.data.tables.encodings import decode_windows_1252
 from training.data.tables.layout import OrderCustomers
 from training.data.tables.raw_table import RawTable, refuse_damaged
+from training.data.tables.row_types import MAX_TYPES, are_events
 
 LINES = "lines"
 """Column of lists in a Parquet file whose rows are whole invoices, as on the wire."""
@@ -99,6 +100,20 @@ class _ParquetFile:
             for batch in batches
             for name in names
         )
+
+    def has_events(self) -> bool:
+        """Whether a column that is not read holds purchases among views, carts and the like."""
+        fields = self.file.schema_arrow
+        texts = [name for name in self.unread if name in fields.names and _is_text(fields.field(name).type)]
+        for name in texts:
+            values: set[str] = set()
+            for batch in self.file.iter_batches(BATCH_ROWS, columns=[name]):
+                values |= set(pc.unique(_as_text(batch[name])).drop_null().to_pylist())
+                if len(values) > MAX_TYPES:
+                    break
+            if are_events(values):
+                return True
+        return False
 
     def names_customers_once(self) -> bool:
         """Whether later rows of orders lack the customer and none has one: the first rows may name them all."""
@@ -259,6 +274,7 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         parquet.lists
         or (line_id is not None and not columns.is_standard_name(line_id))
         or columns.find_event_columns(parquet.unread)
+        or parquet.has_events()
         or columns.find_mark_columns(parquet.unread)
         or columns.find_time_column(parquet.unread)
         or parquet.is_empty(columns.STOCK_CODE)

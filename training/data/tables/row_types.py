@@ -6,6 +6,7 @@ what became of the order of a row: of one that was cancelled or refunded nothing
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +25,11 @@ def _words(text: str) -> frozenset[str]:
 
 
 _SALES = _words(
-    "purchase purchased transaction transactions order ordered orderplaced ordercompleted purchasecompleted buy "
-    "bought sale sales sell sold checkoutcompleted completepurchase invoice invoiced receipt payment paid complete "
-    "completed closed shipped delivered fulfilled processing approved settled captured success successful succeeded "
-    "done finished partiallyrefunded partiallypaid partiallyfulfilled wccompleted wcprocessing"
+    "purchase purchased purchases transaction transactions order orders ordered orderplaced placedorder "
+    "ordercompleted purchasecompleted buy bought sale sales sell sold checkoutcompleted checkoutcomplete "
+    "completepurchase confirmorder invoice invoiced receipt payment paid complete completed closed shipped "
+    "delivered fulfilled processing approved settled captured success successful succeeded done finished "
+    "partiallyrefunded partiallypaid partiallyfulfilled wccompleted wcprocessing"
 )
 _RETURNS = _words(
     "return returned returns refund refunded refunds creditnote creditmemo salesreturn customerreturn chargeback "
@@ -38,14 +40,24 @@ _CANCELLED = _words(
     "deleted unavailable draft quote quotation wccancelled wcfailed storno storniert"
 )
 _OTHER_EVENTS = _words(
-    "view viewed views pageview productview viewitem detail click clicked clicks cart carted addtocart addcart "
-    "addedtocart removefromcart removecart remove wishlist addtowishlist fav favorite favourite like liked search "
-    "impression impressions checkout begincheckout abandon abandoned pv visit browse rate rating share viewcart "
-    "sessionstart login scroll"
+    "view viewed views carts viewproduct viewedproduct cartadd pageview productview viewitem detail click clicked "
+    "clicks cart carted addtocart addcart addedtocart removefromcart removecart remove wishlist addtowishlist fav "
+    "favorite favourite like liked search impression impressions checkout begincheckout abandon abandoned pv visit "
+    "browse rate rating share viewcart sessionstart login scroll"
 )
+_BROWSING = _words(
+    "view viewed views pageview productview viewproduct viewedproduct viewitem click clicks clicked addtocart addcart "
+    "addedtocart cartadd cart carts viewcart removefromcart pv"
+)
+_PURCHASES = _words(
+    "purchase purchased purchases transaction transactions order orders ordered orderplaced placedorder "
+    "ordercompleted purchasecompleted buy bought sale sales checkoutcompleted checkoutcomplete completepurchase "
+    "confirmorder payment"
+)
+"""Words that show together that a column holds events, whatever its name."""
 _NOT_MARKED = _words("0 0.0 false no n f")
 _MARKED = _words("1 1.0 true yes y x t")
-_MAX_VALUES = 20
+MAX_TYPES = 20
 """Different values above which a column holds no types of rows."""
 _CURE = "take out the column"
 
@@ -108,11 +120,11 @@ def find_row_types(frame: pd.DataFrame, unread: Iterable[str], number: str | Non
     assumptions: list[Assumption] = []
     names = [*unread]
     first_rows_only = False
-    for name in columns.find_event_columns(names):
+    for name in [*(named := columns.find_event_columns(names)), *_unnamed_event_columns(frame, names, named)]:
         cells, filled = _fill_order(frame, name, number)
         first_rows_only |= filled
-        words = {value: re.sub(r"[^a-z]", "", str(value).lower()) for value in pd.unique(cells.dropna())}
-        if not 0 < len(words) <= _MAX_VALUES:
+        words = {value: _word(value) for value in pd.unique(cells.dropna())}
+        if not 0 < len(words) <= MAX_TYPES:
             continue
         known = {
             kind: [value for value, word in words.items() if word in of_kind]
@@ -149,6 +161,30 @@ def find_row_types(frame: pd.DataFrame, unread: Iterable[str], number: str | Non
             cancelled[name] = marked.to_numpy()
             read.append(name)
     return RowTypes(sales, returned, cancelled, tuple(dict.fromkeys(read)), tuple(assumptions))
+
+
+def are_events(values: Iterable[object]) -> bool:
+    """Whether the values of a column show by their words that it holds purchases among views, carts and the like."""
+    words = {_word(value) for value in values}
+    return 1 < len(words) <= MAX_TYPES and not _BROWSING.isdisjoint(words) and not _PURCHASES.isdisjoint(words)
+
+
+def _unnamed_event_columns(frame: pd.DataFrame, names: Iterable[str], named: Iterable[str]) -> list[str]:
+    """Columns of events whose name is unknown."""
+    others = [name for name in names if name not in {*named}]
+    return [name for name in others if are_events(islice(pd.unique(_texts(frame[name])), MAX_TYPES + 1))]
+
+
+def _texts(cells: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells[:0]
+    if isinstance(cells.dtype, pd.StringDtype):
+        return cells.dropna()
+    return cells[cells.map(lambda cell: isinstance(cell, str)).astype(bool)]
+
+
+def _word(value: object) -> str:
+    return re.sub(r"[^a-z]", "", str(value).lower())
 
 
 def _only_sales(
