@@ -180,6 +180,7 @@ class Settings(BaseModel):
     api_origins: str = ""
     api_max_body_bytes: Annotated[int, Field(ge=1)] = 10_000_000
     api_max_age_seconds: Annotated[float, Field(gt=0)] = 60.0
+    api_worker_metrics: str = ""
 
     # Metrics and logs.
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
@@ -211,6 +212,11 @@ class Settings(BaseModel):
     def unsellable_patterns(self) -> tuple[str, ...]:
         """The patterns of stock codes that cannot be sold, sorted, so that equal lists compare equal."""
         return tuple(sorted(set(filter(None, (each.strip() for each in self.unsellable_codes.split(","))))))
+
+    @property
+    def worker_metrics(self) -> list[str]:
+        """The addresses of the workers' metrics as ``["host:port", …]``."""
+        return [address.strip() for address in self.api_worker_metrics.split(",") if address.strip()]
 
     @property
     def origins(self) -> list[str]:

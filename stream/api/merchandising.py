@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from state.domain.rules import missing_from, replace_version
 from state.errors import InvalidEvent
-from state.events.catalogue import CatalogueDecoder
+from state.events.catalogue import CatalogueDecoder, CatalogueItem
 from state.events.dialect import dialect_named
 from state.events.rules import RULES_KEY, Rules, decode_rules, encode_rules
 from stream.api.access import Merchandiser, Reader
@@ -82,8 +82,22 @@ async def put_rules(
         document = decode_rules(await request.body())
     except InvalidEvent as error:
         raise _invalid(error) from None
+    return _rules_response(await replace_rules(services, document, if_match))
+
+
+async def replace_rules(services: Services, document: Rules, if_match: str | None) -> Rules:
+    """Replace the rules; returns those in force once this server obeys them.
+
+    Args:
+        services: Of this process.
+        document: The new rules; without a version they get the next one.
+        if_match: The entity tag of those to replace, None for whatever is in force.
+
+    Raises:
+        Problem: 412 where others are in force, 503 where Kafka does not confirm or this server does not obey in time.
+    """
     before = services.merchandising().rules.document
-    if if_match is not None and if_match.strip() != _tag(before):
+    if if_match is not None and if_match.strip() != tag_of(before):
         raise _not_newest(f"Version {before.version} is in force, not {if_match}; read it and change it again.")
     if document.version and document.version <= before.version:
         raise _not_newest(f"The document has version {document.version}, and version {before.version} is in force.")
@@ -99,7 +113,7 @@ async def put_rules(
         await asyncio.sleep(0.02)
     if now != document:
         raise _not_newest("Somebody else set rules at the same time, and theirs are in force.")
-    return _rules_response(now)
+    return now
 
 
 @router.post(
@@ -134,14 +148,23 @@ async def put_item(request: Request, caller: Merchandiser, stock_code: StockCode
     services: Services = request.app.state.services
     require_json(request)
     code = services.stock_code(stock_code)
-    key = code.encode()
+    await set_item(services, code, await request.body())
+    return Response(status_code=202)
+
+
+async def set_item(services: Services, code: str, body: bytes) -> CatalogueItem:
+    """Publish the event of an item; ``code`` is its canonical stock code.
+
+    Raises:
+        Problem: 400 for an invalid event, 503 where Kafka does not confirm.
+    """
     try:
-        raw = _with_stock_code(await request.body(), code)
-        CatalogueDecoder(services.settings).decode(raw, key)
+        raw = _with_stock_code(body, code)
+        item = CatalogueDecoder(services.settings).decode(raw, code.encode())
     except InvalidEvent as error:
         raise _invalid(error) from None
-    await services.ingestion.ask((Message(services.settings.topics.items, key, raw),))
-    return Response(status_code=202)
+    await services.ingestion.ask((Message(services.settings.topics.items, code.encode(), raw),))
+    return item
 
 
 @router.delete(
@@ -154,9 +177,17 @@ async def put_item(request: Request, caller: Merchandiser, stock_code: StockCode
 async def delete_item(request: Request, caller: Merchandiser, stock_code: StockCode) -> Response:
     """Delete the entry of the catalogue; what was sold stays known."""
     services: Services = request.app.state.services
-    key = services.stock_code(stock_code).encode()
-    await services.ingestion.ask((Message(services.settings.topics.items, key, None),))
+    await remove_item(services, services.stock_code(stock_code))
     return Response(status_code=202)
+
+
+async def remove_item(services: Services, code: str) -> None:
+    """Publish that an item is no part of the catalogue.
+
+    Raises:
+        Problem: 503 where Kafka does not confirm.
+    """
+    await services.ingestion.ask((Message(services.settings.topics.items, code.encode(), None),))
 
 
 def _with_stock_code(body: bytes, code: str) -> bytes:
@@ -169,11 +200,12 @@ def _with_stock_code(body: bytes, code: str) -> bytes:
 
 
 def _rules_response(document: Rules) -> Response:
-    headers = {"ETag": _tag(document), "Cache-Control": "no-cache"}
+    headers = {"ETag": tag_of(document), "Cache-Control": "no-cache"}
     return Response(encode_rules(document), headers=headers, media_type=JSON)
 
 
-def _tag(document: Rules) -> str:
+def tag_of(document: Rules) -> str:
+    """The entity tag of rules."""
     return f'"{document.version}"'
 
 

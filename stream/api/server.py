@@ -37,6 +37,7 @@ from stream.cli.exit_codes import ExitCode
 from stream.errors import BrokerUnavailable
 from stream.health import Health, serve_health
 from stream.kafka.followers import MerchandisingFollower
+from stream.kafka.group_lag import group_lag
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.monitoring import Metrics
@@ -150,6 +151,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             stock_code=lambda written: dialect.stock_code(written.strip()),
             registry=registry,
             letters=KafkaLetterBox(settings) if settings.brokers else None,
+            lag=partial(group_lag, settings) if settings.brokers else None,
         )
         for part in (ranker, revisions, lookups, ingestion):
             closes.callback(part.close)

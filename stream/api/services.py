@@ -22,7 +22,7 @@ from training.serving.scorer import Scorer
 
 
 class Services(NamedTuple):
-    """The services of one process; ``feed`` and ``letters`` are None where no broker is set.
+    """The services of one process; ``feed``, ``letters`` and ``lag`` are None where no broker is set.
 
     ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a thread of its own, so that
     no 304 waits for a model. ``ingestion`` takes bodies with invoices. ``versions`` is what a list would be made from.
@@ -44,3 +44,4 @@ class Services(NamedTuple):
     stock_code: Callable[[str], str]
     registry: Registry
     letters: LetterBox | None
+    lag: Callable[[], dict[int, int]] | None

@@ -53,7 +53,17 @@ def _date(text: str | None) -> str:
     return "–" if not text else text[:16].replace("T", " ")
 
 
-def _link(path: str, **parameters: str) -> str:
+def _words(text: str) -> str:
+    return text.replace("_", " ")
+
+
+def _json(value: Any) -> str:
+    """JSON in text that is escaped as any other; ``tojson`` of Jinja marks its own as safe."""
+    return msgspec.json.encode(value).decode()
+
+
+def link(path: str, **parameters: str) -> str:
+    """The address of a page with its parameters."""
     return f"{path}?{urlencode(parameters, quote_via=quote)}"
 
 
@@ -64,10 +74,10 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters |= {"percent": _percent, "date": _date, "words": lambda text: text.replace("_", " ")}
+_environment.filters |= {"percent": _percent, "date": _date, "words": _words, "tojson_text": _json}
 _environment.globals |= {
     "navigation": NAVIGATION,
-    "link": _link,
+    "link": link,
     "count": count,
     "version": version("nextbasket"),
     "Scope": Scope,
@@ -126,7 +136,7 @@ class PageRoute(APIRoute):
                 problem = unavailable(str(error))
             if problem.status == 401 and request.method == "GET":
                 return see(
-                    _link(SIGN_IN, next=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""))
+                    link(SIGN_IN, next=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""))
                 )
             return problem_page(request, problem)
 

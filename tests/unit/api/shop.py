@@ -1,6 +1,6 @@
 """An API over a store in memory, with the clock and the scorer of the processor's tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -52,6 +52,7 @@ class Shop:
         self.merchandising = Merchandising()
         self.registry = Registry("memory://no-model")
         self.letters: LetterBox | None = None
+        self.lag: Callable[[], dict[int, int]] | None = None
         self.clock = CLOCK
         self.published = MemoryPublisher()
         self.publisher: Publisher = self.published
@@ -91,6 +92,7 @@ class Shop:
             versions=ranker.versions,
             registry=self.registry,
             letters=self.letters,
+            lag=self.lag,
         )
 
     def ingestion(self) -> Ingestion:

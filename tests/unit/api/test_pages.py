@@ -22,7 +22,17 @@ from training.registry import Registry
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}../%00"
 ORIGIN = {"Origin": "http://localhost"}
 CALLER = Caller("operator", frozenset(Scope))
-PAGES = ("/", "/customers", "/models")
+PAGES = (
+    "/",
+    "/customers",
+    "/customers?id=anna",
+    "/items",
+    "/items?code=TEA",
+    "/rules",
+    "/models",
+    "/health",
+    "/sign-in",
+)
 
 
 def token(page: httpx.Response) -> str:

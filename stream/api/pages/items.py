@@ -1,0 +1,216 @@
+"""Items: an item's demand and whose lists have it; the catalogue, with the preview of what a change does."""
+
+import asyncio
+import time
+from itertools import islice
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from state.domain.catalogue import Catalogue
+from state.domain.rules import Merchandising
+from state.errors import InvalidEvent
+from state.events.catalogue import CatalogueDecoder, CatalogueItem
+from stream.api.bodies import MAX_CODE_CHARS
+from stream.api.keys import Scope
+from stream.api.lookups import ItemView, Stock, item_view
+from stream.api.merchandising import READ_BACK_S, remove_item, set_item
+from stream.api.pages.forms import read_form
+from stream.api.pages.preview import Preview, preview
+from stream.api.pages.rendering import PageRoute, link, reader, render, see
+from stream.api.pages.sessions import Session
+from stream.api.problems import Problem, invalid_request
+from stream.api.services import Services
+from stream.api.similar import SimilarItem, similar_items
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+MAX_LISTED = 50
+"""Items of the catalogue, or lists with an item, that a page shows."""
+LISTS = 2_000
+"""Recommendations that are looked through for an item."""
+
+TEXTS = ("name", "category", "on_sale_from", "on_sale_until", "url", "image")
+NUMBERS = ("price", "stock")
+FIELDS = (
+    ("name", "Name"),
+    ("category", "Category (levels separated by >)"),
+    ("price", "Price"),
+    ("stock", "Stock (empty: not known)"),
+    ("on_sale_from", "On sale from"),
+    ("on_sale_until", "On sale until"),
+    ("url", "Address of the page"),
+    ("image", "Address of the picture"),
+)
+
+Code = Annotated[str | None, Query(max_length=MAX_CODE_CHARS)]
+
+
+class Expecting(NamedTuple):
+    """A customer whose recommendation has the item; ``median`` is when half of such customers are back."""
+
+    customer_id: str
+    probability: float
+    median: str | None
+
+
+class _Item(NamedTuple):
+    view: ItemView
+    similar: list[SimilarItem]
+    expecting: list[Expecting]
+    lists: int
+
+
+@router.get("/items", response_class=Response)
+async def items(request: Request, code: Code = None, find: Code = None) -> Response:
+    """The catalogue, or an item."""
+    services: Services = request.app.state.services
+    session = reader(request)
+    if not code or not code.strip():
+        return _catalogue(request, session, (find or "").strip())
+    return await _item_page(request, session, services.stock_code(code))
+
+
+@router.post("/items", response_class=Response)
+async def change_item(request: Request) -> Response:
+    """Preview, save or delete the entry of an item in the catalogue."""
+    services: Services = request.app.state.services
+    session, fields = await read_form(request, Scope.READ)
+    code = services.stock_code(fields.get("code", ""))
+    if not code:
+        raise invalid_request("code: the stock code is missing.")
+    now = services.merchandising()
+    action = fields.get("action", "preview")
+    item: CatalogueItem | None = None
+    if action != "delete":
+        body = msgspec.json.encode(_event(code, fields, now.catalogue.get(code)))
+        try:
+            item = CatalogueDecoder(services.settings).decode(body, code.encode())
+        except InvalidEvent as error:
+            return await _item_page(request, session, code, status=400, fields=fields, wrong=str(error))
+    if action == "preview":
+        after = Merchandising(now.catalogue.with_changes({code: item}), now.rules, now.unknown_stock, now.position)
+        change = await preview(services, after)
+        return await _item_page(request, session, code, fields=fields, change=change)
+    request.app.state.sessions.access.permit(session.caller, Scope.MERCHANDISE)
+    if item is None:
+        await remove_item(services, code)
+        session.message = f"{code} is deleted from the catalogue."
+    else:
+        item = await set_item(services, code, body)
+        session.message = f"{code} is saved."
+    deadline = time.monotonic() + READ_BACK_S
+    while services.merchandising().catalogue.get(code) != item:
+        if time.monotonic() > deadline:
+            session.message = f"Kafka has the change of {code}; this server does not obey it yet."
+            break
+        await asyncio.sleep(0.02)
+    return see(link("/items", code=code))
+
+
+def _catalogue(request: Request, session: Session, find: str) -> Response:
+    services: Services = request.app.state.services
+    catalogue: Catalogue = services.merchandising().catalogue
+    wanted = find.casefold()
+    matching = (
+        item
+        for code, item in catalogue.items()
+        if wanted in f"{code} {item.name or ''} {' > '.join(item.category)}".casefold()
+    )
+    found = list(islice(matching, MAX_LISTED + 1))
+    return render(
+        request,
+        "items.html",
+        session=session,
+        find=find,
+        items=found[:MAX_LISTED],
+        more=len(found) > MAX_LISTED,
+        total=len(catalogue),
+    )
+
+
+async def _item_page(
+    request: Request,
+    session: Session,
+    code: str,
+    *,
+    status: int = 200,
+    fields: dict[str, str] | None = None,
+    wrong: str | None = None,
+    change: Preview | None = None,
+) -> Response:
+    services: Services = request.app.state.services
+    merchandising, scorer = services.merchandising(), services.scorer()
+
+    def look(stock: Stock) -> _Item:
+        view = item_view(code, stock, merchandising)
+        try:
+            similar = similar_items(code, 10, scorer, stock).items
+        except Problem:  # the model knows of no similarity, or the item was never sold
+            similar = []
+        lists = list(islice(stock.store.recommendations(), LISTS))
+        expecting = [
+            Expecting(one.customer_id, item.probability, one.next_purchase.median)
+            for one in lists
+            for item in one.items
+            if item.stock_code == code
+        ]
+        expecting.sort(key=lambda each: -each.probability)
+        return _Item(view, similar, expecting, len(lists))
+
+    try:
+        found: _Item | None = await services.lookups.ask(look)
+    except Problem as problem:
+        if problem.status != 404:
+            raise
+        found, status = None, max(status, 404 if fields is None else status)
+    entry = merchandising.catalogue.get(code)
+    return render(
+        request,
+        "item.html",
+        status,
+        session,
+        code=code,
+        item=found.view if found else None,
+        similar=found.similar if found else [],
+        expecting=found.expecting[:MAX_LISTED] if found else [],
+        expecting_total=len(found.expecting) if found else 0,
+        lists=found.lists if found else 0,
+        entry=entry,
+        names=FIELDS,
+        fields=fields
+        if fields is not None
+        else _fields(found.view.catalogue if found and found.view.catalogue else {}),
+        wrong=wrong,
+        change=change,
+    )
+
+
+def _fields(event: dict[str, Any]) -> dict[str, str]:
+    """The fields of the form, from an event."""
+    shown = {name: str(event[name]) for name in (*TEXTS, *NUMBERS) if event.get(name) is not None}
+    if isinstance(event.get("category"), list):
+        shown["category"] = " > ".join(event["category"])
+    if event.get("blocked"):
+        shown["blocked"] = "on"
+    return shown
+
+
+def _event(code: str, fields: dict[str, str], entry: CatalogueItem | None) -> dict[str, Any]:
+    """The event of a form; what the form does not have stays as it is."""
+    event: dict[str, Any] = {"stock_code": code}
+    for name in TEXTS:
+        if value := fields.get(name, "").strip():
+            event[name] = value
+    for name in NUMBERS:
+        if value := fields.get(name, "").strip():
+            try:
+                event[name] = float(value)
+            except ValueError:
+                event[name] = value  # the decoder says what it must be
+    if fields.get("blocked"):
+        event["blocked"] = True
+    if entry is not None and entry.attributes:
+        event["attributes"] = dict(entry.attributes)
+    return event
