@@ -62,11 +62,12 @@ def recommend(
 ) -> Recommendation | None:
     """The recommendation for one customer, without the stock codes in ``exclude`` and those that are not ``wanted``.
 
-    None where there is nothing to recommend: no item was ever sold, or none is allowed.
+    None where there is nothing to recommend, as no item was ever sold. Where the catalogue and the rules allow none, it
+    has no items, so that it takes the place of a list that they did allow.
     """
     history = update.history
     candidates, rules = _listed(prediction, history, context, exclude, wanted)
-    if not candidates:
+    if not candidates and rules is None:
         return None
     counts = purchase_counts(history, {candidate.stock_code for candidate in candidates})
     return Recommendation(

@@ -2,6 +2,7 @@
 
 import time
 
+import msgspec
 import pytest
 
 from state import (
@@ -228,6 +229,18 @@ def test_confirming_does_not_create_an_unknown_customer(store: Store) -> None:
     store.confirm([recommendation("c", CLOCK)], [("d", CLOCK)])
     assert store.recommendation("c") is None
     assert list(store.histories()) == []
+
+
+def test_a_recommendation_without_items_is_stored_and_is_a_prior(store: Store) -> None:
+    """The rules may allow a customer nothing."""
+    store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+    empty = msgspec.structs.replace(recommendation("c", CLOCK), items=[])
+    store.confirm([empty])
+    assert store.recommendation("c") == empty
+    update = store.apply([invoice("2", 200, line("A"))], clock_ms=CLOCK + 1).updates[0]
+    assert update.last == empty
+    assert [prior.stock_codes for prior in update.priors] == [[]]
+    assert store.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 2).updates[0].priors == update.priors
 
 
 def test_the_prior_of_an_invoice_is_the_recommendation_before_its_first_line(store: Store) -> None:

@@ -140,11 +140,20 @@ def test_a_pinned_item_that_was_never_sold_has_its_name_and_no_chance() -> None:
     )
 
 
-def test_a_customer_to_whom_nothing_is_allowed_gets_no_recommendation() -> None:
+def test_a_customer_to_whom_nothing_is_allowed_gets_an_empty_list_in_place_of_the_last() -> None:
     everything = Exclude(name="all", items=ItemFilter(unless=ItemFilter(stock_codes=("none",))))
-    harness = ProcessorHarness(merchandising=merchandising(everything))
+    harness = ProcessorHarness()
     harness.process(invoice("1", "anna", DATE, "TEA"))
-    assert harness.recommendations() == []
+    assert listed(harness) == ["TEA"]
+    harness.merchandising = merchandising(everything)
+    harness.process(invoice("2", "anna", DATE, "CUP"))
+    assert len(harness.recommendations()) == 2
+    assert listed(harness) == []
+    last = harness.store.recommendation("anna")
+    assert last is not None
+    assert last.items == []
+    harness.process(invoice("3", "anna", "2011-12-03T10:00:00Z", "CUP"))  # nothing to score it by, and no error
+    assert listed(harness) == []
 
 
 # On the embedded broker.
