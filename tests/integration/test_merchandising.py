@@ -12,7 +12,9 @@ from confluent_kafka import Producer
 
 from state.events.catalogue import CatalogueItem, encode_item
 from state.settings import Settings
+from stream.kafka.item_validation import ItemValidation
 from stream.kafka.topics import ensure_topics
+from stream.messages import Message
 from tests.integration.topic import read_topic
 from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
@@ -120,6 +122,44 @@ def test_one_second_after_an_item_went_out_of_stock_no_recommendation_holds_it(
     assert later > 100
     for worker in started:
         assert worker.ended() is None, worker.log_tail()
+
+
+def test_an_invalid_item_event_becomes_a_dead_letter_once(
+    settings: Settings, kafka: Service, producer: Producer
+) -> None:
+    topic = settings.topics.items
+    validated = Group(kafka.address, f"{settings.group}-items", topic)
+
+    def produce(*records: tuple[bytes, bytes | None]) -> None:
+        for key, value in records:
+            producer.produce(topic, value, key)
+        assert producer.flush(30) == 0
+
+    def validate(until: int) -> list[Message]:
+        """The dead letters of a worker that validates up to an offset."""
+        letters: list[Message] = []
+        counts: list[int] = []
+        validation = ItemValidation(settings, letters.extend, counts.append, clock=lambda: 0)
+        validation.start()
+        try:
+            wait_until(lambda: validated.done() == until, f"{until} records are validated", LIMIT_S)
+        finally:
+            validation.stop()
+        assert sum(counts) == len(letters)
+        return letters
+
+    good = encode_item(CatalogueItem("B", stock=1.0))
+    produce((b"B", good), (b"A", b'{"stock_code": "A", "price": -1}'), (b"B", None), (b" ", b"{}"))
+    letters = {letter.key: dict(letter.headers) for letter in validate(4)}
+    assert letters[b"A"]["reason"].startswith(b"price cannot be taken")
+    assert letters[b"A"]["source-topic"] == topic.encode()
+    assert letters[b" "]["reason"].startswith(b"The record has no stock code as its key")
+    assert len(letters) == 2
+    produce((b"C", b'{"stock_code": "D"}'))
+    (letter,) = validate(5)
+    assert letter.value == b'{"stock_code": "D"}'
+    assert dict(letter.headers)["reason"].startswith(b"The key of the record is not the stock code 'D'")
+    validated.close()
 
 
 def test_rules_are_set_for_running_workers_and_invalid_items_become_dead_letters(

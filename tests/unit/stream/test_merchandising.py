@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from state.domain.catalogue import Catalogue
 from state.domain.rules import CompiledRules, Merchandising
@@ -15,7 +14,6 @@ from state.events.rules import RULES_KEY, Boost, Exclude, ItemFilter, Pin, Rule,
 from state.settings import Settings, load_settings
 from stream.errors import BrokerUnavailable
 from stream.kafka.followers import MerchandisingFollower, read_merchandising
-from stream.kafka.item_validation import ItemValidation
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.messages import Message
@@ -248,41 +246,3 @@ def test_waiting_ends_when_the_process_stops() -> None:
     follower.start()
     assert not follower.wait_until_read(stop)
     follower.stop()
-
-
-def test_invalid_item_events_become_dead_letters_once(settings: Settings) -> None:
-    broken = b'{"stock_code": "A", "price": -1}'
-    send(settings, item("B", stock=1.0), ("items", b"A", broken), ("items", b"B", None), ("items", b" ", b"{}"))
-
-    def validate(until: int) -> list[Message]:
-        letters: list[Message] = []
-        counts: list[int] = []
-        validation = ItemValidation(settings, letters.extend, counts.append, clock=lambda: 0)
-        validation.start()
-        try:
-            wait_until(lambda: len(letters) >= until and sum(counts) == len(letters))
-            wait_until(lambda: committed(settings) == 4 + (until == 1))
-        finally:
-            validation.stop()
-        return letters
-
-    letters = {letter.key: dict(letter.headers) for letter in validate(2)}
-    assert letters[b"A"]["reason"].startswith(b"price cannot be taken")
-    assert letters[b"A"]["source-topic"] == b"items"
-    assert letters[b" "]["reason"].startswith(b"The record has no stock code as its key")
-    send(settings, ("items", b"C", b'{"stock_code": "D"}'))
-    (letter,) = validate(1)
-    assert letter.value == b'{"stock_code": "D"}'
-    assert dict(letter.headers)["reason"].startswith(b"The key of the record is not the stock code 'D'")
-
-
-def committed(settings: Settings) -> int:
-    """The records of ``items`` that the workers have validated."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka_brokers, "group.id": "nextbasket-worker-items", "log_level": 0}
-    )
-    try:
-        partitions = [TopicPartition("items", number) for number in range(4)]  # of the embedded broker
-        return sum(max(0, each.offset) for each in consumer.committed(partitions, timeout=10))
-    finally:
-        consumer.close()
