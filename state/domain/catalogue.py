@@ -1,4 +1,4 @@
-"""The catalogue: what the shop says about its items, and whether an item may be recommended for that."""
+"""The catalogue: the shop's data on its items, and whether they allow to recommend an item."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal

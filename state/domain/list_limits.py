@@ -1,4 +1,4 @@
-"""The limits of one list while it is filled: caps, and the places that variety and promoted items need."""
+"""The limits of one list while it is filled: caps, and the positions reserved for variety and promoted items."""
 
 from math import ceil
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from state.events.rules import Cap, Promote, Variety
 
 
 class _Quota(NamedTuple):
-    """A number of places that variety or promoted items need.
+    """A number of positions that variety or promoted items need.
 
     ``number`` is the rule's index in the document. ``found`` are the groups, or the promoted items, that the list has
     so far.
@@ -29,7 +29,7 @@ class ListLimits:
         self._counts: dict[tuple[int, object], int] = {}
         self._quotas: list[_Quota] = []
         self._needed = 0
-        """Places that the quotas still need."""
+        """Positions that the quotas still need."""
         room = k
         for index, rule in plan.reserving:
             wanted = rule.least if isinstance(rule, Variety) else ceil(rule.share * k - 1e-9)
@@ -67,7 +67,7 @@ class ListLimits:
         return None
 
     def fits(self, stock_code: str, room: int) -> bool:
-        """Whether enough of ``room`` places is left for the quotas when an item takes one."""
+        """Whether enough of ``room`` positions is left for the quotas when an item takes one."""
         needed = self._needed
         if needed < room:
             return True

@@ -7,7 +7,7 @@ In order of precedence:
 2. Pinned items are at their positions.
 3. Caps hold for all other items; pinned items count in them.
 4. The rest of the list is in the order of probability times boost, equal ones in the order of the ranking. At the end
-   of the list places are reserved for variety and promoted items, as long as there are such items.
+   of the list positions are reserved for variety and promoted items, as long as there are such items.
 
 A list too short is filled from what is allowed: the remaining candidates, then the items in demand. Probabilities never
 change.
@@ -247,7 +247,7 @@ class _Choice(Generic[R]):
         return [one for _, one in chosen]
 
     def _is_allowed(self, one: R, *, ranked: bool) -> bool:
-        """Whether neither a rule nor a cap keeps an item out of the list; notes what does to a ranked one."""
+        """Whether neither a rule nor a cap removes an item from the list; notes what removes a ranked one."""
         code = one.stock_code
         if (cause := self._first_cause(one)) is None and (cap := self._limits.full_cap(code)) is not None:
             cause = self._capped[code] = Cause("cap", cap.name)
@@ -258,7 +258,7 @@ class _Choice(Generic[R]):
     def _supply(self, ranking: Sequence[R]) -> Iterator[R]:
         """The ranking, then the items in demand, then those that a promotion names, wherever they are sold.
 
-        Where only what the customer bought may be recommended, that takes the place of the items in demand.
+        Where only what the customer bought may be recommended, the items in demand are replaced by that.
         """
         yield from ranking
         others = sorted(self._bought, key=self._last_bought) if self._plan.only_replenish else self._in_demand

@@ -1,7 +1,7 @@
 """Rules of merchandising: one typed, versioned document, the value of the topic ``rules``, and its validation.
 
 A rule has a kind, a unique name, and optionally a time span and a customer segment in which it is in force.
-``state.domain.rules`` applies them; docs/how-to/set-rules.md says in words what each kind does.
+``state.domain.rules`` applies them; docs/how-to/set-rules.md describes each kind.
 """
 
 from collections.abc import Iterator
@@ -209,7 +209,7 @@ def _problems(rules: Rules) -> Iterator[tuple[str, str]]:
         where = f"rules[{index}]"
         items = None if isinstance(rule, Pin) else rule.items
         if rule.name in names:
-            yield f"{where}.name", f"{rule.name!r} is the name of an earlier rule; each rule must have its own."
+            yield f"{where}.name", f"{rule.name!r} is the name of an earlier rule; names must differ."
         names.add(rule.name)
         if rule.starts is not None and rule.until is not None and rule.until <= rule.starts:
             yield f"{where}.until", "cannot be taken; it must be after from."

@@ -38,7 +38,7 @@ def load(
     delete_missing: Annotated[
         bool, typer.Option("--delete-missing", help="Delete the items of the catalogue that the table does not have.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing, only say what would be sent.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing, only print what would be sent.")] = False,
     date_format: DateFormatOption = None,
 ) -> None:
     """Send the items of a table into the catalogue; items that are there already are not sent.
@@ -95,7 +95,7 @@ def show(
     stock_code: Annotated[str, typer.Argument(help="The stock code.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what the catalogue says about an item, whether it may be recommended now, and the rules about it.
+    """Show an item of the catalogue, whether it may be recommended now, and the rules about it.
 
     Needs NEXTBASKET_KAFKA_BROKERS. Exit code 1 where the catalogue has no
     such item.

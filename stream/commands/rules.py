@@ -124,7 +124,7 @@ def set_rules(file: FileArgument) -> None:
 
 
 def _print_notes(document: "Rules", catalogue: "Catalogue", settings: "Settings") -> None:
-    """Say which rules are about no item of the catalogue, as one with a wrong category is."""
+    """Print which rules are about no item of the catalogue, as one with a wrong category is."""
     from state.domain.rules import missing_from
     from state.events.dialect import dialect_named
 
@@ -174,7 +174,7 @@ def _kind(rule: "Rule") -> str:
 
 
 def _content(rule: "Rule") -> str:
-    """What a rule says, without its name and kind."""
+    """The fields of a rule, without its name and kind."""
     import msgspec
 
     fields = msgspec.to_builtins(rule)

@@ -225,7 +225,7 @@ class MerchandisingFollower:
             self._looked_at = -_METADATA_INTERVAL_S  # look again now, to see when it is over
             self._outages.waits("Kafka", self, f"the catalogue and the rules cannot be read: {error.str()}")
         if error.retriable() or error.code() in _OUTAGE:
-            logger.debug("The catalogue and the rules cannot be read at the moment: %s", error)
+            logger.debug("The catalogue and the rules cannot be read now: %s", error)
             return
         if error.code() not in self._warned or time.monotonic() - self._warned[error.code()] > _WARNING_INTERVAL_S:
             self._warned[error.code()] = time.monotonic()

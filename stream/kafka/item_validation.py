@@ -88,7 +88,7 @@ class ItemValidation:
                 except Stopped:
                     return
                 except KafkaException as error:
-                    logger.debug("Item events are not validated at the moment: %s", error.args[0])
+                    logger.debug("Item events are not validated now: %s", error.args[0])
                     self._stopping.wait(1.0)
                 except Exception:  # the thread must live as long as the worker
                     logger.exception("Validating item events failed")

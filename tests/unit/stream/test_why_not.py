@@ -1,4 +1,4 @@
-"""Why an item is not in the list for a visit, as ``nextbasket show --why-not`` says it."""
+"""Why an item is not in the list for a visit, in the words of ``nextbasket show --why-not``."""
 
 import pytest
 
@@ -35,30 +35,30 @@ def report(
     return found
 
 
-def said(merchandising: Merchandising | None, stock_code: str) -> str:
+def sentence(merchandising: Merchandising | None, stock_code: str) -> str:
     why_not = report(merchandising, stock_code).why_not
     assert why_not is not None
     return explain(why_not)
 
 
 def test_without_catalogue_and_rules() -> None:
-    assert said(None, "TEA").startswith("TEA is recommended, at position 1 with a probability of ")
-    assert said(None, "MAT").endswith("and the list has 2 items.")
-    assert said(None, "MAT").startswith("MAT is allowed; the model ranks it 4 with a probability of ")
-    assert said(None, "GONE") == "GONE is unknown here: it was never sold and is not in the catalogue."
+    assert sentence(None, "TEA").startswith("TEA is recommended, at position 1 with a probability of ")
+    assert sentence(None, "MAT").endswith("and the list has 2 items.")
+    assert sentence(None, "MAT").startswith("MAT is allowed; the model ranks it 4 with a probability of ")
+    assert sentence(None, "GONE") == "GONE is unknown here: it was never sold and is not in the catalogue."
 
 
 def test_with_them() -> None:
     catalogue = Catalogue({"NEW": CatalogueItem("NEW"), "CUP": CatalogueItem("CUP", stock=0.0)})
     rules = Cooldown(name="not twice", days=7), Exclude(name="no tea", items=ItemFilter(stock_codes=("TEA",)))
     snapshot = Merchandising(catalogue, CompiledRules(Rules(version=1, rules=rules)))
-    assert said(snapshot, "TEA") == (
+    assert sentence(snapshot, "TEA") == (
         "TEA is not recommended because of the rule no tea (exclude) and the rule not twice (cooldown); "
         "the model ranks it 1."
     )
-    assert said(snapshot, "CUP").startswith("CUP is not recommended because of the catalogue (out of stock)")
-    assert "NEW is allowed, but it is no candidate of the model" in said(snapshot, "NEW")
-    assert said(snapshot, "NEW").endswith("It was never sold.")
+    assert sentence(snapshot, "CUP").startswith("CUP is not recommended because of the catalogue (out of stock)")
+    assert "NEW is allowed, but it is no candidate of the model" in sentence(snapshot, "NEW")
+    assert sentence(snapshot, "NEW").endswith("It was never sold.")
     visit = report(snapshot, "TEA").visit
     assert visit is not None
     assert [item.stock_code for item in visit.items] == ["LAMP", "MAT"]
