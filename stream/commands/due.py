@@ -133,10 +133,10 @@ def _published(
     """The customers; each portion is published before it is passed on."""
     from state.store.redis.sent_due import RedisSentDue
     from stream.kafka.publisher import KafkaPublisher
-    from stream.kafka.topics import ensure_topics
+    from stream.kafka.topics import due_topic, ensure_topics
     from stream.pipeline.due import PORTION, portions, publish_due
 
-    ensure_topics(settings)
+    ensure_topics(settings, [due_topic(settings)])
     publisher = stack.enter_context(closing(KafkaPublisher(settings)))
     log = stack.enter_context(closing(RedisSentDue(settings)))
     for portion in portions(customers, PORTION):

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,7 @@ _CONNECTION_PREFIX = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state
 
 
 def wanted_topics(settings: Settings) -> list[NewTopic]:
-    """The topics with their partitions, retention, compaction and sizes."""
+    """The topics of the worker with their partitions, retention, compaction and sizes."""
     topics = settings.topics
     configs: dict[str, dict[str, Any]] = {
         topics.invoices: {
@@ -47,7 +47,6 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
         },
         topics.scores: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
         topics.recommendations: {"cleanup.policy": "compact", "max.message.bytes": 1 << 20},
-        topics.due: {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)},
         topics.items: {
             "cleanup.policy": "compact",
             "max.message.bytes": settings.max_event_bytes + EVENT_OVERHEAD_BYTES,
@@ -57,18 +56,35 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
     # One order of all changes, whichever partitioner a producer uses; both topics are small.
     single = (topics.items, topics.rules)
     return [
-        NewTopic(
-            name,
-            num_partitions=1 if name in single else settings.partitions,
-            replication_factor=settings.replication,
-            config={key: str(value) for key, value in config.items()},
-        )
+        _topic(settings, name, config, partitions=1 if name in single else settings.partitions)
         for name, config in configs.items()
     ]
 
 
-def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
+def due_topic(settings: Settings) -> NewTopic:
+    """The topic of due customers, which no worker needs."""
+    config = {"cleanup.policy": "delete", "retention.ms": _retention(settings.retention_days)}
+    return _topic(settings, settings.topics.due, config, partitions=settings.partitions)
+
+
+def _topic(settings: Settings, name: str, config: dict[str, Any], *, partitions: int) -> NewTopic:
+    return NewTopic(
+        name,
+        num_partitions=partitions,
+        replication_factor=settings.replication,
+        config={key: str(value) for key, value in config.items()},
+    )
+
+
+def ensure_topics(
+    settings: Settings, wanted: Sequence[NewTopic] | None = None, *, timeout_s: float = 10.0
+) -> list[str]:
     """Create the missing topics; return their names. Existing topics are not changed.
+
+    Args:
+        settings: Where the brokers are.
+        wanted: The topics; those of the worker unless given.
+        timeout_s: How long Kafka may take.
 
     Raises:
         BrokerUnavailable: Kafka does not answer, or refuses.
@@ -76,7 +92,7 @@ def ensure_topics(settings: Settings, *, timeout_s: float = 10.0) -> list[str]:
     """
     with _admin(settings) as admin:
         cluster = admin.list_topics(timeout=timeout_s)
-        missing = [topic for topic in wanted_topics(settings) if topic.topic not in cluster.topics]
+        missing = [topic for topic in wanted or wanted_topics(settings) if topic.topic not in cluster.topics]
         if not missing:
             return []
         if str(cluster.cluster_id).startswith("mockCluster"):

@@ -141,11 +141,10 @@ class _Found(NamedTuple):
     value: NDArray[np.float64]
     last: NDArray[np.int64]
 
-    def order(self, limit: int | None) -> NDArray[np.int64]:
+    def order(self, limit: int | None) -> list[int]:
         """Positions by falling expected value; of equal ones by customer id."""
-        by_id = np.argsort(np.asarray(self.customer_ids, np.str_), kind="stable")
-        order = by_id[np.argsort(-(self.chance * self.value)[by_id], kind="stable")]
-        return order[:limit]
+        expected, ids = (self.chance * self.value).tolist(), self.customer_ids
+        return sorted(range(len(ids)), key=lambda row: (-expected[row], ids[row]))[:limit]
 
 
 def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int], object]) -> _Found:
@@ -211,7 +210,7 @@ def _listed(
     scorer: Scorer,
     query: DueQuery,
     found: _Found,
-    order: NDArray[np.int64],
+    order: Sequence[int],
     top_k: int,
     merchandising: Merchandising | None,
     left_out: list[str],
@@ -229,7 +228,7 @@ def _listed(
         selector=selector_for(merchandising, query.at, items, demand),
     )
     for start in range(0, len(order), PORTION):
-        positions = order[start : start + PORTION].tolist()
+        positions = order[start : start + PORTION]
         states = store.customers([found.customer_ids[position] for position in positions])
         present: list[tuple[int, CustomerHistory]] = []
         for position, state in zip(positions, states, strict=True):

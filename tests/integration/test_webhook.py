@@ -7,7 +7,7 @@ import pytest
 
 from state.settings import Settings
 from stream.kafka.publisher import KafkaPublisher
-from stream.kafka.topics import ensure_topics
+from stream.kafka.topics import due_topic, ensure_topics
 from stream.messages import Message
 from tests.integration.workers import NEXTBASKET, clean_environment
 from tests.unit.stream.endpoint import Request, endpoint
@@ -37,7 +37,7 @@ def run(variables: dict[str, str], url: str, secret: Path, *more: str) -> "subpr
 
 
 def publish(settings: Settings, rounds: int = 1) -> None:
-    ensure_topics(settings)
+    ensure_topics(settings, [due_topic(settings)])
     publisher = KafkaPublisher(settings)
     for number in range(rounds):
         publisher.publish(

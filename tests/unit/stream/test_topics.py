@@ -4,7 +4,7 @@ from confluent_kafka.admin import AdminClient
 from state.errors import SettingsError
 from state.settings import load_settings
 from stream.errors import BrokerUnavailable
-from stream.kafka.topics import ensure_topics, wanted_topics
+from stream.kafka.topics import due_topic, ensure_topics, wanted_topics
 from stream.tools.embedded import embedded_kafka
 from tests.services.process import free_port
 
@@ -26,7 +26,6 @@ def test_topic_configurations() -> None:
         "shop1.invoices.dead-letter",
         "shop1.recommendation-scores",
         "shop1.recommendations",
-        "shop1.due-customers",
         "shop1.items",
         "shop1.rules",
     ]
@@ -54,10 +53,21 @@ def test_zero_days_of_retention_means_without_a_limit() -> None:
     assert {(topic.config or {}).get("retention.ms") for topic in topics} == {"-1", None}
 
 
+def test_the_topic_of_due_customers_is_created_where_it_is_written_only() -> None:
+    settings = load_settings({"NEXTBASKET_NAMESPACE": "shop1", "NEXTBASKET_RETENTION_DAYS": "30"})
+    topic = due_topic(settings)
+    assert topic.topic == "shop1.due-customers"
+    assert topic.topic not in {each.topic for each in wanted_topics(settings)}
+    assert topic.config == {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
+    with embedded_kafka() as brokers:
+        found = ensure_topics(load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers}), [topic])
+    assert found == ["shop1.due-customers"]
+
+
 def test_the_embedded_broker_creates_the_topics() -> None:
     with embedded_kafka() as brokers:
         settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers})
-        assert len(ensure_topics(settings)) == 7
+        assert len(ensure_topics(settings)) == 6
         assert ensure_topics(settings) == []
         found = AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=10).topics
         assert {topic.topic for topic in wanted_topics(settings)} <= set(found)
