@@ -208,7 +208,8 @@ def require_columns(header: Iterable[str], where: str = "The table") -> dict[str
         accepted = "; ".join(accepted_names(column) for column in missing)
         raise MissingColumns(
             f"{where} lacks {', '.join(missing)}: found {found or 'no columns'}. "
-            f"Name the columns as one of these: {accepted}."
+            f"Name the columns as one of these: {accepted}.",
+            names,
         )
     return mapping
 

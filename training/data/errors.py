@@ -12,6 +12,8 @@ DataError
 └── DownloadFailed     the server cannot be reached, has no such file, or closed the connection
 """
 
+from collections.abc import Iterable
+
 
 class DataError(Exception):
     """Base of the errors of this package; the message names the next step."""
@@ -26,7 +28,16 @@ class UnreadableTable(DataError):
 
 
 class MissingColumns(DataError):
-    """The table lacks columns that are needed; the message lists those found."""
+    """The table lacks columns that are needed; the message lists those found.
+
+    Attributes:
+        found: The cells that were taken for the names of columns.
+    """
+
+    def __init__(self, message: str, found: Iterable[str] = ()) -> None:
+        """Take the message and the cells."""
+        super().__init__(message)
+        self.found = tuple(found)
 
 
 class UnclearDates(DataError):

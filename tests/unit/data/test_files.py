@@ -170,3 +170,23 @@ def test_the_sheets_that_are_read_are_named(tmp_path: Path) -> None:
     book = write_workbook(tmp_path / "t.xlsx", {"Sales": [HEADER, *ROWS[:2]], "Returns": [HEADER, *ROWS[2:]]})
 
     assert "t.xlsx: 2 sheets are read as one table, for example Sales, Returns." in notes(book)
+
+
+def test_a_sheet_or_file_that_begins_with_a_row_of_the_table_is_refused(tmp_path: Path) -> None:
+    book = write_workbook(tmp_path / "t.xlsx", {"one": [HEADER, *ROWS[:2]], "two": ROWS[2:]})
+    (tmp_path / "many").mkdir()
+    write(tmp_path / "many" / "part-1.csv", ROWS[1:], ROWS[0])
+    write(tmp_path / "many" / "part-2.csv", ROWS[:2])
+
+    with pytest.raises(UnreadableTable, match=r"Sheet 'two' of .* has no column names, and begins with what looks"):
+        load(book)
+    with pytest.raises(UnreadableTable, match=r"part-1.csv has no column names, and begins with what looks"):
+        load(tmp_path / "many")
+
+
+def test_a_sheet_of_notes_is_left_out(tmp_path: Path) -> None:
+    notes_sheet = [["Exported", "by", "Jane", "on", "2011-12-09", "for", "the", "shop"], ["a"]]
+    book = write_workbook(tmp_path / "t.xlsx", {"one": [HEADER, *ROWS], "notes": [notes_sheet[0][:3], *notes_sheet]})
+
+    assert histories(book) == HISTORIES
+    assert "sheet 'notes' of t.xlsx: it is left out" in notes(book)

@@ -6,7 +6,7 @@ from pathlib import Path
 from training.data.assumption import Assumption
 from training.data.errors import MissingColumns, NoTable, UnreadableTable
 from training.data.tables.delimited import read_csv
-from training.data.tables.raw_table import RawTable, join_tables, refuse_damaged
+from training.data.tables.raw_table import RawTable, join_tables, refuse_damaged, refuse_rows_without_header
 from training.data.tables.workbook import read_workbook
 
 SUFFIXES = (".parquet", ".xlsx", ".csv", ".csv.gz")
@@ -71,16 +71,18 @@ def read_files(paths: list[Path]) -> RawTable:
         return read_file(paths[0])
     tables = []
     left_out = []
-    refused: MissingColumns | None = None
+    refused: dict[str, MissingColumns] = {}
     for path in paths:
         try:
             tables.append(read_file(path))
         except MissingColumns as error:
-            refused = refused or error
+            refused[str(path)] = error
             what = "it is left out, as it lacks columns of an invoice table"
             left_out.append(Assumption(path.name, what, "name its columns as those of the others"))
     if not tables:
-        raise refused or NoTable("There is no table.")
+        raise next(iter(refused.values()), NoTable("There is no table."))
+    for where, lacking in refused.items():
+        refuse_rows_without_header(lacking, where, tables[0])
     joined = join_tables(tables)
     names = ", ".join(path.name for path in paths[:5])
     read = Assumption(

@@ -13,7 +13,7 @@ from python_calamine import CalamineError
 from training.data import columns
 from training.data.assumption import Assumption, merge_assumptions, of_column
 from training.data.distinct import where_distinct
-from training.data.errors import UnreadableTable
+from training.data.errors import MissingColumns, UnreadableTable
 
 _READ_ERRORS: tuple[type[Exception], ...] = (
     *(CalamineError, pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError),
@@ -22,6 +22,9 @@ _READ_ERRORS: tuple[type[Exception], ...] = (
 
 HEADER_ROWS = 30
 """Rows of a file among which the column names are looked for: exports begin with titles."""
+
+_DIGITS = 5
+"""Of a date: those of a spreadsheet's day number, at least."""
 
 MapColumns = Callable[[list[str], str], dict[str, str]]
 """From a header and what messages call the file: the columns that are read, each with its name in the header."""
@@ -94,6 +97,29 @@ def unique_columns(
             repeated.append(Assumption(of_column(name), what, "take one of the two out"))
     frame = frame.iloc[:, list(named.values())].set_axis(list(named), axis=1)
     return RawTable(frame, (*assumptions, *repeated))
+
+
+def refuse_rows_without_header(error: MissingColumns, where: str, table: RawTable) -> None:
+    """Refuse a file or sheet that begins with what looks like a row of a table: it may be the rest of that table.
+
+    Args:
+        error: That the file or sheet lacks columns.
+        where: What messages call it.
+        table: The first one with column names.
+
+    Raises:
+        UnreadableTable: It begins with such a row.
+    """
+    header = [str(name) for name in table.frame.columns]
+    date = columns.map_columns(header).get(columns.INVOICE_DATE)
+    if date is None or len(error.found) != len(header):
+        return
+    if sum(character.isdigit() for character in error.found[header.index(date)]) < _DIGITS:
+        return
+    raise UnreadableTable(
+        f"{where} has no column names, and begins with what looks like a row of the table: "
+        f"{', '.join(error.found)[:100]}. Write the column names into its first line."
+    )
 
 
 def join_tables(tables: Sequence[RawTable]) -> RawTable:

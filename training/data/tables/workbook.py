@@ -10,7 +10,15 @@ from python_calamine import CalamineSheet, CalamineWorkbook
 from training.data import columns
 from training.data.assumption import Assumption
 from training.data.errors import MissingColumns
-from training.data.tables.raw_table import HEADER_ROWS, MapColumns, RawTable, join_tables, name_columns, titles_above
+from training.data.tables.raw_table import (
+    HEADER_ROWS,
+    MapColumns,
+    RawTable,
+    join_tables,
+    name_columns,
+    refuse_rows_without_header,
+    titles_above,
+)
 
 
 def read_workbook(path: Path, map_columns: MapColumns = columns.require_columns) -> RawTable:
@@ -24,7 +32,7 @@ def read_workbook(path: Path, map_columns: MapColumns = columns.require_columns)
         tables = []
         read = []
         about_sheets = []
-        refused: MissingColumns | None = None
+        refused: dict[str, MissingColumns] = {}
         for name in workbook.sheet_names:
             sheet = workbook.get_sheet_by_name(name)
             where = f"sheet {name!r} of {path.name}"
@@ -32,12 +40,14 @@ def read_workbook(path: Path, map_columns: MapColumns = columns.require_columns)
                 tables.append(_read_sheet(sheet, where, f"Sheet {name!r} of {path}", map_columns))
                 read.append(name)
             except MissingColumns as error:
-                refused = refused or error
+                refused[f"Sheet {name!r} of {path}"] = error
                 if next(sheet.iter_rows(), []):
                     what = "it is left out, as it lacks columns of an invoice table"
                     about_sheets.append(Assumption(where, what, "name its columns as those of the others"))
     if not tables:
-        raise refused or MissingColumns(f"{path} has no sheets.")
+        raise next(iter(refused.values()), MissingColumns(f"{path} has no sheets."))
+    for where, lacking in refused.items():
+        refuse_rows_without_header(lacking, where, tables[0])
     if len(tables) > 1:
         what = f"{len(tables)} sheets are read as one table"
         sheets = Assumption(path.name, what, "take out those that do not belong to it", ", ".join(read[:5]))
