@@ -215,7 +215,9 @@ class Ranker:
 def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _Job:
     if state is None:
         fallback: Fallback | None = "anonymous" if query.customer_id is None else "unknown_customer"
-        history, revision = CustomerHistory(query.customer_id or ""), 0
+        # A model that reads attributes ranks by them, and rules for a customer segment hold.
+        attributes = {key: (0, value) for key, value in query.attributes.items()}
+        history, revision = CustomerHistory(query.customer_id or "", dated_attributes=attributes), 0
     else:
         history, revision = state.history, state.revision
         fallback = None if history.purchase_dates else "no_purchases"

@@ -157,3 +157,16 @@ async def test_an_item_shows_its_entry_in_the_catalogue_and_why_it_is_unavailabl
         tea, new = (await client.get("/v1/items/TEA")).json(), (await client.get("/v1/items/NEW")).json()
     assert (tea["catalogue"]["stock"], tea["unavailable"], tea["baskets"]) == (0, "out_of_stock", 2)
     assert (new["description"], new["price"], new["baskets"], new["unavailable"]) == ("New", None, 0, None)
+
+
+async def test_a_rule_for_a_customer_segment_holds_for_visitors_of_whom_only_attributes_are_known() -> None:
+    shop = Shop()
+    minors = {"attributes": {"age_group": ["under 18"]}}
+    shop.merchandising = Merchandising(
+        rules=rules({"kind": "exclude", "name": "x", "items": {"stock_codes": ["LAMP"]}, "customers": minors})
+    )
+    async with shop.client() as client:
+        everybody = (await client.get("/v1/recommendations")).json()
+        minor = (await client.get("/v1/recommendations", params={"attribute": "age_group:under 18"})).json()
+    assert "LAMP" in codes(everybody)
+    assert "LAMP" not in codes(minor)
