@@ -16,6 +16,7 @@ import msgspec
 from state.errors import InvalidEvent
 from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.attributes import Attributes, no_attributes
+from state.events.control_characters import has_control
 from state.events.dates import parse_date, to_iso
 from state.events.dialect import dialect_named
 from state.events.missing import is_missing
@@ -128,7 +129,7 @@ class CatalogueDecoder:
             text = (key or b"").decode().strip()
         except UnicodeDecodeError:
             return None
-        if is_missing(text) or len(text) > self._settings.max_code_chars:
+        if is_missing(text) or len(text) > self._settings.max_code_chars or has_control(text):
             return None
         return self._dialect.stock_code(text)
 
@@ -139,7 +140,7 @@ class CatalogueDecoder:
         if event.version is not None and event.version != ITEM_EVENT_VERSION:
             raise self._wrong("version")
         code = "" if event.stock_code is None else str(event.stock_code).strip()
-        if is_missing(code) or len(code) > settings.max_code_chars:
+        if is_missing(code) or len(code) > settings.max_code_chars or has_control(code):
             raise self._wrong("stock_code", missing=event.stock_code is None)
         if event.name is not None and len(event.name) > settings.max_description_chars:
             raise self._wrong("name")
@@ -178,7 +179,7 @@ class CatalogueDecoder:
         value: str = (getattr(event, name) or "").strip()
         if not value:
             return None
-        if len(value) > MAX_ADDRESS_CHARS or not _ADDRESS.fullmatch(value):
+        if len(value) > MAX_ADDRESS_CHARS or not _ADDRESS.fullmatch(value) or has_control(value):
             raise self._wrong(name)
         return value
 
@@ -223,9 +224,12 @@ def encode_item(item: CatalogueItem) -> bytes:
 def _rules(settings: Settings) -> dict[str, str]:
     """The valid values of each field in words."""
     date = "a date such as 2011-12-09 or 2011-12-09T12:50:00Z, or null"
-    address = f"an address that begins with http:// or https://, of up to {MAX_ADDRESS_CHARS:,} characters, or null"
+    address = (
+        f"an address that begins with http:// or https://, of up to {MAX_ADDRESS_CHARS:,} characters, no control "
+        "characters, or null"
+    )
     return {
-        "stock_code": f"a string of 1 to {settings.max_code_chars:,} characters or an integer",
+        "stock_code": f"a string of 1 to {settings.max_code_chars:,} characters, no control characters, or an integer",
         "name": f"a string of up to {settings.max_description_chars:,} characters or null",
         "category": f"a list of up to {MAX_CATEGORY_LEVELS} strings, or one string with > between them, of up to "
         f"{settings.max_code_chars:,} characters each",

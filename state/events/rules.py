@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from state.errors import InvalidEvent
 from state.events.catalogue import category_path
+from state.events.control_characters import has_control
 from state.events.struct_schema import struct_schema
 
 RULES_KEY = b"rules"
@@ -196,8 +197,8 @@ def encode_rules(rules: Rules) -> bytes:
 def rules_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the document.
 
-    Only ``decode_rules`` checks that names are unique, that a time span ends after it begins, and that a rule is about
-    something.
+    Only ``decode_rules`` checks that names are unique and have no control characters, that a time span ends after it
+    begins, and that a rule is about something.
     """
     return struct_schema(Rules, "Rules, version 1")
 
@@ -211,6 +212,8 @@ def _problems(rules: Rules) -> Iterator[tuple[str, str]]:
         if rule.name in names:
             yield f"{where}.name", f"{rule.name!r} is the name of an earlier rule; names must differ."
         names.add(rule.name)
+        if has_control(rule.name):
+            yield f"{where}.name", f"{rule.name!r} cannot be taken; it must have no control characters."
         if rule.starts is not None and rule.until is not None and rule.until <= rule.starts:
             yield f"{where}.until", "cannot be taken; it must be after from."
         if isinstance(rule, Cooldown) and rule.days is None and not rule.until_due:

@@ -15,8 +15,8 @@ _ATTRIBUTES = (
 def event_schema(settings: Settings) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of an event under the bounds of the settings.
 
-    Only the decoder checks empty text after trimming, more than three decimals, dates in the future, and the size in
-    bytes: a schema cannot express them.
+    Only the decoder checks empty text after trimming, control characters in ids and codes, more than three decimals,
+    dates in the future, and the size in bytes: a schema cannot express them.
     """
     code = {
         "oneOf": [

@@ -16,7 +16,7 @@ _LIKELY_LETTERS = re.compile(
 of two bytes may be a capital before a sign (``NESTLÉ®`` would be ``NESTLɮ``), so they must be letters, and several."""
 
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x7f\xad\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffd]"
+    r"[\x00-\x08\x0e-\x1b\x7f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffd]"
 )
 """Characters to remove: controls, marks of direction and of byte order, and the replacement character ``�``."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from state.errors import EventAhead, InvalidEvent
 from state.events.attribute_reader import ABSENT, AttributeReader
+from state.events.control_characters import has_control
 from state.events.dates import DAY, parse_date, to_iso
 from state.events.dialect import exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
@@ -252,7 +253,7 @@ class Decoder:
     def _read_product(self, written: str) -> tuple[str, bool]:
         """The canonical stock code ("" where it is invalid), and whether it is a product."""
         text = written.strip()
-        if is_missing(text) or len(text) > self._settings.max_code_chars:
+        if is_missing(text) or len(text) > self._settings.max_code_chars or has_control(text):
             return "", False
         code = self._dialect.stock_code(text)
         return code, self._dialect.is_product(code)
@@ -260,7 +261,7 @@ class Decoder:
     def _code(self, value: int | str | None, name: str, names: _Names = _FLAT_NAMES, index: int = 0) -> str:
         """An invoice number, stock code or line id as text."""
         text = value.strip() if isinstance(value, str) else "" if value is None else str(value)
-        if is_missing(text) or not 0 < len(text) <= self._settings.max_code_chars:
+        if is_missing(text) or len(text) > self._settings.max_code_chars or has_control(text):
             raise self._wrong(name, names, index, missing=value is None)
         return text
 
@@ -273,7 +274,7 @@ class Decoder:
         text = value.strip() if isinstance(value, str) else str(value)
         if match := _WHOLE_NUMBER.fullmatch(text):
             text = match[1]
-        if len(text) > self._settings.max_code_chars:
+        if len(text) > self._settings.max_code_chars or has_control(text):
             raise self._wrong(name)
         return None if is_missing(text) or text in self._anonymous else text
 
@@ -300,8 +301,11 @@ def _text(value: int | None) -> str:
 
 def _rules(settings: Settings) -> dict[str, str]:
     """The valid values of each field in words, by its name in either shape."""
-    code = f"a string of 1 to {settings.max_code_chars:,} characters or an integer"
-    customer = f"a string of up to {settings.max_code_chars:,} characters, a number, or null for an anonymous sale"
+    code = f"a string of 1 to {settings.max_code_chars:,} characters, no control characters, or an integer"
+    customer = (
+        f"a string of up to {settings.max_code_chars:,} characters, no control characters, a number, or null for an "
+        "anonymous sale"
+    )
     date = "a date with a time, such as 2011-12-09T12:50:00Z or 12/9/2011 12:50"
     price = f"a number within ±{settings.max_number:,}"
     quantity = f"{price} with at most three decimals"

@@ -4,6 +4,7 @@ import logging
 import sys
 
 from state.settings import Settings
+from stream.cli.log_lines import LineFormatter
 
 WARNINGS_ONLY = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.kafka.fetch_buffer")
 """Loggers of libraries. A service of Faust logs under the name of the module that derives from its class."""
@@ -30,7 +31,7 @@ def configure_logging(settings: Settings, *, only_if_level_set: bool = False) ->
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler()
     if console:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     else:
         from pythonjsonlogger.json import JsonFormatter
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from stream.cli.console import echo
 from stream.cli.errors import describe_error
 from stream.cli.exit_codes import ExitCode
+from stream.cli.log_lines import escape_last_resort
 
 if TYPE_CHECKING:
     from typer._click import Command
@@ -95,7 +97,7 @@ def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        echo(f"{PROGRAM} {version(PROGRAM)}")
         raise typer.Exit
 
 
@@ -121,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # Without this TensorFlow, where a command loads it, prints lines about processors and missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    escape_last_resort()
     try:
         typer.main.get_command(app)(args=arguments, prog_name=PROGRAM)
     except SystemExit as end:
@@ -130,6 +133,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         given = sys.argv[1:] if arguments is None else arguments
         code, sentence = describe_error(error, next((word for word in given if word in COMMANDS), ""))
-        typer.echo(f"{PROGRAM}: {sentence}", err=True)
+        echo(f"{PROGRAM}: {sentence}", err=True)
         return code
     return ExitCode.OK

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Never
 
-import typer
 from tqdm import tqdm
 
+from stream.cli.console import echo
 from training.progress import shown_by
 
 
@@ -33,7 +33,7 @@ class TerminalProgress:
         if self._is_terminal:
             self._bar = tqdm(desc=name, dynamic_ncols=True, leave=True)
         else:
-            typer.echo(f"{name} …", err=True)
+            echo(f"{name} …", err=True)
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Move the bar; ``note`` is shown behind it."""

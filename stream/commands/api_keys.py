@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 
 api_keys = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -44,10 +45,10 @@ def new(
     except ValueError as error:
         raise Failure(f"{error}; the scopes are {', '.join(Scope)}.", ExitCode.USAGE) from None
     if file is None:
-        typer.echo(f"Entry for NEXTBASKET_API_KEYS, or its file: {made.line}", err=True)
+        echo(f"Entry for NEXTBASKET_API_KEYS, or its file: {made.line}", err=True)
     else:
         # A new file is for its owner only.
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as out:
             out.write(f"{made.line}\n")
-        typer.echo(f"Appended to {file}; start nextbasket api again to use it. The key is shown only here:", err=True)
-    typer.echo(made.key)
+        echo(f"Appended to {file}; start nextbasket api again to use it. The key is shown only here:", err=True)
+    echo(made.key)

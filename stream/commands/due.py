@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import parse_date_option, parse_duration
 from stream.cli.threads import use_one_thread
@@ -92,7 +93,7 @@ def due(
     elif publish:
         raise Failure("--publish needs Kafka: set NEXTBASKET_KAFKA_BROKERS.", ExitCode.SETTINGS)
     else:
-        typer.echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
+        echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
     with closing(RedisStore(settings)) as store, ExitStack() as stack:
         require_store_dialect(store.dialect(), shop_dialect(settings))
         query = _query(begin, store.now(), days, limit, min_chance, accepted)
@@ -113,7 +114,7 @@ def due(
         written = _write(customers, form, output, settings.top_k, print_them=not publish)
     _print_summary(query, found.read, found.eligible, written, len(found.left_out))
     if publish:
-        typer.echo(
+        echo(
             f"{count(sent.new, 'customer')} sent to {settings.topics.due}; {written - sent.new:,} were sent before.",
             err=True,
         )
@@ -172,15 +173,13 @@ def _write(
 def _print_summary(query: "DueQuery", read: int, eligible: int, written: int, left_out: int) -> None:
     from state.events.dates import to_iso
 
-    typer.echo(
+    echo(
         f"{count(written, 'customer')} of {read:,} for the {count(query.within_days, 'day')} from {to_iso(query.at)}; "
         f"{eligible:,} match.",
         err=True,
     )
     if left_out:
-        typer.echo(
-            f"{count(left_out, 'customer')} left out: they bought, or expired, while the list was made.", err=True
-        )
+        echo(f"{count(left_out, 'customer')} left out: they bought, or expired, while the list was made.", err=True)
 
 
 def _window(text: str) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path, require_folder_path
 
@@ -54,5 +55,5 @@ def eda(
     html = render(page).encode()
     output.write_bytes(html)
     saved = save_pictures(page, folder)
-    typer.echo(f"{page.lead}")
-    typer.echo(f"Wrote {output} ({len(html) / 1e6:.1f} MB) and {count(len(saved), 'picture')} to {folder}.")
+    echo(f"{page.lead}")
+    echo(f"Wrote {output} ({len(html) / 1e6:.1f} MB) and {count(len(saved), 'picture')} to {folder}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path
@@ -123,22 +124,22 @@ def evaluate(
         for cells in tables(report, shown_moment):
             table_console().print(_table(cells))
     if report["warning"]:
-        typer.echo(report["warning"], err=True)
+        echo(report["warning"], err=True)
     if predictions_out is not None:
         rows = write_rankings([result.first_run for result in comparison.moments.values()], predictions_out)
-        typer.echo(f"Wrote {count(rows, 'ranking')} to {predictions_out}.")
+        echo(f"Wrote {count(rows, 'ranking')} to {predictions_out}.")
     if as_json is not None:
         import msgspec
 
         with_ledger = msgspec.json.encode(report | {"ledger": ledger})
         as_json.write_bytes(msgspec.json.format(with_ledger, indent=2) + b"\n")
-        typer.echo(f"Wrote the figures to {as_json}.")
+        echo(f"Wrote the figures to {as_json}.")
     if html is not None:
         from training.evaluation.page import page
         from training.report import render
 
         html.write_text(render(page(report, footer=_command(report, epochs, first_invoices))), encoding="utf-8")
-        typer.echo(f"Wrote the report to {html}.")
+        echo(f"Wrote the report to {html}.")
 
 
 def _table(cells: "Cells") -> "Table":
@@ -173,6 +174,6 @@ def _read_log(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoic
 
     log, ledger = read_table(data_path(data, settings), settings, clock=int(time.time()))
     for line in ledger.lines():
-        typer.echo(line)
+        echo(line)
     ledger.require_purchases()
     return log, ledger

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, with_date_format
 
@@ -73,7 +74,7 @@ def export(
             written = _write(_LINES[kind](store), output)
             _print_rules(store, settings)
     if output is not None:
-        typer.echo(f"Wrote {count(written, *_NOUNS[kind])} to {output}.")
+        echo(f"Wrote {count(written, *_NOUNS[kind])} to {output}.")
 
 
 def _print_rules(store: "Store", settings: "Settings") -> None:
@@ -84,25 +85,29 @@ def _print_rules(store: "Store", settings: "Settings") -> None:
 
     recorded = store.dialect()
     if recorded is None:
-        typer.echo("The state does not say in which dialect it was written.", err=True)
+        echo("The state does not say in which dialect it was written.", err=True)
         return
-    typer.echo(f"The state was written {in_words(recorded)}, zone {recorded.timezone}.", err=True)
+    echo(f"The state was written {in_words(recorded)}, zone {recorded.timezone}.", err=True)
     if {"dialect", "unsellable_codes"} & settings.model_fields_set:
         try:
             require_store_dialect(recorded, shop_dialect(settings))
         except DialectDiffers as error:
-            typer.echo(str(error), err=True)
+            echo(str(error), err=True)
 
 
 def _write(lines: "Iterable[KeyedLine]", output: Path | None) -> int:
     """Write lines, sorted, to a file or to standard output, and return their number."""
+    from state.events.control_characters import escape_control_in_json
     from stream.tools.atomic_file import atomic_file
     from stream.tools.sorted_lines import sort_lines
 
     lines_written = 0
     with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as file:
         for line in sort_lines(lines):
-            file.write(line + b"\n")
+            file.write(
+                line if line.isascii() and b"\x7f" not in line else escape_control_in_json(line.decode()).encode()
+            )
+            file.write(b"\n")
             lines_written += 1
     return lines_written
 
@@ -117,7 +122,7 @@ def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine
 
     log, ledger = read_table(path, settings, clock=int(time.time()))
     for text in ledger.lines():
-        typer.echo(text, err=True)
+        echo(text, err=True)
     ledger.require_purchases()
     replay = StateReplay(settings.window)
     for invoice in log:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from stream.cli.console import echo
 from stream.cli.exit_codes import Failure
 from stream.cli.options import DateFormatOption, with_date_format
 from stream.cli.threads import use_one_thread
@@ -69,9 +70,9 @@ def load(
         path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
     )
     if table.assumptions:
-        typer.echo(f"{HEADING}:")
+        echo(f"{HEADING}:")
     for assumption in table.assumptions:
-        typer.echo(f"- {assumption.sentence()}")
+        echo(f"- {assumption.sentence()}")
     loaded = decode_rows(table.rows, CatalogueDecoder(settings))
     ensure_topics(settings)
     catalogue = read_merchandising(settings, valid_rules=False).catalogue
@@ -130,12 +131,12 @@ def show(
         return
     for name, value in content.items():
         if name not in ("type", "version"):
-            typer.echo(f"{name}: {' > '.join(value) if isinstance(value, list) else value}")
+            echo(f"{name}: {' > '.join(value) if isinstance(value, list) else value}")
     if item.invalid is not None:
-        typer.echo(f"Its newest event is invalid: {item.invalid}")
-    typer.echo("It may be recommended." if reason is None else f"It is not recommended: {reason.replace('_', ' ')}.")
+        echo(f"Its newest event is invalid: {item.invalid}")
+    echo("It may be recommended." if reason is None else f"It is not recommended: {reason.replace('_', ' ')}.")
     if rules:
-        typer.echo(f"Rules about it: {', '.join(rules)}.")
+        echo(f"Rules about it: {', '.join(rules)}.")
 
 
 def decode_rows(rows: "Iterable[tuple[int, dict[str, Any]]]", decoder: "CatalogueDecoder") -> LoadedItems:
@@ -177,13 +178,13 @@ def changes(
 
 def _print_ledger(loaded: LoadedItems, sent: int, deleted: int, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
-    typer.echo(f"{sent:,} items {would}sent, {len(loaded.items) - sent:,} are the same as before.")
+    echo(f"{sent:,} items {would}sent, {len(loaded.items) - sent:,} are the same as before.")
     if deleted:
-        typer.echo(f"{deleted:,} items {would}deleted, as the table does not have them.")
+        echo(f"{deleted:,} items {would}deleted, as the table does not have them.")
     if loaded.repeated:
-        typer.echo(f"{loaded.repeated:,} rows repeat a stock code: of these the last counts.")
+        echo(f"{loaded.repeated:,} rows repeat a stock code: of these the last counts.")
     reasons = sorted(loaded.refused.items(), key=lambda each: -len(each[1]))
     for reason, rows in reasons[:MAX_REASONS]:
-        typer.echo(f"Refused {len(rows):,} × (first row {rows[0]:,}): {reason}")
+        echo(f"Refused {len(rows):,} × (first row {rows[0]:,}): {reason}")
     if len(reasons) > MAX_REASONS:
-        typer.echo(f"and {len(reasons) - MAX_REASONS:,} other reasons")
+        echo(f"and {len(reasons) - MAX_REASONS:,} other reasons")

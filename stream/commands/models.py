@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli.console import cell, echo, print_json
 from stream.cli.exit_codes import ExitCode
 
 models = typer.Typer(add_completion=False, no_args_is_help=True, help="List, promote and roll back models.")
@@ -29,20 +30,20 @@ def list_models(
     registry = open_registry(load_settings())
     versions = model_versions(registry)
     if not versions:
-        typer.echo(f"The registry {registry.url} is empty; `nextbasket train` fills it.", err=True)
+        echo(f"The registry {registry.url} is empty; `nextbasket train` fills it.", err=True)
         raise typer.Exit(ExitCode.NEGATIVE)
     if as_json:
         import msgspec
 
         for each in versions:
             row = msgspec.to_builtins(each.manifest) | {"current": each.current, "promoted": each.promoted}
-            typer.echo(msgspec.json.encode(row).decode())
+            print_json(row, indent=None)
         return
     from rich.table import Table
 
     from stream.cli.console import table_console
 
-    table = Table(title=f"Models in {registry.url}", title_justify="left")
+    table = Table(title=cell(f"Models in {registry.url}"), title_justify="left")
     for column in ("", "version", "model", "created", "promoted", "ndcg@10", "best baseline"):
         table.add_column(column, no_wrap=column == "version")
     for each in versions:
@@ -51,7 +52,7 @@ def list_models(
         dates = _minute(manifest.created), _minute(each.promoted)
         model = "–" if each.ndcg is None else f"{each.ndcg:.4f}"
         best = "–" if baseline is None else f"{baseline[1]:.4f} {baseline[0]}"
-        table.add_row(champion, manifest.version, manifest.name, *dates, model, best)
+        table.add_row(champion, cell(manifest.version), cell(manifest.name), *dates, model, cell(best))
     table_console().print(table)
 
 
@@ -70,7 +71,7 @@ def promote(version: Annotated[str, typer.Argument(help="A version, as `nextbask
     registry = open_registry(load_settings())
     before = registry.current()
     registry.promote(version, at=datetime.now(UTC))
-    typer.echo(f"{version} serves." if before is None else f"{version} serves; before it was {before}.")
+    echo(f"{version} serves." if before is None else f"{version} serves; before it was {before}.")
 
 
 @models.command(short_help="Let the version serve that served before.")
@@ -87,7 +88,7 @@ def rollback() -> None:
 
     registry = open_registry(load_settings())
     before = registry.current()
-    typer.echo(f"{registry.rollback(at=datetime.now(UTC))} serves; before it was {before}.")
+    echo(f"{registry.rollback(at=datetime.now(UTC))} serves; before it was {before}.")
 
 
 def _minute(date: str | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, with_date_format
 from stream.cli.threads import use_one_thread
@@ -62,7 +63,7 @@ def rebuild(
     ledgers = []
     with closing(RedisStore(settings)) as store, show_progress():
         claim_store(store, shop_dialect(settings))
-        typer.echo(f"Events are read {in_words(shop_dialect(settings))}.")
+        echo(f"Events are read {in_words(shop_dialect(settings))}.")
         for path in paths:
             progress.stage(f"rebuilding from {path}")
             ledgers.append(RebuildLedger(str(path)))
@@ -76,10 +77,10 @@ def rebuild(
                 beginnings = _beginnings(records, tables=bool(paths))
         customers = sum(1 for _ in store.histories())
     for sentence in (line for ledger in ledgers for line in ledger.sentences()):
-        typer.echo(sentence)
+        echo(sentence)
     if topic and beginnings:
-        typer.echo(beginnings)
-    typer.echo(f"Redis has the histories of {count(customers, 'customer')}.")
+        echo(beginnings)
+    echo(f"Redis has the histories of {count(customers, 'customer')}.")
 
 
 def _beginnings(records: "TopicRecords", *, tables: bool) -> str:
@@ -107,7 +108,7 @@ def _table(path: Path, settings: "Settings") -> "Iterator[Sequence[RawEvent]]":
     dialect = shop_dialect_of(table, settings)
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
     for line in Reading(dialect.name, table.timezone, assumptions).lines():
-        typer.echo(line)
+        echo(line)
     attributes = table.attributes
     events = replay_events(
         table.frame,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def redrive(
 
     settings = load_settings()
     if settings.topics.dead_letter not in existing_topics(settings):
-        typer.echo(f"There is no topic {settings.topics.dead_letter}: nothing was ever dead-lettered.")
+        echo(f"There is no topic {settings.topics.dead_letter}: nothing was ever dead-lettered.")
         return
     wanted = (reason or "").casefold()
     with closing(
@@ -80,7 +81,7 @@ def redrive(
         counts = result.counts
         were_sent = "would be sent" if dry_run else "was sent" if counts.sent == 1 else "were sent"
         pronoun = "it" if counts.sent == 1 else "they"
-        typer.echo(
+        echo(
             f"{count(counts.sent, 'dead letter')} {were_sent} back to where {pronoun} came from, "
             f"{counts.left:,} left in place."
         )
@@ -122,14 +123,14 @@ def _print_outcome(settings: "Settings", consumer: "KafkaConsumer", result: "Red
     )
     came_back = outcome.came_back.total()
     if outcome.taken or came_back:
-        typer.echo(f"Taken: {outcome.taken:,}; came back as dead letters: {came_back:,}.")
+        echo(f"Taken: {outcome.taken:,}; came back as dead letters: {came_back:,}.")
     for reason, number in outcome.came_back.most_common(MAX_REASONS):
-        typer.echo(f"  {number:,} × {reason}")
+        echo(f"  {number:,} × {reason}")
     if len(outcome.came_back) > MAX_REASONS:
-        typer.echo(f"  and {count(len(outcome.came_back) - MAX_REASONS, 'other reason')}")
+        echo(f"  and {count(len(outcome.came_back) - MAX_REASONS, 'other reason')}")
     if outcome.unprocessed:
         why = f"the workers did not come to them within {wait_s:.0f} s" if working else "no worker is running"
-        typer.echo(
+        echo(
             f"Not processed yet: {count(outcome.unprocessed, 'letter')}, because {why}. Those whose cause is not gone "
             "will come back as new dead letters; nextbasket redrive --dry-run counts them."
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, parse_date_option, with_date_format
 from stream.cli.threads import use_one_thread
@@ -93,8 +94,8 @@ def replay(
     table = invoice_table.separate_invoices(table, uci=dialect.name == "uci")
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
     for line in Reading(dialect.name, table.timezone, assumptions).lines():
-        typer.echo(line)
-    typer.echo(f"Rows go as they are, for workers that read them {in_words(dialect)}.")
+        echo(line)
+    echo(f"Rows go as they are, for workers that read them {in_words(dialect)}.")
     if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:
         raise Failure(
             f"No row of {path} lies in the span: {_dates(table.frame)}. Give other dates.",
@@ -140,7 +141,7 @@ def _example_data(settings: "Settings") -> "Source":
     from training.data.sources.source import find_source
 
     source = find_source(settings, progress=True)
-    typer.echo(source.sentence)
+    echo(source.sentence)
     return source
 
 
@@ -153,7 +154,7 @@ def _dates(frame: "pd.DataFrame") -> str:
 
 def _print_result(result: ReplayResult, done_before: int, topic: str) -> None:
     earlier = f" ({done_before:,} {'was' if done_before == 1 else 'were'} sent before)" if done_before else ""
-    typer.echo(
+    echo(
         f"Sent {count(result.confirmed, 'event')} to {topic} in {result.seconds:.1f} s, "
         f"{result.confirmed / max(result.seconds, 1e-9):,.0f} a second{earlier}."
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import cell, echo, print_json
 from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -42,19 +43,18 @@ def show(
 
         from state.events.rules import encode_rules
 
-        typer.echo(msgspec.json.format(encode_rules(document), indent=2).decode())
+        print_json(msgspec.Raw(encode_rules(document)))
         return
     if not document.rules:
-        typer.echo("No rules are set; nextbasket rules set FILE sets some.", err=True)
+        echo("No rules are set; nextbasket rules set FILE sets some.", err=True)
         raise typer.Exit(ExitCode.NEGATIVE)
-    from rich.markup import escape
     from rich.table import Table
 
     from stream.cli.console import table_console
 
     table = Table("", "name", "kind", "what", title=f"Rules, version {document.version}", title_justify="left")
     for rule in document.rules:
-        table.add_row(_state(rule, datetime.now(UTC)), escape(rule.name), _kind(rule), escape(_content(rule)))
+        table.add_row(_state(rule, datetime.now(UTC)), cell(rule.name), _kind(rule), cell(_content(rule)))
     table_console().print(table)
 
 
@@ -73,7 +73,7 @@ def check(file: FileArgument) -> None:
     from stream.kafka.followers import read_merchandising
 
     document = _read(file)
-    typer.echo(f"{file} is valid: {count(len(document.rules), 'rule')}.")
+    echo(f"{file} is valid: {count(len(document.rules), 'rule')}.")
     settings = load_settings()
     if not settings.kafka_brokers:
         return
@@ -117,7 +117,7 @@ def set_rules(file: FileArgument) -> None:
         raise Failure(
             "Somebody else set rules at the same time, and theirs are in force; nextbasket rules show has them."
         )
-    typer.echo(
+    echo(
         f"Version {document.version} with {count(len(document.rules), 'rule')} is in force; before it was "
         f"{before.version}."
     )
@@ -129,7 +129,7 @@ def _print_notes(document: "Rules", catalogue: "Catalogue", settings: "Settings"
     from state.events.dialect import dialect_named
 
     for sentence in missing_from(document, catalogue, dialect_named(settings.dialect)):
-        typer.echo(sentence)
+        echo(sentence)
 
 
 def _read(file: Path) -> "Rules":

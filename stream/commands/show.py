@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from state.wording import count
+from stream.cli.console import cell, echo
 from stream.cli.exit_codes import Failure
 from stream.cli.options import parse_date_option
 from stream.cli.threads import use_one_thread
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from state.domain.recommendation import Item
@@ -87,12 +87,12 @@ def _read_merchandising(settings: "Settings", *, needed: bool) -> "Merchandising
 
     if not settings.kafka_brokers:
         if needed:
-            typer.echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
+            echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
         return None
     try:
         return read_merchandising(settings)
     except BrokerUnavailable as error:
-        typer.echo(f"The list may hold what the catalogue and the rules forbid: {error}", err=True)
+        echo(f"The list may hold what the catalogue and the rules forbid: {error}", err=True)
         return None
 
 
@@ -106,61 +106,55 @@ def _print(report: "CustomerReport") -> None:
 
     console = Console(highlight=False)
     baskets = json.loads(bytes(report.history))["baskets"]
-    console.print(f"Customer {report.customer_id}: {count(len(baskets), 'basket')}, returns taken off", markup=False)
+    echo(f"Customer {report.customer_id}: {count(len(baskets), 'basket')}, returns taken off")
     if report.attributes:
         attributes = ", ".join(f"{key} {value}" for key, value in report.attributes.items())
-        console.print(f"Attributes: {attributes}", markup=False)
+        echo(f"Attributes: {attributes}")
     if baskets:
         console.print(_history(baskets, Table("date", "invoice", "items", box=None)))
     if report.visit is None:
-        console.print("Nothing was ever sold here, or nothing is allowed, so there is nothing to recommend.")
-        _print_why_not(report, console)
+        echo("Nothing was ever sold here, or nothing is allowed, so there is nothing to recommend.")
+        _print_why_not(report)
         return
     visit = report.visit
-    console.print(f"\nAt {visit.at}, {visit.model.name} {visit.model.version} recommends:", markup=False)
+    echo(f"\nAt {visit.at}, {visit.model.name} {visit.model.version} recommends:")
     console.print(
         _recommended(visit.items, Table("", "stock code", "description", "probability", "slot", "why", box=None))
     )
     for action in visit.rules.acted if visit.rules is not None else ():
-        console.print(f"{describe_cause(action.kind, action.rule)}: {', '.join(action.stock_codes)}", markup=False)
-    console.print(describe_next_purchase(visit.next_purchase))
+        echo(f"{describe_cause(action.kind, action.rule)}: {', '.join(action.stock_codes)}")
+    echo(describe_next_purchase(visit.next_purchase))
     if report.sent is not None:
         codes = ", ".join(item.stock_code for item in report.sent.items)
-        console.print(
-            f"\nLast sent {report.sent.generated_at} (revision {report.sent.revision}): {codes}", markup=False
-        )
-    _print_why_not(report, console)
+        echo(f"\nLast sent {report.sent.generated_at} (revision {report.sent.revision}): {codes}")
+    _print_why_not(report)
 
 
-def _print_why_not(report: "CustomerReport", console: "Console") -> None:
+def _print_why_not(report: "CustomerReport") -> None:
     from stream.tools.explanations import explain
 
     if report.why_not is not None:
-        console.print(f"\n{explain(report.why_not)}", markup=False)
+        echo(f"\n{explain(report.why_not)}")
 
 
 def _history(baskets: list[dict[str, Any]], table: "Table") -> "Table":
-    from rich.markup import escape
-
     for basket in baskets[-MAX_BASKETS:]:
         items = [f"{quantity} × {code}" for code, quantity in basket["items"].items()]
         more = f" and {len(items) - MAX_ITEMS} more" if len(items) > MAX_ITEMS else ""
-        shown = escape(", ".join(items[:MAX_ITEMS]) + more)
-        table.add_row(basket["invoice_date"][:10], escape(basket["invoice_no"]), shown)
+        shown = cell(", ".join(items[:MAX_ITEMS]) + more)
+        table.add_row(basket["invoice_date"][:10], cell(basket["invoice_no"]), shown)
     return table
 
 
 def _recommended(items: "list[Item]", table: "Table") -> "Table":
-    from rich.markup import escape
-
     for rank, item in enumerate(items, 1):
         evidence = ", ".join(f"{name} {value}" for name, value in item.reason.evidence.items())
         table.add_row(
             str(rank),
-            escape(item.stock_code),
-            escape(item.description or ""),
+            cell(item.stock_code),
+            cell(item.description or ""),
             f"{item.probability:.1%}",
             item.slot,
-            escape(f"{item.reason.code.replace('_', ' ')} ({evidence})"),
+            cell(f"{item.reason.code.replace('_', ' ')} ({evidence})"),
         )
     return table

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli.console import cell
 from stream.cli.exit_codes import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -69,13 +70,12 @@ def similar(
 
 def _print(found: "list[Similar]", *, items: bool) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     columns = ("stock code", "cosine", "description") if items else ("customer", "cosine")
     table = Table(*columns, box=None)
     for neighbour in found:
-        cells = escape(neighbour.name), f"{neighbour.cosine:.3f}", escape(neighbour.description or "")
+        cells = cell(neighbour.name), f"{neighbour.cosine:.3f}", cell(neighbour.description or "")
         table.add_row(*cells[: len(columns)])
     Console(highlight=False).print(table)
 

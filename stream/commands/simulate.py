@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import SeedOption
 
@@ -53,4 +54,4 @@ def simulate(
         seed=settings.seed if seed is None else seed,
         customers=shop.customers if customers is None else customers,
     )
-    typer.echo(f"Wrote {count(rows, 'row')} to {output}.")
+    echo(f"Wrote {count(rows, 'row')} to {output}.")

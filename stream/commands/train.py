@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import (
     DataOption,
@@ -144,7 +145,7 @@ def _repeat(
         if settings.metrics_port:
             server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
             closes.callback(server.close)
-            typer.echo(f"Metrics and health are on port {server.describe(settings.metrics_port)}.", err=True)
+            echo(f"Metrics and health are on port {server.describe(settings.metrics_port)}.", err=True)
         for number in (signal.SIGTERM, signal.SIGINT):
             closes.callback(signal.signal, number, signal.signal(number, stop))
         try:
@@ -152,7 +153,7 @@ def _repeat(
                 rounds.run_next()
         except _Stopped:
             pass
-    typer.echo("Ended.", err=True)
+    echo("Ended.", err=True)
 
 
 def _events(settings: "Settings") -> int:
@@ -193,9 +194,7 @@ def _round(
                 ExitCode.DATA,
             )
         dialect = shop_dialect(settings, None if ledger is None else ledger.dialect)
-        typer.echo(
-            f"Training {in_words(dialect)}, zone {dialect.timezone}; a worker must read invoices in the same dialect."
-        )
+        echo(f"Training {in_words(dialect)}, zone {dialect.timezone}; a worker must read invoices in the same dialect.")
         result = train_round(
             log,
             open_registry(settings),
@@ -232,7 +231,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
         progress.stage("reading")
         table_log, ledger = read_table(path, settings, clock=clock)
         for line in ledger.lines():
-            typer.echo(line)
+            echo(line)
         settings = settings.model_copy(update={"dialect": ledger.dialect})
     if not settings.brokers:
         if ledger is not None:
@@ -242,7 +241,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
 
     progress.stage("reading the topic")
     topic = read_topic(settings, clock=clock)
-    typer.echo(
+    echo(
         f"topic {settings.topics.invoices}: {count(topic.events, 'event')}, {topic.invalid:,} of them invalid and "
         "skipped"
     )
@@ -253,7 +252,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
             ExitCode.DATA,
         )
     if settings.dialect == "plain" and are_uci(topic.invoices):
-        typer.echo(
+        echo(
             "The invoices of the topic are UCI Online Retail's, but they are read in the dialect plain, so postage, "
             "fees and other codes that are no products count as products. NEXTBASKET_DIALECT=uci leaves them out."
         )
@@ -283,14 +282,14 @@ def _print(result: "RoundResult") -> None:
             table.add_row(model, moment, *("–" if value is None else f"{value:.4f}" for value in row))
     table_console().print(table)
     for note in result.notes:
-        typer.echo(note)
-    typer.echo(result.decision.reason)
+        echo(note)
+    echo(result.decision.reason)
     if result.promoted == result.version:
-        typer.echo(f"Published and promoted {result.model} {result.version}.")
+        echo(f"Published and promoted {result.model} {result.version}.")
     elif result.promoted is not None:
-        typer.echo(
+        echo(
             f"Published {result.model} {result.version}, not promoted. "
             f"{result.decision.fallback} {result.promoted} serves instead."
         )
     else:
-        typer.echo(f"Published {result.model} {result.version}, not promoted: the champion stays current.")
+        echo(f"Published {result.model} {result.version}, not promoted: the champion stays current.")

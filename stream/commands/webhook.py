@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
+from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import parse_duration
 
@@ -100,7 +101,7 @@ def webhook(
                     delivered += 1
     finally:
         note = f" {count(empty, 'record')} without a value left out." if empty else ""
-        typer.echo(f"{count(delivered, 'message')} of {name} delivered.{note}", err=True)
+        echo(f"{count(delivered, 'message')} of {name} delivered.{note}", err=True)
 
 
 def _check_url(url: str) -> None:
@@ -110,7 +111,7 @@ def _check_url(url: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise Failure("--url must be like https://crm.example/hooks/due.", ExitCode.USAGE)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        typer.echo("The endpoint has no TLS: messages are signed, but anybody on the way can read them.", err=True)
+        echo("The endpoint has no TLS: messages are signed, but anybody on the way can read them.", err=True)
 
 
 def _name(topic: WebhookTopic, settings: "Settings") -> str:

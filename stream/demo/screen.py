@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from state.domain.recommendation import Item, Reason, Recommendation
+from state.events.control_characters import escape_control
 from stream.demo.statistics import Quality, ReplayStatistics, Summary
 
 _BETWEEN = " · "
@@ -82,7 +83,7 @@ class PlainScreen:
             newest = latest[0]
             line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
         if line != self._shown:
-            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+            self._console.print(escape_control(line), soft_wrap=True, markup=False, highlight=False)
             self._shown = line
 
 
@@ -152,10 +153,13 @@ def quality_text(quality: Quality) -> str:
     return f"hit@10 {quality.hit:.3f} recall@10 {quality.recall:.3f}"
 
 
+def _name(item: Item) -> str:
+    return escape_control(item.description or item.stock_code).title()
+
+
 def item_text(item: Item) -> str:
     """An item with its description, slot, probability and reason."""
-    name = (item.description or item.stock_code).title()
-    return f"{name} [{item.slot}, {item.probability:.0%}, {reason_text(item.reason)}]"
+    return f"{_name(item)} [{item.slot}, {item.probability:.0%}, {reason_text(item.reason)}]"
 
 
 def reason_text(reason: Reason) -> str:
@@ -167,7 +171,7 @@ def reason_text(reason: Reason) -> str:
         case "bought_before":
             return "bought before"
         case "bought_together":
-            return f"goes with {str(evidence.get('description') or evidence.get('with')).title()}"
+            return f"goes with {escape_control(str(evidence.get('description') or evidence.get('with'))).title()}"
         case "in_demand":
             return "in demand"
         case other:
@@ -188,7 +192,7 @@ def _recommendations(recommendations: Sequence[Recommendation], width: int, heig
         items = [line for item in _shown_items(recommendation) for line in _item_lines(item, items_width)]
         if lines + len(items) > height:
             break
-        table.add_row(recommendation.customer_id, _due(recommendation), Text("\n").join(items))
+        table.add_row(Text(escape_control(recommendation.customer_id)), _due(recommendation), Text("\n").join(items))
         lines += len(items)
     return table, lines
 
@@ -202,7 +206,7 @@ def _shown_items(recommendation: Recommendation) -> list[Item]:
 
 def _item_lines(item: Item, width: int) -> list[Text]:
     """An item in one line, or with its reason in a second one. ``replenish`` goes first where there is no room."""
-    name = Text.assemble((f"{item.probability:4.0%} ", "bold green"), (item.description or item.stock_code).title())
+    name = Text.assemble((f"{item.probability:4.0%} ", "bold green"), _name(item))
     slot = Text(item.slot, style="magenta" if item.slot == "discover" else "blue")
     reason = Text(reason_text(item.reason), style="dim")
     without_slot = [] if item.slot == "discover" else [_phrases(name, reason)]

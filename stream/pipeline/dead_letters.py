@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 
+from state.events.control_characters import escape_control
 from stream.messages import Incoming, Message
 
 REASON = "reason"
@@ -20,7 +21,7 @@ MAX_REASON_CHARS = 1_000
 def dead_letter(event: Incoming, reason: str, *, topic: str, when: str) -> Message:
     """The dead letter of an event: its value and key; the reason, source position and time are headers."""
     headers = {
-        REASON: reason[:MAX_REASON_CHARS],
+        REASON: escape_control(reason)[:MAX_REASON_CHARS],
         TOPIC: event.topic,
         PARTITION: str(event.partition),
         OFFSET: str(event.offset),

@@ -64,7 +64,11 @@ async def test_what_does_not_count_is_reported() -> None:
 @pytest.mark.parametrize(
     ("change", "field", "rule"),
     [
-        ({"invoice_no": None}, "invoice_no", "is missing; it must be a string of 1 to 100 characters or an integer"),
+        (
+            {"invoice_no": None},
+            "invoice_no",
+            "is missing; it must be a string of 1 to 100 characters, no control characters, or an integer",
+        ),
         ({"invoice_date": "soon"}, "invoice_date", "cannot be taken; it must be a date with a time"),
         ({"invoice_date": "2031-12-09T12:50:00Z"}, "invoice_date", "is ahead of the clock"),
         ({"lines": []}, "lines", "it must be a list of 1 to 10,000 lines"),

@@ -88,7 +88,7 @@ INVALID = [
     (b"\xff{}", "The event is not UTF-8"),
     (b"{", "The event is not JSON"),
     (b"[]", "The event is no JSON object"),
-    ({}, "stock_code is missing; it must be a string of 1 to 100 characters or an integer."),
+    ({}, "stock_code is missing; it must be a string of 1 to 100 characters, no control characters, or an integer."),
     ({"stock_code": " "}, "stock_code cannot be taken"),
     ({"stock_code": "NULL"}, "stock_code cannot be taken"),
     ({"stock_code": "x" * 101}, "stock_code cannot be taken"),

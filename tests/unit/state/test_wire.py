@@ -122,7 +122,7 @@ def test_a_too_large_event_is_invalid() -> None:
 @pytest.mark.parametrize(
     ("code", "kept"),
     [("22613", "22613"), (" 22613\t", "22613"), (22613, "22613"), (10**30, "1" + "0" * 30), ("85123a", "85123a"),
-     ("x" * 100, "x" * 100), ("a\x00\tb\x1fc", "a\x00\tb\x1fc"), ("käse 😀", "käse 😀")],
+     ("x" * 100, "x" * 100), ("käse 😀", "käse 😀")],
 )  # fmt: skip
 def test_codes_are_trimmed_strings_or_integers(code: object, kept: str) -> None:
     invoice = decode(whole(invoice_no=code, lines=[line(stock_code=code)]))
@@ -133,7 +133,7 @@ def test_codes_are_trimmed_strings_or_integers(code: object, kept: str) -> None:
 
 @pytest.mark.parametrize("code", [..., None, "", "  ", "x" * 101, 10**100, 1.5, 85123.0, True, [], {}])
 def test_other_codes_are_invalid_and_the_reason_names_the_field(code: object) -> None:
-    rule = "it must be a string of 1 to 100 characters or an integer."
+    rule = "it must be a string of 1 to 100 characters, no control characters, or an integer."
     problem = "is missing" if code in (..., None) else "cannot be taken"
     assert reason(whole(invoice_no=code)) == f"invoice_no {problem}; {rule}"
     assert reason(whole(lines=[line(), line(stock_code=code)])) == f"lines[1].stock_code {problem}; {rule}"
@@ -151,7 +151,7 @@ def test_spellings_of_one_customer(written: object) -> None:
 @pytest.mark.parametrize(
     ("written", "kept"),
     [("anna", "anna"), ("0012", "0012"), (12680.5, "12680.5"), (-3, "-3"), (1e22, "1" + "0" * 22), (-0.0, "0"),
-     ("a\x00b", "a\x00b"), ("{a}%", "{a}%"), ("1e5", "1e5"), ("12680.", "12680.")],
+     ("{a}%", "{a}%"), ("1e5", "1e5"), ("12680.", "12680.")],
 )  # fmt: skip
 def test_other_customers_are_kept_as_written(written: object, kept: str) -> None:
     assert decode(whole(customer_id=written)).customer_id == kept
@@ -165,7 +165,9 @@ def test_a_missing_customer_is_an_anonymous_sale(written: object) -> None:
 
 @pytest.mark.parametrize("written", [True, [], {"id": 1}, "x" * 101, 10**100, 1e300])
 def test_other_customer_types_are_invalid(written: object) -> None:
-    rule = "it must be a string of up to 100 characters, a number, or null for an anonymous sale."
+    rule = (
+        "it must be a string of up to 100 characters, no control characters, a number, or null for an anonymous sale."
+    )
     assert reason(whole(customer_id=written)) == f"customer_id cannot be taken; {rule}"
     assert reason(flat(CustomerID=written)) == f"CustomerID cannot be taken; {rule}"
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from state.events.control_characters import has_control
 from state.events.dates import DAY
 from state.events.dialect import NEGATIVE_PRICE, NOT_A_PRODUCT, ZERO_PRICE, ZERO_QUANTITY, Dialect
 from state.events.invoice import THOUSAND
@@ -147,9 +148,7 @@ def _typed_rows(raw: pd.DataFrame, settings: Settings, dialect: Dialect) -> pd.D
         raw[columns.STOCK_CODE], lambda text: _stock_code(text, settings, dialect)
     )
     rows[columns.DESCRIPTION] = map_distinct_texts(raw[columns.DESCRIPTION], lambda text: clean_text(text) or None)
-    rows[columns.COUNTRY] = map_distinct_texts(
-        raw[columns.COUNTRY], lambda text: clean_text(_code(text, settings) or "") or None
-    )
+    rows[columns.COUNTRY] = map_distinct_texts(raw[columns.COUNTRY], lambda text: _country(text, settings))
     rows[columns.LINE_ID] = map_distinct_texts(raw[columns.LINE_ID], lambda text: _code(text, settings))
     quantity = raw[columns.QUANTITY]
     valid = (quantity.abs() <= settings.max_number) & (quantity.round(3) == quantity)
@@ -173,14 +172,18 @@ def _rules(
     latest = None if clock is None else clock + settings.max_days_ahead * DAY
     codes = (columns.INVOICE_NO, columns.STOCK_CODE)
     yield _Rule(
-        "no_code", "invoice number and stock code given, not too long", rows[[*codes]].notna().all(axis=1), codes
+        "no_code",
+        "invoice number and stock code given, not too long, without control characters",
+        rows[[*codes]].notna().all(axis=1),
+        codes,
     )
     yield _Rule("no_date", "dated, and not ahead of the clock", date.notna() if latest is None else date <= latest)
     yield _Rule("no_number", "quantity and price are numbers within bounds", quantity.notna() & price.notna())
     short = ~_longer(raw[columns.DESCRIPTION], settings.max_description_chars)
     short &= ~_longer(rows[columns.CUSTOMER_ID], settings.max_code_chars)
+    short &= ~where_distinct(rows[columns.CUSTOMER_ID], has_control)
     short &= raw[columns.LINE_ID].isna() | rows[columns.LINE_ID].notna()
-    yield _Rule("too_long", "customer, line id and description not too long", short)
+    yield _Rule("too_long", "customer, line id and description not too long, ids without control characters", short)
     every_row = pd.Series(True, index=rows.index)
     texts = (columns.DESCRIPTION, columns.COUNTRY)
     yield _Rule("encoding", "encoding, control characters and spaces of text repaired", every_row, texts)
@@ -209,7 +212,11 @@ def _count_changed(raw: pd.DataFrame, rows: pd.DataFrame, names: Iterable[str], 
 
 def _code(text: str, settings: Settings) -> str | None:
     text = text.strip()
-    return text if 0 < len(text) <= settings.max_code_chars else None
+    return text if 0 < len(text) <= settings.max_code_chars and not has_control(text) else None
+
+
+def _country(text: str, settings: Settings) -> str | None:
+    return (clean_text(text) or None) if len(text.strip()) <= settings.max_code_chars else None
 
 
 def _stock_code(text: str, settings: Settings, dialect: Dialect) -> str | None:
