@@ -10,9 +10,10 @@ from state.events.catalogue import item_event_schema
 from state.events.rules import rules_schema
 from state.events.schema import event_schema
 from state.settings import Settings
-from stream.api import customers, invoices, items, live, merchandising, probes, recommendations
+from stream.api import customers, due, invoices, items, live, merchandising, probes, recommendations
 from stream.api.bodies import BatchQuestion, ListQuestion
 from stream.api.documentation import TEMPLATE, document
+from stream.api.due_lists import DueAnswer
 from stream.api.gate import Gate
 from stream.api.ingestion import Receipt
 from stream.api.lookups import CustomerView, ItemView
@@ -22,7 +23,9 @@ from stream.api.services import Services
 from stream.api.similar import SimilarItems
 from stream.api.visits import VisitBatch, VisitRecommendation
 
-ROUTERS = tuple(module.router for module in (live, recommendations, customers, items, merchandising, invoices, probes))
+ROUTERS = tuple(
+    module.router for module in (live, recommendations, due, customers, items, merchandising, invoices, probes)
+)
 """In this order: the path of a customer would match that of the customer's recommendations."""
 
 ANSWERS = (
@@ -31,6 +34,7 @@ ANSWERS = (
     ListQuestion,
     BatchQuestion,
     CustomerView,
+    DueAnswer,
     ItemView,
     SimilarItems,
     Receipt,

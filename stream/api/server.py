@@ -19,9 +19,11 @@ from state.settings import Settings
 from state.store.claim import require_store_dialect
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
+from state.store.redis.due_summaries import RedisDueSummaries
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
+from stream.api.due_lists import DueLists
 from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
@@ -56,6 +58,9 @@ GRACE_S = 10
 KAFKA_TIMEOUT_S = 4.0
 """How long Kafka may take to confirm."""
 
+DUE_TIMEOUT_S = 60.0
+"""How long a request waits for a list of who is due. The list is made all the same, and the next one is quicker."""
+MAX_DUE = 10
 MAX_BODIES = 50
 MAX_VISITS = 64
 MAX_REVISIONS = 500
@@ -130,6 +135,13 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
 
         ingestion = Ingestion(settings, connect_kafka)
         lookups = Lookups(open_store)
+        due = DueLists(
+            open_store=open_store,
+            open_summaries=lambda: RedisDueSummaries(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S)),
+            scorer=lambda: models.scorer,
+            merchandising=merchandising,
+            top_k=settings.top_k,
+        )
         feed = Feed(settings, metrics) if settings.brokers else None
         dialect = make_dialect(shop)
         services = Services(
@@ -140,6 +152,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=MAX_VISITS),
             revisions=MicroBatcher("revisions", revisions.answer, max_batch=MAX_REVISIONS),
             lookups=MicroBatcher("lookups", lookups.answer, max_batch=MAX_VISITS),
+            due=MicroBatcher("due", due.answer, max_batch=1, max_waiting=MAX_DUE, timeout_s=DUE_TIMEOUT_S),
             # Those that wait behind a batch that Kafka does not confirm get an answer too.
             ingestion=MicroBatcher(
                 "ingestion", ingestion.answer, max_batch=MAX_BODIES, max_waiting=100, timeout_s=3 * KAFKA_TIMEOUT_S
@@ -153,12 +166,12 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             letters=KafkaLetterBox(settings) if settings.brokers else None,
             lag=partial(group_lag, settings) if settings.brokers else None,
         )
-        for part in (ranker, revisions, lookups, ingestion):
+        for part in (ranker, revisions, lookups, due, ingestion):
             closes.callback(part.close)
         if feed is not None:
             feed.start()
             closes.callback(feed.stop)
-        for batcher in (services.ranking, services.revisions, services.lookups, services.ingestion):
+        for batcher in (services.ranking, services.revisions, services.lookups, services.due, services.ingestion):
             batcher.start()
             closes.callback(batcher.stop)
         _announce(listener, access)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from state.domain.rules import Merchandising
 from state.settings import Settings
 from stream.api.access import Access
+from stream.api.due_lists import DueAnswer, DueQuestion
 from stream.api.etags import Versions
 from stream.api.feed import Feed
 from stream.api.ingestion import Receipt
@@ -36,6 +37,7 @@ class Services(NamedTuple):
     ranking: MicroBatcher[VisitQuery | Inspection, Any]
     revisions: MicroBatcher[str, int]
     lookups: MicroBatcher[Question, Any]
+    due: MicroBatcher[DueQuestion, DueAnswer]
     ingestion: MicroBatcher[bytes | tuple[Message, ...], Receipt]
     feed: Feed | None
     scorer: Callable[[], Scorer]

@@ -13,6 +13,7 @@ from state.store.memory import MemoryStore
 from state.store.protocol import Store
 from stream.api.access import Access, parse_rate
 from stream.api.app import create_app
+from stream.api.due_lists import DueLists
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
 from stream.api.letters import LetterBox
@@ -84,6 +85,7 @@ class Shop:
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=8),
             revisions=MicroBatcher("revisions", RevisionReader(lambda: self.store).answer, max_batch=8),
             lookups=MicroBatcher("lookups", Lookups(lambda: self.store).answer, max_batch=8),
+            due=MicroBatcher("due", self._due_lists().answer, max_batch=1, timeout_s=10.0),
             feed=None,
             scorer=lambda: self.scorer,
             merchandising=lambda: self.merchandising,
@@ -95,6 +97,15 @@ class Shop:
             lag=self.lag,
         )
 
+    def _due_lists(self) -> DueLists:
+        return DueLists(
+            open_store=lambda: self.store,
+            open_summaries=lambda: None,
+            scorer=lambda: self.scorer,
+            merchandising=lambda: self.merchandising,
+            top_k=self.settings.top_k,
+        )
+
     def ingestion(self) -> Ingestion:
         """Takes invoices for ``publisher``."""
         return Ingestion(self.settings, lambda: self.publisher, clock=lambda: self.clock)
@@ -103,7 +114,7 @@ class Shop:
     async def client(self, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:
         """A client of the running API."""
         services = self.services()
-        batchers = (services.ranking, services.revisions, services.lookups, services.ingestion)
+        batchers = (services.ranking, services.revisions, services.lookups, services.due, services.ingestion)
         for batcher in batchers:
             batcher.start()
         try:

@@ -35,6 +35,7 @@ def test_it_is_openapi_3_1_with_every_route() -> None:
         "GET /v1/customers/{customer_id}",
         "GET /v1/items/{stock_code}",
         "GET /v1/items/{stock_code}/similar",
+        "GET /v1/due",
         "POST /v1/invoices",
     }
 
