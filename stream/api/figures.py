@@ -1,9 +1,9 @@
 """Figures of running processes, from their metrics: latency by stage, outages, what is in use."""
 
 import math
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -48,8 +48,8 @@ def fetch_figures(address: str) -> ProcessFigures:
     try:
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=TIMEOUT_S) as answer:
             return read_figures(address, answer.read(MAX_BYTES).decode())
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        return ProcessFigures(address, f"Its metrics cannot be read ({error}).")
+    except (OSError, ValueError, HTTPException) as error:  # urllib.error.URLError is an OSError
+        return ProcessFigures(address, f"Its metrics cannot be read ({getattr(error, 'reason', error)}).")
 
 
 def read_figures(name: str, text: str) -> ProcessFigures:

@@ -18,7 +18,7 @@ from stream.api.lookups import ItemView, Stock, item_view
 from stream.api.merchandising import READ_BACK_S, remove_item, set_item
 from stream.api.pages.forms import read_form
 from stream.api.pages.preview import Preview, preview
-from stream.api.pages.rendering import PageRoute, link, reader, render, see
+from stream.api.pages.rendering import PageRoute, link, number, reader, render, see
 from stream.api.pages.sessions import Session
 from stream.api.problems import Problem, invalid_request
 from stream.api.services import Services
@@ -189,7 +189,8 @@ async def _item_page(
 
 def _fields(event: dict[str, Any]) -> dict[str, str]:
     """The fields of the form, from an event."""
-    shown = {name: str(event[name]) for name in (*TEXTS, *NUMBERS) if event.get(name) is not None}
+    shown = {name: str(event[name]) for name in TEXTS if event.get(name) is not None}
+    shown |= {name: number(event[name]) for name in NUMBERS if event.get(name) is not None}
     if isinstance(event.get("category"), list):
         shown["category"] = " > ".join(event["category"])
     if event.get("blocked"):

@@ -53,6 +53,13 @@ def _date(text: str | None) -> str:
     return "–" if not text else text[:16].replace("T", " ")
 
 
+def number(value: float | None) -> str:
+    """A number with all its digits, without a fraction that is 0; a dash where it is not known."""
+    if value is None:
+        return "–"
+    return str(int(value)) if value == int(value) else repr(value)
+
+
 def _words(text: str) -> str:
     return text.replace("_", " ")
 
@@ -74,12 +81,12 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters |= {"percent": _percent, "date": _date, "words": _words, "tojson_text": _json}
+_environment.filters |= {"percent": _percent, "date": _date, "words": _words, "tojson_text": _json, "number": number}
 _environment.globals |= {
     "navigation": NAVIGATION,
     "link": link,
     "count": count,
-    "version": version("nextbasket"),
+    "package_version": version("nextbasket"),
     "Scope": Scope,
 }
 

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from html import unescape
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from state.domain.catalogue import Catalogue
 from state.domain.rules import Merchandising
 from state.events.catalogue import CatalogueItem
 from stream.api.keys import Caller, Scope, new_key
+from stream.api.pages.rendering import number
 from stream.api.pages.sessions import COOKIE, LIFETIME_S, MAX_SESSIONS, Session, Sessions
 from stream.api.pages.sign_in import own_page
 from tests.unit.api.shop import Shop
@@ -56,16 +58,16 @@ def registry(folder: Path, *versions: str) -> Registry:
     made = Registry(str(folder / "registry"))
     (folder / "bundle").mkdir()
     (folder / "bundle" / "weights").write_bytes(b"w")
-    for number, name in enumerate(versions):
+    for day, name in enumerate(versions, 1):
         version = made.publish(
             folder / "bundle",
             name=name,
             data_from=datetime(2010, 12, 1, tzinfo=UTC),
-            data_until=datetime(2011, 12, 1 + number, tzinfo=UTC),
-            metrics={name: {"ndcg@10": 0.2 + number / 10}, "count_demand": {"ndcg@10": 0.15}},
-            created=datetime(2011, 12, 1 + number, tzinfo=UTC),
+            data_until=datetime(2011, 12, day, tzinfo=UTC),
+            metrics={name: {"ndcg@10": 0.1 + day / 10}, "count_demand": {"ndcg@10": 0.15}},
+            created=datetime(2011, 12, day, tzinfo=UTC),
         )
-        if number == 0:
+        if day == 1:
             made.promote(version, at=datetime(2011, 12, 1, tzinfo=UTC))
     return made
 
@@ -75,6 +77,7 @@ async def test_a_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(path:
     async with Shop().client() as client:
         page = await client.get(path)
         assert page.status_code == 200
+        assert f"nextbasket {version('nextbasket')} · OpenAPI document" in text(page)
         policy = page.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'")
         assert "unsafe" not in policy
@@ -242,6 +245,12 @@ async def test_a_key_in_a_header_opens_no_page_and_a_session_no_api() -> None:
 )
 def test_after_the_key_comes_only_a_page_of_this_server(target: str) -> None:
     assert own_page(target) == "/"
+
+
+def test_a_number_has_all_its_digits() -> None:
+    assert [number(each) for each in (None, 12.0, 12_345.67, 1_234_567.0, 0.001)] == [
+        *("–", "12", "12345.67", "1234567", "0.001")
+    ]
 
 
 async def test_an_error_is_a_page() -> None:
