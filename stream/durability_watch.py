@@ -10,6 +10,7 @@ from state.store.redis.durability import NO_EVICTION, Durability
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 60.0
+_NOT_ON_DISK = "Redis does not write to disk: all histories are lost when it ends; set appendonly to yes"
 
 
 def require_durability(servers: Sequence[Durability], *, allow_eviction: bool) -> None:
@@ -33,8 +34,8 @@ def require_durability(servers: Sequence[Durability], *, allow_eviction: bool) -
         )
     if any(server.persistent is None for server in servers):
         logger.warning("Redis may not be asked whether it writes to disk: make sure that appendonly is yes")
-    if any(server.persistent is False for server in servers):
-        logger.warning("Redis does not write to disk: all histories are lost when it ends; set appendonly to yes")
+    if loses_at_end(servers):
+        logger.warning(_NOT_ON_DISK)
 
 
 def eviction(servers: Sequence[Durability]) -> str | None:
@@ -47,8 +48,13 @@ def eviction(servers: Sequence[Durability]) -> str | None:
     )
 
 
+def loses_at_end(servers: Sequence[Durability]) -> bool:
+    """Whether a server is known not to write to disk."""
+    return any(server.persistent is False for server in servers)
+
+
 class DurabilityWatch:
-    """Looks at the eviction policy of Redis again and again, in a thread of its own.
+    """Looks at the eviction policy and the persistence of Redis again and again, in a thread of its own.
 
     Args:
         read: Returns the durability of the servers; called in the thread only.
@@ -70,6 +76,7 @@ class DurabilityWatch:
         self._allow_eviction = allow_eviction
         self._interval_s = interval_s
         self._evicts: str | None = None
+        self._loses = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="durability-watch", daemon=True)
 
@@ -80,6 +87,7 @@ class DurabilityWatch:
     def start(self, servers: Sequence[Durability]) -> None:
         """Start the thread; ``servers`` is what the first look found."""
         self._evicts = eviction(servers)
+        self._loses = loses_at_end(servers)
         self._report(self._evicts is not None)
         self._thread.start()
 
@@ -92,12 +100,16 @@ class DurabilityWatch:
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval_s):
             try:
-                found = eviction(self._read())
+                servers = self._read()
             except StateError:  # the processor says so
                 continue
             except Exception:  # the thread must live as long as the worker
-                logger.exception("Asking Redis for its eviction policy failed")
+                logger.exception("Asking Redis for its eviction policy and persistence failed")
                 continue
+            found, loses = eviction(servers), loses_at_end(servers)
+            if loses != self._loses:
+                logger.log(*(logging.WARNING, _NOT_ON_DISK) if loses else (logging.INFO, "Redis writes to disk"))
+            self._loses = loses
             if found is not None and found != self._evicts:
                 logger.error("%s Set maxmemory-policy to %s", found, NO_EVICTION)
             if found is None and self._evicts is not None:

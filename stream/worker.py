@@ -81,7 +81,9 @@ def run_worker(settings: Settings) -> ExitCode:
     heartbeat = Heartbeat(MAX_SILENCE_S)
     loaded = threading.Event()
     health.add_liveness("event loop", heartbeat.problem)
-    health.add("Redis", _redis_check(settings))
+    redis_answers = _redis_check(settings)
+    # A Redis that answers reads but refuses writes is waited for by the processor.
+    health.add("Redis", lambda: outages.problem("Redis") or redis_answers())
     health.add("model", lambda: None if loaded.is_set() else "no scorer is loaded yet")
     health.add("Kafka", lambda: "the group is not joined yet")
     registry = Registry(settings.registry_url, cache=settings.cache)

@@ -15,7 +15,7 @@ from stream.cli.threads import use_one_thread
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from state.domain.recommendation import Item
+    from state.domain.recommendation import Item, ModelVersion, Reason
     from state.domain.rules import Merchandising
     from state.settings import Settings
     from stream.tools.customer_report import CustomerReport
@@ -117,10 +117,8 @@ def _print(report: "CustomerReport") -> None:
         _print_why_not(report)
         return
     visit = report.visit
-    echo(f"\nAt {visit.at}, {visit.model.name} {visit.model.version} recommends:")
-    console.print(
-        _recommended(visit.items, Table("", "stock code", "description", "probability", "slot", "why", box=None))
-    )
+    echo(f"\nAt {visit.at}, {describe_model(visit.model)} recommends:")
+    console.print(recommended_table(visit.items))
     for action in visit.rules.acted if visit.rules is not None else ():
         echo(f"{describe_cause(action.kind, action.rule)}: {', '.join(action.stock_codes)}")
     echo(describe_next_purchase(visit.next_purchase))
@@ -146,15 +144,31 @@ def _history(baskets: list[dict[str, Any]], table: "Table") -> "Table":
     return table
 
 
-def _recommended(items: "list[Item]", table: "Table") -> "Table":
+def recommended_table(items: "list[Item]") -> "Table":
+    """The items with their probabilities and reasons."""
+    from rich.table import Table
+
+    table = Table("", "stock code", "description", "probability", "slot", "why", box=None)
     for rank, item in enumerate(items, 1):
-        evidence = ", ".join(f"{name} {value}" for name, value in item.reason.evidence.items())
         table.add_row(
             str(rank),
             cell(item.stock_code),
             cell(item.description or ""),
             f"{item.probability:.1%}",
             item.slot,
-            cell(f"{item.reason.code.replace('_', ' ')} ({evidence})"),
+            cell(f"{item.reason.code.replace('_', ' ')} ({_evidence(item.reason)})"),
         )
     return table
+
+
+def describe_model(model: "ModelVersion") -> str:
+    """Name and version of a model; of the fallback, that it serves because no model is promoted."""
+    from training.serving.load import NO_VERSION
+
+    return f"{model.name} (no model is promoted)" if model.version == NO_VERSION else f"{model.name} {model.version}"
+
+
+def _evidence(reason: "Reason") -> str:
+    """The facts behind a reason; of a date the day, which fits a narrow terminal."""
+    facts = {name: str(value)[:10] if name == "last" else value for name, value in reason.evidence.items()}
+    return ", ".join(f"{name} {value}" for name, value in facts.items())

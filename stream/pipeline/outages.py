@@ -12,6 +12,7 @@ class _Outage:
     def __init__(self, since: float) -> None:
         self.since = since
         self.reported = since
+        self.reason = ""
         self.waiters: set[object] = set()
 
 
@@ -48,7 +49,14 @@ class Outages:
                 outage = self._open[service] = _Outage(now if since is None else since)
                 logger.log(self._levels[0], "Waiting for %s: %s", service, reason)
             outage.waiters.add(waiter)
+            outage.reason = str(reason)
             self._report(service, outage, now)
+
+    def problem(self, service: str) -> str | None:
+        """Why the service is waited for, or None; may be called from any thread."""
+        with self._lock:
+            outage = self._open.get(service)
+            return None if outage is None else outage.reason
 
     def answers(self, service: str, waiter: object) -> None:
         """The service answers this waiter; the outage ends with the last waiter."""

@@ -369,18 +369,22 @@ def test_metrics_are_served_on_the_configured_port(
 def test_no_event_is_dead_lettered_while_redis_forbids_or_breaks_off_scripts(
     start: Any, environment: dict[str, str], settings: Settings, group: Group, producer: Producer, tmp_path: Path
 ) -> None:
+    port = free_port()
     with redis_with_a_user(tmp_path) as (url, client):
-        worker = start(environment | {"NEXTBASKET_REDIS_URL": url})
-        wait_until(lambda: worker.has_logged("Worker started"), "the topics are there", LIMIT_S, worker.assert_alive)
+        worker = start(environment | {"NEXTBASKET_REDIS_URL": url, "NEXTBASKET_METRICS_PORT": str(port)})
+        wait_until(lambda: http_status(port, "readyz")[0] == 200, "it is ready", LIMIT_S, worker.assert_alive)
         set_user(client, "-evalsha")
         sent = send(producer, settings, events(0))
         wait_until(lambda: worker.has_logged("Waiting for Redis"), "it waits", LIMIT_S, worker.assert_alive)
+        wait_until(lambda: http_status(port, "readyz")[0] == 503, "it is not ready", LIMIT_S, worker.assert_alive)
+        assert "has no permissions to run the 'evalsha' command" in http_status(port, "readyz")[1]
         set_user(client, "+evalsha", "-xadd")
         sent += send(producer, settings, events(1))
         time.sleep(2.0)
         assert group.done() == 0
         set_user(client, "+xadd")
         wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
+        assert http_status(port, "readyz") == (200, "ok\n")
         assert worker.stop() == 0
     assert not worker.has_logged("dead-lettered")
 

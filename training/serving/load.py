@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 FALLBACK = "count_demand"
 """The model that serves without a bundle: it needs the customer's counts and the item table only."""
+NO_VERSION = "none"
+"""The version of the fallback, which no training has made."""
 
 
 def load_scorer(folder: Path, dialect: ShopDialect | None = None) -> Scorer:
@@ -67,4 +69,4 @@ def fallback_scorer() -> Scorer:
     """``count_demand`` with the default calibration and return curve."""
     from training.serving.baselines.scorer import BaselineScorer
 
-    return BaselineScorer(FALLBACK, "none")
+    return BaselineScorer(FALLBACK, NO_VERSION)

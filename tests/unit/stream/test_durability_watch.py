@@ -75,6 +75,21 @@ def test_a_policy_that_changes_later_is_one_error_a_metric_and_not_ready(caplog:
     assert watch.problem() is None
 
 
+def test_a_redis_that_stops_writing_to_disk_later_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    volatile = Durability("noeviction", False)
+    read = Answers(GOOD, volatile, StoreUnavailable("down"), volatile)
+    watch = DurabilityWatch(read, interval_s=0.001)
+    with caplog.at_level(logging.INFO):
+        watch.start([GOOD])
+        assert read.asked.wait(10)
+        watch.stop()
+    warning, over = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert "does not write to disk" in warning.getMessage()
+    assert over.getMessage() == "Redis writes to disk"
+    assert watch.problem() is None
+
+
 def test_a_worker_that_may_use_an_evicting_redis_is_ready(caplog: pytest.LogCaptureFixture) -> None:
     evicting = [Durability("allkeys-lfu", True)]
     reported: list[bool] = []

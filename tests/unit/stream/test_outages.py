@@ -55,3 +55,12 @@ def test_an_outage_that_the_worker_does_not_wait_out_has_no_end(caplog: pytest.L
         outages.waits("Kafka", "consumer", "away")
         outages.gives_up("Kafka", "consumer")
     assert messages(caplog)[1] == "Kafka did not answer for 0.0 s, and the worker stops"
+
+
+def test_the_reason_that_a_service_is_waited_for_is_known_until_it_answers() -> None:
+    outages = Outages()
+    outages.waits("Redis", "processor", "no answer")
+    outages.waits("Redis", "processor", "it is loading")
+    assert (outages.problem("Redis"), outages.problem("Kafka")) == ("it is loading", None)
+    outages.answers("Redis", "processor")
+    assert outages.problem("Redis") is None
