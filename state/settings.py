@@ -169,6 +169,7 @@ class Settings(BaseModel):
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 10
     fetch_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 500
     registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
+    dead_letters: Literal["wait", "redis"] = "wait"
     valid_days: Annotated[int, Field(ge=1)] = 30
     unknown_stock: Literal["offer", "exclude"] = "offer"
     seed: Annotated[int, Field(ge=0)] = 7

@@ -59,6 +59,7 @@ class DurabilityWatch:
     Args:
         read: Returns the durability of the servers; called in the thread only.
         report: Called with whether a server evicts keys, after each look.
+        on_evicted: Called with the number of keys that were evicted since the last look, where there are any.
         allow_eviction: Whether a worker is ready all the same.
         interval_s: Time between two looks.
     """
@@ -67,12 +68,15 @@ class DurabilityWatch:
         self,
         read: Callable[[], Sequence[Durability]],
         report: Callable[[bool], None] = lambda evicts: None,
+        on_evicted: Callable[[int], None] = lambda keys: None,
         *,
         allow_eviction: bool = False,
         interval_s: float = CHECK_INTERVAL_S,
     ) -> None:
         self._read = read
         self._report = report
+        self._on_evicted = on_evicted
+        self._evicted: int | None = None
         self._allow_eviction = allow_eviction
         self._interval_s = interval_s
         self._evicts: str | None = None
@@ -89,6 +93,7 @@ class DurabilityWatch:
         self._evicts = eviction(servers)
         self._loses = loses_at_end(servers)
         self._report(self._evicts is not None)
+        self._count(servers)
         self._thread.start()
 
     def stop(self) -> None:
@@ -101,6 +106,7 @@ class DurabilityWatch:
         while not self._stopping.wait(self._interval_s):
             try:
                 servers = self._read()
+                self._count(servers)
             except StateError:  # the processor says so
                 continue
             except Exception:  # the thread must live as long as the worker
@@ -116,3 +122,20 @@ class DurabilityWatch:
                 logger.info("Redis does not evict keys")
             self._evicts = found
             self._report(found is not None)
+
+    def _count(self, servers: Sequence[Durability]) -> None:
+        """Report the keys that were evicted since the last look; a server that was restarted counts from 0 again."""
+        counts = [server.evicted for server in servers if server.evicted is not None]
+        if not counts:
+            return
+        before, self._evicted = self._evicted, sum(counts)
+        lost = 0 if before is None else self._evicted - before if self._evicted >= before else self._evicted
+        if lost:
+            logger.error(
+                "Redis evicted %d keys since the last look (%d since its start): histories may be among them; "
+                "set maxmemory-policy to %s, then nextbasket rebuild restores them",
+                lost,
+                self._evicted,
+                NO_EVICTION,
+            )
+            self._on_evicted(lost)

@@ -4,6 +4,7 @@ StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
+├── DeadLettersBlocked     the dead-letter topic cannot take a letter: the message names it and what to do
 ├── ClockDiffers           the clock of this machine is wrong, or that of a witness: wait until they agree
 ├── EndpointUnavailable    a webhook's endpoint does not accept a message: mend it, then start again
 ├── EndpointGone           a webhook's endpoint wants no more messages
@@ -44,6 +45,11 @@ class MessageTooLarge(StreamError):
             f"{count(len(messages), 'message')} {are} too large for the broker, the largest of {largest:,} bytes"
         )
         self.messages = list(messages)
+        self.largest = max(message.size for message in messages)
+
+
+class DeadLettersBlocked(StreamError):
+    """The dead-letter topic cannot take a letter: it is missing, forbidden, compacted or too small."""
 
 
 class ClockDiffers(StreamError):

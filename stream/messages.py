@@ -21,3 +21,8 @@ class Message(msgspec.Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of value and key."""
+        return len(self.value or b"") + len(self.key or b"")

@@ -28,6 +28,8 @@ class Metrics:
 
         self._events = counter("events", "Events processed")
         self._dead_letters = counter("dead_letters", "Events dead-lettered", "cause")
+        self._letters_usable = gauge("dead_letter_topic_usable", "1 while the dead-letter topic can take letters")
+        self._letters_aside = gauge("dead_letters_set_aside", "Dead letters set aside in Redis")
         self._anonymous = counter("anonymous_events", "Events without a customer, skipped")
         self._lines = counter("lines", "Lines: new, known, behind, or the reason why they were excluded", "fate")
         self._recommendations = counter("recommendations", "Recommendations: sent, or unchanged and not sent", "fate")
@@ -37,8 +39,16 @@ class Metrics:
         self._outage_seconds = counter(
             "outage_seconds", "Time spent waiting for a service that was unavailable", "service"
         )
-        for service in ("Redis", "Kafka", "clock"):  # 0 from the start, so that a rate exists when an outage begins
+        for service in (
+            "Redis",
+            "Kafka",
+            "clock",
+            "dead-letter topic",
+        ):  # 0 from the start, so that a rate exists when an outage begins
             self._outage_seconds.labels(service)
+        self._events_lost = counter("events_lost", "Events that Kafka deleted before they were read")
+        self._redis_losses = counter("redis_losses", "Times that Redis lost data while workers ran")
+        self._evicted = counter("redis_evicted_keys", "Keys that Redis evicted while workers ran")
         self._clock_difference = gauge(
             "clock_difference_seconds", "How far a witness is ahead of the clock of this machine", "witness"
         )
@@ -73,6 +83,11 @@ class Metrics:
     def dead_letter(self, cause: str, events: int = 1) -> None:
         """Events were dead-lettered; ``cause`` is ``invalid`` or ``refused``."""
         self._dead_letters.labels(cause).inc(events)
+
+    def dead_letter_topic(self, usable: bool, set_aside: int) -> None:
+        """Whether the dead-letter topic can take letters, and how many are set aside in Redis."""
+        self._letters_usable.set(int(usable))
+        self._letters_aside.set(set_aside)
 
     def anonymous(self, events: int) -> None:
         """Events without a customer were skipped."""
@@ -125,6 +140,18 @@ class Metrics:
     def outage(self, service: str, seconds: float) -> None:
         """A service was unavailable for some time."""
         self._outage_seconds.labels(service).inc(seconds)
+
+    def events_lost(self, events: int) -> None:
+        """Kafka deleted events before they were read."""
+        self._events_lost.inc(events)
+
+    def redis_lost(self) -> None:
+        """Redis lost data."""
+        self._redis_losses.inc()
+
+    def keys_evicted(self, keys: int) -> None:
+        """Redis evicted keys."""
+        self._evicted.inc(keys)
 
     def clock_difference(self, witness: str, seconds: float) -> None:
         """How far the clock of Redis, or that of the newest record, is ahead of this machine's."""

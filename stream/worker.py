@@ -19,6 +19,7 @@ from state.settings import Settings
 from state.store.claim import claim_store
 from state.store.redis.client import require_url
 from state.store.redis.durability import Durability
+from state.store.redis.letters import RedisLetters
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
 from stream.durability_watch import DurabilityWatch, require_durability
@@ -27,11 +28,13 @@ from stream.health import Health, Heartbeat, serve_health
 from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
+from stream.kafka.dead_letter_topic import DeadLetterTopic, DeadLetterWatch
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.item_validation import ItemValidation
 from stream.kafka.publisher import KafkaPublisher
-from stream.kafka.topics import ensure_topics
+from stream.kafka.topics import committed_events, ensure_topics
+from stream.loss_watch import LossWatch
 from stream.messages import Message
 from stream.monitoring import Metrics
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
@@ -115,6 +118,13 @@ def run_worker(settings: Settings) -> ExitCode:
         if not follower.wait_until_read(stop):
             return ExitCode.OK
         publisher = closes.enter_context(closing(KafkaPublisher(settings, stop)))
+        letter_topic = DeadLetterTopic(settings)
+        spool = closes.enter_context(closing(RedisLetters(settings))) if settings.dead_letters == "redis" else None
+        letters = DeadLetterWatch(
+            letter_topic, spool, lambda: KafkaPublisher(settings, stop), metrics.dead_letter_topic
+        )
+        letters.start()
+        closes.callback(letters.stop)
         fallback = fallback_scorer()
         dialect = shop_dialect(settings)
         load = partial(load_scorer, dialect=dialect)
@@ -128,6 +138,8 @@ def run_worker(settings: Settings) -> ExitCode:
             retry=retry,
             metrics=metrics,
             merchandising=lambda: follower.merchandising,
+            letter_topic=letter_topic,
+            spool=spool,
         )
 
         models.start()
@@ -144,8 +156,22 @@ def run_worker(settings: Settings) -> ExitCode:
         clocks.start()
         closes.callback(clocks.stop)
         health.add("clock", lambda: clocks.problem() or processor.clock_problem())
+
+        def on_loss() -> None:
+            metrics.redis_lost()
+            processor.store_lost_data()
+
+        losses = LossWatch(lambda: RedisStore(settings), on_loss)
+        try:
+            retry.call("Redis", lambda: losses.start(committed_events(settings)), StoreUnavailable)
+        except Stopped:
+            return ExitCode.OK
+        closes.callback(losses.stop)
         durability = DurabilityWatch(
-            _new_durability(settings), metrics.redis_evicts, allow_eviction=settings.allow_eviction
+            _new_durability(settings),
+            metrics.redis_evicts,
+            metrics.keys_evicted,
+            allow_eviction=settings.allow_eviction,
         )
         health.add("Redis eviction", durability.problem)
         durability.start(servers)
@@ -153,7 +179,7 @@ def run_worker(settings: Settings) -> ExitCode:
 
         validation = ItemValidation(
             settings,
-            _publish_letters(settings, stop, retry),
+            _publish_letters(settings, stop, retry, letter_topic, spool),
             count=partial(metrics.dead_letter, "invalid"),
             clock=time.time,
         )
@@ -162,6 +188,7 @@ def run_worker(settings: Settings) -> ExitCode:
 
         def build() -> StreamApp:
             app = create_app(settings, processor.process, exit_process)
+            app.on_events_lost = metrics.events_lost
             broker_problem = partial(publisher.problem, settings.topics.invoices, timeout_s=3.0)
             watch = ServiceWatch("Kafka", [app.coordinator_problem, broker_problem], outages, reason=reason.recent)
             health.add("Kafka", lambda: watch.problem() or app.group_problem())
@@ -205,13 +232,23 @@ def _version() -> str:
 
 
 def _publish_letters(
-    settings: Settings, stop: threading.Event, retry: RetryPolicy
+    settings: Settings,
+    stop: threading.Event,
+    retry: RetryPolicy,
+    letter_topic: DeadLetterTopic,
+    spool: RedisLetters | None,
 ) -> Callable[[Sequence[Message]], None]:
     """Publishes dead letters from another thread than the processor's; connects for the first of them."""
 
     @cache
     def connected() -> ConfirmedPublisher:
-        return ConfirmedPublisher(KafkaPublisher(settings, stop), retry, dead_letter_topic=settings.topics.dead_letter)
+        return ConfirmedPublisher(
+            KafkaPublisher(settings, stop),
+            retry,
+            dead_letter_topic=settings.topics.dead_letter,
+            letter_topic=letter_topic,
+            spool=spool,
+        )
 
     return lambda letters: connected().publish(letters)
 

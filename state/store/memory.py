@@ -16,6 +16,7 @@ from state.store.protocol import (
     CustomerUpdate,
     ItemChanges,
     PriorRecommendation,
+    StoreMark,
     cap_exceeded,
     prior_recommendation,
 )
@@ -52,6 +53,7 @@ class MemoryStore:
         self._version = 0
         self._now: int | None = None
         self._dialect: ShopDialect | None = None
+        self._run: str | None = None
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
@@ -162,6 +164,15 @@ class MemoryStore:
     def now(self) -> int | None:
         """See ``Store.now``."""
         return self._now
+
+    def mark(self) -> StoreMark:
+        """See ``Store.mark``."""
+        return StoreMark(self._run, self._version)
+
+    def record_run(self, run: str) -> str:
+        """See ``Store.record_run``."""
+        self._run = self._run or run
+        return self._run
 
     def clock(self) -> float | None:
         """See ``Store.clock``: there is no server."""

@@ -75,6 +75,16 @@ class ItemChanges(msgspec.Struct):
     now: int | None
 
 
+class StoreMark(msgspec.Struct, frozen=True):
+    """What shows that a store lost data: ``run``, made once for its contents, and the version of its items.
+
+    ``run`` is None where none is recorded, as in an empty store.
+    """
+
+    run: str | None
+    version: int
+
+
 def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:
     """The update of one customer after two consecutive calls of ``apply``."""
     if earlier is None:
@@ -157,6 +167,14 @@ class Store(Protocol):
 
     def now(self) -> int | None:
         """The greatest date accepted so far, seconds since 1970, or None before the first."""
+        ...
+
+    def mark(self) -> StoreMark:
+        """The mark of the store's contents."""
+        ...
+
+    def record_run(self, run: str) -> str:
+        """Record a run unless one is recorded, in one step; returns the one that is recorded then."""
         ...
 
     def clock(self) -> float | None:

@@ -1,6 +1,7 @@
 """The Faust application: membership in the consumer group, and commits. The rest is the processor's."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import faust
@@ -24,7 +25,8 @@ class Boot(BootStrategy):
 class StreamApp(faust.App):
     """A Faust application that reads through a ``FetchBuffer`` and creates no folder.
 
-    ``idle`` is set while no batch is being processed and none will be.
+    ``on_events_lost`` is called with the number of events that Kafka deleted before they were read. ``idle`` is set
+    while no batch is being processed and none will be.
     """
 
     BootStrategy = Boot
@@ -33,6 +35,7 @@ class StreamApp(faust.App):
         super().__init__(*args, **options)
         self.fetch_wait_ms = fetch_wait_ms
         self.fetch_buffer = FetchBuffer()
+        self.on_events_lost: Callable[[int], None] = lambda events: None
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -59,6 +62,7 @@ class StreamApp(faust.App):
     def _new_consumer(self) -> ConsumerT:
         consumer = super()._new_consumer()
         cast(BufferedConsumer, consumer).fetch_buffer = self.fetch_buffer
+        cast(BufferedConsumer, consumer).on_events_lost = self.on_events_lost
         cast(BufferedConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
         return consumer
 

@@ -15,10 +15,10 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -130,6 +130,17 @@ async def rewind(consumer: Any) -> Mapping[TP, int | None]:
     return committed
 
 
+async def partition_spans(consumer: Any, partitions: Sequence[TP]) -> dict[TP, tuple[int, int]]:
+    """The first offset and the end of each partition, as Kafka has them now; {} where it does not answer."""
+    try:
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+    except KafkaError as error:
+        logger.debug("The offsets of %s are not known: %s", partitions, error)
+        return {}
+    return {ensure_TP(tp): (starts[tp], ends[tp]) for tp in partitions if tp in starts and tp in ends}
+
+
 class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer; an empty fetch waits ``fetch_wait_ms`` instead of 1,500 ms."""
 
@@ -153,7 +164,16 @@ class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek back as ``rewind`` does."""
         found: Mapping[TP, int] = await self.call_thread(rewind, self._ensure_consumer())
+        read = {ensure_TP(tp): offset for tp, offset in found.items() if offset}
+        await cast(BufferedConsumer, self.consumer).look_for_losses(read)
         return found
+
+    async def spans(self, partitions: Sequence[TP]) -> dict[TP, tuple[int, int]]:
+        """See ``partition_spans``."""
+        spans: dict[TP, tuple[int, int]] = await self.call_thread(
+            partition_spans, self._ensure_consumer(), list(partitions)
+        )
+        return spans
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -185,13 +205,54 @@ class BufferedConsumer(driver.Consumer):
 
     fetch_buffer: FetchBuffer
     fetch_wait_ms: int
+    on_events_lost: Callable[[int], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._processed: dict[TP, int] = {}
         self._buffered: dict[TP, int] = {}
         self._fetched: dict[TP, int] = {}
+        self._expected: dict[TP, int] = {}
         self._rewound = True
+
+    async def look_for_losses(self, expected: Mapping[TP, int], until: Mapping[TP, int] | None = None) -> None:
+        """Report events that Kafka deleted before they were read: its reset of the offset does not.
+
+        Args:
+            expected: The offset that is read next, by partition.
+            until: The offset that was read in its place, where there is one.
+        """
+        if not expected:
+            return
+        spans = await cast(BufferedConsumerThread, self._thread).spans(list(expected))
+        for tp, offset in expected.items():
+            start, end = spans.get(tp, (0, offset))
+            start = min(start, (until or {}).get(tp, start))
+            if start > offset:
+                lost = start - offset
+                logger.error(
+                    "%d events of %s, partition %d, were deleted by the retention of the topic before they were read "
+                    "(offsets %d to %d, markers of transactions included); nextbasket rebuild --data restores them "
+                    "from a table",
+                    lost, tp.topic, tp.partition, offset, start - 1,
+                )  # fmt: skip
+                self.on_events_lost(lost)
+            elif offset > end:
+                logger.error(
+                    "%s, partition %d, ends at offset %d, and was read up to %d before: the topic was deleted and made "
+                    "again, or Kafka lost its end; what was deleted unread is lost, and it is read from its beginning",
+                    tp.topic, tp.partition, end, offset,
+                )  # fmt: skip
+                self.on_events_lost(0)
+
+    async def _look_at_gaps(self, first: Mapping[TP, int], positions: Mapping[TP, int]) -> None:
+        """Look for losses where the offsets of a fetch do not follow those before it; markers leave such gaps too."""
+        read = {**positions, **first}
+        gaps = {tp: self._expected[tp] for tp, offset in read.items() if offset > self._expected.get(tp, offset)}
+        for tp in {*positions, *self._buffered}:
+            self._expected[tp] = max(positions.get(tp, 0), self._buffered.get(tp, 0))
+        if gaps:
+            await self.look_for_losses(gaps, read)
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return BufferedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -284,7 +345,7 @@ class BufferedConsumer(driver.Consumer):
         except TimeoutError:
             logger.warning("Partitions are revoked without a commit: Kafka does not answer")
         self.fetch_buffer.clear()
-        for offsets in (self._processed, self._buffered, self._fetched):
+        for offsets in (self._processed, self._buffered, self._fetched, self._expected):
             offsets.clear()
         self._rewound = True  # the rebalance seeks
         await super().on_partitions_revoked(revoked)
@@ -317,6 +378,8 @@ class BufferedConsumer(driver.Consumer):
                     # Between two fetches, and with every record in the buffer, the positions are exact.
                     if self._rewound and self.flow_active and app.consumer_generation_id == generation:
                         self._fetched = thread.positions()
+                        first = {ensure_TP(tp): some[0].offset for tp, some in (records or {}).items() if some}
+                        await self._look_at_gaps(first, self._fetched)
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise
@@ -324,6 +387,7 @@ class BufferedConsumer(driver.Consumer):
     async def _seek_back(self) -> None:
         """Read again from the committed offsets: the generation of the last fetch is uncertain."""
         self._fetched.clear()
+        self._expected.clear()
         try:
             await self.perform_seek()
         except Exception as error:  # aiokafka has many errors for a broker that is gone; the rebalance seeks again

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -126,6 +126,22 @@ def group_has_members(settings: Settings, *, timeout_s: float = 10.0) -> bool:
         return bool(asked[settings.group].result().members)
     except KafkaException:
         return True
+
+
+def committed_events(settings: Settings, *, timeout_s: float = 5.0) -> int:
+    """The sum of the offsets that the workers have committed; 0 where they have none, or the broker cannot tell.
+
+    Raises:
+        SettingsError: No broker is set.
+    """
+    admin = AdminClient(confluent_config(settings, log_level=0))
+    group = ConsumerGroupTopicPartitions(settings.group)
+    try:
+        found = admin.list_consumer_group_offsets([group], request_timeout=timeout_s)[settings.group].result()
+    except KafkaException:
+        return 0
+    partitions = [one for one in found.topic_partitions if one.topic == settings.topics.invoices]
+    return sum(max(0, one.offset) for one in partitions)
 
 
 def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> list[str]:

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
-from stream.errors import MessageTooLarge, PublisherUnavailable
+from state.errors import StoreUnavailable
+from stream.errors import BrokerUnavailable, DeadLettersBlocked, MessageTooLarge, PublisherUnavailable
 from stream.messages import Message
-from stream.pipeline.dead_letters import without_value
-from stream.pipeline.ports import Publisher
+from stream.pipeline.dead_letters import position, without_value
+from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
 from stream.pipeline.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -21,17 +23,48 @@ class ConfirmedPublisher:
     is dropped with a log line of level ERROR.
     """
 
-    def __init__(self, publisher: Publisher, retry: RetryPolicy, *, dead_letter_topic: str) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        retry: RetryPolicy,
+        *,
+        dead_letter_topic: str,
+        letter_topic: LetterTopic | None = None,
+        spool: LetterSpool | None = None,
+    ) -> None:
+        """Wrap a publisher.
+
+        Args:
+            publisher: What to publish with.
+            retry: How to wait.
+            dead_letter_topic: Its name.
+            letter_topic: Knows whether that topic can take letters; without it, an unusable topic counts as an outage
+                of Kafka.
+            spool: Where letters are set aside while it cannot; without it they are waited for.
+        """
         self._publisher = publisher
         self._retry = retry
         self._dead_letter_topic = dead_letter_topic
+        self._letter_topic = letter_topic
+        self._spool = spool
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Return when every message is confirmed or dropped; waits while Kafka is unavailable.
+        """Return when every message is confirmed, set aside or dropped; waits while Kafka is unavailable.
+
+        Dead letters go last, so that a dead-letter topic that cannot be used delays nothing else of the batch.
 
         Raises:
             Stopped: The worker is stopping and some messages are not confirmed.
+            StoreRefused: Redis refuses to hold letters.
         """
+        letters = [message for message in messages if message.topic == self._dead_letter_topic]
+        self._send([message for message in messages if message.topic != self._dead_letter_topic])
+        if self._letter_topic is None:
+            self._send(letters)
+        else:
+            self._send_letters(letters, self._letter_topic)
+
+    def _send(self, messages: Sequence[Message]) -> None:
         pending = list(messages)
 
         def send() -> None:
@@ -50,6 +83,56 @@ class ConfirmedPublisher:
                 pending = [reduced for message in error.messages if (reduced := self._reduce(message))]
             else:
                 return
+
+    def _send_letters(self, letters: Sequence[Message], topic: LetterTopic) -> None:
+        pending = list(letters)
+
+        def send() -> None:
+            nonlocal pending
+            largest = max(letter.size for letter in pending)
+            if (problem := topic.problem()) is not None:
+                raise DeadLettersBlocked(problem)
+            try:
+                self._publisher.publish(pending)
+                pending = []
+            except (PublisherUnavailable, MessageTooLarge) as error:
+                pending = error.undelivered if isinstance(error, PublisherUnavailable) else error.messages
+                try:
+                    problem = topic.look(largest)
+                except BrokerUnavailable:
+                    problem = None
+                if problem is not None:
+                    raise DeadLettersBlocked(problem) from error
+                raise
+
+        def require_usable() -> None:
+            with suppress(BrokerUnavailable):  # an outage of Kafka, which is waited for when they are sent
+                if (problem := topic.look(max(letter.size for letter in pending))) is not None:
+                    raise DeadLettersBlocked(problem)
+
+        while pending:
+            try:
+                self._retry.call("Kafka", send, PublisherUnavailable)
+            except MessageTooLarge as error:
+                logger.error("%s", error)
+                pending = [reduced for message in error.messages if (reduced := self._reduce(message))]
+            except DeadLettersBlocked as error:
+                if self._set_aside(pending, str(error)):
+                    return
+                self._retry.call("dead-letter topic", require_usable, DeadLettersBlocked)
+
+    def _set_aside(self, letters: Sequence[Message], problem: str) -> bool:
+        """Set letters aside where there is a spool with room for them."""
+        if self._spool is None:
+            return False
+        encode = msgspec.msgpack.Encoder().encode
+        spool, packed = self._spool, {position(letter): encode(letter) for letter in letters}
+        done = self._retry.call("Redis", lambda: spool.put(packed), StoreUnavailable)
+        if done:
+            logger.error("%d dead letters are set aside in Redis: %s", len(letters), problem)
+        else:
+            logger.error("Redis holds as many dead letters as may be set aside: %s", problem)
+        return done
 
     def _reduce(self, message: Message) -> Message | None:
         """A smaller message in the place of one that is too large, None where there is none."""

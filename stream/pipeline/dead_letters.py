@@ -30,6 +30,12 @@ def dead_letter(event: Incoming, reason: str, *, topic: str, when: str) -> Messa
     return Message(topic, event.key, event.value, tuple((name, text.encode()) for name, text in headers.items()))
 
 
+def position(letter: Message) -> str:
+    """Topic, partition and offset of the event of a dead letter."""
+    headers = dict(letter.headers)
+    return "/".join(headers.get(name, b"").decode() for name in (TOPIC, PARTITION, OFFSET))
+
+
 def without_value(letter: Message) -> Message:
     """A dead letter without its value, for an event that is too large for the dead-letter topic.
 

@@ -21,6 +21,11 @@ class ItemCache:
         self._store = store
         self._dialect = dialect
         self._version = 0
+        self._lost = False
+
+    def store_lost_data(self) -> None:
+        """Read all items at the next refresh; may be called from any thread."""
+        self._lost = True
 
     def refresh(self) -> None:
         """Read the changes since the last refresh; may be called again after an error.
@@ -30,8 +35,9 @@ class ItemCache:
             StoreRefused: The items cannot be read.
             DialectDiffers: The store was emptied, and filled by a worker with another dialect.
         """
+        lost, self._lost = self._lost, False
         changes = self._store.items(self._version)
-        if changes.version < self._version:
+        if lost or changes.version < self._version:
             # The store was emptied and filled again, so the cached items may not exist any more.
             self.table = ItemTable()
             if self._dialect is not None:

@@ -24,6 +24,42 @@ class Publisher(Protocol):
         ...
 
 
+class LetterTopic(Protocol):
+    """Knows whether the dead-letter topic can take a letter."""
+
+    def problem(self, largest: int = 0) -> str | None:
+        """Why a letter of so many bytes cannot be sent, as of the last look, or None."""
+        ...
+
+    def look(self, largest: int = 0) -> str | None:
+        """Look again, create the topic where it is missing, and return ``problem``.
+
+        Raises:
+            BrokerUnavailable: Kafka does not answer.
+        """
+        ...
+
+
+class LetterSpool(Protocol):
+    """Holds packed dead letters, by the position of their events, until their topic takes them."""
+
+    def put(self, letters: Mapping[str, bytes]) -> bool:
+        """Set letters aside; False, and nothing is done, where there are too many."""
+        ...
+
+    def first(self, count: int) -> dict[str, bytes]:
+        """Some letters that are set aside."""
+        ...
+
+    def drop(self, positions: Sequence[str]) -> None:
+        """Forget letters that the topic has taken."""
+        ...
+
+    def count(self) -> int:
+        """The number of letters that are set aside."""
+        ...
+
+
 class SentDue(Protocol):
     """Remembers which due customers were published for a day and window."""
 

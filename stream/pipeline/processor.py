@@ -28,7 +28,7 @@ from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.item_cache import ItemCache
-from stream.pipeline.ports import Publisher
+from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
 from stream.pipeline.product_share import ProductShare
 from stream.pipeline.recommendations import BatchContext, is_unchanged, recommend
 from stream.pipeline.resilient_scorer import ResilientScorer
@@ -76,6 +76,8 @@ class Processor:
         retry: How to wait for Redis and Kafka, and what ends the waiting.
         metrics: Counters and timings.
         merchandising: Returns the catalogue and the rules as of now, None where there are none.
+        letter_topic: Knows whether the dead-letter topic can take letters.
+        spool: Where dead letters are set aside while it cannot; without it they are waited for.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
     """
 
@@ -90,12 +92,16 @@ class Processor:
         retry: RetryPolicy,
         metrics: Metrics,
         merchandising: Callable[[], Merchandising | None] = lambda: None,
+        letter_topic: LetterTopic | None = None,
+        spool: LetterSpool | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._topics = settings.topics
         self._store = store
-        self._publisher = ConfirmedPublisher(publisher, retry, dead_letter_topic=settings.topics.dead_letter)
+        self._publisher = ConfirmedPublisher(
+            publisher, retry, dead_letter_topic=settings.topics.dead_letter, letter_topic=letter_topic, spool=spool
+        )
         self._scorer = ResilientScorer(scorer, fallback, metrics)
         dialect = shop_dialect(settings)
         self._items = ItemCache(store, dialect)
@@ -112,6 +118,10 @@ class Processor:
             metrics.clock_difference,
         )
         self._encode = msgspec.json.Encoder().encode
+
+    def store_lost_data(self) -> None:
+        """Read all items again with the next batch; may be called from any thread."""
+        self._items.store_lost_data()
 
     def clock_problem(self) -> str | None:
         """Why the clock of this machine is not believed, or None; may be called from any thread."""

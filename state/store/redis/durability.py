@@ -9,10 +9,14 @@ NO_EVICTION = "noeviction"
 
 
 class Durability(NamedTuple):
-    """What one server does with the data when memory is full, and when it ends; None: it may not be asked."""
+    """What one server does with the data when memory is full, and when it ends; None: it may not be asked.
+
+    ``evicted``: keys that it has evicted since it started.
+    """
 
     policy: str | None
     persistent: bool | None
+    evicted: int | None = None
 
 
 def read_durability(client: Any) -> list[Durability]:
@@ -30,12 +34,13 @@ def read_durability(client: Any) -> list[Durability]:
 def _of_server(client: Any) -> Durability:
     memory, persistence = _info(client, "memory"), _info(client, "persistence")
     policy = memory.get("maxmemory_policy") or _config(client, "maxmemory-policy")
+    evicted = _info(client, "stats").get("evicted_keys")
     if persistence.get("aof_enabled"):
-        return Durability(policy, True)
+        return Durability(policy, True, evicted)
     append_only, snapshots = _config(client, "appendonly"), _config(client, "save")
     if append_only is None or snapshots is None:
-        return Durability(policy, None)
-    return Durability(policy, append_only == "yes" or bool(snapshots))
+        return Durability(policy, None, evicted)
+    return Durability(policy, append_only == "yes" or bool(snapshots), evicted)
 
 
 def _info(client: Any, section: str) -> dict[str, Any]:

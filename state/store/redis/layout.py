@@ -36,6 +36,8 @@ class Keys:
         self.item_changed = f"{prefix}{{items}}:changed"
         self.item_version = f"{prefix}{{items}}:version"
         self.now = f"{prefix}{{items}}:now"
+        self.letters = f"{prefix}{{items}}:letters"
+        self.run = f"{prefix}{{items}}:run"
         self.dialect = f"{prefix}{{items}}:dialect"
         self.all_histories = f"{self._history}{{*"
         self.all_recommendations = f"{self._recommendation}{{*"

@@ -15,7 +15,15 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
-from state.store.protocol import ApplyResult, CustomerState, CustomerUpdate, ItemChanges, cap_exceeded, merge_updates
+from state.store.protocol import (
+    ApplyResult,
+    CustomerState,
+    CustomerUpdate,
+    ItemChanges,
+    StoreMark,
+    cap_exceeded,
+    merge_updates,
+)
 from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
 from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.durability import Durability, read_durability
@@ -190,6 +198,20 @@ class RedisStore:
         with translate_errors(client=self._client):
             now = self._client.get(self._keys.now)
         return None if now is None else int(now)
+
+    def mark(self) -> StoreMark:
+        """See ``Store.mark``."""
+        with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.get(self._keys.run)
+            pipeline.get(self._keys.item_version)
+            run, version = pipeline.execute()
+            return StoreMark(None if run is None else run.decode(), int(version or 0))
+
+    def record_run(self, run: str) -> str:
+        """See ``Store.record_run``."""
+        with translate_errors(client=self._client):
+            self._client.set(self._keys.run, run, nx=True)
+        return self.mark().run or run
 
     def clock(self) -> float | None:
         """See ``Store.clock``; on a Cluster that of one primary."""

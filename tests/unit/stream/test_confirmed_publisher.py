@@ -1,13 +1,14 @@
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
+import msgspec
 import pytest
 
 from stream.errors import MessageTooLarge, PublisherUnavailable, Stopped
-from stream.messages import Message
+from stream.messages import Incoming, Message
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
-from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256
+from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256, dead_letter
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.retry import RetryPolicy
 
@@ -81,3 +82,69 @@ def test_another_message_that_is_too_large_is_dropped_and_logged(caplog: pytest.
     confirmed(publisher).publish([Message("t", b"1", b"x" * 100), small])
     assert publisher.messages == [small]
     assert "A message for t with key b'1' is too large and is dropped" in caplog.text
+
+
+class ForbiddenTopic:
+    """May not be written to until the look number ``looks``."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def problem(self, largest: int = 0) -> str | None:
+        return "dead may not be written to" if self.looks else None
+
+    def look(self, largest: int = 0) -> str | None:
+        self.looks -= 1
+        return self.problem(largest)
+
+
+class Spool:
+    """Room for some letters."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.letters: dict[str, bytes] = {}
+
+    def put(self, letters: Mapping[str, bytes]) -> bool:
+        if len(self.letters) + len(letters) > self.room:
+            return False
+        self.letters.update(letters)
+        return True
+
+    def first(self, count: int) -> dict[str, bytes]:
+        return self.letters
+
+    def drop(self, positions: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    def count(self) -> int:
+        return len(self.letters)
+
+
+def letter(offset: int) -> Message:
+    return dead_letter(Incoming(b"value", b"key", "invoices", 3, offset), "why", topic=DEAD, when="now")
+
+
+@pytest.mark.parametrize(("room", "looks_taken"), [(None, 3), (1, 3), (2, 0)], ids=["no spool", "full", "room"])
+def test_letters_wait_for_their_topic_or_are_set_aside_and_nothing_else_waits(
+    room: int | None, looks_taken: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher, topic = MemoryPublisher(), ForbiddenTopic(3)
+    spool = None if room is None else Spool(room)
+    letters = [letter(7), letter(8)]
+    ConfirmedPublisher(
+        publisher,
+        RetryPolicy(threading.Event(), Random(1)),
+        dead_letter_topic=DEAD,
+        letter_topic=topic,
+        spool=spool,
+    ).publish([letters[0], Message("t", b"1", b"x"), letters[1]])
+    assert "dead may not be written to" in caplog.text
+    assert 3 - topic.looks == looks_taken
+    if looks_taken:
+        assert publisher.messages == [Message("t", b"1", b"x"), *letters]
+    else:
+        assert publisher.messages == [Message("t", b"1", b"x")]
+        assert spool is not None
+        assert list(spool.letters) == ["invoices/3/7", "invoices/3/8"]
+        assert [msgspec.msgpack.decode(one, type=Message) for one in spool.letters.values()] == letters

@@ -1,0 +1,213 @@
+"""Looks whether the dead-letter topic can take letters: it is there, writable, not compacted, and large enough."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclOperation
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from state.errors import StateError
+from state.settings import Settings
+from stream.errors import BrokerUnavailable, MessageTooLarge, StreamError
+from stream.kafka.config import confluent_config
+from stream.kafka.topics import EVENT_OVERHEAD_BYTES, ensure_topics, wanted_topics
+from stream.messages import Message
+from stream.pipeline.dead_letters import position
+from stream.pipeline.ports import LetterSpool, Publisher
+
+logger = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S = 30.0
+LETTERS_AT_ONCE = 100
+_FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+_NO_BROKER = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+
+
+class TopicState(NamedTuple):
+    """What a look found: why no letter can be sent, the size of the largest record, and what should be changed."""
+
+    blocked: str | None
+    max_bytes: int | None
+    notes: tuple[str, ...] = ()
+
+
+class DeadLetterTopic:
+    """Looks at the topic; may be used by any thread. Implements ``LetterTopic``."""
+
+    def __init__(self, settings: Settings, *, timeout_s: float = 5.0) -> None:
+        self._settings = settings
+        self._name = settings.topics.dead_letter
+        self._timeout_s = timeout_s
+        self._admin = AdminClient(confluent_config(settings, log_level=0))
+        self._lock = threading.Lock()
+        self._state = TopicState(None, None)
+
+    def problem(self, largest: int = 0) -> str | None:
+        """Why a letter of so many bytes cannot be sent, as of the last look; None where nothing is known against it."""
+        blocked, max_bytes, _ = self._state
+        if blocked is None and max_bytes is not None and largest + EVENT_OVERHEAD_BYTES > max_bytes and largest:
+            return (
+                f"a dead letter of {largest:,} bytes does not fit into {self._name}, whose max.message.bytes is "
+                f"{max_bytes:,}; set it to {largest + EVENT_OVERHEAD_BYTES:,} at least"
+            )
+        return blocked
+
+    def look(self, largest: int = 0) -> str | None:
+        """Look at the topic, create it where it is missing, and return ``problem``.
+
+        Raises:
+            BrokerUnavailable: Kafka does not answer.
+        """
+        with self._lock:
+            before, self._state = self._state, self._inspect()
+        for note in self._state.notes:
+            if note not in before.notes:
+                logger.warning(note)
+        return self.problem(largest)
+
+    def _inspect(self) -> TopicState:
+        name = self._name
+        try:
+            if name not in self._admin.list_topics(timeout=self._timeout_s).topics:
+                try:
+                    ensure_topics(self._settings, timeout_s=self._timeout_s)
+                except BrokerUnavailable as error:
+                    return TopicState(f"the topic {name} does not exist and cannot be created: {error}", None)
+                logger.warning("The dead-letter topic %s was missing; it was made again", name)
+        except KafkaException as error:
+            raise BrokerUnavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+        try:
+            asked = self._admin.describe_topics(
+                TopicCollection([name]), include_authorized_operations=True, request_timeout=self._timeout_s
+            )
+            allowed = asked[name].result().authorized_operations
+            if allowed and AclOperation.WRITE not in allowed:
+                return TopicState(self._forbidden(), None)
+        except KafkaException as error:
+            if error.args[0].code() in _FORBIDDEN:
+                return TopicState(self._forbidden(), None)
+            self._require_broker(error)
+        return self._inspect_config()
+
+    def _inspect_config(self) -> TopicState:
+        name, resource = self._name, ConfigResource(ResourceType.TOPIC, self._name)
+        try:
+            asked = self._admin.describe_configs([resource], request_timeout=self._timeout_s)
+            config = {key: str(entry.value) for key, entry in asked[resource].result().items()}
+        except KafkaException as error:
+            self._require_broker(error)
+            return TopicState(None, None, (f"The configuration of {name} may not be read, so it is not checked",))
+        if "compact" in config.get("cleanup.policy", ""):
+            return TopicState(
+                f"{name} is compacted, so that letters with equal keys replace each other; set its cleanup.policy to "
+                "delete",
+                None,
+            )
+        wanted = {one.topic: one.config or {} for one in wanted_topics(self._settings)}[name]
+        notes = []
+        max_bytes, event_bytes = int(config["max.message.bytes"]), self._settings.max_event_bytes + EVENT_OVERHEAD_BYTES
+        if max_bytes < event_bytes:
+            notes.append(
+                f"The dead-letter topic {name} is too small for the largest events: its max.message.bytes is "
+                f"{max_bytes:,}; set it to {event_bytes:,} at least"
+            )
+        retention = int(config.get("retention.ms", "-1"))
+        least = int(wanted["retention.ms"])
+        if retention >= 0 and (least < 0 or retention < least):
+            notes.append(
+                f"The dead-letter topic {name} holds letters for {retention / 86_400_000:.1f} days only; set its "
+                f"retention.ms to {least}"
+            )
+        return TopicState(None, max_bytes, tuple(notes))
+
+    def _forbidden(self) -> str:
+        return f"{self._name} may not be written to; give the user of the worker the right to Write to it"
+
+    def _require_broker(self, error: KafkaException) -> None:
+        if error.args[0].code() in _NO_BROKER:
+            raise BrokerUnavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+
+
+class DeadLetterWatch:
+    """Looks at the topic again and again, and sends the letters that were set aside, in a thread of its own.
+
+    Args:
+        topic: What to look at.
+        spool: Where letters are set aside; None where they are not.
+        connect: Opens the publisher for the letters that were set aside.
+        report: Called after each look with whether the topic can be used, and how many letters are set aside.
+        interval_s: Time between two looks.
+    """
+
+    def __init__(
+        self,
+        topic: DeadLetterTopic,
+        spool: LetterSpool | None,
+        connect: Callable[[], Publisher],
+        report: Callable[[bool, int], None],
+        *,
+        interval_s: float = CHECK_INTERVAL_S,
+    ) -> None:
+        self._topic = topic
+        self._spool = spool
+        self._connect = connect
+        self._report = report
+        self._interval_s = interval_s
+        self._publisher: Publisher | None = None
+        self._problem: str | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="dead-letter-watch", daemon=True)
+
+    def start(self) -> None:
+        """Take the first look and start the thread."""
+        self._look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a look in progress has one second to finish."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            problem = self._topic.look()
+            if problem is not None and problem != self._problem:
+                logger.error("The dead-letter topic cannot be used: %s", problem)
+            if problem is None and self._problem is not None:
+                logger.info("The dead-letter topic can be used")
+            self._problem = problem
+            if problem is None:
+                self._send()
+            self._report(problem is None, self._spool.count() if self._spool else 0)
+        except (StreamError, StateError) as error:  # an outage, of which the processor says so
+            logger.debug("The dead-letter topic is not looked at: %s", error)
+        except Exception:  # the thread must live as long as the worker
+            logger.exception("Looking at the dead-letter topic failed")
+
+    def _send(self) -> None:
+        """Send the letters that were set aside; one that is sent twice has the same position in its headers."""
+        while self._spool is not None and not self._stopping.is_set() and (found := self._spool.first(LETTERS_AT_ONCE)):
+            if self._publisher is None:
+                self._publisher = self._connect()
+            letters = [msgspec.msgpack.decode(packed, type=Message) for packed in found.values()]
+            try:
+                self._publisher.publish(letters)
+            except MessageTooLarge as error:
+                logger.error("Dead letters stay in Redis: %s", self._topic.problem(error.largest) or error)
+                stay = {position(letter) for letter in error.messages}
+                if sent := [one for one in found if one not in stay]:
+                    self._spool.drop(sent)
+                return
+            self._spool.drop(list(found))
+            logger.info("%d dead letters that were set aside in Redis were sent to their topic", len(found))
