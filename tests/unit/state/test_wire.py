@@ -419,6 +419,8 @@ def test_a_customer_under_an_anonymous_id_is_not_known(customer: object) -> None
         (0.8500000238418579, 0.85),  # 0.85 in single precision
         (0.1000000014901161, 0.1),  # 0.1 in single precision, written with 16 digits
         (1.70000004768372, 1.7),  # 1.7 in single precision, written with 15 digits
+        (0.100000001, 0.1),  # with 9 digits
+        (0.30000001, 0.3),  # with 8 digits
         (1.25, 1.25),
         (1234.125, 1234.125),
     ],
