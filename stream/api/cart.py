@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from training.serving.scorer import Candidate
 
-WEIGHT = 4.0
-"""Of a score of 1 of the cart, beside the logit of a probability (docs/research/log.md has the measure)."""
+WEIGHT = 16.0
+"""Of the score of a cart, beside the logit of a probability (docs/research/log.md has the measure)."""
 
 MAX_CART = 100
 """Stock codes of a cart."""
@@ -19,21 +19,24 @@ def rank_for_cart(
 ) -> list[Candidate]:
     """The candidates without the cart, by the chance that the logit of the probability + ``weight`` × score gives.
 
+    The score is the sum of the item-to-item scores over the cart, divided by the root of the number of its items.
+
     That chance is the ``probability`` of the returned candidates; equal ones keep their order. The source of a
     candidate becomes the item of the cart that raises it most.
 
     Args:
         candidates: By falling probability.
         together: For each stock code of the cart the item-to-item scores of other items; may be empty.
-        weight: Of the sum of the scores.
+        weight: Of the score.
     """
+    root = math.sqrt(max(1, len(together)))
     ranked = []
     for candidate in candidates:
         code = candidate.stock_code
         if code in together:
             continue
         scores = {source: found[code] for source, found in together.items() if code in found}
-        score = sum(scores.values())
+        score = sum(scores.values()) / root
         if score != 0.0:
             source = max(scores, key=lambda each: scores[each]) if score > 0.0 else candidate.source_item
             chance = 1.0 / (1.0 + math.exp(-(_logit(candidate.probability) + weight * score)))

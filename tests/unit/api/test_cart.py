@@ -24,9 +24,9 @@ def test_without_scores_only_the_cart_is_left_out() -> None:
 def test_what_is_bought_together_rises_and_names_its_source() -> None:
     together = {"X": {"C": 0.3, "D": -0.2}, "Y": {"C": 0.5}, "A": {}}
     ranked = rank_for_cart(CANDIDATES, together, weight=4.0)
-    assert codes(ranked) == ["C", "B", "D"]  # logits −2.2 + 3.2, −0.4, −2.2 − 0.8
+    assert codes(ranked) == ["C", "B", "D"]  # logits −2.2 + 3.2 / √3, −0.4, −2.2 − 0.8 / √3
     assert [each.source_item for each in ranked] == ["Y", None, "A"]
-    assert [round(each.probability, 3) for each in ranked] == [0.732, 0.4, 0.048]
+    assert [round(each.probability, 3) for each in ranked] == [0.413, 0.4, 0.065]
 
 
 @given(
