@@ -45,7 +45,8 @@ def token(page: httpx.Response) -> str:
 
 def text(page: httpx.Response) -> str:
     """The words of a page without its tags."""
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page.text)))
+    words = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page.text)))
+    return re.sub(r" ([,.:])", r"\1", words)
 
 
 def request_with(session: Session) -> Request:
