@@ -16,6 +16,7 @@ def api(
     """Serve recommendations, invoices and items over HTTP until SIGTERM.
 
     Reads Redis and the model registry, writes only to Kafka. Start as many as you like.
+    At / is a page for operators and merchants; there a model can be promoted too.
     Without API keys only this machine is served.
 
     Example:

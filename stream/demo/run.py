@@ -144,6 +144,7 @@ class _Demo:
         steps.print("First recommendations are out. Over HTTP, while this runs:")
         customer = next(each.customer_id for each in reversed(invoices) if each.customer_id)
         steps.print(f"curl {address}/v1/customers/{customer}/recommendations")
+        steps.print(f"In a browser: {address}/ (customers, rules, models, live).")
         applying.join()
         baseline.rank({invoice.customer_id for invoice in replayed if invoice.customer_id})
 
