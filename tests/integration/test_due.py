@@ -15,8 +15,10 @@ from state.domain.due import DueCustomer, due_schema
 from state.settings import Settings
 from state.store.redis.store import RedisStore
 from stream.kafka.topics import ensure_topics
+from tests.integration.api_server import api_server
 from tests.integration.topic import read_topic
 from tests.integration.workers import NEXTBASKET, clean_environment
+from tests.services.group import wait_until
 from tests.unit.stream.test_due import NOW, purchase, regular
 
 pytestmark = pytest.mark.timeout(240)
@@ -116,3 +118,15 @@ def test_nobody_is_due_before_the_first_invoice(environment: dict[str, str]) -> 
 
 def test_the_newest_event_is_the_begin_of_the_window(shop: RedisStore) -> None:
     assert shop.now() == NOW
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_api_gives_the_same_list(environment: dict[str, str], settings: Settings, tmp_path: Path) -> None:
+    ensure_topics(settings)
+    with api_server(environment, tmp_path / "api.log") as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200, "the API is ready", 60)
+        answer = client.get("/v1/due", params={"within": 7, "limit": 3})
+    assert answer.status_code == 200, answer.text
+    printed = [json.loads(line) for line in due(environment, "--limit", "3", "--format", "json").stdout.splitlines()]
+    assert len(printed) == 3
+    assert answer.json()["customers"] == printed
