@@ -110,7 +110,7 @@ def test_without_redis_lists_are_503_until_it_is_there(environment: dict[str, st
         assert client.get("/livez").status_code == 200
         with RedisServer(port=port, fsync="no"):
             assert client.get(PATH).status_code == 200
-            assert client.get("/readyz").status_code == 200
+            wait_until(lambda: client.get("/readyz").status_code == 200, "the next check finds Redis", 10)
 
 
 def open_streams(port: int) -> float:
