@@ -17,7 +17,7 @@ from state.errors import StateError, StoreUnavailable
 from state.events.shop_dialect import shop_dialect
 from state.settings import Settings
 from state.store.claim import claim_store
-from state.store.redis.client import require_url
+from state.store.redis.client import connect, require_url
 from state.store.redis.durability import Durability
 from state.store.redis.letters import RedisLetters
 from state.store.redis.store import RedisStore
@@ -59,6 +59,8 @@ LAG_INTERVAL_S = 5.0
 CLOCK_CHECK_INTERVAL_S = 5.0
 REDIS_CHECK_INTERVAL_S = 3.0
 """Each look at Redis takes a new connection."""
+REDIS_CHECK_TIMEOUT_S = 3.0
+"""Shorter than the timeout of a call, so that an outage is noticed while a call hangs."""
 MAX_SILENCE_S = 60.0
 """A worker whose event loop does not run for so long is not alive; nothing in it takes that long."""
 _HEALTH_CHECK_INTERVAL_S = 0.2
@@ -297,7 +299,8 @@ def _redis_check(settings: Settings) -> Callable[[], str | None]:
 
     def check() -> str | None:
         try:
-            with closing(RedisStore(settings)) as store:
+            client = connect(settings, read_timeout_s=REDIS_CHECK_TIMEOUT_S)
+            with closing(RedisStore(settings, client)) as store:
                 store.now()
         except StateError as error:
             return str(error) or type(error).__name__

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("stream.commands.simulate:simulate", "Make up an invoice table, where there is no data."),
     "eda": ("stream.commands.eda:eda", "Report what an invoice table holds, and its faults."),
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
+    "now": ("stream.commands.now:now", "Show the greatest date accepted, and set it right."),
     "rebuild": ("stream.commands.rebuild:rebuild", "Restore histories that Redis lost, from Kafka and tables."),
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
     "webhook": ("stream.commands.webhook:webhook", "Send due customers or recommendations to an HTTP endpoint."),

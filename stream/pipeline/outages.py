@@ -58,6 +58,11 @@ class Outages:
             outage = self._open.get(service)
             return None if outage is None else outage.reason
 
+    def is_open(self, service: str) -> bool:
+        """Whether somebody waits for the service; may be called from any thread."""
+        with self._lock:
+            return service in self._open
+
     def answers(self, service: str, waiter: object) -> None:
         """The service answers this waiter; the outage ends with the last waiter."""
         self._leave(service, waiter, "%s answers after %.1f s")

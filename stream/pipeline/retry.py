@@ -1,6 +1,8 @@
 """Retries with exponential backoff and jitter, for as long as a service is unavailable or until the worker stops."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from random import Random
 from typing import TypeVar
@@ -10,9 +12,15 @@ import tenacity
 from stream.errors import Stopped
 from stream.pipeline.outages import Outages
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 INITIAL_BACKOFF_S = 0.05
+TIMED = ("Redis", "Kafka")
+"""Services whose slow calls are logged; those of others wait for them."""
+SLOW_S = 1.0
+"""A call that succeeds after more than this time is logged."""
 MAX_BACKOFF_S = 2.0
 """Short enough to go on within seconds of a failover."""
 
@@ -43,6 +51,12 @@ class RetryPolicy:
             Stopped: The worker is stopping and the operation has not succeeded.
         """
         waiter = object()
+        began = 0.0
+
+        def timed() -> T:
+            nonlocal began
+            began = time.monotonic()
+            return operation()
 
         def on_failure(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -55,13 +69,16 @@ class RetryPolicy:
             before_sleep=on_failure,
         )
         try:
-            result = retrying(operation)
+            result = retrying(timed)
         except Stopped:
             self._outages.gives_up(service, waiter)
             raise
         except Exception:  # another answer than those that are waited out
             self._outages.answers(service, waiter)
             raise
+        took = time.monotonic() - began
+        if took > SLOW_S and service in TIMED and not self._outages.is_open(service):
+            logger.warning("A call of %s took %.1f s", service, took)
         self._outages.answers(service, waiter)
         return result
 

@@ -192,6 +192,24 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
     )
 
 
+def write_item(item: ItemState) -> tuple[Any, ...]:
+    """An item's state as the scripts have it; its attributes are left out where there are none."""
+    attributes = (dict(item.dated_attributes),) if item.dated_attributes else ()
+    return (
+        item.as_of,
+        item.demand,
+        item.sold,
+        item.first,
+        item.last,
+        item.price,
+        item.price_date,
+        item.description or "",
+        item.description_date,
+        item.shares,
+        *attributes,
+    )
+
+
 def make_history(
     customer_id: str,
     invoices: Iterable[tuple[str, int, str]],

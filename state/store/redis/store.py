@@ -9,6 +9,7 @@ from redis.cluster import RedisCluster
 
 from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.history import CustomerHistory
+from state.domain.items import ItemState
 from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused, StoreUnavailable
 from state.events.dates import DAY
@@ -34,12 +35,14 @@ from state.store.redis.layout import (
     confirmation,
     event,
     make_history,
+    pack,
     read_codes,
     read_dialect,
     read_history,
     read_item,
     read_recommendation,
     write_dialect,
+    write_item,
 )
 from state.store.redis.script import Script
 from state.store.redis.single_writer import SingleWriter
@@ -241,6 +244,19 @@ class RedisStore:
         with translate_errors(client=self._client):
             self._client.set(self._keys.dialect, write_dialect(dialect), nx=True)
         return self.dialect() or dialect
+
+    def forget_invoices(self, customer_id: str, invoice_nos: Sequence[str], *, clock_ms: int) -> None:
+        """Remove invoices from a history, which gets a new revision, or goes where it has no other."""
+        keys = [self._keys.history(customer_id), self._keys.recommendation(customer_id)]
+        with translate_errors({1: f"customer {customer_id}"}, self._client):
+            Script("forget_invoices")(self._client, keys, pack((clock_ms, list(invoice_nos))))
+
+    def set_now(self, now: int, items: Sequence[ItemState]) -> None:
+        """Set the greatest date accepted, also to an earlier one, and replace the states of some items."""
+        script = Script("attributes", "history", "items", "set_items")
+        packed = pack((now, [(item.stock_code, write_item(item)) for item in items]))
+        with translate_errors(client=self._client):
+            script(self._client, self._keys.items, packed)
 
     def probe(self) -> None:
         """Run each command that the store needs once, on keys of no customer, without an effect.

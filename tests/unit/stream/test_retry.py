@@ -93,3 +93,13 @@ def test_nothing_is_retried_after_a_stop() -> None:
     with pytest.raises(Stopped):
         RetryPolicy(stop, Random(1)).call("X", flaky, TimeoutError)
     assert flaky.calls == 1
+
+
+def test_a_call_of_more_than_a_second_is_logged_unless_an_outage_is(caplog: pytest.LogCaptureFixture) -> None:
+    outages = Outages()
+    policy = RetryPolicy(threading.Event(), Random(1), outages)
+    policy.call("Redis", lambda: time.sleep(1.1), ValueError)
+    assert [record.getMessage() for record in caplog.records] == ["A call of Redis took 1.1 s"]
+    outages.waits("Redis", "watch", "it hangs")
+    policy.call("Redis", lambda: time.sleep(1.1), ValueError)
+    assert sum("A call of" in record.getMessage() for record in caplog.records) == 1

@@ -1,0 +1,13 @@
+-- Replaces the states of items and sets the greatest date accepted, also to an earlier one.
+-- KEYS: items' state, changed, version, now. ARGV[1]: {now, {{code, item}, ...}}.
+
+local now, replaced = unpack(cmsgpack.unpack(ARGV[1]))
+local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = KEYS[4]}
+local items = {}
+for _, one in ipairs(replaced) do
+  one[2].dirty = true
+  items[one[1]] = one[2]
+end
+save_items(item_keys, items, false)
+redis.call('SET', item_keys.now, string.format('%.0f', now))
+return redis.status_reply('OK')
