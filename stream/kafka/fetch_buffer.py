@@ -31,6 +31,12 @@ COMMIT_ON_REVOKE_S = 5.0
 """How long a revocation of partitions waits for the last commit; without it the next owner repeats some batches."""
 
 
+MAX_POLL_BYTES = 8 << 20
+"""Bytes after which a poll ends. Kafka bounds a fetch as it is compressed; unpacked it may be a thousand times that."""
+MAX_CHUNK = 32
+"""Records that are taken from a fetch at a time, before their bytes are counted."""
+
+
 class FetchBuffer:
     """Messages that were fetched and are not in a batch yet; bounded in number and bytes. Used on one event loop."""
 
@@ -108,7 +114,7 @@ class FetchBuffer:
         await self._changed.wait()
 
 
-def _size(message: ConsumerMessage) -> int:
+def _size(message: Any) -> int:
     return len(message.value or b"") + len(message.key or b"")
 
 
@@ -146,6 +152,8 @@ class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
 
     connecting_error: str | None = None
     """Why the consumer could not connect yet."""
+    _fetch_error: Exception | None = None
+    """An error that came after records of the same poll; the next poll raises it."""
 
     async def on_start(self) -> None:
         """Connect; while no broker answers, try again. Faust would end the application."""
@@ -160,6 +168,39 @@ class BufferedConsumerThread(driver.AIOKafkaConsumerThread):
             else:
                 self.connecting_error = None
                 return
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None
+    ) -> dict[TP, list[Any]]:
+        """Takes fetched records until their number or their bytes are enough; the rest stays compressed.
+
+        Records that were taken are never dropped: aiokafka has moved the position past them.
+        """
+        if self._fetch_error is not None:
+            error, self._fetch_error = self._fetch_error, None
+            raise error
+        polled: dict[TP, list[Any]] = {}
+        count = size = 0
+        chunk = 1
+        while size < MAX_POLL_BYTES and (max_records is None or count < max_records):
+            most = chunk if max_records is None else min(chunk, max_records - count)
+            try:
+                records = await super()._fetch_records(
+                    consumer, active_partitions, timeout=0 if polled else timeout, max_records=most
+                )
+            except Exception as error:
+                if not polled:
+                    raise
+                self._fetch_error = error
+                break
+            if not records:
+                break
+            for tp, found in records.items():
+                polled.setdefault(tp, []).extend(found)
+                count += len(found)
+                size += sum(map(_size, found))
+            chunk = min(2 * chunk, MAX_CHUNK)
+        return polled
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek back as ``rewind`` does."""
