@@ -48,7 +48,7 @@ def require_dialect(theirs: ShopDialect, ours: ShopDialect, *, made: str, otherw
         DialectDiffers: It was not; the message has both dialects and the settings to change.
     """
     names = theirs.name != ours.name
-    codes = theirs.unsellable_codes != ours.unsellable_codes
+    codes = _in_one_case(theirs.unsellable_codes) != _in_one_case(ours.unsellable_codes)
     if not names and not codes:
         return
     settings = []
@@ -63,6 +63,11 @@ def require_dialect(theirs: ShopDialect, ours: ShopDialect, *, made: str, otherw
         f"{made} {in_words(theirs, name_absence=codes)}, and this process reads invoices "
         f"{in_words(ours, name_absence=codes)}. {changes[:1].upper()}{changes[1:]}, or {otherwise}."
     )
+
+
+def _in_one_case(patterns: tuple[str, ...]) -> set[str]:
+    """Patterns that match the same codes compare equal: they are matched in capitals or not."""
+    return {pattern.casefold() for pattern in patterns}
 
 
 def in_words(dialect: ShopDialect, *, name_absence: bool = False) -> str:

@@ -9,8 +9,9 @@ from stream.cli.log_lines import LineFormatter
 WARNINGS_ONLY = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.kafka.fetch_buffer")
 """Loggers of libraries. A service of Faust logs under the name of the module that derives from its class."""
 
-ERRORS_ONLY = ("mode.timers", "stream.kafka.faust_app")
-"""Loggers that warn of delayed timers and repeated rebalances, which every outage causes and the worker logs itself."""
+ERRORS_ONLY = ("mode.timers", "stream.kafka.faust_app", "kafka.net.selector")
+"""Loggers that warn of delayed timers and repeated rebalances, which every outage causes and the worker logs itself,
+and of slow steps within kafka-python, such as decompressing a large fetch."""
 
 REPETITIVE = ("aiokafka", "kafka", "stream.kafka.config")
 """Loggers of clients that repeat a message many times a second during an outage."""

@@ -25,6 +25,11 @@ def test_equal_dialects_are_accepted(dialect: ShopDialect) -> None:
     require_dialect(dialect, dialect, made="Model 1 was trained", otherwise="")
 
 
+def test_unsellable_codes_in_capitals_or_not_are_the_same() -> None:
+    lower = ShopDialect(name="plain", unsellable_codes=("fee", "post*"))
+    require_dialect(WITH_CODES, lower, made="Model 1 was trained", otherwise="")
+
+
 def test_a_refusal_names_both_dialects_and_the_setting() -> None:
     assert refusal(UCI, PLAIN) == (
         "Model 1 was trained in the dialect uci, and this process reads invoices in the dialect plain. "

@@ -88,13 +88,14 @@ def test_libraries_log_warnings_and_services_of_faust_errors_only(monkeypatch: p
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     configure_logging(load_settings({"NEXTBASKET_LOG_LEVEL": "info"}))
-    for name in ("faust.x", "mode.timers", "stream.x"):
+    for name in ("faust.x", "kafka.net.selector", "mode.timers", "stream.x"):
         for level in (logging.INFO, logging.WARNING, logging.ERROR):
             logging.getLogger(name).log(level, "")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["logger"], line["level"]) for line in lines] == [
         ("faust.x", "WARNING"),
         ("faust.x", "ERROR"),
+        ("kafka.net.selector", "ERROR"),
         ("mode.timers", "ERROR"),
         ("stream.x", "INFO"),
         ("stream.x", "WARNING"),
