@@ -68,7 +68,7 @@ class Sessions:
         Raises:
             Problem: 401 without a session.
         """
-        session = self._find(request.cookies.get(COOKIE, ""))
+        session = self._find(request.cookies.get(cookie_name(request), ""))
         if session is not None:
             return session
         if len(self.access.keys):
@@ -101,8 +101,13 @@ class Sessions:
             return session
 
 
+def cookie_name(request: Request) -> str:
+    """The cookie of this server: browsers send cookies to every port of a host."""
+    return f"{COOKIE}_{request.url.port or 'default'}"
+
+
 def set_cookie(response: Response, session: Session, request: Request) -> None:
     """Let the browser send the session from now on; no script can read it, and no form of another site sends it."""
     response.set_cookie(
-        COOKIE, session.id, path="/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
+        cookie_name(request), session.id, path="/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
     )

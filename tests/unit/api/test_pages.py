@@ -50,8 +50,8 @@ def text(page: httpx.Response) -> str:
 
 
 def request_with(session: Session) -> Request:
-    headers = [(b"cookie", f"{COOKIE}={session.id}".encode())]
-    return Request({"type": "http", "headers": headers, "client": ("127.0.0.1", 1)})
+    headers = [(b"host", b"localhost:8080"), (b"cookie", f"{COOKIE}_8080={session.id}".encode())]
+    return Request({"type": "http", "path": "/", "headers": headers, "client": ("127.0.0.1", 1)})
 
 
 def registry(folder: Path, *versions: str) -> Registry:
@@ -189,6 +189,15 @@ async def test_the_token_of_another_session_is_refused(tmp_path: Path) -> None:
         assert token(await client.get("/models")) != foreign
         answer = await client.post("/models/rollback", data={"token": foreign}, headers=ORIGIN)
     assert (answer.status_code, "Load the page again" in text(answer)) == (403, True)
+
+
+async def test_two_servers_of_one_machine_do_not_end_each_others_sessions() -> None:
+    shop = Shop()
+    async with shop.client("localhost:8080") as client:
+        first = token(await client.get("/rules"))
+        await client.get("http://localhost:8081/rules")
+        assert token(await client.get("/rules")) == first
+        assert len(client.cookies) == 2
 
 
 def test_a_session_ends_by_itself_and_the_oldest_make_room() -> None:
