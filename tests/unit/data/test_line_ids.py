@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.unit.data.exports import HEADER, ROWS, histories, notes, write
@@ -83,3 +84,20 @@ def test_rows_that_differ_are_one_line_in_uci_dialect_only(tmp_path: Path) -> No
 
     assert histories(path) == {"12680": {"700001": {"22613": 2}}}
     assert histories(path, dialect="uci") == {"12680": {"700001": {"22613": 1}}}
+
+
+def test_lines_of_several_items_and_quantities_in_one_invoice(tmp_path: Path) -> None:
+    date = "2011-03-14"
+    frame = pd.DataFrame(
+        [
+            ["1", item, quantity, pd.Timestamp(date), 0.85, "7", second]
+            for item, quantity in [("A-1", 1), ("B-2", 1), ("A-1", 2)]
+            for second in range(3)
+        ],
+        columns=[*PLAIN, "scanned_at"],
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+
+    for name in ("t.parquet", "t.csv"):
+        assert histories(tmp_path / name) == {"7": {"1": {"A-1": 9, "B-2": 3}}}

@@ -5,7 +5,8 @@ import pandas as pd
 from training.data import columns
 from training.data.assumption import Assumption
 
-_LINE = [columns.CUSTOMER_ID, columns.INVOICE_NO, columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
+_INVOICE = [columns.CUSTOMER_ID, columns.INVOICE_NO]
+_LINE = [*_INVOICE, columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
 
 
 def separate_lines(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
@@ -28,12 +29,13 @@ def separate_lines(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None
     as_first = (pattern == pattern.groupby(line).transform("first")).all(axis=1)
     kinds = rows[as_first].groupby([*rows.columns], sort=False, dropna=False).ngroup()
     first = kinds.groupby(line[as_first]).transform("first")
-    number = (kinds - first).where(kinds != first).dropna()
-    if number.empty:
+    further = kinds[kinds != first]
+    if further.empty:
         return frame, None
+    number = further.groupby([frame.loc[further.index, name] for name in _INVOICE]).rank(method="dense")
     frame = frame.copy(deep=False)
     ids = frame[columns.LINE_ID].astype(object)
-    ids.loc[number.index] = "row " + (number.astype("int64") + 1).astype("str")
+    ids.loc[number.index] = "row " + number.astype("int64").astype("str")
     frame[columns.LINE_ID] = ids.astype("str")
     what = (
         "rows of an invoice with the same item, quantity and price differ in another column, so each is a line that "
