@@ -385,19 +385,19 @@ def test_a_right_that_is_lost_later_is_waited_for(worker_store: RedisStore, admi
 
 
 def test_eviction_policy_and_persistence_are_read(store: RedisStore, admin: Redis) -> None:
-    assert store.durability() == [Durability("noeviction", True)]
+    assert store.durability() == [Durability("noeviction", True, 0)]
     admin.config_set("maxmemory-policy", "allkeys-lru")
     admin.config_set("appendonly", "no")
-    assert store.durability() == [Durability("allkeys-lru", False)]
+    assert store.durability() == [Durability("allkeys-lru", False, 0)]
     admin.config_set("save", "60 1")
-    assert store.durability() == [Durability("allkeys-lru", True)]
+    assert store.durability() == [Durability("allkeys-lru", True, 0)]
 
 
 def test_without_the_right_to_config_the_policy_comes_from_info(worker_store: RedisStore, admin: Redis) -> None:
     admin.config_set("appendonly", "no")
     assert worker_store.durability() == [Durability(None, None)]
     set_user(admin, "+info")
-    assert worker_store.durability() == [Durability("noeviction", None)]
+    assert worker_store.durability() == [Durability("noeviction", None, 0)]
 
 
 def test_every_kind_of_redis_has_a_durability(redis_stores: RedisStores) -> None:

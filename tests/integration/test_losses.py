@@ -13,11 +13,14 @@ from confluent_kafka.admin import AdminClient
 from redis import Redis
 
 from state.settings import load_settings
+from state.store.redis.store import RedisStore
+from stream.durability_watch import DurabilityWatch
 from stream.kafka.topics import ensure_topics
 from tests.integration.test_kafka_outage import WatchedWorker
 from tests.integration.workers import nextbasket
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
+from tests.services.redis import RedisServer
 from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
@@ -120,3 +123,23 @@ def test_a_redis_that_is_emptied_under_a_worker_is_one_line_and_can_be_rebuilt(s
     shop.worker.start()
     wait_until(lambda: len(shop.worker.loud()) == 2, "the next worker notices it too", LIMIT_S)
     assert shop.worker.loud()[1].startswith("Redis is empty, though the workers have processed 50 events before: ")
+
+
+def test_keys_that_redis_evicts_are_counted_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    with RedisServer(fsync="no") as server, Redis.from_url(server.url) as client:
+        store = RedisStore(load_settings({"NEXTBASKET_REDIS_URL": server.url}))
+        counted: list[int] = []
+        watch = DurabilityWatch(store.durability, on_evicted=counted.append, allow_eviction=True, interval_s=0.2)
+        watch.start(store.durability())
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", "3mb")
+        for number in range(400):
+            client.set(f"h:{{{number}}}", b"x" * 10_000)
+        evicted = client.info("stats")["evicted_keys"]
+        assert evicted > 0
+        wait_until(lambda: sum(counted) == evicted, "they are counted", LIMIT_S)
+        watch.stop()
+        store.close()
+    lines = [one.getMessage() for one in caplog.records if one.getMessage().startswith("Redis evicted ")]
+    assert len(lines) == len(counted)
+    assert f"Redis evicted {counted[0]} keys since the last look" in lines[0]
