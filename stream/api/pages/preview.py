@@ -10,7 +10,7 @@ from state.domain.recommendation import ModelVersion, Trigger
 from state.domain.rules import Merchandising
 from state.errors import StoreRefused
 from state.events.dates import to_iso
-from state.store.protocol import CustomerUpdate
+from state.store.protocol import CustomerUpdate, Store
 from stream.api.ranking import Inspection, Workbench
 from stream.api.services import Services
 from stream.pipeline.recommendations import BatchContext, recommend
@@ -65,7 +65,7 @@ async def preview(services: Services, after: Merchandising, named: Sequence[str]
         named: Customers to look at besides the sample.
     """
     named = list(dict.fromkeys(named))[:MAX_NAMED]
-    sample: list[str] = await services.ranking.ask(Inspection(_sample))
+    sample: list[str] = await services.lookups.ask(lambda stock: sample_customers(stock.store))
     customer_ids = list(dict.fromkeys([*named, *sample]))
     lists: list[ListChange] = []
     for start in range(0, len(customer_ids), PORTION):
@@ -87,8 +87,20 @@ def summarise(lists: Sequence[ListChange], k: int, unknown: list[str]) -> Previe
     )
 
 
-def _sample(bench: Workbench) -> list[str]:
-    return [history.customer_id for history in islice(bench.store.histories(), SAMPLE)]
+def sample_customers(store: Store) -> list[str]:
+    """The ids of some customers, those before the first whose history cannot be read.
+
+    Raises:
+        StoreRefused: There is none before it.
+    """
+    found: list[str] = []
+    try:
+        for history in islice(store.histories(), SAMPLE):
+            found.append(history.customer_id)  # noqa: PERF401  # what came before an error stays
+    except StoreRefused:
+        if not found:
+            raise
+    return found
 
 
 def compare_lists(bench: Workbench, customer_ids: Sequence[str], after: Merchandising) -> list[ListChange]:

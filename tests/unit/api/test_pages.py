@@ -237,6 +237,8 @@ async def test_with_keys_a_browser_signs_in_once_and_out_again() -> None:
         refused = await client.post("/models/rollback", data={"token": token(page)}, headers=origin)
         assert (refused.status_code, "lacks the scope admin" in text(refused)) == (403, True)
         await client.post("/sign-out", data={"token": token(page)}, headers=origin)
+        over = await client.post("/models/rollback", data={"token": token(page)}, headers=origin)
+        assert (over.status_code, 'href="/sign-in"' in over.text) == (401, True)
         assert (await client.get("/models")).status_code == 303
 
 

@@ -2,18 +2,23 @@
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 import httpx
 import pytest
 
 from state.domain.catalogue import Catalogue
+from state.domain.history import CustomerHistory
 from state.domain.rules import CompiledRules, Merchandising
+from state.errors import CustomerRefused
 from state.events.catalogue import CatalogueItem
 from state.events.rules import decode_rules
+from state.store.memory import MemoryStore
 from stream.api.keys import Scope, new_key
-from stream.api.pages.preview import ListChange, compare_lists, summarise
+from stream.api.pages.preview import ListChange, compare_lists, sample_customers, summarise
 from stream.api.ranking import Workbench
-from tests.unit.api.shop import Shop
+from tests.unit.api.shop import INVOICES, Shop
 from tests.unit.api.test_merchandising import shop_with_topics
 from tests.unit.api.test_pages import HOSTILE, ORIGIN, text, token
 from training.features.item_table import ItemTable
@@ -169,6 +174,25 @@ def test_lists_are_compared_under_the_same_ranking() -> None:
     assert (anna.removed, len(anna.after), len(anna.added)) == (["TEA"], 2, 1)
     assert ben.customer_id == "ben"
     assert shop.scorer.calls == [["anna", "ben"]]
+
+
+def test_customers_are_sampled_up_to_one_whose_history_cannot_be_read() -> None:
+    shop = Shop()
+
+    class Damaged(MemoryStore):
+        def histories(self) -> Iterator[CustomerHistory]:
+            yield from islice(super().histories(), self.readable)
+            raise CustomerRefused("the history of ben is damaged")
+
+        readable = 1
+
+    store = Damaged(shop.settings)
+    shop.store = store
+    shop.apply(*INVOICES)
+    assert len(sample_customers(store)) == 1
+    store.readable = 0
+    with pytest.raises(CustomerRefused, match="damaged"):
+        sample_customers(store)
 
 
 def test_a_summary_counts_lists_and_orders_them_by_change() -> None:
