@@ -6,9 +6,9 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -110,6 +110,18 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+_URLS = ("kafka_brokers", "redis_url", "registry", "data", "text_encoder")
+"""Settings that may hold user and password."""
+
+
+def without_credentials(url: str) -> str:
+    """A URL, or a list of addresses, without user, password and query, all of which may hold a secret."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return ",".join(address.rpartition("@")[2] for address in url.split(","))
+    return f"{scheme}{separator}{rest.partition('?')[0].rpartition('@')[2]}"
+
+
 class Settings(BaseModel):
     """Every setting with its default. The variable of a field is ``NEXTBASKET_`` and the field's name in capitals."""
 
@@ -188,6 +200,11 @@ class Settings(BaseModel):
     metrics_host: str = "127.0.0.1"
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = "INFO"
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """The fields that ``repr`` shows: URLs without user, password and options."""
+        for name, value in super().__repr_args__():
+            yield name, without_credentials(value) if name in _URLS and isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_sasl(self) -> Self:

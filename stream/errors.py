@@ -3,6 +3,8 @@
 StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
+│   └── BrokerRefused      Kafka refuses the user or the password
+├── CannotStart            the worker cannot start, and waiting does not help
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
 ├── DeadLettersBlocked     the dead-letter topic cannot take a letter: the message names it and what to do
 ├── ClockDiffers           the clock of this machine is wrong, or that of a witness: wait until they agree
@@ -33,6 +35,14 @@ class PublisherUnavailable(StreamError):
 
 class BrokerUnavailable(StreamError):
     """Kafka does not answer, or refuses a request; the message contains its reason."""
+
+
+class BrokerRefused(BrokerUnavailable):
+    """Kafka refuses the user or the password; the message names the settings."""
+
+
+class CannotStart(StreamError):
+    """The worker cannot start, and waiting does not help; the message says why."""
 
 
 class MessageTooLarge(StreamError):

@@ -15,7 +15,7 @@ from random import Random
 from state.domain.clock import differing_clocks
 from state.errors import StateError, StoreUnavailable
 from state.events.shop_dialect import shop_dialect
-from state.settings import Settings
+from state.settings import Settings, without_credentials
 from state.store.claim import claim_store
 from state.store.redis.client import connect, require_url
 from state.store.redis.durability import Durability
@@ -23,7 +23,7 @@ from state.store.redis.letters import RedisLetters
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
 from stream.durability_watch import DurabilityWatch, require_durability
-from stream.errors import BrokerUnavailable, Stopped
+from stream.errors import BrokerRefused, BrokerUnavailable, CannotStart, Stopped
 from stream.health import Health, Heartbeat, serve_health
 from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
@@ -73,6 +73,7 @@ def run_worker(settings: Settings) -> ExitCode:
         SettingsError: No broker or no Redis is set, one of their settings cannot be used, or Redis evicts keys.
         DialectDiffers: The histories or the promoted model are of another dialect.
         StoreRefused: Redis refuses the password, or a command that the worker needs.
+        CannotStart: Kafka refuses the user or the password.
     """
     broker_list(settings)
     require_url(settings)
@@ -106,7 +107,7 @@ def run_worker(settings: Settings) -> ExitCode:
             retry.call("Redis", store.probe, StoreUnavailable)
             servers = retry.call("Redis", store.durability, StoreUnavailable)
             require_durability(servers, allow_eviction=settings.allow_eviction)
-            retry.call("Kafka", lambda: ensure_topics(settings, timeout_s=3.0), BrokerUnavailable)
+            retry.call("Kafka", lambda: _require_topics(settings), BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
         follower = MerchandisingFollower(
@@ -211,10 +212,11 @@ def describe_start(settings: Settings, model: str, metrics_port: str) -> str:
     )
 
 
-def without_credentials(url: str) -> str:
-    """A URL without user, password and query, all of which may hold a secret."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.partition('?')[0].rpartition('@')[2]}"
+def _require_topics(settings: Settings) -> None:
+    try:
+        ensure_topics(settings, timeout_s=3.0)
+    except BrokerRefused as error:  # trying again does not help, as with a wrong password of Redis
+        raise CannotStart(str(error)) from error
 
 
 def promoted_model(registry: Registry) -> str:

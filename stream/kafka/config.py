@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 from state.errors import SettingsError
@@ -11,13 +12,21 @@ logger = logging.getLogger(__name__)
 
 
 def broker_list(settings: Settings) -> list[str]:
-    """The brokers as ``["host:port", …]``.
+    """The brokers as ``["host:port", …]``, to be asked for before each connection.
 
     Raises:
-        SettingsError: None is set.
+        SettingsError: None is set, or a certificate cannot be read; otherwise Kafka would seem to be unavailable.
     """
     if not settings.brokers:
         raise SettingsError("NEXTBASKET_KAFKA_BROKERS is not set; give it the brokers, for example localhost:9092.")
+    for name in ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile"):
+        if file := getattr(settings, name):
+            try:
+                Path(file).open("rb").close()
+            except OSError as error:
+                raise SettingsError(
+                    f"NEXTBASKET_{name.upper()} is {file}, which cannot be read ({error.strerror})."
+                ) from error
     return settings.brokers
 
 

@@ -12,7 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from state.events.rules import MAX_DOCUMENT_BYTES
 from state.settings import Settings
-from stream.errors import BrokerUnavailable
+from stream.errors import BrokerRefused, BrokerUnavailable
 from stream.kafka.config import confluent_config
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
 
@@ -170,6 +170,11 @@ def _admin(settings: Settings) -> Iterator[AdminClient]:
         admin.poll(0)
         reasons = [one.str() for one in causes if one.code() != KafkaError._ALL_BROKERS_DOWN]
         reason = _CONNECTION_PREFIX.sub("", reasons[0] if reasons else error.args[0].str())
+        if any(one.code() == KafkaError._AUTHENTICATION for one in [*causes, error.args[0]]):
+            raise BrokerRefused(
+                f"Kafka at {settings.kafka_brokers} refuses the user or password ({reason}); see "
+                "NEXTBASKET_KAFKA_SASL_USERNAME and NEXTBASKET_KAFKA_SASL_PASSWORD."
+            ) from error
         raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {reason}") from error
 
 

@@ -440,3 +440,17 @@ def test_text_is_compared_by_bytes_whatever_the_locale(make_store: MakeStore) ->
     assert history is not None
     assert [one.invoice_no for one in history.invoices] == ["a", "z", "ä"]
     assert history.watermark == (100, "B")
+
+
+def test_a_foreign_key_of_a_customer_is_named_when_it_is_read(redis_stores: RedisStores) -> None:
+    store = redis_stores()
+    history, recommendation = store._keys.history("c"), store._keys.recommendation("c")
+    store._client.set(history, "something else")
+    store._client.lpush(recommendation, "something else")
+    for key, read in ((history, store.history), (recommendation, store.recommendation)):
+        with pytest.raises(CustomerRefused, match=r"The key .* holds something else than this program's data") as error:
+            read("c")
+        assert key in str(error.value)
+    for read_many in (lambda: store.customers(["c"]), lambda: store.revisions(["c"]), lambda: list(store.histories())):
+        with pytest.raises(CustomerRefused, match="A key of a customer holds something else"):
+            read_many()

@@ -5,10 +5,12 @@ semantic analysis: Deerwester et al., JASIS 41, 1990). ``KnownVectors`` is a tab
 (Universal Sentence Encoder) gave the descriptions of the training set. ``training.models.text_encoders`` makes both.
 """
 
+import math
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -23,6 +25,9 @@ WIDTH = 64
 MAX_TERMS = 8_000
 MAX_CHARS = 1_000
 """Longer descriptions are truncated."""
+MAX_WIDTH = 4_096
+"""Most numbers in a vector; sentence encoders have 512 to 1,024."""
+_NPY_HEADER_BYTES = 4_096
 GRAMS = (3, 4)
 
 TEXTS = "text.json"
@@ -179,6 +184,30 @@ def load_text(folder: Path) -> TextEncoder:
     }
     if saved.encoder not in encoders:
         raise ValueError(f"there is no text encoder {saved.encoder!r}")
-    with (folder / VECTORS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        vectors: NDArray[Any] = arrays["vectors"]
+    with (folder / VECTORS).open("rb") as file:
+        _require_size(file, len(saved.texts))
+        with np.load(file, allow_pickle=False) as arrays:
+            vectors: NDArray[Any] = arrays["vectors"]
     return encoders[saved.encoder](saved.texts, vectors)
+
+
+def _require_size(file: BinaryIO, texts: int) -> None:
+    """Check, before anything is unpacked, that the vectors are no larger than those of the texts can be.
+
+    Raises:
+        ValueError: They are: a compressed file may unpack to a thousand times its size.
+    """
+    with zipfile.ZipFile(file) as members:
+        sizes = {member.filename: member.file_size for member in members.infolist()}
+        most = texts * MAX_WIDTH * 8 + _NPY_HEADER_BYTES
+        if set(sizes) != {"vectors.npy"} or sizes["vectors.npy"] > most:
+            raise ValueError(
+                f"the vectors unpack to {sum(sizes.values()):,} bytes; {texts:,} texts have {most:,} at most"
+            )
+        with members.open("vectors.npy") as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+    file.seek(0)
+    if len(shape) != 2 or dtype.hasobject or math.prod(shape) * dtype.itemsize > most:
+        raise ValueError(f"the vectors have the shape {shape}, and {texts:,} texts")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 import redis
@@ -22,6 +23,8 @@ READ_TIMEOUT_S = 15.0
 """Long enough for a batch on the largest histories, short enough to notice a dead server."""
 
 _AUTHENTICATION_FAILED = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
+_CERTIFICATES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""The options of a URL that name files."""
 _OF_CUSTOMER = ("WRONGTYPE", "SCHEMA ", "UNREADABLE ")
 """How the reasons of the scripts begin where the keys of a customer are the cause."""
 _FAILED_SCRIPT = ("attempt to ", "bad argument", "Bad data format", "Missing bytes")
@@ -62,6 +65,7 @@ def connect(settings: Settings, *, read_timeout_s: float = READ_TIMEOUT_S) -> re
         options["password"] = password
     scheme = settings.redis_url.partition("://")[0]
     try:
+        _require_certificates(settings.redis_url)
         if scheme.endswith("+sentinel"):
             return _connect_by_sentinels(scheme.removesuffix("+sentinel"), settings.redis_url, options)
         if not scheme.endswith("+cluster"):
@@ -72,6 +76,22 @@ def connect(settings: Settings, *, read_timeout_s: float = READ_TIMEOUT_S) -> re
             "NEXTBASKET_REDIS_URL cannot be read; it looks like redis://user:password@host:6379/0, "
             "with special characters in the password percent-encoded."
         ) from None
+
+
+def _require_certificates(url: str) -> None:
+    """Check that the certificates in the options of a URL can be read.
+
+    Raises:
+        SettingsError: One cannot; otherwise the server would seem to be unavailable.
+    """
+    for name, value in parse_qsl(urlsplit(url).query):
+        if name in _CERTIFICATES:
+            try:
+                Path(value).open("rb").close()
+            except OSError as error:
+                raise SettingsError(
+                    f"NEXTBASKET_REDIS_URL names {value} in {name}, which cannot be read ({error.strerror})."
+                ) from error
 
 
 def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisCluster:
@@ -120,15 +140,18 @@ def _addresses(hosts: str, default_port: int) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def translate_errors(names: dict[int, str] | None = None, client: Any = None) -> Iterator[None]:
+def translate_errors(
+    names: dict[int, str] | None = None, client: Any = None, *, key: str | None = None
+) -> Iterator[None]:
     """Translates errors of redis-py and of the decoders to ``StoreUnavailable`` or ``StoreRefused``.
 
     ``names``: the customer of each number in the errors of the scripts (``NEXTBASKET 3 …``).
     ``client``: loses its connections where Redis is unavailable. After a failover behind an address, the old primary is
     a replica that keeps the connections open; only a new one reaches the new primary.
+    ``key``: what a command of its own reads, in words, where that is no key of the items.
     """
     try:
-        with _translated(names or {}):
+        with _translated(names or {}, key):
             yield
     except StoreUnavailable:
         if client is not None:
@@ -144,7 +167,7 @@ def _disconnect(client: Any) -> None:
 
 
 @contextmanager
-def _translated(names: dict[int, str]) -> Iterator[None]:
+def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
     try:
         yield
     except redis.exceptions.AuthenticationError:
@@ -156,6 +179,8 @@ def _translated(names: dict[int, str]) -> Iterator[None]:
             raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
         raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error
     except redis.exceptions.RedisError as error:
+        if key is not None and "WRONGTYPE" in str(error):
+            raise CustomerRefused(f"{key} holds something else than this program's data: {error}") from error
         raise _translate(str(error), names) from error
 
 

@@ -115,8 +115,9 @@ class RedisStore:
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """See ``Store.history``."""
-        with translate_errors(client=self._client):
-            fields = self._client.hgetall(self._keys.history(customer_id))
+        key = self._keys.history(customer_id)
+        with translate_errors(client=self._client, key=f"The key {key}"):
+            fields = self._client.hgetall(key)
             return read_history(customer_id, fields) if fields else None
 
     def customers(self, customer_ids: Sequence[str]) -> list[CustomerState | None]:
@@ -150,8 +151,9 @@ class RedisStore:
 
     def recommendation(self, customer_id: str) -> Recommendation | None:
         """See ``Store.recommendation``."""
-        with translate_errors(client=self._client):
-            json = self._client.get(self._keys.recommendation(customer_id))
+        key = self._keys.recommendation(customer_id)
+        with translate_errors(client=self._client, key=f"The key {key}"):
+            json = self._client.get(key)
             return read_recommendation(json) if json else None
 
     def recommendations(self) -> Iterator[Recommendation]:
@@ -311,7 +313,8 @@ class RedisStore:
                 yield new
 
     def _read(self, command: str, keys: Sequence[bytes | str], *arguments: str) -> list[Any]:
-        with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
+        key_of = "A key of a customer"  # the error of a pipeline names it
+        with translate_errors(client=self._client, key=key_of), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 getattr(pipeline, command)(key, *arguments)
             replies: list[Any] = pipeline.execute()

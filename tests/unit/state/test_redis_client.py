@@ -1,5 +1,6 @@
 """Translation of the errors of Redis, and the forms of its URL."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,11 +108,18 @@ def test_an_unreadable_url_is_not_shown(url: str) -> None:
     assert "w0rd" not in str(caught.value)
 
 
-def test_urls_of_one_server() -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> str:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    return str(file)
+
+
+def test_urls_of_one_server(certificate: str) -> None:
     for url, words in (
         ("redis://user:pass@host:7000/3", {"host": "host", "port": 7000, "db": 3, "username": "user"}),
         ("unix:///run/redis.sock?db=1", {"path": "/run/redis.sock", "db": 1}),
-        ("rediss://host?ssl_ca_certs=/ca.pem", {"host": "host", "ssl_ca_certs": "/ca.pem"}),
+        (f"rediss://host?ssl_ca_certs={certificate}", {"host": "host", "ssl_ca_certs": certificate}),
     ):
         client = connect(Settings(redis_url=url, redis_password="other"))
         assert isinstance(client, redis.Redis)
@@ -121,9 +129,9 @@ def test_urls_of_one_server() -> None:
         client.close()
 
 
-def test_a_url_of_sentinels_has_the_credentials_of_the_servers() -> None:
+def test_a_url_of_sentinels_has_the_credentials_of_the_servers(certificate: str) -> None:
     for url, password, database in (
-        ("rediss+sentinel://user:pass@one:1,two/shop/3?ssl_ca_certs=/ca.pem", "pass", 3),
+        (f"rediss+sentinel://user:pass@one:1,two/shop/3?ssl_ca_certs={certificate}", "pass", 3),
         ("redis+sentinel://one/shop", "other", 0),
     ):
         client = connect(Settings(redis_url=url, redis_password="other"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from state.settings import load_settings
-from stream.worker import describe_start, promoted_model, without_credentials
+from state.settings import load_settings, without_credentials
+from stream.worker import describe_start, promoted_model
 from tests.unit.registry.bundles import CLOCK, model_files, publish
 from training.registry import Registry
 
