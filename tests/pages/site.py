@@ -70,7 +70,7 @@ def serve(shop: Shop) -> Iterator[Site]:
         services = services._replace(feed=Feed(shop.settings, shop.metrics))
         assert services.feed is not None
         services.feed.start()
-    batchers = (services.ranking, services.revisions, services.lookups, services.ingestion)
+    batchers = (services.ranking, services.revisions, services.lookups, services.due, services.ingestion)
     for batcher in batchers:
         batcher.start()
     config = uvicorn.Config(

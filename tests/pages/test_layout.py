@@ -20,6 +20,7 @@ LONG = "W" * 100
 PAGES = {
     "live": "/",
     "customers": "/customers",
+    "due": "/customers?within=7",
     "customer": "/customers?id=anna&why_not=MAT",
     "customer-unknown": "/customers?id=" + quote(HOSTILE),
     "customer-long": "/customers?id=" + LONG,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from state.domain.recommendation import Reason
 from stream.api.bodies import MAX_CODE_CHARS, ListQuestion
+from stream.api.due_lists import DueQuestion
 from stream.api.lookups import CustomerView, Stock, customer_view
 from stream.api.pages.rendering import PageRoute, reader, render
 from stream.api.problems import Problem
@@ -14,12 +15,17 @@ from stream.api.recommendations import visit_query
 from stream.api.services import Services
 from stream.tools.customer_report import WhyNot, build_customer_report
 from stream.tools.explanations import describe_cause, describe_next_purchase, explain
+from training.serving.scorer import HORIZONS
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MAX_BASKETS = 30
 """Invoices that the timeline lists; the newest."""
 
+MAX_DUE = 50
+"""Customers of a list of who is due."""
+
+Within = Annotated[int | None, Query(ge=1, le=HORIZONS[-1])]
 Id = Annotated[str | None, Query(max_length=MAX_CODE_CHARS)]
 
 
@@ -29,19 +35,29 @@ class _Customer(NamedTuple):
 
 
 @router.get("/customers", response_class=Response)
-async def customers(request: Request, id: Id = None, why_not: Id = None) -> Response:
-    """The form for a customer id, and the customer."""
+async def customers(request: Request, id: Id = None, why_not: Id = None, within: Within = None) -> Response:
+    """The form for a customer id, and the customer; or who is due within some days."""
     services: Services = request.app.state.services
     session = reader(request)
     customer_id = (id or "").strip()
     if not customer_id:
-        return render(request, "customers.html", session=session, customer_id="")
+        due = None if within is None else await services.due.ask(DueQuestion(within, MAX_DUE, 0.0, {}, None))
+        return render(request, "customers.html", session=session, customer_id="", within=within or 7, due=due)
     try:
         found: _Customer = await services.lookups.ask(lambda stock: _customer(customer_id, stock))
     except Problem as problem:
         if problem.status != 404:
             raise
-        return render(request, "customers.html", 404, session, customer_id=customer_id, absent=problem.details.detail)
+        return render(
+            request,
+            "customers.html",
+            404,
+            session,
+            customer_id=customer_id,
+            absent=problem.details.detail,
+            within=7,
+            due=None,
+        )
     ranked = await services.ranking.ask(visit_query(services, customer_id, ListQuestion()))
     visit = ranked.recommendation
     code = services.stock_code(why_not) if why_not and why_not.strip() else None

@@ -98,6 +98,15 @@ async def test_a_customer_has_a_timeline_a_next_basket_its_date_and_reasons() ->
     assert "Next purchase: 10% within 7 days" in page
 
 
+async def test_who_is_due_is_listed_with_chance_date_and_basket() -> None:
+    async with Shop().client() as client:
+        page = text(await client.get("/customers?within=7"))
+        assert "customers from 2011-12-09" in page
+        assert "anna" in page
+        assert "TEA" in page
+        assert (await client.get("/customers?within=0")).status_code == 400
+
+
 async def test_an_unknown_customer_is_an_answer_with_the_form() -> None:
     async with Shop().client() as client:
         page = await client.get("/customers?id=nobody")
