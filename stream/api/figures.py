@@ -75,7 +75,7 @@ def read_figures(name: str, text: str) -> ProcessFigures:
                 ("http_request_seconds", "route", ""),
             )
             for latency in _latencies(samples.get(f"{metric}_bucket", {}), label, unlabelled)
-            if latency.times
+            if latency.times and not latency.name.endswith("/stream")  # as long as somebody follows
         ),
         outages=tuple(
             (dict(labels)["service"], value) for labels, value in samples.get("outage_seconds_total", {}).items()

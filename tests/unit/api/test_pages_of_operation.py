@@ -157,6 +157,14 @@ def test_figures_of_a_process_without_events() -> None:
     assert not any(seconds for _, seconds in found.outages)
 
 
+def test_how_long_somebody_follows_a_stream_is_no_latency() -> None:
+    metrics = Metrics()
+    for route in ("/v1/recommendations", "/v1/recommendations/stream", "/live/stream"):
+        metrics.request(route, 200, 0.02)
+    found = read_figures("api", generate_latest(metrics.registry).decode())
+    assert [(each.name, each.times, each.p99) for each in found.latencies] == [("/v1/recommendations", 1, 0.025)]
+
+
 def test_a_worker_that_answers_nonsense_is_a_problem() -> None:
     assert "cannot be read" in str(fetch_figures("127.0.0.1:99999").problem)
 
