@@ -14,6 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from state.errors import StateError
 from state.settings import Settings
+from state.wording import count
 from stream.errors import BrokerUnavailable, MessageTooLarge, StreamError
 from stream.kafka.config import confluent_config
 from stream.kafka.topics import EVENT_OVERHEAD_BYTES, ensure_topics, wanted_topics
@@ -210,4 +211,4 @@ class DeadLetterWatch:
                     self._spool.drop(sent)
                 return
             self._spool.drop(list(found))
-            logger.info("%d dead letters that were set aside in Redis were sent to their topic", len(found))
+            logger.info("Sent %s that Redis held to the dead-letter topic", count(len(found), "dead letter"))

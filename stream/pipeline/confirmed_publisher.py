@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from state.errors import StoreUnavailable
+from state.wording import count
 from stream.errors import BrokerUnavailable, DeadLettersBlocked, MessageTooLarge, PublisherUnavailable
 from stream.messages import Message
 from stream.pipeline.dead_letters import position, without_value
@@ -129,7 +130,7 @@ class ConfirmedPublisher:
         spool, packed = self._spool, {position(letter): encode(letter) for letter in letters}
         done = self._retry.call("Redis", lambda: spool.put(packed), StoreUnavailable)
         if done:
-            logger.error("%d dead letters are set aside in Redis: %s", len(letters), problem)
+            logger.error("Set %s aside in Redis: %s", count(len(letters), "dead letter"), problem)
         else:
             logger.error("Redis holds as many dead letters as may be set aside: %s", problem)
         return done

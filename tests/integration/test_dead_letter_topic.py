@@ -111,12 +111,12 @@ def test_letters_are_set_aside_in_redis_and_sent_once_the_topic_takes_them(shop:
     shop.start(NEXTBASKET_DEAD_LETTERS="redis")
     shop.send(GOOD, BAD, BAD + b"2")
     shop.wait_until_done()
-    shop.wait_until_logged(f"2 dead letters are set aside in Redis: {shop.letters} is compacted")
+    shop.wait_until_logged(f"Set 2 dead letters aside in Redis: {shop.letters} is compacted")
     assert shop.received() == []
     assert shop.worker.stop() == 0
     shop.configure(cleanup_policy="delete")
     shop.start(NEXTBASKET_DEAD_LETTERS="redis")
-    shop.wait_until_logged("2 dead letters that were set aside in Redis were sent to their topic")
+    shop.wait_until_logged("Sent 2 dead letters that Redis held to the dead-letter topic")
     assert sorted(shop.received()) == [BAD, BAD + b"2"]
     wait_until(lambda: shop.metric("dead_letters_set_aside") == 0, "none is set aside", LIMIT_S)
 
