@@ -101,7 +101,7 @@ def _uci(table: Path, count: int) -> Storefront:
 def _simulated(count: int, rng: random.Random) -> Storefront:
     """Customers with favourite items, returns and excluded lines; two customers buy very often."""
     start = int(datetime(2011, 1, 3, tzinfo=UTC).timestamp())
-    codes = [f"{10_000 + 7 * i}{rng.choice(['', '', 'A', 'B'])}" for i in range(300)] + ["ÄÖ 12", "tab\there", "{x}%"]
+    codes = [f"{10_000 + 7 * i}{rng.choice(['', '', 'A', 'B'])}" for i in range(300)] + ["ÄÖ 12", "two  blanks", "{x}%"]
     prices = {code: rng.randrange(10, 2_000) / 100 for code in codes}
     customers = [str(12_000 + i) for i in range(400)] + ["zoë", "a b", "x{1}%y", "0012"]
     favourites = {customer: rng.sample(codes, 12) for customer in customers}
