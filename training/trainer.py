@@ -101,6 +101,24 @@ class RoundResult(NamedTuple):
     notes: list[str]
 
 
+OTHER_DIALECT = (
+    "the champion was trained in another dialect, whose workers refuse this model. If the shop's dialect has changed, "
+    "`nextbasket models promote VERSION` makes it the champion."
+)
+"""Why a candidate is not promoted over such a champion, and what to do."""
+
+
+class _Champion(NamedTuple):
+    """The model that serves, None where there is none to compare with, and notes on it.
+
+    ``other_dialect``: it was trained in another dialect, which is why it cannot be compared.
+    """
+
+    scorer: Scorer | None
+    notes: list[str]
+    other_dialect: bool = False
+
+
 def train(
     invoices: Sequence[Invoice],
     registry: Registry,
@@ -136,7 +154,7 @@ def train(
     progress.update(0, 1)
     baselines = fit_all(baseline_names, log, until=span.start, window=plan.window, calibrate=False)
     progress.update(1, 1)
-    champion, notes = _load_champion(registry, load, span)
+    champion, notes, other_dialect = _load_champion(registry, load, span)
     fitted = {plan.model: candidate, **baselines}
     scorers: dict[str, EvaluationScorer] = {
         name: evaluation_scorer(each, daily_updates=False) for name, each in fitted.items()
@@ -145,6 +163,8 @@ def train(
         scorers[CHAMPION] = champion
     by_moment, n_cases = _evaluate(log, scorers, span, plan.window)
     decision = decide_for_both_moments(plan.model, by_moment, baseline_names)
+    if other_dialect:
+        decision = Decision(False, f"{decision.reason} It is not promoted, because {OTHER_DIALECT}")
     metrics = _flat_metrics(by_moment)
     publisher = _Publisher(registry, log, metrics, clock, ledger, dialect)
     promoted = None
@@ -190,11 +210,11 @@ def _fit(plan: TrainingPlan, log: Sequence[Invoice], until: int) -> Fitted:
     return model.fit(log, until=until, seed=plan.seed)
 
 
-def _load_champion(registry: Registry, load: Callable[[Path], Scorer], span: Span) -> tuple[Scorer | None, list[str]]:
-    """The model that serves, as it was fitted before the evaluation span if its bundle holds that, and notes on it."""
+def _load_champion(registry: Registry, load: Callable[[Path], Scorer], span: Span) -> _Champion:
+    """The model that serves, as it was fitted before the evaluation span if its bundle holds that."""
     version = registry.current()
     if version is None:
-        return None, []
+        return _Champion(None, [])
     try:
         folder = registry.open(version)
         until = registry.manifest(version).data.until
@@ -207,10 +227,11 @@ def _load_champion(registry: Registry, load: Callable[[Path], Scorer], span: Spa
                 f"The champion {version} was fitted on a part of the days it is evaluated on, so its metrics are too "
                 "good."
             ]
-        return load(folder), notes
+        return _Champion(load(folder), notes)
     except (RegistryError, DialectDiffers) as error:
         logger.warning("the champion %s cannot be evaluated: %s", version, error)
-        return None, [f"The champion {version} cannot be evaluated and is not compared: {error}"]
+        note = f"The champion {version} cannot be evaluated and is not compared: {error}"
+        return _Champion(None, [note], other_dialect=isinstance(error, DialectDiffers))
 
 
 def _evaluate(

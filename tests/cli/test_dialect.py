@@ -118,7 +118,7 @@ def test_without_the_setting_postage_is_known_to_the_model(
     assert "POST" in known_items(tmp_path)
 
 
-def test_a_champion_of_another_dialect_is_not_compared(
+def test_a_champion_of_another_dialect_is_not_compared_and_stays(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NEXTBASKET_DIALECT", "plain")
@@ -126,8 +126,10 @@ def test_a_champion_of_another_dialect_is_not_compared(
     champion = registry_of(tmp_path).current()
     capsys.readouterr()
     monkeypatch.setenv("NEXTBASKET_DIALECT", "uci")
-    main([*TRAIN, str(shop)])
+    assert main([*TRAIN, str(shop)]) == ExitCode.NEGATIVE
     printed = " ".join(capsys.readouterr().out.split())
+    assert "It is not promoted, because the champion was trained in another dialect" in printed
+    assert registry_of(tmp_path).current() == champion
     assert f"The champion {champion} cannot be evaluated and is not compared: Model" in printed
     assert "was trained in the dialect plain, and this process reads invoices in the dialect uci." in printed
 

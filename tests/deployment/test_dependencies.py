@@ -21,9 +21,11 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("state", "training", "stream")
 CORE_COMMANDS = set(COMMANDS) - set(EXTRA_OF_COMMAND)
 MAY_BE_ADDED = {
+    "due": {"parquet"},
     "evaluate": {"report"},
     "export": {"parquet"},
     "items": {"parquet"},
+    "rebuild": {"parquet"},
     "replay": {"parquet", "demo"},
     "simulate": {"parquet"},
 }
