@@ -1,11 +1,11 @@
 """Checks that Redis neither evicts keys nor loses them at its end: when a worker starts, and every minute."""
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 
 from state.errors import SettingsError, StateError
 from state.store.redis.durability import NO_EVICTION, Durability
+from stream.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +78,15 @@ class DurabilityWatch:
         self._on_evicted = on_evicted
         self._evicted: int | None = None
         self._allow_eviction = allow_eviction
-        self._interval_s = interval_s
         self._evicts: str | None = None
         self._loses = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="durability-watch", daemon=True)
+        self._thread = PeriodicThread(
+            "durability-watch",
+            self._watch,
+            "Asking Redis for its eviction policy and persistence",
+            interval_s=interval_s,
+            expected=(StateError,),
+        )
 
     def problem(self) -> str | None:
         """Why a worker is not ready, or None; may be called from any thread."""
@@ -98,30 +102,21 @@ class DurabilityWatch:
 
     def stop(self) -> None:
         """End the thread; a look in progress has one second to finish."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+        self._thread.stop()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            try:
-                servers = self._read()
-                self._count(servers)
-            except StateError:  # the processor says so
-                continue
-            except Exception:  # the thread must live as long as the worker
-                logger.exception("Asking Redis for its eviction policy and persistence failed")
-                continue
-            found, loses = eviction(servers), loses_at_end(servers)
-            if loses != self._loses:
-                logger.log(*(logging.WARNING, _NOT_ON_DISK) if loses else (logging.INFO, "Redis writes to disk"))
-            self._loses = loses
-            if found is not None and found != self._evicts:
-                logger.error("%s Set maxmemory-policy to %s", found, NO_EVICTION)
-            if found is None and self._evicts is not None:
-                logger.info("Redis does not evict keys")
-            self._evicts = found
-            self._report(found is not None)
+        servers = self._read()
+        self._count(servers)
+        found, loses = eviction(servers), loses_at_end(servers)
+        if loses != self._loses:
+            logger.log(*(logging.WARNING, _NOT_ON_DISK) if loses else (logging.INFO, "Redis writes to disk"))
+        self._loses = loses
+        if found is not None and found != self._evicts:
+            logger.error("%s Set maxmemory-policy to %s", found, NO_EVICTION)
+        if found is None and self._evicts is not None:
+            logger.info("Redis does not evict keys")
+        self._evicts = found
+        self._report(found is not None)
 
     def _count(self, servers: Sequence[Durability]) -> None:
         """Report the keys that were evicted since the last look; a server that was restarted counts from 0 again."""

@@ -1,13 +1,13 @@
 """Notices that Redis lost data while a worker runs: emptied, replaced by another, or gone back to an earlier state."""
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable
 from contextlib import closing
 
 from state.errors import StateError
 from state.store.protocol import Store, StoreMark
+from stream.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,10 @@ class LossWatch:
     ) -> None:
         self._connect = connect
         self._on_loss = on_loss
-        self._interval_s = interval_s
         self._seen = StoreMark(None, 0)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="loss-watch", daemon=True)
+        self._thread = PeriodicThread(
+            "loss-watch", self._watch, "Looking whether Redis lost data", interval_s=interval_s, expected=(StateError,)
+        )
 
     def start(self, committed: int = 0) -> None:
         """Take the first look and start the thread.
@@ -67,19 +67,11 @@ class LossWatch:
 
     def stop(self) -> None:
         """End the thread; a look in progress has one second to finish."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+        self._thread.stop()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            try:
-                with closing(self._connect()) as store:
-                    self._look(store)
-            except StateError:  # the processor says so
-                continue
-            except Exception:  # the thread must live as long as the worker
-                logger.exception("Looking whether Redis lost data failed")
+        with closing(self._connect()) as store:
+            self._look(store)
 
     def _look(self, store: Store) -> None:
         mark = store.mark()

@@ -19,6 +19,7 @@ from stream.errors import BrokerUnavailable, MessageTooLarge, StreamError
 from stream.kafka.config import confluent_config
 from stream.kafka.topics import EVENT_OVERHEAD_BYTES, ensure_topics, wanted_topics
 from stream.messages import Message
+from stream.periodic import PeriodicThread
 from stream.pipeline.dead_letters import position
 from stream.pipeline.ports import LetterSpool, Publisher
 
@@ -159,11 +160,11 @@ class DeadLetterWatch:
         self._spool = spool
         self._connect = connect
         self._report = report
-        self._interval_s = interval_s
         self._publisher: Publisher | None = None
         self._problem: str | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="dead-letter-watch", daemon=True)
+        self._thread = PeriodicThread(
+            "dead-letter-watch", self._look, "Looking at the dead-letter topic", interval_s=interval_s
+        )
 
     def start(self) -> None:
         """Take the first look and start the thread."""
@@ -172,13 +173,7 @@ class DeadLetterWatch:
 
     def stop(self) -> None:
         """End the thread; a look in progress has one second to finish."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            self._look()
+        self._thread.stop()
 
     def _look(self) -> None:
         try:
@@ -198,7 +193,11 @@ class DeadLetterWatch:
 
     def _send(self) -> None:
         """Send the letters that were set aside; one that is sent twice has the same position in its headers."""
-        while self._spool is not None and not self._stopping.is_set() and (found := self._spool.first(LETTERS_AT_ONCE)):
+        while (
+            self._spool is not None
+            and not self._thread.stopping.is_set()
+            and (found := self._spool.first(LETTERS_AT_ONCE))
+        ):
             if self._publisher is None:
                 self._publisher = self._connect()
             letters = [msgspec.msgpack.decode(packed, type=Message) for packed in found.values()]

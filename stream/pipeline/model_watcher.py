@@ -1,7 +1,6 @@
 """Watches the registry for a newly promoted model, and loads it in a thread of its own."""
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from state.domain.items import record_sale
 from state.errors import DialectDiffers
 from state.events.invoice import THOUSAND
 from stream.monitoring import Metrics
+from stream.periodic import PeriodicThread
 from stream.pipeline.ports import ModelRegistry
 from training.features.item_table import ItemTable
 from training.registry.errors import RegistryError, RegistryUnavailable
@@ -38,11 +38,11 @@ class ModelWatcher:
         self._registry = registry
         self._load = load
         self._metrics = metrics
-        self._poll_s = poll_s
         self._checked: str | None = None
         self._unavailable = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="model-watch", daemon=True)
+        self._thread = PeriodicThread(
+            "model-watch", self.check, "Checking the registry for a new model", interval_s=poll_s
+        )
         metrics.model(fallback.name, fallback.version)
 
     def start(self) -> None:
@@ -58,9 +58,7 @@ class ModelWatcher:
 
     def stop(self) -> None:
         """End the thread; a load in progress has one second to finish."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+        self._thread.stop()
 
     def check(self, *, starting: bool = False) -> None:
         """Load the promoted version, unless it was loaded or refused before; ``starting`` raises ``DialectDiffers``."""
@@ -92,13 +90,6 @@ class ModelWatcher:
             self.scorer = scorer
             self._metrics.model_swapped(scorer.name, scorer.version)
         self._checked = version
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(self._poll_s):
-            try:
-                self.check()
-            except Exception:  # the thread must live as long as the worker
-                logger.exception("Checking the registry for a new model failed")
 
 
 def warm_up(scorer: Scorer) -> None:

@@ -1,13 +1,10 @@
 """Whether a service is available to a worker, looked at all the time: an idle worker would not notice an outage."""
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 
+from stream.periodic import PeriodicThread
 from stream.pipeline.outages import Outages
-
-logger = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""
@@ -44,11 +41,16 @@ class ServiceWatch:
         self._checks = checks
         self._reason = reason
         self._outages = outages
-        self._interval_s = interval_s
         self._grace_s = grace_s
         self._problem: str | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"{service.lower()}-watch", daemon=True)
+        self._since: float | None = None
+        self._thread = PeriodicThread(
+            f"{service.lower()}-watch",
+            self._watch,
+            f"Looking whether {service} is available",
+            interval_s=interval_s,
+            at_end=lambda: outages.gives_up(service, self),
+        )
 
     def problem(self) -> str | None:
         """What the last check found; may be called from any thread."""
@@ -60,27 +62,17 @@ class ServiceWatch:
 
     def stop(self) -> None:
         """End the thread; a check in progress has one second to finish."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+        self._thread.stop()
 
     def _watch(self) -> None:
-        since: float | None = None
-        while not self._stopping.wait(self._interval_s):
-            began = time.monotonic()
-            try:
-                self._problem = next(filter(None, (check() for check in self._checks)), None)
-            except Exception:  # the thread must live as long as the worker
-                logger.exception("Looking whether %s is available failed", self._service)
-                continue
-            if self._problem is None:
-                since = None
-                self._outages.answers(self._service, self)
-                continue
-            since = began if since is None else since
-            if time.monotonic() - since >= self._grace_s:
-                reason = self._reason()
-                self._outages.waits(
-                    self._service, self, f"{self._problem}: {reason}" if reason else self._problem, since=since
-                )
-        self._outages.gives_up(self._service, self)
+        began = time.monotonic()
+        self._problem = next(filter(None, (check() for check in self._checks)), None)
+        if self._problem is None:
+            self._since = None
+            self._outages.answers(self._service, self)
+            return
+        since = self._since = began if self._since is None else self._since
+        if time.monotonic() - since >= self._grace_s:
+            reason = self._reason()
+            problem = f"{self._problem}: {reason}" if reason else self._problem
+            self._outages.waits(self._service, self, problem, since=since)
