@@ -14,7 +14,7 @@ The names state the problem; a suffix "Error" would add nothing (hence N818).
 
 
 class StateError(Exception):
-    """Base of the errors of this package; the message says what to do next."""
+    """Base of the errors of this package; the message contains what to do next."""
 
 
 class SettingsError(StateError):

@@ -54,14 +54,14 @@ def loses_at_end(servers: Sequence[Durability]) -> bool:
 
 
 class DurabilityWatch:
-    """Looks at the eviction policy and the persistence of Redis again and again, in a thread of its own.
+    """Checks the eviction policy and the persistence of Redis repeatedly, in a separate thread.
 
     Args:
         read: Returns the durability of the servers; called in the thread only.
-        report: Called with whether a server evicts keys, after each look.
-        on_evicted: Called with the number of keys that were evicted since the last look, where there are any.
+        report: Called with whether a server evicts keys, after each check.
+        on_evicted: Called with the number of keys that were evicted since the last check, where there are any.
         allow_eviction: Whether a worker is ready all the same.
-        interval_s: Time between two looks.
+        interval_s: Time between two checks.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class DurabilityWatch:
         return None if self._allow_eviction else self._evicts
 
     def start(self, servers: Sequence[Durability]) -> None:
-        """Start the thread; ``servers`` is what the first look found."""
+        """Start the thread; ``servers`` is the result of the first check."""
         self._evicts = eviction(servers)
         self._loses = loses_at_end(servers)
         self._report(self._evicts is not None)
@@ -101,7 +101,7 @@ class DurabilityWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a look in progress has one second to finish."""
+        """End the thread; a check in progress has one second to finish."""
         self._thread.stop()
 
     def _watch(self) -> None:
@@ -119,7 +119,7 @@ class DurabilityWatch:
         self._report(found is not None)
 
     def _count(self, servers: Sequence[Durability]) -> None:
-        """Report the keys that were evicted since the last look; a server that was restarted counts from 0 again."""
+        """Report the keys that were evicted since the last check; a server that was restarted counts from 0 again."""
         counts = [server.evicted for server in servers if server.evicted is not None]
         if not counts:
             return

@@ -2,13 +2,13 @@
 
 StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
-├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or do what the message says
+├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or follow the message
 │   └── BrokerRefused      Kafka refuses the user or the password
 ├── CannotStart            the worker cannot start, and waiting does not help
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
 ├── DeadLettersBlocked     the dead-letter topic cannot take a letter: the message names it and what to do
 ├── ClockDiffers           the clock of this machine is wrong, or that of a witness: wait until they agree
-├── EndpointUnavailable    a webhook's endpoint does not accept a message: mend it, then start again
+├── EndpointUnavailable    a webhook's endpoint does not accept a message: repair it, then start again
 ├── EndpointGone           a webhook's endpoint wants no more messages
 └── Stopped                the worker stops: unfinished batches stay unacknowledged
 
@@ -22,7 +22,7 @@ from stream.messages import Message
 
 
 class StreamError(Exception):
-    """Base of the errors of this package; the message says what to do next."""
+    """Base of the errors of this package; the message contains what to do next."""
 
 
 class PublisherUnavailable(StreamError):
@@ -42,7 +42,7 @@ class BrokerRefused(BrokerUnavailable):
 
 
 class CannotStart(StreamError):
-    """The worker cannot start, and waiting does not help; the message says why."""
+    """The worker cannot start, and waiting does not help; the message contains the reason."""
 
 
 class MessageTooLarge(StreamError):

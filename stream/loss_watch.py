@@ -20,7 +20,7 @@ def loss(before: StoreMark, now: StoreMark) -> str | None:
     if before.run is None:
         return None
     if now.run != before.run:
-        became = "is empty" if not now.version else f"began anew and is at version {now.version:,}"
+        became = "is empty" if not now.version else f"was filled again and is at version {now.version:,}"
         return f"Redis lost its data: its items were at version {before.version:,}, and it {became}; {_CURE}"
     if now.version < before.version:
         return (
@@ -31,12 +31,12 @@ def loss(before: StoreMark, now: StoreMark) -> str | None:
 
 
 class LossWatch:
-    """Looks at the mark of a store again and again, in a thread of its own; records one where there is none.
+    """Checks the mark of a store repeatedly, in a separate thread; records one where there is none.
 
     Args:
-        connect: Opens the store anew for each look: after a failover, an open connection is with the old server.
+        connect: Opens the store again for each check: after a failover, an open connection leads to the old server.
         on_loss: Called after a loss was logged.
-        interval_s: Time between two looks.
+        interval_s: Time between two checks.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LossWatch:
         )
 
     def start(self, committed: int = 0) -> None:
-        """Take the first look and start the thread.
+        """Run the first check and start the thread.
 
         Args:
             committed: Events that the workers have processed before; with an empty store, that is a loss.
@@ -66,7 +66,7 @@ class LossWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a look in progress has one second to finish."""
+        """End the thread; a check in progress has one second to finish."""
         self._thread.stop()
 
     def _watch(self) -> None:

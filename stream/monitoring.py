@@ -162,7 +162,7 @@ class Metrics:
         self._evicts.set(int(evicts))
 
     def streams(self, count: int) -> None:
-        """The number of live streams of the API that are open."""
+        """Set the number of live streams of the API that are open."""
         self._streams.set(count)
 
     def request(self, route: str, status: int, seconds: float) -> None:

@@ -47,7 +47,7 @@ def is_due(waited_s: float, delay_s: float, *, at_failure: int, before: int, now
 
 
 class TrainingRounds:
-    """Runs a round of training again and again.
+    """Runs rounds of training, one after the other.
 
     Args:
         run_round: Runs one round; returns whether its model was promoted. Raises where there is no model.

@@ -224,7 +224,7 @@ def promoted_model(registry: Registry) -> str:
     try:
         version = registry.current()
         return "none yet" if version is None else f"{registry.manifest(version).name} {version}"
-    except (RegistryError, OSError) as error:  # the watcher of models says what is wrong
+    except (RegistryError, OSError) as error:  # the watcher of models logs the reason
         return f"unknown ({type(error).__name__})"
 
 
@@ -297,7 +297,7 @@ def _exit_after(seconds: float, code: ExitCode) -> None:
 
 
 def _redis_check(settings: Settings) -> Callable[[], str | None]:
-    """A check that Redis answers, with a connection of its own for each call: it runs in several threads."""
+    """A check that Redis answers, with a new connection for each call: it runs in several threads."""
 
     def check() -> str | None:
         try:

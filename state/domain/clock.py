@@ -1,7 +1,7 @@
 """Whether clocks agree: this machine's, the store's, and those that stamped the records.
 
 A clock that is behind turns good events into dead letters ("ahead of the clock"), and one that is ahead lets an event
-of the future in, which moves "now" for all customers. So no clock is believed alone.
+of the future in, which moves "now" for all customers. So a clock is trusted only where others agree with it.
 """
 
 from collections.abc import Sequence

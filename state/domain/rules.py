@@ -29,9 +29,9 @@ from state.events.rules import (
 )
 
 _MAX_KNOWN = 1_000_000
-"""Items whose matching rules are known at once; then the cache starts anew."""
+"""Bound of the cache of matching rules, in items; a full cache is cleared."""
 _MAX_PLANS = 1_000
-"""Combinations of customer segments whose plans are known at once; then the cache starts anew. Attributes of customers
+"""Bound of the cache of plans, in combinations of customer segments; a full cache is cleared. Attributes of customers
 come with events, and with many rules each customer could be another combination."""
 
 REPLAY_S = 31 * DAY

@@ -33,35 +33,35 @@ def make_dialect(dialect: ShopDialect) -> Dialect:
     return dialect_named(dialect.name, dialect.unsellable_codes)
 
 
-def require_dialect(theirs: ShopDialect, ours: ShopDialect, *, made: str, otherwise: str) -> None:
+def require_dialect(recorded: ShopDialect, configured: ShopDialect, *, made: str, otherwise: str) -> None:
     """Make sure that something was made in the dialect of this process.
 
     The zone may differ, because it matters only for dates that name none: see ``zone_note``.
 
     Args:
-        theirs: The dialect that it was made in.
-        ours: The dialect of this process.
+        recorded: The dialect that it was made in.
+        configured: The dialect of this process.
         made: What was made and how, such as "Model 1 was trained".
         otherwise: What to do other than to change the settings, such as "promote another model".
 
     Raises:
         DialectDiffers: It was not; the message has both dialects and the settings to change.
     """
-    names = theirs.name != ours.name
-    codes = _in_one_case(theirs.unsellable_codes) != _in_one_case(ours.unsellable_codes)
+    names = recorded.name != configured.name
+    codes = _in_one_case(recorded.unsellable_codes) != _in_one_case(configured.unsellable_codes)
     if not names and not codes:
         return
     settings = []
     if names:
-        settings.append(f"set NEXTBASKET_DIALECT={theirs.name}")
-    if codes and theirs.unsellable_codes:
-        settings.append(f"set NEXTBASKET_UNSELLABLE_CODES={','.join(theirs.unsellable_codes)}")
+        settings.append(f"set NEXTBASKET_DIALECT={recorded.name}")
+    if codes and recorded.unsellable_codes:
+        settings.append(f"set NEXTBASKET_UNSELLABLE_CODES={','.join(recorded.unsellable_codes)}")
     elif codes:
         settings.append("leave out NEXTBASKET_UNSELLABLE_CODES")
     changes = " and ".join(settings)
     raise DialectDiffers(
-        f"{made} {in_words(theirs, name_absence=codes)}, and this process reads invoices "
-        f"{in_words(ours, name_absence=codes)}. {changes[:1].upper()}{changes[1:]}, or {otherwise}."
+        f"{made} {in_words(recorded, name_absence=codes)}, and this process reads invoices "
+        f"{in_words(configured, name_absence=codes)}. {changes[:1].upper()}{changes[1:]}, or {otherwise}."
     )
 
 
@@ -78,11 +78,11 @@ def in_words(dialect: ShopDialect, *, name_absence: bool = False) -> str:
     return f"{words} without unsellable codes" if name_absence else words
 
 
-def zone_note(theirs: ShopDialect, ours: ShopDialect, *, made: str) -> str | None:
+def zone_note(recorded: ShopDialect, configured: ShopDialect, *, made: str) -> str | None:
     """A sentence where dates that name no zone were read in another; None where the zones are the same."""
-    if theirs.timezone == ours.timezone:
+    if recorded.timezone == configured.timezone:
         return None
     return (
-        f"{made} with dates that name no zone in {theirs.timezone}, and this process reads them in {ours.timezone}. "
-        f"Set NEXTBASKET_TIMEZONE={theirs.timezone}, unless all dates name their zone."
+        f"{made} with dates that name no zone in {recorded.timezone}, and this process reads them in "
+        f"{configured.timezone}. Set NEXTBASKET_TIMEZONE={recorded.timezone}, unless all dates name their zone."
     )

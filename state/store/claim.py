@@ -34,7 +34,7 @@ def claim_store(store: Store, dialect: ShopDialect) -> None:
         recorded = store.record_dialect(dialect)
         if adopted and recorded == dialect:
             logger.warning(
-                "The histories in Redis do not say in which dialect they were written. From now on they count as "
+                "Redis has no record of the dialect in which its histories were written. From now on they count as "
                 "written %s; if that is wrong, stop the workers and rebuild Redis "
                 "(docs/how-to/back-up-and-rebuild.md).",
                 in_words(dialect),
@@ -56,7 +56,7 @@ def _require_products(store: Store, dialect: ShopDialect) -> None:
     if others:
         more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
         raise DialectDiffers(
-            f"The histories in Redis do not say in which dialect they were written, but hold {len(others):,} of "
+            f"Redis has no record of the dialect in which its histories were written, but they hold {len(others):,} of "
             f"{len(codes):,} stock codes that are none {in_words(dialect)}: {', '.join(others[:_SHOWN])}{more}. Set "
             f"NEXTBASKET_DIALECT and NEXTBASKET_UNSELLABLE_CODES as they were set then, or {_OTHERWISE}."
         )

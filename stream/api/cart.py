@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from training.serving.scorer import Candidate
 
 WEIGHT = 16.0
-"""Of the score of a cart, beside the logit of a probability (docs/research/log.md has the measure)."""
+"""Weight of the score of a cart when it is added to the logit of a probability (measured in docs/research/log.md)."""
 
 MAX_CART = 100
-"""Stock codes of a cart."""
+"""Greatest number of stock codes of a cart."""
 
 _LEAST, _MOST = 1e-9, 1.0 - 1e-9
 

@@ -14,7 +14,7 @@ TEMPLATE = "#/components/schemas/{name}"
 
 DESCRIPTION = """Recommendations at the visit, ranked from the live history; invoices into Kafka.
 
-Every error is a problem (RFC 9457) whose `detail` says what to do. 429 and 503 have `Retry-After`."""
+Every error is a problem (RFC 9457) whose `detail` contains what to do. 429 and 503 have `Retry-After`."""
 
 PROBLEMS = {
     400: "A parameter or the body cannot be taken",

@@ -38,7 +38,7 @@ class DueAnswer(msgspec.Struct, frozen=True):
 
 
 class DueLists:
-    """Answers questions; keeps its store, and opens it again after an error.
+    """Answers questions with one store, which is opened again after an error.
 
     Args:
         open_store: Opens the store.

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAX_STREAMS = 500
 MAX_RESUMING = 4
-"""Subscribers that read what they missed at the same time; each needs a consumer of its own."""
+"""Subscribers that read what they missed at the same time; each needs a separate consumer."""
 MAX_QUEUED = 5_000
 """Events that a subscriber may fall behind; then its stream ends, and it may resume."""
 

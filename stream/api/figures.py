@@ -38,7 +38,7 @@ class ProcessFigures(NamedTuple):
     dead_letters: int | None = None
 
 
-def own_figures(name: str, registry: CollectorRegistry) -> ProcessFigures:
+def process_figures(name: str, registry: CollectorRegistry) -> ProcessFigures:
     """The figures of this process."""
     return read_figures(name, generate_latest(registry).decode())
 

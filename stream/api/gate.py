@@ -20,10 +20,10 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""Set where the route sets none of its own."""
+"""Headers of responses whose route does not set them."""
 
 MAX_TARGET_BYTES = 32_768
-"""Of path and query together: room for a thousand excluded stock codes."""
+"""Bound of path and query together: room for a thousand excluded stock codes."""
 
 BODY_TIMEOUT_S = 10.0
 """How long the next part of a body may take."""

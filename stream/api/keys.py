@@ -102,7 +102,7 @@ def load_keys(settings: Settings) -> KeyRing:
     names = [caller.name for caller in callers.values()]
     if len(names) != len(set(names)):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise SettingsError(f"Two API keys have the name {twice[0]}; give each key a name of its own.")
+        raise SettingsError(f"Two API keys have the name {twice[0]}; give each key a different name.")
     return KeyRing(callers)
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer
 
 MAX_LETTERS = 20_000
-"""Letters that are read for the page."""
+"""Greatest number of letters that are read for the page."""
 MAX_EXAMPLES = 5
-"""Letters of a reason that are kept with their bytes: the newest."""
+"""Greatest number of letters of a reason in a summary: the newest, with their bytes."""
 
 
 class Reason(NamedTuple):

@@ -40,7 +40,7 @@ _RULES_EXAMPLE: dict[str, Any] = {
     "rules": [{"kind": "cap", "name": "three of a category", "most": 3}],
 }
 _CHECKED: dict[int | str, Any] = {
-    200: {"description": "The document is valid; `notes` says which rules match no item of the catalogue."}
+    200: {"description": "The document is valid; `notes` names the rules that match no item of the catalogue."}
 }
 _ACCEPTED: dict[int | str, Any] = {202: {"description": "Kafka has confirmed it."}}
 _RULES_ANSWER: dict[int | str, Any] = {
@@ -195,7 +195,7 @@ def _with_stock_code(body: bytes, code: str) -> bytes:
     try:
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return body  # the decoder of items says what is wrong
+        return body  # the decoder of items reports what is wrong
     return body if "stock_code" in members else msgspec.json.encode({"stock_code": code, **members})
 
 

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one type, one status and one sentence that says what to do."""
+"""Errors as problem details (RFC 9457): one type, one status, and one sentence with the cause and what to do."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPES = "https://nextbasket.github.io/nextbasket/reference/http/#"
-"""The documentation of a type is the heading of its name."""
+"""The page that documents the types; the type of a problem is this with its name behind."""
 
 RETRY_AFTER_S = 2
 

@@ -25,7 +25,7 @@ from training.serving.scorer import Scorer
 class Services(NamedTuple):
     """The services of one process; ``feed``, ``letters`` and ``lag`` are None where no broker is set.
 
-    ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a thread of its own, so that
+    ``ranking`` answers queries and ``revisions`` reads the revisions of histories, each in a separate thread, so that
     no 304 waits for a model. ``ingestion`` takes bodies with invoices. ``versions`` is what a list would be made from.
     ``stock_code``: the canonical form of a stock code.
     """

@@ -52,7 +52,7 @@ class CartUse(msgspec.Struct, frozen=True):
 class VisitRecommendation(msgspec.Struct, frozen=True):
     """A list for a visit.
 
-    ``fallback`` says why the list is that of the items in demand, and is null where it is the customer's. Dates are
+    ``fallback`` is the reason why the list is that of the items in demand, null where it is the customer's. Dates are
     ISO 8601 in UTC; ``at`` is the time that the list is for, ``generated_at`` the clock. ``cart`` is null without one,
     ``rules`` where neither a rule nor the catalogue acted on the list.
     """

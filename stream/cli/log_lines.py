@@ -7,7 +7,7 @@ from typing import Any
 class LineFormatter(logging.Formatter):
     """One line for each message, with control characters escaped; lines of a traceback are indented.
 
-    Messages name ids, codes and errors that come from elsewhere. So none of them can begin a line of its own that
+    Messages name ids, codes and errors that come from elsewhere. So none of them can begin a new line that
     looks like one of the program, or send a command to the terminal.
     """
 

@@ -85,7 +85,7 @@ def _print_rules(store: "Store", settings: "Settings") -> None:
 
     recorded = store.dialect()
     if recorded is None:
-        echo("The state does not say in which dialect it was written.", err=True)
+        echo("The state has no record of the dialect in which it was written.", err=True)
         return
     echo(f"The state was written {in_words(recorded)}, zone {recorded.timezone}.", err=True)
     if {"dialect", "unsellable_codes"} & settings.model_fields_set:

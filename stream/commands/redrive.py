@@ -26,7 +26,7 @@ def redrive(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for the workers, to say which letters came back.")
+        float, typer.Option(min=0, help="Seconds to wait for the workers, to report which letters came back.")
     ] = 60.0,
 ) -> None:
     """Send dead letters back to the topic they came from once their cause is gone.

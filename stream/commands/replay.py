@@ -180,7 +180,7 @@ def _load_checkpoint(path: Path | None, fingerprint: str) -> ReplayCheckpoint:
     if checkpoint.fingerprint != fingerprint:
         raise Failure(
             f"{path} belongs to a replay of another table, span or shape, or to another topic; give another file, "
-            "or delete it to begin anew.",
+            "or delete it to start from the first event.",
             ExitCode.DATA,
         )
     return checkpoint

@@ -30,7 +30,7 @@ def show(
         str | None, typer.Option(help="Date of the visit, such as 2011-12-09T13:00. Default: that of the newest event.")
     ] = None,
     why_not: Annotated[
-        str | None, typer.Option("--why-not", help="A stock code: say why it is not recommended.")
+        str | None, typer.Option("--why-not", help="A stock code: explain why it is not recommended.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:

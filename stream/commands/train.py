@@ -166,7 +166,7 @@ def _events(settings: "Settings") -> int:
         return 0
     try:
         return count_events(settings)
-    except KafkaError:  # the round says so
+    except KafkaError:  # the round reports it
         return 0
 
 

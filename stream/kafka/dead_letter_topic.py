@@ -1,4 +1,4 @@
-"""Looks whether the dead-letter topic can take letters: it is there, writable, not compacted, and large enough."""
+"""Checks whether the dead-letter topic can take letters: it exists, is writable, not compacted, and large enough."""
 
 import logging
 import threading
@@ -32,7 +32,7 @@ _NO_BROKER = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._T
 
 
 class TopicState(NamedTuple):
-    """What a look found: why no letter can be sent, the size of the largest record, and what should be changed."""
+    """The result of a check: why no letter can be sent, the size of the largest record, and what should be changed."""
 
     blocked: str | None
     max_bytes: int | None
@@ -40,7 +40,7 @@ class TopicState(NamedTuple):
 
 
 class DeadLetterTopic:
-    """Looks at the topic; may be used by any thread. Implements ``LetterTopic``."""
+    """Checks the topic; may be used by any thread. Implements ``LetterTopic``."""
 
     def __init__(self, settings: Settings, *, timeout_s: float = 5.0) -> None:
         self._settings = settings
@@ -137,14 +137,14 @@ class DeadLetterTopic:
 
 
 class DeadLetterWatch:
-    """Looks at the topic again and again, and sends the letters that were set aside, in a thread of its own.
+    """Checks the topic repeatedly, and sends the letters that were set aside, in a separate thread.
 
     Args:
-        topic: What to look at.
+        topic: The topic to check.
         spool: Where letters are set aside; None where they are not.
         connect: Opens the publisher for the letters that were set aside.
-        report: Called after each look with whether the topic can be used, and how many letters are set aside.
-        interval_s: Time between two looks.
+        report: Called after each check with whether the topic can be used, and how many letters are set aside.
+        interval_s: Time between two checks.
     """
 
     def __init__(
@@ -167,12 +167,12 @@ class DeadLetterWatch:
         )
 
     def start(self) -> None:
-        """Take the first look and start the thread."""
+        """Run the first check and start the thread."""
         self._look()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a look in progress has one second to finish."""
+        """End the thread; a check in progress has one second to finish."""
         self._thread.stop()
 
     def _look(self) -> None:
@@ -186,7 +186,7 @@ class DeadLetterWatch:
             if problem is None:
                 self._send()
             self._report(problem is None, self._spool.count() if self._spool else 0)
-        except (StreamError, StateError) as error:  # an outage, of which the processor says so
+        except (StreamError, StateError) as error:  # an outage, which the processor logs
             logger.debug("The dead-letter topic is not looked at: %s", error)
         except Exception:  # the thread must live as long as the worker
             logger.exception("Looking at the dead-letter topic failed")

@@ -9,7 +9,7 @@ from stream.errors import ClockDiffers
 from stream.messages import Incoming
 
 CHECK_INTERVAL_S = 1.0
-"""A batch asks the server for its clock unless it was asked so lately, and this machine's did not jump since."""
+"""Seconds for which an answer of the server's clock is used again, unless the clock of this machine jumped since."""
 RECORDS = 100
 
 
@@ -44,7 +44,7 @@ class ClockCheck:
         """What the last call found; may be called from any thread."""
         return next(filter(None, list(self._problems.values())), None)
 
-    def see(self, batch: Sequence[Incoming]) -> None:
+    def add_timestamps(self, batch: Sequence[Incoming]) -> None:
         """Take the timestamps of a batch as witnesses; call it once a batch."""
         self._timestamps.extend(
             one.timestamp for one in batch[-RECORDS:] if one.timestamp is not None and one.timestamp > 0

@@ -1,4 +1,4 @@
-"""Watches the registry for a newly promoted model, and loads it in a thread of its own."""
+"""Watches the registry for a newly promoted model, and loads it in a separate thread."""
 
 import logging
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class ModelWatcher:
         """Load the promoted version, then check for another one in a thread.
 
         Raises:
-            DialectDiffers: The promoted model was trained in another dialect; nothing serves yet, so none is kept.
+            DialectDiffers: The promoted model was trained in another dialect, and no other model serves yet.
         """
         self.check(starting=True)
         if self._checked is None:

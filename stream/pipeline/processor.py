@@ -124,7 +124,7 @@ class Processor:
         self._items.store_lost_data()
 
     def clock_problem(self) -> str | None:
-        """Why the clock of this machine is not believed, or None; may be called from any thread."""
+        """Why the clock of this machine is not trusted, or None; may be called from any thread."""
         return self._clock_check.problem()
 
     def process(self, batch: Sequence[Incoming]) -> None:
@@ -135,7 +135,7 @@ class Processor:
             StoreRefused: The store cannot be used at all, whatever the event.
         """
         stage = self._metrics.stage
-        self._clock_check.see(batch)
+        self._clock_check.add_timestamps(batch)
         with stage("decode"):
             clock, events, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
         clock_iso = to_iso(int(clock))
@@ -158,7 +158,7 @@ class Processor:
         """The clock, the events, and those that are rejected.
 
         Raises:
-            ClockDiffers: The clock cannot be believed.
+            ClockDiffers: The clock cannot be trusted.
         """
         self._clock_check.require_server()
         clock = self._clock()

@@ -9,7 +9,7 @@ from state.events.shop_dialect import ShopDialect, in_words
 logger = logging.getLogger(__name__)
 
 MIN_LINES = 200
-"""Number of lines before the share says something."""
+"""Number of lines that the share is computed from."""
 MAX_SHARE = 0.5
 """A shop sells more products than postage and fees."""
 

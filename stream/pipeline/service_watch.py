@@ -1,4 +1,4 @@
-"""Whether a service is available to a worker, looked at all the time: an idle worker would not notice an outage."""
+"""Whether a service is available to a worker, checked repeatedly: an idle worker would not notice an outage."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ GRACE_S = 2.0
 
 
 class ServiceWatch:
-    """Reports an outage of a service while a check finds a problem, in a thread of its own.
+    """Reports an outage of a service while a check finds a problem, in a separate thread.
 
     Args:
         service: Its name in the log and the metric.

@@ -6,7 +6,7 @@ from stream.tools.customer_report import WhyNot
 
 
 def explain(why_not: WhyNot) -> str:
-    """One sentence that says why an item is not in the list."""
+    """Why an item is, or is not, in the list, as one sentence."""
     code, absence = why_not.stock_code, why_not.absence
     causes = " and ".join(describe_cause(cause.kind, cause.rule) for cause in absence.causes)
     ranked = "it is no candidate of the model" if absence.rank is None else f"the model ranks it {absence.rank}"

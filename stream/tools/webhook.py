@@ -101,7 +101,7 @@ class WebhookSender:
         """Deliver a message; False where ``stop`` is set before the endpoint accepted it.
 
         Every attempt has a new timestamp and the same id. Waits double up to ``MAX_WAIT_S``, less up to a half, and
-        are as long as a ``Retry-After`` says.
+        are at least as long as a ``Retry-After`` asks for.
 
         Raises:
             EndpointUnavailable: It was not accepted in time.

@@ -187,7 +187,7 @@ def test_export_says_in_which_dialect_the_state_was_written(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", "histories"]) == ExitCode.OK
-    assert capsys.readouterr().err == "The state does not say in which dialect it was written.\n"
+    assert capsys.readouterr().err == "The state has no record of the dialect in which it was written.\n"
     store.record_dialect(ShopDialect(name="uci"))
     assert main(["export", "histories"]) == ExitCode.OK
     assert capsys.readouterr().err == "The state was written in the dialect uci, zone UTC.\n"

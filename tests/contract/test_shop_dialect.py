@@ -55,7 +55,7 @@ def test_histories_without_a_dialect_are_adopted_with_a_sentence(
     assert store.dialect() == PLAIN
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "do not say in which dialect they were written" in record.getMessage()
+    assert "no record of the dialect in which its histories were written" in record.getMessage()
     assert "From now on they count as written in the dialect plain" in record.getMessage()
     claim_store(store, PLAIN)
     assert len(caplog.records) == 1

@@ -148,7 +148,7 @@ def translate_errors(
     ``names``: the customer of each number in the errors of the scripts (``NEXTBASKET 3 …``).
     ``client``: loses its connections where Redis is unavailable. After a failover behind an address, the old primary is
     a replica that keeps the connections open; only a new one reaches the new primary.
-    ``key``: what a command of its own reads, in words, where that is no key of the items.
+    ``key``: the key that a command outside of the scripts reads, in words, unless it is a key of the items.
     """
     try:
         with _translated(names or {}, key):

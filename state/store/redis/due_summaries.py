@@ -1,4 +1,4 @@
-"""The stored summaries of customers: one string a shard, each in a slot of its own, which expire."""
+"""The stored summaries of customers: one string per shard, each in a separate slot; they expire."""
 
 from collections.abc import Mapping
 from typing import Any

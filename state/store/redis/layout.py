@@ -73,7 +73,7 @@ class Keys:
         return f"{self._sent_due}{{{day}}}"
 
     def due_summaries(self, shard: int) -> str:
-        """The summaries of the customers of a shard, one string in a slot of its own."""
+        """The summaries of the customers of a shard, one string in a separate slot."""
         return f"{self._due_summaries}{{{shard:03d}}}"
 
     def customer(self, history_key: bytes) -> str:

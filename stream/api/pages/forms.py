@@ -53,7 +53,7 @@ async def form_fields(request: Request) -> dict[str, str]:
 
 
 def require_same_origin(request: Request) -> None:
-    """Check that a form is of a page of this server; every browser says so.
+    """Check that a form is of a page of this server, by the headers that every browser sends.
 
     Raises:
         Problem: 403.

@@ -6,7 +6,7 @@ import platform
 
 from fastapi import APIRouter, Request, Response
 
-from stream.api.figures import fetch_figures, own_figures
+from stream.api.figures import fetch_figures, process_figures
 from stream.api.pages.rendering import PageRoute, reader, render
 from stream.api.problems import Problem
 from stream.api.services import Services
@@ -35,7 +35,7 @@ async def health(request: Request) -> Response:
         session=session,
         missing=missing,
         lag=lag,
-        own=own_figures("This server", services.metrics.registry),
+        server=process_figures("This server", services.metrics.registry),
         workers=workers,
         serving=services.scorer(),
         merchandising=merchandising,

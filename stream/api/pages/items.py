@@ -209,7 +209,7 @@ def _event(code: str, fields: dict[str, str], entry: CatalogueItem | None) -> di
             try:
                 event[name] = float(value)
             except ValueError:
-                event[name] = value  # the decoder says what it must be
+                event[name] = value  # the decoder reports what it must be
     if fields.get("blocked"):
         event["blocked"] = True
     if entry is not None and entry.attributes:

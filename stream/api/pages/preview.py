@@ -17,7 +17,7 @@ from stream.pipeline.recommendations import BatchContext, recommend
 from stream.pipeline.selector import ranking_depth, selector_for
 
 SAMPLE = 60
-"""Customers whose lists are compared, besides those that are named."""
+"""Number of customers whose lists are compared, in addition to those that are named."""
 MAX_NAMED = 20
 PORTION = 10
 """Customers of one inspection, so that visits do not wait long."""
@@ -62,7 +62,7 @@ async def preview(services: Services, after: Merchandising, named: Sequence[str]
     Args:
         services: Of this process.
         after: The catalogue and the rules after the change.
-        named: Customers to look at besides the sample.
+        named: Ids of further customers, in addition to the sample.
     """
     named = list(dict.fromkeys(named))[:MAX_NAMED]
     sample: list[str] = await services.lookups.ask(lambda stock: sample_customers(stock.store))

@@ -162,5 +162,5 @@ def _new_rule(fields: dict[str, str], names: set[str]) -> dict[str, Any]:
         try:
             rule[field] = type_(value)
         except ValueError:
-            rule[field] = value  # the decoder says what it must be
+            rule[field] = value  # the decoder reports what it must be
     return rule

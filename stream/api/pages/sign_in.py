@@ -19,7 +19,7 @@ PATHS = frozenset(path for path, _ in NAVIGATION)
 @router.get(SIGN_IN, response_class=Response)
 async def ask_for_key(request: Request, next: Annotated[str, Query(max_length=5_000)] = "/") -> Response:
     """The form for the key."""
-    return render(request, "sign_in.html", next=own_page(next), refused=None)
+    return render(request, "sign_in.html", next=local_page(next), refused=None)
 
 
 @router.post(SIGN_IN, response_class=Response)
@@ -28,7 +28,7 @@ async def sign_in(request: Request) -> Response:
     require_same_origin(request)
     sessions: Sessions = request.app.state.sessions
     fields = await form_fields(request)
-    page = own_page(fields.get("next", "/"))
+    page = local_page(fields.get("next", "/"))
     try:
         caller = sessions.access.identify(fields.get("key", "").strip() or None, client_address(request))
     except Problem as problem:
@@ -47,7 +47,7 @@ async def sign_out(request: Request) -> Response:
     return see(SIGN_IN)
 
 
-def own_page(target: str) -> str:
+def local_page(target: str) -> str:
     """A target, where it is a page of this server; else the first page."""
     try:
         parts = urlsplit(target)

@@ -16,7 +16,7 @@ from state.events.catalogue import CatalogueItem
 from stream.api.keys import Caller, Scope, new_key
 from stream.api.pages.rendering import number
 from stream.api.pages.sessions import COOKIE, LIFETIME_S, MAX_SESSIONS, Session, Sessions
-from stream.api.pages.sign_in import own_page
+from stream.api.pages.sign_in import local_page
 from tests.unit.api.shop import Shop
 from tests.unit.stream.harness import invoice
 from training.registry import Registry
@@ -265,7 +265,7 @@ async def test_a_key_in_a_header_opens_no_page_and_a_session_no_api() -> None:
     "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "/v1/items", "//[", "javascript:alert(1)"]
 )
 def test_after_the_key_comes_only_a_page_of_this_server(target: str) -> None:
-    assert own_page(target) == "/"
+    assert local_page(target) == "/"
 
 
 def test_a_number_has_all_its_digits() -> None:

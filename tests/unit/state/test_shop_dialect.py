@@ -14,9 +14,9 @@ UCI = ShopDialect(name="uci")
 WITH_CODES = ShopDialect(name="plain", unsellable_codes=("FEE", "POST*"))
 
 
-def refusal(theirs: ShopDialect, ours: ShopDialect) -> str:
+def refusal(recorded: ShopDialect, configured: ShopDialect) -> str:
     with pytest.raises(DialectDiffers) as raised:
-        require_dialect(theirs, ours, made="Model 1 was trained", otherwise="promote another model")
+        require_dialect(recorded, configured, made="Model 1 was trained", otherwise="promote another model")
     return str(raised.value)
 
 

@@ -11,7 +11,7 @@ from tests.unit.stream.harness import ProcessorHarness, invoice
 def test_an_emptied_store_a_new_one_and_one_that_went_back_are_losses() -> None:
     before = StoreMark("a", 1_200)
     assert "at version 1,200, and it is empty" in (loss(before, StoreMark(None, 0)) or "")
-    assert "began anew and is at version 1,300" in (loss(before, StoreMark("b", 1_300)) or "")
+    assert "was filled again and is at version 1,300" in (loss(before, StoreMark("b", 1_300)) or "")
     assert "lost its last 3 changes" in (loss(before, StoreMark("a", 1_197)) or "")
     assert loss(before, StoreMark("a", 1_201)) is None
     assert loss(before, before) is None

@@ -1,5 +1,5 @@
 -- Runs every command of the other scripts on keys that nothing else uses, and leaves nothing behind. The first error is
--- returned: it says what the user may not do. KEYS: keys of no customer, each named as those that the scripts write.
+-- returned: it names what the user may not do. KEYS: keys of no customer, each named as those that the scripts write.
 
 local problem
 local function try(...)
