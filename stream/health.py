@@ -65,7 +65,7 @@ class Heartbeat:
         self._last: float | None = None
 
     def beat(self) -> None:
-        """The loop runs."""
+        """Record that the loop runs."""
         self._last = time.monotonic()
 
     def problem(self) -> str | None:

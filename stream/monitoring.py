@@ -72,93 +72,93 @@ class Metrics:
         self._rules_version = gauge("rules_version", "Version of the rules in force")
 
     def batch(self, events: int) -> None:
-        """A batch was processed."""
+        """Count a processed batch of so many events."""
         self._events.inc(events)
         self._batch.observe(events)
 
     def latency(self, seconds: float) -> None:
-        """An event's recommendation was confirmed this long after the event's timestamp."""
+        """Record the seconds from an event's timestamp to the confirmation of its recommendation."""
         self._latency.observe(max(0.0, seconds))
 
     def dead_letter(self, cause: str, events: int = 1) -> None:
-        """Events were dead-lettered; ``cause`` is ``invalid`` or ``refused``."""
+        """Count dead-lettered events; ``cause`` is ``invalid`` or ``refused``."""
         self._dead_letters.labels(cause).inc(events)
 
     def dead_letter_topic(self, usable: bool, set_aside: int) -> None:
-        """Whether the dead-letter topic can take letters, and how many are set aside in Redis."""
+        """Set whether the dead-letter topic can take letters, and how many are set aside in Redis."""
         self._letters_usable.set(int(usable))
         self._letters_aside.set(set_aside)
 
     def anonymous(self, events: int) -> None:
-        """Events without a customer were skipped."""
+        """Count skipped events without a customer."""
         self._anonymous.inc(events)
 
     def lines(self, outcome: str, count: int) -> None:
-        """Lines with one outcome; the label is called ``fate``."""
+        """Count lines with one outcome; the label is called ``fate``."""
         self._lines.labels(outcome).inc(count)
 
     def recommendations(self, outcome: str, count: int) -> None:
-        """Recommendations with one outcome; the label is called ``fate``."""
+        """Count recommendations with one outcome; the label is called ``fate``."""
         self._recommendations.labels(outcome).inc(count)
 
     def score(self, hit: bool) -> None:
-        """A score was published."""
+        """Count a published score; ``hit``: it has a hit among the first 10."""
         self._scores.inc()
         self._hits.inc(int(hit))
 
     def fallback(self) -> None:
-        """The model failed for a customer."""
+        """Count a customer that the model failed for."""
         self._fallbacks.inc()
 
     def model(self, name: str, version: str) -> None:
-        """A model is in use."""
+        """Set the model in use."""
         self._model.clear()
         self._model.labels(name, version).set(1)
 
     def model_swapped(self, name: str, version: str) -> None:
-        """A model was loaded from the registry."""
+        """Count a model that was loaded from the registry, and set it as the one in use."""
         self.model(name, version)
         self._swaps.inc()
 
     def model_refused(self) -> None:
-        """A bundle was refused."""
+        """Count a refused bundle."""
         self._refused.inc()
 
     def merchandising(self, items: int, rules_version: int) -> None:
-        """The catalogue or the rules changed."""
+        """Set the number of items of the catalogue and the version of the rules."""
         self._catalogue_items.set(items)
         self._rules_version.set(rules_version)
 
     def rule_items(self, kind: str, items: int) -> None:
-        """The catalogue or a rule of a kind acted on items of one list."""
+        """Count items of one list that the catalogue, or a rule of a kind, removed or placed."""
         self._rule_items.labels(kind).inc(items)
 
     def lag(self, partition: int, events: int) -> None:
-        """The number of events of a partition that are not processed."""
+        """Set the number of events of a partition that are not processed."""
         self._lag.labels(str(partition)).set(events)
 
     def outage(self, service: str, seconds: float) -> None:
-        """A service was unavailable for some time."""
+        """Add seconds for which a service was unavailable."""
         self._outage_seconds.labels(service).inc(seconds)
 
     def events_lost(self, events: int) -> None:
-        """Kafka deleted events before they were read."""
+        """Count events that Kafka deleted before they were read."""
         self._events_lost.inc(events)
 
     def redis_lost(self) -> None:
-        """Redis lost data."""
+        """Count a loss of data in Redis."""
         self._redis_losses.inc()
 
     def keys_evicted(self, keys: int) -> None:
-        """Redis evicted keys."""
+        """Count keys that Redis evicted."""
         self._evicted.inc(keys)
 
     def clock_difference(self, witness: str, seconds: float) -> None:
-        """How far the clock of Redis, or that of the newest record, is ahead of this machine's."""
+        """Set by how many seconds a witness, ``Redis`` or ``records``, is ahead of this machine's clock."""
         self._clock_difference.labels(witness).set(seconds)
 
     def redis_evicts(self, evicts: bool) -> None:
-        """Whether a server of Redis has an eviction policy."""
+        """Set whether a server of Redis has an eviction policy."""
         self._evicts.set(int(evicts))
 
     def streams(self, count: int) -> None:
@@ -166,7 +166,7 @@ class Metrics:
         self._streams.set(count)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """A request of the API was answered."""
+        """Count an answered request of the API, and record its seconds."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
@@ -201,7 +201,7 @@ class TrainingMetrics:
         )
 
     def round(self, outcome: str, seconds: float) -> None:
-        """A round ended as ``promoted``, ``not_promoted`` or ``failed``."""
+        """Count a round that ended as ``promoted``, ``not_promoted`` or ``failed``, and set its duration."""
         self._rounds.labels(outcome).inc()
         self._seconds.set(seconds)
         if outcome != "failed":

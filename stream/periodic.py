@@ -1,4 +1,4 @@
-"""A function that is called again and again in a thread of its own, until the process stops."""
+"""Calls a function repeatedly in a separate thread, until the process stops."""
 
 import logging
 import threading
@@ -20,11 +20,11 @@ class PeriodicThread:
         call: What is called.
         what: What the call does, the subject of the log line where it fails.
         interval_s: Time between two calls, in seconds.
-        expected: Exceptions that are not logged, because somebody else reports what they are about.
+        expected: Exceptions that are logged at DEBUG only, because their cause is reported elsewhere.
         at_end: Called once in the thread after the last call.
 
     Attributes:
-        stopping: Set by ``stop``; a long call looks at it.
+        stopping: Set by ``stop``; a long call checks it.
     """
 
     def __init__(

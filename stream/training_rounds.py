@@ -98,7 +98,7 @@ class TrainingRounds:
         self._sleep(began + self._interval_s - time.monotonic())
 
     def progressed(self) -> None:
-        """The round makes progress; called at least whenever one of its stages begins."""
+        """Record that the round makes progress; called at least whenever one of its stages begins."""
         self._expected_by = time.monotonic() + MAX_SILENCE_S
 
     def hangs(self) -> str | None:

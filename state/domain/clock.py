@@ -10,7 +10,7 @@ from statistics import median
 from state.events.dates import DAY, to_iso
 
 FEWEST_RECORDS = 3
-"""So many records outweigh the clocks of two machines; fewer may be one producer's mistake."""
+"""Number of records that outweigh the clocks of two machines; fewer may be one producer's mistake."""
 
 
 def differing_clocks(clock: float, server: float | None, max_difference_s: float) -> str | None:
@@ -31,9 +31,9 @@ def records_ahead(
 
     Args:
         clock: Seconds since 1970.
-        timestamps: Of the newest records, seconds since 1970.
+        timestamps: Timestamps of the newest records, seconds since 1970.
         server_agrees: Whether the store's server has a clock, which agrees with this machine's.
-        max_difference_s: The limit; 0 for none.
+        max_difference_s: How far clocks may differ; 0: nothing is compared.
     """
     if not max_difference_s or len(timestamps) < (FEWEST_RECORDS if server_agrees else 1):
         return None
@@ -50,8 +50,8 @@ def is_ahead_of_record(date: int, timestamp: float | None, max_days_ahead: int, 
     """Whether an invoice is dated further ahead of the timestamp of its record than of any right clock.
 
     Args:
-        date: Of the invoice, seconds since 1970.
-        timestamp: Of the record, seconds since 1970; None or not above 0 where it has none.
+        date: Date of the invoice, seconds since 1970.
+        timestamp: Timestamp of the record, seconds since 1970; None or not above 0 where it has none.
         max_days_ahead: How far an invoice may be dated ahead.
         max_difference_s: How far clocks may differ; 0: the timestamp is not looked at.
     """
@@ -61,7 +61,7 @@ def is_ahead_of_record(date: int, timestamp: float | None, max_days_ahead: int, 
 
 
 def ahead_of_record(name: str, date: int, timestamp: float) -> str:
-    """The reason of a dead letter."""
+    """The reason of a dead letter whose event is dated ahead of its record, as one sentence."""
     return (
         f"{name} {to_iso(date)} is ahead of the clock that stamped its record ({to_iso(int(timestamp))}); set that of "
         "the producer right, and redrive."

@@ -13,7 +13,7 @@ from state.events.invoice import THOUSAND
 from state.events.struct_schema import struct_schema
 
 VALUE_STRENGTH = 2.0
-"""The shop's mean basket value counts like so many baskets of the customer (best on 2011-04-01 to 05-31)."""
+"""Number of the customer's baskets that the shop's mean basket value counts as (best on 2011-04-01 to 05-31)."""
 
 
 class DueCustomer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,7 +66,7 @@ def chance_within(curve: Sequence[float], horizons: Sequence[int], days: float) 
 
     Args:
         curve: Probability of a return within each of ``horizons``, conditioned on no purchase until now.
-        horizons: In days, rising.
+        horizons: Days, ascending.
         days: Above 0, at most the last horizon.
 
     Raises:
@@ -80,7 +80,7 @@ def chance_within(curve: Sequence[float], horizons: Sequence[int], days: float) 
 
 
 def net_spending(history: CustomerHistory) -> float:
-    """The value of all purchase lines of the window less that of the returns; 0 where the returns are larger."""
+    """The value of all purchase lines of a history less that of the returns; 0 where the returns are larger."""
     total = sum(line.quantity * line.unit_price for invoice in history.invoices for line in invoice.lines)
     return max(0.0, total / THOUSAND)
 

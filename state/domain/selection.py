@@ -30,7 +30,7 @@ from state.events.rules import Cooldown, Exclude, LeastProbability, Only
 DEPTH = 100
 """Length of the ranking that a selection needs, so that a list can be filled where items are removed."""
 SEARCH = 1_000
-"""How many items in demand are looked at to fill a list; excluded ones do not count."""
+"""Greatest number of items in demand that are tried to fill a list; excluded ones do not count."""
 
 
 class Ranked(Protocol):
@@ -90,13 +90,13 @@ def select(
 
     Args:
         candidates: The ranking, best first, as deep as ``DEPTH`` where there are so many.
-        history: Of the customer; an empty one for a visitor who is not known.
+        history: History of the customer; an empty one for a visitor who is not known.
         in_force: The catalogue and the rules at the time of the prediction.
         k: Greatest length of the list.
         unranked: Makes an entry of the list for an item that is no candidate, with its probability; None for an item
             that the shop does not know.
-        in_demand: Stock codes by falling demand, for a list that is too short; read only as far as needed, and no
-            further than ``SEARCH`` of those that are not excluded.
+        in_demand: Stock codes by falling demand, for a list that is too short; read only as far as needed, and at
+            most ``SEARCH`` of those that are not excluded.
         exclude: Stock codes that this request does not want.
         wanted: Whether the request wants a stock code, where it asks for some only; such as those of a category.
     """

@@ -12,9 +12,9 @@ from stream.api.problems import FieldError, Problem, invalid_request
 from stream.api.visits import MAX_EXCLUDED, MAX_LIMIT, Slot
 
 MAX_CODE_CHARS = 1_000
-"""Of an id in a path, a parameter or a body; settings bound those of events more narrowly."""
+"""Greatest length of an id in a path, a parameter or a body; settings bound those of events more narrowly."""
 MAX_CUSTOMERS = 100
-"""Customers of one question."""
+"""Greatest number of customers of one question."""
 
 JSON = "application/json"
 

@@ -31,5 +31,5 @@ _EXAMPLE = CustomerView(
 async def customer(request: Request, caller: Reader, customer_id: CustomerId) -> Response:
     """The customer."""
     services: Services = request.app.state.services
-    found: CustomerView = await services.lookups.ask(lambda stock: customer_view(customer_id, stock))
+    found: CustomerView = await services.lookups.ask(lambda shop: customer_view(customer_id, shop))
     return Response(msgspec.json.encode(found), media_type="application/json")

@@ -113,7 +113,7 @@ class Gate:
 
 
 def body_too_large(most: int) -> Problem:
-    """413."""
+    """The problem of status 413 for a body of more than ``most`` bytes."""
     return Problem(
         413, "too-large", "The body is too large", f"It may have {most:,} bytes (NEXTBASKET_API_MAX_BODY_BYTES)."
     )

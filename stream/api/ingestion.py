@@ -18,7 +18,7 @@ from stream.messages import Message
 from stream.pipeline.ports import Publisher
 
 MAX_ERRORS = 20
-"""Invalid events that an answer names."""
+"""Greatest number of invalid events that an answer names."""
 
 
 class Receipt(msgspec.Struct, frozen=True):

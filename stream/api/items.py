@@ -63,7 +63,7 @@ async def similar(
     """The similar items."""
     services: Services = request.app.state.services
     scorer, code = services.scorer(), services.stock_code(stock_code)
-    found: SimilarItems = await services.lookups.ask(lambda stock: similar_items(code, parameters.limit, scorer, stock))
+    found: SimilarItems = await services.lookups.ask(lambda shop: similar_items(code, parameters.limit, scorer, shop))
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
@@ -77,5 +77,5 @@ async def item(request: Request, caller: Reader, stock_code: StockCode) -> Respo
     """The item."""
     services: Services = request.app.state.services
     code, merchandising = services.stock_code(stock_code), services.merchandising()
-    found: ItemView = await services.lookups.ask(lambda stock: item_view(code, stock, merchandising))
+    found: ItemView = await services.lookups.ask(lambda shop: item_view(code, shop, merchandising))
     return Response(msgspec.json.encode(found), media_type="application/json")

@@ -1,4 +1,4 @@
-"""The dead letters that were not sent back yet, and their way back, for the page."""
+"""Reads the dead letters that were not sent back yet, and sends them back, for the page."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class LetterSummary(NamedTuple):
     complete: bool
 
 
-class LetterBox(Protocol):
+class DeadLetterAccess(Protocol):
     """Reads dead letters and sends them back. Blocks while Kafka answers."""
 
     def summary(self) -> LetterSummary:
@@ -55,7 +55,7 @@ class LetterBox(Protocol):
         """
 
 
-class KafkaLetterBox:
+class KafkaDeadLetters:
     """The topic of dead letters in Kafka; shares the group of ``nextbasket redrive``, so a letter goes back once."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Reads what Redis has on an item or a customer: all waiting questions with one refresh of the items."""
+"""Reads the state of an item or a customer from Redis: all waiting questions with one refresh of the items."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -61,7 +61,7 @@ class ItemView(msgspec.Struct, frozen=True):
     links: dict[str, str]
 
 
-class Stock(msgspec.Struct):
+class ShopState(msgspec.Struct):
     """The store, the items as of the last refresh, and the date of the newest event."""
 
     store: Store
@@ -69,7 +69,7 @@ class Stock(msgspec.Struct):
     now: int
 
 
-Question = Callable[[Stock], Any]
+Question = Callable[[ShopState], Any]
 """Answers from the store and the items; raises a ``Problem`` where there is no answer."""
 
 
@@ -91,8 +91,8 @@ class Lookups:
             self._store = self._open_store()
             self._items = ItemCache(self._store)
         self._items.refresh()
-        stock = Stock(self._store, self._items.table, self._items.now)
-        return [_ask(question, stock) for question in questions]
+        shop = ShopState(self._store, self._items.table, self._items.now)
+        return [_ask(question, shop) for question in questions]
 
     def close(self) -> None:
         """Close the store."""
@@ -100,9 +100,9 @@ class Lookups:
             self._store.close()
 
 
-def _ask(question: Question, stock: Stock) -> Any:
+def _ask(question: Question, shop: ShopState) -> Any:
     try:
-        return question(stock)
+        return question(shop)
     except Exception as error:  # of one question; the others are answered all the same
         return error
 
@@ -119,15 +119,15 @@ def find_row(stock_code: str, items: ItemTable) -> int:
     return row
 
 
-def item_view(stock_code: str, stock: Stock, merchandising: Merchandising) -> ItemView:
+def item_view(stock_code: str, shop: ShopState, merchandising: Merchandising) -> ItemView:
     """What is known of an item.
 
     Raises:
         Problem: It was never sold, and the catalogue does not have it.
     """
-    items, item = stock.items, merchandising.catalogue.get(stock_code)
+    items, item = shop.items, merchandising.catalogue.get(stock_code)
     row = None if item is not None and stock_code not in items.rows else find_row(stock_code, items)
-    demand = [0.0] * len(HALF_LIVES) if row is None else items.demand(stock.now)[row].tolist()
+    demand = [0.0] * len(HALF_LIVES) if row is None else items.demand(shop.now)[row].tolist()
     path = f"/v1/items/{path_part(stock_code)}"
     return ItemView(
         stock_code=stock_code,
@@ -139,19 +139,19 @@ def item_view(stock_code: str, stock: Stock, merchandising: Merchandising) -> It
         demand={f"{half_life:g}": round(value, 3) for half_life, value in zip(HALF_LIVES, demand, strict=True)},
         attributes=dict(items.attributes(stock_code)),
         catalogue=None if item is None else msgspec.json.decode(encode_item(item)),
-        unavailable=unavailable(item, stock.now, merchandising.unknown_stock),
+        unavailable=unavailable(item, shop.now, merchandising.unknown_stock),
         links={"self": path, "similar": f"{path}/similar"},
     )
 
 
-def customer_view(customer_id: str, stock: Stock) -> CustomerView:
+def customer_view(customer_id: str, shop: ShopState) -> CustomerView:
     """What is known of a customer.
 
     Raises:
         Problem: The customer is unknown.
         StoreUnavailable, CustomerRefused: The history cannot be read.
     """
-    (state,) = stock.store.customers([customer_id])
+    (state,) = shop.store.customers([customer_id])
     if state is None:
         raise not_found(f"No customer {customer_id!r} is known here; customers are known once they have an invoice.")
     path = f"/v1/customers/{path_part(customer_id)}"
@@ -163,6 +163,6 @@ def customer_view(customer_id: str, stock: Stock) -> CustomerView:
             Basket(each.invoice_no, to_iso(each.date), {code: units / THOUSAND for code, units in each.items.items()})
             for each in baskets(state.history)
         ],
-        sent=stock.store.recommendation(customer_id),
+        sent=shop.store.recommendation(customer_id),
         links={"self": path, "recommendations": f"{path}/recommendations"},
     )

@@ -76,7 +76,7 @@ def invalid_request(detail: str, errors: list[FieldError] | None = None) -> Prob
 
 
 def not_found(detail: str) -> Problem:
-    """404."""
+    """404: there is no such path, item or customer."""
     return Problem(404, "not-found", "There is no such thing", detail)
 
 

@@ -27,7 +27,7 @@ from stream.api.due_lists import DueLists
 from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
-from stream.api.letters import KafkaLetterBox
+from stream.api.letters import KafkaDeadLetters
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.problems import unavailable
@@ -163,7 +163,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             versions=ranker.versions,
             stock_code=lambda written: dialect.stock_code(written.strip()),
             registry=registry,
-            letters=KafkaLetterBox(settings) if settings.brokers else None,
+            letters=KafkaDeadLetters(settings) if settings.brokers else None,
             lag=partial(group_lag, settings) if settings.brokers else None,
         )
         for part in (ranker, revisions, lookups, due, ingestion):

@@ -10,7 +10,7 @@ from stream.api.due_lists import DueAnswer, DueQuestion
 from stream.api.etags import Versions
 from stream.api.feed import Feed
 from stream.api.ingestion import Receipt
-from stream.api.letters import LetterBox
+from stream.api.letters import DeadLetterAccess
 from stream.api.lookups import Question
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Inspection
@@ -45,5 +45,5 @@ class Services(NamedTuple):
     versions: Callable[[], Versions]
     stock_code: Callable[[str], str]
     registry: Registry
-    letters: LetterBox | None
+    letters: DeadLetterAccess | None
     lag: Callable[[], dict[int, int]] | None

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from state.domain.recommendation import ModelVersion
-from stream.api.lookups import Stock, find_row
+from stream.api.lookups import ShopState, find_row
 from stream.api.problems import not_found
 from stream.tools.similarity import cosines
 from training.serving.scorer import ItemToItem, Scorer
@@ -33,19 +33,19 @@ class SimilarItems(msgspec.Struct, frozen=True):
     items: list[SimilarItem]
 
 
-def similar_items(stock_code: str, limit: int, scorer: Scorer, stock: Stock) -> SimilarItems:
+def similar_items(stock_code: str, limit: int, scorer: Scorer, shop: ShopState) -> SimilarItems:
     """Up to ``limit`` items with a score above 0.
 
     Raises:
         Problem: The item was never sold, or the model knows of no similarity.
     """
-    row = find_row(stock_code, stock.items)
+    row = find_row(stock_code, shop.items)
     scores: Iterable[tuple[str, float]]
     method: Method
     if isinstance(scorer, TwoTowerScorer):
-        found = cosines(scorer.item_vectors(stock.items, stock.now), row)
+        found = cosines(scorer.item_vectors(shop.items, shop.now), row)
         found[row] = -np.inf
-        method, scores = "vectors", zip(stock.items.codes, found.tolist(), strict=True)
+        method, scores = "vectors", zip(shop.items.codes, found.tolist(), strict=True)
     elif isinstance(scorer, ItemToItem):
         method, scores = "bought_together", scorer.bought_together([stock_code]).items()
     else:
@@ -55,5 +55,5 @@ def similar_items(stock_code: str, limit: int, scorer: Scorer, stock: Stock) -> 
         stock_code,
         method,
         ModelVersion(scorer.name, scorer.version),
-        [SimilarItem(code, stock.items.description(code), round(score, 6)) for score, code in best[:limit]],
+        [SimilarItem(code, shop.items.description(code), round(score, 6)) for score, code in best[:limit]],
     )

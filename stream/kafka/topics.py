@@ -115,7 +115,7 @@ def existing_topics(settings: Settings, *, timeout_s: float = 10.0) -> set[str]:
 
 
 def group_has_members(settings: Settings, *, timeout_s: float = 10.0) -> bool:
-    """Whether a worker is in the consumer group; True also where the broker cannot tell.
+    """Whether a worker is in the consumer group; True also where the broker cannot be asked.
 
     Raises:
         SettingsError: No broker is set.
@@ -129,7 +129,7 @@ def group_has_members(settings: Settings, *, timeout_s: float = 10.0) -> bool:
 
 
 def committed_events(settings: Settings, *, timeout_s: float = 5.0) -> int:
-    """The sum of the offsets that the workers have committed; 0 where they have none, or the broker cannot tell.
+    """The sum of the offsets that the workers have committed; 0 where they have none, or the broker cannot be asked.
 
     Raises:
         SettingsError: No broker is set.

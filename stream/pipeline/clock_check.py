@@ -86,8 +86,8 @@ class ClockCheck:
             ),
         )
 
-    def settled(self) -> None:
-        """No event of the batch needs a later clock."""
+    def clear_records(self) -> None:
+        """Drop the problem of the records, because no event of the batch is dated ahead of the clock."""
         self._problems["records"] = None
 
     def _fail(self, witness: str, problem: str | None) -> None:

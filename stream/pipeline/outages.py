@@ -34,7 +34,7 @@ class Outages:
         self._lock = threading.Lock()
 
     def waits(self, service: str, waiter: object, reason: object, *, since: float | None = None) -> None:
-        """A waiter still waits for the service; may be called from any thread.
+        """Record that a waiter still waits for the service; may be called from any thread.
 
         Args:
             service: Its name in the log and the metric.
@@ -64,11 +64,11 @@ class Outages:
             return service in self._open
 
     def answers(self, service: str, waiter: object) -> None:
-        """The service answers this waiter; the outage ends with the last waiter."""
+        """Record that the service answers this waiter; the outage ends with the last waiter."""
         self._leave(service, waiter, "%s answers after %.1f s")
 
     def gives_up(self, service: str, waiter: object) -> None:
-        """The waiter waits no more, because the worker stops."""
+        """Record that the waiter stops waiting, because the worker stops."""
         self._leave(service, waiter, "%s did not answer for %.1f s, and the worker stops")
 
     def _leave(self, service: str, waiter: object, message: str) -> None:

@@ -44,15 +44,15 @@ class LetterSpool(Protocol):
     """Holds packed dead letters, by the position of their events, until their topic takes them."""
 
     def put(self, letters: Mapping[str, bytes]) -> bool:
-        """Set letters aside; False, and nothing is done, where there are too many."""
+        """Set letters aside; returns whether it did: not where there would be too many."""
         ...
 
     def first(self, count: int) -> dict[str, bytes]:
-        """Some letters that are set aside."""
+        """Up to ``count`` letters that are set aside, by position, in no particular order."""
         ...
 
     def drop(self, positions: Sequence[str]) -> None:
-        """Forget letters that the topic has taken."""
+        """Delete letters that the topic has taken."""
         ...
 
     def count(self) -> int:

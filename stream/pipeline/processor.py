@@ -171,7 +171,7 @@ class Processor:
                 if isinstance(error, EventAhead):
                     self._clock_check.require_records()
                 rejected.append(RejectedEvent(record, "invalid", str(error)))
-        self._clock_check.settled()
+        self._clock_check.clear_records()
         return clock, self._with_customer(decoded), rejected
 
     def _decode_one(self, record: Incoming, now: int) -> Invoice:

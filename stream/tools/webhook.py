@@ -55,7 +55,7 @@ def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 class Answer(NamedTuple):
-    """What an endpoint answered: its status, None where there was no answer; a problem in words; ``Retry-After``."""
+    """The answer of an endpoint: status (None without an answer), a problem in words, and ``Retry-After``."""
 
     status: int | None
     problem: str

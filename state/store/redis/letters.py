@@ -9,7 +9,7 @@ from state.store.redis.client import connect, translate_errors
 from state.store.redis.layout import Keys
 
 MAX_LETTERS = 1_000
-"""So many are set aside at most; after that the workers wait for the topic."""
+"""Greatest number of letters that are set aside; after that the workers wait for the topic."""
 
 
 class RedisLetters:
@@ -24,7 +24,7 @@ class RedisLetters:
         self._key = Keys(settings.key_prefix).letters
 
     def put(self, letters: Mapping[str, bytes]) -> bool:
-        """Set letters aside, each position once. False, and nothing is done, where there are too many."""
+        """Set letters aside, each position once; returns whether it did: not where there would be too many."""
         with translate_errors(client=self._client):
             if self._client.hlen(self._key) + len(letters) > MAX_LETTERS:
                 return False
@@ -33,13 +33,13 @@ class RedisLetters:
         return True
 
     def first(self, count: int) -> dict[str, bytes]:
-        """Some letters that are set aside."""
+        """Up to ``count`` letters that are set aside, by position, in no particular order."""
         with translate_errors(client=self._client):
             found = islice(self._client.hscan_iter(self._key, count=count), count)
             return {position.decode(): letter for position, letter in found}
 
     def drop(self, positions: Sequence[str]) -> None:
-        """Forget letters that the topic has taken."""
+        """Delete letters that the topic has taken."""
         with translate_errors(client=self._client):
             self._client.hdel(self._key, *positions)
 

@@ -248,7 +248,7 @@ class RedisStore:
         return self.dialect() or dialect
 
     def forget_invoices(self, customer_id: str, invoice_nos: Sequence[str], *, clock_ms: int) -> None:
-        """Remove invoices from a history, which gets a new revision, or goes where it has no other."""
+        """Remove invoices from a history, which gets a new revision, or is deleted where it has no other."""
         keys = [self._keys.history(customer_id), self._keys.recommendation(customer_id)]
         with translate_errors({1: f"customer {customer_id}"}, self._client):
             Script("forget_invoices")(self._client, keys, pack((clock_ms, list(invoice_nos))))

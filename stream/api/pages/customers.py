@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from state.domain.recommendation import Reason
 from stream.api.bodies import MAX_CODE_CHARS, ListQuestion
 from stream.api.due_lists import DueQuestion
-from stream.api.lookups import CustomerView, Stock, customer_view
+from stream.api.lookups import CustomerView, ShopState, customer_view
 from stream.api.pages.rendering import PageRoute, reader, render
 from stream.api.problems import Problem
 from stream.api.ranking import Inspection, Workbench
@@ -44,7 +44,7 @@ async def customers(request: Request, id: Id = None, why_not: Id = None, within:
         due = None if within is None else await services.due.ask(DueQuestion(within, MAX_DUE, 0.0, {}, None))
         return render(request, "customers.html", session=session, customer_id="", within=within or 7, due=due)
     try:
-        found: _Customer = await services.lookups.ask(lambda stock: _customer(customer_id, stock))
+        found: _Customer = await services.lookups.ask(lambda shop: _customer(customer_id, shop))
     except Problem as problem:
         if problem.status != 404:
             raise
@@ -83,10 +83,10 @@ async def customers(request: Request, id: Id = None, why_not: Id = None, within:
     )
 
 
-def _customer(customer_id: str, stock: Stock) -> _Customer:
-    view = customer_view(customer_id, stock)
+def _customer(customer_id: str, shop: ShopState) -> _Customer:
+    view = customer_view(customer_id, shop)
     codes = {code for basket in view.baskets[-MAX_BASKETS:] for code in basket.items}
-    return _Customer(view, {code: stock.items.description(code) for code in codes})
+    return _Customer(view, {code: shop.items.description(code) for code in codes})
 
 
 def _why_not(customer_id: str, stock_code: str, bench: Workbench) -> WhyNot | None:

@@ -1,4 +1,4 @@
-"""Dead letters by reason, with their bytes, and their way back."""
+"""Dead letters by reason, with their bytes, and a button that sends them back."""
 
 import asyncio
 import unicodedata
@@ -8,16 +8,16 @@ from fastapi import APIRouter, Request, Response
 from state.wording import count
 from stream.api.feed import no_kafka
 from stream.api.keys import Scope
-from stream.api.letters import LetterBox
+from stream.api.letters import DeadLetterAccess
 from stream.api.pages.forms import read_form
-from stream.api.pages.rendering import PageRoute, reader, render, see
+from stream.api.pages.rendering import PageRoute, reader, redirect, render
 from stream.api.services import Services
 from stream.tools.redrive import RedriveCounts, RedriveResult
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MAX_SHOWN_BYTES = 4_000
-"""Of a letter's value."""
+"""Greatest number of bytes of a letter's value that are shown."""
 
 
 @router.get("/dead-letters", response_class=Response)
@@ -34,7 +34,7 @@ async def redrive(request: Request) -> Response:
     session, fields = await read_form(request, Scope.ADMIN)
     result = await asyncio.to_thread(_box(request).redrive, fields.get("reason", ""))
     session.message = _outcome(result)
-    return see("/dead-letters")
+    return redirect("/dead-letters")
 
 
 def _outcome(result: RedriveResult | None) -> str:
@@ -49,7 +49,7 @@ def _outcome(result: RedriveResult | None) -> str:
     return " ".join(sentences)
 
 
-def _box(request: Request) -> LetterBox:
+def _box(request: Request) -> DeadLetterAccess:
     services: Services = request.app.state.services
     if services.letters is None:
         raise no_kafka()

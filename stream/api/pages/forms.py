@@ -56,7 +56,7 @@ def require_same_origin(request: Request) -> None:
     """Check that a form is of a page of this server, by the headers that every browser sends.
 
     Raises:
-        Problem: 403.
+        Problem: 403 for a form of another origin.
     """
     origin = request.headers.get("origin", "")
     if not origin or urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():

@@ -14,11 +14,11 @@ from state.errors import InvalidEvent
 from state.events.catalogue import CatalogueDecoder, CatalogueItem
 from stream.api.bodies import MAX_CODE_CHARS
 from stream.api.keys import Scope
-from stream.api.lookups import ItemView, Stock, item_view
+from stream.api.lookups import ItemView, ShopState, item_view
 from stream.api.merchandising import READ_BACK_S, remove_item, set_item
 from stream.api.pages.forms import read_form
 from stream.api.pages.preview import Preview, preview
-from stream.api.pages.rendering import PageRoute, link, number, reader, render, see
+from stream.api.pages.rendering import PageRoute, link, number, reader, redirect, render
 from stream.api.pages.sessions import Session
 from stream.api.problems import Problem, invalid_request
 from stream.api.services import Services
@@ -47,7 +47,7 @@ FIELDS = (
 Code = Annotated[str | None, Query(max_length=MAX_CODE_CHARS)]
 
 
-class Expecting(NamedTuple):
+class ExpectedCustomer(NamedTuple):
     """A customer whose recommendation has the item; ``median`` is when half of such customers are back."""
 
     customer_id: str
@@ -58,7 +58,7 @@ class Expecting(NamedTuple):
 class _Item(NamedTuple):
     view: ItemView
     similar: list[SimilarItem]
-    expecting: list[Expecting]
+    expecting: list[ExpectedCustomer]
     lists: int
 
 
@@ -106,7 +106,7 @@ async def change_item(request: Request) -> Response:
             session.message = f"Kafka has the change of {code}; this server does not obey it yet."
             break
         await asyncio.sleep(0.02)
-    return see(link("/items", code=code))
+    return redirect(link("/items", code=code))
 
 
 def _catalogue(request: Request, session: Session, find: str) -> Response:
@@ -143,15 +143,15 @@ async def _item_page(
     services: Services = request.app.state.services
     merchandising, scorer = services.merchandising(), services.scorer()
 
-    def look(stock: Stock) -> _Item:
-        view = item_view(code, stock, merchandising)
+    def look(shop: ShopState) -> _Item:
+        view = item_view(code, shop, merchandising)
         try:
-            similar = similar_items(code, 10, scorer, stock).items
+            similar = similar_items(code, 10, scorer, shop).items
         except Problem:  # the model knows of no similarity, or the item was never sold
             similar = []
-        lists = list(islice(stock.store.recommendations(), LISTS))
+        lists = list(islice(shop.store.recommendations(), LISTS))
         expecting = [
-            Expecting(one.customer_id, item.probability, one.next_purchase.median)
+            ExpectedCustomer(one.customer_id, item.probability, one.next_purchase.median)
             for one in lists
             for item in one.items
             if item.stock_code == code

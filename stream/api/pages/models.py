@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from stream.api.keys import Scope
 from stream.api.pages.forms import read_form
-from stream.api.pages.rendering import PageRoute, reader, render, see
+from stream.api.pages.rendering import PageRoute, reader, redirect, render
 from stream.api.problems import invalid_request
 from stream.api.services import Services
 from stream.tools.model_versions import model_versions
@@ -36,7 +36,7 @@ async def models(request: Request) -> Response:
 
 @router.post("/models/promote", response_class=Response)
 async def promote(request: Request) -> Response:
-    """Let a version serve."""
+    """Promote a version."""
     services: Services = request.app.state.services
     session, fields = await read_form(request, Scope.ADMIN)
     version = fields.get("version", "")
@@ -45,12 +45,12 @@ async def promote(request: Request) -> Response:
     except UnknownVersion as error:
         raise invalid_request(str(error)) from None
     session.message = f"{version} is promoted. Every worker and server loads it within seconds."
-    return see("/models")
+    return redirect("/models")
 
 
 @router.post("/models/rollback", response_class=Response)
 async def roll_back(request: Request) -> Response:
-    """Let the version serve that served before."""
+    """Promote the version that served before."""
     services: Services = request.app.state.services
     session, _ = await read_form(request, Scope.ADMIN)
     try:
@@ -58,4 +58,4 @@ async def roll_back(request: Request) -> Response:
     except NothingToRollBack as error:
         raise invalid_request(str(error)) from None
     session.message = f"Rolled back: {version} is promoted. Every worker and server loads it within seconds."
-    return see("/models")
+    return redirect("/models")

@@ -65,7 +65,7 @@ async def preview(services: Services, after: Merchandising, named: Sequence[str]
         named: Ids of further customers, in addition to the sample.
     """
     named = list(dict.fromkeys(named))[:MAX_NAMED]
-    sample: list[str] = await services.lookups.ask(lambda stock: sample_customers(stock.store))
+    sample: list[str] = await services.lookups.ask(lambda shop: sample_customers(shop.store))
     customer_ids = list(dict.fromkeys([*named, *sample]))
     lists: list[ListChange] = []
     for start in range(0, len(customer_ids), PORTION):

@@ -108,7 +108,7 @@ def render(
     return response
 
 
-def see(path: str) -> Response:
+def redirect(path: str) -> Response:
     """Let the browser load another page, after a form."""
     return RedirectResponse(path, 303, HEADERS)
 
@@ -142,7 +142,7 @@ class PageRoute(APIRoute):
             except (StateError, StreamError, RegistryError) as error:
                 problem = unavailable(str(error))
             if problem.status == 401 and request.method == "GET":
-                return see(
+                return redirect(
                     link(SIGN_IN, next=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""))
                 )
             return problem_page(request, problem)

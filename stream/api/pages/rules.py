@@ -13,7 +13,7 @@ from stream.api.keys import Scope
 from stream.api.merchandising import replace_rules, tag_of
 from stream.api.pages.forms import read_form
 from stream.api.pages.preview import Preview, preview
-from stream.api.pages.rendering import PageRoute, readable_json, reader, render, see
+from stream.api.pages.rendering import PageRoute, readable_json, reader, redirect, render
 from stream.api.pages.sessions import Session
 from stream.api.problems import Problem
 from stream.api.services import Services
@@ -63,7 +63,7 @@ async def change_rules(request: Request) -> Response:
         except Problem as problem:
             return _page(request, session, problem.status, draft=draft, base=base, fields=fields, wrong=str(problem))
         session.message = f"Version {done.version} of the rules is in force."
-        return see("/rules")
+        return redirect("/rules")
     now = services.merchandising()
     dialect = dialect_named(services.settings.dialect)
     after = Merchandising(now.catalogue, CompiledRules(document, dialect), now.unknown_stock, now.position)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from stream.api.access import client_address
 from stream.api.pages.forms import form_fields, read_form, require_same_origin
-from stream.api.pages.rendering import NAVIGATION, SIGN_IN, PageRoute, render, see
+from stream.api.pages.rendering import NAVIGATION, SIGN_IN, PageRoute, redirect, render
 from stream.api.pages.sessions import Sessions, set_cookie
 from stream.api.problems import Problem
 
@@ -33,7 +33,7 @@ async def sign_in(request: Request) -> Response:
         caller = sessions.access.identify(fields.get("key", "").strip() or None, client_address(request))
     except Problem as problem:
         return render(request, "sign_in.html", problem.status, next=page, refused=problem.details.detail)
-    response = see(page)
+    response = redirect(page)
     set_cookie(response, sessions.open(caller), request)
     return response
 
@@ -44,7 +44,7 @@ async def sign_out(request: Request) -> Response:
     sessions: Sessions = request.app.state.sessions
     session, _ = await read_form(request, None)
     sessions.close(session)
-    return see(SIGN_IN)
+    return redirect(SIGN_IN)
 
 
 def local_page(target: str) -> str:

@@ -16,7 +16,7 @@ from stream.api.app import create_app
 from stream.api.due_lists import DueLists
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
-from stream.api.letters import LetterBox
+from stream.api.letters import DeadLetterAccess
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
 from stream.api.ranking import Ranker
@@ -52,7 +52,7 @@ class Shop:
         self.segments = NO_SEGMENTS
         self.merchandising = Merchandising()
         self.registry = Registry("memory://no-model")
-        self.letters: LetterBox | None = None
+        self.letters: DeadLetterAccess | None = None
         self.lag: Callable[[], dict[int, int]] | None = None
         self.clock = CLOCK
         self.published = MemoryPublisher()
