@@ -2,9 +2,12 @@
 
 import msgspec
 
+Headers = tuple[tuple[str, bytes], ...]
+IncomingHeaders = tuple[tuple[str, bytes | None], ...]
+
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A consumed record of the ``invoices`` topic; ``timestamp`` is the producer's, in seconds since 1970."""
+    """A consumed record; ``timestamp`` is the producer's, in seconds since 1970, and ``headers`` are as they came."""
 
     value: bytes | None
     key: bytes | None
@@ -12,6 +15,7 @@ class Incoming(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     timestamp: float | None = None
+    headers: IncomingHeaders = ()
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -20,7 +24,7 @@ class Message(msgspec.Struct, frozen=True):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
     @property
     def size(self) -> int:

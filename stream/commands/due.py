@@ -136,12 +136,13 @@ def _published(
     from stream.kafka.publisher import KafkaPublisher
     from stream.kafka.topics import due_topic, ensure_topics
     from stream.pipeline.due import PORTION, portions, publish_due
+    from stream.pipeline.event_headers import event_source
 
     ensure_topics(settings, [due_topic(settings)])
     publisher = stack.enter_context(closing(KafkaPublisher(settings)))
     log = stack.enter_context(closing(RedisSentDue(settings)))
     for portion in portions(customers, PORTION):
-        sent.new += publish_due(portion, publisher, settings.topics.due, log)
+        sent.new += publish_due(portion, publisher, settings.topics.due, log, event_source(settings.namespace))
         yield from portion
 
 

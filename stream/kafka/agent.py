@@ -7,14 +7,16 @@ process exits at once without acknowledging it, and its supervisor restarts it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
+
+from faust.types import ConsumerMessage
 
 from state.settings import Settings
 from stream.errors import Stopped
 from stream.kafka.faust_app import StreamApp, new_app
-from stream.messages import Incoming
+from stream.messages import Incoming, IncomingHeaders
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +69,17 @@ async def run(
         app.idle.set()
 
 
+def _headers(message: ConsumerMessage) -> IncomingHeaders:
+    # Faust's type also allows a mapping, which is for what it sends; aiokafka has pairs.
+    return tuple(cast(Iterable[tuple[str, bytes | None]], message.headers or ()))
+
+
 async def _one_batch(app: StreamApp, settings: Settings, process: Process, thread: ThreadPoolExecutor) -> bool:
     """Process and acknowledge one batch; False when there is none any more."""
     messages = await app.fetch_buffer.next_batch(
         settings.batch_max, max_wait_s=settings.batch_wait_ms / 1000, max_bytes=MAX_BATCH_BYTES
     )
-    batch = [Incoming(m.value, m.key, m.topic, m.partition, m.offset, m.timestamp) for m in messages]
+    batch = [Incoming(m.value, m.key, m.topic, m.partition, m.offset, m.timestamp, _headers(m)) for m in messages]
     if batch:
         try:
             await asyncio.get_running_loop().run_in_executor(thread, process, batch)

@@ -115,7 +115,11 @@ class FetchBuffer:
 
 
 def _size(message: Any) -> int:
-    return len(message.value or b"") + len(message.key or b"")
+    """Bytes of a record of aiokafka, or of a message of Faust: value, key and headers."""
+    size = len(message.value or b"") + len(message.key or b"")
+    if message.headers:
+        size += sum(len(name) + len(value or b"") for name, value in message.headers)
+    return size
 
 
 async def rewind(consumer: Any) -> Mapping[TP, int | None]:

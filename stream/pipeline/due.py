@@ -23,6 +23,7 @@ from state.store.protocol import CustomerUpdate, Store
 from stream.messages import Message
 from stream.monitoring import Metrics
 from stream.pipeline.due_summaries import Summaries, read_summaries
+from stream.pipeline.event_headers import DUE_CUSTOMER, event_headers
 from stream.pipeline.ports import DueSummaries, Publisher, SentDue
 from stream.pipeline.recommendations import BatchContext, next_purchase, recommend
 from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
@@ -113,10 +114,11 @@ def portions(customers: Iterable[DueCustomer], size: int) -> Iterator[list[DueCu
         yield portion
 
 
-def publish_due(customers: Sequence[DueCustomer], publisher: Publisher, topic: str, sent: SentDue) -> int:
+def publish_due(customers: Sequence[DueCustomer], publisher: Publisher, topic: str, sent: SentDue, source: str) -> int:
     """Publish the customers that were not published for their day and window yet; returns their number.
 
     They are recorded once Kafka confirmed all of them. A crash in between sends them again, with the same ids.
+    ``source`` is that of the events, see ``event_source``.
 
     Raises:
         PublisherUnavailable: Kafka did not confirm all; none is recorded.
@@ -127,9 +129,14 @@ def publish_due(customers: Sequence[DueCustomer], publisher: Publisher, topic: s
     unsent = set(sent.unsent(day, [each.customer_id for each in customers]))
     new = [each for each in customers if each.customer_id in unsent]
     if new:
-        publisher.publish([Message(topic, each.customer_id.encode(), msgspec.json.encode(each)) for each in new])
+        publisher.publish([_message(each, topic, source) for each in new])
         sent.record(day, [each.customer_id for each in new])
     return len(new)
+
+
+def _message(one: DueCustomer, topic: str, source: str) -> Message:
+    headers = event_headers(DUE_CUSTOMER, one.due_id, source=source, time=one.at, customer_id=one.customer_id)
+    return Message(topic, one.customer_id.encode(), msgspec.json.encode(one), headers)
 
 
 class _Found(NamedTuple):

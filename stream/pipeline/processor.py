@@ -22,11 +22,19 @@ from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store, merge_updates
 from stream.errors import ClockDiffers
-from stream.messages import Incoming, Message
+from stream.messages import Headers, Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.dead_letters import dead_letter
+from stream.pipeline.event_headers import (
+    RECOMMENDATION,
+    SCORE,
+    event_headers,
+    event_source,
+    score_event_id,
+    trace_headers,
+)
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
 from stream.pipeline.product_share import ProductShare
@@ -58,9 +66,13 @@ class RejectedEvent(NamedTuple):
 
 
 class RecommendationBatch(NamedTuple):
-    """The recommendations to publish, and (customer, revision) of those that are unchanged and not published again."""
+    """The recommendations to publish, each with the trace of its trigger, and those that are not published again.
+
+    ``traces`` has the headers for each of ``changed``, ``unchanged`` is (customer, revision).
+    """
 
     changed: list[Recommendation]
+    traces: list[Headers]
     unchanged: list[tuple[str, int]]
 
 
@@ -98,6 +110,7 @@ class Processor:
     ) -> None:
         self._settings = settings
         self._topics = settings.topics
+        self._source = event_source(settings.namespace)
         self._store = store
         self._publisher = ConfirmedPublisher(
             publisher, retry, dead_letter_topic=settings.topics.dead_letter, letter_topic=letter_topic, spool=spool
@@ -145,8 +158,8 @@ class Processor:
             recommendations = self._recommend(updates, events, clock_iso)
         messages = [*self._dead_letters(rejected, clock_iso), *self._scores(updates, clock_iso)]
         messages += [
-            Message(self._topics.recommendations, one.customer_id.encode(), self._encode(one))
-            for one in recommendations.changed
+            self._message(one, trace)
+            for one, trace in zip(recommendations.changed, recommendations.traces, strict=True)
         ]
         with stage("publish"):
             self._publisher.publish(messages)
@@ -235,7 +248,7 @@ class Processor:
     ) -> RecommendationBatch:
         """One model call for all customers whose published recommendation is older than their history."""
         pending = [update for update in updates if update.revision != update.published]
-        batch = RecommendationBatch([], [])
+        batch = RecommendationBatch([], [], [])
         if not pending:
             return batch
         self._redis(self._items.refresh)
@@ -265,7 +278,14 @@ class Processor:
                 batch.unchanged.append((customer_id, update.revision))
             else:
                 batch.changed.append(recommendation)
+                batch.traces.append(trace_headers(record.headers))
         return batch
+
+    def _message(self, one: Recommendation, trace: Headers) -> Message:
+        headers = event_headers(
+            RECOMMENDATION, one.rec_id, source=self._source, time=one.generated_at, customer_id=one.customer_id
+        )
+        return Message(self._topics.recommendations, one.customer_id.encode(), self._encode(one), headers + trace)
 
     def _dead_letters(self, rejected: Sequence[RejectedEvent], when: str) -> list[Message]:
         if rejected:
@@ -280,7 +300,14 @@ class Processor:
         for update in updates:
             for score in scores(update, scored_at=when):
                 self._metrics.score(bool(score.hit_at_10))
-                messages.append(Message(self._topics.scores, score.customer_id.encode(), self._encode(score)))
+                headers = event_headers(
+                    SCORE,
+                    score_event_id(score.rec_id, score.invoice_no, score.revision),
+                    source=self._source,
+                    time=when,
+                    customer_id=score.customer_id,
+                )
+                messages.append(Message(self._topics.scores, score.customer_id.encode(), self._encode(score), headers))
         return messages
 
     def _confirm(self, batch: RecommendationBatch) -> None:

@@ -11,7 +11,7 @@ from state.domain.rules import Merchandising
 from state.settings import Settings, load_settings
 from state.store.memory import MemoryStore
 from state.store.protocol import Store
-from stream.messages import Incoming, Message
+from stream.messages import Incoming, IncomingHeaders, Message
 from stream.monitoring import Metrics
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.outages import Outages
@@ -95,11 +95,13 @@ class ProcessorHarness:
         """Process events as one batch, at the next offsets of partition 0."""
         self.processor.process([self.incoming(event) for event in events])
 
-    def incoming(self, event: bytes | dict[str, Any] | None, key: bytes | None = b"key") -> Incoming:
+    def incoming(
+        self, event: bytes | dict[str, Any] | None, key: bytes | None = b"key", headers: IncomingHeaders = ()
+    ) -> Incoming:
         """The record of an event, at the next offset."""
         self.offset += 1
         value = json.dumps(event).encode() if isinstance(event, dict) else event
-        return Incoming(value, key, "invoices", 0, self.offset - 1, self.stamped or self.clock - 0.5)
+        return Incoming(value, key, "invoices", 0, self.offset - 1, self.stamped or self.clock - 0.5, headers)
 
     def messages(self, topic: str) -> list[Message]:
         """The messages published to a topic."""

@@ -90,6 +90,20 @@ async def test_a_batch_is_acknowledged_after_it_was_processed() -> None:
     assert exits == []
 
 
+async def test_the_headers_of_a_record_are_passed_on_as_they_came() -> None:
+    app, exits = StubApp(), list[BaseException]()
+    processor = StubProcessor(lambda: None)
+    headers: Any = [("traceparent", b"\xff"), ("traceparent", None)]
+    app.fetch_buffer.put([ConsumerMessage("t", 2, 4, 5.5, 0, headers, b"k", b"x", None)])
+    running = asyncio.ensure_future(run_agent(app, processor, exits))
+    await until(lambda: app.buffered_consumer.acknowledged == [4])
+    app.fetch_buffer.close()
+    await running
+    assert processor.batches == [
+        [Incoming(b"x", b"k", "t", 2, 4, 5.5, (("traceparent", b"\xff"), ("traceparent", None)))]
+    ]
+
+
 async def test_a_batch_that_is_stopped_is_not_acknowledged() -> None:
     app, exits = StubApp(), list[BaseException]()
     put(app, 1, 2)

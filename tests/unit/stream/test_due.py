@@ -154,13 +154,22 @@ def listed(store: MemoryStore, at: int = NOW, days: int = 7) -> list[DueCustomer
 def test_a_customer_is_published_once_a_day_and_window() -> None:
     store = store_of(purchase(1, "a", 3), purchase(2, "b", 3))
     publisher, sent = MemoryPublisher(), Sent()
-    assert publish_due(listed(store)[:1], publisher, "due", sent) == 1  # type: ignore[arg-type]
-    assert publish_due(listed(store, NOW + 3600), publisher, "due", sent) == 1  # type: ignore[arg-type]
-    assert publish_due(listed(store, NOW + DAY), publisher, "due", sent) == 2  # type: ignore[arg-type]
-    assert publish_due(listed(store, NOW, 14), publisher, "due", sent) == 2  # type: ignore[arg-type]
+    assert publish_due(listed(store)[:1], publisher, "due", sent, "/nextbasket") == 1  # type: ignore[arg-type]
+    assert publish_due(listed(store, NOW + 3600), publisher, "due", sent, "/nextbasket") == 1  # type: ignore[arg-type]
+    assert publish_due(listed(store, NOW + DAY), publisher, "due", sent, "/nextbasket") == 2  # type: ignore[arg-type]
+    assert publish_due(listed(store, NOW, 14), publisher, "due", sent, "/nextbasket") == 2  # type: ignore[arg-type]
     assert [message.key for message in publisher.messages] == [b"a", b"b", b"a", b"b", b"a", b"b"]
     first = msgspec.json.decode(publisher.messages[0].value or b"", type=DueCustomer)
     assert first == listed(store)[0]
+    assert dict(publisher.messages[0].headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": first.due_id.encode(),
+        "ce_source": b"/nextbasket",
+        "ce_type": b"io.github.nextbasket.due-customer.v1",
+        "ce_time": first.at.encode(),
+        "ce_subject": b"a",
+        "content-type": b"application/json",
+    }
 
 
 def test_customers_that_kafka_did_not_confirm_are_published_again_with_the_same_ids() -> None:
@@ -170,9 +179,9 @@ def test_customers_that_kafka_did_not_confirm_are_published_again_with_the_same_
 
     customers, sent = listed(store_of(purchase(1, "a", 3))), Sent()
     with pytest.raises(PublisherUnavailable):
-        publish_due(customers, Unavailable(), "due", sent)  # type: ignore[arg-type]
+        publish_due(customers, Unavailable(), "due", sent, "/nextbasket")  # type: ignore[arg-type]
     again = listed(store_of(purchase(1, "a", 3)))
-    assert publish_due(again, MemoryPublisher(), "due", sent) == 1  # type: ignore[arg-type]
+    assert publish_due(again, MemoryPublisher(), "due", sent, "/nextbasket") == 1  # type: ignore[arg-type]
     assert customers[0].due_id == again[0].due_id
 
 

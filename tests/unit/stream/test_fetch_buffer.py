@@ -43,6 +43,18 @@ async def test_batches_keep_the_order_of_the_messages() -> None:
     assert len(fetch_buffer) == 0
 
 
+async def test_headers_count_as_bytes_of_a_message() -> None:
+    fetch_buffer = FetchBuffer(max_bytes=1_000)
+    headers: Any = (("n" * 100, b"v" * 300), ("none", None))
+    fetch_buffer.put([ConsumerMessage("t", 0, offset, 0.0, 0, headers, None, b"x", None) for offset in range(3)])
+    waiting = asyncio.ensure_future(fetch_buffer.wait_for_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert await next_offsets(fetch_buffer, max_bytes=405) == [0]
+    assert await next_offsets(fetch_buffer, max_bytes=406) == [1, 2]
+    await waiting
+
+
 async def test_a_batch_waits_for_the_first_message() -> None:
     fetch_buffer = FetchBuffer()
     pending = asyncio.ensure_future(next_offsets(fetch_buffer))
