@@ -8,7 +8,8 @@ import pytest
 
 from training.data.errors import UnclearDates
 from training.data.tables.cells import ParsedCells
-from training.data.tables.dates import DateOrder, parse_dates
+from training.data.tables.date_cells import DateOrder
+from training.data.tables.dates import parse_dates
 
 
 def read(*texts: object, zone: str = "UTC", default_order: DateOrder | None = None) -> ParsedCells:

@@ -1,48 +1,30 @@
 """Dates of a column as written in tables; how they are written is decided once for the whole column."""
 
-import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal, NamedTuple
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
-from state.events.dates import DAY, FIRST, LAST, parse_date, to_seconds
+from state.events.dates import DAY, FIRST, LAST, to_seconds
 from state.events.missing import is_missing
 from training.data.assumption import Assumption, of_column
 from training.data.distinct import map_distinct, where_distinct
 from training.data.errors import UnclearDates
 from training.data.tables.cells import ParsedCells
-from training.data.tables.month_names import MONTH_NAME, is_english, month_number
-
-DateOrder = Literal["day", "month", "year"]
-"""What comes first in ``12/9/2011`` or ``11/12/09``; then the month, or the day where the month is first."""
-
-_ZONE = (  # +01:00, UTC, GMT+1, +0000 UTC, +01:00[Europe/Paris]
-    r"(?: ?(?:(?:UTC|GMT)(?=[+-]))?(UTC|GMT|[Zz]|[+-][0-9]{1,2}:?(?:[0-9]{2})?)"
-    r"(?: UTC|\[[A-Za-z/_]+\]| \([A-Za-z ]+\))?)?"
+from training.data.tables.date_cells import (
+    EXCEL_EPOCH,
+    YEAR_LAST,
+    DateOrder,
+    cell_seconds,
+    excel_days,
+    full_year,
+    month_word,
+    text_seconds,
 )
-_TIME = (  # 10:00, 10.00.05, 1:05 PM, -10.00.00.000000 as DB2 writes it
-    r"(?:(?:[ T,]+(?:um |at )?|-(?=[0-9]{2}\.[0-9]{2}\.))"
-    r"([0-9]{1,2})[:.]([0-9]{2})(?:[:.]([0-9]{2})(?:[.,][0-9]+)?)?(?: ?([AaPp])\.?[Mm]\.?| ?Uhr)?)?"
-) + _ZONE
-_YEAR_FIRST = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})" + _TIME)
-_YEAR_LAST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})" + _TIME)
-_COMPACT = re.compile(
-    r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})(?:[T_ ]?([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?)?(?:\.0+)?" + _ZONE
-)
-_WEEKDAY = r"(?:[^\W\d_]{2,13}\.?,? +)?"
-_DAY = r"([0-9]{1,2})(?:st|nd|rd|th|er)?"
-_BETWEEN = r"(?:[-/ .,]|de )*"
-_DAY_NAME = re.compile(_WEEKDAY + _DAY + _BETWEEN + MONTH_NAME + _BETWEEN + r"([0-9]{4}|[0-9]{2})" + _TIME, re.I)
-_NAME_DAY = re.compile(_WEEKDAY + MONTH_NAME + r"[-/ .]*" + _DAY + r"[-/ .,]+([0-9]{4})" + _TIME, re.I)
-_YEAR_NAME = re.compile(r"([0-9]{4})[-/ .]*" + MONTH_NAME + r"[-/ .]*([0-9]{1,2})" + _TIME, re.I)
-_CTIME = re.compile(  # Tue Mar 14 10:30:00 2011, as C and Python write it, or with UTC before the year
-    _WEEKDAY + MONTH_NAME + r" +([0-9]{1,2})" + _TIME + r" ([0-9]{4})", re.I
-)
-_NUMBER = re.compile(r"[0-9]+(?:\.([0-9]+))?(?:[eE]\+?([0-9]{1,2}))?")
+from training.data.tables.month_names import is_english, month_number
 
 _OTHER: dict[DateOrder, DateOrder] = {"day": "month", "month": "day"}
 _GIVEN_ORDER: dict[str, DateOrder] = {"dmy": "day", "mdy": "month", "ymd": "year"}
@@ -52,8 +34,6 @@ _OTHER_ORDER: dict[DateOrder, str] = {
     "year": "give --date-format dmy or mdy",
 }
 _NOT_A_TIME = np.iinfo("int64").min
-_CENTURY_PIVOT = 70
-"""Years of two digits below it are after 2000."""
 _FIRST_SALE = DAY
 _LAST_SALE = to_seconds(datetime(2100, 1, 1, tzinfo=UTC))
 """A sale outside these dates has the default date of some software: 0001, 1899-12-30, 1900-01-01, 1970-01-01, 9999."""
@@ -62,12 +42,6 @@ _MIN_UNREAD = 3
 _UNREAD_SHARE = 0.25
 """Of the different cells of a column: with more that are no dates, they are dates of an unknown format."""
 
-_EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - a date of the table's zone
-_EXCEL_DAYS = (32_874.0, 73_051.0)  # 1990 to 2100
-_EPOCH_SECONDS = (631_152_000, 4_102_444_800)  # 1990 to 2100
-_EPOCH_UNITS = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
-_EXACT_DECIMALS = 6
-"""Decimals from which a number in scientific notation is all there: a spreadsheet shows five at most."""
 _EXAMPLE = "write all dates as 2011-12-09 12:50, or give --date-format"
 
 
@@ -138,7 +112,7 @@ def parse_dates(
     unread: list[Any] = []
 
     def convert(value: Any) -> int | None:
-        seconds, kind = _seconds(value, zone, order, date_format)
+        seconds, kind = cell_seconds(value, zone, order, date_format)
         if seconds is None and not (isinstance(value, str) and is_missing(value)):
             unread.append(value)
         elif kind:
@@ -156,7 +130,7 @@ def parse_dates(
             f"{len(unread):,} of {given:,} different cells of {name} cannot be read as dates, for example "
             f"{str(unread[0])!r} and {str(unread[-1])!r}: {_EXAMPLE}."
         )
-    foreign = [text for text in texts if (word := _month_name(text)) and month_number(word) and not is_english(word)]
+    foreign = [text for text in texts if (word := month_word(text)) and month_number(word) and not is_english(word)]
     if foreign:
         assume(foreign, "names of months are read", "write dates as 2011-12-09 12:50")
     for kind, numbers in kinds.items():
@@ -170,14 +144,6 @@ def parse_dates(
     return ParsedCells(_timestamps(seconds, column.index), was_text, tuple(assumptions))
 
 
-def _month_name(text: str) -> str | None:
-    """The word at the place of a month in a date with a name, None where there is no such."""
-    for pattern, group in ((_DAY_NAME, 2), (_NAME_DAY, 1), (_YEAR_NAME, 2), (_CTIME, 1)):
-        if match := pattern.fullmatch(text.strip()):
-            return match[group]
-    return None
-
-
 def _refuse_unknown_months(unread: Iterable[Any], name: str) -> None:
     """Refuse a column some of whose dates have names of months that are not known: those months would be missing.
 
@@ -185,7 +151,7 @@ def _refuse_unknown_months(unread: Iterable[Any], name: str) -> None:
         UnclearDates: There is such a name.
     """
     for text in unread:
-        if isinstance(text, str) and (word := _month_name(text)) and month_number(word) is None:
+        if isinstance(text, str) and (word := month_word(text)) and month_number(word) is None:
             raise UnclearDates(f"{name} holds {text!r}, and {word!r} is no name of a month that is known: {_EXAMPLE}.")
 
 
@@ -217,7 +183,7 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
     readable = False  # a text of numbers that a spreadsheet could read in either order
     unnumbered: list[Any] = []  # dates of other kinds
     for value in distinct:
-        if isinstance(value, str) and (match := _YEAR_LAST.fullmatch(value.strip())):
+        if isinstance(value, str) and (match := YEAR_LAST.fullmatch(value.strip())):
             first, second = int(match[1]), int(match[2])
             readable |= first <= 12 and second <= 12
             if first > 12 >= second:
@@ -232,9 +198,9 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
     for value in unnumbered:
         if isinstance(value, date):
             others["date cell"].append(value)
-        elif (days := _excel_days(value)) is not None:
-            others["date cell"].append(_EXCEL_EPOCH + timedelta(days=days))
-        elif isinstance(value, str) and (seconds := _parse(value.strip(), ZoneInfo("UTC"), "day")) is not None:
+        elif (days := excel_days(value)) is not None:
+            others["date cell"].append(EXCEL_EPOCH + timedelta(days=days))
+        elif isinstance(value, str) and (seconds := text_seconds(value.strip(), ZoneInfo("UTC"), "day")) is not None:
             others["date"].append(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None))
     for kind, dates in others.items():
         others[kind] = [each for each in dates if 1970 < each.year < 2100]  # no defaults of software
@@ -250,20 +216,11 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
                 )
 
 
-def _excel_days(value: Any) -> float | None:
-    """A number of days as a spreadsheet holds a date, or the text of one; None for another cell."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return float(value) if _EXCEL_DAYS[0] <= value < _EXCEL_DAYS[1] else None
-    return None
-
-
 def _triples(texts: Iterable[str]) -> list[_Triple]:
     """The dates of three numbers among texts."""
     triples = []
     for text in texts:
-        if match := _YEAR_LAST.fullmatch(text.strip()):
+        if match := YEAR_LAST.fullmatch(text.strip()):
             parts = int(match[1]), int(match[2]), int(match[3])
             triples.append(_Triple(text, parts, len(match[3]) == 4, "." in text.strip()[:3]))
     return triples
@@ -329,118 +286,10 @@ def _day(triple: _Triple, order: DateOrder) -> date | None:
         day, month = (first, second) if order == "day" else (second, first)
         year = third
     if not triple.long_year:
-        year = _year(f"{year:02}")
+        year = full_year(f"{year:02}")
         if year > datetime.now(UTC).year:
             return None
     try:
         return date(year, month, day)
     except ValueError:
         return None
-
-
-def _seconds(value: Any, zone: ZoneInfo, order: DateOrder, date_format: str) -> tuple[int | None, str | None]:
-    """Seconds since 1970 of a cell, and the kind of date where it is a number.
-
-    Spreadsheets hold a midnight as a day.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        if "%" in date_format:
-            try:
-                parsed = datetime.strptime(text, date_format)  # noqa: DTZ007 - the zone follows
-            except ValueError:
-                return None, None
-            return to_seconds(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)), None
-        seconds = _parse(text, zone, order)
-        if seconds is None and (match := _NUMBER.fullmatch(text)) and not _lost_digits(match):
-            return _from_number(float(text), zone)
-        return seconds, None
-    if isinstance(value, datetime):
-        return to_seconds(value if value.tzinfo else value.replace(tzinfo=zone)), None
-    if isinstance(value, date):
-        return to_seconds(datetime.combine(value, time(), zone)), None
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool) and value == value:
-        seconds = _parse(f"{value:.0f}", zone, order) if float(value).is_integer() else None
-        return (seconds, None) if seconds is not None else _from_number(float(value), zone)
-    return None, None
-
-
-def _lost_digits(number: re.Match[str]) -> bool:
-    """Whether a spreadsheet shortened a number, as ``1.30010E+12``, so that it does not say the minute."""
-    decimals, exponent = len(number[1] or ""), int(number[2] or 0)
-    return decimals < min(exponent, _EXACT_DECIMALS)
-
-
-def _from_number(value: float, zone: ZoneInfo) -> tuple[int | None, str | None]:
-    """Seconds since 1970 of a number by its size, which no two kinds share, and the kind."""
-    if _EXCEL_DAYS[0] <= value < _EXCEL_DAYS[1]:
-        local = _EXCEL_EPOCH + timedelta(seconds=round(value * DAY))
-        return to_seconds(local.replace(tzinfo=zone)), "Excel's number of days"
-    for unit, size in _EPOCH_UNITS:
-        if _EPOCH_SECONDS[0] <= value / size < _EPOCH_SECONDS[1]:
-            return int(value // size), f"{unit} since 1970"
-    return None, None
-
-
-def _parse(text: str, zone: ZoneInfo, order: DateOrder) -> int | None:
-    if match := _YEAR_LAST.fullmatch(text):
-        first, second, third, *others = match.groups()
-        if order == "year" and len(third) == 2:
-            year, month, day = first, second, third
-        else:
-            month, day, year = (first, second, third) if order == "month" else (second, first, third)
-    elif match := _YEAR_FIRST.fullmatch(text):
-        year, month, day, *others = match.groups()
-    elif match := _COMPACT.fullmatch(text):
-        year, month, day, *clock_groups, zone_group = match.groups()
-        others = [*clock_groups, None, zone_group]
-    elif match := _DAY_NAME.fullmatch(text):
-        day, month, year, *others = match.groups()
-    elif match := _NAME_DAY.fullmatch(text):
-        month, day, year, *others = match.groups()
-    elif match := _YEAR_NAME.fullmatch(text):
-        year, month, day, *others = match.groups()
-    elif match := _CTIME.fullmatch(text):
-        month, day, *others, year = match.groups()
-    else:
-        return parse_date(text, zone)
-    hour, minute, second_, half, named_zone = others
-    try:
-        number = month_number(month) or int(month)
-        clock = _hour(hour, half), int(minute or 0), int(second_ or 0)
-        parsed = datetime(_year(year), number, int(day), *clock, tzinfo=zone)
-        seconds = to_seconds(_localised(parsed, named_zone))
-    except (ValueError, OverflowError):  # no such day, hour or zone
-        return None
-    return seconds if FIRST <= seconds <= LAST else None
-
-
-def _localised(parsed: datetime, named: str | None) -> datetime:
-    """A date in the zone that its text names (``UTC``, ``Z``, ``-0400``), else as it is."""
-    if not named:
-        return parsed
-    if named.upper() in ("UTC", "GMT", "Z"):
-        return parsed.replace(tzinfo=UTC)
-    offset = timedelta(hours=int(named[1:3]), minutes=int(named[3:].lstrip(":") or 0))
-    if offset >= timedelta(days=1):
-        raise ValueError(f"no such zone: {named}")
-    return parsed.replace(tzinfo=UTC) + (offset if named[0] == "-" else -offset)
-
-
-def _year(text: str) -> int:
-    year = int(text)
-    return year if len(text) > 2 else year + (2000 if year < _CENTURY_PIVOT else 1900)
-
-
-def _hour(text: str | None, half: str | None) -> int:
-    """Hour of the day, 0 to 23; ``half`` is the first letter of AM or PM where it was given.
-
-    Raises:
-        ValueError: There is no such hour.
-    """
-    hour = int(text or 0)
-    if half is None:
-        return hour
-    if not 1 <= hour <= 12:
-        raise ValueError(f"no hour of twelve: {hour}")
-    return hour % 12 + (12 if half in "Pp" else 0)

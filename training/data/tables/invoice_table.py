@@ -23,7 +23,8 @@ from training.data.distinct import map_distinct_texts
 from training.data.errors import NoTable, NothingLeft
 from training.data.tables.case_study import AttributeTables, is_case_study, is_case_study_file, read_case_study
 from training.data.tables.cells import parse_codes, parse_texts
-from training.data.tables.dates import DateOrder, parse_dates
+from training.data.tables.date_cells import DateOrder
+from training.data.tables.dates import parse_dates
 from training.data.tables.detection import detect_uci
 from training.data.tables.files import find_files, read_batches, read_files, unread_files
 from training.data.tables.layout import fill_down, join_times, total_rows, unique_line_ids, unique_standard_line_ids
