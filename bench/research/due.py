@@ -65,7 +65,7 @@ class Fitted(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """What one method says of all customers of all dates, ``[n]``; ``is_chance``: the scores are probabilities."""
+    """The scores of one method for all customers of all dates, ``[n]``; ``is_chance``: the scores are probabilities."""
 
     scores: Floats
     is_chance: bool

@@ -47,7 +47,7 @@ def known_items(tmp_path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("explicit", [False, True])
-def test_a_bundle_of_ucis_table_says_so(
+def test_a_bundle_of_ucis_table_records_its_dialect(
     explicit: bool, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if explicit:
@@ -183,7 +183,7 @@ def test_show_refuses_histories_of_another_dialect(store: MemoryStore, capsys: p
     assert "Set NEXTBASKET_DIALECT=uci, or give this shop another NEXTBASKET_NAMESPACE" in error
 
 
-def test_export_says_in_which_dialect_the_state_was_written(
+def test_export_prints_the_dialect_in_which_the_state_was_written(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", "histories"]) == ExitCode.OK

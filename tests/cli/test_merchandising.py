@@ -94,7 +94,9 @@ def test_a_table_without_stock_codes_is_refused(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("shop")
-def test_an_item_is_shown_with_what_is_said_about_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_item_is_shown_with_why_it_is_not_recommended_and_its_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table, rules = tmp_path / "items.csv", tmp_path / "rules.json"
     table.write_text("stock_code,stock,category\n22613,0,Party > Napkins\n")
     rules.write_text('{"rules": [{"kind": "exclude", "name": "no party", "items": {"categories": ["Party"]}}]}')

@@ -184,7 +184,7 @@ def test_dead_letters_are_sent_back_unchanged_and_only_once(
     assert len(read_topic(kafka.address, settings.topics.invoices)) == 5
 
 
-def test_a_redrive_tells_which_letters_were_taken_and_which_came_back(
+def test_a_redrive_prints_which_letters_were_taken_and_which_came_back(
     environment: dict[str, str], settings: Settings, kafka: Service, shop: Shop, tmp_path: Path
 ) -> None:
     later = [json.dumps(invoice(str(number), f"c{number}", "2099-01-01T00:00:00Z", "22613")) for number in range(9)]

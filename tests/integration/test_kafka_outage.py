@@ -109,7 +109,7 @@ def test_an_idle_worker_notices_an_outage_and_logs_it_in_one_line(
         (line,) = worker.loud()
         assert line.startswith("Waiting for Kafka: ")
         ended = worker.outage_s()
-        time.sleep(3.0)
+        time.sleep(3.0)  # three checks of Kafka, which must add nothing
         assert worker.outage_s() == ended
         assert worker.stop() == 0
         assert worker.loud() == [line]

@@ -183,7 +183,7 @@ def test_rules_are_set_for_running_workers_and_invalid_items_become_dead_letters
     producer.produce(settings.topics.items, b"{}", b" ")
     assert producer.flush(30) == 0
 
-    time.sleep(WITHIN_S)
+    time.sleep(WITHIN_S)  # the guarantee is that rules are in force after this time
     producer.produce(
         settings.topics.invoices, json.dumps(invoice("1", "12680", "2011-11-01T10:00:00Z", "MUG", "TEA")).encode()
     )

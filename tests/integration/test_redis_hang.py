@@ -29,7 +29,7 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-def test_a_hang_is_said_and_counted_while_it_lasts(
+def test_a_hang_is_logged_and_counted_while_it_lasts(
     environment: dict[str, str], settings: Settings, kafka: Service, server: RedisServer, tmp_path: Path
 ) -> None:
     worker = WatchedWorker(environment | {"NEXTBASKET_REDIS_URL": server.url}, tmp_path / "worker.log")
@@ -61,13 +61,13 @@ def test_a_hang_is_said_and_counted_while_it_lasts(
         wait_until(lambda: outage_s() > first + 2, "the metric rises", LIMIT_S, worker.assert_alive)
         process.send_signal(signal.SIGCONT)
         wait_until(lambda: group.done() == sent, "the second is done", LIMIT_S, worker.assert_alive)
-        wait_until(lambda: "Redis answers after" in worker.log.read_text(), "its end is said", LIMIT_S)
+        wait_until(lambda: "Redis answers after" in worker.log.read_text(), "its end is logged", LIMIT_S)
         assert next(line for line in worker.loud() if "Redis" in line).startswith("Waiting for Redis: ")
         process.send_signal(signal.SIGSTOP)
         send()
         time.sleep(2.0)  # shorter than an outage
         process.send_signal(signal.SIGCONT)
-        wait_until(lambda: "A call of Redis took " in worker.log.read_text(), "the slow call is said", LIMIT_S)
+        wait_until(lambda: "A call of Redis took " in worker.log.read_text(), "the slow call is logged", LIMIT_S)
         assert worker.stop() == 0
     finally:
         process.send_signal(signal.SIGCONT)

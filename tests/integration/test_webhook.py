@@ -89,7 +89,7 @@ def test_after_an_endpoint_that_refuses_delivery_continues_with_that_message(
     assert sorted(accepted) == sorted(f"{each}-0" for each in CUSTOMERS), "each once, none left out"
 
 
-def test_a_command_without_a_topic_or_a_usable_secret_says_so(
+def test_a_command_without_a_topic_or_a_usable_secret_ends_with_the_reason(
     environment: dict[str, str], secret: Path, tmp_path: Path
 ) -> None:
     done = run(environment, "https://crm.example/hook", secret)

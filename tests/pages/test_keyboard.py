@@ -24,12 +24,12 @@ def test_a_customer_is_found_and_an_absence_explained(browser: Browser, site: Si
         visitor.press("nav a[href='/customers']")
         visitor.type("#id", "anna")
         visitor.press("form[action='/customers'] button")
-        visitor.says("When the next purchase is due")
+        visitor.wait_for_text("When the next purchase is due")
         visitor.type("#why_not", "MAT")
         visitor.press("form[action='/customers#why-not'] button")
-        visitor.says("MAT is not recommended because of the catalogue (out of stock)")
+        visitor.wait_for_text("MAT is not recommended because of the catalogue (out of stock)")
         visitor.press("td a[href='/items?code=TEA']")
-        visitor.says("Baskets ever")
+        visitor.wait_for_text("Baskets ever")
         assert visitor.problems == []
 
 
@@ -41,13 +41,13 @@ def test_a_rule_is_added_previewed_saved_and_switched_off(browser: Browser, site
         visitor.type("#stock_codes", "TEA")
         visitor.type("#name", "no tea")
         visitor.press("button[value='add']")
-        visitor.says("Nothing is saved yet.")
+        visitor.wait_for_text("Nothing is saved yet.")
         assert site.shop.merchandising.rules.document.version == 3
         visitor.press("button[value='save']")
-        visitor.says("Version 4 of the rules is in force.")
+        visitor.wait_for_text("Version 4 of the rules is in force.")
         visitor.press("button[value='toggle:2']")
         visitor.press("button[value='save']")
-        visitor.says("Version 5 of the rules is in force.")
+        visitor.wait_for_text("Version 5 of the rules is in force.")
         rule = site.shop.merchandising.rules.document.rules[2]
         assert (rule.name, rule.enabled) == ("no tea", False)
         assert visitor.problems == []
@@ -59,7 +59,7 @@ def test_enter_in_a_field_of_the_rules_previews_and_saves_nothing(browser: Brows
         visitor.type("#customers", "anna")
         with visitor.page.expect_navigation():
             visitor.page.keyboard.press("Enter")
-        visitor.says("What the change does")
+        visitor.wait_for_text("What the change does")
     assert site.shop.merchandising.rules.document.version == 3
 
 
@@ -68,9 +68,9 @@ def test_an_item_goes_out_of_stock(browser: Browser, site: Site) -> None:
         visitor.open("/items?code=TEA")
         visitor.type("#f-stock", "0")
         visitor.press("button[value='preview']")
-        visitor.says("would change")
+        visitor.wait_for_text("would change")
         visitor.press("button[value='save']")
-        visitor.says("Not recommended now: out of stock.")
+        visitor.wait_for_text("Not recommended now: out of stock.")
     assert site.shop.merchandising.catalogue["TEA"].stock == 0
 
 
@@ -79,10 +79,10 @@ def test_a_model_is_promoted_and_rolled_back(browser: Browser, site: Site) -> No
     with visit(browser, site.url) as visitor:
         visitor.open("/models")
         visitor.press("form[action='/models/promote'] button")
-        visitor.says(f"{second} is promoted.")
+        visitor.wait_for_text(f"{second} is promoted.")
         assert site.shop.registry.current() == second
         visitor.press("form[action='/models/rollback'] button")
-        visitor.says(f"Rolled back: {first}")
+        visitor.wait_for_text(f"Rolled back: {first}")
     assert site.shop.registry.current() == first
 
 
@@ -91,9 +91,9 @@ def test_dead_letters_are_sent_back(browser: Browser, site: Site) -> None:
         visitor.open("/dead-letters")
         visitor.tab_to("details summary")
         visitor.page.keyboard.press("Enter")
-        visitor.says("Letter 0:7")
+        visitor.wait_for_text("Letter 0:7")
         visitor.press("form[action='/dead-letters/redrive'] button")
-        visitor.says("1 letter sent back")
+        visitor.wait_for_text("1 letter sent back")
         assert visitor.problems == []
     assert site.shop.letters is not None
     assert site.shop.letters.summary().letters == 1
@@ -103,14 +103,14 @@ def test_the_live_feed_is_followed_paused_and_narrowed(browser: Browser, site: S
     site.publish("before")
     with visit(browser, site.url) as visitor:
         visitor.open("/")
-        visitor.says("Following all customers.")
+        visitor.wait_for_text("Following all customers.")
         rows = visitor.page.locator("#live tbody tr")
         site.publish(HOSTILE, items=[{"stock_code": HOSTILE, "probability": 0.5}], generated_at=HOSTILE)
         visitor.page.locator("#live tbody tr", has_text="<script>alert(1)").wait_for()
         assert visitor.page.evaluate("document.querySelectorAll('#live script').length") == 0
         visitor.tab_to("#live-pause")
         visitor.page.keyboard.press("Space")
-        visitor.says("Paused.")
+        visitor.wait_for_text("Paused.")
         shown = rows.count()
         site.publish("ben")
         visitor.page.wait_for_timeout(300)
@@ -119,7 +119,7 @@ def test_the_live_feed_is_followed_paused_and_narrowed(browser: Browser, site: S
         visitor.page.locator("#live tbody tr", has_text="ben").wait_for()
         visitor.page.focus("body")
         visitor.open("/?customer=cleo")
-        visitor.says("Following customer cleo.")
+        visitor.wait_for_text("Following customer cleo.")
         site.publish("anna")
         site.publish("cleo")
         visitor.page.locator("#live tbody tr", has_text="cleo").wait_for()
@@ -133,13 +133,13 @@ def test_with_keys_a_person_signs_in_and_out(browser: Browser, locked_site: Site
         visitor.page.keyboard.type(operator.key)  # the field has the focus
         with visitor.page.expect_navigation():
             visitor.page.keyboard.press("Enter")
-        visitor.says("Customer anna")
+        visitor.wait_for_text("Customer anna")
         cookie = visitor.page.context.cookies()[0]
         assert (cookie.get("httpOnly"), cookie.get("sameSite"), operator.key in str(cookie)) == (True, "Lax", False)
         visitor.press("form[action='/sign-out'] button")
-        visitor.says("Enter an API key once")
+        visitor.wait_for_text("Enter an API key once")
         visitor.open("/customers?id=anna")
-        visitor.says("Enter an API key once")
+        visitor.wait_for_text("Enter an API key once")
         assert visitor.problems == []
 
 

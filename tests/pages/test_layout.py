@@ -43,7 +43,7 @@ def test_every_page(browser: Browser, site: Site, width: int, scheme: Scheme) ->
         for name, path in PAGES.items():
             visitor.open(path)
             if name == "live":
-                visitor.says("Following all customers.")
+                visitor.wait_for_text("Following all customers.")
                 site.publish(LONG, items=[{"stock_code": LONG, "probability": 0.5}] * 7)
                 site.publish("ben")
                 visitor.page.locator("#live tbody tr").nth(1).wait_for()
@@ -54,11 +54,11 @@ def test_every_page(browser: Browser, site: Site, width: int, scheme: Scheme) ->
         visitor.page.fill("#draft", json.dumps(rules))
         visitor.page.fill("#customers", "anna, nobody")
         visitor.page.get_by_role("button", name="Preview", exact=True).click()
-        visitor.says("would change")
+        visitor.wait_for_text("would change")
         visitor.check(f"rules-preview-{width}-{scheme}")
         visitor.page.fill("#draft", "{")
         visitor.page.get_by_role("button", name="Save").click()
-        visitor.says("not JSON")
+        visitor.wait_for_text("not JSON")
         visitor.check(f"rules-invalid-{width}-{scheme}")
 
 
@@ -79,9 +79,9 @@ def test_the_form_for_a_key(browser: Browser, locked_site: Site, operator: NewKe
         visitor.check(f"sign-in-{width}-{scheme}")
         visitor.page.fill("#key", "nb_wrong")
         visitor.page.get_by_role("button", name="Sign in").click()
-        visitor.says("The key is not known.")
+        visitor.wait_for_text("The key is not known.")
         visitor.check(f"sign-in-refused-{width}-{scheme}")
         visitor.page.fill("#key", operator.key)
         visitor.page.get_by_role("button", name="Sign in").click()
-        visitor.says("Models")
+        visitor.wait_for_text("Models")
         visitor.check(f"signed-in-{width}-{scheme}")

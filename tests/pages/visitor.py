@@ -91,7 +91,7 @@ class Visitor:
         with self.page.expect_navigation(wait_until="load"):
             self.page.keyboard.press("Enter")
 
-    def says(self, text: str) -> None:
+    def wait_for_text(self, text: str) -> None:
         """Wait until the page shows a text."""
         self.page.get_by_text(text).first.wait_for()
 

@@ -117,7 +117,7 @@ def test_a_shop_to_which_everything_came_back() -> None:
     assert _names(returns) == ["returns-by-month", "returned-items"]
 
 
-def test_every_figure_of_revenue_says_which(page: Page) -> None:
+def test_every_figure_of_revenue_is_named_before_or_after_returns(page: Page) -> None:
     for figure in page.figures():
         for text in (figure.alt, figure.sentence):
             if "revenue" in text.lower():

@@ -23,11 +23,11 @@ def test_the_tables_of_the_field_are_read_right_refused_or_named(path: Path) -> 
         }
         try:
             given = histories(folder / case["file"], dialect=case["dialect"] or "uci")
-            said = " ".join(read_table(folder / case["file"], Settings())[1].lines())
+            notes = " ".join(read_table(folder / case["file"], Settings())[1].lines())
         except DataError as error:
             if not case["refuse"]:
                 wrong[case["file"]] = str(error)
             continue
-        if given != want and not any(word in said for word in case["says"]):
+        if given != want and not any(word in notes for word in case["says"]):
             wrong[case["file"]] = str(given)
     assert wrong == {}

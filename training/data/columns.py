@@ -118,7 +118,7 @@ EVENT_COLUMNS = (
     *("transaction_type", "record_type", "type", "sale_type", "sales_type", "order_type", "document_type", "doc_type"),
     *("status", "order_status", "financial_status", "payment_status", "transaction_status", "order_state"),
 )
-"""Names of a column that tells purchases from other rows."""
+"""Names of a column that separates purchases from other rows."""
 
 TILL_COLUMNS = (
     *("till", "till_id", "till_no", "till_number", "terminal", "terminal_id", "terminal_no", "register", "register_id"),
@@ -215,7 +215,7 @@ def require_columns(header: Iterable[str], where: str = "The table") -> dict[str
 
 
 def find_event_columns(names: Iterable[str]) -> list[str]:
-    """Those of some columns that may tell purchases from other rows, best first."""
+    """Those of some columns that may separate purchases from other rows, best first."""
     return _find(names, EVENT_COLUMNS)
 
 

@@ -52,7 +52,7 @@ def height(names: Sequence[str], panels: Sequence[Panel], width: float) -> float
 
 
 def _columns(names: Sequence[str], panels: Sequence[Panel], width: float) -> int:
-    """Number of panels side by side: all of them in a wide figure, else two, or one beside long names."""
+    """Number of panels side by side: all of them in a wide figure, else two, or one next to long names."""
     if width > HALF[0]:
         return len(panels)
     return 1 if max(map(len, names)) > LONG_NAME else min(2, len(panels))

@@ -165,7 +165,7 @@ async def test_every_answer_has_security_headers_errors_too() -> None:
         ("/v1/customers//recommendations", 400, "customer_id"),
     ],
 )
-async def test_an_error_is_a_problem_that_says_what_to_do(path: str, status: int, detail: str) -> None:
+async def test_an_error_is_a_problem_with_what_to_do(path: str, status: int, detail: str) -> None:
     answer = await get(Shop(), path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"

@@ -116,7 +116,7 @@ async def test_only_json_is_taken() -> None:
         assert (await post(Shop(), ONE, **{"Content-Type": kind})).status_code == 415
 
 
-async def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() -> None:
+async def test_a_body_that_is_too_large_is_refused_with_or_without_its_length() -> None:
     shop = Shop(api_max_body_bytes="1000")
 
     async def stream() -> Any:
@@ -141,7 +141,7 @@ class FailingPublisher(MemoryPublisher):
         raise self.fail(messages)
 
 
-async def test_without_kafka_the_answer_is_503_and_says_to_send_again() -> None:
+async def test_without_kafka_the_answer_is_503_with_the_advice_to_send_again() -> None:
     shop = Shop()
     shop.publisher = FailingPublisher(lambda messages: PublisherUnavailable("Local: timed out", messages))
     answer = await post(shop, ONE)

@@ -53,7 +53,7 @@ def rules(*documents: dict[str, Any]) -> CompiledRules:
     return CompiledRules(decode_rules(json.dumps({"version": 1, "rules": documents}).encode()))
 
 
-async def test_what_is_out_of_stock_leaves_no_list_and_the_answer_says_so() -> None:
+async def test_an_item_out_of_stock_is_left_out_of_every_list_and_named_in_the_answer() -> None:
     shop = shop_with_topics()
     async with shop.client() as client:
         first = await client.get(PATH)

@@ -69,7 +69,7 @@ async def test_a_redrive_needs_the_token() -> None:
     assert (answer.status_code, len(box.letters)) == (403, 1)
 
 
-async def test_without_kafka_the_page_says_so() -> None:
+async def test_without_kafka_the_page_shows_it() -> None:
     async with Shop().client() as client:
         page = await client.get("/dead-letters")
     assert (page.status_code, "No Kafka is set" in text(page)) == (503, True)

@@ -6,7 +6,7 @@ DAY_FIRST = Assumption("column Date", "dates are read day first", "give --date-f
 SHEET = Assumption("sheet 'b' of t.xlsx", "it is left out, as it lacks columns", "name its columns")
 
 
-def test_an_assumption_says_where_what_and_the_cure() -> None:
+def test_an_assumption_names_where_what_and_the_cure() -> None:
     assert Reading("plain", "UTC", (DAY_FIRST, SHEET)).lines() == [
         "How this table was read: dialect plain, zone UTC.",
         "- column Date: dates are read day first, for example 21-07-2015 (1,200 rows). "

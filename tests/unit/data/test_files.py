@@ -59,7 +59,7 @@ def test_titles_above_and_totals_below_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", ["sep=;\n", "\ufeff\ufeff", "ï»¿", "\n\n"])
-def test_what_stands_before_the_header(start: str, tmp_path: Path) -> None:
+def test_marks_before_the_header_are_left_out(start: str, tmp_path: Path) -> None:
     path = write(tmp_path / "T.CSV", between=";")
     path.write_text(start + path.read_text())
 

@@ -30,7 +30,7 @@ def receipts(*rows: tuple[str, ...]) -> list[list[str]]:
     ]
 
 
-def test_receipt_numbers_that_start_anew_are_told_apart(tmp_path: Path) -> None:
+def test_receipt_numbers_that_start_anew_are_separate_invoices(tmp_path: Path) -> None:
     rows = changed(InvoiceNo="700003", InvoiceDate="2011-09-01 10:00")
     path = write(tmp_path / "t.csv", rows)
 
@@ -58,12 +58,12 @@ def test_lines_of_one_order_on_two_days_are_one_invoice_where_numbers_are_of_one
 
 
 @pytest.mark.parametrize("name", ["till", "Terminal ID", "store_no", "register", "Branch"])
-def test_receipts_of_two_tills_are_told_apart(name: str, tmp_path: Path) -> None:
+def test_receipts_of_two_tills_are_separate_invoices(name: str, tmp_path: Path) -> None:
     rows = receipts(("1", "A", "2011-03-14 10:00", "K1"), ("1", "A", "2011-03-14 10:05", "K2"))
     path = write(tmp_path / "t.csv", rows, [*HEADER, name])
 
     assert histories(path) == {"A": {"1": {"22613": 2}, "1 K2": {"22613": 2}}}
-    assert f"column {name}: it tells receipts of one number apart" in notes(path)
+    assert f"column {name}: it separates receipts of one number" in notes(path)
 
 
 def test_lines_of_one_time_from_two_stores_are_one_invoice(tmp_path: Path) -> None:

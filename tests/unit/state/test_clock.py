@@ -7,7 +7,7 @@ DAY = 86_400
 
 
 @pytest.mark.parametrize(("difference", "side"), [(-3 * DAY, "ahead of"), (3 * DAY, "behind"), (61, "behind")])
-def test_a_clock_that_differs_from_the_servers_is_said_with_both(difference: float, side: str) -> None:
+def test_a_clock_that_differs_from_the_servers_is_reported_with_both(difference: float, side: str) -> None:
     sentence = differing_clocks(NOW, NOW + difference, 60.0)
     assert sentence is not None
     assert f"{abs(difference):,.0f} s {side} that of Redis" in sentence

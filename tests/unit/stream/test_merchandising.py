@@ -71,7 +71,7 @@ def test_a_catalogue_that_forbids_nothing_asks_for_no_deeper_ranking(monkeypatch
     assert asked == [3, 100]
 
 
-def test_an_item_out_of_stock_is_not_recommended_and_the_message_says_so() -> None:
+def test_an_item_out_of_stock_is_not_recommended_and_named_in_the_message() -> None:
     harness = ProcessorHarness(top_k="2")
     harness.process(invoice("1", "ben", DATE, "TEA", "MAT", "CUP"), invoice("2", "anna", DATE, "TEA", "CUP"))
     harness.merchandising = merchandising(TEA=CatalogueItem("TEA", stock=0.0))

@@ -8,6 +8,7 @@ import pytest
 from stream.errors import Stopped
 from stream.pipeline.outages import Outages
 from stream.pipeline.retry import MAX_BACKOFF_S, RetryPolicy
+from tests.unit.stream.clock import FakeClock
 
 
 class Flaky:
@@ -95,11 +96,15 @@ def test_nothing_is_retried_after_a_stop() -> None:
     assert flaky.calls == 1
 
 
-def test_a_call_of_more_than_a_second_is_logged_unless_an_outage_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_call_of_more_than_a_second_is_logged_unless_an_outage_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr("stream.pipeline.retry.time", clock)
     outages = Outages()
     policy = RetryPolicy(threading.Event(), Random(1), outages)
-    policy.call("Redis", lambda: time.sleep(1.1), ValueError)
+    policy.call("Redis", lambda: clock.sleep(1.1), ValueError)
     assert [record.getMessage() for record in caplog.records] == ["A call of Redis took 1.1 s"]
     outages.waits("Redis", "watch", "it hangs")
-    policy.call("Redis", lambda: time.sleep(1.1), ValueError)
+    policy.call("Redis", lambda: clock.sleep(1.1), ValueError)
     assert sum("A call of" in record.getMessage() for record in caplog.records) == 1

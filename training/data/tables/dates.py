@@ -176,7 +176,7 @@ def _refuse_swapped(distinct: Iterable[Any], name: str) -> None:
     A spreadsheet with the month first turns 04/03/2011 into a date cell, April 3, and leaves 14/03/2011 as text.
 
     Raises:
-        UnclearDates: Text with a number above 12 at the place of day or month is mixed with dates of other kinds, none
+        UnclearDates: Text with a number above 12 as day or month is mixed with dates of other kinds, none
             of which shows a day above 12, or with date cells where the text is day first.
     """
     text_shows: dict[DateOrder, str] = {}

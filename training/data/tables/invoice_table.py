@@ -212,7 +212,7 @@ def _typed(
     times = columns.find_time_column(unread) if joined else None
     till = columns.find_till_column(unread)
     if till is not None:
-        what = "it tells receipts of one number apart where their times differ, and is not read otherwise"
+        what = "it separates receipts of one number where their times differ, and is not read otherwise"
         assumptions.append(Assumption(of_column(till), what, "take out the column"))
     if others := [name for name in unread if name not in (*types.read, times, till)]:
         cure = "give one that should be read a name that is known"

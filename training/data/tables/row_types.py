@@ -1,4 +1,4 @@
-"""Types of rows: which are sales, which take sales back, and which are neither, where a column tells.
+"""Types of rows: which are sales, which take sales back, and which are neither, where a column shows it.
 
 A column such as ``event_type`` or ``type`` holds the type of a row. One such as ``status`` or ``Cancelled at`` holds
 what became of the order of a row: of one that was cancelled or refunded nothing is left, so its rows are no sales.
