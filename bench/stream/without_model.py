@@ -26,7 +26,7 @@ from stream.messages import Incoming
 from stream.monitoring import Metrics
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
-from stream.worker import exit_process, run_app
+from stream.worker_process import exit_process, run_app
 
 
 def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event, Metrics], None]) -> None:

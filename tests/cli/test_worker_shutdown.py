@@ -11,9 +11,10 @@ from stream.cli.exit_codes import ExitCode
 PROGRAM = """
 import asyncio, threading
 from types import SimpleNamespace
-from stream import worker
+from stream import worker_process
 
-worker.LAST_BATCH_TIMEOUT_S, worker.LEAVE_GROUP_TIMEOUT_S, worker.CLOSE_TIMEOUT_S = 0.1, 0.1, 0.3
+worker_process.LAST_BATCH_TIMEOUT_S = worker_process.LEAVE_GROUP_TIMEOUT_S = 0.1
+worker_process.CLOSE_TIMEOUT_S = 0.3
 forever = threading.Event()
 
 
@@ -38,7 +39,8 @@ class App:
 stop = threading.Event()
 if not App.crashed:
     stop.set()  # SIGTERM came before there was an application
-raise SystemExit(worker.exit_if_threads_hang(asyncio.run(worker.run_app(App, stop, SimpleNamespace()))))
+code = asyncio.run(worker_process.run_app(App, stop, SimpleNamespace()))
+raise SystemExit(worker_process.exit_if_threads_hang(code))
 """
 
 
@@ -79,7 +81,7 @@ def test_a_failed_worker_logs_the_failure_even_if_it_hangs() -> None:
 def test_an_unexpected_error_exits_at_once_with_its_code() -> None:
     program = """
 import threading
-from stream.worker import exit_process
+from stream.worker_process import exit_process
 threading.Thread(target=threading.Event().wait).start()
 exit_process(RuntimeError("a bug"))
 """

@@ -19,7 +19,7 @@ from stream.kafka.agent import create_app
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.topics import ensure_topics
 from stream.messages import Incoming
-from stream.worker import exit_process
+from stream.worker_process import exit_process
 from tests.integration.topic import read_topic
 from tests.services.choice import Service
 from tests.services.group import Group
