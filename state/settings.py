@@ -301,7 +301,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def similar_settings(name: str) -> list[str]:
-    """Settings that a name with a typing error may stand for, at most three, the most similar first.
+    """Settings that a misspelt name may mean, at most three, the most similar first.
 
     Compared without the prefix, which makes all names similar. A setting is similar where few letters differ, or where
     it is one of a few that have all words of the name, such as KAFKA_BROKERS for BROKERS.

@@ -60,7 +60,7 @@ class DurabilityWatch:
         read: Returns the durability of the servers; called in the thread only.
         report: Called with whether a server evicts keys, after each check.
         on_evicted: Called with the number of keys that were evicted since the last check, where there are any.
-        allow_eviction: Whether a worker is ready all the same.
+        allow_eviction: Whether a worker is ready although Redis evicts keys.
         interval_s: Time between two checks.
     """
 
@@ -127,7 +127,7 @@ class DurabilityWatch:
         lost = 0 if before is None else self._evicted - before if self._evicted >= before else self._evicted
         if lost:
             logger.error(
-                "Redis evicted %d keys since the last look (%d since its start): histories may be among them; "
+                "Redis evicted %d keys since the last check (%d since its start): histories may be among them; "
                 "set maxmemory-policy to %s, then nextbasket rebuild restores them",
                 lost,
                 self._evicted,

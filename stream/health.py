@@ -50,7 +50,7 @@ def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
     for name, check in list(checks.items()):
         try:
             problem = check()
-        except Exception as error:  # an answer all the same
+        except Exception as error:  # a check that fails must not end the request
             problem = str(error) or type(error).__name__
         if problem is not None:
             found[name] = problem

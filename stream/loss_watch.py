@@ -16,7 +16,7 @@ _CURE = "histories of this shop are missing; nextbasket rebuild restores them fr
 
 
 def loss(before: StoreMark, now: StoreMark) -> str | None:
-    """A sentence where a store lost data between two looks, with the versions of its items."""
+    """A sentence where a store lost data between two checks, with the versions of its items."""
     if before.run is None:
         return None
     if now.run != before.run:
@@ -46,7 +46,7 @@ class LossWatch:
         self._on_loss = on_loss
         self._seen = StoreMark(None, 0)
         self._thread = PeriodicThread(
-            "loss-watch", self._watch, "Looking whether Redis lost data", interval_s=interval_s, expected=(StateError,)
+            "loss-watch", self._watch, "Checking whether Redis lost data", interval_s=interval_s, expected=(StateError,)
         )
 
     def start(self, committed: int = 0) -> None:
@@ -62,7 +62,7 @@ class LossWatch:
             if committed and store.now() is None:
                 logger.error("Redis is empty, though the workers have processed %d events before: %s", committed, _CURE)
                 self._on_loss()
-            self._look(store)
+            self._check(store)
         self._thread.start()
 
     def stop(self) -> None:
@@ -71,9 +71,9 @@ class LossWatch:
 
     def _watch(self) -> None:
         with closing(self._connect()) as store:
-            self._look(store)
+            self._check(store)
 
-    def _look(self, store: Store) -> None:
+    def _check(self, store: Store) -> None:
         mark = store.mark()
         sentence = loss(self._seen, mark)
         if mark.run is None:

@@ -13,13 +13,13 @@ logger = logging.getLogger(__name__)
 FIRST_DELAY_S = 60.0
 """Seconds between the start of a round that failed and the next one; doubles with every failure in a row."""
 LOOK_INTERVAL_S = 15.0
-"""Seconds between two looks at how many events there are, after a failure."""
+"""Seconds between two checks of the number of events, after a failure."""
 MAX_ARRIVAL_S = 600.0
 """A round that is due waits at most so long until events have stopped arriving: half a replay is no data set."""
 MAX_SILENCE_S = 7_200.0
 """A round that reports no progress for so long hangs."""
 MAX_DELAY_S = 120.0
-"""How late the loop may be after a wait, a look at the topic included."""
+"""How late the loop may be after a wait, a check of the topic included."""
 
 
 def delay_after_failure(failures: int, interval_s: float) -> float:
@@ -34,8 +34,8 @@ def is_due(waited_s: float, delay_s: float, *, at_failure: int, before: int, now
         waited_s: Seconds since the start of the failed round.
         delay_s: ``delay_after_failure``.
         at_failure: Events in the topic when the failed round began.
-        before: Events at the last look.
-        now: Events at this look.
+        before: Events at the previous check.
+        now: Events at this check.
 
     Returns:
         Where no events are arriving: after the delay, or before it where their number has doubled, as by a replay.

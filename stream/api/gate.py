@@ -40,7 +40,7 @@ class Gate:
         open_to_all: Whether there are no keys. Then a web page in a browser on this machine could send requests too, by
             a form or a name that resolves to the loopback interface; so the host must be this machine's, and a write
             from another origin is refused.
-        origins: The origins that may write all the same.
+        origins: Other origins that may write.
         metrics: Counts and times the requests.
     """
 

@@ -59,7 +59,7 @@ KAFKA_TIMEOUT_S = 4.0
 """How long Kafka may take to confirm."""
 
 DUE_TIMEOUT_S = 60.0
-"""How long a request waits for a list of who is due. The list is made all the same, and the next one is quicker."""
+"""How long a request waits for a list of who is due. The list is completed even then, so the next one is quicker."""
 MAX_DUE = 10
 MAX_BODIES = 50
 MAX_VISITS = 64

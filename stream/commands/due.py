@@ -93,7 +93,7 @@ def due(
     elif publish:
         raise Failure("--publish needs Kafka: set NEXTBASKET_KAFKA_BROKERS.", ExitCode.SETTINGS)
     else:
-        echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
+        echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not applied.", err=True)
     with closing(RedisStore(settings)) as store, ExitStack() as stack:
         require_store_dialect(store.dialect(), shop_dialect(settings))
         query = _query(begin, store.now(), days, limit, min_chance, accepted)

@@ -87,7 +87,7 @@ def _read_merchandising(settings: "Settings", *, needed: bool) -> "Merchandising
 
     if not settings.kafka_brokers:
         if needed:
-            echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not looked at.", err=True)
+            echo("NEXTBASKET_KAFKA_BROKERS is not set: the catalogue and the rules are not applied.", err=True)
         return None
     try:
         return read_merchandising(settings)

@@ -51,7 +51,7 @@ class DeadLetterTopic:
         self._state = TopicState(None, None)
 
     def problem(self, largest: int = 0) -> str | None:
-        """Why a letter of so many bytes cannot be sent, as of the last look; None where nothing is known against it."""
+        """Why a letter of so many bytes cannot be sent, as of the last check; None where it can be sent."""
         blocked, max_bytes, _ = self._state
         if blocked is None and max_bytes is not None and largest + EVENT_OVERHEAD_BYTES > max_bytes and largest:
             return (
@@ -60,8 +60,8 @@ class DeadLetterTopic:
             )
         return blocked
 
-    def look(self, largest: int = 0) -> str | None:
-        """Look at the topic, create it where it is missing, and return ``problem``.
+    def check(self, largest: int = 0) -> str | None:
+        """Check the topic, create it where it is missing, and return ``problem``.
 
         Raises:
             BrokerUnavailable: Kafka does not answer.
@@ -163,21 +163,21 @@ class DeadLetterWatch:
         self._publisher: Publisher | None = None
         self._problem: str | None = None
         self._thread = PeriodicThread(
-            "dead-letter-watch", self._look, "Looking at the dead-letter topic", interval_s=interval_s
+            "dead-letter-watch", self._check, "Checking the dead-letter topic", interval_s=interval_s
         )
 
     def start(self) -> None:
         """Run the first check and start the thread."""
-        self._look()
+        self._check()
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread; a check in progress has one second to finish."""
         self._thread.stop()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
-            problem = self._topic.look()
+            problem = self._topic.check()
             if problem is not None and problem != self._problem:
                 logger.error("The dead-letter topic cannot be used: %s", problem)
             if problem is None and self._problem is not None:
@@ -187,9 +187,9 @@ class DeadLetterWatch:
                 self._send()
             self._report(problem is None, self._spool.count() if self._spool else 0)
         except (StreamError, StateError) as error:  # an outage, which the processor logs
-            logger.debug("The dead-letter topic is not looked at: %s", error)
+            logger.debug("The dead-letter topic is not checked: %s", error)
         except Exception:  # the thread must live as long as the worker
-            logger.exception("Looking at the dead-letter topic failed")
+            logger.exception("Checking the dead-letter topic failed")
 
     def _send(self) -> None:
         """Send the letters that were set aside; one that is sent twice has the same position in its headers."""

@@ -1,4 +1,4 @@
-"""Follows the topics ``items`` and ``rules`` in a thread, and hands out the newest catalogue and rules.
+"""Follows the topics ``items`` and ``rules`` in a thread, and provides the newest catalogue and rules.
 
 Both topics are compacted, so what a follower knows depends on the newest record of each key alone: every worker and
 every restart ends with the same catalogue and rules. That is why an invalid record is not skipped. An item whose newest
@@ -26,7 +26,7 @@ from stream.pipeline.outages import Outages
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.1
-"""How long a read waits for records; the newest catalogue is handed out after each."""
+"""How long a read waits for records; the newest catalogue is available after each."""
 _FETCH_WAIT_MS = 100
 _QUEUE_KBYTES = 8 * 1024
 """Records that the client reads ahead; its default of 64 MB would stay with the process."""
@@ -172,7 +172,7 @@ class MerchandisingFollower:
         self._note_read()
 
     def _take(self, records: Sequence[Message]) -> None:
-        """Apply records, and hand out what changed."""
+        """Apply records, and replace ``merchandising`` where they changed it."""
         items: dict[str, CatalogueItem | None] = {}
         rules: CompiledRules | None = None
         for record in records:

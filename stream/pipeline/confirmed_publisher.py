@@ -99,7 +99,7 @@ class ConfirmedPublisher:
             except (PublisherUnavailable, MessageTooLarge) as error:
                 pending = error.undelivered if isinstance(error, PublisherUnavailable) else error.messages
                 try:
-                    problem = topic.look(largest)
+                    problem = topic.check(largest)
                 except BrokerUnavailable:
                     problem = None
                 if problem is not None:
@@ -108,7 +108,7 @@ class ConfirmedPublisher:
 
         def require_usable() -> None:
             with suppress(BrokerUnavailable):  # an outage of Kafka, which is waited for when they are sent
-                if (problem := topic.look(max(letter.size for letter in pending))) is not None:
+                if (problem := topic.check(max(letter.size for letter in pending))) is not None:
                     raise DeadLettersBlocked(problem)
 
         while pending:

@@ -19,7 +19,7 @@ TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 
 MAX_TRACESTATE_BYTES = 512
-"""A longer ``tracestate`` is dropped: the specification asks for at least so many to be passed on."""
+"""A longer ``tracestate`` is dropped: the specification requires that at least this length is passed on."""
 MAX_TRACESTATE_MEMBERS = 32
 
 _SPECVERSION = ("ce_specversion", b"1.0")

@@ -28,11 +28,11 @@ class LetterTopic(Protocol):
     """Knows whether the dead-letter topic can take a letter."""
 
     def problem(self, largest: int = 0) -> str | None:
-        """Why a letter of so many bytes cannot be sent, as of the last look, or None."""
+        """Why a letter of so many bytes cannot be sent, as of the last check, or None."""
         ...
 
-    def look(self, largest: int = 0) -> str | None:
-        """Look again, create the topic where it is missing, and return ``problem``.
+    def check(self, largest: int = 0) -> str | None:
+        """Check the topic, create the topic where it is missing, and return ``problem``.
 
         Raises:
             BrokerUnavailable: Kafka does not answer.

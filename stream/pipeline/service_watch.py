@@ -47,7 +47,7 @@ class ServiceWatch:
         self._thread = PeriodicThread(
             f"{service.lower()}-watch",
             self._watch,
-            f"Looking whether {service} is available",
+            f"Checking whether {service} is available",
             interval_s=interval_s,
             at_end=lambda: outages.gives_up(service, self),
         )

@@ -69,8 +69,8 @@ def allow(admin: AdminClient, topic: str) -> None:
 
 def test_a_forbidden_topic_is_named_and_waited_for(shop: Shop) -> None:
     forbid(shop.admin, shop.letters)
-    look = DeadLetterTopic(shop.settings)
-    wait_until(lambda: look.look() is not None, "the rule is in force", LIMIT_S)
+    topic = DeadLetterTopic(shop.settings)
+    wait_until(lambda: topic.check() is not None, "the rule is in force", LIMIT_S)
     shop.start()
     shop.wait_until_logged(f"The dead-letter topic cannot be used: {shop.letters} may not be written to")
     shop.send(GOOD, BAD)

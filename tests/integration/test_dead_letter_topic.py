@@ -146,9 +146,9 @@ def test_a_deleted_topic_is_made_again(shop: Shop) -> None:
     assert shop.received() == [BAD + b"2"]
 
 
-def test_a_missing_topic_is_made_again_by_a_look(shop: Shop) -> None:
+def test_a_missing_topic_is_made_again_by_a_check(shop: Shop) -> None:
     for deleted in shop.admin.delete_topics([shop.letters]).values():
         deleted.result()
     wait_until(lambda: shop.letters not in existing_topics(shop.settings), "it is gone", LIMIT_S)
-    assert DeadLetterTopic(shop.settings).look() is None
+    assert DeadLetterTopic(shop.settings).check() is None
     assert shop.letters in existing_topics(shop.settings)

@@ -142,4 +142,4 @@ def test_keys_that_redis_evicts_are_counted_in_one_line(caplog: pytest.LogCaptur
         store.close()
     lines = [one.getMessage() for one in caplog.records if one.getMessage().startswith("Redis evicted ")]
     assert len(lines) == len(counted)
-    assert f"Redis evicted {counted[0]} keys since the last look" in lines[0]
+    assert f"Redis evicted {counted[0]} keys since the last check" in lines[0]

@@ -93,7 +93,7 @@ class ForbiddenTopic:
     def problem(self, largest: int = 0) -> str | None:
         return "dead may not be written to" if self.looks else None
 
-    def look(self, largest: int = 0) -> str | None:
+    def check(self, largest: int = 0) -> str | None:
         self.looks -= 1
         return self.problem(largest)
 

@@ -57,4 +57,4 @@ def test_a_check_that_fails_does_not_end_the_watch(caplog: pytest.LogCaptureFixt
     watched.start()
     wait_until(lambda: len(calls) > 2, "it goes on", 10.0)
     watched.stop()
-    assert "Looking whether Kafka is available failed" in caplog.text
+    assert "Checking whether Kafka is available failed" in caplog.text
