@@ -30,6 +30,7 @@ from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
 CUSTOMERS = 40
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OFTEN = """
 import sys
 from stream import durability_watch
@@ -123,9 +124,9 @@ def events(number: int) -> list[bytes]:
     ]
 
 
-def send(producer: Producer, settings: Settings, values: list[bytes]) -> int:
+def send(producer: Producer, settings: Settings, values: list[bytes], **headers: str | bytes | None) -> int:
     for value in values:
-        producer.produce(settings.topics.invoices, value, value[:40])
+        producer.produce(settings.topics.invoices, value, value[:40], headers=headers)
     assert producer.flush(60) == 0
     return len(values)
 
@@ -151,8 +152,8 @@ def test_invoices_lead_to_recommendations_and_sigterm_ends_the_worker(
     )
     sent = send(producer, settings, events(0))
     wait_until(lambda: group.done() == sent, "the first recommendations are published", LIMIT_S, worker.assert_alive)
-    sent += sum(send(producer, settings, events(number)) for number in (1, 2))
-    sent += send(producer, settings, [b"not json"])
+    sent += sum(send(producer, settings, events(number), traceparent=TRACE) for number in (1, 2))
+    sent += send(producer, settings, [b"not json"], traceparent=b"\xff\x00")
     wait_until(lambda: group.done() == sent, "everything is done", LIMIT_S, worker.assert_alive)
 
     answers = newest(kafka, settings)
@@ -160,6 +161,10 @@ def test_invoices_lead_to_recommendations_and_sigterm_ends_the_worker(
     for answer in answers.values():
         assert answer["items"][0]["stock_code"] == "A"
         assert answer["trigger"]["invoice_no"].startswith("002")
+    for message in read_topic(kafka.address, settings.topics.recommendations):
+        headers, answer = dict(message.headers()), json.loads(message.value())
+        assert headers["ce_id"].decode() == answer["rec_id"]
+        assert headers.get("traceparent") == (None if answer["trigger"]["invoice_no"].startswith("000") else TRACE)
     (letter,) = read_topic(kafka.address, settings.topics.dead_letter)
     assert letter.value() == b"not json"
     scores = [json.loads(message.value()) for message in read_topic(kafka.address, settings.topics.scores)]

@@ -33,8 +33,8 @@ PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def registry() -> Registry[Any]:
     files = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in SCHEMAS.glob("*.json")}
     # Of JSON Schema only as far as ``$ref`` goes: AsyncAPI is no dialect of it.
-    found: Registry[Any] = Registry().with_contents([(f"file:///{name}", content) for name, content in files.items()])
-    found = found.with_resource(BASE, Resource.opaque(DOCUMENT))
+    resources = [(f"file:///{name}", Resource.from_contents(content)) for name, content in files.items()]
+    found: Registry[Any] = Registry().with_resources([*resources, (BASE, Resource.opaque(DOCUMENT))])
     return found
 
 
