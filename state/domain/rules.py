@@ -28,6 +28,9 @@ from state.events.rules import (
     Variety,
 )
 
+MAX_VERSION_STEP = 1_000_000
+"""How far a version may be above the one in force: versions end at 2 ** 53, and after that one nobody could set rules."""
+
 _MAX_KNOWN = 1_000_000
 """Bound of the cache of matching rules, in items; a full cache is cleared."""
 _MAX_PLANS = 1_000

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Header, Request, Response
 
-from state.domain.rules import missing_from, replace_version
+from state.domain.rules import MAX_VERSION_STEP, missing_from, replace_version
 from state.errors import InvalidEvent
 from state.events.catalogue import CatalogueDecoder, CatalogueItem
 from state.events.dialect import dialect_named
@@ -27,8 +27,6 @@ ITEM_EVENT = "ItemEvent"
 RULES = "Rules"
 """Names of schemas in the OpenAPI document."""
 
-MAX_STEP = 1_000_000
-"""How far a version may be above the one in force."""
 READ_BACK_S = 5.0
 """How long new rules may take until this server obeys them."""
 
@@ -101,9 +99,8 @@ async def replace_rules(services: Services, document: Rules, if_match: str | Non
         raise _not_newest(f"Version {before.version} is in force, not {if_match}; read it and change it again.")
     if document.version and document.version <= before.version:
         raise _not_newest(f"The document has version {document.version}, and version {before.version} is in force.")
-    if document.version > before.version + MAX_STEP:
-        # Versions end at 2 ** 53; after that one nobody could set rules.
-        raise invalid_request(f"version: it may be {before.version + MAX_STEP:,} at most, or be left out.")
+    if document.version > before.version + MAX_VERSION_STEP:
+        raise invalid_request(f"version: it may be {before.version + MAX_VERSION_STEP:,} at most, or be left out.")
     document = replace_version(document, document.version or before.version + 1)
     await services.ingestion.ask((Message(services.settings.topics.rules, RULES_KEY, encode_rules(document)),))
     deadline = time.monotonic() + READ_BACK_S

@@ -151,8 +151,15 @@ def _require_newer(document: "Rules", before: "Rules") -> None:
     """Check that a document may replace another.
 
     Raises:
-        Failure: Its version is not above the other's.
+        Failure: Its version is not above the other's, or too far above.
     """
+    from state.domain.rules import MAX_VERSION_STEP
+
+    if document.version > before.version + MAX_VERSION_STEP:
+        raise Failure(
+            f"The document has version {document.version}; it may be {before.version + MAX_VERSION_STEP} at most, as "
+            f"version {before.version} is in force. Leave it out, then it is the next."
+        )
     if document.version and document.version <= before.version:
         raise Failure(
             f"The document has version {document.version}, and version {before.version} is in force: it may be older. "

@@ -199,6 +199,10 @@ def test_rules_are_set_with_a_rising_version(tmp_path: Path, capsys: pytest.Capt
     for command in ("check", "set"):
         assert main(["rules", command, str(path)]) == ExitCode.NEGATIVE
         assert "The document has version 3, and version 3 is in force" in capsys.readouterr().err
+    path.write_text('{"version": 9007199254740992, "rules": []}')
+    for command in ("check", "set"):
+        assert main(["rules", command, str(path)]) == ExitCode.NEGATIVE
+        assert "it may be 1000003 at most, as version 3 is in force" in " ".join(capsys.readouterr().err.split())
     path.write_text('{"version": 12, "rules": []}')
     assert main(["rules", "set", str(path)]) == ExitCode.OK
     capsys.readouterr()
