@@ -29,7 +29,7 @@ from state.events.rules import (
 )
 
 MAX_VERSION_STEP = 1_000_000
-"""How far a version may be above the one in force: versions end at 2 ** 53, and after that one nobody could set rules."""
+"""How far a version may be above the one in force: versions end at 2 ** 53, after which nobody could set rules."""
 
 _MAX_KNOWN = 1_000_000
 """Bound of the cache of matching rules, in items; a full cache is cleared."""
