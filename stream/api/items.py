@@ -1,5 +1,6 @@
 """An item, and items similar to it."""
 
+import time
 from typing import Annotated
 
 import msgspec
@@ -77,5 +78,7 @@ async def item(request: Request, caller: Reader, stock_code: StockCode) -> Respo
     """The item."""
     services: Services = request.app.state.services
     code, merchandising = services.stock_code(stock_code), services.merchandising()
-    found: ItemView = await services.lookups.ask(lambda shop: item_view(code, shop, merchandising))
+    found: ItemView = await services.lookups.ask(
+        lambda shop: item_view(code, shop, merchandising, clock=int(time.time()))
+    )
     return Response(msgspec.json.encode(found), media_type="application/json")

@@ -119,8 +119,8 @@ def find_row(stock_code: str, items: ItemTable) -> int:
     return row
 
 
-def item_view(stock_code: str, shop: ShopState, merchandising: Merchandising) -> ItemView:
-    """What is known of an item.
+def item_view(stock_code: str, shop: ShopState, merchandising: Merchandising, *, clock: int) -> ItemView:
+    """What is known of an item; ``clock`` (seconds since 1970) decides whether it is on sale, as it does in lists.
 
     Raises:
         Problem: It was never sold, and the catalogue does not have it.
@@ -139,7 +139,7 @@ def item_view(stock_code: str, shop: ShopState, merchandising: Merchandising) ->
         demand={f"{half_life:g}": round(value, 3) for half_life, value in zip(HALF_LIVES, demand, strict=True)},
         attributes=dict(items.attributes(stock_code)),
         catalogue=None if item is None else msgspec.json.decode(encode_item(item)),
-        unavailable=unavailable(item, shop.now, merchandising.unknown_stock),
+        unavailable=unavailable(item, merchandising.at(shop.now, clock).now, merchandising.unknown_stock),
         links={"self": path, "similar": f"{path}/similar"},
     )
 

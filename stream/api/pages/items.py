@@ -144,7 +144,7 @@ async def _item_page(
     merchandising, scorer = services.merchandising(), services.scorer()
 
     def look(shop: ShopState) -> _Item:
-        view = item_view(code, shop, merchandising)
+        view = item_view(code, shop, merchandising, clock=int(time.time()))
         try:
             similar = similar_items(code, 10, scorer, shop).items
         except Problem:  # the model knows of no similarity, or the item was never sold

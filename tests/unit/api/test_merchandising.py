@@ -9,11 +9,16 @@ import pytest
 from state.domain.catalogue import Catalogue
 from state.domain.rules import CompiledRules, Merchandising
 from state.events.catalogue import CatalogueDecoder, CatalogueItem
+from state.events.dates import DAY
 from state.events.rules import decode_rules
+from state.settings import Settings
+from state.store.memory import MemoryStore
+from stream.api.lookups import ShopState, item_view
 from stream.messages import Message
 from stream.pipeline.memory_publisher import MemoryPublisher
 from tests.unit.api.shop import Shop
 from tests.unit.api.test_cart import PairingScorer
+from training.features.item_table import ItemTable
 
 PATH = "/v1/customers/anna/recommendations"
 
@@ -157,6 +162,19 @@ async def test_an_item_shows_its_entry_in_the_catalogue_and_why_it_is_unavailabl
         tea, new = (await client.get("/v1/items/TEA")).json(), (await client.get("/v1/items/NEW")).json()
     assert (tea["catalogue"]["stock"], tea["unavailable"], tea["baskets"]) == (0, "out_of_stock", 2)
     assert (new["description"], new["price"], new["baskets"], new["unavailable"]) == ("New", None, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("days_since", "expected"),
+    [(5, "not_on_sale"), (40, None)],
+    ids=["the clock decides", "the newest event decides in a replay"],
+)
+def test_the_clock_decides_whether_an_item_is_on_sale_as_in_lists(days_since: int, expected: str | None) -> None:
+    now = 1_700_000_000
+    shop = ShopState(MemoryStore(Settings()), ItemTable(()), now)
+    ends = CatalogueItem("TEA", on_sale_until=now + 2 * DAY)
+    view = item_view("TEA", shop, Merchandising(Catalogue({"TEA": ends})), clock=now + days_since * DAY)
+    assert view.unavailable == expected
 
 
 async def test_a_rule_for_a_customer_segment_holds_for_visitors_of_whom_only_attributes_are_known() -> None:
