@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from tests.services.choice import KAFKA_VARIABLE, REDIS_VARIABLE, REQUIRE_VARIABLE, Service, Services
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 COVERAGE_VARIABLE = "NEXTBASKET_TEST_COVERAGE"
 """Per cent, set by .ci/run after the unit tests."""
 
+EXAMPLES_VARIABLE = "NEXTBASKET_TEST_EXAMPLES"
+"""Number of examples of the property tests of the selection; where it is set, all property tests draw new examples."""
+
 SERVICES = pytest.StashKey[Services]()
+
+# The same examples on every run, so that a change is what makes a test fail.
+hypothesis_settings.register_profile("repeatable", derandomize=True)
+if EXAMPLES_VARIABLE not in os.environ:
+    hypothesis_settings.load_profile("repeatable")
 
 # Against the embedded broker kafka-python cannot negotiate its version.
 EMBEDDED_API_VERSION = "2.3"
