@@ -11,6 +11,7 @@ import msgspec
 
 from state.domain.recommendation import Item
 from state.events.dates import to_iso
+from state.events.invoice import Line
 
 INVOICE_NO = "999001"
 """Of the invoice to send: no cancellation and no adjustment in any dialect."""
@@ -37,7 +38,7 @@ class NextSteps:
 
 
 def write_next_steps(
-    folder: Path, variables: dict[str, str], *, dialect: str, customer: str, bought: Item, date: int
+    folder: Path, variables: dict[str, str], *, dialect: str, customer: str, bought: Item | Line, date: int
 ) -> NextSteps:
     """Write the files that the commands read, and return the commands.
 

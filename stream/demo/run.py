@@ -29,6 +29,7 @@ from stream.demo.environment import (
     settings_variables,
 )
 from stream.demo.interruption import Interrupted, ignore_signals
+from stream.demo.merchandising import demo_merchandising
 from stream.demo.next_steps import write_next_steps
 from stream.demo.replay import WorkerReplay, last_invoices, load_histories
 from stream.demo.screen import LiveScreen, PlainScreen, join_parts, render_screen, summary_parts
@@ -36,6 +37,7 @@ from stream.demo.statistics import ReplayStatistics
 from stream.demo.topic_watcher import TopicWatcher
 from stream.demo.training import MODEL, fit_baseline, read_log, split_log, train_model
 from stream.kafka.config import kafka_python_config
+from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.tools.embedded import embedded_kafka, embedded_redis
 
@@ -128,6 +130,10 @@ class _Demo:
 
         self._phase = "starting the worker"
         ensure_topics(settings, timeout_s=10.0)
+        merchandising = demo_merchandising(training_log)
+        with closing(KafkaPublisher(settings)) as publisher:
+            publisher.publish(merchandising.messages(settings))
+        steps.print(merchandising.sentence)
         worker = stack.enter_context(run_worker_process(settings, folder))
         producer = stack.enter_context(closing(KafkaProducer(**kafka_python_config(settings, linger_ms=1))))
         watcher = stack.enter_context(closing(TopicWatcher(settings)))
@@ -144,7 +150,7 @@ class _Demo:
         steps.print("First recommendations are out. Over HTTP, while this runs:")
         customer = next(each.customer_id for each in reversed(invoices) if each.customer_id)
         steps.print(f"curl {address}/v1/customers/{customer}/recommendations")
-        steps.print(f"In a browser: {address}/ (customers, rules, models, live).")
+        steps.print(f"In a browser: {address}/ (live, customers, models; try {address}/rules).")
         applying.join()
         baseline.rank({invoice.customer_id for invoice in replayed if invoice.customer_id})
 
@@ -156,7 +162,7 @@ class _Demo:
             _save_picture(statistics, options.picture)
         self._print_summary("Done")
         if options.keep:
-            self._print_next_steps(folder, settings, replayed[-1])
+            self._print_next_steps(folder, settings, replayed[-1], address)
             self._waiting = True
             _wait(worker)
 
@@ -187,15 +193,16 @@ class _Demo:
         for line in lines:
             print_wrapped(self._console, line)
 
-    def _print_next_steps(self, folder: Path, settings: Settings, last: Invoice) -> None:
+    def _print_next_steps(self, folder: Path, settings: Settings, last: Invoice, address: str) -> None:
         assert self._statistics is not None
-        recommendation = self._statistics.latest()[0]
+        latest = self._statistics.latest()
+        recommendation = next((each for each in latest if each.items), latest[0])
         next_steps = write_next_steps(
             folder,
             settings_variables(settings),
             dialect=settings.dialect,
             customer=recommendation.customer_id,
-            bought=recommendation.items[0],
+            bought=recommendation.items[0] if recommendation.items else last.lines[0],
             date=last.date + 3_600,
         )
 
@@ -203,7 +210,8 @@ class _Demo:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         write()
-        print_wrapped(self._console, "Kafka, Redis and the worker stay up. In another terminal, their settings first:")
+        print_wrapped(self._console, f"Kafka, Redis, the worker and the API stay up; the page is {address}/.")
+        print_wrapped(self._console, "In another terminal, their settings first:")
         write(f"\n  {next_steps.load_settings}")
         for command, purpose in next_steps.commands:
             write(f"\n  # {purpose}\n  {command}")

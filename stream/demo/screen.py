@@ -18,6 +18,7 @@ from stream.demo.statistics import Quality, ReplayStatistics, Summary
 
 _BETWEEN = " · "
 """Between two phrases of a line."""
+NOTHING_ALLOWED = "nothing: the rules allow no item"
 _DATE_WIDTH = 10
 _GAP = 2
 """Blanks between two columns."""
@@ -81,7 +82,7 @@ class PlainScreen:
         line = f"{summary.sent}/{summary.total} invoices  {_BETWEEN.join(summary_parts(summary))}"
         if latest := statistics.latest():
             newest = latest[0]
-            line += f"  | {newest.customer_id}: {item_text(newest.items[0])}"
+            line += f"  | {newest.customer_id}: {item_text(newest.items[0]) if newest.items else NOTHING_ALLOWED}"
         if line != self._shown:
             self._console.print(escape_control(line), soft_wrap=True, markup=False, highlight=False)
             self._shown = line
@@ -190,6 +191,7 @@ def _recommendations(recommendations: Sequence[Recommendation], width: int, heig
     lines = 1
     for recommendation in recommendations:
         items = [line for item in _shown_items(recommendation) for line in _item_lines(item, items_width)]
+        items = items or [Text(NOTHING_ALLOWED, style="dim", overflow="ellipsis")]
         if lines + len(items) > height:
             break
         table.add_row(Text(escape_control(recommendation.customer_id)), _due(recommendation), Text("\n").join(items))
@@ -198,7 +200,9 @@ def _recommendations(recommendations: Sequence[Recommendation], width: int, heig
 
 
 def _shown_items(recommendation: Recommendation) -> list[Item]:
-    """The most probable item, and the most probable new one, or the second where no item is new to the customer."""
+    """The first item, and the first new one, or the second where no item is new to the customer; of none, none."""
+    if not recommendation.items:
+        return []
     first, *others = recommendation.items
     new = next((item for item in others if item.slot == "discover"), None)
     return [first, *([new] if new else others[:1])]

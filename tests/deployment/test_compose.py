@@ -14,6 +14,8 @@ from redis.exceptions import RedisError
 
 from state.errors import SettingsError
 from state.settings import PREFIX, Settings, load_settings
+from stream.api.access import check_binding
+from stream.api.keys import Scope, load_keys
 from stream.cli.extras import EXTRA_OF_COMMAND
 from stream.cli.main import COMMANDS, load_command
 from tests.deployment.compose_file import ROOT, Service, container_environment, interpolate, read_compose
@@ -21,6 +23,8 @@ from tests.services import kafka as kafka_service
 from tests.services.process import free_port
 
 PASSWORD = "d3ploym3nt-t3st"
+KEYS = f"operator admin {'0' * 64}"
+REQUIRED = {"NEXTBASKET_REDIS_PASSWORD": PASSWORD, "NEXTBASKET_API_KEYS": KEYS}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def source() -> str:
 
 @pytest.fixture(scope="module")
 def compose() -> Service:
-    return read_compose({"NEXTBASKET_REDIS_PASSWORD": PASSWORD})
+    return read_compose(REQUIRED)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +50,35 @@ def ours(services: dict[str, Service]) -> dict[str, Service]:
 def test_the_services_of_the_design_are_there(services: dict[str, Service]) -> None:
     assert set(services) == {"kafka", "redis", "worker", "api", "trainer", "replay"}
     profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
-    assert profiles == {"replay": ["replay"], "api": ["api"]}  # api needs a key first
+    assert profiles == {"replay": ["replay"]}
 
 
-def test_it_stops_with_a_sentence_where_the_password_is_not_set(source: str) -> None:
-    with pytest.raises(KeyError, match=r"NEXTBASKET_REDIS_PASSWORD: set it in \.env"):
-        interpolate(yaml.safe_load(source), {})
+@pytest.mark.parametrize("missing", list(REQUIRED))
+def test_it_stops_with_a_sentence_where_a_secret_is_not_set(missing: str, source: str) -> None:
+    given = {name: value for name, value in REQUIRED.items() if name != missing}
+    with pytest.raises(KeyError, match=rf"{missing}: set it in \.env"):
+        interpolate(yaml.safe_load(source), given)
+
+
+def test_the_lines_of_the_example_environment_make_a_key_that_the_api_accepts() -> None:
+    example = (ROOT / ".env.example").read_text()
+    lines = "\n".join(line.removeprefix("#   ") for line in example.splitlines() if line.startswith("#   "))
+    done = subprocess.run(["sh", "-euc", lines], capture_output=True, text=True, timeout=30, check=True)
+    key, entry = done.stdout.splitlines()
+    environment = container_environment("api", f"NEXTBASKET_REDIS_PASSWORD={PASSWORD}\n{entry}")
+    keys = load_keys(load_settings(environment))
+    check_binding("0.0.0.0", keys)
+    caller = keys.find(key)
+    assert caller is not None
+    assert caller.may(Scope.MERCHANDISE)
+
+
+def test_the_api_listens_where_its_port_is_published_and_its_health_check_asks(services: dict[str, Service]) -> None:
+    command = services["api"]["command"]
+    assert command[command.index("--host") + 1] == "0.0.0.0"
+    port = command[command.index("--port") + 1]
+    assert services["api"]["ports"] == [f"127.0.0.1:8080:{port}"]
+    assert f"127.0.0.1:{port}/readyz" in services["api"]["healthcheck"]["test"][-1]
 
 
 def test_every_nextbasket_command_is_accepted_by_the_command_line(services: dict[str, Service]) -> None:
@@ -88,7 +115,7 @@ def test_every_setting_in_the_environment_file_reaches_the_containers(service: s
 
 
 def test_a_typing_error_in_the_environment_file_is_refused() -> None:
-    text = f"NEXTBASKET_REDIS_PASSWORD={PASSWORD}\nNEXTBASKET_WINDOWS=7\n"
+    text = f"NEXTBASKET_REDIS_PASSWORD={PASSWORD}\nNEXTBASKET_API_KEYS={KEYS}\nNEXTBASKET_WINDOWS=7\n"
     with pytest.raises(SettingsError, match="did you mean NEXTBASKET_WINDOW"):
         load_settings(container_environment("worker", text))
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
 from state.settings import load_settings
 from state.store.redis.store import RedisStore
+from stream.api.keys import Scope, new_key
 from tests.deployment.compose_file import container_environment, read_compose
 from tests.integration.workers import NEXTBASKET, clean_environment
 from tests.services.choice import Service
@@ -25,15 +27,18 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.durable]
 
 LIMIT_S = 180.0
 PASSWORD = "f1rst-h0urs"
+KEY = new_key("operator", [Scope.ADMIN])
+REQUIRED = {"NEXTBASKET_REDIS_PASSWORD": PASSWORD, "NEXTBASKET_API_KEYS": KEY.line}
 
 
 class Container:
-    """A service's command with the variables that its container would have."""
+    """A service's command with the variables that its container would have; ``port``: in place of the published one."""
 
-    def __init__(self, service: str, environment_file: str, folder: Path) -> None:
+    def __init__(self, service: str, environment_file: str, folder: Path, port: int | None = None) -> None:
         self.name = service
+        self.port = port
         self._log = folder / f"{service}.log"
-        self._service = read_compose({"NEXTBASKET_REDIS_PASSWORD": PASSWORD})["services"][service]
+        self._service = read_compose(REQUIRED)["services"][service]
         self._variables = clean_environment(container_environment(service, environment_file))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -50,6 +55,8 @@ class Container:
     def healthy(self) -> bool:
         """Whether the health check of the service succeeds."""
         _, _, *arguments = self._service["healthcheck"]["test"]
+        if self.port is not None:
+            arguments = [each.replace("127.0.0.1:8080/", f"127.0.0.1:{self.port}/") for each in arguments]
         done = subprocess.run(
             [sys.executable, *arguments], env=self._variables, capture_output=True, timeout=30, check=False
         )
@@ -85,7 +92,7 @@ def redis_port(tmp_path: Path) -> Iterator[int]:
     port = free_port()
     folder = tmp_path / "redis"
     folder.mkdir()
-    service = read_compose({"NEXTBASKET_REDIS_PASSWORD": PASSWORD})["services"]["redis"]
+    service = read_compose(REQUIRED)["services"]["redis"]
     shell, option, script = service["command"]
     script = script.replace("--dir /data", f"--dir {folder} --bind 127.0.0.1 --port {port}")
     process = subprocess.Popen(
@@ -117,7 +124,7 @@ def test_up_and_then_replay_gives_a_model_and_recommendations(
     def environment_file() -> str:
         """The user's ``.env``, each container with a port of its own."""
         lines = {
-            "NEXTBASKET_REDIS_PASSWORD": PASSWORD,
+            **REQUIRED,
             "NEXTBASKET_KAFKA_BROKERS": kafka.address,
             "NEXTBASKET_REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
             "NEXTBASKET_NAMESPACE": environment["NEXTBASKET_NAMESPACE"],
@@ -129,14 +136,16 @@ def test_up_and_then_replay_gives_a_model_and_recommendations(
         return "\n".join(f"{name}={value}" for name, value in lines.items())
 
     worker = Container("worker", environment_file(), tmp_path)
+    api = Container("api", environment_file(), tmp_path, free_port())
     trainer = Container("trainer", environment_file(), tmp_path)
     replay = Container("replay", f"{environment_file()}\nNEXTBASKET_DATA={table}", tmp_path)
     with ExitStack() as ends:
-        for container in (worker, trainer, replay):
+        for container in (worker, api, trainer, replay):
             ends.callback(container.end)
         worker.start()
+        api.start("--host", "127.0.0.1", "--port", str(api.port))
         trainer.start("--model", "count_demand")  # the one with the quickest training
-        for container in (worker, trainer):  # up --wait
+        for container in (worker, api, trainer):  # up --wait
             wait_until(container.healthy, f"{container.name} is healthy", LIMIT_S, container.check)
         wait_until(lambda: "has no events yet" in trainer.log(), "the first round has failed", LIMIT_S, trainer.check)
         assert trainer.healthy()
@@ -158,7 +167,13 @@ def test_up_and_then_replay_gives_a_model_and_recommendations(
         store = RedisStore(settings)
         ends.callback(store.close)
         wait_until(lambda: next(store.recommendations(), None) is not None, "recommendations", LIMIT_S, worker.check)
+        customer = next(store.recommendations()).customer_id
+        path = f"http://127.0.0.1:{api.port}/v1/customers/{customer}/recommendations"
+        assert httpx.get(path).status_code == 401
+        answer = httpx.get(path, headers={"Authorization": f"Bearer {KEY.key}"})
+        assert (answer.status_code, answer.json()["fallback"]) == (200, None)
         wait_until(lambda: "count_demand" in worker.log() and "serves from" in worker.log(), "it is served", 60.0)
         assert worker.healthy()
+        assert api.healthy()
         assert trainer.healthy()
-        assert [worker.stop(), trainer.stop()] == [0, 0]
+        assert [worker.stop(), api.stop(), trainer.stop()] == [0, 0, 0]

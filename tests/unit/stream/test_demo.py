@@ -4,16 +4,21 @@ import io
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
 from state.domain.recommendation import Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
+from state.events.catalogue import CatalogueDecoder
+from state.events.dates import DAY
 from state.events.invoice import Invoice, Line
+from state.events.rules import decode_rules
 from state.settings import Settings
 from stream.cli.exit_codes import Failure
 from stream.demo.baseline import BaselineRanker
 from stream.demo.console import StepPrinter, TaskProgress, progress_bar
+from stream.demo.merchandising import demo_merchandising
 from stream.demo.next_steps import INVOICE_NO, write_next_steps
 from stream.demo.replay import last_invoices
 from stream.demo.screen import LiveScreen, PlainScreen, join_parts, reason_text, render_screen, summary_parts
@@ -295,3 +300,40 @@ def test_the_printed_commands_are_quoted_for_a_shell(tmp_path: Path) -> None:
     assert read[-1] == f'"customer_id":"{customer}"'
     assert shlex.split(steps.load_settings) == [".", str(folder / "environment")]
     assert "export NEXTBASKET_REDIS_URL='unix:///tmp/a b/redis.sock'" in (folder / "environment").read_text()
+
+
+def test_lists_that_the_rules_emptied_are_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    statistics = ReplayStatistics(1)
+    full = _recommendation("12680", "a")
+    statistics.add_recommendation(msgspec.structs.replace(full, items=[]), 1.0)
+    console = Console(width=80)
+    console.print(render_screen(statistics, 80, 23))
+    assert "nothing: the rules allow no item" in capsys.readouterr().out
+    with PlainScreen(console) as screen:
+        screen.show(statistics)
+    assert "12680: nothing: the rules allow no item" in capsys.readouterr().out
+
+
+def test_the_catalogue_and_the_rules_of_the_demo_are_valid_and_mostly_switched_off() -> None:
+    settings = Settings()
+    log = [
+        Invoice(str(day), "c", day * DAY, tuple(Line(code, 2_000, 1.5, f"RED {kind}") for code, kind in shop))
+        for day in range(60)
+        for shop in [[(f"{number}", ("MUG", "BAG")[number % 2]) for number in range(12)]]
+    ]
+    made = demo_merchandising(log)
+    messages = made.messages(settings)
+    decoder = CatalogueDecoder(settings)
+    items = [decoder.decode(each.value, each.key) for each in messages if each.topic == settings.topics.items]
+    assert {item.category for item in items} == {("Mug",), ("Bag",)}
+    assert {item.price for item in items} == {1.5}
+    assert sorted({item.stock for item in items}) == [0, 58]  # 29 days of 2 pieces; one is out of stock
+    (document,) = (decode_rules(each.value) for each in messages if each.topic == settings.topics.rules)
+    assert [rule.name for rule in document.rules if rule.enabled] == ["eight of a category", "one in ten thousand"]
+    assert "12 items and 8 rules, 2 of them switched on" in made.sentence
+
+
+def test_the_demo_needs_no_descriptions_for_its_rules() -> None:
+    made = demo_merchandising([Invoice("1", "c", 0, (Line("7", 1_000, 2.0),))])
+    assert made.items == [{"stock_code": "7", "price": 2.0, "stock": 1}]
+    assert {rule["kind"] for rule in made.rules["rules"]} == {"cap", "least_probability", "cooldown", "only", "pin"}
