@@ -19,7 +19,7 @@ def demo(
     rate: Annotated[float, typer.Option(min=1, max=200, help="Invoices a second.")] = 40.0,
     picture: Annotated[Path | None, typer.Option(help="Save the last screen as an SVG picture.")] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave Kafka, Redis and worker up after the replay, until Ctrl-C.")
+        bool, typer.Option("--keep", help="Leave Kafka, Redis, worker and API up after the replay, until Ctrl-C.")
     ] = False,
 ) -> None:
     """Try it here: train a model, start a worker, replay invoices, see the recommendations.
