@@ -17,6 +17,7 @@ from state.events.shop_dialect import shop_dialect
 from state.settings import Settings, without_credentials
 from state.store.claim import claim_store
 from state.store.redis.client import connect, require_url
+from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.durability import Durability
 from state.store.redis.letters import RedisLetters
 from state.store.redis.store import RedisStore
@@ -96,6 +97,8 @@ def run_worker(settings: Settings) -> ExitCode:
         try:
             store = retry.call("Redis", lambda: RedisStore(settings), StoreUnavailable)
             closes.enter_context(closing(store))
+            due_index = retry.call("Redis", lambda: RedisDueIndex(settings), StoreUnavailable)
+            closes.enter_context(closing(due_index))
             retry.call("Redis", store.probe, StoreUnavailable)
             servers = retry.call("Redis", store.durability, StoreUnavailable)
             require_durability(servers, allow_eviction=settings.allow_eviction)
@@ -135,6 +138,7 @@ def run_worker(settings: Settings) -> ExitCode:
             merchandising=lambda: follower.merchandising,
             letter_topic=letter_topic,
             spool=spool,
+            due_index=due_index,
         )
 
         models.start()

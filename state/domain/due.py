@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.domain.recommendation import AppliedRules, Item, ModelVersion
@@ -85,14 +87,17 @@ def net_spending(history: CustomerHistory) -> float:
     return max(0.0, total / THOUSAND)
 
 
-def basket_value(spending: float, purchases: int, shop_mean: float) -> float:
+Numbers = TypeVar("Numbers", float, NDArray[np.float64])
+
+
+def basket_value(spending: Numbers, purchases: Numbers, shop_mean: float) -> Numbers:
     """Expected value of a customer's next basket: the mean of theirs, shrunk to that of the shop.
 
     (spending + s · shop mean) / (purchases + s), with s = ``VALUE_STRENGTH``: the form of the conditional expectation
     of the gamma-gamma model (Fader and Hardie, "The Gamma-Gamma model of monetary value", 2013), with a fixed weight.
 
     Args:
-        spending: As ``net_spending`` gives it.
+        spending: As ``net_spending`` gives it, of one customer or of several.
         purchases: Number of purchase invoices.
         shop_mean: Mean basket value of all customers.
     """

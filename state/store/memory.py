@@ -149,6 +149,10 @@ class MemoryStore:
         customer = self._customers.get(customer_id)
         return customer.last if customer else None
 
+    def last_recommendations(self, customer_ids: Sequence[str]) -> list[Recommendation | None]:
+        """See ``Store.last_recommendations``."""
+        return [self.recommendation(customer_id) for customer_id in customer_ids]
+
     def recommendations(self) -> Iterator[Recommendation]:
         """See ``Store.recommendations``."""
         for customer in list(self._customers.values()):

@@ -4,7 +4,7 @@ There are two implementations, ``MemoryStore`` and ``RedisStore``; one contract 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -111,6 +111,46 @@ def prior_recommendation(last: Recommendation, invoice_no: str) -> PriorRecommen
     return PriorRecommendation(invoice_no, last.rec_id, model, [item.stock_code for item in last.items])
 
 
+class DueEntry(NamedTuple):
+    """A customer in the index of who is due: ``value`` begins with the revision, a little-endian double."""
+
+    customer_id: str
+    revision: int
+    value: bytes
+
+
+class DueShard(NamedTuple):
+    """Some customers of the index of who is due: the first parts of their values joined, and the rest of each."""
+
+    customer_ids: list[str]
+    heads: bytes
+    rests: list[str] | None
+
+
+class DueIndex(Protocol):
+    """A few packed numbers of every customer, from which a list of who is due is made; lost entries cost time only."""
+
+    def record(self, entries: Sequence[DueEntry]) -> None:
+        """Replace entries, except those with a later revision; an empty value deletes."""
+        ...
+
+    def shards(self, head_size: int, *, with_rest: bool) -> Iterator[DueShard]:
+        """All entries; ``head_size``: bytes of the first part of a value, the rest is text."""
+        ...
+
+    def forget(self, customer_ids: Sequence[str]) -> None:
+        """Delete everything that the index has of customers, whatever their revision."""
+        ...
+
+    def is_complete(self) -> bool:
+        """Whether it has every customer: it was compared with all histories, and whatever wrote since recorded."""
+        ...
+
+    def set_complete(self, complete: bool) -> None:
+        """Set ``is_complete``; False after histories were written without ``record``."""
+        ...
+
+
 class Store(Protocol):
     """Stores customers' histories, the state of items and the last recommendations.
 
@@ -155,6 +195,10 @@ class Store(Protocol):
 
     def recommendation(self, customer_id: str) -> Recommendation | None:
         """The last confirmed recommendation of a customer, None where there is none."""
+        ...
+
+    def last_recommendations(self, customer_ids: Sequence[str]) -> list[Recommendation | None]:
+        """The last confirmed recommendation of each of some customers, read in one call; None where there is none."""
         ...
 
     def recommendations(self) -> Iterator[Recommendation]:

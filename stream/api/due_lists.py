@@ -8,10 +8,9 @@ import msgspec
 from state.domain.due import DueCustomer
 from state.domain.rules import Merchandising
 from state.events.dates import to_iso
-from state.store.protocol import Store
+from state.store.protocol import DueIndex, Store
 from stream.api.problems import invalid_request
 from stream.pipeline.due import DueQuery, due_customers
-from stream.pipeline.ports import DueSummaries
 from training.serving.scorer import Scorer
 
 
@@ -42,7 +41,7 @@ class DueLists:
 
     Args:
         open_store: Opens the store.
-        open_summaries: Opens where the numbers of each customer are stored; None where they are not.
+        open_index: Opens where the numbers of each customer are stored; None where they are not.
         scorer: Returns the scorer that serves now.
         merchandising: Returns the catalogue and the rules as of now.
         top_k: Greatest number of items of a basket.
@@ -52,17 +51,17 @@ class DueLists:
         self,
         *,
         open_store: Callable[[], Store],
-        open_summaries: Callable[[], DueSummaries | None],
+        open_index: Callable[[], DueIndex | None],
         scorer: Callable[[], Scorer],
         merchandising: Callable[[], Merchandising],
         top_k: int,
     ) -> None:
         self._open_store = open_store
-        self._open_summaries = open_summaries
+        self._open_index = open_index
         self._scorer = scorer
         self._merchandising = merchandising
         self._top_k = top_k
-        self._opened: tuple[Store, DueSummaries | None] | None = None
+        self._opened: tuple[Store, DueIndex | None] | None = None
 
     def answer(self, questions: Sequence[DueQuestion]) -> list[DueAnswer | Exception]:
         """One list, or error, for each question.
@@ -79,8 +78,8 @@ class DueLists:
 
     def _answer(self, question: DueQuestion) -> DueAnswer | Exception:
         if self._opened is None:
-            self._opened = self._open_store(), self._open_summaries()
-        store, summaries = self._opened
+            self._opened = self._open_store(), self._open_index()
+        store, index = self._opened
         newest = store.now() or 0
         at = newest if question.at is None else question.at
         if at < newest:
@@ -92,7 +91,7 @@ class DueLists:
             query,
             top_k=self._top_k,
             merchandising=self._merchandising(),
-            summaries=summaries,
+            index=index,
         )
         customers = list(islice(found.customers, question.limit))
         return DueAnswer(to_iso(at), question.within_days, found.eligible, customers)

@@ -19,7 +19,7 @@ from state.settings import Settings
 from state.store.claim import require_store_dialect
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
-from state.store.redis.due_summaries import RedisDueSummaries
+from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
@@ -137,7 +137,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         lookups = Lookups(open_store)
         due = DueLists(
             open_store=open_store,
-            open_summaries=lambda: RedisDueSummaries(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S)),
+            open_index=lambda: RedisDueIndex(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S)),
             scorer=lambda: models.scorer,
             merchandising=merchandising,
             top_k=settings.top_k,

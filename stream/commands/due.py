@@ -74,7 +74,7 @@ def due(
     from state.events.shop_dialect import shop_dialect
     from state.settings import load_settings
     from state.store.claim import require_store_dialect
-    from state.store.redis.due_summaries import RedisDueSummaries
+    from state.store.redis.due_index import RedisDueIndex
     from state.store.redis.store import RedisStore
     from stream.cli.registry import load_current_scorer
     from stream.pipeline.due import due_customers
@@ -104,7 +104,7 @@ def due(
                 query,
                 top_k=settings.top_k,
                 merchandising=merchandising,
-                summaries=stack.enter_context(closing(RedisDueSummaries(settings))),
+                index=stack.enter_context(closing(RedisDueIndex(settings))),
                 on_read=reading.update,
             )
         listed = min(found.eligible, query.limit or found.eligible)
@@ -135,7 +135,8 @@ def _published(
     from state.store.redis.sent_due import RedisSentDue
     from stream.kafka.publisher import KafkaPublisher
     from stream.kafka.topics import due_topic, ensure_topics
-    from stream.pipeline.due import PORTION, portions, publish_due
+    from stream.pipeline.due import portions, publish_due
+    from stream.pipeline.due_index import PORTION
     from stream.pipeline.event_headers import event_source
 
     ensure_topics(settings, [due_topic(settings)])

@@ -37,6 +37,7 @@ def now(
     from state.domain.clock import differing_clocks
     from state.events.dates import DAY, to_iso
     from state.settings import load_settings
+    from state.store.redis.due_index import RedisDueIndex
     from state.store.redis.store import RedisStore
     from stream.tools.now import find_ahead, items_without
 
@@ -63,6 +64,8 @@ def now(
         items = items_without(store.histories(), ahead, bound, settings)
         for customer_id, numbers in ahead.invoices.items():
             store.forget_invoices(customer_id, numbers, clock_ms=int(clock * 1000))
+        with closing(RedisDueIndex(settings)) as index:
+            index.set_complete(False)
         store.set_now(bound if ahead.right is None else ahead.right, items)
         echo(
             f"Set right: now is {to_iso(bound if ahead.right is None else ahead.right)}; "

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,7 +61,8 @@ def rebuild(
     if not topic and not paths:
         raise Failure("There is nothing to read: leave out --no-topic, or give --data PATH.", ExitCode.USAGE)
     ledgers = []
-    with closing(RedisStore(settings)) as store, show_progress():
+    # Closed before the store, whose new histories the index lacks, even after a failure.
+    with closing(RedisStore(settings)) as store, _incomplete_due_index(settings), show_progress():
         claim_store(store, shop_dialect(settings))
         echo(f"Events are read {in_words(shop_dialect(settings))}.")
         for path in paths:
@@ -81,6 +82,19 @@ def rebuild(
     if topic and beginnings:
         echo(beginnings)
     echo(f"Redis has the histories of {count(customers, 'customer')}.")
+
+
+@contextmanager
+def _incomplete_due_index(settings: "Settings") -> "Iterator[None]":
+    """The next list of who is due after this compares all histories, whatever was listed meanwhile."""
+    from state.store.redis.due_index import RedisDueIndex
+
+    with closing(RedisDueIndex(settings)) as index:
+        index.set_complete(False)
+        try:
+            yield
+        finally:
+            index.set_complete(False)
 
 
 def _beginnings(records: "TopicRecords", *, tables: bool) -> str:

@@ -1,7 +1,7 @@
 """Who is due: all customers by expected value within a window, the first of them with a basket.
 
-Two passes over the store. The first predicts only the return of all customers, from their histories or from what is
-stored of them (``due_summaries``). The second ranks items for the customers that are listed.
+Two passes. The first predicts only the return of all customers, from the index (``due_index``) or their histories. The
+second ranks items for the customers that are listed.
 """
 
 import hashlib
@@ -19,12 +19,18 @@ from state.domain.recommendation import Trigger
 from state.domain.rules import Merchandising
 from state.events.attributes import Attributes
 from state.events.dates import DAY, LAST, to_iso
-from state.store.protocol import CustomerUpdate, Store
+from state.store.protocol import CustomerUpdate, DueIndex, Store
 from stream.messages import Message
 from stream.monitoring import Metrics
-from stream.pipeline.due_summaries import Summaries, read_summaries
+from stream.pipeline.due_index import (
+    PORTION,
+    DueColumns,
+    complete_index,
+    read_attributes,
+    read_columns,
+)
 from stream.pipeline.event_headers import DUE_CUSTOMER, event_headers
-from stream.pipeline.ports import DueSummaries, Publisher, SentDue
+from stream.pipeline.ports import Publisher, SentDue
 from stream.pipeline.recommendations import BatchContext, next_purchase, recommend
 from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
 from stream.pipeline.selector import ranking_depth, selector_for
@@ -32,9 +38,6 @@ from training.features.item_table import ItemTable
 from training.serving.load import fallback_scorer
 from training.serving.return_time.network import curve_after
 from training.serving.scorer import HORIZONS, ReturnCurves, ReturnSurvival, Scorer
-
-PORTION = 500
-"""Histories whose return is predicted at once, and customers that are ranked, published and recorded at once."""
 
 
 class DueQuery(NamedTuple):
@@ -79,7 +82,7 @@ def due_customers(
     *,
     top_k: int,
     merchandising: Merchandising | None = None,
-    summaries: DueSummaries | None = None,
+    index: DueIndex | None = None,
     on_read: Callable[[int], object] = lambda number: None,
 ) -> DueList:
     """The customers who are likely to buy within a window, given no purchase since their last one.
@@ -90,21 +93,22 @@ def due_customers(
         query: Which customers are listed.
         top_k: Greatest number of items of a basket.
         merchandising: The catalogue and the rules, None where there are none.
-        summaries: Where the numbers of each customer are stored, so that only histories that changed since the last
-            list are read. Used with a scorer that is a ``ReturnSurvival``.
-        on_read: Called with the number of customers read since the last call.
+        index: The numbers of each customer, so that no history is read. Used with a scorer that is a
+            ``ReturnSurvival``.
+        on_read: Called with the number of customers read or compared since the last call.
 
     Raises:
         StoreUnavailable, StoreRefused: The store does not answer, or refuses.
     """
-    if summaries is not None and isinstance(scorer, ReturnSurvival):
-        found = _of_summaries(read_summaries(store, scorer, scorer.version, summaries, on_read), query)
+    if index is not None and isinstance(scorer, ReturnSurvival):
+        columns = read_columns(index, with_rest=bool(query.segment))
+        columns = complete_index(store, scorer, scorer.version, index, columns, on_read)
+        found = due_order(columns, query)
     else:
         found = _read(store, scorer, query, on_read)
-    order = found.order(query.limit)
     left_out: list[str] = []
-    customers = _listed(store, scorer, query, found, order, top_k, merchandising, left_out)
-    return DueList(customers, found.read, len(found.customer_ids), left_out)
+    customers = with_baskets(store, scorer, query, found, top_k, merchandising, left_out)
+    return DueList(customers, found.read, found.eligible, left_out)
 
 
 def portions(customers: Iterable[DueCustomer], size: int) -> Iterator[list[DueCustomer]]:
@@ -139,22 +143,40 @@ def _message(one: DueCustomer, topic: str, source: str) -> Message:
     return Message(topic, one.customer_id.encode(), msgspec.json.encode(one), headers)
 
 
-class _Found(NamedTuple):
-    """Customers with a purchase in the segment, in the order of the store, columns ``[n]``."""
+class DueOrder(NamedTuple):
+    """The customers of a query by falling expected value, of equal ones by id; no more than its limit.
+
+    ``read``: customers in the store · ``eligible``: those that match, listed or not · ``value``: of a basket ``[n]`` ·
+    ``last``: date of the newest purchase ``[n]``.
+    """
 
     read: int
+    eligible: int
     customer_ids: list[str]
-    chance: NDArray[np.float64]
     value: NDArray[np.float64]
     last: NDArray[np.int64]
 
-    def order(self, limit: int | None) -> list[int]:
-        """Positions by falling expected value; of equal ones by customer id."""
-        expected, ids = (self.chance * self.value).tolist(), self.customer_ids
-        return sorted(range(len(ids)), key=lambda row: (-expected[row], ids[row]))[:limit]
+
+def _ordered(
+    read: int,
+    customer_ids: Sequence[str],
+    chance: NDArray[np.float64],
+    value: NDArray[np.float64],
+    last: NDArray[np.int64],
+    limit: int | None,
+) -> DueOrder:
+    """The first of some customers by falling expected value."""
+    number, expected = len(customer_ids), chance * value
+    candidates = np.arange(number)
+    if limit is not None and limit < number:
+        lowest = np.partition(expected, number - limit)[number - limit]
+        candidates = np.flatnonzero(expected >= lowest)
+    pairs = zip((-expected[candidates]).tolist(), candidates.tolist(), strict=True)
+    rows = [row for _, _, row in sorted((negative, customer_ids[row], row) for negative, row in pairs)][:limit]
+    return DueOrder(read, number, [customer_ids[row] for row in rows], value[rows], last[rows])
 
 
-def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int], object]) -> _Found:
+def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int], object]) -> DueOrder:
     ids: list[str] = []
     chances: list[float] = []
     spending: list[float] = []
@@ -185,25 +207,46 @@ def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int]
         on_read(len(portion))
     shop_mean = shop_spending / shop_purchases if shop_purchases else 0.0
     value = [basket_value(one, number, shop_mean) for one, number in zip(spending, purchases, strict=True)]
-    return _Found(read, ids, np.asarray(chances), np.asarray(value), np.asarray(last, np.int64))
+    columns = np.asarray(chances, np.float64), np.asarray(value, np.float64), np.asarray(last, np.int64)
+    return _ordered(read, ids, *columns, query.limit)
 
 
-def _of_summaries(summaries: Summaries, query: DueQuery) -> _Found:
-    """The customers of a query from what is stored of all."""
-    has_bought = summaries.purchases > 0
-    spending, purchases = summaries.spending[has_bought], summaries.purchases[has_bought]
-    shop_mean = float(spending.sum() / purchases.sum()) if len(purchases) else 0.0
-    rows = np.asarray(
-        [row for row in np.flatnonzero(has_bought).tolist() if query.accepts(summaries.attributes[row])], np.int64
-    )
-    passed = np.maximum(query.at - summaries.last[rows], 0) / DAY
-    curves = curve_after(summaries.survival[rows], passed)
-    chance = np.asarray([chance_within(curve, HORIZONS, query.within_days) for curve in curves.tolist()], np.float64)
+def due_order(columns: DueColumns, query: DueQuery) -> DueOrder:
+    """The customers of a query by the columns of the index; with a segment these must have the attributes."""
+    has_bought = columns.rows["purchases"] > 0
+    spending, purchases = columns.rows["spending"], columns.rows["purchases"].astype(np.float64)
+    bought = float(purchases.sum())
+    # What is left after the returns of a customer without purchases counts nowhere.
+    shop_mean = float(spending[has_bought].sum() / bought) if bought else 0.0
+    matches = has_bought
+    if query.segment:
+        rests = columns.rests or ()
+        accepted = (query.accepts(read_attributes(rest)) for rest in rests)
+        matches = has_bought & np.fromiter(accepted, np.bool_, len(rests))
+    rows = np.flatnonzero(matches)
+    chance = chances_within(columns.survival[rows], columns.rows["last"][rows], query)
     rows, chance = rows[chance >= query.min_chance], chance[chance >= query.min_chance]
-    pairs = zip(summaries.spending[rows].tolist(), summaries.purchases[rows].tolist(), strict=True)
-    value = np.asarray([basket_value(one, number, shop_mean) for one, number in pairs], np.float64)
-    ids = [summaries.customer_ids[row] for row in rows.tolist()]
-    return _Found(len(summaries.customer_ids), ids, chance, value, summaries.last[rows])
+    ids = [columns.customer_ids[row] for row in rows.tolist()]
+    value = basket_value(spending[rows], purchases[rows], shop_mean)
+    return _ordered(len(columns.customer_ids), ids, chance, value, columns.rows["last"][rows], query.limit)
+
+
+def chances_within(survival: NDArray[np.float32], last: NDArray[np.int64], query: DueQuery) -> NDArray[np.float64]:
+    """The chance of each customer within the window of a query.
+
+    Args:
+        survival: As ``ReturnSurvival`` gives it ``[customers, edges]``.
+        last: Date of the newest purchase ``[customers]``.
+        query: The window.
+    """
+    passed = np.maximum(query.at - last, 0) / DAY
+    after = next(position for position, days in enumerate(HORIZONS) if days >= query.within_days)
+    if after == 0:
+        return curve_after(survival, passed, HORIZONS[:1])[:, 0] * query.within_days / HORIZONS[0]
+    left, right = HORIZONS[after - 1 : after + 1]
+    low, high = curve_after(survival, passed, (left, right)).T
+    chance: NDArray[np.float64] = low + (high - low) * (query.within_days - left) / (right - left)
+    return chance
 
 
 def _curves(scorer: Scorer, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
@@ -212,16 +255,16 @@ def _curves(scorer: Scorer, histories: Sequence[CustomerHistory], now: int) -> N
     return np.asarray([each.return_curve for each in scorer.predict(histories, ItemTable(), now, 1)])
 
 
-def _listed(
+def with_baskets(
     store: Store,
     scorer: Scorer,
     query: DueQuery,
-    found: _Found,
-    order: Sequence[int],
+    found: DueOrder,
     top_k: int,
     merchandising: Merchandising | None,
     left_out: list[str],
 ) -> Iterator[DueCustomer]:
+    """The customers of an order, each with a basket; ``left_out`` gets those who bought since, or expired."""
     items = ItemTable(store.items().states.values())
     demand = items.demand(query.at)
     resilient = ResilientScorer(lambda: scorer, fallback_scorer(), Metrics())
@@ -234,8 +277,8 @@ def _listed(
         top_k=top_k,
         selector=selector_for(merchandising, query.at, items, demand),
     )
-    for start in range(0, len(order), PORTION):
-        positions = order[start : start + PORTION]
+    for start in range(0, len(found.customer_ids), PORTION):
+        positions = range(start, min(start + PORTION, len(found.customer_ids)))
         states = store.customers([found.customer_ids[position] for position in positions])
         present: list[tuple[int, CustomerHistory]] = []
         for position, state in zip(positions, states, strict=True):

@@ -72,18 +72,6 @@ class SentDue(Protocol):
         ...
 
 
-class DueSummaries(Protocol):
-    """Stores the summaries of customers by shard, packed. What is lost is computed again."""
-
-    def load(self, shards: int) -> list[bytes | None]:
-        """What is stored for each of the shards 0 to ``shards`` - 1, None where there is nothing."""
-        ...
-
-    def save(self, shards: Mapping[int, bytes]) -> None:
-        """Replace some shards."""
-        ...
-
-
 class ModelRegistry(Protocol):
     """Read access to the model registry."""
 

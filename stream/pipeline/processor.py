@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from state.domain.clock import ahead_of_record, is_ahead_of_record
-from state.domain.recommendation import Recommendation, Trigger
+from state.domain.recommendation import Item, Recommendation, Trigger
 from state.domain.rules import Merchandising
 from state.errors import CustomerRefused, EventAhead, InvalidEvent, StoreUnavailable
 from state.events.dates import to_iso
@@ -20,13 +20,14 @@ from state.events.invoice import Invoice
 from state.events.shop_dialect import shop_dialect
 from state.events.wire import Decoder
 from state.settings import Settings
-from state.store.protocol import CustomerUpdate, Store, merge_updates
+from state.store.protocol import CustomerUpdate, DueEntry, DueIndex, Store, merge_updates
 from stream.errors import ClockDiffers
 from stream.messages import Headers, Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.dead_letters import dead_letter
+from stream.pipeline.due_index import due_entries
 from stream.pipeline.event_headers import (
     RECOMMENDATION,
     SCORE,
@@ -68,12 +69,14 @@ class RejectedEvent(NamedTuple):
 class RecommendationBatch(NamedTuple):
     """The recommendations to publish, each with the trace of its trigger, and those that are not published again.
 
-    ``traces`` has the headers for each of ``changed``, ``unchanged`` is (customer, revision).
+    ``traces`` has the headers for each of ``changed``, ``unchanged`` is (customer, revision). ``due`` has the entries
+    of all of them for the index of who is due.
     """
 
     changed: list[Recommendation]
     traces: list[Headers]
     unchanged: list[tuple[str, int]]
+    due: list[DueEntry]
 
 
 class Processor:
@@ -90,6 +93,7 @@ class Processor:
         merchandising: Returns the catalogue and the rules as of now, None where there are none.
         letter_topic: Knows whether the dead-letter topic can take letters.
         spool: Where dead letters are set aside while it cannot; without it they are waited for.
+        due_index: Where the numbers of each customer for lists of who is due are recorded; None: nowhere.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
     """
 
@@ -106,6 +110,7 @@ class Processor:
         merchandising: Callable[[], Merchandising | None] = lambda: None,
         letter_topic: LetterTopic | None = None,
         spool: LetterSpool | None = None,
+        due_index: DueIndex | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -122,6 +127,7 @@ class Processor:
         self._retry = retry
         self._metrics = metrics
         self._merchandising = merchandising
+        self._due_index = due_index
         self._clock = clock
         self._decoder = Decoder(settings)
         self._clock_check = ClockCheck(
@@ -248,7 +254,7 @@ class Processor:
     ) -> RecommendationBatch:
         """One model call for all customers whose published recommendation is older than their history."""
         pending = [update for update in updates if update.revision != update.published]
-        batch = RecommendationBatch([], [], [])
+        batch = RecommendationBatch([], [], [], [])
         if not pending:
             return batch
         self._redis(self._items.refresh)
@@ -267,6 +273,7 @@ class Processor:
             selector=selector_for(self._merchandising(), now, table, demand, int(self._clock())),
         )
         last_events = {event.invoice.customer_id: event for event in events}
+        items: list[Sequence[Item]] = []
         for update, (prediction, model) in zip(pending, predictions, strict=True):
             customer_id = update.history.customer_id
             record, invoice = last_events[customer_id]
@@ -279,6 +286,11 @@ class Processor:
             else:
                 batch.changed.append(recommendation)
                 batch.traces.append(trace_headers(record.headers))
+            items.append(recommendation.items if recommendation else ())
+        if self._due_index is not None:
+            histories, revisions = [each.history for each in pending], [each.revision for each in pending]
+            survival, version = self._scorer.return_survival(histories)
+            batch.due.extend(due_entries(histories, revisions, items, survival, version))
         return batch
 
     def _message(self, one: Recommendation, trace: Headers) -> Message:
@@ -314,6 +326,8 @@ class Processor:
         """Save what was published; where the store refuses the batch, one by one."""
         if not batch.changed and not batch.unchanged:
             return
+        if (index := self._due_index) is not None:  # first, so that a crash in between leaves them pending
+            self._redis(lambda: index.record(batch.due))
         try:
             self._redis(lambda: self._store.confirm(batch.changed, batch.unchanged))
             return

@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from state.domain.history import CustomerHistory
 from state.domain.recommendation import ModelVersion
 from stream.monitoring import Metrics
 from training.features.item_table import ItemTable
-from training.serving.scorer import Prediction, Scorer
+from training.serving.scorer import Prediction, ReturnSurvival, Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,17 @@ class ResilientScorer:
         except Exception:
             logger.exception("%s %s failed for a batch; predicting customer by customer", model.name, model.version)
         return [self._predict_one(scorer, history, items, now, k) for history in histories]
+
+    def return_survival(self, histories: Sequence[CustomerHistory]) -> tuple[NDArray[np.floating] | None, str]:
+        """What ``ReturnSurvival`` gives for some histories, None where the model does not or fails; and its version."""
+        scorer = self._scorer()
+        if not histories or not isinstance(scorer, ReturnSurvival):
+            return None, scorer.version
+        try:
+            return scorer.return_survival(histories), scorer.version
+        except Exception:
+            logger.exception("%s %s failed to predict the return of a batch", scorer.name, scorer.version)
+            return None, scorer.version
 
     def _predict_one(
         self, scorer: Scorer, history: CustomerHistory, items: ItemTable, now: int, k: int

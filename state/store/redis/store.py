@@ -156,6 +156,15 @@ class RedisStore:
             json = self._client.get(key)
             return read_recommendation(json) if json else None
 
+    def last_recommendations(self, customer_ids: Sequence[str]) -> list[Recommendation | None]:
+        """See ``Store.last_recommendations``."""
+        replies = self._read("get", [self._keys.recommendation(customer_id) for customer_id in customer_ids])
+        found: list[Recommendation | None] = []
+        for customer_id, json in zip(customer_ids, replies, strict=True):
+            with translate_errors({1: f"customer {customer_id}"}):
+                found.append(read_recommendation(json) if json else None)
+        return found
+
     def recommendations(self) -> Iterator[Recommendation]:
         """See ``Store.recommendations``."""
         for keys in self._scan(self._keys.all_recommendations):

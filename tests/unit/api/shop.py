@@ -100,7 +100,7 @@ class Shop:
     def _due_lists(self) -> DueLists:
         return DueLists(
             open_store=lambda: self.store,
-            open_summaries=lambda: None,
+            open_index=lambda: None,
             scorer=lambda: self.scorer,
             merchandising=lambda: self.merchandising,
             top_k=self.settings.top_k,

@@ -10,7 +10,7 @@ from state.domain.history import CustomerHistory, baskets
 from state.domain.rules import Merchandising
 from state.settings import Settings, load_settings
 from state.store.memory import MemoryStore
-from state.store.protocol import Store
+from state.store.protocol import DueIndex, Store
 from stream.messages import Incoming, IncomingHeaders, Message
 from stream.monitoring import Metrics
 from stream.pipeline.memory_publisher import MemoryPublisher
@@ -64,6 +64,7 @@ class ProcessorHarness:
         scorer: CountingScorer | None = None,
         fallback: CountingScorer | None = None,
         merchandising: Merchandising | None = None,
+        due_index: DueIndex | None = None,
         **settings: str,
     ) -> None:
         self.settings: Settings = load_settings(
@@ -85,6 +86,7 @@ class ProcessorHarness:
             retry=RetryPolicy(self.stop, Random(1), Outages(self.metrics.outage)),
             metrics=self.metrics,
             merchandising=lambda: self.merchandising,
+            due_index=due_index,
             clock=lambda: self.clock,
         )
         self.offset = 0

@@ -106,18 +106,21 @@ class NumpyReturnNetwork:
         return self.log_survival(histories), passed
 
 
-def curve_after(survival: NDArray[np.floating], passed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability of a return within each of ``HORIZONS`` after some days without one.
+def curve_after(
+    survival: NDArray[np.floating], passed: NDArray[np.float64], horizons: Sequence[int] = HORIZONS
+) -> NDArray[np.float64]:
+    """Probability of a return within each of some horizons after some days without one.
 
     Args:
         survival: As ``NumpyReturnNetwork.log_survival`` gives it ``[customers, edges]``.
         passed: Days since the newest purchase ``[customers]``.
+        horizons: Days.
 
     Returns:
         float64 ``[customers, horizons]``.
     """
     already = _at(survival, passed[:, None])
-    until = _at(survival, passed[:, None] + np.asarray(HORIZONS, np.float64))
+    until = _at(survival, passed[:, None] + np.asarray(horizons, np.float64))
     probabilities: NDArray[np.float64] = -np.expm1(until - already)
     return probabilities
 

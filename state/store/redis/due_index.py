@@ -1,0 +1,77 @@
+"""The index of who is due: a hash per shard, in separate slots, from customer to packed numbers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from redis.cluster import RedisCluster
+
+from state.events.dates import DAY
+from state.settings import Settings
+from state.store.protocol import DueEntry, DueShard
+from state.store.redis.client import connect, translate_errors
+from state.store.redis.layout import DUE_SHARDS, Keys, due_shard, pack
+from state.store.redis.script import Script
+
+COMPLETE_S = 8 * DAY
+"""How long the index counts as complete before a list compares all revisions once more."""
+
+_read_texts = msgspec.msgpack.Decoder(list[str]).decode
+
+
+class RedisDueIndex:
+    """Implements ``DueIndex``; not to be shared between threads.
+
+    Raises, from every method:
+        StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
+    """
+
+    def __init__(self, settings: Settings, client: Any = None) -> None:
+        self._client: Any = connect(settings) if client is None else client
+        self._keys = Keys(settings.key_prefix)
+        self._record = Script("due_record")
+        self._read = Script("due_read")
+
+    def record(self, entries: Sequence[DueEntry]) -> None:
+        """See ``DueIndex.record``; on a Cluster one call a shard."""
+        by_shard: dict[int, list[DueEntry]] = {}
+        for entry in entries:
+            by_shard.setdefault(due_shard(entry.customer_id), []).append(entry)
+        shards = list(by_shard.items())
+        size = 1 if isinstance(self._client, RedisCluster) else len(shards)
+        for start in range(0, len(shards), size or 1):
+            part = shards[start : start + size]
+            keys = [self._keys.due_index(shard) for shard, _ in part]
+            heads = pack([[(one.customer_id, one.revision) for one in found] for _, found in part])
+            with translate_errors(client=self._client):
+                self._record(self._client, keys, heads, *(one.value for _, found in part for one in found))
+
+    def shards(self, head_size: int, *, with_rest: bool) -> Iterator[DueShard]:
+        """See ``DueIndex.shards``."""
+        for shard in range(DUE_SHARDS):
+            sizes = str(head_size).encode(), b"1" if with_rest else b"0"
+            with translate_errors(client=self._client):
+                found = self._read(self._client, [self._keys.due_index(shard)], *sizes)
+                if found:
+                    customers, heads, rests = found
+                    yield DueShard(_read_texts(customers), heads, _read_texts(rests) if with_rest else None)
+
+    def forget(self, customer_ids: Sequence[str]) -> None:
+        """See ``DueIndex.forget``."""
+        for customer_id in customer_ids:
+            with translate_errors(client=self._client):
+                self._client.hdel(self._keys.due_index(due_shard(customer_id)), customer_id)
+
+    def is_complete(self) -> bool:
+        """See ``DueIndex.is_complete``."""
+        with translate_errors(client=self._client):
+            return bool(self._client.get(self._keys.due_complete) == b"1")
+
+    def set_complete(self, complete: bool) -> None:
+        """See ``DueIndex.set_complete``."""
+        with translate_errors(client=self._client):
+            self._client.set(self._keys.due_complete, b"1" if complete else b"0", ex=COMPLETE_S)
+
+    def close(self) -> None:
+        """Release connections."""
+        self._client.close()
