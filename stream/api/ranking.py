@@ -54,7 +54,7 @@ class Workbench(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """A question of the page about lists. Answered in the thread that ranks, because a scorer serves one thread."""
+    """A question of the page about lists. Answered in the thread that ranks, which has the item table."""
 
     answer: Callable[[Workbench], Any]
 

@@ -39,7 +39,7 @@ class Scorer(Protocol):
     """A loaded model: ranks items for customers.
 
     Pure: the same inputs give the same predictions, whatever was predicted before, in any order and batch, and no
-    input is changed.
+    input is changed. Threads may share a scorer if each has an item table that no other thread uses.
     """
 
     @property

@@ -7,6 +7,7 @@ embedding is 0.
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -132,7 +133,7 @@ class Encoding:
         self._index = {code: index for index, code in enumerate(self.codes)}
         self._customer_tag_of = customer_tags.tags()
         self._item_tag_of = item_tags.tags()
-        self._table: ItemTable | None = None
+        self._tables: WeakKeyDictionary[ItemTable, _TableEncoding] = WeakKeyDictionary()
 
     @property
     def customer_tag_count(self) -> int:
@@ -159,17 +160,17 @@ class Encoding:
 
     def items(self, items: ItemTable, now: int) -> ItemInputs:
         """Inputs of all rows of a table as of ``now``."""
-        if self._table is not items:
-            self._table, self._binding = items, VocabularyBinding(len(self.codes), self.text)
-            self._tags = np.zeros((0, len(self.item_tags.keys)), np.int64)
-            self._tagged: list[Attributes] = []
-        self._binding.extend(items, self._index)
-        self._update_tags(items)
+        encoded = self._tables.get(items)
+        if encoded is None:
+            binding = VocabularyBinding(len(self.codes), self.text)
+            encoded = self._tables[items] = _TableEncoding(binding, self.item_tags.keys, self._item_tag_of)
+        encoded.binding.extend(items, self._index)
+        encoded.update_tags(items)
         snapshot = ItemSnapshot.at(items, now, 0)
         return ItemInputs(
-            item_index=self._binding.index_of_row,
-            text=self._binding.vectors,
-            tags=np.concatenate([self._tags, self.band(snapshot.log_price)[:, None]], axis=1),
+            item_index=encoded.binding.index_of_row,
+            text=encoded.binding.vectors,
+            tags=np.concatenate([encoded.tags, self.band(snapshot.log_price)[:, None]], axis=1),
             time_varying=self.time_varying(snapshot.inputs),
         )
 
@@ -183,20 +184,6 @@ class Encoding:
         """Tag of the price band, int64 ``[rows]``."""
         bands: Ints = np.searchsorted(self.scales.bands, log_price).astype(np.int64) + self.item_tags.size
         return bands
-
-    def _update_tags(self, items: ItemTable) -> None:
-        """Tags rows that are new or whose attributes have changed: the table returns another object then."""
-        keys = self.item_tags.keys
-        n_new = len(items) - len(self._tags)
-        self._tags = np.concatenate([self._tags, np.zeros((n_new, len(keys)), np.int64)])
-        if not keys:
-            return
-        self._tagged.extend([NO_ATTRIBUTES] * n_new)
-        for row, code in enumerate(items.codes):
-            attributes = items.attributes(code)
-            if attributes is not self._tagged[row]:
-                self._tagged[row] = attributes
-                self._tags[row] = _tags(attributes, keys, self._item_tag_of)
 
     def _numbers(self, customers: Sequence[CustomerFeatures]) -> Floats:
         numbers = np.zeros((len(customers), len(NUMBERS)), np.float32)
@@ -235,6 +222,30 @@ class Encoding:
         if customers and len(self.scales.clusters):
             tags[:, -1] = self.cluster(np.stack([each.rfmv for each in customers])) + self.customer_tags.size
         return tags
+
+
+class _TableEncoding:
+    """What the inputs of one item table have in common, whatever the time: binding and tags of its rows."""
+
+    def __init__(self, binding: VocabularyBinding, keys: Sequence[str], tag_of: Sequence[Mapping[str, int]]) -> None:
+        self.binding = binding
+        self.tags = np.zeros((0, len(keys)), np.int64)
+        self._keys = keys
+        self._tag_of = tag_of
+        self._tagged: list[Attributes] = []
+
+    def update_tags(self, items: ItemTable) -> None:
+        """Tags rows that are new or whose attributes have changed: the table returns another object then."""
+        n_new = len(items) - len(self.tags)
+        self.tags = np.concatenate([self.tags, np.zeros((n_new, len(self._keys)), np.int64)])
+        if not self._keys:
+            return
+        self._tagged.extend([NO_ATTRIBUTES] * n_new)
+        for row, code in enumerate(items.codes):
+            attributes = items.attributes(code)
+            if attributes is not self._tagged[row]:
+                self._tagged[row] = attributes
+                self.tags[row] = _tags(attributes, self._keys, self._tag_of)
 
 
 def _tags(attributes: Attributes, keys: Sequence[str], tag_of: Sequence[Mapping[str, int]]) -> list[int]:

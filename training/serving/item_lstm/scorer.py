@@ -5,9 +5,10 @@ scorer is the same. A history does not store the order of the lines of an invoic
 history), so in service the items of a basket are ordered by stock code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -81,7 +82,8 @@ class ItemLstmScorer:
         self.calibration = calibration or UNKNOWN_SHOP
         self.return_time = return_time
         self.text = text
-        self._catalogue = _Catalogue(self.codes, network, text)
+        self._index = {code: index for index, code in enumerate(self.codes)}
+        self._catalogues: WeakKeyDictionary[ItemTable, _Catalogue] = WeakKeyDictionary()
         self._fallback = BaselineScorer("count_demand", version, return_time=return_time)
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
@@ -98,11 +100,11 @@ class ItemLstmScorer:
 
         Empty for a customer without an item of the vocabulary.
         """
-        self._catalogue.update(items)
-        sequence = self._sequence(history, items)
+        catalogue = self._catalogue(items)
+        sequence = _sequence(history, items, catalogue)
         if len(sequence.rows) == 0:
             return [], np.zeros(0), len(sequence.dates)
-        order, shares = self._rank([sequence.rows], k)
+        order, shares = self._rank([sequence.rows], catalogue, k)
         return [items.codes[row] for row in order[0]], shares[0], len(sequence.dates)
 
     def scores(self, sequences: Sequence[Sequence[str]]) -> Floats:
@@ -111,8 +113,7 @@ class ItemLstmScorer:
         Args:
             sequences: Stock codes of ``codes``, oldest first, at least one each; the last ``SEQUENCE_LENGTH`` are read.
         """
-        index = self._catalogue.index
-        rows = [np.asarray([index[code] for code in each[-SEQUENCE_LENGTH:]], np.int64) for each in sequences]
+        rows = [np.asarray([self._index[code] for code in each[-SEQUENCE_LENGTH:]], np.int64) for each in sequences]
         arrays = self.network.arrays
         vectors = self.network.next_vectors(self.network.gates(arrays["read"]), rows)
         scores: Floats = vectors @ arrays["offered"].T + arrays["popularity"]
@@ -123,10 +124,10 @@ class ItemLstmScorer:
         return self.return_time.curves_of([history.purchase_dates for history in histories], now)
 
     def _predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
-        self._catalogue.update(items)
-        sequences = [self._sequence(history, items) for history in histories]
+        catalogue = self._catalogue(items)
+        sequences = [_sequence(history, items, catalogue) for history in histories]
         known = [number for number, each in enumerate(sequences) if len(each.rows)]
-        order, shares = self._rank([sequences[number].rows for number in known], k)
+        order, shares = self._rank([sequences[number].rows for number in known], catalogue, k)
         predictions: list[Prediction | None] = [None] * len(histories)
         for number, rows, softmax in zip(known, order, shares, strict=True):
             dates = sequences[number].dates
@@ -141,17 +142,20 @@ class ItemLstmScorer:
             for prediction, history in zip(predictions, histories, strict=True)
         ]
 
-    def _sequence(self, history: CustomerHistory, items: ItemTable) -> _Sequence:
-        net = baskets(history)
-        rows = [items.rows.get(code, -1) for basket in net for code in basket.items]
-        known = [row for row in rows if row >= 0 and self._catalogue.known[row]]
-        return _Sequence(np.asarray(known[-SEQUENCE_LENGTH:], np.int64), [basket.date for basket in net])
+    def _catalogue(self, items: ItemTable) -> "_Catalogue":
+        """The network's arrays by row of one table, brought up to date with it."""
+        catalogue = self._catalogues.get(items)
+        if catalogue is None:
+            catalogue = self._catalogues[items] = _Catalogue(self._index, self.network, self.text)
+        catalogue.update(items)
+        return catalogue
 
-    def _rank(self, sequences: Sequence[Ints], k: int) -> tuple[list[list[int]], list[NDArray[np.float64]]]:
+    def _rank(
+        self, sequences: Sequence[Ints], catalogue: "_Catalogue", k: int
+    ) -> tuple[list[list[int]], list[NDArray[np.float64]]]:
         """Rows of the table, best first (ties by row), and their shares of the softmax, for each sequence."""
         if not sequences:
             return [], []
-        catalogue = self._catalogue
         vectors = self.network.next_vectors(catalogue.gates, sequences)
         rows = np.flatnonzero(catalogue.known)
         scores = vectors @ catalogue.output_embedding[rows].T + catalogue.popularity[rows]
@@ -171,23 +175,26 @@ class ItemLstmScorer:
             self.text.save(folder)
 
 
+def _sequence(history: CustomerHistory, items: ItemTable, catalogue: "_Catalogue") -> _Sequence:
+    net = baskets(history)
+    rows = [items.rows.get(code, -1) for basket in net for code in basket.items]
+    known = [row for row in rows if row >= 0 and catalogue.known[row]]
+    return _Sequence(np.asarray(known[-SEQUENCE_LENGTH:], np.int64), [basket.date for basket in net])
+
+
 class _Catalogue:
-    """The network's arrays by row of an item table; grows with the table.
+    """The network's arrays by row of one item table; grows with the table.
 
     An item outside the vocabulary gets the text vector of its description, if there is an encoder and the vector is not
     0, and the smallest ``popularity``: a new item is ranked by its description, not by its sales.
     """
 
-    def __init__(self, codes: Sequence[str], network: NumpyItemNetwork, text: TextEncoder | None) -> None:
-        self.index = {code: index for index, code in enumerate(codes)}
+    def __init__(self, index: Mapping[str, int], network: NumpyItemNetwork, text: TextEncoder | None) -> None:
+        self._index = index
         self._network = network
         self._gates = network.gates(network.arrays["read"])
         self._text = text
-        self._table: ItemTable | None = None
-        self._restart()
-
-    def _restart(self) -> None:
-        arrays = self._network.arrays
+        arrays = network.arrays
         self.known = np.zeros(0, np.bool_)
         self.output_embedding = np.zeros((0, arrays["offered"].shape[1]), np.float32)
         self.gates = np.zeros((0, arrays["kernel"].shape[1]), np.float32)
@@ -197,9 +204,6 @@ class _Catalogue:
 
     def update(self, items: ItemTable) -> None:
         """Adds new rows (rows of a table never move), and encodes new and changed descriptions."""
-        if self._table is not items:
-            self._table = items
-            self._restart()
         self._add_rows(items.codes[len(self.known) :])
         if self._text is None:
             return
@@ -215,7 +219,7 @@ class _Catalogue:
         if not codes:
             return
         arrays = self._network.arrays
-        index = np.asarray([self.index.get(code, -1) for code in codes], np.int64)
+        index = np.asarray([self._index.get(code, -1) for code in codes], np.int64)
         self.known = np.concatenate([self.known, index >= 0])
         self.output_embedding = np.concatenate([self.output_embedding, arrays["offered"][index]])
         self.gates = np.concatenate([self.gates, self._gates[index]])
