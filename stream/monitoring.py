@@ -36,6 +36,7 @@ class Metrics:
         self._scores = counter("scores", "Recommendations scored against the invoice that followed")
         self._hits = counter("score_hits", "Scores with a hit among the first 10")
         self._fallbacks = counter("fallback_predictions", "Customers that the model failed for")
+        self._unreadable_headers = counter("unreadable_headers", "Events with a header name that is not UTF-8")
         self._outage_seconds = counter(
             "outage_seconds", "Time spent waiting for a service that was unavailable", "service"
         )
@@ -136,6 +137,10 @@ class Metrics:
     def lag(self, partition: int, events: int) -> None:
         """Set the number of events of a partition that are not processed."""
         self._lag.labels(str(partition)).set(events)
+
+    def unreadable_headers(self, events: int) -> None:
+        """Count events with a header name that is not UTF-8."""
+        self._unreadable_headers.inc(events)
 
     def outage(self, service: str, seconds: float) -> None:
         """Add seconds for which a service was unavailable."""

@@ -1,6 +1,7 @@
 """Takes invoices, and other messages: checks them as a worker does, publishes them, answers once Kafka has confirmed.
 
-The events of all waiting requests are published together. A request is refused as a whole before anything of it is
+The events of all waiting requests are published together: lists in one transaction, so that readers see all events of
+a request or none; single events without, which is quicker. A request is refused as a whole before anything of it is
 sent. Where Kafka does not confirm, the same request may be sent again, since a repeated line counts once.
 """
 
@@ -14,7 +15,7 @@ from state.events.wire import Decoder
 from state.settings import Settings
 from stream.api.problems import FieldError, Problem, invalid_request, unavailable
 from stream.errors import BrokerUnavailable, MessageTooLarge, PublisherUnavailable
-from stream.messages import Message
+from stream.messages import Headers, Message
 from stream.pipeline.ports import Publisher
 
 MAX_ERRORS = 20
@@ -33,42 +34,63 @@ class Receipt(msgspec.Struct, frozen=True):
     excluded_lines: dict[str, int]
 
 
+class InvoiceBody(msgspec.Struct, frozen=True):
+    """A body with one invoice or a list, and the headers of its records: the trace of its request."""
+
+    content: bytes
+    trace: Headers = ()
+
+
+Accepted = tuple[Receipt, list[Message]]
+"""The receipt and the messages of a request that is not refused."""
+
+
 class Ingestion:
     """Answers batches of request bodies, in one thread.
 
     Args:
         settings: The topic, and the bounds of an event.
         connect: Makes sure that the topic exists and returns the publisher; called again until it succeeds.
+        connect_lists: Returns a publisher that sends all messages of a call or none.
         clock: Seconds since 1970; dates too far ahead of it are refused.
     """
 
     def __init__(
-        self, settings: Settings, connect: Callable[[], Publisher], clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        connect: Callable[[], Publisher],
+        connect_lists: Callable[[], Publisher],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._topic = settings.topics.invoices
         self._decoder = Decoder(settings)
         self._connect = connect
         self._clock = clock
+        self._connect_lists = connect_lists
         self._publisher: Publisher | None = None
+        self._lists: Publisher | None = None
         self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-    def answer(self, bodies: Sequence[bytes | tuple[Message, ...]]) -> list[Receipt | Exception]:
+    def answer(self, bodies: Sequence[InvoiceBody | tuple[Message, ...]]) -> list[Receipt | Exception]:
         """A receipt, or a problem, for each body with invoices, or messages that are checked already."""
-        read = [self._read(each) if isinstance(each, bytes) else _checked(each) for each in bodies]
-        messages = [message for each in read if isinstance(each, tuple) for message in each[1]]
-        failed = self._publish(messages) if messages else {}
+        read = [self._read(each) if isinstance(each, InvoiceBody) else _checked(each) for each in bodies]
+        accepted = [each[1] for each in read if isinstance(each, tuple)]
+        single = [messages[0] for messages in accepted if len(messages) == 1]
+        failed = self._publish(single) if single else {}
+        failed |= self._publish_lists([messages for messages in accepted if len(messages) > 1])
         return [each if isinstance(each, Problem) else _outcome(*each, failed) for each in read]
 
     def close(self) -> None:
-        """Close the publisher."""
-        if self._publisher is not None:
-            self._publisher.close()
+        """Close the publishers."""
+        for publisher in (self._publisher, self._lists):
+            if publisher is not None:
+                publisher.close()
 
-    def _read(self, body: bytes) -> tuple[Receipt, list[Message]] | Problem:
+    def _read(self, body: InvoiceBody) -> Accepted | Problem:
         """The messages of a body, and the receipt for when they are confirmed."""
         now = int(self._clock())
         try:
-            events = self._events(body)
+            events = self._events(body.content)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             return invalid_request(f"The body is not JSON ({error}); it must be an invoice, or a list of invoices.")
         if not events:
@@ -86,7 +108,7 @@ class Ingestion:
                 if len(errors) < MAX_ERRORS:
                     errors.append(FieldError(str(error), error.field, index))
                 continue
-            messages.append(Message(self._topic, key, event))
+            messages.append(Message(self._topic, key, event, body.trace))
             anonymous += invoice.customer_id is None
             for reason, count in invoice.excluded_lines.items():
                 excluded[reason] = excluded.get(reason, 0) + count
@@ -111,20 +133,50 @@ class Ingestion:
                 self._publisher = self._connect()
             self._publisher.publish(messages)
         except BrokerUnavailable as error:
-            problem = unavailable(f"{error}. Nothing was sent.")
-            return dict.fromkeys(map(id, messages), problem)
+            return dict.fromkeys(map(id, messages), _not_sent(error))
         except PublisherUnavailable as error:
             problem = unavailable(f"Kafka did not confirm in time ({error}). Send the same again; it counts once.")
             return dict.fromkeys(map(id, error.undelivered), problem)
         except MessageTooLarge as error:
-            detail = f"{error}; its topic takes smaller ones."
-            return dict.fromkeys(
-                map(id, error.messages), Problem(413, "too-large", "An event is too large for Kafka", detail)
-            )
+            return dict.fromkeys(map(id, error.messages), _too_large(error))
         return {}
 
+    def _publish_lists(self, lists: Sequence[Sequence[Message]]) -> dict[int, Problem]:
+        """Publish lists in one transaction; returns the messages of those that were not sent, by their identity."""
+        failed: dict[int, Problem] = {}
+        while lists:
+            messages = [message for each in lists for message in each]
+            try:
+                if self._lists is None:
+                    self._connect()  # makes sure that the topic exists
+                    self._lists = self._connect_lists()
+                self._lists.publish(messages)
+            except BrokerUnavailable as error:
+                return failed | dict.fromkeys(map(id, messages), _not_sent(error))
+            except PublisherUnavailable as error:
+                problem = unavailable(
+                    f"Kafka did not confirm in time ({error}). All of the list is sent or nothing; send the same "
+                    "again, it counts once."
+                )
+                return failed | dict.fromkeys(map(id, messages), problem)
+            except MessageTooLarge as error:  # nothing was sent: the other lists are tried again without those
+                failed |= dict.fromkeys(map(id, error.messages), _too_large(error))
+                lists = [each for each in lists if not any(id(message) in failed for message in each)]
+            else:
+                break
+        return failed
 
-def _checked(messages: tuple[Message, ...]) -> tuple[Receipt, list[Message]]:
+
+def _not_sent(error: Exception) -> Problem:
+    return unavailable(f"{error}. Nothing was sent.")
+
+
+def _too_large(error: MessageTooLarge) -> Problem:
+    detail = f"{error}; its topic takes smaller ones."
+    return Problem(413, "too-large", "An event is too large for Kafka", detail)
+
+
+def _checked(messages: tuple[Message, ...]) -> Accepted:
     return Receipt(len(messages), 0, {}), list(messages)
 
 

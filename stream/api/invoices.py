@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from stream.api.access import Ingester
 from stream.api.bodies import JSON, request_body, require_json
 from stream.api.documentation import TEMPLATE, USUAL, problem_answers, reference
-from stream.api.ingestion import Receipt
+from stream.api.ingestion import InvoiceBody, Receipt
 from stream.api.services import Services
+from stream.api.tracing import trace_of
 
 router = APIRouter(tags=["invoices"])
 
@@ -44,8 +45,11 @@ _ANSWERS: dict[int | str, Any] = {
     openapi_extra=request_body(_BODY, _EXAMPLE),
 )
 async def send(request: Request, caller: Ingester) -> Response:
-    """202 once Kafka has confirmed. Nothing is sent where one event is invalid. May be sent again at any time."""
+    """202 once Kafka has confirmed. Nothing is sent where one event is invalid. May be sent again at any time.
+
+    Readers see all events of a list or none. ``traceparent`` and ``tracestate`` go on into the records.
+    """
     services: Services = request.app.state.services
     require_json(request)
-    receipt = await services.ingestion.ask(await request.body())
+    receipt = await services.ingestion.ask(InvoiceBody(await request.body(), trace_of(request.scope)))
     return Response(msgspec.json.encode(receipt), 202, media_type=JSON)

@@ -42,6 +42,7 @@ from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.group_lag import group_lag
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
+from stream.kafka.transactional_publisher import TransactionalPublisher
 from stream.monitoring import Metrics
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.ports import Publisher
@@ -133,7 +134,9 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             ensure_topics(settings, timeout_s=KAFKA_TIMEOUT_S)
             return KafkaPublisher(settings, stop, delivery_s=KAFKA_TIMEOUT_S)
 
-        ingestion = Ingestion(settings, connect_kafka)
+        ingestion = Ingestion(
+            settings, connect_kafka, lambda: TransactionalPublisher(settings, delivery_s=KAFKA_TIMEOUT_S)
+        )
         lookups = Lookups(open_store)
         due = DueLists(
             open_store=open_store,

@@ -9,7 +9,7 @@ from stream.api.access import Access
 from stream.api.due_lists import DueAnswer, DueQuestion
 from stream.api.etags import Versions
 from stream.api.feed import Feed
-from stream.api.ingestion import Receipt
+from stream.api.ingestion import InvoiceBody, Receipt
 from stream.api.letters import DeadLetterAccess
 from stream.api.lookups import Question
 from stream.api.micro_batches import MicroBatcher
@@ -38,7 +38,7 @@ class Services(NamedTuple):
     revisions: MicroBatcher[str, int]
     lookups: MicroBatcher[Question, Any]
     due: MicroBatcher[DueQuestion, DueAnswer]
-    ingestion: MicroBatcher[bytes | tuple[Message, ...], Receipt]
+    ingestion: MicroBatcher[InvoiceBody | tuple[Message, ...], Receipt]
     feed: Feed | None
     scorer: Callable[[], Scorer]
     merchandising: Callable[[], Merchandising]

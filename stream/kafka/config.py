@@ -7,6 +7,7 @@ from typing import Any
 
 from state.errors import SettingsError
 from state.settings import Settings
+from stream.kafka.header_names import accept_in_kafka_python
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,12 @@ def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
 
 
 def kafka_python_config(settings: Settings, **more: Any) -> dict[str, Any]:
-    """Configuration for a client of kafka-python.
+    """Configuration for a client of kafka-python, which then reads any header name.
 
     Raises:
         SettingsError: No broker is set.
     """
+    accept_in_kafka_python()
     config = {
         "bootstrap_servers": broker_list(settings),
         "security_protocol": settings.kafka_security_protocol,

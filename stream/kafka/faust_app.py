@@ -11,6 +11,7 @@ from faust.types.transports import ConsumerT
 from state.settings import Settings
 from stream.kafka.config import faust_config
 from stream.kafka.fetch_buffer import BufferedConsumer, BufferedTransport, FetchBuffer
+from stream.kafka.header_names import accept_in_aiokafka
 
 DAY_S = 86_400.0
 
@@ -76,6 +77,7 @@ def new_app(settings: Settings) -> StreamApp:
     Raises:
         SettingsError: No broker is set, or a certificate cannot be read.
     """
+    accept_in_aiokafka()
     return StreamApp(
         settings.group,
         fetch_wait_ms=settings.fetch_wait_ms,

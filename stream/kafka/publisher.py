@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 16 << 20
 """The bound of the client; the broker and the topic may have lower ones."""
 
-_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
 class KafkaPublisher:
@@ -105,7 +105,7 @@ class KafkaPublisher:
 
     def _raise_failures(self, messages: Sequence[Message], outcomes: Sequence[KafkaError | None]) -> None:
         failed = [(message, error) for message, error in zip(messages, outcomes, strict=True) if error is not None]
-        undelivered = [(message, error) for message, error in failed if error.code() not in _TOO_LARGE]
+        undelivered = [(message, error) for message, error in failed if error.code() not in TOO_LARGE]
         if any(error.fatal() for _, error in undelivered):
             # After a fatal error, for example a lost sequence number, an idempotent producer refuses every message.
             logger.warning("Kafka's producer failed (%s); creating a new one", undelivered[0][1].str())

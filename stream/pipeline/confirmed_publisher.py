@@ -10,7 +10,7 @@ from state.errors import StoreUnavailable
 from state.wording import count
 from stream.errors import BrokerUnavailable, DeadLettersBlocked, MessageTooLarge, PublisherUnavailable
 from stream.messages import Message
-from stream.pipeline.dead_letters import position, without_value
+from stream.pipeline.dead_letters import position, without_event_headers, without_value
 from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
 from stream.pipeline.retry import RetryPolicy
 
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class ConfirmedPublisher:
     """Wraps a publisher: unconfirmed messages are sent again, and too large ones are reduced or dropped.
 
-    A dead letter that is too large is sent without its value, then without its key. Any other message that is too large
-    is dropped with a log line of level ERROR.
+    A dead letter that is too large is sent without the headers of its event, then without its value, then its key. Any
+    other message that is too large is dropped with a log line of level ERROR.
     """
 
     def __init__(
@@ -137,6 +137,8 @@ class ConfirmedPublisher:
 
     def _reduce(self, message: Message) -> Message | None:
         """A smaller message in the place of one that is too large, None where there is none."""
+        if message.topic == self._dead_letter_topic and (shorter := without_event_headers(message)) is not None:
+            return shorter
         if message.topic == self._dead_letter_topic and message.value is not None:
             return without_value(message)
         if message.topic == self._dead_letter_topic and message.key is not None:

@@ -8,6 +8,7 @@ object to write these seven headers.
 import hashlib
 import re
 from collections.abc import Iterable
+from secrets import token_hex
 
 from stream.messages import Headers, IncomingHeaders
 
@@ -85,6 +86,27 @@ def trace_headers(headers: IncomingHeaders) -> Headers:
         return ()
     state = _state(value for name, value in headers if name == TRACESTATE)
     return ((TRACEPARENT, parent),) if state is None else ((TRACEPARENT, parent), (TRACESTATE, state))
+
+
+def request_trace(headers: IncomingHeaders) -> Headers:
+    """The trace context of a request, for the records it leads to; a new one where its ``traceparent`` is malformed.
+
+    Empty where it has none. A new one is marked as sampled, so that whoever records traces decides.
+    """
+    if not any(name == TRACEPARENT for name, _ in headers):
+        return ()
+    return trace_headers(headers) or ((TRACEPARENT, f"00-{token_hex(16)}-{token_hex(8)}-01".encode()),)
+
+
+def is_readable(name: str) -> bool:
+    """Whether the name of a header is UTF-8 in Kafka; other bytes are surrogates here."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parent(value: bytes | None) -> bytes | None:

@@ -33,6 +33,7 @@ from stream.pipeline.event_headers import (
     SCORE,
     event_headers,
     event_source,
+    is_readable,
     score_event_id,
     trace_headers,
 )
@@ -155,6 +156,7 @@ class Processor:
         """
         stage = self._metrics.stage
         self._clock_check.add_timestamps(batch)
+        self._look_at_headers(batch)
         with stage("decode"):
             clock, events, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
         clock_iso = to_iso(int(clock))
@@ -172,6 +174,19 @@ class Processor:
         with stage("confirm"):
             self._confirm(recommendations)
         self._count(batch, recommendations)
+
+    def _look_at_headers(self, batch: Sequence[Incoming]) -> None:
+        unreadable = [
+            record for record in batch if record.headers and not all(is_readable(name) for name, _ in record.headers)
+        ]
+        if unreadable:
+            first = unreadable[0]
+            logger.warning(
+                "%d events have header names that are not UTF-8, the first at offset %d of %s, partition %d; such "
+                "headers are ignored, and their producer should be repaired",
+                len(unreadable), first.offset, first.topic, first.partition,
+            )  # fmt: skip
+            self._metrics.unreadable_headers(len(unreadable))
 
     def _decode(self, batch: Sequence[Incoming]) -> tuple[float, list[DecodedEvent], list[RejectedEvent]]:
         """The clock, the events, and those that are rejected.
@@ -351,7 +366,7 @@ class Processor:
         metrics.recommendations("unchanged", len(recommendations.unchanged))
         confirmed_at = self._clock()
         for record in batch:
-            if record.timestamp is not None:
+            if record.timestamp is not None and record.timestamp > 0:  # Kafka has -1 where a producer gave none
                 metrics.latency(confirmed_at - record.timestamp)
 
     def _redis(self, operation: Callable[[], T]) -> T:

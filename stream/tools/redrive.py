@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream.pipeline.dead_letters import OFFSET, OMITTED_BYTES, PARTITION, REASON, TOPIC
+from stream.messages import Headers
+from stream.pipeline.dead_letters import OFFSET, OMITTED_BYTES, PARTITION, REASON, TOPIC, event_headers
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -32,7 +33,7 @@ class Position(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """The bytes and key of a dead letter, and what its headers contain."""
+    """The bytes and key of a dead letter, what its headers contain, and the headers of its event."""
 
     offset: int
     key: bytes | None
@@ -41,6 +42,7 @@ class DeadLetter(NamedTuple):
     source: str
     omitted: bool
     source_position: tuple[int, int] | None
+    headers: Headers = ()
 
 
 class RedriveCounts(NamedTuple):
@@ -163,7 +165,10 @@ class _PartitionRedrive:
             )
 
     def _send(self, letters: Sequence[DeadLetter]) -> None:
-        for future in [self._producer.send(one.source, key=one.key, value=one.value) for one in letters]:
+        sent = [
+            self._producer.send(one.source, key=one.key, value=one.value, headers=list(one.headers)) for one in letters
+        ]
+        for future in sent:
             confirmed = future.get()
             if confirmed.topic == self._target:
                 self._sent_to.setdefault(confirmed.partition, set()).add(confirmed.offset)
@@ -261,6 +266,7 @@ def _letter(record: Any) -> DeadLetter:
         source=headers.get(TOPIC, ""),
         omitted=OMITTED_BYTES in headers,
         source_position=_source_position(headers),
+        headers=event_headers(record.headers),
     )
 
 

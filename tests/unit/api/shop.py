@@ -108,7 +108,7 @@ class Shop:
 
     def ingestion(self) -> Ingestion:
         """Takes invoices for ``publisher``."""
-        return Ingestion(self.settings, lambda: self.publisher, clock=lambda: self.clock)
+        return Ingestion(self.settings, lambda: self.publisher, lambda: self.publisher, clock=lambda: self.clock)
 
     @asynccontextmanager
     async def client(self, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:

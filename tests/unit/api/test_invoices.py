@@ -10,8 +10,10 @@ import pytest
 
 from state.errors import InvalidEvent
 from state.events.wire import Decoder
+from stream.api.ingestion import Ingestion, InvoiceBody
 from stream.errors import BrokerUnavailable, MessageTooLarge, PublisherUnavailable
 from stream.messages import Message
+from stream.pipeline.event_headers import trace_headers
 from stream.pipeline.memory_publisher import MemoryPublisher
 from tests.unit.api.shop import Shop
 from tests.unit.stream.harness import invoice
@@ -151,9 +153,9 @@ async def test_without_kafka_the_answer_is_503_with_the_advice_to_send_again() -
 
 def test_each_request_of_a_batch_gets_its_own_outcome() -> None:
     shop = Shop()
-    bodies = [json.dumps(ONE | {"invoice_no": str(number)}).encode() for number in range(3)]
+    bodies = [InvoiceBody(json.dumps(ONE | {"invoice_no": str(number)}).encode()) for number in range(3)]
     shop.publisher = FailingPublisher(lambda messages: PublisherUnavailable("timed out", messages[1:2]))
-    answers = shop.ingestion().answer([*bodies, b"nonsense"])
+    answers = shop.ingestion().answer([*bodies, InvoiceBody(b"nonsense")])
     assert [getattr(answer, "status", 202) for answer in answers] == [202, 503, 202, 400]
     shop.publisher = FailingPublisher(lambda messages: MessageTooLarge(messages[:1]))
     answers = shop.ingestion().answer(bodies)
@@ -171,7 +173,7 @@ def test_kafka_is_connected_once_it_is_there() -> None:
         return shop.published
 
     ingestion._connect = connect
-    body = json.dumps(ONE).encode()
+    body = InvoiceBody(json.dumps(ONE).encode())
     (answer,) = ingestion.answer([body])
     assert getattr(answer, "status", None) == 503
     away = False
@@ -190,3 +192,52 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     async with Shop().client() as client:
         answer = await client.post("/v1/invoices", content=stream(), headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["type"].rpartition("#")[2]) == (408, "too-slow")
+
+
+def test_a_list_is_sent_whole_or_not_at_all_whatever_becomes_of_the_others() -> None:
+    shop = Shop()
+    single, first, second = [
+        InvoiceBody(json.dumps([ONE | {"invoice_no": f"{name}{n}"} for n in range(count)]).encode())
+        for name, count in (("s", 1), ("a", 2), ("b", 2))
+    ]
+
+    class Lists(MemoryPublisher):
+        def publish(self, messages: Sequence[Message]) -> None:
+            if large := [message for message in messages if b'"a1"' in (message.value or b"")]:
+                raise MessageTooLarge(large)
+            super().publish(messages)
+
+    lists = Lists()
+    answers = Ingestion(shop.settings, lambda: shop.published, lambda: lists, lambda: shop.clock).answer(
+        [single, first, second]
+    )
+    assert [getattr(answer, "status", 202) for answer in answers] == [202, 413, 202]
+    assert [json.loads(message.value or b"")["invoice_no"] for message in shop.published.messages] == ["s0"]
+    assert [json.loads(message.value or b"")["invoice_no"] for message in lists.messages] == ["b0", "b1"]
+    lists.publish = FailingPublisher(lambda sent: PublisherUnavailable("timed out", sent)).publish  # type: ignore[method-assign]
+    (answer,) = Ingestion(shop.settings, lambda: shop.published, lambda: lists, lambda: shop.clock).answer([second])
+    assert getattr(answer, "status", None) == 503
+    assert "All of the list is sent or nothing" in str(answer)
+
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_the_trace_of_a_request_goes_on_into_its_records() -> None:
+    shop = Shop()
+    await post(shop, [ONE, FLAT], traceparent=PARENT, tracestate="till=3")
+    assert [message.headers for message in shop.published.messages] == [
+        (("traceparent", PARENT.encode()), ("tracestate", b"till=3"))
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    "malformed", ["", "00", PARENT.upper(), PARENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32)]
+)
+async def test_a_malformed_trace_is_replaced_by_a_new_one(malformed: str) -> None:
+    shop = Shop()
+    await post(shop, ONE, traceparent=malformed, tracestate="till=3")
+    await post(shop, ONE, traceparent=malformed)
+    (one,), (other,) = (message.headers for message in shop.published.messages)
+    assert trace_headers((one,)) == (one,)
+    assert one[1][3:35] not in (PARENT.encode()[3:35], other[1][3:35])

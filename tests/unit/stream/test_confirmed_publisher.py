@@ -8,7 +8,7 @@ import pytest
 from stream.errors import MessageTooLarge, PublisherUnavailable, Stopped
 from stream.messages import Incoming, Message
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
-from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_SHA256, dead_letter
+from stream.pipeline.dead_letters import OMITTED_BYTES, OMITTED_HEADERS, OMITTED_SHA256, dead_letter
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.retry import RetryPolicy
 
@@ -16,7 +16,7 @@ DEAD = "dead"
 
 
 class BoundedPublisher(MemoryPublisher):
-    """Refuses messages whose value and key have more than ``max_bytes`` bytes."""
+    """Refuses messages whose value, key and headers have more than ``max_bytes`` bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__()
@@ -24,7 +24,8 @@ class BoundedPublisher(MemoryPublisher):
 
     def publish(self, messages: Sequence[Message]) -> None:
         def fits(message: Message) -> bool:
-            return len(message.value or b"") + len(message.key or b"") <= self.max_bytes
+            headers = sum(len(name) + len(value) for name, value in message.headers)
+            return len(message.value or b"") + len(message.key or b"") + headers <= self.max_bytes
 
         super().publish([message for message in messages if fits(message)])
         if too_large := [message for message in messages if not fits(message)]:
@@ -56,6 +57,22 @@ def test_a_stop_in_an_outage_is_raised() -> None:
     stop.set()
     with pytest.raises(Stopped):
         confirmed(FlakyPublisher(), stop).publish([Message("t", b"1", b""), Message("t", b"2", b"")])
+
+
+def test_a_too_large_dead_letter_is_sent_without_the_headers_of_its_event() -> None:
+    publisher = BoundedPublisher(2_000)
+    event = Incoming(
+        b"value", b"key", "invoices", 0, 7, headers=(("a", b"x" * 1_500), ("traceparent", None), ("b", b""))
+    )
+    whole = dead_letter(event, "why", topic=DEAD, when="now")
+    large = dead_letter(msgspec.structs.replace(event, value=b"v" * 600), "why", topic=DEAD, when="now")
+    confirmed(publisher).publish([whole, large])
+    assert publisher.messages[0] == whole
+    assert whole.headers[-3:] == (("a", b"x" * 1_500), ("traceparent", b""), ("b", b""))
+    assert (publisher.messages[1].value, publisher.messages[1].headers) == (
+        large.value,
+        (*large.headers[:5], (OMITTED_HEADERS, b"3")),
+    )
 
 
 def test_a_too_large_dead_letter_is_sent_without_its_value() -> None:

@@ -1,0 +1,128 @@
+"""Lets aiokafka and kafka-python read records whose header names are not UTF-8.
+
+Kafka stores any bytes as the name of a header. Both clients raise ``UnicodeDecodeError`` in the middle of a fetch, at
+every attempt, so that one such record would end each worker that is given its partition. Neither has a setting for it.
+Here such a name becomes text all the same, and no record is lost. From aiokafka it has surrogates, so that the
+processor can count it.
+"""
+
+import struct
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, SupportsIndex
+
+_LENGTH_OFFSET = 8
+"""Where a batch has its length, which counts what follows its first 12 bytes."""
+_LOG_OVERHEAD = 12
+_MAGIC_OFFSET = 16
+
+
+class _Text(bytearray):
+    """A part of a record; as text, bytes that are no UTF-8 become surrogates."""
+
+    errors = "surrogateescape"
+
+    def decode(self, encoding: str = "utf-8", errors: str = "") -> str:
+        return super().decode(encoding, errors or self.errors)
+
+
+class _EscapedText(_Text):
+    r"""The same for kafka-python, which encodes names again: such bytes become ``\xff``."""
+
+    errors = "backslashreplace"
+
+
+class _Buffer(bytearray):
+    """The bytes of a batch, of which parts can be decoded."""
+
+    text: type[_Text] = _Text
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Any:
+        part = super().__getitem__(key)
+        return self.text(part) if isinstance(part, bytearray) else part
+
+
+class _EscapedBuffer(_Buffer):
+    """The same for kafka-python."""
+
+    text = _EscapedText
+
+
+@cache
+def accept_in_aiokafka() -> None:
+    """Let the consumers of aiokafka in this process read any header name."""
+    from aiokafka.consumer import fetcher
+
+    fetcher.MemoryRecords = _Batches
+
+
+@cache
+def accept_in_kafka_python() -> None:
+    """Let the consumers of kafka-python in this process read any header name."""
+    from kafka.record.default_records import DefaultRecordBatch
+
+    read = DefaultRecordBatch._read_msg
+
+    def read_any_names(batch: Any) -> Any:
+        try:
+            return read(batch)
+        except UnicodeDecodeError:  # before it moved on: read the record again, and the rest of its batch
+            batch._buffer = _EscapedBuffer(batch._buffer)
+            return read(batch)
+
+    DefaultRecordBatch._read_msg = read_any_names
+
+
+class _Batches:
+    """The batches of a fetch, as aiokafka reads them."""
+
+    def __init__(self, content: bytes) -> None:
+        from aiokafka.record.memory_records import MemoryRecords
+
+        self._batches = MemoryRecords(content)
+        self._content = memoryview(content)
+        self._start = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batches, name)
+
+    def next_batch(self) -> Any:
+        """The next batch."""
+        batch = self._batches.next_batch()
+        start = self._start
+        (length,) = struct.unpack_from(">i", self._content, start + _LENGTH_OFFSET)
+        self._start = start + _LOG_OVERHEAD + length
+        content = self._content[start : self._start]
+        return _Batch(batch, content) if content[_MAGIC_OFFSET] >= 2 else batch  # older ones have no headers
+
+
+class _Batch:
+    """A batch of aiokafka; where its parser cannot read a header name, the one in Python reads the batch again.
+
+    That begins at the first record; aiokafka skips records before the next offset.
+    """
+
+    def __init__(self, batch: Any, content: memoryview) -> None:
+        self._batch = batch
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._batch
+        except UnicodeDecodeError:
+            yield from _read_any_names(self._content)
+
+
+def _read_any_names(content: memoryview) -> Iterator[Any]:
+    from aiokafka.record.default_records import _DefaultRecordBatchPy
+
+    batch = _DefaultRecordBatchPy(content)
+    batch._maybe_uncompress()
+    batch._buffer = _Buffer(batch._buffer)
+    return iter(batch)
