@@ -28,17 +28,13 @@ from training.evaluation.variants import make_with_options
 from training.models.base import Fitted
 from training.models.baselines.model import fit_all
 from training.registry import DataWindow, Decision, Registry, RegistryError, decide, verify
-from training.registry.bundle import MANIFEST, describe
+from training.registry.bundle import EVALUATED, MANIFEST, describe
 from training.serving.scorer import CALIBRATION_DEPTH, Scorer
 
 logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 """Name of the model that serves, among the metrics of a round."""
-
-EVALUATED = "judged"
-"""Folder in a bundle: the same model as it was evaluated, fitted without the evaluation span, so that the next round
-can evaluate it on weeks that it was not fitted on. The stored name is part of the bundle's format."""
 
 LEDGER = "ledger.json"
 """File in a bundle: what the cleaning of its table removed and changed."""

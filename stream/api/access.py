@@ -13,7 +13,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from state.errors import SettingsError
 from stream.api.keys import Caller, KeyRing, Scope
-from stream.api.problems import Problem
+from stream.api.problems import Problem, invalid_request
 
 LOOPBACK_NAMES = ("localhost",)
 FAILED_LOGINS = parse("20/second")
@@ -66,7 +66,7 @@ class Access:
     """Finds the caller of a request and counts requests. Without keys every caller has every scope.
 
     Args:
-        keys: Those that are accepted.
+        keys: Those that are accepted; may be replaced at any time.
         rate: Requests of one caller; None for no limit. Each process counts by itself.
     """
 
@@ -83,13 +83,18 @@ class Access:
         """
         return self.permit(self._caller(request), scope)
 
-    def permit(self, caller: Caller, scope: Scope) -> Caller:
-        """A caller who is known, if they may use a scope now; counts a request.
+    def permit(self, caller: Caller, scope: Scope, requests: int = 1) -> Caller:
+        """A caller who is known, if they may use a scope now; counts a request, or as many as it stands for.
 
         Raises:
-            Problem: 403 without the scope, 429 for too many requests.
+            Problem: 403 without the scope, 429 for too many requests, 400 where it stands for more than the rate allows
+                at any time.
         """
-        if self._rate is not None and not self._limiter.hit(self._rate, caller.name):
+        if self._rate is not None and requests > self._rate.amount:
+            raise invalid_request(
+                f"It counts as {requests} more requests, and {caller.name} may send {self._rate}; ask for fewer."
+            )
+        if self._rate is not None and requests and not self._limiter.hit(self._rate, caller.name, cost=requests):
             raise self._too_many(self._rate, caller.name)
         if not caller.may(scope):
             raise Problem(

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream.api.access import is_loopback
-from stream.api.problems import Problem
+from stream.api.problems import Problem, invalid_request
 from stream.monitoring import Metrics
 
 SECURITY_HEADERS = {
@@ -27,6 +27,13 @@ MAX_TARGET_BYTES = 32_768
 
 BODY_TIMEOUT_S = 10.0
 """How long the next part of a body may take."""
+WHOLE_BODY_TIMEOUT_S = 30.0
+"""How long a body may take, however many parts it has."""
+
+IDENTITY = "identity"
+
+REPEATABLE = frozenset({b"exclude", b"attribute", b"segment"})
+"""The parameters that are lists."""
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -71,6 +78,8 @@ class Gate:
             await send(message)
 
         headers = Headers(scope=scope)
+        if scope["method"] == "HEAD":
+            scope, receive, send = _as_get(scope, receive, send)
         try:
             problem = self._refusal(scope, headers)
             if problem is not None:
@@ -84,6 +93,18 @@ class Gate:
     def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
             return Problem(414, "too-long", "The address is too long", f"It may have {MAX_TARGET_BYTES:,} bytes.")
+        if not (_is_utf8(scope.get("raw_path") or b"") and _is_utf8(scope["query_string"])):
+            return invalid_request("The address is not UTF-8; percent-encode the bytes of UTF-8.")
+        if (name := _repeated(scope["query_string"])) is not None:
+            return invalid_request(f"{name}: the parameter is there more than once.")
+        if headers.get("content-encoding", IDENTITY).strip().lower() != IDENTITY:
+            return Problem(
+                415,
+                "encoded",
+                "The body is compressed",
+                "Send it without Content-Encoding.",
+                headers={"Accept-Encoding": IDENTITY},
+            )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._max_body_bytes:
             return body_too_large(self._max_body_bytes)
@@ -112,6 +133,52 @@ class Gate:
         return None
 
 
+def _repeated(query: bytes) -> str | None:
+    """The first parameter that is there more than once and may not be; None where there is none."""
+    names = [unquote_to_bytes(each.partition(b"=")[0]) for each in query.split(b"&")] if b"&" in query else []
+    once = [name for name in names if name not in REPEATABLE]
+    return next((name.decode() for number, name in enumerate(once) if name and name in once[:number]), None)
+
+
+def _is_utf8(target: bytes) -> bool:
+    """Whether a part of an address is UTF-8 once it is decoded; a wrong byte would become another, valid id."""
+    try:
+        (unquote_to_bytes(target) if b"%" in target else target).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """A request ``HEAD`` as the ``GET`` that it asks about: its headers come, its body stays away.
+
+    The client counts as gone after the first part of the body, so that a stream ends.
+    """
+    ended = asyncio.Event()
+
+    async def send_head(message: Message) -> None:
+        if ended.is_set():
+            return
+        if message["type"] == "http.response.body":
+            ended.set()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    async def receive_until_head() -> Message:
+        if not ended.is_set():
+            asking, ending = asyncio.ensure_future(receive()), asyncio.ensure_future(ended.wait())
+            try:
+                await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    return asking.result()
+            finally:
+                asking.cancel()
+                ending.cancel()
+        return {"type": "http.disconnect"}
+
+    return {**scope, "method": "GET"}, receive_until_head, send_head
+
+
 def body_too_large(most: int) -> Problem:
     """The problem of status 413 for a body of more than ``most`` bytes."""
     return Problem(
@@ -123,17 +190,25 @@ def _bounded(receive: Receive, most: int) -> Receive:
     """Counts the bytes of a body that comes without a length, and does not wait for one that does not come."""
     seen = 0
     complete = False
+    deadline: float | None = None
 
     async def receive_bounded() -> Message:
-        nonlocal seen, complete
+        nonlocal seen, complete, deadline
         if complete:  # from here on it waits for the end of the connection
             return await receive()
+        now = asyncio.get_running_loop().time()
+        if deadline is None:
+            deadline = now + WHOLE_BODY_TIMEOUT_S
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout(min(BODY_TIMEOUT_S, deadline - now)):
                 message = await receive()
         except TimeoutError:
             raise Problem(
-                408, "too-slow", "The body does not come", f"Send the body within {BODY_TIMEOUT_S:g} s."
+                408,
+                "too-slow",
+                "The body does not come",
+                f"Send each part of the body within {BODY_TIMEOUT_S:g} s, and all of it within "
+                f"{WHOLE_BODY_TIMEOUT_S:g} s.",
             ) from None
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))

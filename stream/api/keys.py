@@ -4,14 +4,18 @@ A key has 256 random bits, so a plain SHA-256 cannot be searched; a slow hash, a
 """
 
 import hashlib
+import logging
 import re
 import secrets
+import stat
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
 from state.errors import SettingsError
 from state.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "nb_"
 """Begins every key, so that scanners for leaked secrets find it."""
@@ -80,10 +84,22 @@ class KeyRing:
         """The caller with a key; None for an unknown one."""
         return self._callers.get(hash_of(key))
 
+    def has(self, caller: Caller) -> bool:
+        """Whether the key of a caller, as ``find`` returned it, is still accepted."""
+        return any(each is caller for each in self._callers.values())
+
+    def renewed(self, ring: "KeyRing") -> "KeyRing":
+        """Another ring, with the callers of this one where key, name and scopes are the same."""
+        return KeyRing({key: _same(self._callers.get(key), caller) for key, caller in ring._callers.items()})
+
     @property
     def names(self) -> list[str]:
         """The names of the keys, sorted."""
         return sorted(caller.name for caller in self._callers.values())
+
+
+def _same(before: Caller | None, now: Caller) -> Caller:
+    return before if before is not None and before == now else now
 
 
 def load_keys(settings: Settings) -> KeyRing:
@@ -96,6 +112,10 @@ def load_keys(settings: Settings) -> KeyRing:
     if settings.api_keys_file is not None:
         try:
             lines = settings.api_keys_file.read_text(encoding="utf-8").splitlines()
+            if settings.api_keys_file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                logger.warning(
+                    "Other users can write to %s and so add API keys; chmod go-w closes it", settings.api_keys_file
+                )
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"NEXTBASKET_API_KEYS_FILE cannot be read: {error}") from error
         callers |= _parse(lines, f"The file of NEXTBASKET_API_KEYS_FILE, {settings.api_keys_file},")

@@ -1,13 +1,14 @@
 """Errors as problem details (RFC 9457): one type, one status, and one sentence with the cause and what to do."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from state.errors import CustomerRefused, StateError, StoreUnavailable
 
@@ -117,10 +118,12 @@ def add_handlers(app: FastAPI) -> None:
         return invalid_request(f"{first.field}: {first.detail}", errors).response()
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
-        detail = {404: "There is no such path; /openapi.json lists them.", 405: "The path has other methods."}
-        text = detail.get(error.status_code, str(error.detail))
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return _other_methods(request)
+        name, text = "invalid-request", str(error.detail)
+        if error.status_code == 404:
+            name, text = "not-found", "There is no such path; /openapi.json lists them."
         return Problem(error.status_code, name, str(error.detail), text, headers=error.headers).response()
 
     @app.exception_handler(StoreUnavailable)
@@ -137,6 +140,29 @@ def add_handlers(app: FastAPI) -> None:
     async def internal(_: Request, error: Exception) -> Response:
         detail = "This is a mistake in nextbasket; its log has the details."
         return Problem(500, "internal", "The server made a mistake", detail).response()
+
+
+def _other_methods(request: Request) -> Response:
+    """405 with all methods of the path, or 204 where OPTIONS asks for them."""
+    found: set[str] = {"OPTIONS"}
+    for route in _routes(request.app):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    if "GET" in found:
+        found.add("HEAD")
+    allow = ", ".join(sorted(found))
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allow})
+    problem = Problem(405, "method-not-allowed", "Method Not Allowed", f"The path takes {allow}.")
+    problem.headers["Allow"] = allow
+    return problem.response()
+
+
+def _routes(app: FastAPI) -> Iterator[BaseRoute]:
+    """All routes, those of included routers too."""
+    for each in app.routes:
+        router = getattr(each, "original_router", None)
+        yield from (each,) if router is None else router.routes
 
 
 def _field(error: Mapping[str, Any]) -> str:

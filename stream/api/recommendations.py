@@ -25,6 +25,7 @@ from stream.api.bodies import (
 )
 from stream.api.documentation import answers, reference
 from stream.api.etags import etag, matches
+from stream.api.keys import Scope
 from stream.api.paths import CUSTOMER
 from stream.api.problems import invalid_request
 from stream.api.services import Services
@@ -207,7 +208,9 @@ async def of_customers(request: Request, caller: Reader) -> Response:
     """The lists. A customer whose data cannot be read is among ``problems``; the others have their lists."""
     services: Services = request.app.state.services
     question = await read_body(request, BatchQuestion)
-    queries = [visit_query(services, customer_id, question) for customer_id in dict.fromkeys(question.customers)]
+    customers = list(dict.fromkeys(question.customers))
+    services.access.permit(caller, Scope.READ, len(customers) - 1)  # the first is the request, which is counted
+    queries = [visit_query(services, customer_id, question) for customer_id in customers]
     found = await asyncio.gather(*map(services.ranking.ask, queries), return_exceptions=True)
     lists: list[VisitRecommendation] = []
     refused: list[CustomerProblem] = []
@@ -225,7 +228,7 @@ async def answer(request: Request, customer_id: str | None, question: ListQuesti
     """Answer a question for a list with 200 or 304."""
     services: Services = request.app.state.services
     query = visit_query(services, customer_id, question)
-    known = request.headers.get("if-none-match")
+    known = request.headers.get("if-none-match") if request.method == "GET" else None
     if known is not None:
         revision = 0 if customer_id is None else await services.revisions.ask(customer_id)
         tag = etag(query, revision, services.versions())

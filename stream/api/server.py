@@ -26,6 +26,7 @@ from stream.api.app import create_app
 from stream.api.due_lists import DueLists
 from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
+from stream.api.key_reload import INTERVAL_S, KeyReload
 from stream.api.keys import load_keys
 from stream.api.letters import KafkaDeadLetters
 from stream.api.lookups import Lookups
@@ -44,6 +45,7 @@ from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.kafka.transactional_publisher import TransactionalPublisher
 from stream.monitoring import Metrics
+from stream.periodic import PeriodicThread
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.ports import Publisher
 from training.registry import Registry
@@ -77,6 +79,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
     keys = load_keys(settings)
     check_binding(host, keys)
     access = Access(keys, parse_rate(settings.api_rate))
+    key_reload = KeyReload(settings, access)
     require_url(settings)
     metrics = Metrics()
     health = Health()
@@ -177,6 +180,10 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         for batcher in (services.ranking, services.revisions, services.lookups, services.due, services.ingestion):
             batcher.start()
             closes.callback(batcher.stop)
+        if settings.api_keys_file is not None:
+            reloading = PeriodicThread("keys", key_reload.check, "Reading the API keys again", interval_s=INTERVAL_S)
+            reloading.start()
+            closes.callback(reloading.stop)
         _announce(listener, access)
         closes.callback(stop.set)
         _run(services, listener)

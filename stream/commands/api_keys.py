@@ -50,5 +50,5 @@ def new(
         # A new file is for its owner only.
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as out:
             out.write(f"{made.line}\n")
-        echo(f"Appended to {file}; start nextbasket api again to use it. The key is shown only here:", err=True)
+        echo(f"Appended to {file}; nextbasket api takes it within a second. The key is shown only here:", err=True)
     echo(made.key)

@@ -18,6 +18,7 @@ def list_models(
 
     Created: when it was published. Promoted: when it last became the
     champion, by a training, by hand or by a rollback. Dates are in UTC.
+    Dialect: in which its invoices were read; a worker refuses another one.
     Exit code 1 where there is none.
 
     Example:
@@ -44,15 +45,16 @@ def list_models(
     from stream.cli.console import table_console
 
     table = Table(title=cell(f"Models in {registry.url}"), title_justify="left")
-    for column in ("", "version", "model", "created", "promoted", "ndcg@10", "best baseline"):
+    for column in ("", "version", "model", "created", "promoted", "dialect", "ndcg@10", "best baseline"):
         table.add_column(column, no_wrap=column == "version")
     for each in versions:
         manifest, baseline = each.manifest, each.best_baseline
         champion = "champion" if each.current else ""
         dates = _minute(manifest.created), _minute(each.promoted)
+        dialect = cell(manifest.dialect.name if manifest.dialect else "–")
         model = "–" if each.ndcg is None else f"{each.ndcg:.4f}"
         best = "–" if baseline is None else f"{baseline[1]:.4f} {baseline[0]}"
-        table.add_row(champion, cell(manifest.version), cell(manifest.name), *dates, model, cell(best))
+        table.add_row(champion, cell(manifest.version), cell(manifest.name), *dates, dialect, model, cell(best))
     table_console().print(table)
 
 

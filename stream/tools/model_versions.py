@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from state.events.shop_dialect import in_words
 from training.registry import Manifest, Promotion, Registry
 from training.registry.gate import GATE_METRIC
 
@@ -10,12 +11,14 @@ from training.registry.gate import GATE_METRIC
 class RegisteredVersion(NamedTuple):
     """A version; ``current``: whether it serves; ``promoted``: when it last began to, None where it never did.
 
+    ``dialect``: in which the invoices were read that it was fitted on, in words; None where the bundle does not say.
     ``ndcg`` is the model's ndcg@10, ``best_baseline`` the name and the ndcg@10 of the best baseline.
     """
 
     manifest: Manifest
     current: bool
     promoted: str | None
+    dialect: str | None
     ndcg: float | None
     best_baseline: tuple[str, float] | None
 
@@ -45,4 +48,5 @@ def _version(manifest: Manifest, current: bool, promoted: str | None) -> Registe
     ndcg = values.pop(manifest.name, None)
     values.pop("champion", None)
     best = max(values, key=lambda model: values[model], default=None)
-    return RegisteredVersion(manifest, current, promoted, ndcg, None if best is None else (best, values[best]))
+    dialect = None if manifest.dialect is None else in_words(manifest.dialect)
+    return RegisteredVersion(manifest, current, promoted, dialect, ndcg, None if best is None else (best, values[best]))

@@ -19,8 +19,9 @@ from training.errors import TooLittleData, UnknownModel
 from training.evaluation.cases import evaluation_cases
 from training.evaluation.split import Span
 from training.registry import Decision, Registry, verify
+from training.registry.bundle import EVALUATED
 from training.serving.load import load_scorer
-from training.trainer import CHAMPION, EVALUATED, TrainingPlan, decide_for_both_moments, evaluation_span, train
+from training.trainer import CHAMPION, TrainingPlan, decide_for_both_moments, evaluation_span, train
 
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
 BEST = TrainingPlan(model="ease_count_demand", baselines=("g_topfreq", "p_topfreq"))

@@ -71,7 +71,13 @@ def test_an_item_goes_out_of_stock(browser: Browser, site: Site) -> None:
         visitor.wait_for_text("would change")
         visitor.press("button[value='save']")
         visitor.wait_for_text("Not recommended now: out of stock.")
-    assert site.shop.merchandising.catalogue["TEA"].stock == 0
+        assert site.shop.merchandising.catalogue["TEA"].stock == 0
+        visitor.press("button[value='preview-delete']")
+        visitor.wait_for_text("This is what deleting the entry does.")
+        visitor.check("item-delete", axe=True)
+        visitor.press("button[value='delete']")
+        visitor.wait_for_text("TEA is deleted from the catalogue.")
+    assert "TEA" not in site.shop.merchandising.catalogue
 
 
 def test_a_model_is_promoted_and_rolled_back(browser: Browser, site: Site) -> None:

@@ -15,6 +15,10 @@ SCHEMA_VERSION = 1
 
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.json"
+EVALUATED = "judged"
+"""Folder in a bundle: the same model as it was evaluated, fitted without the evaluation span, so that the next round
+can evaluate it on weeks that it was not fitted on. The name, which is also the version in its manifest, is part of the
+bundle's format."""
 
 MAX_FILES = 1_000
 MAX_BUNDLE_BYTES = 2 * 1024**3

@@ -8,6 +8,7 @@ from pathlib import Path
 from state.events.shop_dialect import ShopDialect, in_words, require_dialect, zone_note
 from training.model_table import MODEL_TABLE
 from training.registry import BundleRefused, Manifest, verify
+from training.registry.bundle import EVALUATED
 from training.serving.scorer import Scorer
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def load_scorer(folder: Path, dialect: ShopDialect | None = None) -> Scorer:
     """
     manifest = verify(folder)
     if dialect is not None:
-        _check_dialect(manifest, dialect)
+        _check_dialect(folder, manifest, dialect)
     entry = MODEL_TABLE.get(manifest.name)
     if entry is None or entry.loader is None:
         raise BundleRefused(
@@ -50,13 +51,16 @@ def load_scorer(folder: Path, dialect: ShopDialect | None = None) -> Scorer:
     return scorer
 
 
-def _check_dialect(manifest: Manifest, dialect: ShopDialect) -> None:
-    trained = f"Model {manifest.name} {manifest.version} was trained"
+def _check_dialect(folder: Path, manifest: Manifest, dialect: ShopDialect) -> None:
+    version = manifest.version
+    if version == EVALUATED:
+        version = f"{folder.parent.name}, as it was evaluated,"
+    trained = f"Model {manifest.name} {version} was trained"
     if manifest.dialect is None:
         logger.warning(
             "Model %s %s does not say in which dialect it was trained; it is used %s. Train it again to be sure.",
             manifest.name,
-            manifest.version,
+            version,
             in_words(dialect),
         )
         return

@@ -74,7 +74,7 @@ async def items(request: Request, code: Code = None, find: Code = None) -> Respo
 
 @router.post("/items", response_class=Response)
 async def change_item(request: Request) -> Response:
-    """Preview, save or delete the entry of an item in the catalogue."""
+    """Preview, save or delete the entry of an item in the catalogue; or preview what deleting it does."""
     services: Services = request.app.state.services
     session, fields = await read_form(request, Scope.READ)
     code = services.stock_code(fields.get("code", ""))
@@ -83,16 +83,19 @@ async def change_item(request: Request) -> Response:
     now = services.merchandising()
     action = fields.get("action", "preview")
     item: CatalogueItem | None = None
-    if action != "delete":
+    if action not in ("delete", "preview-delete"):
         body = msgspec.json.encode(_event(code, fields, now.catalogue.get(code)))
         try:
             item = CatalogueDecoder(services.settings).decode(body, code.encode())
         except InvalidEvent as error:
             return await _item_page(request, session, code, status=400, fields=fields, wrong=str(error))
-    if action == "preview":
+    if action in ("preview", "preview-delete"):
         after = Merchandising(now.catalogue.with_changes({code: item}), now.rules, now.unknown_stock, now.position)
         change = await preview(services, after)
-        return await _item_page(request, session, code, fields=fields, change=change)
+        deleting = item is None
+        return await _item_page(
+            request, session, code, fields=None if deleting else fields, change=change, deleting=deleting
+        )
     request.app.state.sessions.access.permit(session.caller, Scope.MERCHANDISE)
     if item is None:
         await remove_item(services, code)
@@ -139,6 +142,7 @@ async def _item_page(
     fields: dict[str, str] | None = None,
     wrong: str | None = None,
     change: Preview | None = None,
+    deleting: bool = False,
 ) -> Response:
     services: Services = request.app.state.services
     merchandising, scorer = services.merchandising(), services.scorer()
@@ -184,6 +188,8 @@ async def _item_page(
         else _fields(found.view.catalogue if found and found.view.catalogue else {}),
         wrong=wrong,
         change=change,
+        deleting=deleting,
+        unknown_stock=merchandising.unknown_stock,
     )
 
 

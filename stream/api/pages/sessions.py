@@ -1,6 +1,6 @@
 """Sessions of the page: a random id in a cookie, in place of the API key that was entered once.
 
-Sessions are in the memory of one process. A key that is removed ends its sessions, since the process starts again.
+Sessions are in the memory of one process. A key that is removed ends its sessions.
 """
 
 import hmac
@@ -69,9 +69,10 @@ class Sessions:
             Problem: 401 without a session.
         """
         session = self._find(request.cookies.get(cookie_name(request), ""))
-        if session is not None:
+        keys = self.access.keys
+        if session is not None and (not len(keys) or keys.has(session.caller)):
             return session
-        if len(self.access.keys):
+        if len(keys):
             raise Problem(401, "no-session", "A key is needed", "Sign in with an API key.")
         return self.open(self.access.identify(None, client_address(request)))
 

@@ -1,6 +1,8 @@
 """Keys, scopes, rates, and what is refused before a route sees it."""
 
+import gzip
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -8,7 +10,11 @@ import pytest
 from state.errors import SettingsError
 from state.settings import load_settings
 from stream.api.access import check_binding, parse_rate
+from stream.api.app import create_app
+from stream.api.gate import REPEATABLE
+from stream.api.key_reload import KeyReload
 from stream.api.keys import Scope, hash_of, load_keys, new_key
+from stream.api.problems import Problem
 from tests.unit.api.shop import Shop
 
 LIST = "/v1/recommendations"
@@ -178,8 +184,118 @@ async def test_an_error_is_a_problem_with_what_to_do(path: str, status: int, det
 async def test_a_method_that_a_path_lacks_is_a_problem() -> None:
     async with Shop().client() as client:
         answer = await client.delete(LIST)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
-    assert answer.json()["title"] == "Method Not Allowed"
+        asked = await client.options("/v1/items/TEA")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+    assert answer.json()["detail"] == "The path takes GET, HEAD, OPTIONS, POST."
+    assert (asked.status_code, asked.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, PUT")
+
+
+async def test_head_is_get_without_the_body() -> None:
+    async with Shop().client() as client:
+        for path in (LIST, "/livez", "/v1/customers/anna/recommendations", "/nowhere", "/v1/items/TEA"):
+            got, head = await client.get(path), await client.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b"")
+            assert head.headers["content-length"] == str(len(got.content))
+            assert head.headers.get("etag") == got.headers.get("etag")
+
+
+async def test_a_preflight_of_an_origin_of_the_setting_is_answered_and_of_another_is_not() -> None:
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "Authorization, Content-Type"}
+    path = "/v1/customers/anna/recommendations"
+    async with Shop(api_origins="https://shop.example", api_keys=new_key("a", [Scope.READ]).line).client() as client:
+        allowed = await client.options(path, headers={"Origin": "https://shop.example", **asks})
+        other = await client.options(path, headers={"Origin": "https://evil.example", **asks})
+    assert allowed.status_code == 200  # before there is a key: a browser sends none
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "POST" in allowed.headers["access-control-allow-methods"]
+    assert (other.status_code, "access-control-allow-origin" in other.headers) == (400, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/customers/%FF/recommendations", "not UTF-8"),
+        (f"{LIST}?category=%C3%28", "not UTF-8"),
+        (f"{LIST}?limit=5&limit=7", "limit: the parameter is there more than once."),
+        (f"{LIST}?limit=5&lim%69t=5", "limit: the parameter is there more than once."),
+    ],
+)
+async def test_an_address_that_could_be_read_in_two_ways_is_refused(path: str, detail: str) -> None:
+    answer = await get(Shop(), path)
+    assert (answer.status_code, detail in answer.json()["detail"]) == (400, True)
+
+
+def test_the_parameters_that_may_be_repeated_are_the_lists_of_the_document() -> None:
+    paths = create_app(Shop().services()).openapi()["paths"]
+    lists = {
+        parameter["name"].encode()
+        for path in paths.values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query" and parameter["schema"].get("type") == "array"
+    }
+    assert lists == REPEATABLE
+
+
+async def test_a_compressed_body_is_refused_before_it_is_read() -> None:
+    async with Shop().client() as client:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = await client.post("/v1/invoices", content=gzip.compress(b"[" * 1_000_000), headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert "Content-Encoding" in answer.json()["detail"]
+
+
+async def test_a_batch_counts_as_its_customers() -> None:
+    shop = Shop(api_rate="5/hour")
+    async with shop.client() as client:
+
+        async def ask(*customers: str) -> Any:
+            return await client.post("/v1/recommendations/batch", json={"customers": customers})
+
+        answers = [await ask("anna", "ben", "anna"), await ask("anna", "ben", "cleo"), await ask("anna")]
+        other = Shop(api_rate="5/hour")
+    async with other.client() as client:
+        never = await ask(*"abcdefg")
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert never.status_code == 400
+    assert "It counts as 6 more requests, and address 127.0.0.1 may send 5 per 1 hour" in never.json()["detail"]
+
+
+async def test_keys_of_the_file_come_and_go_without_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = new_key("first", [Scope.READ]), new_key("second", [Scope.READ])
+    file = tmp_path / "keys"
+    file.write_text(first.line)
+    shop = Shop(api_keys_file=str(file))
+    services = shop.services()
+    access = services.access
+    reload = KeyReload(shop.settings, access)
+    kept = access.identify(first.key, "here")
+
+    def use(text: str) -> list[str]:
+        file.write_text(text)
+        reload.check()
+        return access.keys.names
+
+    assert use(f"{first.line}\n{second.line}\n") == ["first", "second"]
+    assert access.keys.has(kept)
+    assert use("nonsense") == ["first", "second"]
+    assert use("# nobody") == ["first", "second"]
+    assert "has no key any more" in caplog.text
+    assert use(second.line) == ["second"]
+    assert not access.keys.has(kept)
+    with pytest.raises(Problem, match="The key is not known"):
+        access.identify(first.key, "here")
+
+
+def test_a_file_of_keys_that_others_can_write_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "keys"
+    file.write_text(new_key("first", [Scope.READ]).line)
+    file.chmod(0o600)
+    load_keys(load_settings({"NEXTBASKET_API_KEYS_FILE": str(file)}))
+    assert caplog.records == []
+    file.chmod(0o666)
+    load_keys(load_settings({"NEXTBASKET_API_KEYS_FILE": str(file)}))
+    assert "Other users can write to" in caplog.text
 
 
 async def test_an_address_that_is_too_long_is_refused() -> None:

@@ -182,6 +182,19 @@ def test_kafka_is_connected_once_it_is_there() -> None:
     assert len(shop.published.messages) == 1
 
 
+async def test_a_body_that_comes_byte_by_byte_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.api.gate.WHOLE_BODY_TIMEOUT_S", 0.3)
+
+    async def stream() -> Any:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async with Shop().client() as client:
+        answer = await client.post("/v1/invoices", content=stream(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"].rpartition("#")[2]) == (408, "too-slow")
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.api.gate.BODY_TIMEOUT_S", 0.05)
 

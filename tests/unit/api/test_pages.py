@@ -13,6 +13,8 @@ from starlette.requests import Request
 from state.domain.catalogue import Catalogue
 from state.domain.rules import Merchandising
 from state.events.catalogue import CatalogueItem
+from stream.api.app import create_app
+from stream.api.key_reload import KeyReload
 from stream.api.keys import Caller, Scope, new_key
 from stream.api.pages.rendering import number
 from stream.api.pages.sessions import COOKIE, LIFETIME_S, MAX_SESSIONS, Session, Sessions
@@ -249,6 +251,28 @@ async def test_with_keys_a_browser_signs_in_once_and_out_again() -> None:
         over = await client.post("/models/rollback", data={"token": token(page)}, headers=origin)
         assert (over.status_code, 'href="/sign-in"' in over.text) == (401, True)
         assert (await client.get("/models")).status_code == 303
+
+
+async def test_a_key_that_is_withdrawn_ends_its_session(tmp_path: Path) -> None:
+    leaving, staying = new_key("leaving", [Scope.READ]), new_key("staying", [Scope.READ])
+    file = tmp_path / "keys"
+    file.write_text(f"{leaving.line}\n{staying.line}\n")
+    shop = Shop(api_keys_file=str(file))
+    services = shop.services()
+    reload = KeyReload(shop.settings, services.access)
+    transport = httpx.ASGITransport(create_app(services))
+    origin = {"Origin": "http://shop.example"}
+
+    async def signed_in(key: str) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(transport=transport, base_url="http://shop.example")
+        await client.post("/sign-in", data={"key": key}, headers=origin)
+        assert (await client.get("/rules")).status_code == 200
+        return client
+
+    gone, still = await signed_in(leaving.key), await signed_in(staying.key)
+    file.write_text(staying.line)
+    reload.check()
+    assert ((await gone.get("/rules")).status_code, (await still.get("/rules")).status_code) == (303, 200)
 
 
 async def test_a_key_in_a_header_opens_no_page_and_a_session_no_api() -> None:

@@ -150,6 +150,11 @@ async def test_an_item_is_previewed_saved_found_and_deleted() -> None:
         wrong = await client.post("/items", data={**form, "stock": "many", "action": "save"}, headers=ORIGIN)
         assert (wrong.status_code, "stock cannot be taken" in text(wrong)) == (400, True)
         assert 'name="stock" value="many"' in wrong.text
+        asked = await client.post("/items", data={**form, "action": "preview-delete"}, headers=ORIGIN)
+        assert "This is what deleting the entry does." in text(asked)
+        assert "would change. Nothing is saved yet." in text(asked)
+        assert 'name="stock" value="0"' in asked.text  # the form still has the entry
+        assert len(shop.merchandising.catalogue) == 1
         gone = await client.post("/items", data={**form, "action": "delete"}, headers=ORIGIN, follow_redirects=True)
     assert "TEA is deleted from the catalogue." in text(gone)
     assert len(shop.merchandising.catalogue) == 0

@@ -117,6 +117,17 @@ async def test_an_unchanged_list_is_304_and_ranks_nothing() -> None:
     assert len(shop.scorer.calls) == calls == 1
 
 
+async def test_a_post_is_answered_whatever_the_entity_tag() -> None:
+    """A condition on a method other than GET and HEAD would be a failed one, and no 304 (RFC 9110, 13.1.2)."""
+    async with Shop().client() as client:
+        first = await client.post(PATH, json={"cart": ["TEA"]})
+        again = await client.post(PATH, json={"cart": ["TEA"]}, headers={"If-None-Match": first.headers["etag"]})
+        other = await client.post(PATH, json={"cart": ["CUP"]})
+        head = await client.head(PATH, headers={"If-None-Match": (await client.get(PATH)).headers["etag"]})
+    assert (first.status_code, again.status_code, head.status_code) == (200, 200, 304)
+    assert other.headers["etag"] != first.headers["etag"]
+
+
 @pytest.mark.parametrize("change", ["invoice", "model", "age", "query"])
 async def test_whatever_the_list_depends_on_ends_the_entity_tag(change: str) -> None:
     shop = Shop()

@@ -16,6 +16,7 @@ from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL
 from tests.unit.serving import test_basket_scorer
 from training.features.two_tower.customer import KNOWN
 from training.registry import BundleRefused, Registry
+from training.registry.bundle import EVALUATED
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.load import fallback_scorer, load_scorer
 from training.serving.return_time.gap_shares import GapShareCurves
@@ -175,6 +176,19 @@ def test_a_bundle_of_another_dialect_is_refused(dialect: ShopDialect, sentence: 
         load_scorer(folder, dialect)
     assert str(refused.value).startswith(f"Model count_demand {folder.name} was trained in the dialect uci")
     assert str(refused.value).endswith(sentence)
+
+
+def test_the_model_as_it_was_evaluated_is_named_by_the_version_that_holds_it(tmp_path: Path) -> None:
+    folder = _trained_by(UCI, tmp_path)
+    evaluated = folder / EVALUATED
+    evaluated.mkdir()
+    (evaluated / "manifest.json").write_bytes(
+        (folder / "manifest.json").read_bytes().replace(folder.name.encode(), EVALUATED.encode())
+    )
+    for file in set(folder.iterdir()) - {evaluated, folder / "manifest.json"}:
+        (evaluated / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DialectDiffers, match=f"^Model count_demand {folder.name}, as it was evaluated, was trained in"):
+        load_scorer(evaluated, ShopDialect(name="plain"))
 
 
 def test_a_bundle_that_does_not_say_its_dialect_is_loaded_with_a_warning(
