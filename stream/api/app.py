@@ -13,7 +13,7 @@ from state.settings import Settings
 from stream.api import customers, due, invoices, items, live, merchandising, probes, recommendations
 from stream.api.bodies import BatchQuestion, ListQuestion
 from stream.api.documentation import TEMPLATE, document
-from stream.api.due_lists import DueAnswer
+from stream.api.due_lists import DueAnswer, ItemDueAnswer
 from stream.api.gate import Gate
 from stream.api.ingestion import Receipt
 from stream.api.lookups import CustomerView, ItemView
@@ -35,6 +35,7 @@ ANSWERS = (
     BatchQuestion,
     CustomerView,
     DueAnswer,
+    ItemDueAnswer,
     ItemView,
     SimilarItems,
     Receipt,

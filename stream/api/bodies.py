@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from fastapi import Request
+from fastapi import Path, Request
 from msgspec import Meta
 
 from stream.api.cart import MAX_CART
@@ -17,6 +17,11 @@ MAX_CUSTOMERS = 100
 """Greatest number of customers of one question."""
 
 JSON = "application/json"
+
+StockCode = Annotated[
+    str, Path(min_length=1, max_length=MAX_CODE_CHARS, description="The stock code.", examples=["22613"])
+]
+"""The parameter of a path."""
 
 T = TypeVar("T")
 

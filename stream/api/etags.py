@@ -7,6 +7,9 @@ import msgspec
 
 from stream.api.visits import VisitQuery
 
+CACHE_CONTROL = "private, no-cache"
+"""A cache asks again each time; the entity tag makes that cheap."""
+
 
 class Versions(NamedTuple):
     """What a list was made from, except the customer's history.
@@ -23,8 +26,12 @@ class Versions(NamedTuple):
 def etag(query: VisitQuery, revision: int, versions: Versions) -> str:
     """The weak entity tag of the answer to a query; ``revision`` is that of the history."""
     # Bytes may differ in ``generated_at``, hence weak.
-    content = msgspec.json.encode((query, revision, *versions))
-    return f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+    return opaque_tag(query, revision, *versions)
+
+
+def opaque_tag(*content: object) -> str:
+    """The weak entity tag of an answer that depends on some values."""
+    return f'W/"{hashlib.blake2b(msgspec.json.encode(content, order="sorted"), digest_size=12).hexdigest()}"'
 
 
 def matches(header: str | None, tag: str) -> bool:

@@ -4,12 +4,12 @@ import time
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from state.domain.recommendation import ModelVersion
 from stream.api.access import Reader
-from stream.api.bodies import MAX_CODE_CHARS
+from stream.api.bodies import StockCode
 from stream.api.documentation import answers
 from stream.api.lookups import ItemView, item_view
 from stream.api.paths import ITEM
@@ -18,10 +18,6 @@ from stream.api.similar import SimilarItem, SimilarItems, similar_items
 from stream.api.visits import MAX_LIMIT
 
 router = APIRouter(tags=["items"])
-
-StockCode = Annotated[
-    str, Path(min_length=1, max_length=MAX_CODE_CHARS, description="The stock code.", examples=["22613"])
-]
 
 _EXAMPLE = ItemView(
     stock_code="22613",

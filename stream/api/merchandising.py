@@ -13,9 +13,8 @@ from state.events.catalogue import CatalogueDecoder, CatalogueItem
 from state.events.dialect import dialect_named
 from state.events.rules import RULES_KEY, Rules, decode_rules, encode_rules
 from stream.api.access import Merchandiser, Reader
-from stream.api.bodies import JSON, request_body, require_json
+from stream.api.bodies import JSON, StockCode, request_body, require_json
 from stream.api.documentation import TEMPLATE, USUAL, problem_answers
-from stream.api.items import StockCode
 from stream.api.paths import ITEM
 from stream.api.problems import FieldError, Problem, invalid_request, unavailable
 from stream.api.services import Services

@@ -19,6 +19,7 @@ TYPES = "https://nextbasket.github.io/nextbasket/reference/http/#"
 """The page that documents the types; the type of a problem is this with its name behind."""
 
 RETRY_AFTER_S = 2
+NOT_READY_S = 10
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +86,17 @@ def unavailable(detail: str) -> Problem:
     """503: a service that the answer needs does not answer now."""
     return Problem(
         503, "unavailable", "A service is not available", detail, headers={"Retry-After": str(RETRY_AFTER_S)}
+    )
+
+
+def not_ready(detail: str) -> Problem:
+    """503: the answer is being made."""
+    return Problem(
+        503,
+        "unavailable",
+        "A service is not available",
+        detail,
+        headers={"Retry-After": str(NOT_READY_S)},
     )
 
 

@@ -24,7 +24,7 @@ from stream.api.bodies import (
     request_body,
 )
 from stream.api.documentation import answers, reference
-from stream.api.etags import etag, matches
+from stream.api.etags import CACHE_CONTROL, etag, matches
 from stream.api.keys import Scope
 from stream.api.paths import CUSTOMER
 from stream.api.problems import invalid_request
@@ -41,9 +41,6 @@ from stream.api.visits import (
 )
 
 router = APIRouter(tags=["recommendations"])
-
-CACHE_CONTROL = "private, no-cache"
-"""A cache asks again each time; the entity tag makes that cheap."""
 
 CustomerId = Annotated[
     str,

@@ -19,11 +19,11 @@ from state.settings import Settings
 from state.store.claim import require_store_dialect
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
-from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
 from stream.api.due_lists import DueLists
+from stream.api.due_process import DueProcess
 from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
 from stream.api.key_reload import INTERVAL_S, KeyReload
@@ -61,8 +61,8 @@ GRACE_S = 10
 KAFKA_TIMEOUT_S = 4.0
 """How long Kafka may take to confirm."""
 
-DUE_TIMEOUT_S = 60.0
-"""How long a request waits for a list of who is due. The list is completed even then, so the next one is quicker."""
+DUE_TIMEOUT_S = 45.0
+"""How long a request waits for a list of who is due, and for those before it."""
 MAX_DUE = 10
 MAX_BODIES = 50
 MAX_VISITS = 64
@@ -141,11 +141,14 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             settings, connect_kafka, lambda: TransactionalPublisher(settings, delivery_s=KAFKA_TIMEOUT_S)
         )
         lookups = Lookups(open_store)
+        orders = DueProcess(settings)
+        closes.callback(orders.close)
         due = DueLists(
             open_store=open_store,
-            open_index=lambda: RedisDueIndex(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S)),
+            orders=orders,
             scorer=lambda: models.scorer,
             merchandising=merchandising,
+            versions=ranker.versions,
             top_k=settings.top_k,
         )
         feed = Feed(settings, metrics) if settings.brokers else None

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from state.domain.rules import Merchandising
 from state.settings import Settings
 from stream.api.access import Access
-from stream.api.due_lists import DueAnswer, DueQuestion
+from stream.api.due_lists import DueQuestion, TaggedAnswer
 from stream.api.etags import Versions
 from stream.api.feed import Feed
 from stream.api.ingestion import InvoiceBody, Receipt
@@ -37,7 +37,7 @@ class Services(NamedTuple):
     ranking: MicroBatcher[VisitQuery | Inspection, Any]
     revisions: MicroBatcher[str, int]
     lookups: MicroBatcher[Question, Any]
-    due: MicroBatcher[DueQuestion, DueAnswer]
+    due: MicroBatcher[DueQuestion, TaggedAnswer]
     ingestion: MicroBatcher[InvoiceBody | tuple[Message, ...], Receipt]
     feed: Feed | None
     scorer: Callable[[], Scorer]

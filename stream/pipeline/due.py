@@ -102,10 +102,10 @@ def due_customers(
     """
     if index is not None and isinstance(scorer, ReturnSurvival):
         columns = read_columns(index, with_rest=bool(query.segment))
-        columns = complete_index(store, scorer, scorer.version, index, columns, on_read)
+        columns = complete_index(store, scorer, index, columns, on_read)
         found = due_order(columns, query)
     else:
-        found = _read(store, scorer, query, on_read)
+        found = read_order(store, scorer, query, on_read)
     left_out: list[str] = []
     customers = with_baskets(store, scorer, query, found, top_k, merchandising, left_out)
     return DueList(customers, found.read, found.eligible, left_out)
@@ -157,16 +157,16 @@ class DueOrder(NamedTuple):
     last: NDArray[np.int64]
 
 
-def _ordered(
+def ordered(
     read: int,
     customer_ids: Sequence[str],
-    chance: NDArray[np.float64],
+    expected: NDArray[np.float64],
     value: NDArray[np.float64],
     last: NDArray[np.int64],
     limit: int | None,
 ) -> DueOrder:
-    """The first of some customers by falling expected value."""
-    number, expected = len(customer_ids), chance * value
+    """The first of some customers by falling ``expected``; the others as in ``DueOrder``."""
+    number = len(customer_ids)
     candidates = np.arange(number)
     if limit is not None and limit < number:
         lowest = np.partition(expected, number - limit)[number - limit]
@@ -176,7 +176,8 @@ def _ordered(
     return DueOrder(read, number, [customer_ids[row] for row in rows], value[rows], last[rows])
 
 
-def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int], object]) -> DueOrder:
+def read_order(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int], object]) -> DueOrder:
+    """The customers of a query from all histories, for a model whose return is not in the index."""
     ids: list[str] = []
     chances: list[float] = []
     spending: list[float] = []
@@ -195,7 +196,7 @@ def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int]
                 if query.accepts(history.attributes):
                     bought.append((history, dates, spent))
         if bought:
-            curves = _curves(scorer, [history for history, _, _ in bought], query.at)
+            curves = return_curves(scorer, [history for history, _, _ in bought], query.at)
             for (history, dates, spent), curve in zip(bought, curves.tolist(), strict=True):
                 chance = chance_within(curve, HORIZONS, query.within_days)
                 if chance >= query.min_chance:
@@ -205,40 +206,46 @@ def _read(store: Store, scorer: Scorer, query: DueQuery, on_read: Callable[[int]
                     purchases.append(len(dates))
                     last.append(dates[-1])
         on_read(len(portion))
-    shop_mean = shop_spending / shop_purchases if shop_purchases else 0.0
-    value = [basket_value(one, number, shop_mean) for one, number in zip(spending, purchases, strict=True)]
-    columns = np.asarray(chances, np.float64), np.asarray(value, np.float64), np.asarray(last, np.int64)
-    return _ordered(read, ids, *columns, query.limit)
+    mean = shop_spending / shop_purchases if shop_purchases else 0.0
+    value = [basket_value(one, number, mean) for one, number in zip(spending, purchases, strict=True)]
+    values = np.asarray(value, np.float64)
+    expected = np.asarray(chances, np.float64) * values
+    return ordered(read, ids, expected, values, np.asarray(last, np.int64), query.limit)
 
 
 def due_order(columns: DueColumns, query: DueQuery) -> DueOrder:
     """The customers of a query by the columns of the index; with a segment these must have the attributes."""
     has_bought = columns.rows["purchases"] > 0
     spending, purchases = columns.rows["spending"], columns.rows["purchases"].astype(np.float64)
-    bought = float(purchases.sum())
-    # What is left after the returns of a customer without purchases counts nowhere.
-    shop_mean = float(spending[has_bought].sum() / bought) if bought else 0.0
     matches = has_bought
     if query.segment:
         rests = columns.rests or ()
         accepted = (query.accepts(read_attributes(rest)) for rest in rests)
         matches = has_bought & np.fromiter(accepted, np.bool_, len(rests))
     rows = np.flatnonzero(matches)
-    chance = chances_within(columns.survival[rows], columns.rows["last"][rows], query)
+    chance = chances_within(columns.rows["survival"][rows], columns.rows["last"][rows], query)
     rows, chance = rows[chance >= query.min_chance], chance[chance >= query.min_chance]
     ids = [columns.customer_ids[row] for row in rows.tolist()]
-    value = basket_value(spending[rows], purchases[rows], shop_mean)
-    return _ordered(len(columns.customer_ids), ids, chance, value, columns.rows["last"][rows], query.limit)
+    value = basket_value(spending[rows], purchases[rows], shop_mean(columns))
+    return ordered(len(columns.customer_ids), ids, chance * value, value, columns.rows["last"][rows], query.limit)
+
+
+def shop_mean(columns: DueColumns) -> float:
+    """Mean basket value of all customers with a purchase; 0 where there are none."""
+    purchases = columns.rows["purchases"]
+    bought = float(purchases.sum())
+    return float(columns.rows["spending"][purchases > 0].sum() / bought) if bought else 0.0
 
 
 def chances_within(survival: NDArray[np.float32], last: NDArray[np.int64], query: DueQuery) -> NDArray[np.float64]:
     """The chance of each customer within the window of a query.
 
     Args:
-        survival: As ``ReturnSurvival`` gives it ``[customers, edges]``.
+        survival: As the index has it, without the first edge ``[customers, edges - 1]``.
         last: Date of the newest purchase ``[customers]``.
         query: The window.
     """
+    survival = np.concatenate([np.zeros((len(survival), 1), np.float32), survival], axis=1)
     passed = np.maximum(query.at - last, 0) / DAY
     after = next(position for position, days in enumerate(HORIZONS) if days >= query.within_days)
     if after == 0:
@@ -249,7 +256,8 @@ def chances_within(survival: NDArray[np.float32], last: NDArray[np.int64], query
     return chance
 
 
-def _curves(scorer: Scorer, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
+def return_curves(scorer: Scorer, histories: Sequence[CustomerHistory], now: int) -> NDArray[np.float64]:
+    """Probability of a return within each of ``HORIZONS`` days of ``now``, by any model."""
     if isinstance(scorer, ReturnCurves):
         return scorer.return_curves(histories, now)
     return np.asarray([each.return_curve for each in scorer.predict(histories, ItemTable(), now, 1)])
@@ -287,7 +295,7 @@ def with_baskets(
             else:
                 present.append((position, state.history))
         histories = [history for _, history in present]
-        curves = _curves(scorer, histories, query.at).tolist() if histories else []
+        curves = return_curves(scorer, histories, query.at).tolist() if histories else []
         predictions = resilient.predict(histories, items, query.at, ranking_depth(top_k, merchandising))
         for (position, history), curve, prediction in zip(present, curves, predictions, strict=True):
             value = float(found.value[position])

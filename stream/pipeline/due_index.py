@@ -19,7 +19,7 @@ from state.domain.recommendation import Item
 from state.events.attributes import Attributes
 from state.store.protocol import DueEntry, DueIndex, Store
 from training.serving.return_time.network import EDGES
-from training.serving.scorer import ReturnSurvival
+from training.serving.scorer import ReturnSurvival, Scorer
 
 PORTION = 500
 """Histories that are read and predicted at once."""
@@ -63,13 +63,6 @@ class DueColumns(NamedTuple):
         """These and others."""
         rests = None if self.rests is None or other.rests is None else self.rests + other.rests
         return DueColumns(self.customer_ids + other.customer_ids, np.concatenate([self.rows, other.rows]), rests)
-
-    @property
-    def survival(self) -> NDArray[np.float32]:
-        """Log survival ``[n, edges]``, for ``curve_after``."""
-        survival = np.zeros((len(self.rows), len(EDGES)), np.float32)
-        survival[:, 1:] = self.rows["survival"]
-        return survival
 
 
 class Rest(msgspec.Struct, array_like=True, frozen=True):
@@ -139,8 +132,7 @@ def read_columns(index: DueIndex, *, with_rest: bool) -> DueColumns:
 
 def complete_index(
     store: Store,
-    scorer: ReturnSurvival,
-    version: str,
+    scorer: Scorer,
     index: DueIndex,
     columns: DueColumns,
     on_read: Callable[[int], object] = lambda number: None,
@@ -152,21 +144,22 @@ def complete_index(
 
     Args:
         store: Histories.
-        scorer: The model that predicts the return.
-        version: Of the model.
+        scorer: The model that serves. One that is no ``ReturnSurvival`` predicts nothing: its entries only have the
+            recommendation and the attributes.
         index: Where new entries are recorded.
         columns: As they were read from it.
         on_read: Called with the number of customers compared or predicted since the last call.
     """
-    number = model_number(version)
-    is_valid = columns.rows["model"] == number
+    is_valid = np.ones(len(columns.rows), np.bool_)
+    if isinstance(scorer, ReturnSurvival):
+        is_valid = columns.rows["model"] == model_number(scorer.version)
     if index.is_complete():
         outdated = [columns.customer_ids[row] for row in np.flatnonzero(~is_valid).tolist()]
         portions: Iterator[list[str]] = (
             outdated[start : start + PORTION] for start in range(0, len(outdated), PORTION)
         )
         result = columns.taken(is_valid) if outdated else columns
-        return _with_predicted(store, scorer, version, index, result, portions, on_read)
+        return _with_predicted(store, scorer, index, result, portions, on_read)
     revision_of = dict(
         zip(columns.customer_ids, np.where(is_valid, columns.rows["revision"], 0.0).tolist(), strict=True)
     )
@@ -185,7 +178,7 @@ def complete_index(
             yield to_read
 
     nothing = DueColumns([], np.zeros(0, HEAD), None if columns.rests is None else [])
-    predicted = _with_predicted(store, scorer, version, index, nothing, changed(), on_read)
+    predicted = _with_predicted(store, scorer, index, nothing, changed(), on_read)
     has_history = np.asarray([customer_id in found for customer_id in columns.customer_ids], np.bool_)
     known = found.union(predicted.customer_ids)
     gone = [row for row, customer_id in enumerate(columns.customer_ids) if customer_id not in known]
@@ -196,8 +189,7 @@ def complete_index(
 
 def _with_predicted(
     store: Store,
-    scorer: ReturnSurvival,
-    version: str,
+    scorer: Scorer,
     index: DueIndex,
     columns: DueColumns,
     portions: Iterator[list[str]],
@@ -217,8 +209,8 @@ def _with_predicted(
                 histories,
                 [state.revision for state in states],
                 [one.items if one else [] for one in last],
-                scorer.return_survival(histories),
-                version,
+                scorer.return_survival(histories) if isinstance(scorer, ReturnSurvival) else None,
+                scorer.version,
             )
             index.record(entries)
             ids += [entry.customer_id for entry in entries]

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,12 +17,16 @@ import pytest
 from state.domain.due import DueCustomer, due_schema
 from state.settings import Settings
 from state.store.redis.store import RedisStore
+from stream.api.due_process import DueProcess
+from stream.api.due_reader import OrderQuestion, ReadOrder
 from stream.kafka.topics import ensure_topics
+from stream.pipeline.due import DueQuery
 from tests.integration.api_server import api_server
 from tests.integration.topic import read_topic
 from tests.integration.workers import NEXTBASKET, clean_environment
 from tests.services.group import wait_until
 from tests.unit.stream.test_due import NOW, purchase, regular
+from training.serving.load import fallback_scorer
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -125,8 +132,55 @@ def test_the_api_gives_the_same_list(environment: dict[str, str], settings: Sett
     ensure_topics(settings)
     with api_server(environment, tmp_path / "api.log") as client:
         wait_until(lambda: client.get("/readyz").status_code == 200, "the API is ready", 60)
-        answer = client.get("/v1/due", params={"within": 7, "limit": 3})
-    assert answer.status_code == 200, answer.text
+        query = {"within": 7, "limit": 3}
+        answer = client.get("/v1/due", params=query)
+        assert answer.status_code == 200, answer.text
+        assert client.get("/v1/due", params=query, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     printed = [json.loads(line) for line in due(environment, "--limit", "3", "--format", "json").stdout.splitlines()]
     assert len(printed) == 3
     assert answer.json()["customers"] == printed
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_process_that_orders_is_started_again_after_its_death_and_ends_with_its_parent(
+    environment: dict[str, str], settings: Settings
+) -> None:
+    question = OrderQuestion(DueQuery(NOW, 7, 2), fallback_scorer().version)
+    with closing(DueProcess(settings)) as orders:
+        first = orders.ask(question, 30.0)
+        assert isinstance(first, ReadOrder)
+        assert first.order.customer_ids == ["ten", "weekly"]
+        assert orders._started is not None
+        os.kill(dead := orders._started[0].pid or 0, signal.SIGKILL)
+        wait_until(lambda: orders._started is None or not orders._started[0].is_alive(), "it died", 10)
+        second = orders.ask(question, 30.0)
+        assert isinstance(second, ReadOrder)
+        assert (second.order.customer_ids, second.digest) == (first.order.customer_ids, first.digest)
+        assert orders._started[0].pid != dead
+    parent = subprocess.run(
+        [sys.executable, "-c", PARENT_THAT_DIES],
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert parent.returncode == -signal.SIGKILL, parent.stderr
+    child = Path(f"/proc/{int(parent.stdout)}")
+    wait_until(lambda: not child.exists() or "(zombie)" in (child / "status").read_text(), "the process ends", 10)
+
+
+PARENT_THAT_DIES = f"""
+import os, signal
+from state.settings import load_settings
+from stream.api.due_process import DueProcess
+from stream.api.due_reader import OrderQuestion
+from stream.pipeline.due import DueQuery
+from training.serving.load import fallback_scorer
+
+if __name__ == "__main__":
+    orders = DueProcess(load_settings())
+    orders.ask(OrderQuestion(DueQuery({NOW}, 7, 2), fallback_scorer().version), 30.0)
+    print(orders._started[0].pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""

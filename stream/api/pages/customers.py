@@ -41,7 +41,7 @@ async def customers(request: Request, id: Id = None, why_not: Id = None, within:
     session = reader(request)
     customer_id = (id or "").strip()
     if not customer_id:
-        due = None if within is None else await services.due.ask(DueQuestion(within, MAX_DUE, 0.0, {}, None))
+        due = None if within is None else (await services.due.ask(DueQuestion(within, MAX_DUE))).answer
         return render(request, "customers.html", session=session, customer_id="", within=within or 7, due=due)
     try:
         found: _Customer = await services.lookups.ask(lambda shop: _customer(customer_id, shop))

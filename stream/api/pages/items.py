@@ -1,4 +1,4 @@
-"""Items: an item's demand and whose lists have it; the catalogue, with the preview of what a change does."""
+"""Items: an item's demand and who is due for it; the catalogue, with the preview of what a change does."""
 
 import asyncio
 import time
@@ -13,6 +13,7 @@ from state.domain.rules import Merchandising
 from state.errors import InvalidEvent
 from state.events.catalogue import CatalogueDecoder, CatalogueItem
 from stream.api.bodies import MAX_CODE_CHARS
+from stream.api.due_lists import DueQuestion
 from stream.api.keys import Scope
 from stream.api.lookups import ItemView, ShopState, item_view
 from stream.api.merchandising import READ_BACK_S, remove_item, set_item
@@ -27,9 +28,11 @@ from stream.api.similar import SimilarItem, similar_items
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MAX_LISTED = 50
-"""Items of the catalogue, or lists with an item, that a page shows."""
-LISTS = 2_000
-"""Recommendations that are looked through for an item."""
+"""Items of the catalogue, or customers who are due for an item, that a page shows."""
+PAGE_WAIT_S = 2.0
+"""How long the page waits for who is due."""
+DUE_DAYS = 7
+"""The window of the customers who are due for an item."""
 
 TEXTS = ("name", "category", "on_sale_from", "on_sale_until", "url", "image")
 NUMBERS = ("price", "stock")
@@ -47,19 +50,9 @@ FIELDS = (
 Code = Annotated[str | None, Query(max_length=MAX_CODE_CHARS)]
 
 
-class ExpectedCustomer(NamedTuple):
-    """A customer whose recommendation has the item; ``median`` is when half of such customers are back."""
-
-    customer_id: str
-    probability: float
-    median: str | None
-
-
 class _Item(NamedTuple):
     view: ItemView
     similar: list[SimilarItem]
-    expecting: list[ExpectedCustomer]
-    lists: int
 
 
 @router.get("/items", response_class=Response)
@@ -153,15 +146,7 @@ async def _item_page(
             similar = similar_items(code, 10, scorer, shop).items
         except Problem:  # the model knows of no similarity, or the item was never sold
             similar = []
-        lists = list(islice(shop.store.recommendations(), LISTS))
-        expecting = [
-            ExpectedCustomer(one.customer_id, item.probability, one.next_purchase.median)
-            for one in lists
-            for item in one.items
-            if item.stock_code == code
-        ]
-        expecting.sort(key=lambda each: -each.probability)
-        return _Item(view, similar, expecting, len(lists))
+        return _Item(view, similar)
 
     try:
         found: _Item | None = await services.lookups.ask(look)
@@ -169,6 +154,14 @@ async def _item_page(
         if problem.status != 404:
             raise
         found, status = None, max(status, 404 if fields is None else status)
+    due, wait = None, None
+    if found is not None:
+        try:
+            due = (
+                await services.due.ask(DueQuestion(DUE_DAYS, MAX_LISTED, stock_code=code, wait_s=PAGE_WAIT_S))
+            ).answer
+        except Problem as problem:  # the numbers of all customers are being read; the rest of the page does not wait
+            wait = problem.details.detail
     entry = merchandising.catalogue.get(code)
     return render(
         request,
@@ -178,9 +171,8 @@ async def _item_page(
         code=code,
         item=found.view if found else None,
         similar=found.similar if found else [],
-        expecting=found.expecting[:MAX_LISTED] if found else [],
-        expecting_total=len(found.expecting) if found else 0,
-        lists=found.lists if found else 0,
+        due=due,
+        wait=wait,
         entry=entry,
         names=FIELDS,
         fields=fields

@@ -14,6 +14,8 @@ from state.store.protocol import Store
 from stream.api.access import Access, parse_rate
 from stream.api.app import create_app
 from stream.api.due_lists import DueLists
+from stream.api.due_reader import DueReader
+from stream.api.etags import Versions
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
 from stream.api.letters import DeadLetterAccess
@@ -27,6 +29,7 @@ from stream.health import Health
 from stream.monitoring import Metrics
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.ports import Publisher
+from tests.unit.stream.due_index import MemoryDueIndex
 from tests.unit.stream.harness import CLOCK, CountingScorer, invoice
 from training.registry import Registry
 
@@ -51,6 +54,7 @@ class Shop:
         self.health = Health()
         self.segments = NO_SEGMENTS
         self.merchandising = Merchandising()
+        self.due_index = MemoryDueIndex()
         self.registry = Registry("memory://no-model")
         self.letters: DeadLetterAccess | None = None
         self.lag: Callable[[], dict[int, int]] | None = None
@@ -85,7 +89,7 @@ class Shop:
             ranking=MicroBatcher("ranking", ranker.answer, max_batch=8),
             revisions=MicroBatcher("revisions", RevisionReader(lambda: self.store).answer, max_batch=8),
             lookups=MicroBatcher("lookups", Lookups(lambda: self.store).answer, max_batch=8),
-            due=MicroBatcher("due", self._due_lists().answer, max_batch=1, timeout_s=10.0),
+            due=MicroBatcher("due", self._due_lists(ranker.versions).answer, max_batch=1, timeout_s=10.0),
             feed=None,
             scorer=lambda: self.scorer,
             merchandising=lambda: self.merchandising,
@@ -97,13 +101,15 @@ class Shop:
             lag=self.lag,
         )
 
-    def _due_lists(self) -> DueLists:
+    def _due_lists(self, versions: Callable[[], Versions]) -> DueLists:
         return DueLists(
             open_store=lambda: self.store,
-            open_index=lambda: None,
+            orders=DueReader(lambda: self.store, lambda: self.due_index, lambda _: self.scorer),
             scorer=lambda: self.scorer,
             merchandising=lambda: self.merchandising,
+            versions=versions,
             top_k=self.settings.top_k,
+            clock=lambda: self.clock,
         )
 
     def ingestion(self) -> Ingestion:

@@ -1,12 +1,17 @@
 """Who is due, over HTTP."""
 
+import asyncio
+import json
+import threading
 from typing import Any
 
 import pytest
 
-from state.domain.rules import Merchandising
+from state.domain.rules import CompiledRules, Merchandising
+from state.events.rules import decode_rules
+from stream.api import due as due_module
 from tests.unit.api.shop import Shop
-from tests.unit.stream.harness import invoice
+from tests.unit.stream.harness import ProcessorHarness, invoice
 
 
 async def get(shop: Shop, query: str = "", status: int = 200) -> Any:
@@ -71,3 +76,96 @@ async def test_an_empty_shop_has_nobody() -> None:
     shop = Shop()
     shop.store = type(shop.store)(shop.settings)  # type: ignore[call-arg]  # a MemoryStore
     assert (await get(shop))["customers"] == []
+
+
+async def test_pages_follow_each_other() -> None:
+    shop = Shop()
+    whole = await get(shop, "?limit=4")
+    pages = [await get(shop, f"?limit=2&offset={offset}") for offset in (0, 2, 4)]
+    assert [each for page in pages for each in page["customers"]] == whole["customers"]
+    assert {page["matching"] for page in pages} == {whole["matching"]}
+    assert "offset" in (await get(shop, "?offset=9901", 400))["detail"]
+
+
+async def test_a_list_is_304_until_a_customer_or_the_rules_change() -> None:
+    shop = Shop()
+    async with shop.client() as client:
+        first = await client.get("/v1/due")
+        known = {"If-None-Match": first.headers["ETag"]}
+        again = await client.get("/v1/due", headers=known)
+        other = await client.get("/v1/due?within=14", headers=known)
+        shop.merchandising = Merchandising(unknown_stock="exclude", position=1)
+        by_rules = await client.get("/v1/due", headers=known)
+    assert (first.status_code, again.status_code, other.status_code, by_rules.status_code) == (200, 304, 200, 200)
+    assert again.content == b""
+    shop.merchandising = Merchandising()
+    shop.apply(invoice("9", "ben", "2011-12-09T12:00:00Z", "TEA"))
+    async with shop.client() as client:
+        assert (await client.get("/v1/due", headers=known)).status_code == 200
+
+
+async def test_while_the_order_is_made_it_is_503_with_the_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due_module, "WAIT_S", 0.05)
+    shop = Shop()
+    ready = threading.Event()
+
+    def wait(_: object) -> bool:
+        ready.wait(10)
+        return False
+
+    shop.scorer.fails = wait
+    async with shop.client() as client:
+        early = await client.get("/v1/due")
+        other = await client.get("/v1/items/TEA")
+        ready.set()
+        for _ in range(100):
+            late = await client.get("/v1/due")
+            if late.status_code == 200:
+                break
+            await asyncio.sleep(0.05)
+    assert (early.status_code, early.headers["Retry-After"], other.status_code) == (503, "10", 200)
+    assert "Ask again" in early.json()["detail"]
+    assert late.json()["customers"]
+
+
+async def item_due(shop: Shop, code: str, query: str = "") -> Any:
+    async with shop.client() as client:
+        answer = await client.get(f"/v1/items/{code}/due{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def recommended(shop: Shop) -> None:
+    """Let a worker recommend to two customers of tea, of whom one buys it always."""
+    harness = ProcessorHarness(store=shop.store, due_index=shop.due_index)
+    for number in range(4):
+        harness.process(invoice(f"t{number}", "often", f"2011-11-{10 + 7 * number // 2:02d}T10:00:00Z", "TEA"))
+    harness.process(invoice("t9", "seldom", "2011-11-12T10:00:00Z", "CUP", "MAT"))
+
+
+async def test_who_is_due_for_an_item_are_those_whose_list_has_it_by_the_chance_of_both() -> None:
+    shop = Shop()
+    recommended(shop)
+    found = await item_due(shop, "TEA")
+    assert (found["stock_code"], found["within_days"], found["unavailable"]) == ("TEA", 7, None)
+    assert found["matching"] >= len(found["customers"]) >= 2
+    assert found["customers"][0]["customer_id"] == "often"
+    for each in found["customers"]:
+        assert each["expected"] == pytest.approx(each["chance"] * each["probability"], abs=1e-6)
+    values = [each["expected"] for each in found["customers"]]
+    assert values == sorted(values, reverse=True)
+    (best,) = (await item_due(shop, "TEA", "?limit=1"))["customers"]
+    assert best == found["customers"][0]
+    assert (await item_due(shop, "NONE"))["customers"] == []
+
+
+async def test_nobody_is_due_for_an_item_that_the_rules_forbid_now() -> None:
+    shop = Shop()
+    recommended(shop)
+    rules = {"version": 1, "rules": [{"kind": "exclude", "name": "no tea", "items": {"stock_codes": ["TEA"]}}]}
+    shop.merchandising = Merchandising(rules=CompiledRules(decode_rules(json.dumps(rules).encode())))
+    found = await item_due(shop, "TEA")
+    assert (found["matching"] > 0, found["customers"]) == (True, [])
+    shop.merchandising = Merchandising(unknown_stock="exclude")
+    found = await item_due(shop, "TEA")
+    assert (found["customers"], found["unavailable"]) == ([], "unknown_stock")

@@ -21,6 +21,7 @@ from stream.api.ranking import Workbench
 from tests.unit.api.shop import INVOICES, Shop
 from tests.unit.api.test_merchandising import shop_with_topics
 from tests.unit.api.test_pages import HOSTILE, ORIGIN, text, token
+from tests.unit.stream.harness import ProcessorHarness, invoice
 from training.features.item_table import ItemTable
 
 NO_TEA = {"kind": "exclude", "name": "no tea", "items": {"stock_codes": ["TEA"]}}
@@ -121,12 +122,22 @@ async def test_without_the_scope_rules_are_previewed_and_not_saved() -> None:
         assert (await step(client, page, "save")).status_code == 403
 
 
-async def test_an_item_shows_its_demand_and_whose_recommendation_has_it() -> None:
+async def test_an_item_shows_its_demand_and_who_is_due_for_it() -> None:
     shop = Shop()
     async with shop.client() as client:
         page = await client.get("/items?code=TEA")
         assert "Baskets ever 2" in text(page)
-        assert "None of the 0 lists looked at has it." in text(page)
+        assert "Nobody's recommendation has it." in text(page)
+    ProcessorHarness(store=shop.store, due_index=shop.due_index).process(
+        invoice("7", "dora", "2011-12-06T10:00:00Z", "TEA")
+    )
+    async with shop.client() as client:
+        page = await client.get("/items?code=TEA")
+        assert 'href="/customers?id=dora"' in page.text
+        assert "1 recommendation last sent had it" in text(page)
+        shop.merchandising = Merchandising(unknown_stock="exclude")
+        page = await client.get("/items?code=TEA")
+        assert "Nobody, because it is not recommended now" in text(page)
         unknown = await client.get("/items", params={"code": HOSTILE})
     assert (unknown.status_code, "<script>alert" in unknown.text) == (404, False)
 
