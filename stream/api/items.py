@@ -60,7 +60,10 @@ async def similar(
     """The similar items."""
     services: Services = request.app.state.services
     scorer, code = services.scorer(), services.stock_code(stock_code)
-    found: SimilarItems = await services.lookups.ask(lambda shop: similar_items(code, parameters.limit, scorer, shop))
+    merchandising, clock = services.merchandising(), int(time.time())
+    found: SimilarItems = await services.lookups.ask(
+        lambda shop: similar_items(code, parameters.limit, scorer, shop, merchandising, clock=clock)
+    )
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 

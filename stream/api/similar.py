@@ -1,12 +1,14 @@
 """Items similar to one, by the model that serves: bought in one basket with it, or with a vector near to its own."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Literal
 
 import msgspec
 import numpy as np
 
 from state.domain.recommendation import ModelVersion
+from state.domain.rules import Merchandising
 from stream.api.lookups import ShopState, find_row
 from stream.api.problems import not_found
 from stream.tools.similarity import cosines
@@ -33,8 +35,12 @@ class SimilarItems(msgspec.Struct, frozen=True):
     items: list[SimilarItem]
 
 
-def similar_items(stock_code: str, limit: int, scorer: Scorer, shop: ShopState) -> SimilarItems:
-    """Up to ``limit`` items with a score above 0.
+def similar_items(
+    stock_code: str, limit: int, scorer: Scorer, shop: ShopState, merchandising: Merchandising, *, clock: int
+) -> SimilarItems:
+    """Up to ``limit`` items with a score above 0, without those that the catalogue or a rule forbids for everybody.
+
+    ``clock`` (seconds since 1970) decides what is in force, as it does in lists.
 
     Raises:
         Problem: The item was never sold, or the model knows of no similarity.
@@ -51,9 +57,11 @@ def similar_items(stock_code: str, limit: int, scorer: Scorer, shop: ShopState) 
     else:
         raise not_found(f"The model that serves, {scorer.name}, knows no similar items; basket_lstm and hybrid do.")
     best = sorted(((score, code) for code, score in scores if score > 0.0), key=lambda each: (-each[0], each[1]))
+    in_force = merchandising.at(shop.now, clock)
+    allowed = ((score, code) for score, code in best if in_force.facts(code).forbidden is None)
     return SimilarItems(
         stock_code,
         method,
         ModelVersion(scorer.name, scorer.version),
-        [SimilarItem(code, shop.items.description(code), round(score, 6)) for score, code in best[:limit]],
+        [SimilarItem(code, shop.items.description(code), round(score, 6)) for score, code in islice(allowed, limit)],
     )

@@ -3,9 +3,13 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka import Producer
@@ -15,6 +19,7 @@ from state.settings import Settings
 from stream.kafka.item_validation import ItemValidation
 from stream.kafka.topics import ensure_topics
 from stream.messages import Message
+from tests.integration.api_server import api_server
 from tests.integration.topic import read_topic
 from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
@@ -23,6 +28,8 @@ from tests.unit.stream.harness import invoice
 
 LIMIT_S = 60.0
 CUSTOMERS = 30
+KINDS = {"fresh", "unchanged", "cart", "anonymous cart", "batch", "stream"}
+"""Ways in which the API offers items."""
 WITHIN_S = 1.0
 """After so long, no recommendation may hold an item that went out of stock."""
 
@@ -92,22 +99,114 @@ class Till:
         assert self._producer.flush(30) == 0
 
 
-def test_one_second_after_an_item_went_out_of_stock_no_recommendation_holds_it(
+class Visit(NamedTuple):
+    """An answer of the API; ``asked_ms``: when it was asked for, or when a streamed recommendation was made."""
+
+    kind: str
+    asked_ms: float
+    has_tea: bool
+
+
+class Storefront:
+    """Asks the API in every way, at 240 requests a second if the machine can, and reads its stream."""
+
+    def __init__(self, address: str) -> None:
+        self.visits: list[Visit] = []
+        self.statuses: Counter[int] = Counter()
+        self._host = address.removeprefix("http://")
+        self._closing = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(4)]
+        self._threads.append(threading.Thread(target=self._follow, daemon=True))
+
+    def __enter__(self) -> "Storefront":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+    def _ask(self, number: int) -> None:
+        connection = HTTPConnection(self._host, timeout=30)
+        tags: dict[str, tuple[str, bool]] = {}  # of the newest answer, which a 304 stands for
+        for turn in count(number):
+            if self._closing.wait(1 / 60):
+                break
+            customer = 12_000 + turn * 7 % CUSTOMERS
+            path = f"/v1/customers/{customer}/recommendations"
+            kind, method, target, body = (
+                ("fresh", "GET", f"{path}?limit={turn % 90 + 10}", None),
+                ("unchanged", "GET", "/v1/recommendations?limit=20", None),
+                ("cart", "POST", path, {"cart": ["I3"]}),
+                ("anonymous cart", "POST", "/v1/recommendations", {"cart": ["I3"]}),
+                ("batch", "POST", "/v1/recommendations/batch", {"customers": [str(customer), "nobody"]}),
+            )[turn % 5]
+            headers = {"Content-Type": "application/json"} if body else {}
+            if kind == "unchanged" and target in tags:
+                headers["If-None-Match"] = tags[target][0]
+            asked_ms = time.time() * 1000
+            connection.request(method, target, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            self.statuses[answer.status] += 1
+            has_tea = tags[target][1] if answer.status == 304 else _offers_tea(json.loads(content))
+            tags[target] = (answer.headers.get("ETag", ""), has_tea)
+            self.visits.append(Visit(kind, asked_ms, has_tea))
+        connection.close()
+
+    def _follow(self) -> None:
+        connection = HTTPConnection(self._host, timeout=30)
+        connection.request("GET", "/v1/recommendations/stream")
+        stream = connection.getresponse()
+        while not self._closing.is_set():
+            name, _, data = stream.readline().partition(b": ")
+            if name == b"data":
+                one = json.loads(data)
+                made_ms = datetime.fromisoformat(one["generated_at"]).timestamp() * 1000
+                self.visits.append(Visit("stream", made_ms, _offers_tea(one)))
+        connection.close()
+
+
+def _offers_tea(answer: Any) -> bool:
+    lists = answer.get("recommendations", [answer])
+    return any(item["stock_code"] == "TEA" for one in lists for item in one["items"])
+
+
+def test_one_second_after_an_item_went_out_of_stock_no_recommendation_and_no_answer_has_it(
     workers: Callable[[int], list[Worker]],
+    environment: dict[str, str],
     settings: Settings,
     kafka: Service,
     producer: Producer,
     group: Group,
+    tmp_path: Path,
 ) -> None:
     put_item(producer, settings, "TEA", stock=100.0)
     started = workers(2)
     wait_until(lambda: group.members() == 2, "both workers have partitions", LIMIT_S)
-    with Till(producer, settings) as till:
+    with api_server(environment, tmp_path / "api.log") as client, Till(producer, settings) as till:
         wait_until(lambda: group.done() > 300, "recommendations flow", LIMIT_S)
-        put_item(producer, settings, "TEA", stock=0.0)
-        gone_ms = time.time() * 1000
-        at = till.sent
-        wait_until(lambda: till.sent > at + 600, "invoices flow on", LIMIT_S)
+        wait_until(lambda: client.get("/readyz").status_code == 200, "the API is ready", LIMIT_S)
+        with Storefront(str(client.base_url)) as storefront:
+            wait_until(
+                lambda: {each.kind for each in storefront.visits if each.has_tea} == KINDS, "TEA is offered", LIMIT_S
+            )
+            put_item(producer, settings, "TEA", stock=0.0)
+            gone_ms = time.time() * 1000
+            at = till.sent
+            wait_until(lambda: till.sent > at + 600, "invoices flow on", LIMIT_S)
+            still = {
+                "fresh": client.get("/v1/customers/12001/recommendations").json(),
+                "anonymous": client.get("/v1/recommendations").json(),
+            }
+        assert not any(map(_offers_tea, still.values()))
+    after = [each for each in storefront.visits if each.asked_ms > gone_ms + WITHIN_S * 1000]
+    assert {each.kind for each in after} == KINDS
+    assert [each for each in after if each.has_tea] == []
+    assert set(storefront.statuses) == {200, 304}, storefront.statuses
     wait_until(lambda: group.done() == till.sent, "everything is done", LIMIT_S)
 
     with_tea: list[float] = []

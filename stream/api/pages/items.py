@@ -143,7 +143,7 @@ async def _item_page(
     def look(shop: ShopState) -> _Item:
         view = item_view(code, shop, merchandising, clock=int(time.time()))
         try:
-            similar = similar_items(code, 10, scorer, shop).items
+            similar = similar_items(code, 10, scorer, shop, merchandising, clock=int(time.time())).items
         except Problem:  # the model knows of no similarity, or the item was never sold
             similar = []
         return _Item(view, similar)

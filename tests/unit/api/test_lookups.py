@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from state.domain.catalogue import Catalogue
 from state.domain.recommendation import ModelVersion, NextPurchase, Recommendation, Trigger
+from state.domain.rules import Merchandising
 from state.errors import CustomerRefused
+from state.events.catalogue import CatalogueItem
 from state.settings import Settings
 from state.store.memory import MemoryStore
 from state.store.protocol import CustomerState
@@ -50,6 +53,8 @@ async def test_similar_items_are_those_that_the_model_knows() -> None:
     assert similar["method"] == "bought_together"
     assert similar["items"] == [{"stock_code": "MAT", "description": "ITEM MAT", "score": 2.0}]
     assert (await get(shop, "/v1/items/MAT/similar"))["items"] == []
+    shop.merchandising = Merchandising(Catalogue({"MAT": CatalogueItem("MAT", stock=0.0)}))
+    assert (await get(shop, "/v1/items/LAMP/similar"))["items"] == []  # out of stock
 
 
 async def test_a_customer_has_history_attributes_and_what_was_sent() -> None:
