@@ -115,7 +115,7 @@ class Storefront:
         self.statuses: Counter[int] = Counter()
         self._host = address.removeprefix("http://")
         self._closing = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(4)]
+        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(8)]
         self._threads.append(threading.Thread(target=self._follow, daemon=True))
 
     def __enter__(self) -> "Storefront":
@@ -133,7 +133,7 @@ class Storefront:
         connection = HTTPConnection(self._host, timeout=30)
         tags: dict[str, tuple[str, bool]] = {}  # of the newest answer, which a 304 stands for
         for turn in count(number):
-            if self._closing.wait(1 / 60):
+            if self._closing.wait(1 / 30):
                 break
             customer = 12_000 + turn * 7 % CUSTOMERS
             path = f"/v1/customers/{customer}/recommendations"
