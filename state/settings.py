@@ -46,6 +46,7 @@ class Topics(msgspec.Struct, frozen=True):
     items: str
     rules: str
     due: str
+    customers: str
 
 
 def default_cache() -> Path:
@@ -186,6 +187,10 @@ class Settings(BaseModel):
     unknown_stock: Literal["offer", "exclude"] = "offer"
     seed: Annotated[int, Field(ge=0)] = 7
 
+    # Erasure.
+    erasure_key: SecretStr = SecretStr("")
+    erasure_key_file: Path | None = None
+
     # HTTP.
     api_keys: SecretStr = SecretStr("")
     api_keys_file: Path | None = None
@@ -253,6 +258,7 @@ class Settings(BaseModel):
             items=f"{prefix}items",
             rules=f"{prefix}rules",
             due=f"{prefix}due-customers",
+            customers=f"{prefix}customers",
         )
 
     @property

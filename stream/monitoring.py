@@ -31,6 +31,8 @@ class Metrics:
         self._letters_usable = gauge("dead_letter_topic_usable", "1 while the dead-letter topic can take letters")
         self._letters_aside = gauge("dead_letters_set_aside", "Dead letters set aside in Redis")
         self._anonymous = counter("anonymous_events", "Events without a customer, skipped")
+        self._erased_events = counter("erased_events", "Events of erased customers, passed over")
+        self._customer_changes = counter("customer_changes", "Customers merged or erased", "change")
         self._lines = counter("lines", "Lines: new, known, behind, or the reason why they were excluded", "fate")
         self._recommendations = counter("recommendations", "Recommendations: sent, or unchanged and not sent", "fate")
         self._scores = counter("scores", "Recommendations scored against the invoice that followed")
@@ -93,6 +95,18 @@ class Metrics:
     def anonymous(self, events: int) -> None:
         """Count skipped events without a customer."""
         self._anonymous.inc(events)
+
+    def erased_events(self, events: int) -> None:
+        """Count events of erased customers that were passed over."""
+        self._erased_events.inc(events)
+
+    def erased_customer(self) -> None:
+        """Count an erased customer."""
+        self._customer_changes.labels("erased").inc()
+
+    def merged_customer(self) -> None:
+        """Count a merged customer."""
+        self._customer_changes.labels("merged").inc()
 
     def lines(self, outcome: str, count: int) -> None:
         """Count lines with one outcome; the label is called ``fate``."""

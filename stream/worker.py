@@ -19,6 +19,7 @@ from state.store.claim import claim_store
 from state.store.redis.client import connect, require_url
 from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.durability import Durability
+from state.store.redis.identities import RedisIdentities
 from state.store.redis.letters import RedisLetters
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
@@ -28,11 +29,13 @@ from stream.health import Health, Heartbeat, serve_health
 from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
+from stream.kafka.customer_log import read_customer_log, restore_identities
 from stream.kafka.dead_letter_topic import DeadLetterTopic, DeadLetterWatch
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.item_validation import ItemValidation
 from stream.kafka.publisher import KafkaPublisher
+from stream.kafka.retention import remains_in_kafka
 from stream.kafka.topics import committed_events, ensure_topics
 from stream.loss_watch import LossWatch
 from stream.messages import Message
@@ -43,6 +46,7 @@ from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.service_watch import ServiceWatch
+from stream.tools.traces import open_traces
 from stream.worker_process import exit_if_threads_hang, exit_process, run_app
 from training.registry import Registry
 from training.registry.errors import RegistryError
@@ -103,6 +107,8 @@ def run_worker(settings: Settings) -> ExitCode:
             servers = retry.call("Redis", store.durability, StoreUnavailable)
             require_durability(servers, allow_eviction=settings.allow_eviction)
             retry.call("Kafka", lambda: _require_topics(settings), BrokerUnavailable)
+            identities = closes.enter_context(closing(RedisIdentities(settings)))
+            retry.call("Redis", lambda: restore_identities(settings, identities), StoreUnavailable, BrokerUnavailable)
         except Stopped:
             return ExitCode.OK
         follower = MerchandisingFollower(
@@ -139,6 +145,10 @@ def run_worker(settings: Settings) -> ExitCode:
             letter_topic=letter_topic,
             spool=spool,
             due_index=due_index,
+            identities=identities,
+            forget=closes.enter_context(open_traces(settings)),
+            remains=partial(remains_in_kafka, settings),
+            read_log=partial(read_customer_log, settings),
         )
 
         models.start()

@@ -150,7 +150,7 @@ def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> Adde
         watermark = newest_dropped if watermark is None else max(watermark, newest_dropped)
         invoices = invoices[-window:]
     changed = CustomerHistory(history.customer_id, tuple(invoices), watermark, dated)
-    return AddedInvoice(changed, new, len(invoice.lines) - len(new), False, _demand_changes(held, updated))
+    return AddedInvoice(changed, new, len(invoice.lines) - len(new), False, demand_changes(held, updated))
 
 
 def _position(invoice: HeldInvoice) -> tuple[int, str]:
@@ -183,18 +183,22 @@ def _text(line: HeldLine) -> str:
     return line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
 
 
-def _demand_changes(before: HeldInvoice | None, after: HeldInvoice) -> list[DemandChange]:
+def demand_changes(before: HeldInvoice | None, after: HeldInvoice | None) -> list[DemandChange]:
     """The changes that keep demand at "each purchased stock code once an invoice, at the invoice's date".
+
+    None stands for an invoice that is not there.
 
     Each of an invoice's k purchased stock codes has a share of 1 / √k, so one code more or less changes all shares.
     """
     old = before.purchased_codes if before else frozenset()
-    new = after.purchased_codes
+    new = after.purchased_codes if after else frozenset()
     old_share, new_share = (1.0 / math.sqrt(len(codes)) if codes else 0.0 for codes in (old, new))
     removed, remaining, added = old - new, old & new, new - old
-    if before is not None and before.date != after.date:
+    if before is not None and after is not None and before.date != after.date:
         removed, remaining, added = old, frozenset(), new
     changes = [DemandChange(code, before.date, -1, -old_share) for code in sorted(removed)] if before else []
+    if after is None:
+        return changes
     changes += [DemandChange(code, after.date, 1, new_share) for code in sorted(added)]
     if new_share != old_share:
         changes += [DemandChange(code, after.date, 0, new_share - old_share) for code in sorted(remaining)]

@@ -15,6 +15,7 @@ import msgspec
 from state.errors import EventAhead, InvalidEvent
 from state.events.attribute_reader import ABSENT, AttributeReader
 from state.events.control_characters import has_control
+from state.events.customer_changes import MARK, CustomerChange, decode_change
 from state.events.dates import DAY, parse_date, to_iso
 from state.events.dialect import exclusion_reason
 from state.events.invoice import THOUSAND, Invoice, Line
@@ -150,6 +151,29 @@ class Decoder:
             raise InvalidEvent("The event is nested too deeply; an invoice needs four levels.") from None
         except msgspec.DecodeError as error:
             raise InvalidEvent(f"The event is not JSON ({error}); it must be one JSON object in UTF-8.") from None
+
+    def decode_any(self, raw: bytes | None, *, now: int) -> Invoice | CustomerChange:
+        """The invoice of an event, as ``decode``, or the change of a customer that it contains.
+
+        Raises:
+            InvalidEvent: The event breaks the contract.
+        """
+        if raw and MARK in raw and len(raw) <= self._settings.max_event_bytes:
+            change = decode_change(raw, lambda value: self._customer(value, "customer_id"), self._rules["customer"])
+            if change is not None:
+                return change
+        return self.decode(raw, now=now)
+
+    def customer_id(self, written: str) -> str:
+        """The canonical id of a customer.
+
+        Raises:
+            InvalidEvent: It is none, or that of anonymous sales.
+        """
+        found = self._customer(written, "customer_id")
+        if found is None:
+            raise InvalidEvent(f"customer_id cannot be taken; it must be {self._rules['customer']}.", "customer_id")
+        return found
 
     def _fast(self, raw: bytes, now: int) -> Invoice:
         """Decodes by the shape that the bytes look like, or by the slow path if that fails."""
@@ -317,6 +341,7 @@ def _rules(settings: Settings) -> dict[str, str]:
         "StockCode": code,
         "line_id": f"{code}, or null",
         "customer_id": customer,
+        "customer": f"{code}, and a customer who is known",
         "CustomerID": customer,
         "invoice_date": date,
         "InvoiceDate": date,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from state.domain.history import AddedInvoice, CustomerHistory, add_invoice
+from state.domain.history import AddedInvoice, CustomerHistory, add_invoice, demand_changes
 from state.domain.items import ItemState, count_sale, observe_sale
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
@@ -190,6 +190,23 @@ class MemoryStore:
         """See ``Store.record_dialect``."""
         self._dialect = self._dialect or dialect
         return self._dialect
+
+    def remove(self, customer_id: str) -> bool:
+        """See ``Store.remove``."""
+        return self._customers.pop(customer_id, None) is not None
+
+    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+        """See ``Store.remove_merged``."""
+        customer = self._customers.get(customer_id)
+        if customer is None or customer.revision != revision:
+            return False
+        del self._customers[customer_id]
+        items: dict[str, ItemState] = {}
+        for invoice in customer.history.invoices:
+            for code, date, times, share in demand_changes(invoice, None):
+                items[code] = count_sale(items.get(code) or self._items[code], date, times, share)
+        self._save_items(items)
+        return True
 
     def close(self) -> None:
         """Nothing to release."""

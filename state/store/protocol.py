@@ -233,6 +233,17 @@ class Store(Protocol):
         """Record the dialect unless one is recorded, in one step; returns the one that is recorded then."""
         ...
 
+    def remove(self, customer_id: str) -> bool:
+        """Remove a customer, but not the demand of the items; returns whether there was anything."""
+        ...
+
+    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+        """Remove a customer whose invoices another one has now, and their demand, which is counted twice.
+
+        Returns False, and does nothing, where the history has another revision.
+        """
+        ...
+
     def close(self) -> None:
         """Release connections."""
         ...

@@ -43,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("stream.commands.export:export", "Write histories or recommendations as JSON Lines."),
     "now": ("stream.commands.now:now", "Show the greatest date accepted, and set it right."),
     "rebuild": ("stream.commands.rebuild:rebuild", "Restore histories that Redis lost, from Kafka and tables."),
+    "erase": ("stream.commands.erase:erase", "Erase a customer, for ever."),
+    "merge": ("stream.commands.merge:merge", "Merge two customers that are one person."),
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
     "webhook": ("stream.commands.webhook:webhook", "Send due customers or recommendations to an HTTP endpoint."),
     "similar": ("stream.commands.similar:similar", "Show similar items, or similar customers."),

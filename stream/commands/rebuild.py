@@ -1,7 +1,7 @@
 """``nextbasket rebuild``: histories that Redis lost, from what Kafka still has and from tables."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from stream.cli.options import DateFormatOption, with_date_format
 from stream.cli.threads import use_one_thread
 
 if TYPE_CHECKING:
+    from state.domain.identities import Identities
     from state.settings import Settings
     from stream.kafka.topic_reader import TopicRecords
     from stream.tools.rebuild import RawEvent
@@ -64,17 +65,18 @@ def rebuild(
     # Closed before the store, whose new histories the index lacks, even after a failure.
     with closing(RedisStore(settings)) as store, _incomplete_due_index(settings), show_progress():
         claim_store(store, shop_dialect(settings))
+        known = _identities(settings)
         echo(f"Events are read {in_words(shop_dialect(settings))}.")
         for path in paths:
             progress.stage(f"rebuilding from {path}")
             ledgers.append(RebuildLedger(str(path)))
-            rebuild_from(store, settings, _table(path, settings), ledgers[-1], clock=time.time())
+            rebuild_from(store, settings, _table(path, settings), ledgers[-1], clock=time.time(), lookup=known)
         if topic:
             with closing(TopicRecords(settings)) as records:
                 progress.stage(f"rebuilding from {records.topic}")
                 ledgers.append(RebuildLedger(f"Topic {records.topic}"))
                 batches = ([RawEvent(record.value, record.timestamp) for record in batch] for batch in records)
-                rebuild_from(store, settings, batches, ledgers[-1], clock=time.time())
+                rebuild_from(store, settings, batches, ledgers[-1], clock=time.time(), lookup=known)
                 beginnings = _beginnings(records, tables=bool(paths))
         customers = sum(1 for _ in store.histories())
     for sentence in (line for ledger in ledgers for line in ledger.sentences()):
@@ -95,6 +97,18 @@ def _incomplete_due_index(settings: "Settings") -> "Iterator[None]":
             yield
         finally:
             index.set_complete(False)
+
+
+def _identities(settings: "Settings") -> "Callable[[Sequence[str]], Identities]":
+    """Which customers are merged or erased, by the topic of customers, which Redis gets too."""
+    from state.domain.identities import Identities
+    from state.store.redis.identities import RedisIdentities
+    from stream.kafka.customer_log import restore_identities
+
+    with closing(RedisIdentities(settings)) as identities:
+        restore_identities(settings, identities)
+        known = identities.all() or Identities()
+    return lambda customer_ids: known
 
 
 def _beginnings(records: "TopicRecords", *, tables: bool) -> str:

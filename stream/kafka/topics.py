@@ -51,10 +51,11 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
             "cleanup.policy": "compact",
             "max.message.bytes": settings.max_event_bytes + EVENT_OVERHEAD_BYTES,
         },
+        topics.customers: {"cleanup.policy": "compact"},
         topics.rules: {"cleanup.policy": "compact", "max.message.bytes": MAX_DOCUMENT_BYTES + EVENT_OVERHEAD_BYTES},
     }
-    # One order of all changes, whichever partitioner a producer uses; both topics are small.
-    single = (topics.items, topics.rules)
+    # One order of all changes, whichever partitioner a producer uses; these topics are small.
+    single = (topics.items, topics.rules, topics.customers)
     return [
         _topic(settings, name, config, partitions=1 if name in single else settings.partitions)
         for name, config in configs.items()

@@ -6,28 +6,35 @@ same result. ``process`` returns when every effect is confirmed; while Redis or 
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from state.domain.clock import ahead_of_record, is_ahead_of_record
+from state.domain.identities import Identities
+from state.domain.receipt import Finding
 from state.domain.recommendation import Item, Recommendation, Trigger
 from state.domain.rules import Merchandising
 from state.errors import CustomerRefused, EventAhead, InvalidEvent, StoreUnavailable
+from state.events.customer_changes import CustomerChange
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
 from state.events.shop_dialect import shop_dialect
 from state.events.wire import Decoder
 from state.settings import Settings
+from state.store.identities import IdentityStore, MemoryIdentities
 from state.store.protocol import CustomerUpdate, DueEntry, DueIndex, Store, merge_updates
 from stream.errors import ClockDiffers
 from stream.messages import Headers, Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
+from stream.pipeline.customer_changes import CustomerChanges
 from stream.pipeline.dead_letters import dead_letter
+from stream.pipeline.decoded import DecodedChange, DecodedEvent, RejectedEvent
 from stream.pipeline.due_index import due_entries
+from stream.pipeline.erasure import Eraser, Forget
 from stream.pipeline.event_headers import (
     RECOMMENDATION,
     SCORE,
@@ -50,21 +57,6 @@ from training.serving.scorer import Scorer
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class DecodedEvent(NamedTuple):
-    """An invoice, and the record it was decoded from."""
-
-    record: Incoming
-    invoice: Invoice
-
-
-class RejectedEvent(NamedTuple):
-    """A record for the dead letters. ``cause`` is the metric's label, ``reason`` a sentence for the operator."""
-
-    record: Incoming
-    cause: str
-    reason: str
 
 
 class RecommendationBatch(NamedTuple):
@@ -95,6 +87,10 @@ class Processor:
         letter_topic: Knows whether the dead-letter topic can take letters.
         spool: Where dead letters are set aside while it cannot; without it they are waited for.
         due_index: Where the numbers of each customer for lists of who is due are recorded; None: nowhere.
+        identities: The lists of merged and erased customers; without it they are in memory.
+        read_log: Reads both lists from Kafka, where Redis lost them.
+        forget: What removes a customer elsewhere than in the store.
+        remains: What remains of an erased customer in Kafka, and until when.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
     """
 
@@ -112,6 +108,10 @@ class Processor:
         letter_topic: LetterTopic | None = None,
         spool: LetterSpool | None = None,
         due_index: DueIndex | None = None,
+        identities: IdentityStore | None = None,
+        read_log: Callable[[], Identities] = Identities,
+        forget: Sequence[Forget] = (),
+        remains: Callable[[], Sequence[Finding]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -138,6 +138,26 @@ class Processor:
             metrics.clock_difference,
         )
         self._encode = msgspec.json.Encoder().encode
+        identities = MemoryIdentities() if identities is None else identities
+        self._customers = CustomerChanges(
+            settings=settings,
+            store=store,
+            identities=identities,
+            eraser=Eraser(
+                store=store,
+                identities=identities,
+                publish=self._publisher.publish,
+                customers_topic=self._topics.customers,
+                recommendations_topic=self._topics.recommendations,
+                forget=forget,
+                remains=remains,
+            ),
+            publish=self._publisher.publish,
+            read_log=read_log,
+            retry=retry,
+            metrics=metrics,
+            clock=clock,
+        )
 
     def store_lost_data(self) -> None:
         """Read all items again with the next batch; may be called from any thread."""
@@ -158,13 +178,33 @@ class Processor:
         self._clock_check.add_timestamps(batch)
         self._look_at_headers(batch)
         with stage("decode"):
-            clock, events, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
+            clock, events, changes, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
+        sent = unchanged = 0
+        while True:
+            recommendations, events, changes = self._process(events, changes, rejected, clock)
+            sent, unchanged = sent + len(recommendations.changed), unchanged + len(recommendations.unchanged)
+            rejected = []
+            if not events and not changes:
+                break
+        self._count(batch, sent, unchanged)
+
+    def _process(
+        self,
+        decoded: list[DecodedEvent],
+        changes: Sequence[DecodedChange],
+        rejected: list[RejectedEvent],
+        clock: float,
+    ) -> tuple[RecommendationBatch, list[DecodedEvent], list[DecodedChange]]:
+        """Process events to their end; returns those that are to be processed again as well."""
+        stage = self._metrics.stage
         clock_iso = to_iso(int(clock))
+        with stage("identify"):
+            plan = self._customers.begin(decoded, changes, rejected)
         with stage("apply"):
-            updates = self._apply(events, rejected, int(clock * 1000))
+            updates = self._apply(plan.events, rejected, int(clock * 1000))
         with stage("answer"):
-            recommendations = self._recommend(updates, events, clock_iso)
-        messages = [*self._dead_letters(rejected, clock_iso), *self._scores(updates, clock_iso)]
+            recommendations = self._recommend(updates, plan.events, clock_iso)
+        messages = [*self._dead_letters(rejected, clock_iso), *self._scores(updates, plan.moved, clock_iso)]
         messages += [
             self._message(one, trace)
             for one, trace in zip(recommendations.changed, recommendations.traces, strict=True)
@@ -173,7 +213,7 @@ class Processor:
             self._publisher.publish(messages)
         with stage("confirm"):
             self._confirm(recommendations)
-        self._count(batch, recommendations)
+            return recommendations, *self._customers.finish(plan, rejected)
 
     def _look_at_headers(self, batch: Sequence[Incoming]) -> None:
         unreadable = [
@@ -188,8 +228,10 @@ class Processor:
             )  # fmt: skip
             self._metrics.unreadable_headers(len(unreadable))
 
-    def _decode(self, batch: Sequence[Incoming]) -> tuple[float, list[DecodedEvent], list[RejectedEvent]]:
-        """The clock, the events, and those that are rejected.
+    def _decode(
+        self, batch: Sequence[Incoming]
+    ) -> tuple[float, list[DecodedEvent], list[DecodedChange], list[RejectedEvent]]:
+        """The clock, the invoices, the changes of customers, and the events that are rejected.
 
         Raises:
             ClockDiffers: The clock cannot be trusted.
@@ -197,19 +239,26 @@ class Processor:
         self._clock_check.require_server()
         clock = self._clock()
         decoded: list[DecodedEvent] = []
+        changes: list[DecodedChange] = []
         rejected: list[RejectedEvent] = []
         for record in batch:
             try:
-                decoded.append(DecodedEvent(record, self._decode_one(record, int(clock))))
+                event = self._decode_one(record, int(clock))
+                if isinstance(event, Invoice):
+                    decoded.append(DecodedEvent(record, event))
+                else:
+                    changes.append(DecodedChange(record, event))
             except InvalidEvent as error:
                 if isinstance(error, EventAhead):
                     self._clock_check.require_records()
                 rejected.append(RejectedEvent(record, "invalid", str(error)))
         self._clock_check.clear_records()
-        return clock, self._with_customer(decoded), rejected
+        return clock, self._with_customer(decoded), changes, rejected
 
-    def _decode_one(self, record: Incoming, now: int) -> Invoice:
-        invoice = self._decoder.decode(record.value, now=now)
+    def _decode_one(self, record: Incoming, now: int) -> Invoice | CustomerChange:
+        invoice = self._decoder.decode_any(record.value, now=now)
+        if not isinstance(invoice, Invoice):
+            return invoice
         settings, timestamp = self._settings, record.timestamp
         if timestamp is not None and is_ahead_of_record(
             invoice.date, timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
@@ -322,10 +371,13 @@ class Processor:
         topic = self._topics.dead_letter
         return [dead_letter(event.record, event.reason, topic=topic, when=when) for event in rejected]
 
-    def _scores(self, updates: Sequence[CustomerUpdate], when: str) -> list[Message]:
+    def _scores(self, updates: Sequence[CustomerUpdate], moved: Set[tuple[str, str]], when: str) -> list[Message]:
+        """The messages of scores; an invoice that a merge moved was scored, or not, under its earlier id."""
         messages = []
         for update in updates:
             for score in scores(update, scored_at=when):
+                if (score.customer_id, score.invoice_no) in moved:
+                    continue
                 self._metrics.score(bool(score.hit_at_10))
                 headers = event_headers(
                     SCORE,
@@ -359,11 +411,11 @@ class Processor:
         except CustomerRefused as error:
             logger.error("Redis refuses to save the published recommendation of customer %s: %s", customer_id, error)
 
-    def _count(self, batch: Sequence[Incoming], recommendations: RecommendationBatch) -> None:
+    def _count(self, batch: Sequence[Incoming], sent: int, unchanged: int) -> None:
         metrics = self._metrics
         metrics.batch(len(batch))
-        metrics.recommendations("sent", len(recommendations.changed))
-        metrics.recommendations("unchanged", len(recommendations.unchanged))
+        metrics.recommendations("sent", sent)
+        metrics.recommendations("unchanged", unchanged)
         confirmed_at = self._clock()
         for record in batch:
             if record.timestamp is not None and record.timestamp > 0:  # Kafka has -1 where a producer gave none

@@ -4,13 +4,15 @@ Histories are sets of lines, so events that are in a store already change nothin
 be interrupted, and be repeated.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from state.domain.clock import ahead_of_record, is_ahead_of_record
+from state.domain.identities import Identities
 from state.errors import CustomerRefused, InvalidEvent
+from state.events.customer_changes import CustomerChange
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
@@ -32,8 +34,9 @@ class RebuildLedger(msgspec.Struct):
     """What became of the events of one source.
 
     ``invalid``: they break the contract; ``refused``: the store does not take them; ``anonymous``: without a customer,
-    or without a line that is a product. Lines are ``new``, ``known`` (in the store already) or ``behind`` (older than
-    the window of their history).
+    or without a line that is a product. ``erased``: of customers who are erased. ``changes``: events that merge or
+    erase a customer; those that a worker has processed are known already, the others wait for it. Lines are ``new``,
+    ``known`` (in the store already) or ``behind`` (older than the window of their history).
     """
 
     source: str
@@ -41,6 +44,8 @@ class RebuildLedger(msgspec.Struct):
     invalid: int = 0
     refused: int = 0
     anonymous: int = 0
+    erased: int = 0
+    changes: int = 0
     new: int = 0
     known: int = 0
     behind: int = 0
@@ -55,6 +60,10 @@ class RebuildLedger(msgspec.Struct):
         ]
         if self.anonymous:
             found.append(f"  {count(self.anonymous, 'event')} without a customer or without a product.")
+        if self.erased:
+            found.append(f"  {count(self.erased, 'event')} of erased customers passed over.")
+        if self.changes:
+            found.append(f"  {count(self.changes, 'event')} that merge or erase a customer.")
         if self.invalid or self.refused:
             found.append(
                 f"  {count(self.invalid, 'invalid event')} and {self.refused:,} that Redis refuses were passed over, "
@@ -64,7 +73,13 @@ class RebuildLedger(msgspec.Struct):
 
 
 def rebuild(
-    store: Store, settings: Settings, batches: Iterable[Sequence[RawEvent]], ledger: RebuildLedger, *, clock: float
+    store: Store,
+    settings: Settings,
+    batches: Iterable[Sequence[RawEvent]],
+    ledger: RebuildLedger,
+    *,
+    clock: float,
+    lookup: Callable[[Sequence[str]], Identities] = lambda customer_ids: Identities(),
 ) -> None:
     """Apply events to the store; counts into ``ledger``.
 
@@ -74,6 +89,7 @@ def rebuild(
         batches: Events in the order in which they were sent.
         ledger: Of the source of the events.
         clock: Seconds since 1970; dates too far ahead of it are invalid.
+        lookup: Returns which of some customers are merged or erased; invoices go where the workers take them.
 
     Raises:
         StoreUnavailable, StoreRefused: The store does not answer, or refuses; repeat the rebuild.
@@ -90,15 +106,22 @@ def rebuild(
                     ledger.invalid += 1
                     ledger.reason = ledger.reason or str(error)
                     continue
-                if invoice.customer_id is None or not invoice.lines:
+                if not isinstance(invoice, Invoice):
+                    ledger.changes += 1
+                elif invoice.customer_id is None or not invoice.lines:
                     ledger.anonymous += 1
                 else:
                     invoices.append(invoice)
-            _apply(store, invoices, ledger, int(clock * 1000))
+            known = lookup([str(invoice.customer_id) for invoice in invoices])
+            resolved = [one for one in map(known.resolve, invoices) if one is not None]
+            ledger.erased += len(invoices) - len(resolved)
+            _apply(store, resolved, ledger, int(clock * 1000))
 
 
-def _decode(decoder: Decoder, settings: Settings, event: RawEvent, now: int) -> Invoice:
-    invoice = decoder.decode(event.value, now=now)
+def _decode(decoder: Decoder, settings: Settings, event: RawEvent, now: int) -> Invoice | CustomerChange:
+    invoice = decoder.decode_any(event.value, now=now)
+    if not isinstance(invoice, Invoice):
+        return invoice
     if event.timestamp is not None and is_ahead_of_record(
         invoice.date, event.timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
     ):

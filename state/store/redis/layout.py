@@ -43,6 +43,8 @@ class Keys:
         self.letters = f"{prefix}{{items}}:letters"
         self.run = f"{prefix}{{items}}:run"
         self.dialect = f"{prefix}{{items}}:dialect"
+        self.customers = f"{prefix}{{items}}:customers"
+        self.all_sent_due = f"{self._sent_due}{{*"
         self.all_histories = f"{self._history}{{*"
         self.all_recommendations = f"{self._recommendation}{{*"
 

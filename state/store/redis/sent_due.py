@@ -47,6 +47,16 @@ class RedisSentDue:
             pipeline.expire(key, EXPIRY_S)
             pipeline.execute()
 
+    def forget(self, customer_id: str) -> int:
+        """Remove a customer from the records of all days; returns from how many.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses.
+        """
+        with translate_errors(client=self._client):
+            keys = list(self._client.scan_iter(match=self._keys.all_sent_due, count=1_000))
+            return sum(int(self._client.srem(key, customer_id)) for key in keys)
+
     def close(self) -> None:
         """Release connections."""
         self._client.close()

@@ -44,6 +44,7 @@ from state.store.redis.layout import (
     write_dialect,
     write_item,
 )
+from state.store.redis.removal import Removal
 from state.store.redis.script import Script
 from state.store.redis.single_writer import SingleWriter
 
@@ -72,6 +73,7 @@ class RedisStore:
         self._keys = Keys(settings.key_prefix)
         self._cap = settings.max_history_lines
         self._clock_forbidden = False
+        self._removal = Removal(self._client, self._keys)
         writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
         self._writer: ClusterWriter | SingleWriter = writer(
             self._client,
@@ -261,6 +263,18 @@ class RedisStore:
         keys = [self._keys.history(customer_id), self._keys.recommendation(customer_id)]
         with translate_errors({1: f"customer {customer_id}"}, self._client):
             Script("forget_invoices")(self._client, keys, pack((clock_ms, list(invoice_nos))))
+
+    def remove(self, customer_id: str) -> bool:
+        """See ``Store.remove``."""
+        return self._removal.remove(customer_id)
+
+    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+        """See ``Store.remove_merged``."""
+        head = self._removal.head(customer_id)  # before the history: a change in between makes the two differ
+        state = self.customers([customer_id])[0]
+        if state is None or state.revision != revision:
+            return False
+        return self._removal.uncount(state.history, head, clock_ms)
 
     def set_now(self, now: int, items: Sequence[ItemState]) -> None:
         """Set the greatest date accepted, also to an earlier one, and replace the states of some items."""

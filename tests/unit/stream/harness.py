@@ -7,8 +7,10 @@ from random import Random
 from typing import Any
 
 from state.domain.history import CustomerHistory, baskets
+from state.domain.identities import Identities
 from state.domain.rules import Merchandising
 from state.settings import Settings, load_settings
+from state.store.identities import IdentityStore
 from state.store.memory import MemoryStore
 from state.store.protocol import DueIndex, Store
 from stream.messages import Incoming, IncomingHeaders, Message
@@ -65,6 +67,8 @@ class ProcessorHarness:
         fallback: CountingScorer | None = None,
         merchandising: Merchandising | None = None,
         due_index: DueIndex | None = None,
+        identities: IdentityStore | None = None,
+        read_log: Callable[[], Identities] = Identities,
         **settings: str,
     ) -> None:
         self.settings: Settings = load_settings(
@@ -87,6 +91,8 @@ class ProcessorHarness:
             metrics=self.metrics,
             merchandising=lambda: self.merchandising,
             due_index=due_index,
+            identities=identities,
+            read_log=read_log,
             clock=lambda: self.clock,
         )
         self.offset = 0

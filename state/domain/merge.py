@@ -1,0 +1,47 @@
+"""Merging the histories of two customers that turned out to be one person."""
+
+import msgspec
+
+from state.domain.attributes import merge_attributes
+from state.domain.history import CustomerHistory, HeldInvoice, add_invoice
+from state.events.invoice import Invoice, Line
+
+
+def merge_histories(old: CustomerHistory, new: CustomerHistory, window: int) -> CustomerHistory:
+    """The history of ``new``'s id with the invoices of both, as if all events had come under that id.
+
+    An invoice that both have is one invoice with the lines of both. Which of the two is ``old`` decides the id only.
+    """
+    merged = new
+    for invoice in old.invoices:
+        merged = add_invoice(merged, held_event(invoice, new.customer_id), window).history
+    watermark = max((mark for mark in (merged.watermark, old.watermark) if mark is not None), default=None)
+    dated = merged.dated_attributes
+    for key, (date, value) in old.dated_attributes.items():
+        dated = merge_attributes(dated, {key: value}, date)
+    return msgspec.structs.replace(merged, watermark=watermark, dated_attributes=dated)
+
+
+def held_event(invoice: HeldInvoice, customer_id: str) -> Invoice:
+    """An invoice of a history as an event of a customer, without descriptions and attributes."""
+    lines = tuple(Line(one.stock_code, one.quantity, one.unit_price, None, one.line_id) for one in invoice.lines)
+    return Invoice(invoice.invoice_no, customer_id, invoice.date, lines)
+
+
+def held_events(history: CustomerHistory, customer_id: str) -> list[Invoice]:
+    """The invoices of a history as events of another customer, with the attributes of the history.
+
+    An attribute goes with the newest invoice that is no later than it, dated as the attribute: an invoice has the
+    earliest of its dates, so it keeps its date. Attributes older than every invoice of the window are left out.
+    """
+    events = [held_event(invoice, customer_id) for invoice in history.invoices]
+    for key, (date, value) in history.dated_attributes.items():
+        carrier = next((each for each in reversed(events[: len(history.invoices)]) if each.date <= date), None)
+        if carrier is not None:
+            events.append(msgspec.structs.replace(carrier, date=date, attributes={key: value}))
+    return events
+
+
+def line_count(history: CustomerHistory) -> int:
+    """The number of lines of a history."""
+    return sum(len(invoice.lines) for invoice in history.invoices)

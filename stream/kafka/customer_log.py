@@ -1,0 +1,96 @@
+"""Reads the lists of merged and erased customers from the topic ``customers``."""
+
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from state.domain.identities import Identities
+from state.settings import Settings
+from state.store.identities import IdentityLog, IdentityStore, load_pseudonyms, require_key
+from stream.errors import BrokerUnavailable
+from stream.kafka.config import confluent_config
+
+_TIMEOUT_S = 10.0
+_SILENCE = 6
+"""Reads without a record, before its end, after which a topic counts as unreachable."""
+
+
+def read_customer_log(settings: Settings) -> Identities:
+    """Both lists as of now; empty where there is no such topic. No group is joined and nothing is committed.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer, or a record cannot be read.
+        SettingsError: No broker is set, or the erasure key cannot be used.
+    """
+    log = IdentityLog(load_pseudonyms(settings))
+    read_customer_records(settings, log.add)
+    return log.identities
+
+
+def restore_identities(settings: Settings, identities: IdentityStore) -> Identities:
+    """The lists of a store, which get what the topic has where the store lost them, or has no list made with this key.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer.
+        SettingsError: Customers are erased, and no erasure key is set.
+        StoreUnavailable, StoreRefused: The store does not answer, refuses, or has a list made with another key.
+    """
+    log = read_customer_log(settings)
+    require_key(log)
+    identities.restore(log)
+    return log
+
+
+def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes | None], None]) -> None:
+    """Call a function with key and value of each record of the topic ``customers``, in order.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer, or a record cannot be read.
+        SettingsError: No broker is set.
+    """
+    topic = settings.topics.customers
+    consumer = Consumer(
+        confluent_config(
+            settings,
+            **{
+                "group.id": f"{settings.group}-customers",  # required, though only assign() is used
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "allow.auto.create.topics": False,
+            },
+        )
+    )
+    try:
+        found = consumer.list_topics(timeout=_TIMEOUT_S).topics.get(topic)
+        if found is None:
+            return
+        for number in sorted(found.partitions):
+            _read_partition(consumer, topic, number, add)
+    except KafkaException as error:
+        raise BrokerUnavailable(f"The topic {topic} cannot be read: {error.args[0].str()}") from error
+    except ValueError as error:
+        raise BrokerUnavailable(f"A record of the topic {topic} cannot be read: {error}") from error
+    finally:
+        consumer.close()
+
+
+def _read_partition(
+    consumer: Consumer, topic: str, number: int, add: Callable[[bytes | None, bytes | None], None]
+) -> None:
+    first, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_TIMEOUT_S)
+    if first >= end:
+        return
+    at = TopicPartition(topic, number, first)
+    consumer.assign([at])
+    silence = 0
+    while consumer.position([at])[0].offset < end:
+        records = consumer.consume(1_000, timeout=1.0)
+        for record in records:
+            if (error := record.error()) is not None:
+                raise KafkaException(error)
+            if (record.offset() or 0) < end:
+                add(record.key(), record.value())
+        silence = 0 if records else silence + 1
+        if silence > _SILENCE:
+            raise BrokerUnavailable(f"The topic {topic} gave nothing for {silence} seconds before its end")

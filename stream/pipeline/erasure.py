@@ -1,0 +1,139 @@
+"""Erases a customer: lists the customer as erased, removes what the store holds, deletes the recommendation, signs.
+
+The list comes first, in Kafka and then in the store, and the removal second. Whoever changes a customer's state looks
+at the list before and after. So a change either sees the list, or is removed here.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from state.domain.identities import Erasure, Identities
+from state.domain.receipt import Finding, Receipt, sign
+from state.errors import SettingsError
+from state.events.dates import to_iso
+from state.store.identities import ALIAS_PREFIX, ERASURE_PREFIX, IdentityRecord, IdentityStore, write_record
+from state.store.protocol import Store
+from stream.messages import Message
+
+RECEIPT_PREFIX = "receipt:"
+
+NO_KEY = (
+    "No erasure key is set, so nobody can be listed as erased; set NEXTBASKET_ERASURE_KEY_FILE "
+    "(docs/how-to/erase-a-customer.md)."
+)
+
+Forget = Callable[[str], Sequence[Finding]]
+"""Removes what is elsewhere about a customer, and returns what it found."""
+
+
+class Eraser:
+    """Erases customers.
+
+    Args:
+        store: Histories and recommendations.
+        identities: The lists of merged and erased customers.
+        publish: Publishes messages and waits for their confirmation.
+        customers_topic: Where both lists are.
+        recommendations_topic: Where the recommendation is.
+        forget: What removes the rest.
+        remains: What remains in Kafka, and until when.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        identities: IdentityStore,
+        publish: Callable[[Sequence[Message]], None],
+        customers_topic: str,
+        recommendations_topic: str,
+        forget: Sequence[Forget] = (),
+        remains: Callable[[], Sequence[Finding]] = tuple,
+    ) -> None:
+        self._store = store
+        self._identities = identities
+        self._publish = publish
+        self._customers_topic = customers_topic
+        self._recommendations_topic = recommendations_topic
+        self._forget = forget
+        self._remains = remains
+
+    def erase(self, customer_id: str, known: Identities, *, clock: float) -> tuple[Receipt, list[str]]:
+        """Erase a customer under all ids; may be repeated. Returns the receipt, and the ids.
+
+        Args:
+            customer_id: Any of the customer's ids.
+            known: Both lists.
+            clock: Seconds since 1970.
+
+        Raises:
+            SettingsError: No erasure key is set.
+            StoreUnavailable, StoreRefused: The store does not answer, or refuses; erase again.
+        """
+        pseudonyms = known.pseudonyms
+        if pseudonyms is None:
+            raise SettingsError(NO_KEY)
+        current = known.current(customer_id)
+        ids = [current, *known.merged_into(current)]
+        names = {each: pseudonyms.of(each) for each in ids}
+        erasures = {name: self._erasure(known.erasures.get(name), int(clock)) for name in names.values()}
+        self._publish(
+            [
+                *(self._record(ERASURE_PREFIX + name, _listed(one)) for name, one in erasures.items()),
+                *(self._record(ALIAS_PREFIX + alias, None) for alias in ids[1:]),
+            ]
+        )
+        self._identities.erase(erasures, ids[1:])
+        findings = self.remove(ids)
+        receipt = sign(Receipt(names[current], len(ids), to_iso(int(clock)), (*findings, *self._remains())), pseudonyms)
+        value = msgspec.json.encode(receipt)
+        self._publish([self._record(f"{RECEIPT_PREFIX}{names[current]}:{int(clock * 1000)}", value)])
+        return receipt, ids
+
+    def readmit(self, customer_id: str, known: Identities, *, clock: float) -> bool:
+        """Count a customer's invoices again from now on; those dated before stay passed over. False: not listed.
+
+        Raises:
+            SettingsError: No erasure key is set.
+            StoreUnavailable, StoreRefused: The store does not answer, or refuses.
+        """
+        if known.pseudonyms is None:
+            raise SettingsError(NO_KEY)
+        name = known.pseudonyms.of(customer_id)
+        erasure = known.erasures.get(name)
+        if erasure is None:
+            return False
+        if erasure.returned is None:
+            self.remove([customer_id])
+            erasure = msgspec.structs.replace(erasure, returned=int(clock))
+            self._publish([self._record(ERASURE_PREFIX + name, _listed(erasure))])
+            self._identities.erase({name: erasure}, ())
+        return True
+
+    def remove(self, customer_ids: Sequence[str]) -> list[Finding]:
+        """Remove what there is under some ids, and delete their recommendations; returns what was found."""
+        found = [self._store.remove(each) for each in customer_ids]
+        findings = [Finding("histories in Redis", sum(found), sum(found))]
+        by_location: dict[str, Finding] = {}
+        for customer_id in customer_ids:
+            for one in (finding for forget in self._forget for finding in forget(customer_id)):
+                before = by_location.get(one.location, Finding(one.location, 0, 0))
+                by_location[one.location] = msgspec.structs.replace(
+                    one,
+                    found=(before.found or 0) + (one.found or 0),
+                    removed=(before.removed or 0) + (one.removed or 0),
+                )
+        self._publish([Message(self._recommendations_topic, each.encode(), None) for each in customer_ids])
+        return [*findings, *by_location.values()]
+
+    def _erasure(self, before: Erasure | None, clock: int) -> Erasure:
+        """The entry of the list; an order that comes twice changes nothing."""
+        return Erasure(clock) if before is None or before.returned is not None else before
+
+    def _record(self, key: str, value: bytes | None) -> Message:
+        return Message(self._customers_topic, key.encode(), value)
+
+
+def _listed(erasure: Erasure) -> bytes:
+    return write_record(IdentityRecord(erased=erasure.erased, returned=erasure.returned))

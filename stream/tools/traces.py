@@ -1,0 +1,53 @@
+"""What is stored of a customer elsewhere: the index and the lists of who is due, dead letters set aside."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+
+import msgspec
+
+from state.domain.receipt import Finding
+from state.events.mentions import mentions
+from state.settings import Settings
+from state.store.redis.due_index import RedisDueIndex
+from state.store.redis.letters import MAX_LETTERS, RedisLetters
+from state.store.redis.sent_due import RedisSentDue
+from stream.messages import Message
+from stream.pipeline.erasure import Forget
+from stream.pipeline.ports import LetterSpool
+
+_read_letter = msgspec.msgpack.Decoder(Message).decode
+
+
+@contextmanager
+def open_traces(settings: Settings) -> Iterator[Sequence[Forget]]:
+    """The functions that remove a customer from all of them.
+
+    Raises:
+        SettingsError: No Redis is set.
+    """
+    with ExitStack() as closes:
+        index = closes.enter_context(closing(RedisDueIndex(settings)))
+        sent = closes.enter_context(closing(RedisSentDue(settings)))
+        letters = closes.enter_context(closing(RedisLetters(settings)))
+
+        def forget_index(customer_id: str) -> Sequence[Finding]:
+            index.forget([customer_id])
+            return [Finding("index of due customers in Redis")]
+
+        def forget_sent(customer_id: str) -> Sequence[Finding]:
+            removed = sent.forget(customer_id)
+            return [Finding("lists of due customers in Redis", removed, removed)]
+
+        yield forget_index, forget_sent, lambda customer_id: [forget_letters(letters, customer_id)]
+
+
+def forget_letters(letters: LetterSpool, customer_id: str) -> Finding:
+    """Remove the dead letters of a customer that are set aside."""
+    found = [
+        position
+        for position, packed in letters.first(MAX_LETTERS).items()
+        if (letter := _read_letter(packed)).key == customer_id.encode() or mentions(letter.value, customer_id)
+    ]
+    if found:
+        letters.drop(found)
+    return Finding("dead letters set aside in Redis", len(found), len(found))
