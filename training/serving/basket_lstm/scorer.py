@@ -276,7 +276,7 @@ def candidate_codes(view: View, items: ItemTable) -> list[str]:
 
 def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[CandidateLogits]:
     """The network's logits of each customer's candidates; ``codes`` are the stock codes of all candidates."""
-    inputs, logits = network.candidate_inputs(view), network.logits(view)
+    inputs, logits = network.inputs_and_logits(view)
     visits = (view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0).tolist()
     ends = np.searchsorted(view.customer, np.arange(len(visits) + 1)).tolist()
     return [
