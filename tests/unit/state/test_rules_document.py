@@ -1,6 +1,8 @@
 """The document of rules: bytes, schema and limits. The messages are in ``tests/cli/test_merchandising.py``."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from state import InvalidEvent
-from state.domain.rules import CompiledRules
-from state.events.rules import MAX_DOCUMENT_BYTES, Rule, Rules, decode_rules, encode_rules, rules_schema
+from state.domain.rules import CompiledRules, kind_of
+from state.domain.selection import select
+from state.events.rules import KINDS, MAX_DOCUMENT_BYTES, Rule, Rules, decode_rules, encode_rules, rules_schema
+from tests.unit.state.selections import Ranked, history, in_force, items
 from tests.unit.state.test_selection import documents
 
 SCHEMA = Draft202012Validator(rules_schema())
@@ -79,3 +83,22 @@ def test_no_value_is_a_document_without_rules_and_a_large_one_is_refused() -> No
     assert decode_rules(None) == Rules()
     with pytest.raises(InvalidEvent, match="may have at most 1,000,000"):
         decode_rules(b" " * (MAX_DOCUMENT_BYTES + 1))
+
+
+def test_the_examples_of_the_how_to_are_valid_and_one_of_every_kind_acts() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "set-rules.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if block.startswith('{"rules": [')]
+    documents = [decode_rules(block.encode()) for block in blocks]
+    assert [len(document.rules) > 0 for document in documents] == [True, True]
+    every = documents[1]
+    assert {kind_of(rule) for rule in every.rules} == set(KINDS)
+    shop = items(
+        **{"22139": {}, "22613": {}, "T": {"attributes": {"channel": "trade"}}, "G": {"category": ("Gifts",)}},
+        **{f"B{number}": {"category": (f"C{number}",), "attributes": {"brand": "x"}} for number in range(3)},
+        O={"attributes": {"brand": "own"}}, S={"category": ("Sale",)},
+    )
+    customer = history((50, "G"), (95, "O"))
+    order = ["22139", "T", "G", "O", "B0", "B1", "B2", "S", "22613"]
+    candidates = [Ranked(code, 0.5 - number / 20) for number, code in enumerate(order)]
+    found = select(candidates, customer, in_force(*every.rules, catalogue=shop), 5, unranked=lambda code: None)
+    assert [one.stock_code for one in found.items] == ["22613", "B0", "B1", "S"]

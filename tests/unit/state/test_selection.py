@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ from state.events.rules import (
     Rule,
     Variety,
 )
-from tests.unit.state.selections import CODES, NOW, Ranked, history, in_force, unranked
+from tests.unit.state.selections import CODES, NOW, Ranked, history, in_force, items, unranked
 
 CATEGORIES = [("A",), ("A", "a"), ("A", "b"), ("B",), ("B", "c"), ()]
 
@@ -284,3 +285,55 @@ def test_without_rules_the_list_is_the_ranking(candidates: list[Ranked], custome
     found = select(candidates, customer, in_force(), k, unranked=unranked)
     assert found.items == candidates[:k]
     assert found.acted == ()
+
+
+sorted_catalogues = st.lists(st.sampled_from("AAAABCDE"), min_size=len(CODES), max_size=len(CODES)).map(
+    lambda groups: items(**{code: {"category": (group,)} for code, group in zip(CODES, groups, strict=True)})
+)
+
+
+@st.composite
+def cases_of(draw: st.DrawFn, kind: Callable[..., Rule], **fields: Any) -> Case:
+    """A selection with one rule of a kind, which is in force, and perhaps one that forbids items."""
+    forbidding = draw(st.lists(st.builds(Exclude, name=st.just("no"), items=some_items), max_size=1))
+    rules = in_force(*forbidding, draw(st.builds(kind, name=st.just("r"), **fields)), catalogue=draw(sorted_catalogues))
+    return Case(
+        draw(rankings), draw(histories), rules, draw(st.integers(2, 10)), frozenset(), frozenset(CODES), "offer"
+    )
+
+
+def allowed(case: Case) -> list[str]:
+    """The stock codes that may be in the list, ranked or not."""
+    of_ranking = {one.stock_code: one for one in case.candidates}
+    return [code for code in CODES if not case.is_forbidden(of_ranking.get(code, Ranked(code, 0.0001)))]
+
+
+@many
+@given(cases_of(Variety, least=st.integers(2, 5)))
+def test_a_list_has_as_many_groups_as_a_variety_rule_wants_or_as_there_are(case: Case) -> None:
+    found = [one.stock_code for one in case.select().items]
+    for rule in case.mine(Variety):
+        meant = [code for code in allowed(case) if case.matches(rule, code)]
+        there = {case.rules.group(rule, code) for code in meant} - {None}
+        listed = {case.rules.group(rule, code) for code in found if case.matches(rule, code)} - {None}
+        assert len(listed) >= min(rule.least, len(there), case.k)
+
+
+@many
+@given(cases_of(Promote, items=some_items, share=st.floats(0.1, 1)))
+def test_a_list_has_the_promoted_share_or_all_of_it_that_is_allowed(case: Case) -> None:
+    found = [one.stock_code for one in case.select().items]
+    for rule in case.mine(Promote):
+        there = sum(case.matches(rule, code) for code in allowed(case))
+        assert sum(case.matches(rule, code) for code in found) >= min(ceil(rule.share * case.k - 1e-9), there)
+
+
+@many
+@given(cases_of(Pin, stock_codes=codes.map(lambda code: (code,)), position=st.integers(1, 12)))
+def test_a_pinned_item_is_at_its_position_or_last_and_never_where_it_is_forbidden(case: Case) -> None:
+    found = [one.stock_code for one in case.select().items]
+    for rule in case.mine(Pin):
+        (code,) = rule.stock_codes
+        if code not in allowed(case) or rule.position > case.k:
+            continue
+        assert found.index(code) == min(rule.position, len(found)) - 1
