@@ -95,7 +95,8 @@ def test_the_examples_of_the_how_to_are_valid_and_one_of_every_kind_acts() -> No
     shop = items(
         **{"22139": {}, "22613": {}, "T": {"attributes": {"channel": "trade"}}, "G": {"category": ("Gifts",)}},
         **{f"B{number}": {"category": (f"C{number}",), "attributes": {"brand": "x"}} for number in range(3)},
-        O={"attributes": {"brand": "own"}}, S={"category": ("Sale",)},
+        O={"attributes": {"brand": "own"}},
+        S={"category": ("Sale",)},
     )
     customer = history((50, "G"), (95, "O"))
     order = ["22139", "T", "G", "O", "B0", "B1", "B2", "S", "22613"]
