@@ -82,8 +82,8 @@ lock: ## make the lock files again from pyproject.toml, with uv from the PATH (A
 	@export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$(python3 -m pip config get global.index-url 2>/dev/null)}"; \
 	[ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
 	compile="uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"; \
-	$$compile $(ARGS) --extra demo --extra report --output-file requirements.lock && \
-	$$compile $(ARGS) --extra api --constraint requirements.lock --output-file requirements-worker.lock && \
+	$$compile $(ARGS) --extra demo --extra report --extra otel --output-file requirements.lock && \
+	$$compile $(ARGS) --extra api --extra otel --constraint requirements.lock --output-file requirements-worker.lock && \
 	$$compile $(ARGS) --extra dev --extra docs --constraint requirements.lock --output-file requirements-dev.lock
 
 # What the worker image holds on top of its base, python:3.12-slim (about 130 MB unpacked).

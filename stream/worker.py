@@ -47,6 +47,7 @@ from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.service_watch import ServiceWatch
 from stream.tools.traces import open_traces
+from stream.trace_export import recorded_traces
 from stream.worker_process import exit_if_threads_hang, exit_process, run_app
 from training.registry import Registry
 from training.registry.errors import RegistryError
@@ -91,6 +92,7 @@ def run_worker(settings: Settings) -> ExitCode:
     health.add("Kafka", lambda: "the group is not joined yet")
     registry = Registry(settings.registry_url, cache=settings.cache)
     with ExitStack() as closes:
+        tracing = closes.enter_context(recorded_traces("nextbasket-worker", settings))
         metrics_port = "none"
         if settings.metrics_port:
             server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
@@ -144,6 +146,7 @@ def run_worker(settings: Settings) -> ExitCode:
             merchandising=lambda: follower.merchandising,
             letter_topic=letter_topic,
             spool=spool,
+            tracing=tracing,
             due_index=due_index,
             identities=identities,
             forget=closes.enter_context(open_traces(settings)),

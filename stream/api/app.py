@@ -21,6 +21,7 @@ from stream.api.pages.routes import add_pages
 from stream.api.problems import add_handlers
 from stream.api.services import Services
 from stream.api.similar import SimilarItems
+from stream.api.tracing import TraceRequests
 from stream.api.visits import VisitBatch, VisitRecommendation
 
 ROUTERS = tuple(
@@ -51,6 +52,8 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        # Its spans and logs would have the paths and queries of requests, and so the ids of customers.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
     for router in ROUTERS:
@@ -72,6 +75,8 @@ def create_app(services: Services) -> FastAPI:
         origins=services.settings.origins,
         metrics=services.metrics,
     )
+    if services.tracing.is_on:
+        app.add_middleware(TraceRequests, tracing=services.tracing)
     described: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:

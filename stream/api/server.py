@@ -48,6 +48,7 @@ from stream.monitoring import Metrics
 from stream.periodic import PeriodicThread
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.ports import Publisher
+from stream.trace_export import recorded_traces
 from training.registry import Registry
 from training.serving.load import fallback_scorer, load_scorer
 
@@ -85,6 +86,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
     health = Health()
     with ExitStack() as closes:
         listener = closes.enter_context(_listen(host, port))
+        tracing = closes.enter_context(recorded_traces("nextbasket-api", settings))
         if settings.metrics_port:
             server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
             closes.callback(server.close)
@@ -174,6 +176,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             registry=registry,
             letters=KafkaDeadLetters(settings) if settings.brokers else None,
             lag=partial(group_lag, settings) if settings.brokers else None,
+            tracing=tracing,
         )
         for part in (ranker, revisions, lookups, due, ingestion):
             closes.callback(part.close)

@@ -18,6 +18,7 @@ from stream.api.visits import VisitQuery
 from stream.health import Health
 from stream.messages import Message
 from stream.monitoring import Metrics
+from stream.pipeline.tracing import Tracing
 from training.registry import Registry
 from training.serving.scorer import Scorer
 
@@ -47,3 +48,4 @@ class Services(NamedTuple):
     registry: Registry
     letters: DeadLetterAccess | None
     lag: Callable[[], dict[int, int]] | None
+    tracing: Tracing = Tracing()

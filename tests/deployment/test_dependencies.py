@@ -21,6 +21,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("state", "training", "stream")
 CORE_COMMANDS = set(COMMANDS) - set(EXTRA_OF_COMMAND)
 MAY_BE_ADDED = {
+    "api": {"otel"},
+    "demo": {"otel"},
+    "train": {"otel"},
+    "worker": {"otel"},
     "due": {"parquet"},
     "evaluate": {"report"},
     "export": {"parquet"},
@@ -149,7 +153,10 @@ def test_the_sentences_about_extras_know_what_is_declared(extra: str) -> None:
     assert EXTRAS[extra] == imported - modules_of("")
 
 
-LOCKS = {"requirements-worker.lock": {"", "api"}, "requirements.lock": {"", "api", "train", "report", "demo"}}
+LOCKS = {
+    "requirements-worker.lock": {"", "api", "otel"},
+    "requirements.lock": {"", "api", "otel", "train", "report", "demo"},
+}
 LOCKS["requirements-dev.lock"] = {*LOCKS["requirements.lock"], "dev", "docs"}
 
 

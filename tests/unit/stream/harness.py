@@ -20,6 +20,7 @@ from stream.pipeline.outages import Outages
 from stream.pipeline.ports import Publisher
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
+from stream.pipeline.tracing import Tracing
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate, Prediction
 
@@ -66,6 +67,7 @@ class ProcessorHarness:
         scorer: CountingScorer | None = None,
         fallback: CountingScorer | None = None,
         merchandising: Merchandising | None = None,
+        tracing: Tracing | None = None,
         due_index: DueIndex | None = None,
         identities: IdentityStore | None = None,
         read_log: Callable[[], Identities] = Identities,
@@ -90,6 +92,7 @@ class ProcessorHarness:
             retry=RetryPolicy(self.stop, Random(1), Outages(self.metrics.outage)),
             metrics=self.metrics,
             merchandising=lambda: self.merchandising,
+            tracing=tracing,
             due_index=due_index,
             identities=identities,
             read_log=read_log,
