@@ -111,6 +111,13 @@ def overloaded() -> Problem:
     )
 
 
+def internal() -> Problem:
+    """500: a bug."""
+    return Problem(
+        500, "internal", "The server made a mistake", "This is a mistake in nextbasket; its log has the details."
+    )
+
+
 def took_too_long(seconds: float) -> Problem:
     """503: no answer in time."""
     return unavailable(f"There was no answer within {seconds:g} s; Redis, Kafka or this server is too slow. Ask again.")
@@ -149,9 +156,8 @@ def add_handlers(app: FastAPI) -> None:
         return Problem(500, name, "What is stored cannot be used", str(error)).response()
 
     @app.exception_handler(Exception)
-    async def internal(_: Request, error: Exception) -> Response:
-        detail = "This is a mistake in nextbasket; its log has the details."
-        return Problem(500, "internal", "The server made a mistake", detail).response()
+    async def unexpected(_: Request, error: Exception) -> Response:
+        return internal().response()
 
 
 def _other_methods(request: Request) -> Response:

@@ -22,6 +22,7 @@ from state.store.redis.client import connect, require_url
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
+from stream.api.connections import BoundedProtocol
 from stream.api.due_lists import DueLists
 from stream.api.due_process import DueProcess
 from stream.api.feed import Feed
@@ -267,6 +268,7 @@ def _announce(listener: socket.socket, access: Access) -> None:
 def _run(services: Services, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(services),
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

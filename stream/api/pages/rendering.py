@@ -1,6 +1,7 @@
 """HTML: templates that escape every value, the headers of a page, and errors as pages."""
 
 import json
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib.metadata import version
@@ -18,9 +19,11 @@ from state.errors import StateError
 from state.wording import count
 from stream.api.keys import Scope
 from stream.api.pages.sessions import Session, Sessions, set_cookie
-from stream.api.problems import Problem, invalid_request, unavailable
+from stream.api.problems import Problem, internal, invalid_request, unavailable
 from stream.errors import StreamError
 from training.registry.errors import RegistryError
+
+logger = logging.getLogger(__name__)
 
 HEADERS = {
     # Nothing but what this server sends: no inline style or script, no address of another machine.
@@ -141,6 +144,9 @@ class PageRoute(APIRoute):
                 problem = invalid_request(f"{error.errors()[0]['loc'][-1]}: {error.errors()[0]['msg']}")
             except (StateError, StreamError, RegistryError) as error:
                 problem = unavailable(str(error))
+            except Exception:
+                logger.exception("The page %s failed", request.url.path)
+                problem = internal()
             if problem.status == 401 and request.method == "GET":
                 return redirect(
                     link(SIGN_IN, next=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""))

@@ -298,6 +298,20 @@ def test_a_number_has_all_its_digits() -> None:
     ]
 
 
+async def test_a_bug_is_a_page_and_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(registry: Registry) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("stream.api.pages.models.model_versions", fail)
+    async with Shop().client() as client:
+        page = await client.get("/models")
+    assert (page.status_code, page.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "This is a mistake in nextbasket; its log has the details." in text(page)
+    assert "RuntimeError: a bug" in caplog.text
+
+
 async def test_an_error_is_a_page() -> None:
     shop = Shop()
     async with shop.client() as client:

@@ -293,7 +293,7 @@ sorted_catalogues = st.lists(st.sampled_from("AAAABCDE"), min_size=len(CODES), m
 
 
 @st.composite
-def cases_of(draw: st.DrawFn, kind: Callable[..., Rule], **fields: Any) -> Case:
+def cases_of(draw: st.DrawFn, /, kind: Callable[..., Rule], **fields: Any) -> Case:
     """A selection with one rule of a kind, which is in force, and perhaps one that forbids items."""
     forbidding = draw(st.lists(st.builds(Exclude, name=st.just("no"), items=some_items), max_size=1))
     rules = in_force(*forbidding, draw(st.builds(kind, name=st.just("r"), **fields)), catalogue=draw(sorted_catalogues))
