@@ -59,7 +59,8 @@ class Telemetry(Tracing):
         if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: service}))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._exporter = OTLPSpanExporter()
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("nextbasket", version("nextbasket"))
         self._settings = settings
 
@@ -68,6 +69,9 @@ class Telemetry(Tracing):
         thread = threading.Thread(target=self._provider.shutdown, name="telemetry-end", daemon=True)
         thread.start()
         thread.join(CLOSE_TIMEOUT_S)
+        if thread.is_alive():
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # ends its attempts
+            thread.join(1.0)
 
     @contextmanager
     def batch(self, records: Sequence[Incoming]) -> Iterator[BatchTrace]:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
@@ -72,12 +73,20 @@ def missing_tools() -> list[str]:
 
 
 def fetch() -> Path:
-    """The folder with Kafka's jars, downloaded with Maven as the machine's Maven is set up, unless they are there.
+    """The folder with Kafka's jars, see ``fetch_jars``."""
+    return fetch_jars(cache_folder(), DEPENDENCIES)
+
+
+def fetch_jars(folder: Path, dependencies: Sequence[tuple[str, str, str]]) -> Path:
+    """The folder with some jars, downloaded with Maven as the machine's Maven is set up, unless they are there.
+
+    Args:
+        folder: Where they are.
+        dependencies: Group, artifact and version of each; what they depend on comes with them.
 
     Raises:
         ServiceError: Maven is missing, or it failed; its last words are in the message.
     """
-    folder = cache_folder()
     if (folder / "complete").exists():
         return folder
     if shutil.which("mvn") is None:
@@ -86,14 +95,14 @@ def fetch() -> Path:
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="kafka-") as scratch:
-        dependencies = "".join(
+        listed = "".join(
             f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
-            for group, artifact, version in DEPENDENCIES
+            for group, artifact, version in dependencies
         )
         pom = Path(scratch) / "pom.xml"
         pom.write_text(
             "<project><modelVersion>4.0.0</modelVersion><groupId>nextbasket</groupId><artifactId>kafka</artifactId>"
-            f"<version>1</version><dependencies>{dependencies}</dependencies></project>"
+            f"<version>1</version><dependencies>{listed}</dependencies></project>"
         )
         libs = Path(scratch) / "libs"
         command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"]
