@@ -1,6 +1,7 @@
 """The AsyncAPI document has the topics, the schemas and the headers that the code has."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from state.domain.recommendation import ModelVersion
 from state.settings import load_settings
 from stream.kafka.topics import due_topic, wanted_topics
 from stream.messages import Message
-from stream.pipeline.dead_letters import without_value
+from stream.pipeline.dead_letters import OWN_HEADERS, without_event_headers, without_value
 from stream.pipeline.due import publish_due
 from stream.pipeline.memory_publisher import MemoryPublisher
 from tests.unit.stream.harness import ProcessorHarness, invoice
@@ -142,6 +143,52 @@ def test_an_example_that_is_changed_does_not_match() -> None:
     assert not validator("recommendation", "payload").is_valid({"rec_id": "1"})
 
 
+def named_headers(schema: dict[str, Any]) -> set[str]:
+    """The headers that a schema names, with those of the schemas it refers to."""
+    schema = resolved(schema["$ref"]) if "$ref" in schema else schema
+    return set(schema.get("properties", ())).union(*map(named_headers, schema.get("allOf", ())))
+
+
+def listed_headers() -> dict[str, set[str]]:
+    """The headers on the page of events, of each topic of the table, and of dead letters."""
+    page = (SCHEMAS.parent / "reference" / "events.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Headers\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    topics = [name.strip("`") for name in rows[0][1:]]
+    listed = {
+        topic: {name for cells in rows[2:] if cells[column] for name in re.findall(r"`([^`]+)`", cells[0])}
+        for column, topic in enumerate(topics, 1)
+    }
+    letters = page.partition("\n## Dead letters\n")[2].partition("\n## ")[0]
+    listed["invoices.dead-letter"] = set(re.findall(r"`([^`]+)`", letters)) & OWN_HEADERS
+    return listed
+
+
+def test_the_headers_that_are_documented_are_those_that_are_sent() -> None:
+    harness = ProcessorHarness()
+    trace = (("traceparent", PARENT), ("tracestate", b"a=1"))
+    for number in "12":
+        event = invoice(number, "zoë", f"2011-12-0{number}T10:00:00Z", "AB"[int(number) - 1], "C")
+        harness.processor.process([harness.incoming(event, headers=trace)])
+    harness.processor.process([harness.incoming(b"no JSON", headers=trace)])
+    sent: dict[str, set[str]] = {}
+    for message in harness.published.messages:
+        sent.setdefault(message.topic, set()).update(name for name, _ in message.headers)
+    sent["due-customers"] = {name for name, _ in due_message().headers}
+    (letter,) = harness.dead_letters()
+    shorter = without_value(without_event_headers(letter) or letter)
+    assert sent["invoices.dead-letter"] >= {"traceparent", "tracestate"}  # of the event
+    sent["invoices.dead-letter"] = {name for name, _ in (*letter.headers[:-2], *shorter.headers)}
+    assert sent == listed_headers()
+    messages = {
+        "recommendations": "recommendation",
+        "recommendation-scores": "score",
+        "due-customers": "dueCustomer",
+        "invoices.dead-letter": "deadLetter",
+    }
+    assert sent == {topic: named_headers(MESSAGES[name]["headers"]) for topic, name in messages.items()}
+
+
 def test_published_messages_match_it() -> None:
     harness = ProcessorHarness(namespace="shop1")
     trace = (("traceparent", PARENT), ("tracestate", b"a=1"))
@@ -161,6 +208,12 @@ def test_published_messages_match_it() -> None:
 
 
 def test_due_customers_match_it() -> None:
+    validate("dueCustomer", due_message())
+
+
+def due_message() -> Message:
+    """The message of a due customer."""
+
     class Log:
         def unsent(self, day: str, customer_ids: list[str]) -> list[str]:
             return customer_ids
@@ -177,4 +230,4 @@ def test_due_customers_match_it() -> None:
     publisher = MemoryPublisher()
     publish_due([customer], publisher, "due-customers", Log(), "/nextbasket")  # type: ignore[arg-type]
     (message,) = publisher.messages
-    validate("dueCustomer", message)
+    return message
