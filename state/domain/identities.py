@@ -6,7 +6,7 @@ under a pseudonym, a keyed hash of the id, which only those who have the key can
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -93,6 +93,12 @@ class Identities(msgspec.Struct, frozen=True):
                 return None
         return invoice if current == invoice.customer_id else msgspec.structs.replace(invoice, customer_id=current)
 
+    def is_erased(self, customer_ids: Iterable[str]) -> bool:
+        """Whether one of some customers is erased, and did not return."""
+        return bool(self.erasures) and any(
+            (found := self.erasure(each)) is not None and found.returned is None for each in customer_ids
+        )
+
     def merge(self, old: str, new: str) -> tuple[str, str] | None:
         """The alias, from and to, that a merge of two customers adds; None where they are merged already.
 
@@ -109,3 +115,20 @@ class Identities(msgspec.Struct, frozen=True):
         if source == old:
             raise MergeRefused("The merge would be a cycle: the second customer is merged into the first already.")
         return None
+
+
+class Resolver:
+    """Resolves invoices, and counts those of erased customers in ``erased``."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+        self.erased = 0
+
+    def __call__(self, invoices: Iterable[Invoice]) -> Iterator[Invoice]:
+        """The invoices under the ids that have the customers' purchases, without those of erased customers."""
+        for invoice in invoices:
+            resolved = self._identities.resolve(invoice)
+            if resolved is None:
+                self.erased += 1
+            else:
+                yield resolved

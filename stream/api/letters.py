@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from state.settings import Settings
 from stream.errors import BrokerUnavailable
 from stream.kafka.config import kafka_python_config
+from stream.kafka.customer_log import known_customers
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
 from stream.kafka.topics import existing_topics
-from stream.tools.redrive import DeadLetter, RedriveResult, redrive_letters, waiting_letters
+from stream.tools.redrive import DeadLetter, RedriveResult, erased_letters, redrive_letters, waiting_letters
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -66,7 +67,9 @@ class KafkaDeadLetters:
         with self._consumer() as consumer:
             if consumer is None:
                 return LetterSummary([], 0, True)
-            return summarise(waiting_letters(consumer, self._settings.topics.dead_letter))
+            is_erased = erased_letters(known_customers(self._settings))
+            letters = waiting_letters(consumer, self._settings.topics.dead_letter)
+            return summarise(each for each in letters if not is_erased(each[1]))
 
     def redrive(self, reason: str) -> RedriveResult | None:
         """Send the letters of exactly one reason back."""
@@ -87,6 +90,7 @@ class KafkaDeadLetters:
                     also={self._settings.topics.items},
                     is_wanted=lambda each: each == reason,
                     dry_run=False,
+                    is_erased=erased_letters(known_customers(self._settings)),
                 )
             finally:
                 producer.close(timeout=5)

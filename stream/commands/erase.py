@@ -11,6 +11,9 @@ from stream.cli.threads import use_one_thread
 
 if TYPE_CHECKING:
     from state.domain.identities import Pseudonyms
+    from state.domain.receipt import Receipt
+    from state.settings import Settings
+    from stream.kafka.publisher import KafkaPublisher
 
 
 def erase(
@@ -20,6 +23,13 @@ def erase(
     ] = None,
     readmit: Annotated[
         bool, typer.Option("--readmit", help="Count the customer's invoices again, those dated from now on.")
+    ] = False,
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            "--rewrite",
+            help="Also delete the records of all erased customers from the topics, now: everything else is sent again.",
+        ),
     ] = False,
     verify: Annotated[
         Path | None,
@@ -35,7 +45,7 @@ def erase(
     Exit code 1 where --readmit finds nobody, or --verify another receipt.
 
     Example:
-      nextbasket erase 12680 --receipt receipt.json
+      nextbasket erase 12680 --rewrite --receipt receipt.json
       nextbasket erase 12680 --verify receipt.json
       nextbasket erase 12680 --readmit
     """
@@ -89,6 +99,8 @@ def erase(
             echo("Invoices of this customer count again from now on; those dated before stay passed over.")
             return
         done, ids = eraser.erase(customer, known, clock=time.time())
+        if rewrite:
+            done = _rewrite(settings, done, ids, publisher)
     if receipt is not None:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
     echo(f"Erased a customer of {len(ids)} {'id' if len(ids) == 1 else 'ids'}, listed as {done.customer[:12]}….")
@@ -97,6 +109,36 @@ def erase(
         echo(f"  {one.location}:{found}{' ' + one.remains if one.remains else ''}")
     if receipt is not None:
         echo(f"The signed receipt is in {receipt}.")
+
+
+def _rewrite(settings: "Settings", receipt: "Receipt", ids: list[str], publisher: "KafkaPublisher") -> "Receipt":
+    """Rewrite the topics; returns the receipt, with what was found there, which is published too."""
+    import msgspec
+
+    from state.domain.receipt import Finding, sign
+    from stream.kafka.customer_log import known_customers
+    from stream.kafka.topic_rewriter import TopicRewriter
+    from stream.messages import Message
+    from stream.pipeline.erasure import RECEIPT_PREFIX
+    from stream.tools.redrive import decode_offsets
+
+    known = known_customers(settings)
+    assert known.pseudonyms is not None  # somebody was erased a moment ago
+    findings = {one.location: one for one in receipt.findings}
+    for one in TopicRewriter(settings, known, ids, sent_back=decode_offsets).rewrite():
+        location = f"topic {one.topic}"
+        done = f" {one.done:,} that are dead letters, or were sent back, were not." if one.done else ""
+        findings[location] = Finding(
+            location,
+            one.removed,
+            one.removed,
+            f"Of all erased customers; {one.copied:,} records of others were sent again.{done} The bytes of deleted "
+            "records leave the disk with their segment.",
+        )
+    whole = sign(msgspec.structs.replace(receipt, findings=tuple(findings.values())), known.pseudonyms)
+    key = f"{RECEIPT_PREFIX}{whole.customer}:rewritten:{whole.erased_at}".encode()
+    publisher.publish([Message(settings.topics.customers, key, msgspec.json.encode(whole))])
+    return whole
 
 
 def customer_id_of(written: str) -> str:

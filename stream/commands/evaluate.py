@@ -170,10 +170,15 @@ def _command(report: "dict[str, Any]", epochs: int | None, first_invoices: bool)
 
 def _read_log(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoice], Ledger]":
     """Read the table and print what its cleaning left out; returns the log and the ledger of the cleaning."""
+    from state.domain.identities import Resolver
+    from stream.commands.train import print_erased
+    from stream.kafka.customer_log import known_customers
     from training.data.log import read_table
 
-    log, ledger = read_table(data_path(data, settings), settings, clock=int(time.time()))
+    resolver = Resolver(known_customers(settings))
+    log, ledger = read_table(data_path(data, settings), settings, clock=int(time.time()), resolve=resolver)
     for line in ledger.lines():
         echo(line)
+    print_erased(resolver.erased)
     ledger.require_purchases()
     return log, ledger

@@ -117,12 +117,17 @@ def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine
     import time
 
     from state.domain.history import canonical_json
+    from state.domain.identities import Resolver
+    from stream.commands.train import print_erased
+    from stream.kafka.customer_log import known_customers
     from training.data.log import read_table
     from training.data.walk import StateReplay
 
-    log, ledger = read_table(path, settings, clock=int(time.time()))
+    resolver = Resolver(known_customers(settings))
+    log, ledger = read_table(path, settings, clock=int(time.time()), resolve=resolver)
     for text in ledger.lines():
         echo(text, err=True)
+    print_erased(resolver.erased, err=True)
     ledger.require_purchases()
     replay = StateReplay(settings.window)
     for invoice in log:

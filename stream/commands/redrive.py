@@ -44,9 +44,10 @@ def redrive(
 
     from state.settings import load_settings
     from stream.kafka.config import kafka_python_config
+    from stream.kafka.customer_log import known_customers
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import existing_topics
-    from stream.tools.redrive import redrive_letters
+    from stream.tools.redrive import erased_letters, redrive_letters
 
     settings = load_settings()
     if settings.topics.dead_letter not in existing_topics(settings):
@@ -75,6 +76,7 @@ def redrive(
                 also={settings.topics.items},
                 is_wanted=lambda letter_reason: wanted in letter_reason.casefold(),
                 dry_run=dry_run,
+                is_erased=erased_letters(known_customers(settings)),
             )
         finally:
             producer.close(timeout=5)
@@ -85,6 +87,8 @@ def redrive(
             f"{count(counts.sent, 'dead letter')} {were_sent} back to where {pronoun} came from, "
             f"{counts.left:,} left in place."
         )
+        if counts.erased:
+            echo(f"{count(counts.erased, 'dead letter')} of erased customers passed over.")
         came_back = _print_outcome(settings, consumer, result, wait) if result.sent_to else 0
     if result.scattered:
         raise Failure(

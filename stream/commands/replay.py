@@ -14,9 +14,12 @@ from stream.tools.replay import ReplayCheckpoint, ReplayResult
 from stream.tools.replay_events import EventShape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
     from state.settings import Settings
+    from stream.tools.replay_events import ReplayEvent
     from training.data.sources.source import Source
 
 
@@ -59,10 +62,11 @@ def replay(
     from state.events.shop_dialect import in_words
     from state.settings import load_settings
     from stream.kafka.config import kafka_python_config
+    from stream.kafka.customer_log import known_customers
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import ensure_topics
     from stream.tools.replay import replay_fingerprint, send, throttle
-    from stream.tools.replay_events import replay_events, rows_in_span
+    from stream.tools.replay_events import is_passed_over, replay_events, rows_in_span
     from training.data.assumption import Reading
     from training.data.cleaning.clean import dialect_assumptions, shop_dialect_of
     from training.data.tables import invoice_table
@@ -72,6 +76,7 @@ def replay(
     if bounds[0] is not None and bounds[1] is not None and bounds[1] <= bounds[0]:
         raise Failure(f"--to {until} does not come after --from {since}: nothing lies between them.", ExitCode.USAGE)
     topic = settings.topics.invoices
+    known = known_customers(settings)
     example = None
     if path is None and settings.data is None:
         example = _example_data(settings)
@@ -81,7 +86,13 @@ def replay(
     checkpoint = _load_checkpoint(
         state,
         replay_fingerprint(
-            path, shape, *bounds, settings.timezone, topic, *filter(None, [settings.date_format, settings.decimal_mark])
+            path,
+            shape,
+            *bounds,
+            settings.timezone,
+            topic,
+            *filter(None, [settings.date_format, settings.decimal_mark]),
+            *sorted(known.erasures),  # the number of events depends on them
         ),
     )
     if example is None:
@@ -114,14 +125,25 @@ def replay(
         customers={} if attributes is None else attributes.by_customer(),
         items={} if attributes is None else attributes.by_item(),
     )
+    passed_over = 0
+
+    def not_erased() -> "Iterator[ReplayEvent]":
+        nonlocal passed_over
+        for event in events:
+            if is_passed_over(event, known):
+                passed_over += 1
+            else:
+                yield event
+
+    remaining = not_erased() if known.erasures else events
     try:
-        for _ in zip(range(done_before), events, strict=False):
+        for _ in zip(range(done_before), remaining, strict=False):
             pass
         with tqdm(unit=" events", initial=done_before, disable=None, unit_scale=True) as bar:
             result = send(
                 producer,
                 topic,
-                throttle(events, rate=rate, speed=speed),
+                throttle(remaining, rate=rate, speed=speed),
                 checkpoint,
                 save=lambda checkpoint: _save_checkpoint(state, checkpoint),
                 on_done=lambda events: bar.update(events),
@@ -133,6 +155,8 @@ def replay(
         ) from None
     finally:
         producer.close(timeout=5)
+    if passed_over:
+        echo(f"{count(passed_over, 'event')} of erased customers passed over.")
     _print_result(result, done_before, topic)
 
 

@@ -236,18 +236,23 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
         DataError: The table cannot be read, or the cleaning left nothing.
         KafkaError: Kafka does not answer.
     """
+    from state.domain.identities import Resolver
+    from stream.kafka.customer_log import known_customers
     from training import progress
     from training.data.log import merge_logs, read_table
     from training.data.tables.detection import are_uci
 
     table_log: Sequence[Invoice] = []
     ledger = None
+    known = known_customers(settings)
+    resolver = Resolver(known)
     if data is not None or settings.data is not None or not settings.brokers:
         path = data_path(data, settings)
         progress.stage("reading")
-        table_log, ledger = read_table(path, settings, clock=clock)
+        table_log, ledger = read_table(path, settings, clock=clock, resolve=resolver)
         for line in ledger.lines():
             echo(line)
+        print_erased(resolver.erased)
         settings = settings.model_copy(update={"dialect": ledger.dialect})
     if not settings.brokers:
         if ledger is not None:
@@ -256,11 +261,12 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
     from stream.kafka.topic_reader import read_topic
 
     progress.stage("reading the topic")
-    topic = read_topic(settings, clock=clock)
+    topic = read_topic(settings, clock=clock, known=known)
     echo(
         f"topic {settings.topics.invoices}: {count(topic.events, 'event')}, {topic.invalid:,} of them invalid and "
         "skipped"
     )
+    print_erased(topic.erased)
     if ledger is None and not topic.events:
         raise Failure(
             f"The topic {settings.topics.invoices} has no events yet; send invoices, or replay a table with nextbasket "
@@ -273,6 +279,12 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
             "fees and other codes that are no products count as products. NEXTBASKET_DIALECT=uci leaves them out."
         )
     return merge_logs(table_log, topic.invoices), ledger
+
+
+def print_erased(invoices: int, *, err: bool = False) -> None:
+    """Print how many invoices of erased customers were passed over, where there are any."""
+    if invoices:
+        echo(f"{count(invoices, 'invoice')} of erased customers passed over.", err=err)
 
 
 def _print(result: "RoundResult") -> None:

@@ -1,12 +1,14 @@
 """Reads the lists of merged and erased customers from the topic ``customers``."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from state.domain.identities import Identities
 from state.settings import Settings
 from state.store.identities import IdentityLog, IdentityStore, load_pseudonyms, require_key
+from state.store.redis.identities import RedisIdentities
 from stream.errors import BrokerUnavailable
 from stream.kafka.config import confluent_config
 
@@ -25,6 +27,24 @@ def read_customer_log(settings: Settings) -> Identities:
     log = IdentityLog(load_pseudonyms(settings))
     read_customer_records(settings, log.add)
     return log.identities
+
+
+def known_customers(settings: Settings) -> Identities:
+    """Both lists for a command that reads events: from Kafka, else from Redis; empty where neither is set.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer.
+        SettingsError: Customers are erased, and no erasure key is set.
+        StoreUnavailable, StoreRefused: Redis does not answer, refuses, or has a list made with another key.
+    """
+    known = Identities()
+    if settings.brokers:
+        known = read_customer_log(settings)
+    elif settings.redis_url:
+        with closing(RedisIdentities(settings)) as identities:
+            known = identities.all() or known
+    require_key(known)
+    return known
 
 
 def restore_identities(settings: Settings, identities: IdentityStore) -> Identities:

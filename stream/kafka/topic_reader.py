@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from state.domain.identities import Identities, MergeRefused, Resolver
 from state.errors import InvalidEvent
+from state.events.customer_changes import CustomerMerged
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
@@ -27,11 +29,15 @@ BOOTSTRAP_MS = 10_000
 
 
 class TopicLog(NamedTuple):
-    """The invoices of a topic in no particular order, the number of events, and how many of them were invalid."""
+    """The invoices of a topic in no particular order, under the ids that have the customers' purchases.
+
+    ``events`` counts all, ``invalid`` those that break the contract, ``erased`` those of erased customers.
+    """
 
     invoices: list[Invoice]
     events: int = 0
     invalid: int = 0
+    erased: int = 0
 
 
 class TopicRecords:
@@ -109,20 +115,24 @@ class TopicRecords:
                 )
 
 
-def read_topic(settings: Settings, *, clock: int) -> TopicLog:
+def read_topic(settings: Settings, *, clock: int, known: Identities | None = None) -> TopicLog:
     """Read the topic from its beginning to where it ends at the call.
 
     A missing topic counts as empty; reading does not create it. Invalid events, which the worker dead-letters, are
-    skipped and counted. No consumer group is joined and nothing is committed.
+    skipped and counted, and so are those of erased customers. Merges that no worker has processed yet count too. No
+    consumer group is joined and nothing is committed.
 
     Args:
         settings: Where the brokers are, the namespace, the dialect, the bounds.
         clock: Seconds since 1970; dates too far ahead of it are refused.
+        known: Merged and erased customers; None: none.
 
     Raises:
         SettingsError: No broker is set.
         KafkaError: Kafka does not answer.
     """
+    known = known or Identities()
+    aliases = dict(known.aliases)
     decoder = Decoder(settings)
     invoices: list[Invoice] = []
     events = invalid = 0
@@ -130,14 +140,26 @@ def read_topic(settings: Settings, *, clock: int) -> TopicLog:
         for record in (one for batch in topic for one in batch):
             events += 1
             try:
-                invoice = decoder.decode(record.value, now=clock)
+                invoice = decoder.decode_any(record.value, now=clock)
             except InvalidEvent as error:
                 invalid += 1
                 logger.debug("offset %d of partition %d: %s", record.offset, record.partition, error)
             else:
-                if invoice.customer_id is not None and invoice.lines:
+                if isinstance(invoice, CustomerMerged):
+                    _add_merge(aliases, known, invoice)
+                elif isinstance(invoice, Invoice) and invoice.customer_id is not None and invoice.lines:
                     invoices.append(invoice)
-    return TopicLog(invoices, events, invalid)
+    resolver = Resolver(Identities(aliases, known.erasures, known.pseudonyms))
+    return TopicLog(list(resolver(invoices)), events, invalid, resolver.erased)
+
+
+def _add_merge(aliases: dict[str, str], known: Identities, change: CustomerMerged) -> None:
+    """Add the alias of a merge, by the rules of a worker."""
+    if known.is_erased((change.customer_id, change.into)):
+        return
+    with suppress(MergeRefused):
+        if (pair := Identities(aliases).merge(change.customer_id, change.into)) is not None:
+            aliases[pair[0]] = pair[1]
 
 
 def count_events(settings: Settings) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from state.domain.identities import Identities
+from state.events.mentions import customers_in
 from stream.messages import Headers
 from stream.pipeline.dead_letters import OFFSET, OMITTED_BYTES, PARTITION, REASON, TOPIC, event_headers
 
@@ -46,11 +48,12 @@ class DeadLetter(NamedTuple):
 
 
 class RedriveCounts(NamedTuple):
-    """Letters sent back, letters left because of their reason, and letters that cannot be sent back."""
+    """Letters sent back, left because of their reason, that cannot be sent back, and of erased customers."""
 
     sent: int
     left: int
     impossible: int
+    erased: int = 0
 
 
 class RedriveResult(NamedTuple):
@@ -78,12 +81,13 @@ def redrive_letters(
     also: Set[str] = frozenset(),
     is_wanted: Callable[[str], bool],
     dry_run: bool,
+    is_erased: "Callable[[DeadLetter], bool]" = lambda letter: False,
 ) -> RedriveResult:
     """Send the letters that are in ``topic`` now and whose reason is wanted back, and commit which were sent.
 
     Each goes to the topic that it came from: ``target`` or one of ``also``. The ends of all partitions are read before
     the first letter is sent, so a letter that comes back is not taken again. A letter that came from another topic, or
-    whose value was left out for its size, is not sent.
+    whose value was left out for its size, is not sent. One of an erased customer (``is_erased``) counts as done.
 
     Raises:
         KafkaError: Kafka does not answer; letters that were confirmed before count as done.
@@ -95,12 +99,12 @@ def redrive_letters(
     if not partitions:
         raise KafkaTimeoutError(f"The partitions of {topic} are not known")
     ends = consumer.end_offsets(partitions)
-    total = RedriveCounts(0, 0, 0)
+    total = RedriveCounts(0, 0, 0, 0)
     sent_to: dict[int, set[int]] = {}
     scattered: list[int] = []
     for partition in partitions:
         redrive = _PartitionRedrive(
-            consumer, producer, partition, ends[partition], target, also, is_wanted, dry_run, sent_to
+            consumer, producer, partition, ends[partition], target, also, is_wanted, dry_run, sent_to, is_erased
         )
         try:
             redrive.run()
@@ -128,6 +132,7 @@ class _PartitionRedrive:
         is_wanted: Callable[[str], bool],
         dry_run: bool,
         sent_to: dict[int, set[int]],
+        is_erased: Callable[[DeadLetter], bool],
     ) -> None:
         self.counts = RedriveCounts(0, 0, 0)
         self._consumer = consumer
@@ -137,6 +142,7 @@ class _PartitionRedrive:
         self._target = target
         self._targets = {target, *also}
         self._is_wanted = is_wanted
+        self._is_erased = is_erased
         self._dry_run = dry_run
         self._sent_to = sent_to
 
@@ -148,12 +154,13 @@ class _PartitionRedrive:
         not_sent: list[int] = []
         letters = unread_letters(self._consumer, self._partition, position, self._end)
         while batch := list(islice(letters, BATCH_SIZE)):
-            wanted = [letter for letter in batch if self._is_wanted(letter.reason)]
+            erased = {letter.offset for letter in batch if self._is_erased(letter)}
+            wanted = [each for each in batch if each.offset not in erased and self._is_wanted(each.reason)]
             possible = [letter for letter in wanted if letter.source in self._targets and not letter.omitted]
-            sent = {letter.offset for letter in possible}
+            sent = {letter.offset for letter in possible} | erased
             not_sent += [letter.offset for letter in batch if letter.offset not in sent]
-            left, impossible = len(batch) - len(wanted), len(wanted) - len(possible)
-            if possible and not self._dry_run:
+            left, impossible = len(batch) - len(erased) - len(wanted), len(wanted) - len(possible)
+            if sent and not self._dry_run:
                 position = advance(position, not_sent, sent, batch[-1].offset + 1)
                 metadata = encode_offsets(position.beyond)
                 if len(metadata) > MAX_METADATA_BYTES:
@@ -161,7 +168,10 @@ class _PartitionRedrive:
                 self._send(possible)
                 self._consumer.commit({self._partition: OffsetAndMetadata(position.next, metadata, -1)})
             self.counts = RedriveCounts(
-                self.counts.sent + len(possible), self.counts.left + left, self.counts.impossible + impossible
+                self.counts.sent + len(possible),
+                self.counts.left + left,
+                self.counts.impossible + impossible,
+                self.counts.erased + len(erased),
             )
 
     def _send(self, letters: Sequence[DeadLetter]) -> None:
@@ -254,6 +264,11 @@ def unread_letters(
             reached, last_read = now, time.monotonic()
         elif time.monotonic() - last_read > POLL_TIMEOUT_S:
             raise KafkaTimeoutError(f"{partition.topic} gave nothing for {POLL_TIMEOUT_S:.0f} seconds before its end")
+
+
+def erased_letters(known: Identities) -> Callable[[DeadLetter], bool]:
+    """Whether a letter names an erased customer."""
+    return lambda letter: bool(known.erasures) and known.is_erased(customers_in(letter.value, letter.key))
 
 
 def _letter(record: Any) -> DeadLetter:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from state.domain.identities import Identities
 from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes
 from state.events.dates import to_iso
 from state.events.invoice import THOUSAND, Invoice
@@ -30,6 +31,12 @@ class ReplayEvent(NamedTuple):
     key: bytes | None
     value: bytes
     date: int | None
+
+
+def is_passed_over(event: ReplayEvent, known: Identities) -> bool:
+    """Whether an event is one of an erased customer."""
+    erasure = known.erasure(event.key.decode()) if event.key else None
+    return erasure is not None and (event.date is None or erasure.covers(event.date))
 
 
 def replay_events(

@@ -1,18 +1,22 @@
 """``nextbasket erase`` and ``merge``: nothing names the person any more, and nothing brings them back."""
 
 import json
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from redis import Redis
 
-from state.settings import Settings
+from state.settings import Settings, load_settings
+from stream.cli.main import main
+from stream.kafka.customer_log import read_customer_log
+from stream.kafka.topic_reader import read_topic as read_invoices
 from tests.integration.topic import read_topic
-from tests.integration.workers import Worker, nextbasket
+from tests.integration.workers import Worker
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.unit.stream.harness import invoice
@@ -94,51 +98,119 @@ def found_in(kafka: Service, topic: str) -> list[Any]:
 
 
 @pytest.fixture
-def shop(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    return environment | {"NEXTBASKET_ERASURE_KEY": KEY}
+def shop(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables of a shop with an erasure key, for its worker and for commands in this process."""
+    variables = environment | {"NEXTBASKET_ERASURE_KEY": KEY}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
 
 
-def test_an_erased_customer_is_nowhere_in_redis_and_stays_away(
-    shop: dict[str, str], settings: Settings, kafka: Service, redis: Service, tmp_path: Path
+@pytest.fixture
+def nextbasket(shop: dict[str, str], capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command in this process, which must succeed; returns what it printed."""
+
+    def run(*arguments: str) -> str:
+        capfd.readouterr()
+        code = main(arguments)
+        printed = capfd.readouterr()
+        assert code == 0, f"{arguments} ended with {code}: {printed.err}"
+        return printed.out
+
+    return run
+
+
+def customers(histories: str) -> list[str]:
+    return [json.loads(line)["customer_id"] for line in histories.splitlines()]
+
+
+@pytest.mark.durable  # the embedded broker deletes no records
+def test_an_erased_customer_is_nowhere_and_nothing_brings_the_person_back(
+    shop: dict[str, str],
+    settings: Settings,
+    kafka: Service,
+    redis: Service,
+    nextbasket: Callable[..., str],
+    tmp_path: Path,
 ) -> None:
-    topic = settings.topics.invoices
+    topics = settings.topics
     worker = Worker(shop, tmp_path / "worker.log")
-    group = Group(kafka.address, settings.group, topic)
+    group = Group(kafka.address, settings.group, topics.invoices)
     sent = events()
     receipt = tmp_path / "receipt.json"
+    bad = [{**invoice("ANNAS-INVOICE-bad", ANNA, "2011-01-01T10:00:00Z", "A1"), "lines": []}]
+    others = [{**invoice("bad", "c1", "2011-01-01T10:00:00Z", "A1"), "lines": []}]
 
-    def processed(count: int) -> None:
-        wait_until(lambda: group.done() >= count, f"{count} events are processed", LIMIT_S)
+    def processed() -> None:
+        def ends() -> int:
+            admin = Consumer({"bootstrap.servers": kafka.address, "group.id": "ends", "log_level": 0})
+            numbers = admin.list_topics(topics.invoices, timeout=10).topics[topics.invoices].partitions
+            found = [admin.get_watermark_offsets(TopicPartition(topics.invoices, each))[1] for each in numbers]
+            admin.close()
+            return sum(found)
+
+        wait_until(lambda: group.done() >= ends(), "all events are processed", LIMIT_S)
 
     try:
         worker.start()
         wait_until(lambda: group.members() > 0, "the worker has its partitions", LIMIT_S)
-        send(kafka, topic, sent)
-        nextbasket(shop, "merge", ANNA_BEFORE, ANNA)
-        processed(len(sent) + 1)
+        send(kafka, topics.invoices, sent + bad + others)
+        send(kafka, topics.invoices, [invoice("ANNAS-INVOICE-9", ANNA, "2011-12-30T10:00:00Z", "A1")])  # scored
+        nextbasket("merge", ANNA_BEFORE, ANNA)
+        processed()
+        for topic in (topics.invoices, topics.dead_letter, topics.scores, topics.recommendations):
+            assert found_in(kafka, topic), topic
         assert found_in_redis(redis, settings)
-        merged = nextbasket(shop, "show", ANNA)
-        assert "20 invoices" in merged or "ANNAS-INVOICE-1" in merged
-        others = [line for line in nextbasket(shop, "export", "histories").splitlines() if ANNA not in line]
-        assert len(others) == 10
-        printed = nextbasket(shop, "erase", ANNA_BEFORE, "--receipt", str(receipt))
+        before = nextbasket("export", "histories")
+        assert len(customers(before)) == 11
+
+        printed = nextbasket("erase", ANNA_BEFORE, "--receipt", str(receipt))
         assert "of 2 ids" in printed
-        assert "genuine" in nextbasket(shop, "erase", ANNA, "--verify", str(receipt))
         assert found_in_redis(redis, settings) == []
-        send(kafka, topic, sent)  # as a reset of offsets does
-        processed(2 * len(sent) + 1)
+        assert "1 dead letter of erased customers passed over" in nextbasket("redrive", "--reason", "nothing")
+        send(kafka, topics.invoices, sent)  # as a reset of offsets does
+        processed()
         assert found_in_redis(redis, settings) == []
-        assert nextbasket(shop, "export", "histories").splitlines() == others
-        recommended = {record.key(): record for record in read_topic(kafka.address, settings.topics.recommendations)}
-        assert recommended[ANNA.encode()].value() is None
-        assert recommended[ANNA_BEFORE.encode()].value() is None
-        assert found_in(kafka, settings.topics.customers)[-1].value() is None  # the tombstone of the merge
+        after = nextbasket("export", "histories")
+        assert after.splitlines() == [line for line in before.splitlines() if ANNA not in line]
+        kept = len(read_topic(kafka.address, topics.dead_letter))
+
+        printed = nextbasket("erase", ANNA, "--rewrite", "--receipt", str(receipt))
+        assert "genuine" in nextbasket("erase", ANNA, "--verify", str(receipt))
+        processed()
+        for topic in (topics.invoices, topics.dead_letter, topics.scores):
+            assert found_in(kafka, topic) == [], topic
+        assert len(read_topic(kafka.address, topics.dead_letter)) == kept - 1
+        assert nextbasket("export", "histories") == after
+        newest = {record.key(): record for record in read_topic(kafka.address, topics.recommendations)}
+        assert newest[ANNA.encode()].value() is None
+        assert newest[ANNA_BEFORE.encode()].value() is None
+        (tombstone,) = {record.key(): record for record in found_in(kafka, topics.customers)}.values()
+        assert tombstone.value() is None or tombstone.key() == f"merged:{ANNA_BEFORE}".encode()
         assert worker.stop() == 0
     finally:
         group.close()
         worker.end()
+    assert not any(trace in receipt.read_bytes() for trace in TRACES)
+    assert read_customer_log(load_settings(shop)).aliases == {}
+
+    # Whoever sends, reads or trains on the old events again does not bring the person back.
+    send(kafka, topics.invoices, sent)
+    log = read_invoices(load_settings(shop), clock=int(time.time()), known=read_customer_log(load_settings(shop)))
+    assert log.erased == 20
+    assert {one.customer_id for one in log.invoices} == {f"c{number}" for number in range(10)}
     with Redis.from_url(redis.address) as client:
         client.unlink(*client.scan_iter(f"{settings.key_prefix}*", count=1_000))
-    nextbasket(shop, "rebuild")
+    assert "20 events of erased customers passed over" in nextbasket("rebuild")
     assert found_in_redis(redis, settings) == []
-    assert nextbasket(shop, "export", "histories").splitlines() == others
+    assert nextbasket("export", "histories") == after
+
+
+def test_commands_without_the_key_do_not_run_once_somebody_is_erased(
+    nextbasket: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nextbasket("erase", ANNA)
+    monkeypatch.delenv("NEXTBASKET_ERASURE_KEY")
+    for command in ("rebuild", "worker"):
+        assert main([command]) in (3, 5), command
+        assert "NEXTBASKET_ERASURE_KEY_FILE" in capfd.readouterr().err, command

@@ -13,7 +13,7 @@ from state.events.dates import to_iso
 from state.events.invoice import THOUSAND, Invoice
 from state.settings import Settings
 from stream.kafka.config import confluent_config
-from stream.kafka.topic_reader import read_topic
+from stream.kafka.topic_reader import TopicLog, read_topic
 from stream.kafka.topics import ensure_topics
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
@@ -81,14 +81,14 @@ def clock() -> int:
 
 
 def test_a_missing_topic_is_empty_and_is_not_created(settings: Settings) -> None:
-    assert read_topic(settings, clock=clock()) == ([], 0, 0)
+    assert read_topic(settings, clock=clock()) == TopicLog([])
     admin = AdminClient(confluent_config(settings))
     assert settings.topics.invoices not in admin.list_topics(timeout=10).topics
 
 
 def test_a_topic_without_events_is_empty(settings: Settings) -> None:
     ensure_topics(settings)
-    assert read_topic(settings, clock=clock()) == ([], 0, 0)
+    assert read_topic(settings, clock=clock()) == TopicLog([])
 
 
 def test_the_topic_gives_the_log_that_was_sent(settings: Settings, log: list[Invoice]) -> None:

@@ -4,7 +4,7 @@ Training and evaluation read it like a list of invoices. In memory are 8 bytes a
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Self, overload
@@ -93,13 +93,20 @@ def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
     return InvoiceLog(database, np.fromiter((row for (row,) in order), np.int64))
 
 
-def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> tuple[InvoiceLog, Ledger]:
+def read_table(
+    path: Path,
+    settings: Settings,
+    *,
+    clock: int | None = None,
+    resolve: Callable[[Iterable[Invoice]], Iterator[Invoice]] = iter,
+) -> tuple[InvoiceLog, Ledger]:
     """The log of a table and the ledger of its cleaning, in memory that does not grow with a Parquet table.
 
     Args:
         path: As in ``tables.invoice_table.load``.
         settings: Zone of dates, bounds and dialect.
         clock: Seconds since 1970; dates further ahead of it than the settings allow are refused. None: no date is.
+        resolve: Puts the invoices of merged customers under one id, and leaves out those of erased customers.
 
     Raises:
         DataError: The table cannot be read.
@@ -119,7 +126,7 @@ def read_table(path: Path, settings: Settings, *, clock: int | None = None) -> t
             dialect = shop_dialect_of(part, settings).name
             builder = builder or LedgerBuilder(dialect, part.timezone)
             separated = separate_invoices(part, uci=dialect == "uci")
-            yield from invoices(clean(separated, settings, clock=clock, builder=builder))
+            yield from resolve(invoices(clean(separated, settings, clock=clock, builder=builder)))
 
     log = merge_logs(cleaned_invoices())
     assert builder is not None  # a table has rows

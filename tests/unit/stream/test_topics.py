@@ -27,11 +27,12 @@ def test_topic_configurations() -> None:
         "shop1.recommendation-scores",
         "shop1.recommendations",
         "shop1.items",
+        "shop1.customers",
         "shop1.rules",
     ]
     assert {topic.replication_factor for topic in topics.values()} == {3}
     single = {name for name, topic in topics.items() if topic.num_partitions == 1}
-    assert single == {"shop1.items", "shop1.rules"}
+    assert single == {"shop1.items", "shop1.rules", "shop1.customers"}
     assert {topic.num_partitions for name, topic in topics.items() if name not in single} == {12}
     configs = {name.removeprefix("shop1."): topic.config or {} for name, topic in topics.items()}
     assert configs["invoices"] == {
@@ -45,6 +46,7 @@ def test_topic_configurations() -> None:
         "recommendations",
         "items",
         "rules",
+        "customers",
     }
 
 
@@ -67,7 +69,7 @@ def test_the_topic_of_due_customers_is_created_where_it_is_written_only() -> Non
 def test_the_embedded_broker_creates_the_topics() -> None:
     with embedded_kafka() as brokers:
         settings = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers})
-        assert len(ensure_topics(settings)) == 6
+        assert len(ensure_topics(settings)) == 7
         assert ensure_topics(settings) == []
         found = AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=10).topics
         assert {topic.topic for topic in wanted_topics(settings)} <= set(found)
