@@ -12,6 +12,7 @@ from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.protocol import (
     ApplyResult,
+    CustomerSnapshot,
     CustomerState,
     CustomerUpdate,
     ItemChanges,
@@ -133,6 +134,32 @@ class MemoryStore:
     def revisions(self, customer_ids: Sequence[str]) -> list[int]:
         """See ``Store.revisions``."""
         return [one.revision if one else 0 for one in self.customers(customer_ids)]
+
+    def snapshots(self, customer_ids: Sequence[str]) -> list[CustomerSnapshot | None]:
+        """See ``Store.snapshots``; nothing expires."""
+        found = [self._customers.get(customer_id) for customer_id in customer_ids]
+        return [
+            CustomerSnapshot(one.history, one.revision, one.published, one.last, None) if one else None for one in found
+        ]
+
+    def reserve(self, customers: Sequence[tuple[str, int]], *, clock_ms: int) -> list[int | None]:
+        """See ``Store.reserve``."""
+        reserved: list[int | None] = []
+        for customer_id, revision in customers:
+            customer = self._customers.get(customer_id)
+            if customer is None or customer.revision != revision:
+                reserved.append(None)
+            else:
+                customer.revision = max(revision + 1, clock_ms)
+                reserved.append(customer.revision)
+        return reserved
+
+    def withdraw(self, customers: Sequence[tuple[str, int]]) -> None:
+        """See ``Store.withdraw``."""
+        for customer_id, revision in customers:
+            customer = self._customers.get(customer_id)
+            if customer is not None and customer.revision == revision:
+                customer.last = None
 
     def customer_ids(self) -> Iterator[list[str]]:
         """See ``Store.customer_ids``."""

@@ -64,6 +64,20 @@ class CustomerState(msgspec.Struct, frozen=True):
     revision: int
 
 
+class CustomerSnapshot(msgspec.Struct, frozen=True):
+    """A customer's history with what was made of it.
+
+    ``revision`` and ``published`` are those of ``CustomerUpdate``; ``last`` is the last confirmed recommendation.
+    ``expires_in``: seconds until the history expires, None where it does not.
+    """
+
+    history: CustomerHistory
+    revision: int
+    published: int
+    last: Recommendation | None
+    expires_in: int | None
+
+
 class ItemChanges(msgspec.Struct):
     """The items that changed since a version, and the version to pass next time.
 
@@ -183,6 +197,22 @@ class Store(Protocol):
 
     def revisions(self, customer_ids: Sequence[str]) -> list[int]:
         """The revision of each of some histories, read in one call; 0 for an unknown customer."""
+        ...
+
+    def snapshots(self, customer_ids: Sequence[str]) -> list[CustomerSnapshot | None]:
+        """The snapshot of each of some customers, read in one call; None for an unknown one."""
+        ...
+
+    def reserve(self, customers: Sequence[tuple[str, int]], *, clock_ms: int) -> list[int | None]:
+        """Raise the revision of each customer (id, revision) whose revision is still the given one.
+
+        Returns the new revisions, as ``apply`` would give them; None where the history has changed since. Nothing is
+        published or confirmed with it: the recommendation of that revision is pending.
+        """
+        ...
+
+    def withdraw(self, customers: Sequence[tuple[str, int]]) -> None:
+        """Delete the recommendation of each customer (id, revision) whose revision is still the given one."""
         ...
 
     def customer_ids(self) -> Iterator[list[str]]:

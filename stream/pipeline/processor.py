@@ -34,10 +34,8 @@ from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.customer_changes import CustomerChanges
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.decoded import DecodedChange, DecodedEvent, RejectedEvent
-from stream.pipeline.due_index import due_entries
 from stream.pipeline.erasure import Eraser, Forget
 from stream.pipeline.event_headers import (
-    RECOMMENDATION,
     SCORE,
     event_headers,
     event_source,
@@ -47,11 +45,11 @@ from stream.pipeline.event_headers import (
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
 from stream.pipeline.product_share import ProductShare
-from stream.pipeline.recommendations import BatchContext, is_unchanged, recommend
+from stream.pipeline.recommendations import is_unchanged
+from stream.pipeline.recommender import Recommender, recommendation_message
 from stream.pipeline.resilient_scorer import ResilientScorer
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.scores import scores
-from stream.pipeline.selector import ranking_depth, selector_for
 from stream.pipeline.tracing import BatchTrace, Tracing
 from training.serving.scorer import Scorer
 
@@ -124,13 +122,19 @@ class Processor:
         self._publisher = ConfirmedPublisher(
             publisher, retry, dead_letter_topic=settings.topics.dead_letter, letter_topic=letter_topic, spool=spool
         )
-        self._scorer = ResilientScorer(scorer, fallback, metrics)
         dialect = shop_dialect(settings)
         self._items = ItemCache(store, dialect)
+        self._recommender = Recommender(
+            settings=settings,
+            items=self._items,
+            scorer=ResilientScorer(scorer, fallback, metrics),
+            merchandising=merchandising,
+            metrics=metrics,
+            clock=clock,
+        )
         self._product_share = ProductShare(dialect)
         self._retry = retry
         self._metrics = metrics
-        self._merchandising = merchandising
         self._due_index = due_index
         self._tracing = tracing or Tracing()
         self._clock = clock
@@ -342,47 +346,28 @@ class Processor:
         if not pending:
             return batch
         self._redis(self._items.refresh)
-        table, now = self._items.table, self._items.now
-        depth = ranking_depth(self._settings.top_k, self._merchandising())
-        with trace.stage("predict"):
-            predictions = self._scorer.predict([update.history for update in pending], table, now, depth)
-        demand = table.demand(now)
-        context = BatchContext(
-            now=now,
-            generated_at=generated_at,
-            items=table,
-            demand=demand,
-            valid_days=self._settings.valid_days,
-            top_k=self._settings.top_k,
-            # Read after the prediction, which may take seconds: an item may have gone out of stock meanwhile.
-            selector=selector_for(self._merchandising(), now, table, demand, int(self._clock())),
-        )
+        now = self._items.now
         last_events = {event.invoice.customer_id: event for event in events}
         items: list[Sequence[Item]] = []
-        for update, (prediction, model) in zip(pending, predictions, strict=True):
-            customer_id = update.history.customer_id
-            record, invoice = last_events[customer_id]
-            trigger = Trigger(invoice.invoice_no, record.topic, record.partition, record.offset)
-            recommendation = recommend(update, prediction, model, trigger, context)
-            for action in recommendation.rules.acted if recommendation and recommendation.rules else ():
-                self._metrics.rule_items(action.kind, len(action.stock_codes))
+        records = [last_events[update.history.customer_id] for update in pending]
+        triggers = [
+            Trigger(invoice.invoice_no, record.topic, record.partition, record.offset) for record, invoice in records
+        ]
+        made = self._recommender.recommend(pending, triggers, generated_at, trace.stage("predict"))
+        for update, recommendation, (record, _) in zip(pending, made, records, strict=True):
             if recommendation is None or is_unchanged(recommendation, update.last, now):
-                batch.unchanged.append((customer_id, update.revision))
+                batch.unchanged.append((update.history.customer_id, update.revision))
             else:
                 batch.changed.append(recommendation)
                 batch.traces.append(trace.message_headers(record.headers))
             items.append(recommendation.items if recommendation else ())
         if self._due_index is not None:
             histories, revisions = [each.history for each in pending], [each.revision for each in pending]
-            survival, version = self._scorer.return_survival(histories)
-            batch.due.extend(due_entries(histories, revisions, items, survival, version))
+            batch.due.extend(self._recommender.due_entries(histories, revisions, items))
         return batch
 
     def _message(self, one: Recommendation, trace: Headers) -> Message:
-        headers = event_headers(
-            RECOMMENDATION, one.rec_id, source=self._source, time=one.generated_at, customer_id=one.customer_id
-        )
-        return Message(self._topics.recommendations, one.customer_id.encode(), self._encode(one), headers + trace)
+        return recommendation_message(one, self._topics.recommendations, self._source, trace)
 
     def _dead_letters(self, rejected: Sequence[RejectedEvent], when: str) -> list[Message]:
         if rejected:

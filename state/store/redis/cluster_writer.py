@@ -30,6 +30,7 @@ class ClusterWriter:
         self._apply = Script("attributes", "history", "apply_one")
         self._drain_items = Script("attributes", "history", "items", "drain")
         self._confirm = Script("attributes", "history", "confirm")
+        self._reserve = Script("reserve")
 
     def apply(self, customers: Sequence[tuple[str, list[tuple[Any, ...]]]], clock_ms: int) -> Answer:
         """Applies the events of some customers."""
@@ -71,6 +72,19 @@ class ClusterWriter:
         ]
         for _ in self._each(self._confirm, calls):
             pass
+
+    def reserve(self, customers: Sequence[tuple[str, int]], clock_ms: int | bool) -> list[bytes]:
+        """Runs reserve.lua for customers and their revisions."""
+        keys = self._keys
+        calls = [
+            (
+                customer_id,
+                [keys.history(customer_id), keys.recommendation(customer_id)],
+                pack((clock_ms, [revision])),
+            )
+            for customer_id, revision in customers
+        ]
+        return [raised for _, (raised,) in self._each(self._reserve, calls)]
 
     def _drain(self, outboxes: Sequence[tuple[str, list[bytes]]]) -> None:
         """Applies outboxes to the items; an outbox is a list of entry, sequence, entry, sequence and so on."""

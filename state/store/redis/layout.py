@@ -45,6 +45,8 @@ class Keys:
         self.dialect = f"{prefix}{{items}}:dialect"
         self.customers = f"{prefix}{{items}}:customers"
         self.all_sent_due = f"{self._sent_due}{{*"
+        self.refresh_shards = f"{prefix}{{refresh}}:shards"
+        self.refresh_asked = f"{prefix}{{refresh}}:asked"
         self.all_histories = f"{self._history}{{*"
         self.all_recommendations = f"{self._recommendation}{{*"
 

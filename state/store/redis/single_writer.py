@@ -20,6 +20,7 @@ class SingleWriter:
         self._bounds = (window, cap, ttl)
         self._apply = Script("attributes", "history", "items", "apply")
         self._confirm = Script("attributes", "history", "confirm")
+        self._reserve = Script("reserve")
 
     def apply(self, customers: Sequence[tuple[str, Events]], clock_ms: int) -> Answer:
         """Applies the events of some customers."""
@@ -33,6 +34,13 @@ class SingleWriter:
         keys = self._keys_of(customer_id for customer_id, _ in entries)
         with translate_errors(_names(entries), self._client):
             self._confirm(self._client, keys, pack((self._bounds[2], [entry for _, entry in entries])))
+
+    def reserve(self, customers: Sequence[tuple[str, int]], clock_ms: int | bool) -> list[bytes]:
+        """Runs reserve.lua for customers and their revisions."""
+        keys = self._keys_of(customer_id for customer_id, _ in customers)
+        with translate_errors(_names(customers), self._client):
+            packed = pack((clock_ms, [revision for _, revision in customers]))
+            return list(self._reserve(self._client, keys, packed))
 
     def _keys_of(self, customer_ids: Iterable[str]) -> list[str]:
         """The keys of each customer's history and recommendation."""

@@ -18,6 +18,7 @@ from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.protocol import (
     ApplyResult,
+    CustomerSnapshot,
     CustomerState,
     CustomerUpdate,
     ItemChanges,
@@ -136,6 +137,37 @@ class RedisStore:
         """See ``Store.revisions``."""
         keys = [self._keys.history(customer_id) for customer_id in customer_ids]
         return [int(revision or 0) for revision in self._read("hget", keys, "rev")]
+
+    def snapshots(self, customer_ids: Sequence[str]) -> list[CustomerSnapshot | None]:
+        """See ``Store.snapshots``."""
+        if not customer_ids:
+            return []
+        key_of = "A key of a customer"  # the error of a pipeline names it
+        with translate_errors(client=self._client, key=key_of), self._client.pipeline(transaction=False) as pipeline:
+            for customer_id in customer_ids:
+                pipeline.hgetall(self._keys.history(customer_id))
+                pipeline.ttl(self._keys.history(customer_id))
+                pipeline.get(self._keys.recommendation(customer_id))
+            replies = pipeline.execute()
+        found: list[CustomerSnapshot | None] = []
+        for index, customer_id in enumerate(customer_ids):
+            fields, ttl, json = replies[3 * index : 3 * index + 3]
+            with translate_errors({1: f"customer {customer_id}"}):
+                found.append(_snapshot(customer_id, fields, ttl, json) if fields else None)
+        return found
+
+    def reserve(self, customers: Sequence[tuple[str, int]], *, clock_ms: int) -> list[int | None]:
+        """See ``Store.reserve``."""
+        reserved: list[int | None] = []
+        for start in range(0, len(customers), MAX_CUSTOMERS_PER_CALL):
+            raised = self._writer.reserve(customers[start : start + MAX_CUSTOMERS_PER_CALL], clock_ms)
+            reserved += [int(revision) if revision else None for revision in raised]
+        return reserved
+
+    def withdraw(self, customers: Sequence[tuple[str, int]]) -> None:
+        """See ``Store.withdraw``."""
+        for start in range(0, len(customers), MAX_CUSTOMERS_PER_CALL):
+            self._writer.reserve(customers[start : start + MAX_CUSTOMERS_PER_CALL], False)
 
     def customer_ids(self) -> Iterator[list[str]]:
         """See ``Store.customer_ids``."""
@@ -392,4 +424,14 @@ def _update(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
         changed=one.changed,
         last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
         priors=sorted(one.priors, key=lambda prior: prior.invoice_no),
+    )
+
+
+def _snapshot(customer_id: str, fields: dict[bytes, bytes], ttl: int, json: bytes | None) -> CustomerSnapshot:
+    return CustomerSnapshot(
+        history=read_history(customer_id, fields),
+        revision=int(fields[b"rev"]),
+        published=int(fields.get(b"pub", b"0")),
+        last=read_recommendation(json) if json else None,
+        expires_in=ttl if ttl >= 0 else None,
     )
