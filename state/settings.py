@@ -107,6 +107,12 @@ def _api_version(value: str) -> str:
     return value
 
 
+def _refresh_at(value: str) -> str:
+    if value != "never" and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("it must be a time of day such as 03:00, or never")
+    return value
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -185,6 +191,9 @@ class Settings(BaseModel):
     dead_letters: Literal["wait", "redis"] = "wait"
     valid_days: Annotated[int, Field(ge=1)] = 30
     unknown_stock: Literal["offer", "exclude"] = "offer"
+    refresh_at: Annotated[str, AfterValidator(_refresh_at)] = "03:00"
+    refresh_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    refresh_delay_seconds: Annotated[float, Field(ge=0)] = 10.0
     seed: Annotated[int, Field(ge=0)] = 7
 
     # Erasure.

@@ -73,6 +73,10 @@ class Metrics:
             "rule_items", "Items that the catalogue or a rule removed from a list, or placed in it", "kind"
         )
         self._rules_version = gauge("rules_version", "Version of the rules in force")
+        self._refreshed = counter("refreshed_customers", "Customers of a refresh, by what happened", "outcome")
+        self._refreshed_partitions = counter("refreshed_partitions", "Partitions that were refreshed", "cause")
+        self._refresh_remaining = gauge("refresh_remaining_customers", "Customers that are still to be refreshed")
+        self._refresh_seconds = counter("refresh_seconds", "Time of the processor that refreshes took")
 
     def batch(self, events: int) -> None:
         """Count a processed batch of so many events."""
@@ -147,6 +151,22 @@ class Metrics:
     def rule_items(self, kind: str, items: int) -> None:
         """Count items of one list that the catalogue, or a rule of a kind, removed or placed."""
         self._rule_items.labels(kind).inc(items)
+
+    def refreshed(self, outcome: str, customers: int) -> None:
+        """Count customers of a refresh with one outcome."""
+        self._refreshed.labels(outcome).inc(customers)
+
+    def refreshed_partition(self, cause: str) -> None:
+        """Count a partition whose refresh reached its end."""
+        self._refreshed_partitions.labels(cause).inc()
+
+    def refresh_remaining(self, customers: int) -> None:
+        """Set the number of customers that are still to be refreshed."""
+        self._refresh_remaining.set(customers)
+
+    def refresh_seconds(self, seconds: float) -> None:
+        """Add time that a portion of a refresh took."""
+        self._refresh_seconds.inc(seconds)
 
     def lag(self, partition: int, events: int) -> None:
         """Set the number of events of a partition that are not processed."""

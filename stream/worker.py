@@ -21,6 +21,7 @@ from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.durability import Durability
 from state.store.redis.identities import RedisIdentities
 from state.store.redis.letters import RedisLetters
+from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
 from stream.durability_watch import DurabilityWatch, require_durability
@@ -34,6 +35,7 @@ from stream.kafka.dead_letter_topic import DeadLetterTopic, DeadLetterWatch
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.item_validation import ItemValidation
+from stream.kafka.partitioner import partition_of
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.retention import remains_in_kafka
 from stream.kafka.topics import committed_events, ensure_topics
@@ -44,6 +46,7 @@ from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
+from stream.pipeline.refresh import Collaborators, Refresher, model_name, rules_in_force
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.service_watch import ServiceWatch
 from stream.tools.traces import open_traces
@@ -154,6 +157,28 @@ def run_worker(settings: Settings) -> ExitCode:
             read_log=partial(read_customer_log, settings),
         )
 
+        refresh_progress = closes.enter_context(closing(RedisRefreshProgress(settings)))
+        refresher = Refresher(
+            settings,
+            Collaborators(
+                store=store,
+                items=processor.items,
+                recommender=processor.recommender,
+                publisher=processor.publisher,
+                retry=retry,
+                progress=refresh_progress,
+                changes=follower.changes,
+                partitions=partial(publisher.partitions, settings.topics.invoices, timeout_s=3.0),
+                partition_of=partition_of,
+                model=lambda: model_name(models.scorer),
+                rules=lambda: rules_in_force(follower.merchandising, processor.items.now, int(time.time())),
+                fallback=model_name(fallback),
+                clock_problem=processor.clock_problem,
+                due_index=due_index,
+            ),
+            metrics,
+        )
+
         models.start()
         closes.callback(models.stop)
         try:  # after the model: a worker that refuses to serve it must not decide on the dialect of the store
@@ -199,7 +224,7 @@ def run_worker(settings: Settings) -> ExitCode:
         closes.callback(validation.stop)
 
         def build() -> StreamApp:
-            app = create_app(settings, processor.process, exit_process)
+            app = create_app(settings, processor.process, exit_process, refresher.step)
             app.on_events_lost = metrics.events_lost
             broker_problem = partial(publisher.problem, settings.topics.invoices, timeout_s=3.0)
             watch = ServiceWatch("Kafka", [app.coordinator_problem, broker_problem], outages, reason=reason.recent)

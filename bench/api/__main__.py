@@ -25,14 +25,10 @@ from urllib.parse import quote
 
 import httpx
 import psutil
-from redis import Redis
 
+from bench.api.customers import fill
 from bench.stream.workload import workload
-from state.events.shop_dialect import shop_dialect
 from state.settings import Settings, load_settings
-from state.store.claim import claim_store
-from state.store.redis.layout import Keys
-from state.store.redis.store import RedisStore
 from tests.integration.api_server import api_server
 from tests.services.redis import RedisServer, version
 
@@ -103,26 +99,6 @@ class Bench:
         (self._folder / kind).write_text("".join(f"{path}\t{tag}\n" for path, tag in requests))
 
 
-def fill(settings: Settings) -> list[str]:
-    """Write the histories of the table, and copies of them; returns the customers."""
-    data = workload(settings, stored=10**9, sent=0)
-    store = RedisStore(settings)
-    claim_store(store, shop_dialect(settings))
-    for start in range(0, len(data.stored), 500):
-        store.apply(data.stored[start : start + 500], clock_ms=1)
-    store.close()
-    known = sorted({invoice.customer_id for invoice in data.stored if invoice.customer_id})
-    customers = [f"{copy}-{customer}" for copy in range(-(-CUSTOMERS // len(known))) for customer in known][:CUSTOMERS]
-    keys = Keys(settings.key_prefix)
-    with Redis.from_url(settings.redis_url) as client, client.pipeline(transaction=False) as pipeline:
-        for number, customer in enumerate(customers, 1):
-            pipeline.copy(keys.history(customer.partition("-")[2]), keys.history(customer))
-            if number % 5_000 == 0 or number == len(customers):
-                pipeline.execute()
-    print(f"{data.source}; {len(customers):,} customers in Redis", flush=True)
-    return customers
-
-
 @contextmanager
 def running(settings: Settings, folder: Path) -> Iterator[httpx.Client]:
     """A server over a Redis and a registry."""
@@ -179,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = base.model_copy(
             update={"redis_url": redis.url, "registry": str(registry), "namespace": "", "dialect": dialect}
         )
-        customers = fill(settings)
+        customers = fill(settings, CUSTOMERS)
         bench = Bench(closes.enter_context(running(settings, folder)), folder, customers, settings.seed)
         for kind, (rate, _) in TARGETS.items():
             bench.measure(kind, float(rate))  # warms up

@@ -8,12 +8,13 @@ from state.events.struct_schema import struct_schema
 
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The event that caused a recommendation."""
+    """The event that caused a recommendation; ``refresh`` is the cause where it was none."""
 
     invoice_no: str | None = None
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
+    refresh: str | None = None
 
 
 class ModelVersion(msgspec.Struct, frozen=True):

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "merge": ("stream.commands.merge:merge", "Merge two customers that are one person."),
     "show": ("stream.commands.show:show", "Show a customer: history, recommendation, and why."),
     "webhook": ("stream.commands.webhook:webhook", "Send due customers or recommendations to an HTTP endpoint."),
+    "refresh": ("stream.commands.refresh:refresh", "Show or ask for the refresh of recommendations."),
     "similar": ("stream.commands.similar:similar", "Show similar items, or similar customers."),
     "due": ("stream.commands.due:due", "List who is likely to buy soon, with their baskets."),
     "models": ("stream.commands.models:models", "List, promote and roll back models."),

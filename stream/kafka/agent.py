@@ -23,11 +23,19 @@ logger = logging.getLogger(__name__)
 Process = Callable[[Sequence[Incoming]], None]
 """Processes a batch to its end; raises ``Stopped`` where the worker stops before that."""
 
+Refresh = Callable[[frozenset[int]], float]
+"""Does a portion of other work for the partitions assigned now; returns the seconds until it is called again."""
+
 MAX_BATCH_BYTES = 8 << 20
 """Bound of a batch in bytes, whatever ``batch_max`` is: a batch of the largest events would not fit in memory."""
 
 
-def create_app(settings: Settings, process: Process, exit_process: Callable[[BaseException], None]) -> StreamApp:
+def create_app(
+    settings: Settings,
+    process: Process,
+    exit_process: Callable[[BaseException], None],
+    refresh: Refresh | None = None,
+) -> StreamApp:
     """Build the application and the agent that reads ``invoices`` (see ``run``); call it on the loop it will run on.
 
     Raises:
@@ -39,7 +47,7 @@ def create_app(settings: Settings, process: Process, exit_process: Callable[[Bas
     @app.agent(topic, name=settings.topics.invoices)
     async def invoices(stream: Any) -> None:
         # The agent subscribes to the topic; its records arrive through the fetch buffer.
-        await run(app, settings, process, exit_process)
+        await run(app, settings, process, exit_process, refresh)
         # Faust does not restart an agent that returned; a waiting one is cancelled when the application stops.
         await asyncio.Event().wait()
 
@@ -47,18 +55,27 @@ def create_app(settings: Settings, process: Process, exit_process: Callable[[Bas
 
 
 async def run(
-    app: StreamApp, settings: Settings, process: Process, exit_process: Callable[[BaseException], None]
+    app: StreamApp,
+    settings: Settings,
+    process: Process,
+    exit_process: Callable[[BaseException], None],
+    refresh: Refresh | None = None,
 ) -> None:
     """Process batches until the fetch buffer is closed or the processor stops.
 
-    ``exit_process`` is called with an unexpected error; nothing is acknowledged after it.
+    ``exit_process`` is called with an unexpected error; nothing is acknowledged after it. ``refresh`` is called in the
+    same thread between two batches, or while there is none.
     """
     # One thread: batches are processed one after the other, and the event loop stays free for heartbeats.
     thread = ThreadPoolExecutor(1, thread_name_prefix="processor")
     app.idle.clear()
     try:
-        while await _one_batch(app, settings, process, thread):
-            pass
+        at = asyncio.get_running_loop().time()
+        while True:
+            if refresh is not None:
+                at = await _refresh_when_due(app, settings, refresh, thread, at)
+            if not await _one_batch(app, settings, process, thread, None if refresh is None else at):
+                break
     except asyncio.CancelledError:
         raise
     except BaseException as error:
@@ -74,11 +91,34 @@ def _headers(message: ConsumerMessage) -> IncomingHeaders:
     return tuple(cast(Iterable[tuple[str, bytes | None]], message.headers or ()))
 
 
-async def _one_batch(app: StreamApp, settings: Settings, process: Process, thread: ThreadPoolExecutor) -> bool:
-    """Process and acknowledge one batch; False when there is none any more."""
-    messages = await app.fetch_buffer.next_batch(
-        settings.batch_max, max_wait_s=settings.batch_wait_ms / 1000, max_bytes=MAX_BATCH_BYTES
+async def _refresh_when_due(
+    app: StreamApp, settings: Settings, refresh: Refresh, thread: ThreadPoolExecutor, at: float
+) -> float:
+    """Do a portion of the refresh where its time has come; returns the time of the next, on the loop's clock."""
+    loop = asyncio.get_running_loop()
+    if loop.time() < at:
+        return at
+    assigned = frozenset(
+        each.partition for each in app.buffered_consumer.assignment() if each.topic == settings.topics.invoices
     )
+    try:
+        pause = await loop.run_in_executor(thread, refresh, assigned)
+    except Stopped:  # the next batch finds the buffer closed
+        return loop.time() + 1.0
+    return loop.time() + pause
+
+
+async def _one_batch(
+    app: StreamApp, settings: Settings, process: Process, thread: ThreadPoolExecutor, until: float | None
+) -> bool:
+    """Process and acknowledge one batch, where one comes ``until`` then; False when there is none any more."""
+    try:
+        async with asyncio.timeout_at(until):
+            messages = await app.fetch_buffer.next_batch(
+                settings.batch_max, max_wait_s=settings.batch_wait_ms / 1000, max_bytes=MAX_BATCH_BYTES
+            )
+    except TimeoutError:
+        return True
     batch = [Incoming(m.value, m.key, m.topic, m.partition, m.offset, m.timestamp, _headers(m)) for m in messages]
     if batch:
         try:

@@ -21,6 +21,7 @@ from state.settings import Settings
 from stream.errors import BrokerUnavailable
 from stream.kafka.config import confluent_config
 from stream.kafka.topics import existing_topics
+from stream.pipeline.catalogue_changes import CatalogueChanges
 from stream.pipeline.outages import Outages
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class MerchandisingFollower:
 
     Attributes:
         merchandising: The newest catalogue and rules; replaced as a whole, may be read in any thread.
+        changes: Which items changed since a position in their topic; may be asked in any thread.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class MerchandisingFollower:
         self._outages = outages or Outages(quiet=True)
         self._waiting = False
         self.merchandising = Merchandising(unknown_stock=settings.unknown_stock)
+        self.changes = CatalogueChanges()
         self._topics = settings.topics
         self._followed = (settings.topics.items, settings.topics.rules) if items else (settings.topics.rules,)
         self._decoder = CatalogueDecoder(settings)
@@ -187,7 +190,10 @@ class MerchandisingFollower:
             if record.topic() == self._topics.rules:
                 rules = self._rules(key, value) or rules
             elif (code := self._decoder.stock_code_of(key)) is not None:
-                items[code] = None if value is None else self._item(code, key, value)
+                item = None if value is None else self._item(code, key, value)
+                before = items[code] if code in items else self.merchandising.catalogue.get(code)
+                self.changes.note(code, *_position(record), before, item)
+                items[code] = item
         if items or rules is not None:
             now = self.merchandising
             catalogue = now.catalogue.with_changes(items) if items else now.catalogue
@@ -269,6 +275,10 @@ def read_merchandising(
         return follower.merchandising
     finally:
         follower.stop()
+
+
+def _position(record: Message) -> tuple[int, int]:
+    return int(record.partition() or 0), int(record.offset() or 0)
 
 
 def _partition(record: Message) -> tuple[str, int]:

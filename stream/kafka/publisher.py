@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from state.settings import Settings
-from stream.errors import MessageTooLarge, PublisherUnavailable
+from stream.errors import BrokerUnavailable, MessageTooLarge, PublisherUnavailable
 from stream.kafka.config import confluent_config
 from stream.messages import Message
 
@@ -86,6 +86,20 @@ class KafkaPublisher:
             return f"no broker answers ({error.args[0].str()})"
         leaderless = sorted(number for number, partition in partitions.items() if partition.leader < 0)
         return f"partitions {leaderless} of {topic} have no leader" if leaderless else None
+
+    def partitions(self, topic: str, *, timeout_s: float) -> int:
+        """The number of partitions of a topic.
+
+        Raises:
+            BrokerUnavailable: No broker answers, or the topic does not exist.
+        """
+        try:
+            number = len(self._producer.list_topics(topic, timeout=timeout_s).topics[topic].partitions)
+        except KafkaException as error:
+            raise BrokerUnavailable(f"the partitions of {topic} are not known ({error.args[0].str()})") from error
+        if number == 0:
+            raise BrokerUnavailable(f"{topic} does not exist")
+        return number
 
     def close(self) -> None:
         """Drop unconfirmed messages and disconnect."""

@@ -72,6 +72,22 @@ class SentDue(Protocol):
         ...
 
 
+class RefreshProgress(Protocol):
+    """Stores how far the refresh of each partition is, packed, and the last request for a refresh."""
+
+    def load(self) -> dict[int, bytes]:
+        """What is stored for each partition."""
+        ...
+
+    def save(self, shards: Mapping[int, bytes]) -> None:
+        """Replace what is stored for some partitions, at least one."""
+        ...
+
+    def asked(self) -> str:
+        """The last request, '' where there is none."""
+        ...
+
+
 class ModelRegistry(Protocol):
     """Read access to the model registry."""
 

@@ -92,6 +92,11 @@ class Processor:
         remains: What remains of an erased customer in Kafka, and until when.
         tracing: Records the batches, or passes traces on.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
+
+    Attributes:
+        items: The item table; for the thread that processes.
+        recommender: Ranks; for the thread that processes.
+        publisher: Publishes; for the thread that processes.
     """
 
     def __init__(
@@ -119,14 +124,14 @@ class Processor:
         self._topics = settings.topics
         self._source = event_source(settings.namespace)
         self._store = store
-        self._publisher = ConfirmedPublisher(
+        self.publisher = ConfirmedPublisher(
             publisher, retry, dead_letter_topic=settings.topics.dead_letter, letter_topic=letter_topic, spool=spool
         )
         dialect = shop_dialect(settings)
-        self._items = ItemCache(store, dialect)
-        self._recommender = Recommender(
+        self.items = ItemCache(store, dialect)
+        self.recommender = Recommender(
             settings=settings,
-            items=self._items,
+            items=self.items,
             scorer=ResilientScorer(scorer, fallback, metrics),
             merchandising=merchandising,
             metrics=metrics,
@@ -169,7 +174,7 @@ class Processor:
 
     def store_lost_data(self) -> None:
         """Read all items again with the next batch; may be called from any thread."""
-        self._items.store_lost_data()
+        self.items.store_lost_data()
 
     def clock_problem(self) -> str | None:
         """Why the clock of this machine is not trusted, or None; may be called from any thread."""
@@ -230,7 +235,7 @@ class Processor:
             for one, headers in zip(recommendations.changed, recommendations.traces, strict=True)
         ]
         with stage("publish"):
-            self._publisher.publish(messages)
+            self.publisher.publish(messages)
         with stage("confirm"):
             self._confirm(recommendations)
             return recommendations, *self._customers.finish(plan, rejected)
@@ -345,15 +350,15 @@ class Processor:
         batch = RecommendationBatch([], [], [], [])
         if not pending:
             return batch
-        self._redis(self._items.refresh)
-        now = self._items.now
+        self._redis(self.items.refresh)
+        now = self.items.now
         last_events = {event.invoice.customer_id: event for event in events}
         items: list[Sequence[Item]] = []
         records = [last_events[update.history.customer_id] for update in pending]
         triggers = [
             Trigger(invoice.invoice_no, record.topic, record.partition, record.offset) for record, invoice in records
         ]
-        made = self._recommender.recommend(pending, triggers, generated_at, trace.stage("predict"))
+        made = self.recommender.recommend(pending, triggers, generated_at, trace.stage("predict"))
         for update, recommendation, (record, _) in zip(pending, made, records, strict=True):
             if recommendation is None or is_unchanged(recommendation, update.last, now):
                 batch.unchanged.append((update.history.customer_id, update.revision))
@@ -363,7 +368,7 @@ class Processor:
             items.append(recommendation.items if recommendation else ())
         if self._due_index is not None:
             histories, revisions = [each.history for each in pending], [each.revision for each in pending]
-            batch.due.extend(self._recommender.due_entries(histories, revisions, items))
+            batch.due.extend(self.recommender.due_entries(histories, revisions, items))
         return batch
 
     def _message(self, one: Recommendation, trace: Headers) -> Message:

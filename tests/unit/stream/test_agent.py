@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from faust.types import ConsumerMessage
+from faust.types import TP, ConsumerMessage
 
 from state.settings import load_settings
 from stream.errors import Stopped
-from stream.kafka.agent import MAX_BATCH_BYTES, run
+from stream.kafka.agent import MAX_BATCH_BYTES, Refresh, run
 from stream.kafka.fetch_buffer import FetchBuffer
 from stream.messages import Incoming
 
@@ -18,6 +18,10 @@ class StubConsumer:
 
     def __init__(self) -> None:
         self.acknowledged: list[int] = []
+        self.assigned: set[TP] = set()
+
+    def assignment(self) -> set[TP]:
+        return self.assigned
 
     def mark_processed(self, messages: Sequence[ConsumerMessage]) -> None:
         self.acknowledged += [message.offset for message in messages]
@@ -58,9 +62,15 @@ def put(app: StubApp, *offsets: int, size: int = 3) -> None:
     app.fetch_buffer.put([ConsumerMessage("t", 2, offset, 5.5, 0, None, b"k", b"x" * size, None) for offset in offsets])
 
 
-async def run_agent(app: StubApp, processor: StubProcessor, exits: list[BaseException], **settings: str) -> None:
+async def run_agent(
+    app: StubApp,
+    processor: StubProcessor,
+    exits: list[BaseException],
+    refresh: Refresh | None = None,
+    **settings: str,
+) -> None:
     environment = {"NEXTBASKET_BATCH_WAIT_MS": "0"} | {f"NEXTBASKET_{k.upper()}": v for k, v in settings.items()}
-    await run(app, load_settings(environment), processor.process, exits.append)  # type: ignore[arg-type]
+    await run(app, load_settings(environment), processor.process, exits.append, refresh)  # type: ignore[arg-type]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -150,3 +160,36 @@ async def test_cancelling_does_not_wait_for_a_call_that_hangs() -> None:
     release.set()
     assert app.buffered_consumer.acknowledged == []
     assert exits == []
+
+
+async def test_a_refresh_runs_in_the_same_thread_between_batches_and_while_there_is_none() -> None:
+    app, exits, calls = StubApp(), list[BaseException](), list[tuple[str, frozenset[int]]]()
+    app.buffered_consumer.assigned = {TP("invoices", 3), TP("other", 4)}
+    processor = StubProcessor(lambda: calls.append(("batch", frozenset())))
+
+    def refresh(assigned: frozenset[int]) -> float:
+        processor.threads.add(threading.current_thread().name)
+        calls.append(("refresh", assigned))
+        return 0.001 if len(calls) < 3 else 60.0
+
+    running = asyncio.ensure_future(run_agent(app, processor, exits, refresh))
+    await until(lambda: len(calls) >= 3)
+    put(app, 4)
+    await until(lambda: app.buffered_consumer.acknowledged == [4])
+    app.fetch_buffer.close()
+    await running
+    assert calls == [("refresh", frozenset({3}))] * 3 + [("batch", frozenset())]
+    assert len(processor.threads) == 1
+    assert exits == []
+
+
+async def test_a_refresh_that_the_end_of_the_worker_interrupts_is_no_failure() -> None:
+    app, exits = StubApp(), list[BaseException]()
+
+    def refresh(_: frozenset[int]) -> float:
+        app.fetch_buffer.close()
+        raise Stopped("now")
+
+    await run_agent(app, StubProcessor(), exits, refresh)
+    assert exits == []
+    assert app.idle.is_set()
