@@ -408,11 +408,22 @@ class Refresher:
         self._metrics.refreshed("withdrawn", len(known))
 
     def _note_overtaken(self, sent: Sequence[tuple[str, int]], cause: Cause) -> None:
-        """Note customers whose invoice another worker took while this one published, in either order."""
-        revisions = self._redis(lambda: self._parts.store.revisions([customer_id for customer_id, _ in sent]))
+        """Look at what another worker did while this one published.
+
+        Customers whose invoice it took, in either order, are noted; what it erased is deleted once more.
+        """
+        parts = self._parts
+        revisions = self._redis(lambda: parts.store.revisions([customer_id for customer_id, _ in sent]))
+        erased: list[str] = []
         for (customer_id, revision), now in zip(sent, revisions, strict=True):
-            if now > revision:
+            if now == 0:
+                erased.append(customer_id)
+            elif now > revision:
                 self._overtaken[customer_id] = cause
+        topic = self._settings.topics.recommendations
+        parts.publisher.publish([Message(topic, customer_id.encode(), None) for customer_id in erased])
+        if erased and (index := parts.due_index) is not None:
+            self._redis(lambda: index.forget(erased))
 
     def _send_overtaken(self) -> None:
         """Send the newest recommendation where an older one may be behind it on the topic.

@@ -186,6 +186,21 @@ def test_an_invoice_that_another_worker_takes_meanwhile_has_the_last_word(
     assert [item["stock_code"] for item in final["items"]] == [item.stock_code for item in last.items]
 
 
+def test_a_customer_who_is_erased_meanwhile_stays_erased() -> None:
+    store, topic = MemoryStore(load_settings({})), RacingPublisher(before=True)
+    worker = ProcessorHarness(store=store, publisher=topic)
+    worker.process(*(invoice(f"i{customer}", customer, DATE, "A", "B") for customer in CUSTOMERS))
+    refresh = RefreshHarness(worker)
+    refresh.run()
+    worker.scorer = ReversingScorer(version="2")
+    topic.race = lambda: store.remove("c5")
+    refresh.run()
+    recommendations = [each for each in topic.messages if each.topic == worker.settings.topics.recommendations]
+    last = {each.key: each.value for each in recommendations}
+    assert [key for key, value in last.items() if value is None] == [b"c5"]
+    assert store.recommendation("c5") is None
+
+
 def test_an_invoice_that_came_before_the_revision_is_reserved_is_left_to_its_worker() -> None:
     class RacingStore(MemoryStore):
         raced = False
