@@ -72,6 +72,7 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
     consumer = Consumer(
         confluent_config(
             settings,
+            log_level=0,  # the error that is raised says it
             **{
                 "group.id": f"{settings.group}-customers",  # required, though only assign() is used
                 "auto.offset.reset": "earliest",
@@ -88,7 +89,9 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
         for number in sorted(found.partitions):
             _read_partition(consumer, topic, number, add)
     except KafkaException as error:
-        raise BrokerUnavailable(f"The topic {topic} cannot be read: {error.args[0].str()}") from error
+        raise BrokerUnavailable(
+            f"Kafka at {settings.kafka_brokers} does not give the topic {topic}: {error.args[0].str()}"
+        ) from error
     except ValueError as error:
         raise BrokerUnavailable(f"A record of the topic {topic} cannot be read: {error}") from error
     finally:

@@ -197,6 +197,7 @@ class TopicRewriter:
         return Consumer(
             confluent_config(
                 self._settings,
+                log_level=0,
                 **{
                     "group.id": group,  # of which only the committed offsets are read
                     "enable.auto.commit": False,
