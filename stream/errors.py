@@ -9,6 +9,7 @@ StreamError
 ├── DeadLettersBlocked     the dead-letter topic cannot take a letter: the message names it and what to do
 ├── ClockDiffers           the clock of this machine is wrong, or that of a witness: wait until they agree
 ├── EndpointUnavailable    a webhook's endpoint does not accept a message: repair it, then start again
+├── MessageRefused         a webhook's endpoint refuses this message: others may be accepted
 ├── EndpointGone           a webhook's endpoint wants no more messages
 └── Stopped                the worker stops: unfinished batches stay unacknowledged
 
@@ -68,6 +69,10 @@ class ClockDiffers(StreamError):
 
 class EndpointUnavailable(StreamError):
     """The endpoint of a webhook did not accept a message in time."""
+
+
+class MessageRefused(StreamError):
+    """The endpoint of a webhook refuses a message itself; the message has its answer."""
 
 
 class EndpointGone(StreamError):

@@ -16,7 +16,9 @@ from stream.pipeline.due_items import item_order
 from training.serving.scorer import ReturnSurvival, Scorer
 
 FRESH_S = 10.0
-"""How long what was read serves, so that the pages of a list belong together and cost little."""
+"""How long what was read serves at least, so that the pages of a list belong together and cost little."""
+FRESH_FACTOR = 3.0
+"""And at least so many times as long as the reading took, so that reading never takes most of the time."""
 
 
 class OrderQuestion(NamedTuple):
@@ -44,7 +46,7 @@ class _Snapshot(NamedTuple):
     columns: DueColumns
     version: str
     digest: str
-    read_at: float
+    expires: float
 
 
 class DueReader:
@@ -119,18 +121,20 @@ class DueReader:
         return ReadOrder(item_order(question.stock_code, snapshot.columns, query, store, scorer), snapshot.digest)
 
     def _columns(self, store: Store, index: DueIndex, scorer: Scorer, *, with_rest: bool) -> _Snapshot:
-        now, last = time.monotonic(), self._snapshot
+        begin, last = time.monotonic(), self._snapshot
         if (
             last is not None
             and last.version == scorer.version
-            and now - last.read_at < FRESH_S
+            and begin < last.expires
             and (last.columns.rests is not None or not with_rest)
         ):
             return last
         self._snapshot = None  # the memory of both at once would be twice as much
         columns = complete_index(store, scorer, index, read_columns(index, with_rest=with_rest), self._count)
         digest = _digest(columns.rows.tobytes())
-        self._snapshot = _Snapshot(columns, scorer.version, digest, now)
+        end = time.monotonic()
+        expires = end + max(FRESH_S, FRESH_FACTOR * (end - begin))
+        self._snapshot = _Snapshot(columns, scorer.version, digest, expires)
         return self._snapshot
 
     def _count(self, number: int) -> None:

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Any, NamedTuple
 
-from stream.errors import EndpointGone, EndpointUnavailable
+from stream.errors import EndpointGone, EndpointUnavailable, MessageRefused
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,10 @@ TIMEOUT_S = 15.0
 FIRST_WAIT_S = 1.0
 MAX_WAIT_S = 60.0
 _GONE = 410
+_NOT_OF_THE_MESSAGE = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429})
+"""Statuses below 500 that concern the endpoint, the secret or the moment; every other refuses the message itself."""
+REFUSALS = 3
+"""After so many attempts in a row that refuse a message itself, it is refused."""
 
 
 def read_secret(text: str) -> bytes:
@@ -66,6 +70,11 @@ class Answer(NamedTuple):
         """Whether the endpoint has the message."""
         return self.status is not None and 200 <= self.status < 300
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the endpoint refuses the message itself, so that another one may be accepted."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in _NOT_OF_THE_MESSAGE
+
 
 class WebhookSender:
     """Delivers messages to one endpoint, one after the other, each until it is accepted.
@@ -76,6 +85,7 @@ class WebhookSender:
         give_up_s: How long one message is tried.
         stop: Ends every wait.
         rng: Source of the jitter.
+        refusable: Whether a message may be refused; else it is tried as long as while the endpoint is away.
         clock: Seconds since 1970.
     """
 
@@ -87,6 +97,7 @@ class WebhookSender:
         give_up_s: float,
         stop: threading.Event,
         rng: Random,
+        refusable: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
@@ -94,6 +105,7 @@ class WebhookSender:
         self._give_up_s = give_up_s
         self._stop = stop
         self._rng = rng
+        self._refusable = refusable
         self._clock = clock
         self._opener = urllib.request.build_opener(_NoRedirects())
 
@@ -104,10 +116,11 @@ class WebhookSender:
         are at least as long as a ``Retry-After`` asks for.
 
         Raises:
+            MessageRefused: The last ``REFUSALS`` answers refused the message itself.
             EndpointUnavailable: It was not accepted in time.
             EndpointGone: The endpoint answered 410: it wants no more messages.
         """
-        begin, attempt = time.monotonic(), 0
+        begin, attempt, refusals = time.monotonic(), 0, 0
         while not self._stop.is_set():
             attempt += 1
             answer = self._post(message_id, body)
@@ -115,6 +128,9 @@ class WebhookSender:
                 return True
             if answer.status == _GONE:
                 raise EndpointGone(f"The endpoint answered 410 Gone to {message_id}: it wants no more messages.")
+            refusals = refusals + 1 if answer.is_refused else 0
+            if self._refusable and refusals >= REFUSALS:
+                raise MessageRefused(f"The endpoint refuses {message_id} ({answer.problem}).")
             wait = max(self._backoff(attempt), _seconds(answer.retry_after, self._clock()))
             if time.monotonic() + wait - begin > self._give_up_s:
                 raise EndpointUnavailable(

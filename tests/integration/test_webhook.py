@@ -89,6 +89,31 @@ def test_after_an_endpoint_that_refuses_delivery_continues_with_that_message(
     assert sorted(accepted) == sorted(f"{each}-0" for each in CUSTOMERS), "each once, none left out"
 
 
+def test_a_refused_message_is_set_aside_and_sent_again_with_the_same_id(
+    environment: dict[str, str], settings: Settings, secret: Path, tmp_path: Path
+) -> None:
+    publish(settings)
+    letters, refuses = tmp_path / "refused.jsonl", True
+
+    def answer(request: Request, number: int) -> tuple[int, dict[str, str]]:
+        return (422 if refuses and request.headers["webhook-id"] == "c7-0" else 200), {}
+
+    with endpoint(answer) as served:
+        done = run(environment, served.url, secret, "--dead-letters", str(letters))
+        assert done.returncode == 1, done.stderr
+        assert f"39 messages of {settings.topics.due} delivered. 1 message refused" in done.stderr
+        assert f"--resend {letters}" in done.stderr
+        again = run(environment, served.url, secret)
+        assert "0 messages" in again.stderr
+        refuses = False
+        before = len(served.requests)
+        sent = run(environment, served.url, secret, "--resend", str(letters))
+    assert sent.returncode == 0, sent.stderr
+    (request,) = served.requests[before:]
+    assert (request.headers["webhook-id"], request.body) == ("c7-0", b'{"due_id":"c7-0"}')
+    assert is_authentic(request)
+
+
 def test_a_command_without_a_topic_or_a_usable_secret_ends_with_the_reason(
     environment: dict[str, str], secret: Path, tmp_path: Path
 ) -> None:

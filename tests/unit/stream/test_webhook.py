@@ -4,13 +4,15 @@ import base64
 import hashlib
 import hmac
 import threading
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from stream.errors import EndpointGone, EndpointUnavailable
+from stream.errors import EndpointGone, EndpointUnavailable, MessageRefused
 from stream.tools import webhook
 from stream.tools.webhook import WebhookSender, read_secret, signature
+from stream.tools.webhook_letters import append_letter, read_letters, webhook_letter
 from tests.services.process import free_port
 from tests.unit.stream.endpoint import Request, endpoint
 
@@ -24,13 +26,16 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "MAX_WAIT_S", 0.004)
 
 
-def sender(url: str, stop: threading.Event | None = None, give_up_s: float = 30.0) -> WebhookSender:
+def sender(
+    url: str, stop: threading.Event | None = None, give_up_s: float = 30.0, *, refusable: bool = False
+) -> WebhookSender:
     return WebhookSender(
         url,
         read_secret(SECRET),
         give_up_s=give_up_s,
         stop=stop or threading.Event(),
         rng=Random(1),
+        refusable=refusable,
         clock=lambda: CLOCK,
     )
 
@@ -126,3 +131,36 @@ def test_a_secret_that_cannot_be_is_refused_without_being_shown(text: str) -> No
 
 def test_a_secret_is_read_with_and_without_its_prefix() -> None:
     assert read_secret(f"{SECRET}\n") == read_secret(SECRET.removeprefix("whsec_"))
+
+
+def test_a_message_that_the_endpoint_refuses_three_times_in_a_row_is_refused() -> None:
+    answers = [422, 503, 400, 422, 413, 200]
+    with endpoint(lambda _, number: (answers[number - 1], {})) as served:
+        with pytest.raises(MessageRefused, match=r"refuses 1 \(HTTP 413"):
+            sender(served.url, refusable=True).send("1", b"{}")
+        assert len(served.requests) == 5
+        assert sender(served.url, refusable=True).send("2", b"{}")
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500])
+def test_an_answer_about_the_endpoint_refuses_no_message(status: int) -> None:
+    with endpoint(lambda _, number: (status if number < 6 else 200, {})) as served:
+        assert sender(served.url, refusable=True).send("1", b"{}")
+
+
+def test_a_refused_message_is_tried_on_where_there_is_no_file_for_it() -> None:
+    with endpoint(lambda _, number: (422 if number < 6 else 200, {})) as served:
+        assert sender(served.url).send("1", b"{}")
+
+
+def test_a_letter_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "refused.jsonl"
+    bodies = ['{"customer":"ä"}'.encode(), b"\xff\x00 no text", b""]
+    for number, body in enumerate(bodies):
+        append_letter(path, webhook_letter(f"id {number}", f"due-0-{number}", "HTTP 422", "2011-12-09T12:00:00Z", body))
+    letters = list(read_letters(path))
+    assert [letter.content for letter in letters] == bodies
+    assert [letter.id for letter in letters] == ["id 0", "id 1", "id 2"]
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    with pytest.raises(ValueError, match=r"line 4 of .* is no refused message"):
+        list(read_letters(path))
