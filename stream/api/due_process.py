@@ -78,7 +78,7 @@ class DueProcess:
 def _serve(connection: Connection, settings: Settings) -> None:
     """Answer questions until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the other process ends this one
-    os.nice(5)
+    os.nice(10)
     reader = DueReader(lambda: RedisStore(settings), lambda: RedisDueIndex(settings), _Scorers(settings).of)
     with suppress(EOFError, OSError):
         while True:
