@@ -30,7 +30,7 @@ PARSER_LIMIT = 60_000
 STREAM = "/v1/recommendations/stream"
 """Never ends, so the fuzzer leaves it out."""
 
-OTHERWISE = ("negative_data_rejection", "positive_data_acceptance", "ignored_auth", "unsupported_method")
+OTHERWISE = ("negative_data_rejection", "positive_data_acceptance", "ignored_auth")
 """Checks that do not hold here. Some fields are read leniently by intention, and events have rules that a schema cannot
 express (docs/reference/events.md); without keys no request needs one."""
 

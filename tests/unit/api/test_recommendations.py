@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
+from state.domain.catalogue import Catalogue
+from state.domain.rules import CompiledRules, Merchandising
 from state.errors import StoreUnavailable
+from state.events.catalogue import CatalogueItem
+from state.events.rules import Pin, Rules
 from state.settings import Settings
 from state.store.memory import MemoryStore
 from state.store.protocol import CustomerState, ItemChanges
@@ -128,7 +132,7 @@ async def test_a_post_is_answered_whatever_the_entity_tag() -> None:
     assert other.headers["etag"] != first.headers["etag"]
 
 
-@pytest.mark.parametrize("change", ["invoice", "model", "age", "query"])
+@pytest.mark.parametrize("change", ["invoice", "model", "rules", "catalogue", "age", "query"])
 async def test_whatever_the_list_depends_on_ends_the_entity_tag(change: str) -> None:
     shop = Shop()
     path = PATH
@@ -138,6 +142,11 @@ async def test_whatever_the_list_depends_on_ends_the_entity_tag(change: str) -> 
             shop.apply(invoice("9", "anna", "2011-12-09T12:10:00Z", "MAT"))
         elif change == "model":
             shop.scorer = CountingScorer("2")
+        elif change == "rules":
+            rules = Rules(version=1, rules=(Pin(name="first", stock_codes=("MAT",)),))
+            shop.merchandising = Merchandising(rules=CompiledRules(rules))
+        elif change == "catalogue":
+            shop.merchandising = Merchandising(Catalogue({"TEA": CatalogueItem("TEA", stock=0.0)}), position=1)
         elif change == "age":
             shop.clock += shop.settings.api_max_age_seconds
         else:
