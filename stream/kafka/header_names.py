@@ -7,7 +7,8 @@ processor can count it.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any, SupportsIndex
 
@@ -33,7 +34,7 @@ class _EscapedText(_Text):
 
 
 class _Buffer(bytearray):
-    """The bytes of a batch, of which parts can be decoded."""
+    """The bytes of a record, of which parts can be decoded."""
 
     text: type[_Text] = _Text
 
@@ -66,9 +67,8 @@ def accept_in_kafka_python() -> None:
     def read_any_names(batch: Any) -> Any:
         try:
             return read(batch)
-        except UnicodeDecodeError:  # before it moved on: read the record again, and the rest of its batch
-            batch._buffer = _EscapedBuffer(batch._buffer)
-            return read(batch)
+        except UnicodeDecodeError:
+            return _read_again(batch, read, _EscapedBuffer)
 
     DefaultRecordBatch._read_msg = read_any_names
 
@@ -113,16 +113,50 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
-        try:
+        with suppress(UnicodeDecodeError):
             yield from self._batch
-        except UnicodeDecodeError:
-            yield from _read_any_names(self._content)
+            return
+        self._batch = _any_names()(self._content)  # in the place of the other: a batch may be large when unpacked
+        yield from self._batch
 
 
-def _read_any_names(content: memoryview) -> Iterator[Any]:
+@cache
+def _any_names() -> type[Any]:
+    """The class of a batch that is read in Python, whatever the names of headers."""
     from aiokafka.record.default_records import _DefaultRecordBatchPy
 
-    batch = _DefaultRecordBatchPy(content)
-    batch._maybe_uncompress()
-    batch._buffer = _Buffer(batch._buffer)
-    return iter(batch)
+    read = _DefaultRecordBatchPy._read_msg
+
+    class AnyNames(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka has no types
+        def _read_msg(self) -> Any:
+            try:
+                return read(self)
+            except UnicodeDecodeError:
+                return _read_again(self, read, _Buffer)
+
+    return AnyNames
+
+
+def _read_again(batch: Any, read: Callable[[Any], Any], buffer: type[_Buffer]) -> Any:
+    """Read the record at the position of a batch, whose parser raised before it moved on."""
+    whole, start = batch._buffer, batch._pos
+    length, begin = _varint(whole, start)
+    batch._buffer, batch._pos = buffer(whole[start : begin + length]), 0
+    try:
+        record = read(batch)
+    finally:
+        batch._buffer, batch._pos = whole, start
+    batch._pos = begin + length
+    return record
+
+
+def _varint(buffer: bytes, position: int) -> tuple[int, int]:
+    """A number of Kafka's variable length, and the position after it."""
+    value = shift = 0
+    while True:
+        byte = buffer[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return (value >> 1) ^ -(value & 1), position

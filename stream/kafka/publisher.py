@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -62,7 +62,7 @@ class KafkaPublisher:
                 waiting -= 1
 
             try:
-                self._produce(message, report)
+                produce(self._producer, message, report)
             except KafkaException as error:
                 report(error.args[0], None)
         # librdkafka reports every message within message.timeout.ms, delivered or not.
@@ -106,17 +106,6 @@ class KafkaPublisher:
         self._producer.purge()
         self._producer.flush(1.0)
 
-    def _produce(self, message: Message, report: Any) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    message.topic, message.value, message.key, headers=list(message.headers), on_delivery=report
-                )
-            except BufferError:
-                self._producer.poll(0.1)  # the client's queue is full; delivery reports free it
-            else:
-                return
-
     def _raise_failures(self, messages: Sequence[Message], outcomes: Sequence[KafkaError | None]) -> None:
         failed = [(message, error) for message, error in zip(messages, outcomes, strict=True) if error is not None]
         undelivered = [(message, error) for message, error in failed if error.code() not in TOO_LARGE]
@@ -132,3 +121,20 @@ class KafkaPublisher:
             )
         if failed:
             raise MessageTooLarge([message for message, _ in failed])
+
+
+def produce(producer: Producer, message: Message, on_delivery: Callable[[KafkaError | None, Any], None]) -> None:
+    """Give a message to a client; waits while its queue is full.
+
+    Raises:
+        KafkaException: The client does not take it.
+    """
+    while True:
+        try:
+            producer.produce(
+                message.topic, message.value, message.key, headers=list(message.headers), on_delivery=on_delivery
+            )
+        except BufferError:
+            producer.poll(0.1)  # delivery reports free it
+        else:
+            return

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from state.settings import Settings
 from stream.errors import BrokerUnavailable, MessageTooLarge, PublisherUnavailable
 from stream.kafka.config import confluent_config
-from stream.kafka.publisher import MAX_MESSAGE_BYTES, TOO_LARGE
+from stream.kafka.publisher import MAX_MESSAGE_BYTES, TOO_LARGE, produce
 from stream.messages import Message
 
 TRANSACTION_TIMEOUT_S = 10.0
@@ -108,7 +108,7 @@ class TransactionalPublisher:
                 report(index, error)
 
             try:
-                _produce(producer, message, delivered)
+                produce(producer, message, delivered)
             except KafkaException as error:
                 if error.args[0].code() not in TOO_LARGE:
                     raise
@@ -131,15 +131,3 @@ class TransactionalPublisher:
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
-
-
-def _produce(producer: Producer, message: Message, delivered: Any) -> None:
-    while True:
-        try:
-            producer.produce(
-                message.topic, message.value, message.key, headers=list(message.headers), on_delivery=delivered
-            )
-        except BufferError:
-            producer.poll(0.1)  # the client's queue is full; delivery reports free it
-        else:
-            return
