@@ -24,6 +24,7 @@ from state.store.redis.letters import RedisLetters
 from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
+from stream.cli.registry import open_registry
 from stream.durability_watch import DurabilityWatch, require_durability
 from stream.errors import BrokerRefused, BrokerUnavailable, CannotStart, Stopped
 from stream.health import Health, Heartbeat, serve_health
@@ -93,7 +94,7 @@ def run_worker(settings: Settings) -> ExitCode:
     health.add("Redis", lambda: outages.problem("Redis") or redis_answers())
     health.add("model", lambda: None if loaded.is_set() else "no scorer is loaded yet")
     health.add("Kafka", lambda: "the group is not joined yet")
-    registry = Registry(settings.registry_url, cache=settings.cache)
+    registry = open_registry(settings)
     with ExitStack() as closes:
         tracing = closes.enter_context(recorded_traces("nextbasket-worker", settings))
         metrics_port = "none"

@@ -22,6 +22,7 @@ PROBLEMS = {
     403: "The key lacks a scope",
     404: "There is no such thing",
     408: "The body does not come",
+    409: "The server cannot do this as it is set up",
     412: "The rules have changed since they were read",
     413: "The body is too large",
     414: "The address is too long",

@@ -14,7 +14,7 @@ from state.settings import Settings
 from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.store import RedisStore
 from stream.api.due_reader import DueReader, NotReady, OrderQuestion, ReadOrder
-from training.registry import Registry
+from stream.cli.registry import open_registry
 from training.serving.load import fallback_scorer, load_scorer
 from training.serving.scorer import Scorer
 
@@ -117,6 +117,6 @@ class _Scorers:
                 self._scorer = fallback
             else:
                 settings = self._settings
-                registry = Registry(settings.registry_url, cache=settings.cache)
+                registry = open_registry(settings)
                 self._scorer = load_scorer(registry.open(version), shop_dialect(settings))
         return self._scorer

@@ -17,6 +17,7 @@ from state.errors import SettingsError, StateError, StoreUnavailable
 from state.events.shop_dialect import make_dialect, shop_dialect
 from state.settings import Settings
 from state.store.claim import require_store_dialect
+from state.store.identities import load_pseudonyms
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
 from state.store.redis.store import RedisStore
@@ -38,6 +39,7 @@ from stream.api.revisions import RevisionReader
 from stream.api.segments import SegmentSampler
 from stream.api.services import Services
 from stream.cli.exit_codes import ExitCode
+from stream.cli.registry import open_registry
 from stream.errors import BrokerUnavailable
 from stream.health import Health, serve_health
 from stream.kafka.followers import MerchandisingFollower
@@ -50,7 +52,6 @@ from stream.periodic import PeriodicThread
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.ports import Publisher
 from stream.trace_export import recorded_traces
-from training.registry import Registry
 from training.serving.load import fallback_scorer, load_scorer
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             closes.callback(server.close)
             logger.info("Metrics are on port %s", server.describe(settings.metrics_port))
         fallback = fallback_scorer()
-        registry = Registry(settings.registry_url, cache=settings.cache)
+        registry = open_registry(settings)
         shop = shop_dialect(settings)
         load = partial(load_scorer, dialect=shop)
         models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
@@ -177,6 +178,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             registry=registry,
             letters=KafkaDeadLetters(settings) if settings.brokers else None,
             lag=partial(group_lag, settings) if settings.brokers else None,
+            can_erase=load_pseudonyms(settings) is not None,
             tracing=tracing,
         )
         for part in (ranker, revisions, lookups, due, ingestion):

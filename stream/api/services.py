@@ -48,4 +48,6 @@ class Services(NamedTuple):
     registry: Registry
     letters: DeadLetterAccess | None
     lag: Callable[[], dict[int, int]] | None
+    can_erase: bool = False
+    """Whether there is an erasure key."""
     tracing: Tracing = Tracing()

@@ -9,9 +9,16 @@ if TYPE_CHECKING:
 
 
 def open_registry(settings: "Settings") -> "Registry":
-    """The registry that the settings name, with their cache for downloads."""
-    from training.registry import Registry
+    """The registry that the settings name, with their cache for downloads; customers have their keys in its bundles.
 
+    Raises:
+        SettingsError: The erasure key cannot be used.
+    """
+    from state.store.identities import load_pseudonyms
+    from training.registry import Registry
+    from training.serving.baselines.neighbours import CustomerKeys
+
+    CustomerKeys.use(load_pseudonyms(settings))
     return Registry(settings.registry_url, cache=settings.cache)
 
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from state.wording import count
 from stream.cli.console import cell, echo, print_json
-from stream.cli.exit_codes import ExitCode
+from stream.cli.exit_codes import ExitCode, Failure
 
 models = typer.Typer(add_completion=False, no_args_is_help=True, help="List, promote and roll back models.")
 
@@ -91,6 +92,54 @@ def rollback() -> None:
     registry = open_registry(load_settings())
     before = registry.current()
     echo(f"{registry.rollback(at=datetime.now(UTC))} serves; before it was {before}.")
+
+
+@models.command(short_help="Delete old versions, and those that hold erased customers.")
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="Versions that stay besides the champion, the newest.")] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
+) -> None:
+    """Delete old versions from the registry, and copies of models from the cache of this machine.
+
+    Models of similar customers (tifu_knn, up_cf) hold vectors of customers.
+    Versions of them that are older than the last erasure go in any case.
+    The champion stays: exit code 1 where it is one of those; then train and
+    promote another, and prune again. No other model holds customers.
+
+    Example:
+      nextbasket models prune --keep 5 --dry-run
+    """
+    from state.settings import load_settings
+    from stream.cli.registry import open_registry
+    from stream.kafka.customer_log import known_customers
+    from stream.tools.model_pruning import plan_pruning
+    from training.serving.baselines.neighbours import is_enumerable
+
+    settings = load_settings()
+    registry = open_registry(settings)
+    erased = max((one.erased for one in known_customers(settings).erasures.values()), default=None)
+    champion = registry.current()
+    plan = plan_pruning(
+        registry.versions(), champion, keep, erased, lambda version: is_enumerable(registry.open(version))
+    )
+    for version, reason in plan.deleted.items():
+        if not dry_run:
+            registry.delete(version)
+        echo(f"{'Would delete' if dry_run else 'Deleted'} {version}: {reason}.")
+    stale = set(registry.cached()) - {each.version for each in registry.versions()}
+    checkpoints = list((settings.cache / "training").glob("*.npz"))
+    if not dry_run:
+        registry.forget_cached(stale)
+        for path in checkpoints:
+            path.unlink(missing_ok=True)
+    echo(
+        f"{count(len(plan.deleted), 'version')} of the registry, {count(len(stale), 'copy', 'copies')} of versions and "
+        f"{count(len(checkpoints), 'checkpoint')} of trainings in {settings.cache}."
+    )
+    if plan.champion is not None:
+        raise Failure(
+            f"The champion {champion} stays, but {plan.champion}: train and promote another, and prune again."
+        )
 
 
 def _minute(date: str | None) -> str:

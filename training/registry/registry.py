@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -232,6 +232,33 @@ class Registry:
                 logger.warning("downloading again: %s", error)
             shutil.rmtree(folder, ignore_errors=True)
         return self._download(manifest, folder)
+
+    def delete(self, version: str) -> None:
+        """Delete a version that does not serve, and its copy in the cache of this machine; its name stays taken.
+
+        The manifest goes first, so a deletion that is interrupted leaves a version that is not listed.
+
+        Raises:
+            RegistryError: It serves.
+        """
+        if version == self.current():
+            raise RegistryError(f"Version {version} of the registry {self.url} serves; promote another one first.")
+        self._storage.delete(f"versions/{version}/{MANIFEST}")
+        self._storage.delete(f"versions/{version}")
+        self.forget_cached({version})
+
+    def forget_cached(self, versions: Container[str]) -> int:
+        """Delete the copies of some versions in the cache of this machine; returns how many."""
+        folder = self._cache_folder()
+        found = [path for path in folder.iterdir() if path.name in versions] if folder.is_dir() else []
+        for path in found:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(found)
+
+    def cached(self) -> list[str]:
+        """The versions that are in the cache of this machine."""
+        folder = self._cache_folder()
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def _verify(self, version: str) -> None:
         """Verify what the registry itself holds, not the cached copy on this machine."""

@@ -122,6 +122,15 @@ class Storage:
                 for start in range(0, int(self._fs.size(source)), _BLOCK):
                     file.write(self._fs.cat_file(source, start=start, end=start + _BLOCK))
 
+    def delete(self, path: str) -> None:
+        """Delete a file, or a folder with all that is in it; does nothing where there is none."""
+        with self._access():
+            self._fs.invalidate_cache()
+            try:
+                self._fs.rm(self._at(path), recursive=True)
+            except FileNotFoundError:
+                return
+
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"
 

@@ -9,6 +9,7 @@ import msgspec
 from state.domain.rules import Merchandising
 from state.events.wire import Decoder
 from state.settings import Settings, load_settings
+from state.store.identities import load_pseudonyms
 from state.store.memory import MemoryStore
 from state.store.protocol import Store
 from stream.api.access import Access, parse_rate
@@ -99,6 +100,7 @@ class Shop:
             registry=self.registry,
             letters=self.letters,
             lag=self.lag,
+            can_erase=load_pseudonyms(self.settings) is not None,
         )
 
     def _due_lists(self, versions: Callable[[], Versions]) -> DueLists:

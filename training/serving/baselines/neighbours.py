@@ -12,20 +12,25 @@ baskets that hold it. It is combined with the vectors v of similar customers, as
 """
 
 import hashlib
+import logging
+import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
+from state.domain.identities import Pseudonyms
 from training.features.item_table import ItemTable
 from training.registry import read_vocabulary
 from training.serving.baselines.formulas import CustomerPurchases, Floats, customer_purchases
 from training.serving.baselines.vocabulary import Ints, StockCodeVocabulary
 from training.serving.bundle_files import read_arrays
+
+logger = logging.getLogger(__name__)
 
 MAX_CUSTOMERS = 20_000
 MAX_ENTRIES = 4_000_000
@@ -154,8 +159,8 @@ class CustomerNeighbourhood:
     """The vectors of all customers as of the fit, in compressed rows by customer and by item.
 
     Customer ``n`` has the entries ``indexes[starts[n] : starts[n + 1]]``, one an item ever bought; ``values`` are 0
-    where all baskets with the item have weight 0. Customers are stored under a hash of their id (``customer_key``), so
-    that nobody is a neighbour of themselves.
+    where all baskets with the item have weight 0. Customers are stored under a keyed hash of their id
+    (``CustomerKeys``), so that nobody is a neighbour of themselves, and nobody without the key learns whose they are.
     """
 
     def __init__(
@@ -166,6 +171,7 @@ class CustomerNeighbourhood:
         starts: Ints,
         indexes: NDArray[np.int32],
         values: NDArray[np.float32],
+        customer_keys: "CustomerKeys | None" = None,
     ) -> None:
         """``keys`` ``[customers]``, ``starts`` ``[customers + 1]``, the others ``[entries]``.
 
@@ -179,6 +185,7 @@ class CustomerNeighbourhood:
             raise ValueError(f"The vectors of the customers do not go with {len(codes)} stock codes.")
         self.method = method
         self._vocabulary = StockCodeVocabulary(codes)
+        self._customer_keys = customer_keys or CustomerKeys.of_process()
         self._keys, self._starts, self._indexes, self._values = keys, starts, indexes, values
         self._group_by_item()
 
@@ -210,6 +217,7 @@ class CustomerNeighbourhood:
         ordered = sorted(
             histories, key=lambda each: (-max((i.date for i in each.invoices), default=0), each.customer_id)
         )
+        customer_keys = CustomerKeys.of_process()
         keys: list[int] = []
         rows: list[Ints] = []
         values: list[Floats] = []
@@ -226,7 +234,7 @@ class CustomerNeighbourhood:
             if len(keys) == MAX_CUSTOMERS or entries > MAX_ENTRIES:
                 break
             if vector.size:
-                keys.append(customer_key(history.customer_id))
+                keys.append(customer_keys.key(history.customer_id))
                 rows.append(vector.rows)
                 values.append(vector.weights)
         return cls(
@@ -236,6 +244,7 @@ class CustomerNeighbourhood:
             np.cumsum([0, *map(len, rows)]),
             np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int32),
             np.concatenate([*values, np.zeros(0)]).astype(np.float32),
+            customer_keys,
         )
 
     @property
@@ -245,7 +254,7 @@ class CustomerNeighbourhood:
 
     def has_id(self, customer_id: str) -> NDArray[np.bool_]:
         """Whether each customer has this id, ``[customers]``."""
-        same: NDArray[np.bool_] = self._keys == np.uint64(customer_key(customer_id))
+        same: NDArray[np.bool_] = self._keys == np.uint64(self._customer_keys.key(customer_id))
         return same
 
     def products(self, indexes: Ints, values: Floats) -> Floats:
@@ -311,10 +320,16 @@ class CustomerNeighbourhood:
 
     def save(self, folder: Path) -> None:
         """Write settings and vectors; the stock codes are in the bundle's vocabulary."""
+        if not self._customer_keys.is_lasting:
+            logger.warning(
+                "No erasure key is set: where this bundle is served, a customer may be a neighbour of themselves, and "
+                "nobody can find a customer in it. Set NEXTBASKET_ERASURE_KEY_FILE and train again."
+            )
         np.savez_compressed(
             folder / ARRAYS,
             method=np.frombuffer(msgspec.json.encode(self.method), np.uint8),
             keys=self._keys,
+            keyed_by=np.frombuffer(self._customer_keys.fingerprint.encode(), np.uint8),
             starts=self._starts,
             places=self._indexes,
             values=self._values,
@@ -335,12 +350,78 @@ class CustomerNeighbourhood:
             arrays["starts"].astype(np.int64, copy=False),
             arrays["places"].astype(np.int32, copy=False),
             arrays["values"].astype(np.float32, copy=False),
+            _keys_of_bundle(folder, arrays.get("keyed_by")),
         )
 
 
-def customer_key(customer_id: str) -> int:
-    """The first 8 bytes of a hash of a customer's id: a bundle holds no ids."""
-    return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=8).digest(), "little")
+class CustomerKeys:
+    """The keys of customers in a bundle: the first 8 bytes of a keyed hash, so that the bundle names nobody.
+
+    Without an erasure key they are random for each process: nobody can find a customer in the bundle then.
+    """
+
+    _of_process: "ClassVar[CustomerKeys | None]" = None
+
+    def __init__(self, pseudonyms: Pseudonyms | None) -> None:
+        """Use an erasure key, or none."""
+        self._pseudonyms = pseudonyms or Pseudonyms(secrets.token_hex())
+        self.is_lasting = pseudonyms is not None
+
+    @classmethod
+    def of_process(cls) -> "CustomerKeys":
+        """The keys of this process: those of ``use`` where it was called."""
+        if cls._of_process is None:
+            cls._of_process = cls(None)
+        return cls._of_process
+
+    @classmethod
+    def use(cls, pseudonyms: Pseudonyms | None) -> None:
+        """Use an erasure key in this process; called by a command before it fits or loads a model."""
+        cls._of_process = cls(pseudonyms)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two erasure keys apart, and says nothing about them."""
+        return self._pseudonyms.fingerprint
+
+    def key(self, customer_id: str) -> int:
+        """The key of a customer."""
+        return int(self._pseudonyms.of(customer_id)[:16], 16)
+
+
+class _UnkeyedHash(CustomerKeys):
+    """The keys of bundles that were written before there were erasure keys: anybody can compute them."""
+
+    def key(self, customer_id: str) -> int:
+        return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=8).digest(), "little")
+
+
+def is_enumerable(folder: Path) -> bool:
+    """Whether a bundle has vectors under hashes that anybody can compute.
+
+    Raises:
+        OSError, KeyError, ValueError, zipfile.BadZipFile: Its file of vectors is damaged.
+    """
+    file = folder / ARRAYS
+    return file.exists() and "keyed_by" not in read_arrays(file)
+
+
+def _keys_of_bundle(folder: Path, keyed_by: "NDArray[np.uint8] | None") -> CustomerKeys:
+    if keyed_by is None:
+        logger.warning(
+            "The bundle %s has vectors of customers under hashes that anybody can compute; train again, and delete it "
+            "with nextbasket models prune.",
+            folder.name,
+        )
+        return _UnkeyedHash(None)
+    keys = CustomerKeys.of_process()
+    if keyed_by.tobytes().decode() != keys.fingerprint:
+        logger.warning(
+            "The bundle %s was made with another erasure key, or without one: a customer may be a neighbour of "
+            "themselves. Set the key of its training, or train again.",
+            folder.name,
+        )
+    return keys
 
 
 def _customer_vector(
