@@ -12,6 +12,7 @@ from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.letters import MAX_LETTERS, RedisLetters
 from state.store.redis.sent_due import RedisSentDue
 from stream.messages import Message
+from stream.pipeline.dead_letters import OWN_HEADERS
 from stream.pipeline.erasure import Forget
 from stream.pipeline.ports import LetterSpool
 
@@ -44,10 +45,15 @@ def open_traces(settings: Settings) -> Iterator[Sequence[Forget]]:
 def forget_letters(letters: LetterSpool, customer_id: str) -> Finding:
     """Remove the dead letters of a customer that are set aside."""
     found = [
-        position
-        for position, packed in letters.first(MAX_LETTERS).items()
-        if (letter := _read_letter(packed)).key == customer_id.encode() or mentions(letter.value, customer_id)
+        position for position, packed in letters.first(MAX_LETTERS).items() if _is_of(_read_letter(packed), customer_id)
     ]
     if found:
         letters.drop(found)
     return Finding("dead letters set aside in Redis", len(found), len(found))
+
+
+def _is_of(letter: Message, customer_id: str) -> bool:
+    """Whether a dead letter is of a customer, by its key, value, or a header of its event such as ``ce_subject``."""
+    written = customer_id.encode()
+    in_headers = any(value == written for name, value in letter.headers if name not in OWN_HEADERS)
+    return letter.key == written or in_headers or mentions(letter.value, customer_id)
