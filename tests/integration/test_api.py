@@ -12,6 +12,7 @@ import pytest
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.redis.store import RedisStore
+from stream.api.keys import Scope, new_key
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.messages import Message
@@ -111,6 +112,27 @@ def test_without_redis_lists_are_503_until_it_is_there(environment: dict[str, st
         with RedisServer(port=port, fsync="no"):
             assert client.get(PATH).status_code == 200
             wait_until(lambda: client.get("/readyz").status_code == 200, "the next check finds Redis", 10)
+
+
+def test_a_key_is_withdrawn_and_another_one_given_while_the_server_runs(
+    environment: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    apply(settings, *INVOICES)
+    del environment["NEXTBASKET_KAFKA_BROKERS"]
+    before, after = new_key("before", [Scope.READ]), new_key("after", [Scope.READ])
+    file = tmp_path / "keys"
+    file.write_text(before.line)
+    environment["NEXTBASKET_API_KEYS_FILE"] = str(file)
+    with api_server(environment, tmp_path / "api.log") as client:
+
+        def status(key: str) -> int:
+            return client.get(PATH, headers={"X-API-Key": key}).status_code
+
+        assert (status(before.key), status(after.key)) == (200, 401)
+        file.write_text(after.line)
+        wait_until(lambda: status(after.key) == 200, "the other key is accepted", 10)
+        assert status(before.key) == 401
+        assert client.head(PATH, headers={"X-API-Key": after.key}).status_code == 200
 
 
 def open_streams(port: int) -> float:
