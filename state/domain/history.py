@@ -2,11 +2,12 @@
 
 A history holds the invoices of the window, each with its earliest date and its distinct lines. Baskets are derived and
 never stored, so the same events give the same history in any order and with any repetition.
-``scripts/history.lua`` does in Redis what ``add_invoice`` does here; the contract suite compares the two.
+Invoices that an event does not change are the same objects before and after it.
 """
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,11 @@ from state.domain.attributes import DatedAttributes, attribute_values, merge_att
 from state.events.attributes import Attributes
 from state.events.dates import to_iso
 from state.events.invoice import THOUSAND, Invoice, Line
+
+MAX_SHARED_CODES = 1_000
+"""An invoice with more distinct codes has the shares of one with so many: one code more changes no other share then."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class HeldLine(msgspec.Struct, frozen=True, array_like=True):
@@ -87,37 +93,56 @@ class Basket(msgspec.Struct, frozen=True):
 
 
 class DemandChange(NamedTuple):
-    """A change of an item's demand at a date.
+    """A change of the demand of some items at a date.
 
-    ``times`` is 1 for one more invoice with the item, -1 for one less, 0 where only its share changes. ``share`` is the
-    change of its share: 1 / √k for the k purchased stock codes of the invoice now, minus 1 / √k for those before.
+    ``times`` is 1 for one more invoice with the items, -1 for one less, 0 where only their share changes. ``share`` is
+    the change of their share: 1 / √k for the k purchased stock codes of the invoice now, minus 1 / √k for those before,
+    with k at most ``MAX_SHARED_CODES``.
     """
 
-    stock_code: str
     date: int
     times: int
     share: float
+    stock_codes: tuple[str, ...]
 
 
 class AddedInvoice(NamedTuple):
     """The history after ``add_invoice``, and what the invoice changed.
 
     ``new_lines`` are the lines that the history did not have, ``known_lines`` counts the others. ``behind_watermark``:
-    the invoice lies at or before the watermark and changed attributes at most. ``demand_changes`` update the items:
-    each purchased stock code counts once an invoice, at the invoice's date.
+    the invoice lies at or before the watermark and changed attributes at most. ``before`` and ``after``: the invoice
+    before and after the change; ``after`` is None where it did not change.
     """
 
     history: CustomerHistory
     new_lines: list[Line]
     known_lines: int
     behind_watermark: bool
-    demand_changes: list[DemandChange]
+    before: HeldInvoice | None = None
+    after: HeldInvoice | None = None
+
+    @property
+    def demand_changes(self) -> list[DemandChange]:
+        """The changes of the items: each purchased stock code counts once an invoice, at the invoice's date."""
+        return demand_changes(self.before, self.after) if self.after else []
 
 
 def line_text(stock_code: str, quantity: int, unit_price: float, line_id: str | None = None) -> str:
     """The canonical text of a line, ``["22613",12000,0.85]``, with its id as fourth element where it has one."""
     content = (stock_code, quantity, unit_price)
-    return msgspec.json.encode(content if line_id is None else (*content, line_id)).decode()
+    return _encode(content if line_id is None else (*content, line_id)).decode()
+
+
+def line_order(line: HeldLine | Line) -> bytes:
+    """What the lines of an invoice are ordered by: ``line_text`` in UTF-8."""
+    if line.line_id is None:
+        return _encode((line.stock_code, line.quantity, line.unit_price))
+    return _encode((line.stock_code, line.quantity, line.unit_price, line.line_id))
+
+
+def line_count(history: CustomerHistory) -> int:
+    """The number of lines of a history."""
+    return sum([len(invoice.lines) for invoice in history.invoices])
 
 
 def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> AddedInvoice:
@@ -128,59 +153,95 @@ def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> Adde
     attributes of any other invoice are merged, also of one behind the watermark.
     """
     if not invoice.lines:
-        return AddedInvoice(history, [], 0, False, [])
+        return AddedInvoice(history, [], 0, False)
     dated = history.dated_attributes
     if invoice.attributes:
         dated = merge_attributes(dated, invoice.attributes, invoice.date)
-    held = next((other for other in history.invoices if other.invoice_no == invoice.invoice_no), None)
+    index = _index_of(history.invoices, invoice.invoice_no)
+    held = None if index is None else history.invoices[index]
     if held is None and history.watermark is not None and (invoice.date, invoice.invoice_no) <= history.watermark:
         if dated is not history.dated_attributes:
             history = msgspec.structs.replace(history, dated_attributes=dated)
-        return AddedInvoice(history, [], 0, True, [])
+        return AddedInvoice(history, [], 0, True)
     lines, new = _merge(held.lines if held else (), invoice.lines)
     date = invoice.date if held is None else min(held.date, invoice.date)
     if held is not None and date == held.date and lines is held.lines and dated is history.dated_attributes:
-        return AddedInvoice(history, [], len(invoice.lines), False, [])
+        return AddedInvoice(history, [], len(invoice.lines), False)
     updated = HeldInvoice(invoice.invoice_no, date, lines)
-    others = [other for other in history.invoices if other is not held]
-    invoices = sorted([*others, updated], key=_position)
+    invoices = history.invoices
+    if index is not None:
+        invoices = (*invoices[:index], *invoices[index + 1 :])
+    if held is None or held.date != date:
+        index = bisect_left(invoices, _position(updated), key=_position)
+    invoices = (*invoices[:index], updated, *invoices[index:])
     watermark = history.watermark
     if len(invoices) > window:
         newest_dropped = _position(invoices[-window - 1])
         watermark = newest_dropped if watermark is None else max(watermark, newest_dropped)
         invoices = invoices[-window:]
-    changed = CustomerHistory(history.customer_id, tuple(invoices), watermark, dated)
-    return AddedInvoice(changed, new, len(invoice.lines) - len(new), False, demand_changes(held, updated))
+    changed = CustomerHistory(history.customer_id, invoices, watermark, dated)
+    return AddedInvoice(changed, new, len(invoice.lines) - len(new), False, held, updated)
+
+
+def _index_of(invoices: Sequence[HeldInvoice], invoice_no: str) -> int | None:
+    """The index of an invoice; most events are of the newest ones."""
+    for index in range(len(invoices) - 1, -1, -1):
+        if invoices[index].invoice_no == invoice_no:
+            return index
+    return None
 
 
 def _position(invoice: HeldInvoice) -> tuple[int, str]:
     return invoice.date, invoice.invoice_no
 
 
-def _merge(held: tuple[HeldLine, ...], lines: Iterable[Line]) -> tuple[tuple[HeldLine, ...], list[Line]]:
-    """The union of the held lines and those of an event, and the new ones; ``held`` itself where nothing changed."""
-    merged: dict[object, HeldLine] = {_identity(line): line for line in held}
+def _merge(held: tuple[HeldLine, ...], lines: Sequence[Line]) -> tuple[tuple[HeldLine, ...], list[Line]]:
+    """The union of the held lines and those of an event, and the new ones; ``held`` itself where nothing changed.
+
+    Costs little for few lines of an event, however many are held.
+    """
+    by_id: dict[str, HeldLine] = {}
+    if any(line.line_id is not None for line in lines):
+        by_id = {line.line_id: line for line in held if line.line_id is not None}
+    added: dict[bytes, HeldLine] = {}
+    removed: set[bytes] = set()
     new: list[Line] = []
-    changed = False
     for line in lines:
-        identity = _identity(line)
-        known = merged.get(identity)
-        candidate = HeldLine(line.stock_code, line.quantity, line.unit_price, line.line_id)
-        if known is None:
+        order = line_order(line)
+        if line.line_id is None:
+            if order in added or _has(held, order):
+                continue
             new.append(line)
-        elif known == candidate or _text(known) < _text(candidate):
-            continue
-        merged[identity] = candidate
-        changed = True
-    return (tuple(sorted(merged.values(), key=_text)) if changed else held), new
+        elif (known := by_id.get(line.line_id)) is None:
+            new.append(line)
+        else:
+            if (known_order := line_order(known)) <= order:
+                continue
+            if added.pop(known_order, None) is None:
+                removed.add(known_order)
+        added[order] = HeldLine(line.stock_code, line.quantity, line.unit_price, line.line_id)
+        if line.line_id is not None:
+            by_id[line.line_id] = added[order]
+    return (_replaced(held, removed, added) if added else held), new
 
 
-def _identity(line: HeldLine | Line) -> object:
-    return line.line_id if line.line_id is not None else (line.stock_code, line.quantity, line.unit_price)
+def _has(held: tuple[HeldLine, ...], order: bytes) -> bool:
+    index = bisect_left(held, order, key=line_order)
+    return index < len(held) and line_order(held[index]) == order
 
 
-def _text(line: HeldLine) -> str:
-    return line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
+def _replaced(held: tuple[HeldLine, ...], removed: set[bytes], added: dict[bytes, HeldLine]) -> tuple[HeldLine, ...]:
+    """The held lines in order, without those of some orders and with some others."""
+    merged: list[HeldLine] = []
+    start = 0
+    for order in sorted(removed | added.keys()):
+        index = bisect_left(held, order, lo=start, key=line_order)
+        merged += held[start:index]
+        start = index + 1 if order in removed else index
+        if order in added:
+            merged.append(added[order])
+    merged += held[start:]
+    return tuple(merged)
 
 
 def demand_changes(before: HeldInvoice | None, after: HeldInvoice | None) -> list[DemandChange]:
@@ -192,17 +253,22 @@ def demand_changes(before: HeldInvoice | None, after: HeldInvoice | None) -> lis
     """
     old = before.purchased_codes if before else frozenset()
     new = after.purchased_codes if after else frozenset()
-    old_share, new_share = (1.0 / math.sqrt(len(codes)) if codes else 0.0 for codes in (old, new))
+    old_share, new_share = _share(len(old)), _share(len(new))
     removed, remaining, added = old - new, old & new, new - old
     if before is not None and after is not None and before.date != after.date:
         removed, remaining, added = old, frozenset(), new
-    changes = [DemandChange(code, before.date, -1, -old_share) for code in sorted(removed)] if before else []
-    if after is None:
-        return changes
-    changes += [DemandChange(code, after.date, 1, new_share) for code in sorted(added)]
-    if new_share != old_share:
-        changes += [DemandChange(code, after.date, 0, new_share - old_share) for code in sorted(remaining)]
+    changes = []
+    if before is not None and removed:
+        changes.append(DemandChange(before.date, -1, -old_share, tuple(sorted(removed))))
+    if after is not None and added:
+        changes.append(DemandChange(after.date, 1, new_share, tuple(sorted(added))))
+    if after is not None and remaining and new_share != old_share:
+        changes.append(DemandChange(after.date, 0, new_share - old_share, tuple(sorted(remaining))))
     return changes
+
+
+def _share(codes: int) -> float:
+    return 1.0 / math.sqrt(min(codes, MAX_SHARED_CODES)) if codes else 0.0
 
 
 def baskets(history: CustomerHistory) -> list[Basket]:

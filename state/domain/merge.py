@@ -40,8 +40,3 @@ def held_events(history: CustomerHistory, customer_id: str) -> list[Invoice]:
         if carrier is not None:
             events.append(msgspec.structs.replace(carrier, date=date, attributes={key: value}))
     return events
-
-
-def line_count(history: CustomerHistory) -> int:
-    """The number of lines of a history."""
-    return sum(len(invoice.lines) for invoice in history.invoices)

@@ -4,42 +4,20 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from state.domain.history import AddedInvoice, CustomerHistory, add_invoice, demand_changes
+from state.domain.history import CustomerHistory, DemandChange, demand_changes
 from state.domain.items import ItemState, count_sale, observe_sale
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
-from state.store.protocol import (
-    ApplyResult,
-    CustomerSnapshot,
-    CustomerState,
-    CustomerUpdate,
-    ItemChanges,
-    PriorRecommendation,
-    StoreMark,
-    cap_exceeded,
-    prior_recommendation,
+from state.store.customer import (
+    AppliedEvents,
+    CustomerRecord,
+    apply_events,
+    events_by_customer,
+    result_of,
 )
-
-
-class _ScoringState(msgspec.Struct):
-    """The recommendation in force, and the invoices to score against it: those that first appeared while it was.
-
-    ``newest``: the newest purchase (date, invoice number) before it; an older invoice is not scored.
-    """
-
-    prior: PriorRecommendation | None = None
-    newest: tuple[int, str] | None = None
-    invoices: set[str] = set()
-
-
-class _Customer(msgspec.Struct):
-    history: CustomerHistory
-    revision: int = 0
-    published: int = 0
-    scoring: _ScoringState = msgspec.field(default_factory=_ScoringState)
-    last: Recommendation | None = None
+from state.store.protocol import ApplyResult, CustomerSnapshot, CustomerState, ItemChanges, StoreMark
 
 
 class MemoryStore:
@@ -48,7 +26,7 @@ class MemoryStore:
     def __init__(self, settings: Settings) -> None:
         self._window = settings.window
         self._cap = settings.max_history_lines
-        self._customers: dict[str, _Customer] = {}
+        self._customers: dict[str, CustomerRecord] = {}
         self._items: dict[str, ItemState] = {}
         self._item_versions: dict[str, int] = {}
         self._version = 0
@@ -58,68 +36,32 @@ class MemoryStore:
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
-        counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
-        refused: list[tuple[int, str]] = []
-        changed: dict[str, bool] = {}
-        priors: dict[str, dict[str, PriorRecommendation]] = {}
+        applied: list[tuple[str, AppliedEvents]] = []
         items: dict[str, ItemState] = {}
-        for index, invoice in enumerate(invoices):
-            if invoice.customer_id is None or not invoice.lines:
-                continue
-            customer = self._customers.get(invoice.customer_id) or _Customer(CustomerHistory(invoice.customer_id))
-            added = add_invoice(customer.history, invoice, self._window)
-            if added.new_lines and _line_count(added.history) > self._cap:
-                refused.append((index, cap_exceeded(invoice.customer_id, self._cap)))
-                continue
-            self._customers[invoice.customer_id] = customer
-            changes = added.history is not customer.history
-            changed[invoice.customer_id] = changed.get(invoice.customer_id, False) or changes
-            counts["lines_new"] += len(added.new_lines)
-            counts["lines_known"] += added.known_lines
-            if added.behind_watermark:
-                counts["lines_behind"] += len(invoice.lines)
-                customer.history = added.history
-                continue
-            if invoice.is_purchase:
-                prior = _prior_of(customer, invoice)
-                if prior is not None:
-                    priors.setdefault(invoice.customer_id, {})[invoice.invoice_no] = prior
-            customer.history = added.history
-            customer.scoring.invoices.intersection_update(held.invoice_no for held in added.history.invoices)
-            self._now = invoice.date if self._now is None else max(self._now, invoice.date)
-            self._record_sales(invoice, added, items)
+        for customer_id, events in events_by_customer(invoices).items():
+            record = self._customers.get(customer_id) or CustomerRecord(CustomerHistory(customer_id))
+            one = apply_events(record, events, window=self._window, cap=self._cap, clock_ms=clock_ms)
+            applied.append((customer_id, one))
+            if one.accepted:
+                self._customers[customer_id] = one.record
+            if one.now is not None:
+                self._now = one.now if self._now is None else max(self._now, one.now)
+            self._change_items(one, items)
         self._save_items(items)
-        updates = []
-        for customer_id in dict.fromkeys(invoice.customer_id for invoice in invoices):
-            if customer_id is None or customer_id not in changed:
-                continue
-            customer, changes = self._customers[customer_id], changed[customer_id]
-            if changes:
-                customer.revision = max(customer.revision + 1, clock_ms)
-            customer_priors = priors.get(customer_id, {})
-            updates.append(
-                CustomerUpdate(
-                    history=customer.history,
-                    revision=customer.revision,
-                    published=customer.published,
-                    changed=changes,
-                    last=customer.last,
-                    priors=[customer_priors[number] for number in sorted(customer_priors)],
-                )
-            )
-        return ApplyResult(updates, counts, refused)
+        return result_of(applied, self._cap)
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
         """See ``Store.confirm``."""
         for recommendation in recommendations:
-            customer = self._customers.get(recommendation.customer_id)
-            if customer is not None and recommendation.revision >= customer.published:
-                customer.published = recommendation.revision
-                customer.last = recommendation
+            self._publish(recommendation.customer_id, recommendation.revision, recommendation)
         for customer_id, revision in unchanged:
-            customer = self._customers.get(customer_id)
-            if customer is not None:
-                customer.published = max(customer.published, revision)
+            self._publish(customer_id, revision)
+
+    def _publish(self, customer_id: str, revision: int, recommendation: Recommendation | None = None) -> None:
+        record = self._customers.get(customer_id)
+        if record is not None and revision >= record.published:
+            last = recommendation or record.last
+            self._customers[customer_id] = msgspec.structs.replace(record, published=revision, last=last)
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """See ``Store.history``."""
@@ -150,8 +92,9 @@ class MemoryStore:
             if customer is None or customer.revision != revision:
                 reserved.append(None)
             else:
-                customer.revision = max(revision + 1, clock_ms)
-                reserved.append(customer.revision)
+                raised = max(revision + 1, clock_ms)
+                self._customers[customer_id] = msgspec.structs.replace(customer, revision=raised)
+                reserved.append(raised)
         return reserved
 
     def withdraw(self, customers: Sequence[tuple[str, int]]) -> None:
@@ -159,7 +102,7 @@ class MemoryStore:
         for customer_id, revision in customers:
             customer = self._customers.get(customer_id)
             if customer is not None and customer.revision == revision:
-                customer.last = None
+                self._customers[customer_id] = msgspec.structs.replace(customer, last=None)
 
     def customer_ids(self) -> Iterator[list[str]]:
         """See ``Store.customer_ids``."""
@@ -230,23 +173,28 @@ class MemoryStore:
         del self._customers[customer_id]
         items: dict[str, ItemState] = {}
         for invoice in customer.history.invoices:
-            for code, date, times, share in demand_changes(invoice, None):
-                items[code] = count_sale(items.get(code) or self._items[code], date, times, share)
+            self._count(demand_changes(invoice, None), items)
         self._save_items(items)
         return True
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def _record_sales(self, invoice: Invoice, added: AddedInvoice, items: dict[str, ItemState]) -> None:
-        for line in invoice.lines:
-            if line.quantity > 0:
-                state = items.get(line.stock_code) or self._items.get(line.stock_code)
-                items[line.stock_code] = observe_sale(
-                    state, line.stock_code, invoice.date, line.unit_price, line.description, line.attributes
-                )
-        for code, date, times, share in added.demand_changes:
-            items[code] = count_sale(items.get(code) or self._items[code], date, times, share)
+    def _change_items(self, applied: AppliedEvents, items: dict[str, ItemState]) -> None:
+        for invoice in applied.invoices:
+            for line in invoice.lines:
+                if line.quantity > 0:
+                    code = line.stock_code
+                    state = items.get(code) or self._items.get(code)
+                    items[code] = observe_sale(
+                        state, code, invoice.date, line.unit_price, line.description, line.attributes
+                    )
+        self._count(applied.demand_changes, items)
+
+    def _count(self, changes: Sequence[DemandChange], items: dict[str, ItemState]) -> None:
+        for date, times, share, codes in changes:
+            for code in codes:
+                items[code] = count_sale(items.get(code) or self._items[code], date, times, share)
 
     def _save_items(self, items: dict[str, ItemState]) -> None:
         changed = {code: state for code, state in items.items() if state != self._items.get(code)}
@@ -254,26 +202,3 @@ class MemoryStore:
             self._version += 1
             self._items.update(changed)
             self._item_versions.update(dict.fromkeys(changed, self._version))
-
-
-def _line_count(history: CustomerHistory) -> int:
-    return sum(len(invoice.lines) for invoice in history.invoices)
-
-
-def _prior_of(customer: _Customer, invoice: Invoice) -> PriorRecommendation | None:
-    """The recommendation to score a purchase invoice against; notes the invoice where it appears for the first time."""
-    scoring, number = customer.scoring, invoice.invoice_no
-    if number not in scoring.invoices:
-        held = {other.invoice_no: other for other in customer.history.invoices}
-        if number in held and held[number].is_purchase:
-            return None
-        prior = prior_recommendation(customer.last, "") if customer.last else None
-        if scoring.prior != prior:
-            before = [(held[other].date, other) for other in scoring.invoices]
-            newest = max([*before, scoring.newest] if scoring.newest else before, default=None)
-            scoring = _ScoringState(prior, newest)
-        if scoring.newest is not None and (invoice.date, number) < scoring.newest:
-            return None
-        scoring.invoices.add(number)
-        customer.scoring = scoring
-    return msgspec.structs.replace(scoring.prior, invoice_no=number) if scoring.prior else None

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from state.domain.history import line_count
 from state.domain.identities import Identities, MergeRefused
-from state.domain.merge import held_events, line_count, merge_histories
+from state.domain.merge import held_events, merge_histories
 from state.errors import StoreUnavailable
 from state.events.customer_changes import CustomerErased, CustomerMerged
 from state.settings import Settings

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis.cluster import RedisCluster
 
 from state import Invoice, Line
 from state.store.redis.store import RedisStore
@@ -43,7 +44,8 @@ def test_a_change_too_large_for_the_log_empties_it_and_is_read_whole(redis_store
     sell(store, 1, *range(MANY))
     changes = store.items(first)
     assert set(changes.states) == {code(index) for index in range(MANY)}
-    assert store._client.xlen(store._keys.item_changed) == 0
+    if not isinstance(store._client, RedisCluster):  # which applies a large change in parts
+        assert store._client.xlen(store._keys.item_changed) == 0
     sell(store, 2, 5)
     assert set(store.items(changes.version).states) == {code(5)}
     assert len(store.items(first).states) == MANY

@@ -7,7 +7,7 @@ import pytest
 
 from state import HALF_LIVES, Settings, StoreUnavailable
 from state.store.memory import MemoryStore
-from state.store.redis.cluster_writer import MARKER_SECONDS, ClusterWriter
+from state.store.redis.outbox import MARKER_SECONDS, Outboxes
 from state.store.redis.store import RedisStore
 from tests.contract.conftest import RedisStores
 from tests.contract.test_order import same_items
@@ -43,7 +43,7 @@ class TestOutbox:
 
     def test_a_crash_before_the_items(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as crash:
-            crash.setattr(ClusterWriter, "_drain", _crash)
+            crash.setattr(Outboxes, "_apply", _crash)
             with pytest.raises(StoreUnavailable):
                 cluster_store.apply(BATCH, clock_ms=CLOCK)
         assert (self.outbox(cluster_store), cluster_store.items().states) == (3, {})
@@ -53,7 +53,7 @@ class TestOutbox:
 
     def test_a_crash_before_the_trim(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as crash:
-            crash.setattr(ClusterWriter, "_trim", _crash)
+            crash.setattr(Outboxes, "_trim", _crash)
             with pytest.raises(StoreUnavailable):
                 cluster_store.apply(BATCH, clock_ms=CLOCK)
         assert self.outbox(cluster_store) == 3
@@ -67,25 +67,25 @@ class TestOutbox:
     ) -> None:
         slow = []
         with monkeypatch.context() as hold:
-            hold.setattr(ClusterWriter, "_drain", lambda _, waiting: slow.append(waiting))
+            hold.setattr(Outboxes, "drain_from", lambda _, waiting: slow.append(waiting))
             cluster_store.apply(BATCH, clock_ms=CLOCK)
         cluster_store.apply(BATCH, clock_ms=CLOCK)
-        assert isinstance(cluster_store._writer, ClusterWriter)
-        cluster_store._writer._drain(slow[0])
+        cluster_store._histories._writer._outboxes.drain_from(slow[0])
         assert same_items(cluster_store.items().states, self.expected().items().states)
 
     def test_an_outbox_filled_before_there_were_shares(
         self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as crash:
-            crash.setattr(ClusterWriter, "_drain", _crash)
+            crash.setattr(Outboxes, "_apply", _crash)
             with pytest.raises(StoreUnavailable):
                 cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
         outbox = cluster_store._keys.outbox("c")
         ((entry, score),) = cluster_store._client.zrange(outbox, 0, -1, withscores=True)
-        *others, counts = msgspec.msgpack.decode(entry)
+        sequence, now, _, _ = msgspec.msgpack.decode(entry)
         cluster_store._client.delete(outbox)
-        cluster_store._client.zadd(outbox, {msgspec.msgpack.encode((*others, [count[:3] for count in counts])): score})
+        old = (sequence, now, [[100, "A", 2.0, "ITEM A"]], [["A", 100, 1]])
+        cluster_store._client.zadd(outbox, {msgspec.msgpack.encode(old): score})
         cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
         state = cluster_store.items().states["A"]
         assert (state.demand, state.sold, state.shares) == ((1.0,) * len(HALF_LIVES), 1, (0.0, 0.0, 0.0))

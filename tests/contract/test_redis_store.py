@@ -11,7 +11,6 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from state import DAY, CustomerRefused, Invoice, Settings, StoreRefused, StoreUnavailable, add_invoice
-from state.store.redis.cluster_writer import ClusterWriter
 from state.store.redis.durability import Durability
 from state.store.redis.store import RedisStore
 from tests.contract.conftest import MakeStore, RedisStores
@@ -55,14 +54,12 @@ def assert_unchanged(store: RedisStore) -> None:
 
 def test_a_history_of_a_newer_schema_is_refused_before_anything_is_written(redis_stores: RedisStores) -> None:
     store = redis_stores()
-    store._client.hset(store._keys.history("c"), "v", 2)
-    with pytest.raises(StoreRefused, match=r"The history of customer c has schema 2: a newer version wrote it"):
-        store.apply(BATCH, clock_ms=CLOCK)
+    store._client.hset(store._keys.history("c"), "v", 3)
+    for call in (lambda: store.apply(BATCH, clock_ms=CLOCK), lambda: store.history("c")):
+        with pytest.raises(CustomerRefused, match=r"customer c has schema 3 and this version reads up to 2: a newer"):
+            call()
     assert_unchanged(store)
-    with pytest.raises(StoreRefused, match=r"The history of customer c has schema 2 and this version reads up to 1"):
-        store.history("c")
-    if not isinstance(store._writer, ClusterWriter):
-        assert store.history("first") is None
+    assert store.history("first") is None
 
 
 @pytest.mark.parametrize("kind", ["history", "recommendation"])
@@ -121,7 +118,7 @@ def test_data_of_another_program_is_refused(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply(BATCH, clock_ms=CLOCK)
     calls = (
-        lambda: store.apply(BATCH, clock_ms=CLOCK),
+        lambda: redis_stores(namespace=redis_stores.namespace).apply(BATCH, clock_ms=CLOCK),  # has read nothing yet
         lambda: store.recommendation("c"),
         lambda: list(store.recommendations()),
     )
@@ -130,7 +127,8 @@ def test_data_of_another_program_is_refused(redis_stores: RedisStores) -> None:
         for call in calls:
             with pytest.raises(StoreRefused, match="this program did not write"):
                 call()
-    for field, garbage in (("x", b"\xc1"), ("i1", b"[,")):
+    store._client.delete(store._keys.recommendation("c"))
+    for field, garbage in (("d", b"\xc1"), ("m", b"1 2"), ("v", b"x")):
         store._client.hset(store._keys.history("c"), field, garbage)
         with pytest.raises(StoreRefused, match="this program did not write"):
             list(store.histories())
@@ -202,7 +200,6 @@ def test_a_window_reduced_from_10_000_invoices_to_100_costs_one_event_less_than_
     assert history is not None
     assert len(history.invoices) == 100
     assert history == add_invoice(before, newest, 100).history
-    assert admin.hget("h:{c}", "n") == b"300"
     assert admin.info("commandstats")["cmdstat_evalsha"]["usec"] < 1_000_000
 
 
@@ -411,10 +408,10 @@ def test_the_probe_of_every_kind_of_redis_leaves_nothing(redis_stores: RedisStor
     assert list(store._client.scan_iter(f"{redis_stores.namespace}:*")) == []
 
 
-@pytest.mark.parametrize("field", ["x", "w", "s", "a", "i1", "rev"])
+@pytest.mark.parametrize("field", ["m", "d", "v"])
 def test_foreign_bytes_in_a_history_are_refused_by_name(redis_stores: RedisStores, field: str) -> None:
-    store = redis_stores()
-    store.apply(BATCH, clock_ms=CLOCK)
+    redis_stores().apply(BATCH, clock_ms=CLOCK)
+    store = redis_stores(namespace=redis_stores.namespace)  # which has read nothing yet
     before = store.items()
     store._client.hset(store._keys.history("c"), field, b"\xc1")
     with pytest.raises(CustomerRefused, match="The keys of customer c hold something"):

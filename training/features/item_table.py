@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.domain.attributes import NO_DATED_ATTRIBUTES, DatedAttributes, attribute_values, merge_attributes
+from state.domain.history import MAX_SHARED_CODES
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
 from state.events.attributes import NO_ATTRIBUTES, Attributes
 from state.events.dates import DAY
@@ -103,8 +104,8 @@ class ItemTable:
         """Count the purchase lines of one whole invoice: each stock code once, however many lines it has.
 
         Returns (negative quantities) are skipped. Equals counting each stock code by itself, with share
-        1 / √(distinct stock codes purchased), up to float rounding. Price (ties: the larger) and description (ties: the
-        larger text) are those of the newest date, in whatever order invoices come.
+        1 / √(distinct stock codes purchased, at most ``MAX_SHARED_CODES``), up to float rounding. Price (ties: the
+        larger) and description (ties: the larger text) are those of the newest date, in whatever order invoices come.
         """
         bought = [line for line in lines if line.quantity > 0]
         if not bought:
@@ -120,7 +121,7 @@ class ItemTable:
         )
 
         once = np.exp2(_halvings(self._reference, date))
-        once[_SHARES] /= np.sqrt(len(unique))
+        once[_SHARES] /= np.sqrt(min(len(unique), MAX_SHARED_CODES))
         self._sums[unique] += once
         self._sold[unique] += 1
         self._first[unique] = np.minimum(self._first[unique], date)

@@ -1,29 +1,18 @@
-"""The keys and the encodings of histories, items and recommendations in Redis (docs/reference/state.md)."""
+"""The keys, and the encodings of items and recommendations, in Redis (docs/reference/state.md)."""
 
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from zlib import crc32
 
 import msgspec
 
-from state.domain.attributes import NO_DATED_ATTRIBUTES, DatedAttributes
-from state.domain.history import CustomerHistory, HeldInvoice, HeldLine, line_text
+from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.items import SHARE_HALF_LIVES, ItemState
 from state.domain.recommendation import Recommendation
-from state.errors import StoreRefused
-from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
-from state.store.protocol import PriorRecommendation, prior_recommendation
-
-SCHEMA = 1
-"""Version of the hash of a history; scripts/history.lua has the same."""
 
 DUE_SHARDS = 1_024
 """Hashes of the index of who is due: 1,000 customers in each of a million, which Redis reads in 2 ms."""
-
-LINE_BREAK = ",\n"
-"""Separates the lines of an invoice; within JSON strings a line break is escaped."""
 
 
 class Keys:
@@ -69,11 +58,11 @@ class Keys:
         return f"{self._recommendation}{{{_escape(customer_id)}}}"
 
     def outbox(self, customer_id: str) -> str:
-        """The changes that are not applied to the items yet, a sorted set; only on a Cluster."""
+        """The changes that are not applied to the items yet, a sorted set."""
         return f"{self._outbox}{{{_escape(customer_id)}}}"
 
     def done(self, customer_id: str) -> str:
-        """The last sequence of the outbox that was applied to the items; only on a Cluster."""
+        """The last sequence of the outbox that was applied to the items."""
         return f"{self._done}{_escape(customer_id)}"
 
     def sent_due(self, day: str) -> str:
@@ -104,39 +93,6 @@ def _escape(customer_id: str) -> str:
     return customer_id.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
 
 
-class CustomerAnswer(msgspec.Struct, array_like=True):
-    """A customer in the answer of the scripts; Lua has no null, so False means missing."""
-
-    invoices: list[tuple[str, int, str]]
-    watermark: tuple[int, str] | bool
-    revision: int
-    published: int
-    changed: bool
-    recommendation: str | bool
-    priors: list[PriorRecommendation]
-    attributes: dict[str, tuple[int, str]] | bool
-
-
-class Answer(msgspec.Struct, array_like=True):
-    """The answer of ``apply.lua`` for a batch."""
-
-    customers: list[CustomerAnswer | bool]
-    refused: list[int]
-    lines_new: int
-    lines_known: int
-    lines_behind: int
-
-
-class OneAnswer(msgspec.Struct, array_like=True):
-    """The answer of ``apply_one.lua`` for a customer."""
-
-    customer: CustomerAnswer | bool
-    refused: list[int]
-    lines_new: int
-    lines_known: int
-    lines_behind: int
-
-
 class _Item(msgspec.Struct, array_like=True):
     as_of: int
     demand: tuple[float, ...]
@@ -152,43 +108,12 @@ class _Item(msgspec.Struct, array_like=True):
 
 
 pack = msgspec.msgpack.Encoder().encode
-read_answer = msgspec.msgpack.Decoder(Answer).decode
-read_one_answer = msgspec.msgpack.Decoder(OneAnswer).decode
 read_recommendation = msgspec.json.Decoder(Recommendation).decode
 read_dialect = msgspec.json.Decoder(ShopDialect).decode
 write_dialect = msgspec.json.Encoder().encode
 write_recommendation = msgspec.json.Encoder().encode
-_NO_SALE = (False, False, False)
-_read_lines = msgspec.json.Decoder(tuple[HeldLine, ...]).decode
 read_codes = msgspec.msgpack.Decoder(list[str]).decode
 _read_item = msgspec.msgpack.Decoder(_Item).decode
-_read_index = msgspec.msgpack.Decoder(dict[str, int]).decode
-_read_attributes = msgspec.msgpack.Decoder(dict[str, tuple[int, str]]).decode
-_read_watermark = msgspec.msgpack.Decoder(tuple[int, str]).decode
-
-
-def _json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
-
-
-def event(index: int, invoice: Invoice) -> tuple[Any, ...]:
-    """An invoice of a batch as the input of the scripts; purchase lines include the values for the items."""
-    lines: list[tuple[Any, ...]] = []
-    for line in invoice.lines:
-        text = line_text(line.stock_code, line.quantity, line.unit_price, line.line_id)
-        sale = (line.stock_code, line.unit_price, line.description or "") if line.quantity > 0 else _NO_SALE
-        line_id = () if line.line_id is None else (_json(line.line_id),)
-        attributes = (line.attributes,) if line.attributes and line.quantity > 0 else ()
-        lines.append((text, *sale, *(line_id or (False,) if attributes else line_id), *attributes))
-    customer_attributes = (invoice.attributes,) if invoice.attributes else ()
-    return index, invoice.invoice_no, invoice.date, lines, *customer_attributes
-
-
-def confirmation(recommendation: Recommendation) -> tuple[int, str, tuple[str, str, list[str]]]:
-    """A recommendation as the input of ``confirm.lua``: revision, JSON, and the prior recommendation to score with."""
-    prior = prior_recommendation(recommendation, "")
-    json = write_recommendation(recommendation).decode()
-    return recommendation.revision, json, (prior.rec_id, prior.model, prior.stock_codes)
 
 
 def read_item(stock_code: str, packed: bytes) -> ItemState:
@@ -206,7 +131,7 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
         description=item.description or None,
         description_date=item.description_date,
         shares=item.shares,
-        dated_attributes=_by_key(item.attributes),
+        dated_attributes={key: item.attributes[key] for key in sorted(item.attributes)} or NO_DATED_ATTRIBUTES,
     )
 
 
@@ -226,45 +151,3 @@ def write_item(item: ItemState) -> tuple[Any, ...]:
         item.shares,
         *attributes,
     )
-
-
-def make_history(
-    customer_id: str,
-    invoices: Iterable[tuple[str, int, str]],
-    watermark: tuple[int, str] | None,
-    attributes: DatedAttributes = NO_DATED_ATTRIBUTES,
-) -> CustomerHistory:
-    """A history from its invoices (number, date, stored lines), in the order of ``CustomerHistory``."""
-    held = []
-    for invoice_no, date, texts in sorted(invoices, key=lambda invoice: (invoice[1], invoice[0])):
-        in_order = ",".join(sorted(texts.split(LINE_BREAK)))
-        held.append(HeldInvoice(invoice_no, date, _read_lines(f"[{in_order}]")))
-    return CustomerHistory(customer_id, tuple(held), watermark, _by_key(attributes))
-
-
-def _by_key(attributes: DatedAttributes) -> DatedAttributes:
-    """Attributes ordered by key, since Lua tables have no order."""
-    return {key: attributes[key] for key in sorted(attributes)} if attributes else NO_DATED_ATTRIBUTES
-
-
-def read_history(customer_id: str, fields: dict[bytes, bytes]) -> CustomerHistory:
-    """A history from the fields of its hash.
-
-    Raises:
-        StoreRefused: A newer version of this program wrote it.
-    """
-    check_schema(customer_id, int(fields.get(b"v", b"1")))
-    index = _read_index(fields[b"x"])
-    invoices = [(number, date, fields[b"i" + number.encode()].decode()) for number, date in index.items()]
-    watermark = _read_watermark(fields[b"w"]) if b"w" in fields else None
-    attributes = _read_attributes(fields[b"a"]) if b"a" in fields else NO_DATED_ATTRIBUTES
-    return make_history(customer_id, invoices, watermark, attributes)
-
-
-def check_schema(customer_id: str, schema: int) -> None:
-    """Raises ``StoreRefused`` for a history that a newer version wrote."""
-    if schema > SCHEMA:
-        raise StoreRefused(
-            f"The history of customer {customer_id} has schema {schema} and this version reads up to {SCHEMA}: "
-            "a newer version wrote it; run that one."
-        )

@@ -1,13 +1,12 @@
 """RedisStore: the store on Redis, one server or a Cluster (docs/reference/state.md has the layout of the keys)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
 from redis.cluster import RedisCluster
 
-from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.history import CustomerHistory
 from state.domain.items import ItemState
 from state.domain.recommendation import Recommendation
@@ -16,46 +15,28 @@ from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
-from state.store.protocol import (
-    ApplyResult,
-    CustomerSnapshot,
-    CustomerState,
-    CustomerUpdate,
-    ItemChanges,
-    StoreMark,
-    cap_exceeded,
-    merge_updates,
-)
-from state.store.redis.client import connect, is_forbidden, translate_errors, unreadable
-from state.store.redis.cluster_writer import ClusterWriter
+from state.store.protocol import ApplyResult, CustomerSnapshot, CustomerState, ItemChanges, StoreMark
+from state.store.redis.client import connect, is_forbidden, translate_errors
 from state.store.redis.durability import Durability, read_durability
+from state.store.redis.histories import Histories
 from state.store.redis.layout import (
-    Answer,
-    CustomerAnswer,
     Keys,
-    confirmation,
-    event,
-    make_history,
     pack,
     read_codes,
     read_dialect,
-    read_history,
     read_item,
     read_recommendation,
     write_dialect,
     write_item,
+    write_recommendation,
 )
 from state.store.redis.removal import Removal
 from state.store.redis.script import Script
-from state.store.redis.single_writer import SingleWriter
+from state.store.redis.stored_customer import read_customer, read_history, read_revision
+from state.store.redis.writers import ClusterWriter, SingleWriter
 
-MAX_LINES_PER_CALL = 10_000
-"""Bound of the lines of a script call, so that Redis can serve others in between; a single event may exceed it."""
-MAX_CUSTOMERS_PER_CALL = 1_000
+CUSTOMERS_PER_CALL = 1_000
 KEYS_PER_READ = 500
-
-_CustomerEvents = tuple[str, list[tuple[Any, ...]]]
-"""A customer, and the events as ``layout.event`` encodes them."""
 
 
 class RedisStore:
@@ -72,49 +53,34 @@ class RedisStore:
     def __init__(self, settings: Settings, client: Any = None) -> None:
         self._client: Any = connect(settings) if client is None else client
         self._keys = Keys(settings.key_prefix)
-        self._cap = settings.max_history_lines
         self._clock_forbidden = False
         self._removal = Removal(self._client, self._keys)
         writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
         self._writer: ClusterWriter | SingleWriter = writer(
+            self._client, self._keys, ttl=settings.history_ttl_days * DAY
+        )
+        self._histories = Histories(
             self._client,
             self._keys,
+            self._writer,
             window=settings.window,
-            cap=self._cap,
-            ttl=settings.history_ttl_days * DAY,
+            cap=settings.max_history_lines,
         )
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:
         """See ``Store.apply``."""
-        counts = {"lines_new": 0, "lines_known": 0, "lines_behind": 0}
-        refused: list[tuple[int, str]] = []
-        updates: dict[str, CustomerUpdate] = {}
-        for groups in _calls(invoices):
-            answer = self._writer.apply(groups, clock_ms)
-            counts["lines_new"] += answer.lines_new
-            counts["lines_known"] += answer.lines_known
-            counts["lines_behind"] += answer.lines_behind
-            refused.extend(
-                (index, cap_exceeded(str(invoices[index].customer_id), self._cap)) for index in answer.refused
-            )
-            for customer_id, one in _customers(groups, answer):
-                try:
-                    update = _update(customer_id, one)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise unreadable(f"customer {customer_id}", error) from error
-                updates[customer_id] = merge_updates(updates.get(customer_id), update)
-        return ApplyResult(list(updates.values()), counts, sorted(refused))
+        return self._histories.apply(invoices, clock_ms)
 
     def confirm(self, recommendations: Sequence[Recommendation], unchanged: Sequence[tuple[str, int]] = ()) -> None:
         """See ``Store.confirm``."""
-        entries: Iterator[tuple[str, Any]] = iter(
+        entries: Iterator[tuple[str, tuple[int, str | bool]]] = iter(
             [
-                *((one.customer_id, confirmation(one)) for one in recommendations),
-                *((customer_id, (revision, False, False)) for customer_id, revision in unchanged),
+                *((one.customer_id, (one.revision, write_recommendation(one).decode())) for one in recommendations),
+                *((customer_id, (revision, False)) for customer_id, revision in unchanged),
             ]
         )
-        while chunk := list(islice(entries, MAX_CUSTOMERS_PER_CALL)):
-            self._writer.confirm(chunk)
+        while chunk := list(islice(entries, CUSTOMERS_PER_CALL)):
+            self._histories.confirm(chunk)
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """See ``Store.history``."""
@@ -129,14 +95,14 @@ class RedisStore:
         found: list[CustomerState | None] = []
         for customer_id, fields in zip(customer_ids, replies, strict=True):
             with translate_errors({1: f"customer {customer_id}"}):
-                state = CustomerState(read_history(customer_id, fields), int(fields[b"rev"])) if fields else None
-            found.append(state)
+                record = read_customer(customer_id, fields, None).record
+            found.append(CustomerState(record.history, record.revision) if fields else None)
         return found
 
     def revisions(self, customer_ids: Sequence[str]) -> list[int]:
         """See ``Store.revisions``."""
         keys = [self._keys.history(customer_id) for customer_id in customer_ids]
-        return [int(revision or 0) for revision in self._read("hget", keys, "rev")]
+        return [read_revision(*values) for values in self._read("hmget", keys, ["m", "rev"])]
 
     def snapshots(self, customer_ids: Sequence[str]) -> list[CustomerSnapshot | None]:
         """See ``Store.snapshots``."""
@@ -158,16 +124,17 @@ class RedisStore:
 
     def reserve(self, customers: Sequence[tuple[str, int]], *, clock_ms: int) -> list[int | None]:
         """See ``Store.reserve``."""
-        reserved: list[int | None] = []
-        for start in range(0, len(customers), MAX_CUSTOMERS_PER_CALL):
-            raised = self._writer.reserve(customers[start : start + MAX_CUSTOMERS_PER_CALL], clock_ms)
-            reserved += [int(revision) if revision else None for revision in raised]
-        return reserved
+        raised = [
+            revision
+            for start in range(0, len(customers), CUSTOMERS_PER_CALL)
+            for revision in self._writer.reserve(customers[start : start + CUSTOMERS_PER_CALL], clock_ms)
+        ]
+        return [int(revision) if revision else None for revision in raised]
 
     def withdraw(self, customers: Sequence[tuple[str, int]]) -> None:
         """See ``Store.withdraw``."""
-        for start in range(0, len(customers), MAX_CUSTOMERS_PER_CALL):
-            self._writer.reserve(customers[start : start + MAX_CUSTOMERS_PER_CALL], False)
+        for start in range(0, len(customers), CUSTOMERS_PER_CALL):
+            self._writer.reserve(customers[start : start + CUSTOMERS_PER_CALL], False)
 
     def customer_ids(self) -> Iterator[list[str]]:
         """See ``Store.customer_ids``."""
@@ -292,9 +259,15 @@ class RedisStore:
 
     def forget_invoices(self, customer_id: str, invoice_nos: Sequence[str], *, clock_ms: int) -> None:
         """Remove invoices from a history, which gets a new revision, or is deleted where it has no other."""
-        keys = [self._keys.history(customer_id), self._keys.recommendation(customer_id)]
-        with translate_errors({1: f"customer {customer_id}"}, self._client):
-            Script("forget_invoices")(self._client, keys, pack((clock_ms, list(invoice_nos))))
+        numbers = set(invoice_nos)
+
+        def without(history: CustomerHistory) -> CustomerHistory | None:
+            invoices = tuple(one for one in history.invoices if one.invoice_no not in numbers)
+            if len(invoices) == len(history.invoices):
+                return history
+            return msgspec.structs.replace(history, invoices=invoices) if invoices else None
+
+        self._histories.change(customer_id, without, clock_ms)
 
     def remove(self, customer_id: str) -> bool:
         """See ``Store.remove``."""
@@ -310,7 +283,7 @@ class RedisStore:
 
     def set_now(self, now: int, items: Sequence[ItemState]) -> None:
         """Set the greatest date accepted, also to an earlier one, and replace the states of some items."""
-        script = Script("attributes", "history", "items", "set_items")
+        script = Script("attributes", "items", "set_items")
         packed = pack((now, [(item.stock_code, write_item(item)) for item in items]))
         with translate_errors(client=self._client):
             script(self._client, self._keys.items, packed)
@@ -367,7 +340,7 @@ class RedisStore:
             if new:
                 yield new
 
-    def _read(self, command: str, keys: Sequence[bytes | str], *arguments: str) -> list[Any]:
+    def _read(self, command: str, keys: Sequence[bytes | str], *arguments: Any) -> list[Any]:
         key_of = "A key of a customer"  # the error of a pipeline names it
         with translate_errors(client=self._client, key=key_of), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
@@ -384,54 +357,12 @@ def _is_complete(log: Sequence[tuple[bytes, Any]], since: int, version: int) -> 
     return len(log) >= version - since and int(log[0][0].partition(b"-")[0]) == since + 1
 
 
-def _calls(invoices: Iterable[Invoice]) -> Iterator[list[_CustomerEvents]]:
-    """Invoices by customer, in order of first appearance, in script calls of a bounded size."""
-    by_customer: dict[str, list[tuple[Any, ...]]] = {}
-    for index, invoice in enumerate(invoices):
-        if invoice.customer_id is not None and invoice.lines:
-            by_customer.setdefault(invoice.customer_id, []).append(event(index, invoice))
-    call: list[_CustomerEvents] = []
-    lines = 0
-    for customer_id, events in by_customer.items():
-        customer_events: list[tuple[Any, ...]] = []
-        for one in events:
-            if lines and lines + len(one[3]) > MAX_LINES_PER_CALL:
-                yield [*call, (customer_id, customer_events)] if customer_events else call
-                call, customer_events, lines = [], [], 0
-            customer_events.append(one)
-            lines += len(one[3])
-        call.append((customer_id, customer_events))
-        if len(call) == MAX_CUSTOMERS_PER_CALL:
-            yield call
-            call, lines = [], 0
-    if call:
-        yield call
-
-
-def _customers(groups: Sequence[_CustomerEvents], answer: Answer) -> Iterator[tuple[str, CustomerAnswer]]:
-    for (customer_id, _), one in zip(groups, answer.customers, strict=True):
-        if isinstance(one, CustomerAnswer):
-            yield customer_id, one
-
-
-def _update(customer_id: str, one: CustomerAnswer) -> CustomerUpdate:
-    watermark = one.watermark if isinstance(one.watermark, tuple) else None
-    attributes = one.attributes if isinstance(one.attributes, dict) else NO_DATED_ATTRIBUTES
-    return CustomerUpdate(
-        history=make_history(customer_id, one.invoices, watermark, attributes),
-        revision=one.revision,
-        published=one.published,
-        changed=one.changed,
-        last=read_recommendation(one.recommendation) if isinstance(one.recommendation, str) else None,
-        priors=sorted(one.priors, key=lambda prior: prior.invoice_no),
-    )
-
-
 def _snapshot(customer_id: str, fields: dict[bytes, bytes], ttl: int, json: bytes | None) -> CustomerSnapshot:
+    record = read_customer(customer_id, fields, json).with_last()
     return CustomerSnapshot(
-        history=read_history(customer_id, fields),
-        revision=int(fields[b"rev"]),
-        published=int(fields.get(b"pub", b"0")),
-        last=read_recommendation(json) if json else None,
+        history=record.history,
+        revision=record.revision,
+        published=record.published,
+        last=record.last,
         expires_in=ttl if ttl >= 0 else None,
     )

@@ -175,23 +175,23 @@ def test_a_smaller_window_applies_at_the_next_change() -> None:
 
 def test_demand_counts_a_code_once_an_invoice_at_the_invoices_date() -> None:
     first = add_invoice(CustomerHistory("c"), invoice("1", 9, buy("A", 1), buy("A", 2), buy("B", -1)), 100)
-    assert first.demand_changes == [DemandChange("A", 9, 1, 1.0)]
+    assert first.demand_changes == [DemandChange(9, 1, 1.0, ("A",))]
     again = add_invoice(first.history, invoice("1", 9, buy("A", 3), buy("C", 1)), 100)
     half = 1.0 / math.sqrt(2.0)
-    assert again.demand_changes == [DemandChange("C", 9, 1, half), DemandChange("A", 9, 0, half - 1.0)]
+    assert again.demand_changes == [DemandChange(9, 1, half, ("C",)), DemandChange(9, 0, half - 1.0, ("A",))]
     earlier = add_invoice(again.history, invoice("1", 4, buy("B", -1)), 100)
-    back, there = [DemandChange(code, 9, -1, -half) for code in "AC"], [DemandChange(code, 4, 1, half) for code in "AC"]
+    back, there = [DemandChange(9, -1, -half, ("A", "C"))], [DemandChange(4, 1, half, ("A", "C"))]
     assert earlier.demand_changes == back + there
     grown = add_invoice(again.history, invoice("1", 4, buy("D", 1)), 100)
-    assert grown.demand_changes == back + [DemandChange(code, 4, 1, 1.0 / math.sqrt(3.0)) for code in "ACD"]
+    assert grown.demand_changes == [*back, DemandChange(4, 1, 1.0 / math.sqrt(3.0), ("A", "C", "D"))]
 
 
 def test_demand_follows_a_corrected_line() -> None:
     first = add_invoice(CustomerHistory("c"), invoice("1", 9, buy("B", 1, line_id="x")), 100)
     corrected = add_invoice(first.history, invoice("1", 9, buy("A", 1, line_id="x")), 100)
-    assert corrected.demand_changes == [DemandChange("B", 9, -1, -1.0), DemandChange("A", 9, 1, 1.0)]
+    assert corrected.demand_changes == [DemandChange(9, -1, -1.0, ("B",)), DemandChange(9, 1, 1.0, ("A",))]
     returned = add_invoice(first.history, invoice("1", 9, buy("B", -1, line_id="x")), 100)
-    assert returned.demand_changes == [DemandChange("B", 9, -1, -1.0)]
+    assert returned.demand_changes == [DemandChange(9, -1, -1.0, ("B",))]
 
 
 def test_a_repeated_code_does_not_change_shares() -> None:

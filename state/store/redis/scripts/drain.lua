@@ -15,17 +15,13 @@ for i = 5, #KEYS do
       new_markers[KEYS[i]] = sequence
       entries[#entries + 1] = {sales, changes}
       now = math.max(now or date, date)
-      for _, sale in ipairs(sales) do codes[sale[2]] = true end
-      for _, change in ipairs(changes) do codes[change[1]] = true end
+      add_codes(codes, sales, changes)
     end
   end
 end
 
 local items = load_items(item_keys, half_lives, codes)
-for _, entry in ipairs(entries) do
-  for _, sale in ipairs(entry[1]) do observe_sale(items, half_lives, sale) end
-  for _, change in ipairs(entry[2]) do count_sale(items, half_lives, change) end
-end
+for _, entry in ipairs(entries) do change_items(items, half_lives, entry[1], entry[2]) end
 save_items(item_keys, items, now)
 for marker, sequence in pairs(new_markers) do redis.call('SET', marker, string.format('%.0f', sequence)) end
 return redis.status_reply('OK')

@@ -27,6 +27,33 @@ local function add_decayed(values, half_lives, days, amount)
   end
 end
 
+-- An item from its packed form. Attributes, the eleventh element, stay packed until they are needed, because they may be
+-- large and rarely change.
+local function read_item(half_lives, packed)
+  if string.byte(packed) ~= 155 then
+    local item = cmsgpack.unpack(packed)
+    item[10] = item[10] or zeros(#half_lives[2]) -- written by a version without shares
+    return item
+  end
+  local item = {cmsgpack.unpack_limit(packed, 10, 1)}
+  local position = table.remove(item, 1)
+  item.attributes = string.sub(packed, position + 1)
+  return item
+end
+
+-- The packed form of an item.
+local function write_item(item)
+  local attributes = item.attributes
+  item.attributes, item.dirty = nil, nil
+  if not attributes then return cmsgpack.pack(item) end
+  return '\155' .. cmsgpack.pack(unpack(item, 1, 10)) .. attributes
+end
+
+-- Unpacks the attributes of an item.
+local function open_attributes(item)
+  if item.attributes then item[11], item.attributes = cmsgpack.unpack(item.attributes), nil end
+end
+
 -- Reads the items of a set of codes; missing ones are skipped. A key with other data fails here, before any write.
 local function load_items(keys, half_lives, code_set)
   redis.call('GET', keys.version)
@@ -39,23 +66,18 @@ local function load_items(keys, half_lives, code_set)
     local values = redis.call('HMGET', keys.state, unpack(codes, i, upto))
     for j = i, upto do
       local packed = values[j - i + 1]
-      if packed then
-        local item = cmsgpack.unpack(packed)
-        item[10] = item[10] or zeros(#half_lives[2]) -- written by a version without shares
-        items[codes[j]] = item
-      end
+      if packed then items[codes[j]] = read_item(half_lives, packed) end
     end
   end
   return items
 end
 
--- Updates an item from a sale {date, code, price, description, attributes}.
-local function observe_sale(items, half_lives, sale)
-  local date, code, price, description = sale[1], sale[2], sale[3], sale[4]
+-- Updates an item from a purchase line.
+local function observe_sale(items, half_lives, date, code, price, description, attributes)
   local item = items[code]
   if not item then
     items[code] = {date, zeros(#half_lives[1]), 0, date, date, price, date, description,
-      description ~= '' and date or 0, zeros(#half_lives[2]), (merge_attributes(nil, sale[5], date)), dirty = true}
+      description ~= '' and date or 0, zeros(#half_lives[2]), (merge_attributes(nil, attributes, date)), dirty = true}
     return
   end
   if date > item[7] or (date == item[7] and price > item[6]) then
@@ -64,9 +86,10 @@ local function observe_sale(items, half_lives, sale)
   if description ~= '' and (item[8] == '' or date > item[9] or (date == item[9] and less(item[8], description))) then
     item[8], item[9], item.dirty = description, date, true
   end
-  if sale[5] then
+  if attributes then
     local changed
-    item[11], changed = merge_attributes(item[11], sale[5], date)
+    open_attributes(item)
+    item[11], changed = merge_attributes(item[11], attributes, date)
     item.dirty = item.dirty or changed
   end
   if date < item[4] then item[4], item.dirty = date, true end
@@ -78,15 +101,54 @@ local function observe_sale(items, half_lives, sale)
   end
 end
 
--- Applies a change of demand {code, date, times, share}.
-local function count_sale(items, half_lives, change)
-  local date, times, share, item = change[2], change[3], change[4], items[change[1]]
+-- Changes the demand of an item at a date.
+local function count_sale(item, half_lives, date, times, share)
   if not item then return end -- the item was lost with an older Redis; its next sale creates it again
   local days = (item[1] - date) / DAY
   if times ~= 0 then add_decayed(item[2], half_lives[1], days, times) end
   add_decayed(item[10], half_lives[2], days, share or 0) -- nil in an outbox of a version without shares
   item[3] = item[3] + times
   item.dirty = true
+end
+
+-- Adds the codes of sales and demand changes to a set. Sales are {date, {code, price, description, code, ...}} or, with
+-- attributes, {date, code, price, description, attributes}. Changes are {date, times, share, codes} or, in an outbox of an
+-- older version, {code, date, times, share}.
+local function add_codes(codes, sales, changes)
+  for _, sale in ipairs(sales) do
+    local lines = sale[2]
+    if type(lines) == 'table' then
+      for i = 1, #lines, 3 do codes[lines[i]] = true end
+    else
+      codes[lines] = true
+    end
+  end
+  for _, change in ipairs(changes) do
+    if type(change[4]) == 'table' then
+      for _, code in ipairs(change[4]) do codes[code] = true end
+    else
+      codes[change[1]] = true
+    end
+  end
+end
+
+-- Applies sales, then demand changes; see add_codes().
+local function change_items(items, half_lives, sales, changes)
+  for _, sale in ipairs(sales) do
+    local date, lines = sale[1], sale[2]
+    if type(lines) == 'table' then
+      for i = 1, #lines, 3 do observe_sale(items, half_lives, date, lines[i], lines[i + 1], lines[i + 2]) end
+    else
+      observe_sale(items, half_lives, date, lines, sale[3], sale[4], sale[5])
+    end
+  end
+  for _, change in ipairs(changes) do
+    if type(change[4]) == 'table' then
+      for _, code in ipairs(change[4]) do count_sale(items[code], half_lives, change[1], change[2], change[3]) end
+    else
+      count_sale(items[change[1]], half_lives, change[2], change[3], change[4])
+    end
+  end
 end
 
 -- Raises the version, and logs the codes that changed: a reader that has one of the versions in the log reads only what
@@ -108,10 +170,9 @@ local function save_items(keys, items, now)
   local states, codes = {}, {}
   for code, item in pairs(items) do
     if item.dirty then
-      item.dirty = nil
       codes[#codes + 1] = code
       states[#states + 1] = code
-      states[#states + 1] = cmsgpack.pack(item)
+      states[#states + 1] = write_item(item)
     end
   end
   if #codes > 0 then

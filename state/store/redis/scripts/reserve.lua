@@ -3,21 +3,31 @@
 -- Returns the new revisions as text, '' where the history has another revision or does not exist.
 
 local clock, expected = unpack(cmsgpack.unpack(ARGV[1]))
-local unchanged = {}
+local heads = {}
 for i, revision in ipairs(expected) do
-  local held = redis.pcall('HGET', KEYS[2 * i - 1], 'rev')
-  if type(held) == 'table' and held.err then return redis.error_reply('NEXTBASKET ' .. i .. ' ' .. held.err) end
-  unchanged[i] = held and tonumber(held) == revision
+  local head, problem = head_of(KEYS[2 * i - 1])
+  if not head then return redis.error_reply('NEXTBASKET ' .. i .. ' ' .. problem) end
+  local held, published, sequence, writes = string.match(head, '^(%d+) (%d+) (%d+) (%d+)$')
+  if not writes then held = string.match(head, '^%d+ (%d+) %d+$') end -- of schema 1
+  heads[i] = tonumber(held) == revision and {published, sequence, writes}
 end
 local raised = {}
 for i, revision in ipairs(expected) do
+  local history, head = KEYS[2 * i - 1], heads[i]
   raised[i] = ''
-  if unchanged[i] and clock then
-    raised[i] = string.format('%.0f', math.max(revision + 1, clock))
-    redis.call('HSET', KEYS[2 * i - 1], 'rev', raised[i])
-  elseif unchanged[i] then
-    redis.call('HDEL', KEYS[2 * i - 1], 'c')
-    redis.call('EXPIRE', KEYS[2 * i], -1)
+  if head then
+    local new = string.format('%.0f', clock and math.max(revision + 1, clock) or revision)
+    if head[3] then
+      redis.call('HSET', history, 'm', string.format('%s %s %s %.0f', new, head[1], head[2], tonumber(head[3]) + 1))
+    else
+      redis.call('HSET', history, 'rev', new)
+    end
+    if clock then
+      raised[i] = new
+    else
+      redis.call('HDEL', history, 'c') -- of schema 1
+      redis.call('EXPIRE', KEYS[2 * i], -1)
+    end
   end
 end
 return raised
