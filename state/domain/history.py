@@ -7,7 +7,7 @@ Invoices that an event does not change are the same objects before and after it.
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -32,8 +32,11 @@ class HeldLine(msgspec.Struct, frozen=True, array_like=True):
     line_id: str | None = None
 
 
-class HeldInvoice(msgspec.Struct, frozen=True):
-    """An invoice in a history: its earliest date (seconds since 1970) and its lines, ordered by ``line_text``."""
+class HeldInvoice(msgspec.Struct, frozen=True, dict=True):
+    """An invoice in a history: its earliest date (seconds since 1970) and its lines, ordered by ``line_text``.
+
+    What is derived from an invoice may be stored in its ``__dict__``, which is no part of its value.
+    """
 
     invoice_no: str
     date: int
@@ -278,35 +281,50 @@ def baskets(history: CustomerHistory) -> list[Basket]:
     text), its own invoice included; a quantity that exceeds them has no effect. Returns are applied in order of (date,
     invoice number).
     """
-    remaining: list[dict[str, int]] = []
-    purchase_positions: dict[str, list[int]] = {}
-    returns: list[tuple[int, str, int]] = []
-    for position, invoice in enumerate(history.invoices):
-        bought: dict[str, int] = {}
-        returned: dict[str, int] = {}
-        for line in invoice.lines:
-            side = bought if line.quantity > 0 else returned
-            side[line.stock_code] = side.get(line.stock_code, 0) + abs(line.quantity)
-        remaining.append(bought)
-        for code in bought:
-            purchase_positions.setdefault(code, []).append(position)
-        returns.extend((position, code, quantity) for code, quantity in returned.items())
-    for return_position, code, open_quantity in returns:
-        date = history.invoices[return_position].date
-        for position in reversed(purchase_positions.get(code, ())):
-            if history.invoices[position].date > date:
-                continue
-            reduction = min(remaining[position][code], open_quantity)
-            remaining[position][code] -= reduction
-            open_quantity -= reduction
-            if open_quantity == 0:
-                break
+    bought = [_quantities(line for line in invoice.lines if line.quantity > 0) for invoice in history.invoices]
+    returns: dict[str, list[tuple[int, int]]] = {}
+    for invoice in history.invoices:
+        for code, quantity in _quantities(line for line in invoice.lines if line.quantity < 0).items():
+            returns.setdefault(code, []).append((invoice.date, -quantity))
+    for code, of_code in returns.items():
+        positions = [position for position, quantities in enumerate(bought) if code in quantities]
+        purchases = [(history.invoices[position].date, bought[position][code]) for position in positions]
+        for position, quantity in zip(positions, net_quantities(purchases, of_code), strict=True):
+            bought[position][code] = quantity
     result = []
-    for invoice, quantities in zip(history.invoices, remaining, strict=True):
+    for invoice, quantities in zip(history.invoices, bought, strict=True):
         items = {code: quantities[code] for code in sorted(quantities) if quantities[code] > 0}
         if items:
             result.append(Basket(invoice.invoice_no, invoice.date, items))
     return result
+
+
+def net_quantities(purchases: Sequence[tuple[int, int]], returns: Iterable[tuple[int, int]]) -> list[int]:
+    """The quantities of one item's purchases net of its returns, as ``baskets`` nets them, in the order of purchases.
+
+    Args:
+        purchases: Date and quantity of each, by date, then invoice number.
+        returns: Date and quantity (above 0) of each, likewise.
+    """
+    left = [quantity for _, quantity in purchases]
+    for date, open_quantity in returns:
+        for position in range(len(left) - 1, -1, -1):
+            if purchases[position][0] > date:
+                continue
+            reduction = min(left[position], open_quantity)
+            left[position] -= reduction
+            open_quantity -= reduction
+            if open_quantity == 0:
+                break
+    return left
+
+
+def _quantities(lines: Iterable[HeldLine]) -> dict[str, int]:
+    """The summed quantity of each stock code."""
+    quantities: dict[str, int] = {}
+    for line in lines:
+        quantities[line.stock_code] = quantities.get(line.stock_code, 0) + line.quantity
+    return quantities
 
 
 def canonical_json(history: CustomerHistory) -> bytes | None:

@@ -31,9 +31,11 @@ class ItemTable:
 
     ``codes[row]`` is a stock code and ``rows[code]`` its row. The columns ``first``, ``last`` (dates, seconds since
     1970), ``sold`` (baskets ever) and ``price`` are views of length ``len(table)``, valid until the next change.
+    ``identity`` differs from that of every other table, also one that is gone: for what is remembered by row.
     """
 
     def __init__(self, states: Iterable[ItemState] = ()) -> None:
+        self.identity = object()
         self.codes: list[str] = []
         self.rows: dict[str, int] = {}
         self._descriptions: list[str | None] = []
