@@ -19,6 +19,7 @@ class InvoiceColumns:
         codes: The distinct stock codes of the purchase lines, in order of their first lines.
         quantity: Quantity of each over all its purchase lines, in thousandths, int64.
         price: Unit price of each, that of its last purchase line, float32.
+        value: Sum of quantity times price of the purchase lines, in thousandths.
         returns: Stock code and quantity, in thousandths and above 0, of each item of the return lines.
     """
 
@@ -26,11 +27,13 @@ class InvoiceColumns:
         quantities: dict[str, int] = {}
         prices: dict[str, float] = {}
         returned: dict[str, int] = {}
+        self.value = 0.0
         for line in invoice.lines:
             code, quantity = line.stock_code, line.quantity
             if quantity > 0:
                 quantities[code] = quantities.get(code, 0) + quantity
                 prices[code] = line.unit_price
+                self.value += quantity * line.unit_price
             else:
                 returned[code] = returned.get(code, 0) - quantity
         self.codes = tuple(quantities)

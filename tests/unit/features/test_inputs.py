@@ -8,7 +8,6 @@ import pytest
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Line
-from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS, CUSTOMER_INPUTS
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS
 from training.features.basket_lstm.flat_histories import STEPS
@@ -20,6 +19,7 @@ from training.features.basket_lstm.global_statistics import (
     RECENT,
     GlobalStatistics,
 )
+from training.features.basket_lstm.i2i_scores import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.view import CANDIDATE_INPUTS, STEP_INPUTS, View, build_view
 from training.features.basket_lstm.weekly_demand import WEEK, WeeklyDemand
 from training.features.item_table import ItemTable

@@ -12,9 +12,10 @@ from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import StateReplay
 from training.features.basket_lstm import retrieval as module
-from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS, history_vectors, i2i_scores_by_customer
+from training.features.basket_lstm.candidates import history_vectors
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import flatten
+from training.features.basket_lstm.i2i_scores import i2i_scores_by_customer
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex, largest
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot
@@ -57,7 +58,7 @@ def test_a_score_is_the_inputs_by_their_weights(replay: StateReplay) -> None:
     checked = 0
     customers = i2i_scores_by_customer(flat, bought, binding.index_of_row, STATISTICS)
     for customer, similarity in zip(customers, similarities, strict=True):
-        scores = customer.scores[: len(I2I_CANDIDATE_INPUTS)]
+        scores = customer.scores
         inputs = index.inputs(snapshot, scores, similarity)
         assert inputs.shape == (len(replay.items), len(RETRIEVAL_INPUTS))
         np.testing.assert_allclose(index.scores(scores, similarity, drawn), inputs @ drawn, rtol=1e-4, atol=1e-3)

@@ -7,10 +7,10 @@ from state.domain.items import HALF_LIVES
 from state.events.invoice import THOUSAND
 from tests.unit.features.shop import shop_log
 from training.data.walk import StateReplay
-from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.customer_items import BASKET_DECAY, SLOW_BASKET_DECAY
 from training.features.basket_lstm.flat_histories import STEPS
 from training.features.basket_lstm.global_statistics import CUSTOMERS
+from training.features.basket_lstm.i2i_scores import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import (
     BASELINE_INPUTS,

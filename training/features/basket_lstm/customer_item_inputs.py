@@ -37,7 +37,7 @@ def customer_item_inputs(
     row: Ints,
     n_items: int,
 ) -> Floats:
-    """``CUSTOMER_ITEM_INPUTS`` of each candidate, float32 ``[candidates, inputs]``.
+    """``CUSTOMER_ITEM_INPUTS`` of each candidate, float32 ``[inputs, candidates]``.
 
     Args:
         bought: The items the customers bought.
@@ -49,7 +49,7 @@ def customer_item_inputs(
         row: Each candidate's row.
         n_items: Number of rows.
     """
-    inputs = np.zeros((len(position), len(CUSTOMER_ITEM_INPUTS)), np.float32)
+    inputs = np.zeros((len(CUSTOMER_ITEM_INPUTS), len(position)), np.float32)
     held = np.flatnonzero(position >= 0)
     at = position[held]
     if len(at):
@@ -57,7 +57,7 @@ def customer_item_inputs(
         count, last_days = bought.n_baskets[at], bought.last_days[at]
         gap = np.where(count > 1, bought.span_days[at] / np.maximum(count - 1, 1), means.gap_days[buyer])
         customers = len(flat.n_baskets)
-        inputs[held] = np.stack(
+        inputs[:, held] = np.stack(
             [
                 np.ones(len(held)),
                 np.log1p(count),
@@ -75,9 +75,8 @@ def customer_item_inputs(
                 bought.n_baskets[at] / max_per_customer(bought.n_baskets, bought, customers)[buyer],
                 bought.decayed_count[at] / max_per_customer(bought.decayed_count, bought, customers)[buyer],
                 np.zeros(len(held)),
-            ],
-            axis=1,
+            ]
         )
     if len(flat.returned_row):
-        inputs[:, -1] = np.isin(customer * n_items + row, flat.returned_customer * n_items + flat.returned_row)
+        inputs[-1] = np.isin(customer * n_items + row, flat.returned_customer * n_items + flat.returned_row)
     return inputs

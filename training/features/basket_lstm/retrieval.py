@@ -85,6 +85,14 @@ class RetrievalIndex(NamedTuple):
             score, vectors = score[row], vectors[row]
         return cls(row, score, index_of_row[row], vectors)
 
+    def positions(self, row: Ints) -> Ints:
+        """Positions of those of some rows, sorted, that are among its items."""
+        if len(self.row) == 0 or self.row[-1] == len(self.row) - 1:
+            return row[row < len(self.row)]  # all rows of the item table
+        position = np.minimum(np.searchsorted(self.row, row), len(self.row) - 1)
+        found: Ints = position[self.row[position] == row]
+        return found
+
     def scores(self, i2i_scores: Floats, similarity: Floats, weights: NDArray[np.float32]) -> Floats:
         """Scores of all its items for one customer, float32 ``[items]``.
 
@@ -93,7 +101,8 @@ class RetrievalIndex(NamedTuple):
             similarity: Cosine of each item's text vector with that of the history ``[items]``.
             weights: Of ``RETRIEVAL_INPUTS``.
         """
-        scores: Floats = self.score + (weights[:_N_I2I] @ i2i_inputs(i2i_scores))[self.item_index]
+        scores: Floats = (weights[:_N_I2I] @ i2i_inputs(i2i_scores)).take(self.item_index)
+        scores += self.score
         scores += weights[_N_I2I] * similarity
         return scores
 
@@ -109,9 +118,11 @@ def i2i_inputs(scores: Floats) -> Floats:
     The signed root of the scores: a few are large, most are small, and the small ones carry information too.
     """
     inputs = np.empty((_N_I2I, scores.shape[1]), np.float32)
-    np.sqrt(np.abs(scores), out=inputs[:-1])
-    np.copysign(inputs[:-1], scores, out=inputs[:-1])
-    inputs[-1] = np.logical_not(scores.any(axis=0))
+    roots = inputs[:-1]
+    np.abs(scores, out=roots)
+    np.sqrt(roots, out=roots)
+    inputs[-1] = roots.sum(axis=0) == 0.0
+    np.copysign(roots, scores, out=roots)
     return inputs
 
 

@@ -20,8 +20,8 @@ MAX_NEAR = 1_000
 class TextSimilarity(NamedTuple):
     """Cosines of text vectors; 0 where an item has no description.
 
-    ``candidate_inputs`` float32 ``[candidates, TEXT_INPUTS]`` · ``by_step`` float32 ``[candidates, STEPS]``: cosine
-    with the mean of each of the newest baskets, the newest in the last column.
+    ``candidate_inputs`` float32 ``[TEXT_INPUTS, candidates]`` · ``by_step`` float32 ``[STEPS, candidates]``: cosine
+    with the mean of each of the newest baskets, the newest last.
     """
 
     candidate_inputs: Floats
@@ -29,7 +29,7 @@ class TextSimilarity(NamedTuple):
 
 
 def text_similarity(
-    flat: FlatHistories, bought: CustomerItems, customer: Ints, row: Ints, vectors: Floats
+    flat: FlatHistories, bought: CustomerItems, customer: Ints, row: Ints, position: Ints, vectors: Floats
 ) -> TextSimilarity:
     """Compares descriptions, one customer after the other: the vectors in question then stay in the cache.
 
@@ -38,56 +38,67 @@ def text_similarity(
         bought: Their items.
         customer: Each candidate's customer, in order.
         row: Each candidate's row of the item table.
+        position: Each candidate's position among the items bought, −1 where it is new to the customer.
         vectors: Text vectors of the table's rows, of length 1 or 0.
     """
-    inputs = np.zeros((len(row), len(TEXT_INPUTS)), np.float32)
-    by_step = np.zeros((len(row), STEPS), np.float32)
+    inputs = np.zeros((len(TEXT_INPUTS), len(row)), np.float32)
+    by_step = np.zeros((STEPS, len(row)), np.float32)
     customers = np.arange(len(flat.n_baskets) + 1)
     ends = np.searchsorted(customer, customers)
     bought_ends = np.searchsorted(bought.customer, customers)
     entry_ends = np.searchsorted(flat.basket_customer[flat.entry_basket], customers)
+    entry_ago = flat.basket_ago[flat.entry_basket]
     for (start, end), (first, last), (entry, stop) in zip(
         pairwise(ends.tolist()), pairwise(bought_ends.tolist()), pairwise(entry_ends.tolist()), strict=True
     ):
         if start == end or first == last:
             continue
-        of_customer = slice(first, last)
-        bought_row, last_ago = bought.row[of_customer], bought.last_ago[of_customer]
-        candidates, history = _vectors(row[start:end], vectors), _vectors(bought_row, vectors)
-        inputs[start:end, 0] = candidates @ unit_vectors(bought.decayed_count[of_customer] @ history)
-        inputs[start:end, 1] = candidates @ unit_vectors((last_ago == 0).astype(np.float32) @ history)
-        inputs[start:end, 2] = _nearest(candidates, row[start:end], history, bought_row, last_ago)
-        ago = flat.basket_ago[flat.entry_basket[entry:stop]]
-        recent = ago < STEPS
-        baskets = np.zeros((STEPS, last - first), np.float32)
-        baskets[STEPS - 1 - ago[recent], bought.of_entry[entry:stop][recent] - first] = 1.0
-        by_step[start:end] = candidates @ unit_vectors(baskets @ history).T
+        last_ago = bought.last_ago[first:last]
+        candidates, history = vectors_of(row[start:end], vectors), vectors_of(bought.row[first:last], vectors)
+        ago = entry_ago[entry:stop]
+        recent = np.flatnonzero(ago < STEPS)
+        weights = np.zeros((STEPS + 1, last - first), np.float32)
+        weights[STEPS - 1 - ago[recent], bought.of_entry[entry:stop][recent] - first] = 1.0
+        weights[STEPS] = bought.decayed_count[first:last]
+        cosine = unit_vectors(weights @ history) @ candidates.T
+        by_step[:, start:end] = cosine[:STEPS]
+        inputs[0, start:end] = cosine[STEPS]
+        inputs[1, start:end] = cosine[STEPS - 1]
+        inputs[2, start:end] = _nearest(candidates, position[start:end] - first, history, last_ago)
     return TextSimilarity(inputs, by_step)
 
 
-def _vectors(row: Ints, vectors: Floats) -> Floats:
+def vectors_of(row: Ints, vectors: Floats) -> Floats:
     """Vectors of some rows; 0 for a row that is not in the item table."""
+    if row.max(initial=-1) < len(vectors):
+        return vectors.take(row, axis=0)
     found = np.zeros((len(row), vectors.shape[1]), np.float32)
     described = row < len(vectors)
     found[described] = vectors[row[described]]
     return found
 
 
-def _nearest(candidates: Floats, row: Ints, history: Floats, bought_row: Ints, last_ago: Ints) -> Floats:
-    """The greatest cosine of each candidate with another of the customer's items."""
-    if len(bought_row) > MAX_NEAR:
-        newest = np.sort(np.argsort(last_ago, kind="stable")[:MAX_NEAR])
-        history, bought_row = history[newest], bought_row[newest]
-    cosine = candidates @ history.T
-    position = np.searchsorted(bought_row, row)
-    position[position == len(bought_row)] = 0
-    itself = np.flatnonzero(bought_row[position] == row)
-    cosine[itself, position[itself]] = 0.0
-    nearest: Floats = cosine.max(axis=1)
+def _nearest(candidates: Floats, position: Ints, history: Floats, last_ago: Ints) -> Floats:
+    """The greatest cosine of each candidate with another of the customer's items.
+
+    ``position``: each candidate's position among these, below 0 where it is new.
+    """
+    itself = np.flatnonzero(position >= 0)
+    position = position[itself]
+    if len(history) > MAX_NEAR:
+        newest = np.argsort(last_ago, kind="stable")[:MAX_NEAR]
+        index = np.full(len(history), -1, np.int64)
+        index[newest] = np.arange(MAX_NEAR)
+        history, position = history[newest], index[position]
+        itself, position = itself[position >= 0], position[position >= 0]
+    cosine = history @ candidates.T
+    cosine[position, itself] = 0.0
+    nearest: Floats = cosine.max(axis=0)
     return nearest
 
 
 def unit_vectors(vectors: Floats) -> NDArray[np.float32]:
     """Vectors ``[..., width]`` scaled to length 1; those of length 0 stay 0."""
-    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+    length = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
+    unit: NDArray[np.float32] = vectors / np.maximum(length, np.float32(1e-6))
     return unit

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
-from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS, CandidateSet, gather_candidates
+from training.features.basket_lstm.candidates import CandidateSet, gather_candidates
 from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS, basket_inputs, customer_inputs
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS, customer_item_inputs
 from training.features.basket_lstm.customer_items import CustomerItems, customer_items, max_per_customer
 from training.features.basket_lstm.customer_means import CustomerMeans, customer_means
 from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints, flatten
 from training.features.basket_lstm.global_statistics import GlobalStatistics
+from training.features.basket_lstm.i2i_scores import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS, text_similarity
 from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot, item_state_inputs
@@ -113,34 +114,28 @@ def build_view(
     bought = customer_items(flat, now, snapshot.size)
     candidates = gather_candidates(flat, bought, snapshot, statistics, items, retrieval or Retrieval())
     means = customer_means(flat, bought)
-    # Candidates and bought items are both sorted by (customer, row): bisection finds each candidate's position.
-    key = candidates.customer * snapshot.size + candidates.row
-    position = np.searchsorted(bought.key, key)
-    position[position == len(bought.key)] = 0
-    is_held = bought.key[position] == key if len(bought.key) else np.zeros(len(key), np.bool_)
-    position[~is_held] = -1
+    position = candidates.bought
     log_price = snapshot.log_price[candidates.row]
     binding = statistics.bind(items)
-    similarity = text_similarity(flat, bought, candidates.customer, candidates.row, binding.vectors)
+    similarity = text_similarity(flat, bought, candidates.customer, candidates.row, position, binding.vectors)
     of_customer = customer_inputs(flat, bought, means, now)
     candidate_inputs = np.concatenate(
         [
             customer_item_inputs(
                 bought, position, means, flat, log_price, candidates.customer, candidates.row, snapshot.size
             ),
-            _item_statistic_inputs(statistics.item_statistics[candidates.item_index], of_customer[candidates.customer]),
+            _item_statistic_inputs(statistics.item_statistics[candidates.item_index], of_customer, candidates.customer),
             candidates.i2i_inputs,
             similarity.candidate_inputs,
             _baseline_inputs(bought, position, candidates, snapshot, len(flat.n_baskets)),
-            item_state_inputs(snapshot, candidates.row, means.log_price[candidates.customer]),
+            item_state_inputs(snapshot, candidates.row, means.log_price[candidates.customer]).T,
         ],
-        axis=1,
         dtype=np.float32,
-    )
+    ).T
     return View(
         customer=candidates.customer,
         row=candidates.row,
-        is_held=is_held,
+        is_held=position >= 0,
         candidate_inputs=candidate_inputs,
         customer_inputs=of_customer,
         step_inputs=_step_inputs(
@@ -164,16 +159,17 @@ def build_view(
     )
 
 
-def _item_statistic_inputs(item_statistics: Floats, of_customer: Floats) -> Floats:
-    """``ITEM_STATISTIC_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
-    over = item_statistics[:, 2:] - of_customer[:, _CUSTOMER_COLUMNS]
-    return np.concatenate([item_statistics[:, :2], over, np.abs(over)], axis=1)
+def _item_statistic_inputs(item_statistics: Floats, of_customer: Floats, customer: Ints) -> Floats:
+    """``ITEM_STATISTIC_INPUTS`` of each candidate, float32 ``[inputs, candidates]``."""
+    statistics = np.ascontiguousarray(item_statistics.T)
+    over = statistics[2:] - of_customer[:, _CUSTOMER_COLUMNS].T.take(customer, axis=1)
+    return np.concatenate([statistics[:2], over, np.abs(over)])
 
 
 def _baseline_inputs(
     bought: CustomerItems, position: Ints, candidates: CandidateSet, snapshot: ItemSnapshot, customers: int
 ) -> Floats:
-    """``BASELINE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``."""
+    """``BASELINE_INPUTS`` of each candidate, float32 ``[inputs, candidates]``."""
     week = np.log1p(snapshot.demand[:, HALF_LIVES.index(7.0)])
     demand = (week / max(float(week.max(initial=0.0)), 1e-6))[candidates.row]
     is_held = position >= 0
@@ -181,11 +177,8 @@ def _baseline_inputs(
     count[is_held] = bought.n_baskets[position[is_held]]
     greatest = max_per_customer(bought.slowly_decayed_count, bought, customers)
     decayed[is_held] = (bought.slowly_decayed_count / greatest[bought.customer])[position[is_held]]
-    i2i_score = candidates.i2i_inputs[:, I2I_CANDIDATE_INPUTS.index("i2i_score_baskets")]
-    scores = np.stack(
-        [count * (0.001 + demand) + 0.001 * demand, (decayed + i2i_score) * (0.001 + demand)],
-        axis=1,
-    )
+    i2i_score = candidates.i2i_inputs[I2I_CANDIDATE_INPUTS.index("i2i_score_baskets")]
+    scores = np.stack([count * (0.001 + demand) + 0.001 * demand, (decayed + i2i_score) * (0.001 + demand)])
     inputs: Floats = np.log(np.maximum(scores, 1e-6))
     return inputs
 
@@ -201,10 +194,11 @@ def _step_inputs(
     log_price: Floats,
 ) -> Floats:
     """``View.step_inputs``; ``position`` is each candidate's position in ``bought``, −1 where it is new."""
-    inputs = np.zeros((len(position), STEPS, len(STEP_INPUTS)), np.float32)
-    inputs[:, :, 1] = i2i_by_step
-    inputs[:, :, 4] = similarity_by_step
-    inputs[:, :, 5] = demand_by_step
+    columns = np.zeros((STEPS, len(STEP_INPUTS), len(position)), np.float32)  # as the network reads them
+    columns[:, 1] = i2i_by_step
+    columns[:, 4] = similarity_by_step
+    columns[:, 5] = demand_by_step
+    inputs = columns.transpose(2, 0, 1)
     if len(bought.key) == 0:
         return inputs
     candidate_at = np.full(len(bought.key), -1, np.int64)

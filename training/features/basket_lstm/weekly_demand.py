@@ -5,6 +5,7 @@ from a basket was likely seen and not wanted; a bought item that was not popular
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -35,19 +36,25 @@ class WeeklyDemand(NamedTuple):
 
         Args:
             flat: The customers' baskets.
-            customer: Each candidate's customer.
+            customer: Each candidate's customer, in order.
             item_index: Each candidate's index in the vocabulary.
 
         Returns:
-            float32 ``[candidates, STEPS]``, the newest basket in the last column, 0 where there is none.
+            float32 ``[STEPS, candidates]``, the newest basket last, 0 where there is none.
         """
         recent = flat.basket_ago < STEPS
-        week = np.zeros((len(flat.n_baskets), STEPS), np.int64)
-        present = np.zeros((len(flat.n_baskets), STEPS), np.float32)
+        customers = len(flat.n_baskets)
+        week = np.zeros((customers, STEPS), np.int64)
         at = flat.basket_customer[recent], STEPS - 1 - flat.basket_ago[recent]
         week[at] = np.clip(flat.basket_date[recent] // WEEK - self.first, 0, len(self.demand) - 1)
-        present[at] = 1.0
-        demand: Floats = self.demand[week[customer], item_index[:, None]] * present[customer]
+        steps = np.minimum(flat.n_baskets, STEPS).tolist()
+        demand = np.zeros((STEPS, len(item_index)), np.float32)
+        numbers, width = self.demand.ravel(), self.demand.shape[1]
+        ends = np.searchsorted(customer, np.arange(customers + 1)).tolist()
+        for number, (start, end) in enumerate(pairwise(ends)):
+            first = STEPS - steps[number]
+            position = (week[number, first:] * width)[:, None] + item_index[start:end]
+            demand[first:, start:end] = numbers.take(position)
         return demand
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND
+from training.features.invoice_columns import invoice_columns
 
 Floats = NDArray[np.float64]
 
@@ -79,7 +80,11 @@ class _PurchaseArrays(NamedTuple):
 
 def newest_purchases(histories: Sequence[CustomerHistory]) -> NDArray[np.int64]:
     """Date of each customer's newest purchase, seconds since 1970, ``[customers]``; 0 without any."""
-    return np.asarray([max(history.purchase_dates, default=0) for history in histories], np.int64)
+    newest = [
+        next((invoice.date for invoice in reversed(history.invoices) if invoice_columns(invoice).codes), 0)
+        for history in histories
+    ]
+    return np.asarray(newest, np.int64)
 
 
 def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray[np.float32]:
@@ -136,10 +141,9 @@ def _purchases(histories: Sequence[CustomerHistory]) -> _PurchaseArrays:
     found: list[tuple[list[int], list[int]]] = []
     value: list[float] = []
     for history in histories:
-        purchases = [each for each in history.invoices if each.is_purchase]
-        found.append(([each.date for each in purchases[::-1]] or [0], [len(each.lines) for each in purchases[::-1]]))
-        newest = purchases[-1].lines if purchases else ()
-        value.append(sum(line.quantity * line.unit_price for line in newest if line.quantity > 0) / THOUSAND)
+        purchases = [each for each in reversed(history.invoices) if invoice_columns(each).codes]
+        found.append(([each.date for each in purchases] or [0], [len(each.lines) for each in purchases]))
+        value.append(invoice_columns(purchases[0]).value / THOUSAND if purchases else 0.0)
     number = np.asarray([len(dates) for dates, _ in found], np.int64)
     date = np.zeros((len(found), int(number.max(initial=1))))
     size = np.zeros_like(date)

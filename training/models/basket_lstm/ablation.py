@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import UnknownModel
-from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.customer_inputs import BASKET_INPUTS
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS
+from training.features.basket_lstm.i2i_scores import I2I_CANDIDATE_INPUTS
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS
 from training.features.basket_lstm.view import BASELINE_INPUTS, CANDIDATE_INPUTS, STEP_INPUTS
 from training.features.item_inputs import DEMAND_INPUTS

@@ -10,9 +10,10 @@ from scipy.optimize import minimize
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.walk import walk
-from training.features.basket_lstm.candidates import I2I_CANDIDATE_INPUTS, history_vectors, i2i_scores_by_customer
+from training.features.basket_lstm.candidates import history_vectors
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import Floats, flatten
+from training.features.basket_lstm.i2i_scores import i2i_scores_by_customer
 from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex
 from training.features.item_inputs import ItemSnapshot
 from training.models.candidate_views.labelled_views import EMISSION_DAYS, target_dates
@@ -116,12 +117,10 @@ def _cases(
         similarity = history_vectors(bought_before, 1, binding.vectors)[0] @ index.vectors.T
         rows = [items.rows.get(code, -1) for code in point.target.purchased_codes]
         bought = np.isin(index.row, rows)
-        new = ~np.isin(index.row, one.bought_row)
+        new = ~np.isin(index.row, bought_before.row)
         hits, others = np.flatnonzero(bought & new), np.flatnonzero(~bought & new)
         if not len(hits) or not len(others):
             continue
         drawn = generator.choice(others, min(NEGATIVES, len(others)), replace=False)
-        inputs = index.inputs(snapshot, one.scores[: len(I2I_CANDIDATE_INPUTS)], similarity)[
-            np.concatenate([hits, drawn])
-        ]
+        inputs = index.inputs(snapshot, one.scores, similarity)[np.concatenate([hits, drawn])]
         yield _RetrievalCase(inputs, len(hits), float(np.log(len(others) / len(drawn))))

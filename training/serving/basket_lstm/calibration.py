@@ -25,19 +25,26 @@ class Ranked(NamedTuple):
     log_softmax: NDArray[np.float64]
     held_share: float
 
+    def first(self, n: int) -> "Ranked":
+        """The first ``n`` of them."""
+        return self._replace(position=self.position[:n], log_softmax=self.log_softmax[:n])
+
 
 def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
     """Each customer's candidates by falling logit; ties by row."""
-    ends = np.searchsorted(view.customer, np.arange(len(view.length) + 1))
+    ends = np.searchsorted(view.customer, np.arange(len(view.length) + 1)).tolist()
+    log_softmax = logits.astype(np.float64)
+    starts = [start for start, end in pairwise(ends) if end > start]
+    if starts:
+        sizes = np.diff([*starts, len(logits)])
+        log_softmax -= np.repeat(np.maximum.reduceat(log_softmax, starts), sizes)
+        log_softmax -= np.repeat(np.log(np.add.reduceat(np.exp(log_softmax), starts)), sizes)
+    held = np.concatenate([[0.0], np.cumsum(np.where(view.is_held, np.exp(log_softmax), 0.0))]).tolist()
     ranked = []
-    for start, end in pairwise(ends.tolist()):
-        log_softmax = logits[start:end].astype(np.float64)
-        if len(log_softmax):
-            log_softmax -= log_softmax.max()
-            log_softmax -= np.log(np.exp(log_softmax).sum())
-        order = np.argsort(-log_softmax, kind="stable")
-        held_share = float(np.exp(log_softmax[view.is_held[start:end]]).sum())
-        ranked.append(Ranked(start + order, log_softmax[order], held_share))
+    for start, end in pairwise(ends):
+        of_customer = log_softmax[start:end]
+        order = np.argsort(-of_customer, kind="stable")
+        ranked.append(Ranked(start + order, of_customer[order], max(held[end] - held[start], 0.0)))
     return ranked
 
 

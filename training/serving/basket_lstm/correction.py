@@ -6,6 +6,7 @@ counts more or less than it did) show in the outcomes, from which a training fit
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ class Correction:
 
     Attributes:
         position: Position of each stock code in ``biases``.
+        codes: The stock codes of ``biases`` in order, as they were given; None where their positions were.
         biases: float32 ``[2, codes]``, visits first.
         input_weights: float32 ``[2, inputs]``, likewise.
     """
@@ -54,12 +56,18 @@ class Correction:
         Raises:
             ValueError: The parts do not fit together, or are not finite.
         """
+        self.codes = None if isinstance(codes, Mapping) else codes
         self.position = codes if isinstance(codes, Mapping) else {code: position for position, code in enumerate(codes)}
         self.biases = np.zeros((2, len(codes)), np.float32) if biases is None else biases
         self.input_weights = np.zeros((2, n_inputs), np.float32) if input_weights is None else input_weights
         for array, shape in ((self.biases, (2, len(self.position))), (self.input_weights, (2, n_inputs))):
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"The correction is no finite float32 of shape {shape}.")
+
+    @cached_property
+    def biases_by_index(self) -> Floats:
+        """``biases``, and 0 for an item that has none, float32 ``[2, codes + 1]``."""
+        return np.concatenate([self.biases, np.zeros((2, 1), np.float32)], axis=1)
 
     def item_biases(self, codes: Sequence[str]) -> Floats:
         """Biases of some items, float32 ``[2, codes]``, visits first; 0 for items without one."""

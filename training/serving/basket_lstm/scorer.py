@@ -43,6 +43,7 @@ CUSTOMERS_PER_BATCH = 64
 """Customers in one view: bounds the memory of a large batch."""
 
 _WEEK = HALF_LIVES.index(7.0)
+_NO_LOGITS = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ class BasketScorer:
         for start in range(0, len(histories), CUSTOMERS_PER_BATCH):
             batch = histories[start : start + CUSTOMERS_PER_BATCH]
             view = self.view(batch, items, now)
-            candidates = score_candidates(view, candidate_codes(view, items), self.network)
-            predictions.extend(self.predictions(view, candidates, batch, items, now, k))
+            predictions.extend(self._predictions(view, self._corrected_logits(view, items), batch, items, now, k))
         return predictions
 
     def view(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> View:
@@ -103,7 +103,33 @@ class BasketScorer:
             now: Time of the prediction, seconds since 1970.
             k: Greatest length of a ranking.
         """
-        ranked = rank(view, np.concatenate([self.correction.apply(each) for each in candidates]))
+        logits = np.concatenate([self.correction.apply(each) for each in candidates])
+        return self._predictions(view, logits, histories, items, now, k)
+
+    def _corrected_logits(self, view: View, items: ItemTable) -> NDArray[np.float32]:
+        """The network's logits with the correction of the bundle, float32 ``[candidates]``."""
+        if self.correction.codes is not self.statistics.codes:
+            candidates = score_candidates(view, candidate_codes(view, items), self.network)
+            return np.concatenate([_NO_LOGITS, *(self.correction.apply(each) for each in candidates)])
+        inputs, logits = self.network.inputs_and_logits(view)
+        emission = (view.customer_inputs[:, DAYS_SINCE_LAST] <= 0.0).astype(np.int64)[view.customer]
+        biases = self.correction.biases_by_index
+        logits += biases.ravel().take(emission * biases.shape[1] + view.item_index)
+        by_moment = self.correction.input_weights @ inputs.T
+        logits += np.where(emission, by_moment[1], by_moment[0])
+        return logits
+
+    def _predictions(
+        self,
+        view: View,
+        logits: NDArray[np.float32],
+        histories: Sequence[CustomerHistory],
+        items: ItemTable,
+        now: int,
+        k: int,
+    ) -> list[Prediction]:
+        """``predictions`` from corrected logits."""
+        ranked = rank(view, logits)
         curves = [tuple(curve) for curve in self.return_time.curve(histories, now).tolist()]
         ends = np.searchsorted(view.customer_items.customer, np.arange(len(histories) + 1))
         predictions = []
@@ -114,12 +140,12 @@ class BasketScorer:
                 continue
             best = ranked[customer]
             position = best.position[:k]
-            probabilities = self.calibration.probabilities(best, view.customer_inputs[customer])
+            probabilities = self.calibration.probabilities(best.first(k), view.customer_inputs[customer])
             sources = self._source_items(view, position, slice(ends[customer], ends[customer + 1]), items)
             listed = [
                 Candidate(_code(row, view, items), probability, source)
                 for row, probability, source in zip(
-                    view.row[position].tolist(), probabilities[:k].tolist(), sources, strict=True
+                    view.row[position].tolist(), probabilities.tolist(), sources, strict=True
                 )
             ]
             if len(listed) < k:
@@ -271,7 +297,10 @@ def load(folder: Path, version: str) -> BasketScorer:
 
 def candidate_codes(view: View, items: ItemTable) -> list[str]:
     """The stock code of each candidate."""
-    return [_code(row, view, items) for row in view.row.tolist()]
+    rows = view.row.tolist()
+    if not view.unknown:
+        return list(map(items.codes.__getitem__, rows))
+    return [_code(row, view, items) for row in rows]
 
 
 def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[CandidateLogits]:

@@ -1,0 +1,149 @@
+"""Item-to-item scores of a customer: of every item by the whole history, and of the candidates by single baskets."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from training.features.basket_lstm.customer_items import SLOW_BASKET_DECAY, CustomerItems
+from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints
+from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, I2I_VARIANTS, RECENT, GlobalStatistics
+from training.features.item_to_item import Neighbours
+
+I2I_CANDIDATE_INPUTS = (
+    *(f"i2i_score_{name}" for name in I2I_VARIANTS),
+    *(f"last_basket_i2i_score_{name}" for name in (BASKETS, RECENT)),
+)
+"""Item-to-item scores of a candidate: of the whole history by each variant, and of the newest basket by two of them."""
+MAX_I2I_SOURCES = 2_000
+"""At most this many of a customer's newest entries count as sources: each costs one neighbour list."""
+
+
+class I2ISources(NamedTuple):
+    """The items of one customer that item-to-item scores start from.
+
+    ``item_index`` int64 ``[sources]``: indexes in the vocabulary, each once · ``decayed_count`` float32 ``[sources]``: decayed
+    purchase counts, each basket worth ``SLOW_BASKET_DECAY`` of the one after it · ``shares`` float32
+    ``[STEPS, sources]``: 1 / √(size of the basket) in each of the newest baskets that holds the item, the newest last,
+    else 0.
+    """
+
+    item_index: Ints
+    decayed_count: Floats
+    shares: Floats
+
+    def scores(self, statistics: GlobalStatistics) -> Floats:
+        """Item-to-item scores of every item of the vocabulary.
+
+        With h the decayed purchase counts and B the weights of a variant, the score of the whole history is h B / ‖h‖.
+        By ``CUSTOMERS``, whose weights come from whole histories, each item counts the same however often and long ago
+        it was bought. The score of a single basket is the sum of the weights of its items over the root of its size.
+
+        Returns:
+            float32 ``[I2I_CANDIDATE_INPUTS, vocabulary + 1]``. The last column is that of items outside the vocabulary,
+            and 0.
+        """
+        scores = np.zeros((len(I2I_CANDIDATE_INPUTS), len(statistics.codes) + 1), np.float32)
+        if len(self.item_index) == 0:
+            return scores
+        count = self.decayed_count / np.sqrt(np.square(self.decayed_count).sum())
+        newest = np.flatnonzero(self.shares[-1])
+        for variant, last, neighbours in (
+            (0, 3, statistics.neighbours[BASKETS]),
+            (1, 4, statistics.neighbours[RECENT]),
+        ):
+            target, weight = _neighbours_of(neighbours, self.item_index)
+            _add(scores[variant], target, weight * count[:, None])
+            _add(scores[last], target[newest], weight[newest] * self.shares[-1, newest, None])
+        target, weight = _neighbours_of(statistics.neighbours[CUSTOMERS], self.item_index)
+        _add(scores[2], target, weight * np.float32(1.0 / np.sqrt(len(self.item_index))))
+        return scores
+
+    def scores_by_step(self, item_index: Ints, statistics: GlobalStatistics) -> Floats:
+        """Scores of some items by each of the newest baskets alone, float32 ``[STEPS, items]``.
+
+        Args:
+            item_index: Indexes in the vocabulary, each at most once but for that of items outside it.
+            statistics: The neighbour lists.
+        """
+        n, sources = len(item_index), np.flatnonzero(self.shares.any(axis=0))
+        outside = len(statistics.codes)
+        column = np.full(outside + 1, n, np.int64)
+        column[item_index] = np.arange(n)
+        column[outside] = n
+        target, weight = _neighbours_of(statistics.neighbours[BASKETS], self.item_index[sources])
+        target = column.take(target)
+        target += (np.arange(len(sources)) * (n + 1))[:, None]
+        weights = np.zeros((len(sources), n + 1), np.float32)
+        _add(weights.ravel(), target, weight)
+        scores: Floats = self.shares[:, sources] @ weights[:, :n]
+        return scores
+
+
+class CustomerI2I(NamedTuple):
+    """One customer's item-to-item scores, and the items they come from.
+
+    ``scores`` as ``I2ISources.scores`` returns them · ``sources``: what they start from · ``bought``: the customer's
+    items among those of the batch.
+    """
+
+    scores: Floats
+    sources: I2ISources
+    bought: slice
+
+
+def i2i_scores_by_customer(
+    flat: FlatHistories, bought: CustomerItems, index_of_row: Ints, statistics: GlobalStatistics
+) -> Iterator[CustomerI2I]:
+    """Item-to-item scores of the customers of a batch, one after the other: they then stay in the cache.
+
+    Args:
+        flat: Their baskets.
+        bought: Their items.
+        index_of_row: Vocabulary index of each row, also of rows that are not in the item table.
+        statistics: The neighbour lists.
+    """
+    outside = len(statistics.codes)
+    customers = np.arange(len(flat.n_baskets) + 1)
+    entry_ends = np.searchsorted(flat.basket_customer[flat.entry_basket], customers).tolist()
+    bought_ends = np.searchsorted(bought.customer, customers).tolist()
+    entry_ago = flat.basket_ago[flat.entry_basket]
+    share = (1.0 / np.sqrt(np.bincount(flat.entry_basket, minlength=len(flat.basket_date)))).astype(np.float32)
+    entry_share = share[flat.entry_basket]
+    bought_index = index_of_row[bought.row]
+    inside = bought_index != outside
+    for customer in range(len(flat.n_baskets)):
+        of_customer = slice(bought_ends[customer], bought_ends[customer + 1])
+        start, end = entry_ends[customer], entry_ends[customer + 1]
+        known = inside[of_customer]
+        count = bought.slowly_decayed_count[of_customer]
+        if end - start > MAX_I2I_SOURCES:
+            entries = np.arange(start, end)
+            entries = entries[inside[bought.of_entry[entries]]][-MAX_I2I_SOURCES:]
+            start = int(entries[0]) if len(entries) else end
+            count = np.bincount(
+                bought.of_entry[entries] - of_customer.start,
+                weights=SLOW_BASKET_DECAY ** entry_ago[entries],
+                minlength=len(known),
+            ).astype(np.float32)
+            known = known & (count > 0.0)
+        recent = start + np.flatnonzero(entry_ago[start:end] < STEPS)
+        shares = np.zeros((STEPS, len(known)), np.float32)
+        shares[STEPS - 1 - entry_ago[recent], bought.of_entry[recent] - of_customer.start] = entry_share[recent]
+        sources = I2ISources(bought_index[of_customer], count, shares)
+        if not known.all():
+            sources = I2ISources(sources.item_index[known], count[known], shares[:, known])
+        yield CustomerI2I(sources.scores(statistics), sources, of_customer)
+
+
+def _neighbours_of(neighbours: Neighbours, item_index: Ints) -> tuple[Ints, Floats]:
+    """The neighbours of some items and their weights, ``[items, neighbours]``."""
+    return neighbours.neighbour.take(item_index, axis=0).astype(np.int64), neighbours.weight.take(item_index, axis=0)
+
+
+def _add(line: Floats, target: Ints, amount: Floats) -> None:
+    """Adds each amount to the number at its target: half the time of ``np.bincount`` (NumPy 2.4).
+
+    NumPy takes its fast path only where both arrays have the very same dtype object, which unpickled ones do not.
+    """
+    np.add.at(line, target.ravel(), amount.ravel().view(np.float32))
