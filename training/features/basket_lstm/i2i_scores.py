@@ -22,7 +22,7 @@ MAX_I2I_SOURCES = 2_000
 class I2ISources(NamedTuple):
     """The items of one customer that item-to-item scores start from.
 
-    ``item_index`` int64 ``[sources]``: indexes in the vocabulary, each once · ``decayed_count`` float32 ``[sources]``: decayed
+    ``item_index`` int64 ``[sources]``: indexes in the vocabulary, each once · ``decayed_count`` float32 ``[sources]``:
     purchase counts, each basket worth ``SLOW_BASKET_DECAY`` of the one after it · ``shares`` float32
     ``[STEPS, sources]``: 1 / √(size of the basket) in each of the newest baskets that holds the item, the newest last,
     else 0.
