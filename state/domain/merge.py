@@ -2,7 +2,7 @@
 
 import msgspec
 
-from state.domain.attributes import merge_attributes
+from state.domain.attributes import NO_DATED_ATTRIBUTES, DatedAttributes, merge_attributes
 from state.domain.history import CustomerHistory, HeldInvoice, add_invoice
 from state.events.invoice import Invoice, Line
 
@@ -28,15 +28,21 @@ def held_event(invoice: HeldInvoice, customer_id: str) -> Invoice:
     return Invoice(invoice.invoice_no, customer_id, invoice.date, lines)
 
 
-def held_events(history: CustomerHistory, customer_id: str) -> list[Invoice]:
+def held_events(
+    history: CustomerHistory, customer_id: str, known: DatedAttributes = NO_DATED_ATTRIBUTES
+) -> list[Invoice]:
     """The invoices of a history as events of another customer, with the attributes of the history.
 
     An attribute goes with the newest invoice that is no later than it, dated as the attribute: an invoice has the
-    earliest of its dates, so it keeps its date. Attributes older than every invoice of the window are left out.
+    earliest of its dates, so it keeps its date. One that is older than every invoice of the window gets the date of the
+    oldest of them, unless the other customer has a newer value (``known``).
     """
-    events = [held_event(invoice, customer_id) for invoice in history.invoices]
+    invoices = [held_event(invoice, customer_id) for invoice in history.invoices]
+    events = list(invoices)
     for key, (date, value) in history.dated_attributes.items():
-        carrier = next((each for each in reversed(events[: len(history.invoices)]) if each.date <= date), None)
+        carrier = next((each for each in reversed(invoices) if each.date <= date), None)
         if carrier is not None:
             events.append(msgspec.structs.replace(carrier, date=date, attributes={key: value}))
+        elif invoices and ((other := known.get(key)) is None or other < (date, value)):
+            events.append(msgspec.structs.replace(invoices[0], attributes={key: value}))
     return events

@@ -13,7 +13,8 @@ from stream.errors import BrokerUnavailable
 from stream.kafka.config import confluent_config
 
 _TIMEOUT_S = 10.0
-_SILENCE = 6
+_WAIT_S = 0.1
+_SILENCE = 100
 """Reads without a record, before its end, after which a topic counts as unreachable."""
 
 
@@ -78,6 +79,7 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,  # the next partition waits for the fetch of the one before
                 "allow.auto.create.topics": False,
             },
         )
@@ -108,7 +110,7 @@ def _read_partition(
     consumer.assign([at])
     silence = 0
     while consumer.position([at])[0].offset < end:
-        records = consumer.consume(1_000, timeout=1.0)
+        records = consumer.consume(1_000, timeout=_WAIT_S)
         for record in records:
             if (error := record.error()) is not None:
                 raise KafkaException(error)
@@ -116,4 +118,6 @@ def _read_partition(
                 add(record.key(), record.value())
         silence = 0 if records else silence + 1
         if silence > _SILENCE:
-            raise BrokerUnavailable(f"The topic {topic} gave nothing for {silence} seconds before its end")
+            raise BrokerUnavailable(
+                f"The topic {topic} gave nothing for {silence * _WAIT_S:.0f} seconds before its end"
+            )

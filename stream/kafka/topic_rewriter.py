@@ -203,6 +203,7 @@ class TopicRewriter:
                     "enable.auto.commit": False,
                     "auto.offset.reset": "error",
                     "isolation.level": "read_committed",
+                    "fetch.wait.max.ms": 20,  # the next partition waits for the fetch of the one before
                     "allow.auto.create.topics": False,
                 },
             )
@@ -263,7 +264,7 @@ def _records(consumer: Consumer, partition: TopicPartition, first: int, end: int
     last_read = time.monotonic()
     # By position, not by record: the end marker of a transaction has an offset and is never returned.
     while consumer.position([at])[0].offset < end:
-        for record in consumer.consume(1_000, timeout=0.5):
+        for record in consumer.consume(1_000, timeout=0.1):
             if (error := record.error()) is not None:
                 raise KafkaException(error)
             last_read = time.monotonic()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.history import line_count
 from state.domain.identities import Identities, MergeRefused
 from state.domain.merge import held_events, merge_histories
@@ -223,7 +224,9 @@ class CustomerChanges:
             current = known.current(customer_id)
             if state is not None and current != customer_id:
                 moves.append(Move(records[customer_id], customer_id, state.revision))
-                resolved = map(known.resolve, held_events(state.history, current))
+                other = self._redis(partial(self._store.history, current))
+                attributes = NO_DATED_ATTRIBUTES if other is None else other.dated_attributes
+                resolved = map(known.resolve, held_events(state.history, current, attributes))
                 moved += [DecodedEvent(records[customer_id], one) for one in resolved if one is not None]
         return moves, moved
 

@@ -10,11 +10,13 @@ from state.events.mentions import mentions
 from state.settings import Settings
 from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.letters import MAX_LETTERS, RedisLetters
+from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.sent_due import RedisSentDue
 from stream.messages import Message
 from stream.pipeline.dead_letters import OWN_HEADERS
 from stream.pipeline.erasure import Forget
-from stream.pipeline.ports import LetterSpool
+from stream.pipeline.ports import LetterSpool, RefreshProgress
+from stream.pipeline.refresh_plan import decode_shard, encode_shard
 
 _read_letter = msgspec.msgpack.Decoder(Message).decode
 
@@ -39,7 +41,26 @@ def open_traces(settings: Settings) -> Iterator[Sequence[Forget]]:
             removed = sent.forget(customer_id)
             return [Finding("lists of due customers in Redis", removed, removed)]
 
-        yield forget_index, forget_sent, lambda customer_id: [forget_letters(letters, customer_id)]
+        progress = closes.enter_context(closing(RedisRefreshProgress(settings)))
+        yield (
+            forget_index,
+            forget_sent,
+            lambda customer_id: [forget_letters(letters, customer_id)],
+            lambda customer_id: [forget_progress(progress, customer_id)],
+        )
+
+
+def forget_progress(progress: RefreshProgress, customer_id: str) -> Finding:
+    """Let refreshes whose last customer is this one begin their partition again, so that they name somebody else."""
+    changed: dict[int, bytes] = {}
+    for partition, packed in progress.load().items():
+        shard = decode_shard(packed)
+        if shard is not None and shard.walk is not None and shard.walk.position == customer_id:
+            shard.walk.position, shard.walk.done = "", 0
+            changed[partition] = encode_shard(shard)
+    if changed:
+        progress.save(changed)
+    return Finding("progress of refreshes in Redis", len(changed), len(changed))
 
 
 def forget_letters(letters: LetterSpool, customer_id: str) -> Finding:

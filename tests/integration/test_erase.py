@@ -4,6 +4,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from redis import Redis
 
+from state.events.wire import Decoder
 from state.settings import Settings, load_settings
+from state.store.redis.store import RedisStore
 from stream.cli.main import main
 from stream.kafka.customer_log import read_customer_log
 from stream.kafka.topic_reader import read_topic as read_invoices
+from stream.kafka.topics import ensure_topics
+from stream.tools.embedded import API_VERSION, embedded_kafka, embedded_redis
 from tests.integration.topic import read_topic
 from tests.integration.workers import Worker
 from tests.services.choice import Service
@@ -214,3 +219,31 @@ def test_commands_without_the_key_do_not_run_once_somebody_is_erased(
     for command in ("rebuild", "worker"):
         assert main([command]) in (3, 5), command
         assert "NEXTBASKET_ERASURE_KEY_FILE" in capfd.readouterr().err, command
+
+
+def test_on_the_embedded_services_a_customer_is_erased_but_no_topic_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with embedded_kafka() as brokers, embedded_redis() as url:
+        for name, value in {
+            "KAFKA_BROKERS": brokers,
+            "KAFKA_API_VERSION": API_VERSION,
+            "REDIS_URL": url,
+            "REGISTRY": str(tmp_path / "registry"),
+            "ERASURE_KEY": KEY,
+        }.items():
+            monkeypatch.setenv(f"NEXTBASKET_{name}", value)
+        settings = load_settings()
+        decoder = Decoder(settings)
+        with closing(RedisStore(settings)) as store:
+            bought = decoder.decode(json.dumps(invoice("1", ANNA, "2011-12-01T10:00:00Z", "A")).encode(), now=2**40)
+            store.apply([bought], clock_ms=1)
+            assert main(["erase", ANNA]) == 0
+            assert store.history(ANNA) is None
+        ensure_topics(settings)
+        producer = Producer({"bootstrap.servers": brokers, "log_level": 0})
+        producer.produce(settings.topics.invoices, json.dumps(invoice("1", ANNA, "2011-12-01T10:00:00Z", "A")), ANNA)
+        assert producer.flush(10) == 0
+        assert main(["erase", ANNA, "--rewrite"]) == 5
+        assert "embedded broker" in capfd.readouterr().err
+        assert main(["erase", ANNA, "--readmit"]) == 0

@@ -126,6 +126,7 @@ def test_merged_histories_are_those_of_one_customer_whenever_the_merge_comes(
             whole = add_invoice(whole, event, window).history
     assert histories["new"].invoices == whole.invoices
     assert histories["new"].dated_attributes == whole.dated_attributes
+    assert histories["new"].watermark == whole.watermark
     assert histories["old"].invoices == ()
 
 
@@ -139,3 +140,21 @@ def test_the_events_of_a_history_carry_its_attributes_with_their_dates() -> None
         new = add_invoice(new, event, 100).history
     assert new.invoices == old.invoices
     assert new.dated_attributes == old.dated_attributes
+
+
+def test_an_attribute_older_than_the_window_is_carried_unless_the_other_customer_has_a_newer_value() -> None:
+    old = CustomerHistory("old")
+    for number, date in (("1", 10), ("2", 20)):
+        event = Invoice(number, "old", date, (Line("A", 1000, 1.0),), {"birth": "1973"} if number == "1" else {})
+        old = add_invoice(old, event, 1).history
+    assert [each.invoice_no for each in old.invoices] == ["2"]
+
+    def merged_value(known: dict[str, tuple[int, str]]) -> str:
+        new = CustomerHistory("new", dated_attributes=known)
+        for event in held_events(old, "new", known):
+            new = add_invoice(new, event, 1).history
+        return new.attributes["birth"]
+
+    assert merged_value({}) == "1973"
+    assert merged_value({"birth": (9, "1900")}) == "1973"
+    assert merged_value({"birth": (11, "1974")}) == "1974"
