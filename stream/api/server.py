@@ -20,6 +20,7 @@ from state.store.claim import require_store_dialect
 from state.store.identities import load_pseudonyms
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
+from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
 from stream.api.app import create_app
@@ -178,6 +179,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             registry=registry,
             letters=KafkaDeadLetters(settings) if settings.brokers else None,
             lag=partial(group_lag, settings) if settings.brokers else None,
+            refresh=partial(_refresh_records, settings),
             can_erase=load_pseudonyms(settings) is not None,
             tracing=tracing,
         )
@@ -286,3 +288,8 @@ def _run(services: Services, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server.run(sockets=[listener])
+
+
+def _refresh_records(settings: Settings) -> dict[int, bytes]:
+    with closing(RedisRefreshProgress(settings)) as progress:
+        return progress.load()

@@ -1,6 +1,6 @@
 """What the routes use, built by ``stream.api.server`` and by tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from state.domain.rules import Merchandising
@@ -48,6 +48,8 @@ class Services(NamedTuple):
     registry: Registry
     letters: DeadLetterAccess | None
     lag: Callable[[], dict[int, int]] | None
+    refresh: Callable[[], Mapping[int, bytes]] = dict
+    """What the workers have recorded of the refresh of each partition."""
     can_erase: bool = False
     """Whether there is an erasure key."""
     tracing: Tracing = Tracing()

@@ -6,11 +6,13 @@ import platform
 
 from fastapi import APIRouter, Request, Response
 
+from state.errors import StateError
 from stream.api.figures import fetch_figures, process_figures
 from stream.api.pages.rendering import PageRoute, reader, render
 from stream.api.problems import Problem
 from stream.api.services import Services
 from stream.errors import StreamError
+from stream.tools.refresh_status import describe, refresh_status
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -20,9 +22,10 @@ async def health(request: Request) -> Response:
     """The state of this server and of the workers that it can ask."""
     services: Services = request.app.state.services
     session = reader(request)
-    missing, lag, *workers = await asyncio.gather(
+    missing, lag, refresh, *workers = await asyncio.gather(
         asyncio.to_thread(services.health.missing),
         asyncio.to_thread(_lag, services),
+        asyncio.to_thread(_refresh, services),
         *(asyncio.to_thread(fetch_figures, address) for address in services.settings.worker_metrics),
     )
     try:
@@ -35,6 +38,7 @@ async def health(request: Request) -> Response:
         session=session,
         missing=missing,
         lag=lag,
+        refresh=refresh,
         server=process_figures("This server", services.metrics.registry),
         workers=workers,
         serving=services.scorer(),
@@ -52,6 +56,14 @@ def _lag(services: Services) -> dict[int, int] | str:
         return services.lag()
     except StreamError as error:
         return str(error)
+
+
+def _refresh(services: Services) -> list[str]:
+    """How far the refresh of recommendations is, in sentences."""
+    try:
+        return describe(refresh_status(services.refresh()))
+    except StateError as error:
+        return [str(error)]
 
 
 def describe_bound(seconds: float) -> str:

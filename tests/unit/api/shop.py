@@ -59,6 +59,7 @@ class Shop:
         self.registry = Registry("memory://no-model")
         self.letters: DeadLetterAccess | None = None
         self.lag: Callable[[], dict[int, int]] | None = None
+        self.refresh: dict[int, bytes] = {}
         self.clock = CLOCK
         self.published = MemoryPublisher()
         self.publisher: Publisher = self.published
@@ -100,6 +101,7 @@ class Shop:
             registry=self.registry,
             letters=self.letters,
             lag=self.lag,
+            refresh=lambda: self.refresh,
             can_erase=load_pseudonyms(self.settings) is not None,
         )
 

@@ -12,6 +12,7 @@ from stream.api.pages.health import describe_bound
 from stream.errors import BrokerUnavailable
 from stream.health import Health, serve_health
 from stream.monitoring import Metrics
+from stream.pipeline.refresh_plan import Finished, Shard, Target, Walk, encode_shard
 from stream.tools.redrive import DeadLetter, RedriveCounts, RedriveResult
 from tests.unit.api.shop import Shop
 from tests.unit.api.test_pages import HOSTILE, ORIGIN, text, token
@@ -148,6 +149,19 @@ async def test_health_shows_a_lag_that_is_not_known() -> None:
         shop.lag = dict
     async with shop.client() as client:
         assert "There is no topic of invoices yet." in text(await client.get("/health"))
+
+
+async def test_health_shows_how_far_the_refresh_is() -> None:
+    shop = Shop()
+    async with shop.client() as client:
+        assert "No worker has recorded a refresh yet" in text(await client.get("/health"))
+        target = Target("m/2", "1:", "2011-12-09", "")
+        walk = Walk("model", target, {}, 2, 0.0, position="c", total=1_200, done=600, sent=40)
+        done = Shard(target, {}, None, Finished("daily", 1_323_435_000.0, 900, 7))
+        shop.refresh = {0: encode_shard(Shard(target, {}, walk)), 1: encode_shard(done), 2: b"damaged"}
+        words = text(await client.get("/health"))
+    assert "Refreshing 1 partition of 2 (model): 600 of 1,200 customers, 40 sent." in words
+    assert "Last of 1 partition: daily, ended 2011-12-09T12:50:00Z, 900 customers, 7 sent." in words
 
 
 def test_figures_of_a_process_without_events() -> None:
