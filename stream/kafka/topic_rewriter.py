@@ -130,9 +130,12 @@ class TopicRewriter:
 
     def _rewrite_partition(self, consumer: Consumer, partition: TopicPartition) -> Rewritten:
         first, end = consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S)
-        erased = [
-            record.offset() or 0 for record in _records(consumer, partition, first, end) if self.is_erased(record)
-        ]
+        erased: list[int] = []
+        upto = 0
+        for read, record in enumerate(self._records(partition, first, end), 1):
+            if self.is_erased(record):
+                erased.append(record.offset() or 0)
+                upto = read
         if not erased:
             return Rewritten(str(partition.topic), 0, 0, 0)
         end = erased[-1] + 1
@@ -146,7 +149,7 @@ class TopicRewriter:
         copied = finished = 0
         dropped = set(erased)
         producer = _Copier(self._settings)
-        for record in _records(consumer, partition, first, end):
+        for record in self._records(partition, first, end):
             offset = record.offset() or 0
             if offset in dropped:
                 continue
@@ -156,6 +159,11 @@ class TopicRewriter:
             producer.copy(record)
             copied += 1
         producer.finish()
+        if len(erased) + copied + finished != upto:
+            raise CannotRewrite(
+                f"Of {upto:,} records of {partition.topic}, partition {partition.partition}, "
+                f"{len(erased) + copied + finished:,} were read again; nothing was deleted. Call the command again."
+            )
         self._delete_before(partition, end)
         return Rewritten(str(partition.topic), len(erased), copied, finished)
 
@@ -192,6 +200,14 @@ class TopicRewriter:
                         "delete, and the embedded broker of the demo cannot do it."
                     ) from error
                 raise
+
+    def _records(self, partition: TopicPartition, first: int, end: int) -> Iterator[Message]:
+        """The records of a partition from one offset up to another, by a new client.
+
+        A client that is assigned the same partition again may report the position that it had before.
+        """
+        with closing(self._consumer(f"{self._settings.group}-rewrite")) as consumer:
+            yield from _records(consumer, partition, first, end)
 
     def _consumer(self, group: str) -> Consumer:
         return Consumer(
