@@ -3,6 +3,7 @@
 import json
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -102,6 +103,16 @@ def found_in(kafka: Service, topic: str) -> list[Any]:
     ]
 
 
+def others_in(kafka: Service, topic: str) -> Counter[tuple[bytes, bytes, int]]:
+    """Key, value and timestamp of the valid records that do not name Anna."""
+    return Counter(
+        (record.key(), record.value(), record.timestamp()[1])
+        for record in read_topic(kafka.address, topic)
+        if not any(trace in (content or b"") for content in (record.key(), record.value()) for trace in TRACES)
+        and b'"lines": []' not in (record.value() or b"")
+    )
+
+
 @pytest.fixture
 def shop(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables of a shop with an erasure key, for its worker and for commands in this process."""
@@ -181,11 +192,14 @@ def test_an_erased_customer_is_nowhere_and_nothing_brings_the_person_back(
         assert after.splitlines() == [line for line in before.splitlines() if ANNA not in line]
         kept = len(read_topic(kafka.address, topics.dead_letter))
 
+        remaining = others_in(kafka, topics.invoices), others_in(kafka, topics.scores)
         printed = nextbasket("erase", ANNA, "--rewrite", "--receipt", str(receipt))
         assert "genuine" in nextbasket("erase", ANNA, "--verify", str(receipt))
         processed()
         for topic in (topics.invoices, topics.dead_letter, topics.scores):
             assert found_in(kafka, topic) == [], topic
+        assert others_in(kafka, topics.invoices) == remaining[0]
+        assert set(remaining[1]) <= set(others_in(kafka, topics.scores))
         assert len(read_topic(kafka.address, topics.dead_letter)) == kept - 1
         assert nextbasket("export", "histories") == after
         newest = {record.key(): record for record in read_topic(kafka.address, topics.recommendations)}
