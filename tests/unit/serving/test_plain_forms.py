@@ -1,0 +1,128 @@
+"""What is served equals the plain form of the same: one candidate at a time, one operation after the other."""
+
+import cProfile
+import pstats
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.unit.features.shop import shop_log
+from tests.unit.serving.test_basket_scorer import scorer
+from training.data.walk import StateReplay
+from training.features.basket_lstm.flat_histories import flatten
+from training.features.basket_lstm.view import View
+from training.serving.basket_lstm.network import DAYS_SINCE_LAST, HEADS
+from training.serving.basket_lstm.scorer import candidate_codes, score_candidates
+from training.serving.standardise import BOUND
+
+LOG = shop_log(240)
+NOW = LOG[-1].date
+
+
+@pytest.fixture(scope="module")
+def replay() -> StateReplay:
+    replay = StateReplay(window=100)
+    for invoice in LOG:
+        replay.apply(invoice)
+    return replay
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = 1.0 / (1.0 + np.exp(-values))
+    return shares
+
+
+def plain_logit(view: View, arrays: dict[str, np.ndarray], candidate: int) -> float:
+    """The mean logit of the heads of the customer's moment, in float64, from the arrays as Keras names them."""
+    weights = {name: array.astype(np.float64) for name, array in arrays.items()}
+    customer = view.customer[candidate]
+
+    def standard(name: str, values: np.ndarray) -> np.ndarray:
+        return np.clip((values - weights[f"{name}_mean"]) / weights[f"{name}_deviation"], -BOUND, BOUND)
+
+    state = memory = np.zeros(len(weights["lstm_recurrent"]))
+    steps = view.step_inputs.shape[1]
+    for step in range(steps - view.length[customer], steps):
+        inputs = [
+            standard("step", view.step_inputs[candidate, step]),
+            standard("basket", view.basket_inputs[customer, step]),
+        ]
+        gates = np.concatenate(inputs) @ weights["lstm_kernel"] + state @ weights["lstm_recurrent"]
+        enter, forget, new, leave = np.split(gates + weights["lstm_bias"], 4)
+        memory = sigmoid(forget) * memory + sigmoid(enter) * np.tanh(new)
+        state = sigmoid(leave) * np.tanh(memory)
+    features = np.concatenate([standard("candidate", view.candidate_inputs[candidate]), state])
+    of_customer = standard("customer", view.customer_inputs[customer])
+    first = 0 if view.customer_inputs[customer, DAYS_SINCE_LAST] > 0.0 else HEADS // 2
+    logits = []
+    for head in range(first, first + HEADS // 2):
+        hidden = features @ weights["hidden_kernel"][head] + of_customer @ weights["hidden_customer_kernel"][head]
+        hidden = np.maximum(hidden + weights["hidden_bias"][head], 0.0)
+        second = np.maximum(hidden @ weights["second_kernel"][head] + weights["second_bias"][head], 0.0)
+        logits.append(second @ weights["score_kernel"][head] + features @ weights["linear_kernel"][head])
+    return float(np.mean(logits))
+
+
+@pytest.mark.parametrize("candidates_of_block", [64, 1_024])
+def test_the_network_in_blocks_equals_the_plain_one(
+    candidates_of_block: int, replay: StateReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.serving.basket_lstm.network._CANDIDATES", candidates_of_block)
+    served = scorer()
+    histories = list(replay.histories.values())
+    newest = max(history.invoices[-1].date for history in histories)
+    view = served.view(histories, replay.items, newest)
+    at_emission = ~(view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0)
+    assert 0 < at_emission.sum() < len(histories)
+    assert len(set(view.length.tolist())) > 3
+    logits = served.network.logits(view)
+    of_emissions = np.flatnonzero(at_emission[view.customer])
+    for candidate in [*range(0, len(logits), max(len(logits) // 150, 1)), *of_emissions[:20].tolist()]:
+        assert logits[candidate] == pytest.approx(
+            plain_logit(view, served.network.arrays, candidate), abs=1e-5, rel=1e-5
+        )
+
+
+def test_a_prediction_applies_the_correction_as_the_evaluation_does(replay: StateReplay) -> None:
+    """The one by vocabulary index for the whole batch, the other by stock code for each customer."""
+    served = scorer()
+    histories = list(replay.histories.values())[:40]
+    assert served.correction.codes is served.statistics.codes
+    view = served.view(histories, replay.items, NOW)
+    candidates = score_candidates(view, candidate_codes(view, replay.items), served.network)
+    expected = served.predictions(view, candidates, histories, replay.items, NOW, 10)
+    for one, other in zip(served.predict(histories, replay.items, NOW, 10), expected, strict=True):
+        assert [each.stock_code for each in one.candidates] == [each.stock_code for each in other.candidates]
+        assert [each.probability for each in one.candidates] == pytest.approx(
+            [each.probability for each in other.candidates], abs=1e-6
+        )
+
+
+STORED_CALLS = {"histories as columns": 72.2, "inputs": 295.5, "network": 19.6, "return curve": 49.6, "answer": 538.3}
+"""Calls of functions a customer of the shop; store what the failure says where more are due."""
+
+
+def test_no_stage_of_a_prediction_calls_a_fifth_more_functions(replay: StateReplay) -> None:
+    """Python's calls are counted, NumPy's included, which no clock can blur: a loop over candidates shows here."""
+    served = scorer()
+    histories = list(replay.histories.values())[:32]
+    view = served.view(histories, replay.items, NOW)
+    stages: dict[str, Callable[[], object]] = {
+        "histories as columns": lambda: flatten(histories, replay.items),
+        "inputs": lambda: served.view(histories, replay.items, NOW),
+        "network": lambda: served.network.logits(view),
+        "return curve": lambda: served.return_time.curve(histories, NOW),
+        "answer": lambda: served.predict(histories, replay.items, NOW, 10),
+    }
+    calls = {name: _calls(stage) / len(histories) for name, stage in stages.items()}
+    for name, stored in STORED_CALLS.items():
+        assert calls[name] <= 1.2 * stored, f"{name}: {calls[name]:.1f} calls a customer instead of {stored}"
+
+
+def _calls(stage: Callable[[], object]) -> int:
+    stage()  # what is computed once is there
+    profile = cProfile.Profile()
+    profile.runcall(stage)
+    total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]  # typeshed lacks it
+    return total
