@@ -13,6 +13,7 @@ from state.domain.recommendation import AppliedRules, Item, ModelVersion, NextPu
 from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate
 from stream.pipeline.selector import Selector
+from training.features.invoice_columns import invoice_columns
 from training.features.item_table import ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
@@ -110,11 +111,11 @@ def rec_id(customer_id: str, revision: int, version: str) -> str:
     return hashlib.blake2b(f"{customer_id}\0{revision}\0{version}".encode(), digest_size=12).hexdigest()
 
 
-def purchase_counts(history: CustomerHistory, codes: Set[str]) -> dict[str, tuple[int, int]]:
+def purchase_counts(history: CustomerHistory, codes: set[str]) -> dict[str, tuple[int, int]]:
     """The number of invoices, and the date of the newest, for each of ``codes`` that was bought, returned or not."""
     found: dict[str, tuple[int, int]] = {}
     for invoice in history.invoices:
-        for code in invoice.purchased_codes & codes:
+        for code in codes.intersection(invoice_columns(invoice).codes):
             times, _ = found.get(code, (0, 0))
             found[code] = (times + 1, invoice.date)  # invoices are ordered by date
     return found
