@@ -22,7 +22,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: .venv/.installed ## create .venv from the hash-pinned lock file; afterwards there is .venv/bin/nextbasket
@@ -40,6 +40,10 @@ test: .venv/.installed-dev ## all tests, on the best Kafka and Redis there are (
 .PHONY: unit
 unit: .venv/.installed-dev ## the unit tests on all cores: no service, no process, no training (ARGS="-k retry")
 	@$(BIN)/python -m pytest --numprocesses auto tests/unit $(ARGS)
+
+.PHONY: test-faults
+test-faults: .venv/.installed-dev ## faults in random order on a real Kafka and Redis (ARGS="--night", ARGS="--seed 7 --only redis-hang")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 .PHONY: lint
 lint: .venv/.installed-dev ## formatting, lint, types, import rules, deployment files

@@ -7,6 +7,7 @@ StateError
 │   └── EventAhead       it is dated ahead of the clock: either may be wrong
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
 └── StoreRefused         the store refuses the operation: trying again does not help
+    ├── PasswordRefused  because of the user or the password: a program that had access waits until it has it again
     └── CustomerRefused  because of what it holds for one customer: the events of others are not concerned
 
 The names state the problem; a suffix "Error" would add nothing (hence N818).
@@ -46,6 +47,10 @@ class StoreUnavailable(StateError):
 
 class StoreRefused(StateError):
     """The store refuses the operation (password, foreign data among the items): retrying does not help."""
+
+
+class PasswordRefused(StoreRefused):
+    """The store refuses the user or the password; it did not before, where the program has used it."""
 
 
 class CustomerRefused(StoreRefused):

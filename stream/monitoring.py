@@ -50,6 +50,8 @@ class Metrics:
         ):  # 0 from the start, so that a rate exists when an outage begins
             self._outage_seconds.labels(service)
         self._events_lost = counter("events_lost", "Events that Kafka deleted before they were read")
+        self._made_again = counter("topics_made_again", "Times that the topic of invoices was deleted and made again")
+        self._resets = counter("partition_resets", "Partitions that ended before the offset that was read last")
         self._redis_losses = counter("redis_losses", "Times that Redis lost data while workers ran")
         self._evicted = counter("redis_evicted_keys", "Keys that Redis evicted while workers ran")
         self._clock_difference = gauge(
@@ -183,6 +185,14 @@ class Metrics:
     def events_lost(self, events: int) -> None:
         """Count events that Kafka deleted before they were read."""
         self._events_lost.inc(events)
+
+    def topic_made_again(self) -> None:
+        """Count a topic that was deleted and made again."""
+        self._made_again.inc()
+
+    def partition_reset(self) -> None:
+        """Count a partition whose offsets began anew."""
+        self._resets.inc()
 
     def redis_lost(self) -> None:
         """Count a loss of data in Redis."""

@@ -39,14 +39,16 @@ from stream.kafka.item_validation import ItemValidation
 from stream.kafka.partitioner import partition_of
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.retention import remains_in_kafka
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.topics import committed_events, ensure_topics
-from stream.loss_watch import LossWatch
+from stream.loss_watch import LossWatch, removed_customers
 from stream.messages import Message
 from stream.monitoring import Metrics
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
+from stream.pipeline.recent_writes import RecentWrites
 from stream.pipeline.refresh import Collaborators, Refresher, model_name, rules_in_force
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.service_watch import ServiceWatch
@@ -139,6 +141,7 @@ def run_worker(settings: Settings) -> ExitCode:
         dialect = shop_dialect(settings)
         load = partial(load_scorer, dialect=dialect)
         models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
+        written = RecentWrites()
         processor = Processor(
             settings=settings,
             store=store,
@@ -156,6 +159,7 @@ def run_worker(settings: Settings) -> ExitCode:
             forget=closes.enter_context(open_traces(settings)),
             remains=partial(remains_in_kafka, settings),
             read_log=partial(read_customer_log, settings),
+            written=written,
         )
 
         refresh_progress = closes.enter_context(closing(RedisRefreshProgress(settings)))
@@ -199,7 +203,11 @@ def run_worker(settings: Settings) -> ExitCode:
             metrics.redis_lost()
             processor.store_lost_data()
 
-        losses = LossWatch(lambda: RedisStore(settings), on_loss)
+        def removed(customer_ids: Sequence[str]) -> set[str]:
+            with closing(RedisIdentities(settings)) as listed:
+                return removed_customers(listed, customer_ids)
+
+        losses = LossWatch(lambda: RedisStore(settings), on_loss, written, removed)
         try:
             retry.call("Redis", lambda: losses.start(committed_events(settings)), StoreUnavailable)
         except Stopped:
@@ -227,6 +235,15 @@ def run_worker(settings: Settings) -> ExitCode:
         def build() -> StreamApp:
             app = create_app(settings, processor.process, exit_process, refresher.step)
             app.on_events_lost = metrics.events_lost
+            app.on_partition_reset = metrics.partition_reset
+
+            def on_made_again() -> None:
+                metrics.topic_made_again()
+                app.read_again()
+
+            topic = TopicWatch(settings, on_made_again)
+            topic.start()
+            closes.callback(topic.stop)
             broker_problem = partial(publisher.problem, settings.topics.invoices, timeout_s=3.0)
             watch = ServiceWatch("Kafka", [app.coordinator_problem, broker_problem], outages, reason=reason.recent)
             health.add("Kafka", lambda: watch.problem() or app.group_problem())

@@ -177,6 +177,9 @@ class MemoryStore:
         self._save_items(items)
         return True
 
+    def reconnect(self) -> None:
+        """See ``Store.reconnect``; there are no connections."""
+
     def close(self) -> None:
         """Nothing to release."""
 

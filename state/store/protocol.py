@@ -274,6 +274,10 @@ class Store(Protocol):
         """
         ...
 
+    def reconnect(self) -> None:
+        """Use new connections from now on."""
+        ...
+
     def close(self) -> None:
         """Release connections."""
         ...

@@ -14,6 +14,7 @@ from stream.kafka.fetch_buffer import BufferedConsumer, BufferedTransport, Fetch
 from stream.kafka.header_names import accept_in_aiokafka
 
 DAY_S = 86_400.0
+METADATA_MAX_AGE_MS = 5_000
 
 
 class Boot(BootStrategy):
@@ -26,8 +27,9 @@ class Boot(BootStrategy):
 class StreamApp(faust.App):
     """A Faust application that reads through a ``FetchBuffer`` and creates no folder.
 
-    ``on_events_lost`` is called with the number of events that Kafka deleted before they were read. ``idle`` is set
-    while no batch is being processed and none will be.
+    ``on_events_lost`` is called with the number of events that Kafka deleted before they were read,
+    ``on_partition_reset`` for each partition whose offsets began anew. ``idle`` is set while no batch is being
+    processed and none will be.
     """
 
     BootStrategy = Boot
@@ -37,6 +39,7 @@ class StreamApp(faust.App):
         self.fetch_wait_ms = fetch_wait_ms
         self.fetch_buffer = FetchBuffer()
         self.on_events_lost: Callable[[int], None] = lambda events: None
+        self.on_partition_reset: Callable[[], None] = lambda: None
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -47,6 +50,11 @@ class StreamApp(faust.App):
     def buffered_consumer(self) -> BufferedConsumer:
         """The consumer with its actual type."""
         return cast(BufferedConsumer, self.consumer)
+
+    def read_again(self) -> None:
+        """Read all partitions from their beginning; may be called from any thread."""
+        if self._consumer is not None:
+            cast(BufferedConsumer, self._consumer).read_again()
 
     def group_problem(self) -> str | None:
         """Why the worker is no member of its consumer group, or None; may be called from any thread."""
@@ -64,6 +72,7 @@ class StreamApp(faust.App):
         consumer = super()._new_consumer()
         cast(BufferedConsumer, consumer).fetch_buffer = self.fetch_buffer
         cast(BufferedConsumer, consumer).on_events_lost = self.on_events_lost
+        cast(BufferedConsumer, consumer).on_partition_reset = self.on_partition_reset
         cast(BufferedConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
         return consumer
 
@@ -93,6 +102,8 @@ def new_app(settings: Settings) -> StreamApp:
         broker_max_poll_records=2_000,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
+        # A partition that is added is read within so much time; Kafka's default is five minutes.
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         # A rebalance does not wait for the current batch: its effects are idempotent, the next owner repeats it.
         stream_wait_empty=False,
         stream_buffer_maxsize=16_384,

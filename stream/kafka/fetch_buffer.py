@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from faust.transport.consumer import ensure_TP
+from faust import Service
+from faust.transport.consumer import Fetcher, ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -251,6 +252,7 @@ class BufferedConsumer(driver.Consumer):
     fetch_buffer: FetchBuffer
     fetch_wait_ms: int
     on_events_lost: Callable[[int], None]
+    on_partition_reset: Callable[[], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -259,6 +261,11 @@ class BufferedConsumer(driver.Consumer):
         self._fetched: dict[TP, int] = {}
         self._expected: dict[TP, int] = {}
         self._rewound = True
+        self._read_again = False
+
+    def read_again(self) -> None:
+        """Read all partitions from their beginning; may be called from any thread."""
+        self._read_again = True
 
     async def look_for_losses(self, expected: Mapping[TP, int], until: Mapping[TP, int] | None = None) -> None:
         """Report events that Kafka deleted before they were read: its reset of the offset does not.
@@ -283,16 +290,25 @@ class BufferedConsumer(driver.Consumer):
                 )  # fmt: skip
                 self.on_events_lost(lost)
             elif offset > end:
-                logger.error(
-                    "%s, partition %d, ends at offset %d, and was read up to %d before: the topic was deleted and made "
-                    "again, or Kafka lost its end; what was deleted unread is lost, and it is read from its beginning",
-                    tp.topic, tp.partition, end, offset,
-                )  # fmt: skip
-                self.on_events_lost(0)
+                self._report_made_again(tp, offset, f"ends at offset {end}")
+
+    def _report_made_again(self, tp: TP, offset: int, found: str) -> None:
+        logger.error(
+            "%s, partition %d, %s, and was read up to %d before: the topic was deleted and made again, or Kafka lost "
+            "its end; what was deleted unread is lost, and it is read from its beginning",
+            tp.topic, tp.partition, found, offset,
+        )  # fmt: skip
+        self.on_partition_reset()
 
     async def _look_at_gaps(self, first: Mapping[TP, int], positions: Mapping[TP, int]) -> None:
         """Look for losses where the offsets of a fetch do not follow those before it; markers leave such gaps too."""
         read = {**positions, **first}
+        for tp, offset in read.items():
+            if offset < self._expected.get(tp, offset):  # Kafka's client began again, without a word
+                self._report_made_again(tp, self._expected[tp], f"is read from offset {offset}")
+                self._processed.pop(tp, None)
+                if tp not in first:
+                    self._buffered.pop(tp, None)
         gaps = {tp: self._expected[tp] for tp, offset in read.items() if offset > self._expected.get(tp, offset)}
         for tp in {*positions, *self._buffered}:
             self._expected[tp] = max(positions.get(tp, 0), self._buffered.get(tp, 0))
@@ -306,11 +322,11 @@ class BufferedConsumer(driver.Consumer):
         """Let the next commit include everything up to these messages.
 
         Messages of an earlier generation are ignored: their partitions were revoked since, and are read again from the
-        committed offset.
+        committed offset. So are those of a topic that was made again since.
         """
         generation = self.app.consumer_generation_id
         for message in messages:
-            if message.generation_id == generation:
+            if message.generation_id == generation and message.offset < self._buffered.get(message.tp, 0):
                 self._processed[message.tp] = message.offset + 1
 
     def check(self) -> None:
@@ -405,6 +421,8 @@ class BufferedConsumer(driver.Consumer):
         try:
             while not (self.should_stop or fetcher.should_stop):
                 generation = app.consumer_generation_id
+                if self._read_again:
+                    await self._seek_to_beginning()
                 records, _ = await self._wait_next_records(timeout=1.0)
                 # ``_wait_next_records`` can return without yielding to the event loop.
                 await asyncio.sleep(0)
@@ -429,6 +447,28 @@ class BufferedConsumer(driver.Consumer):
             if not app.should_stop:
                 raise
 
+    async def _seek_to_beginning(self) -> None:
+        """Read again from the beginning, and commit it; where that fails, the next turn tries again.
+
+        Without the commit, the next owner of a partition that is empty now would begin at the old offset.
+        """
+        self.fetch_buffer.clear()
+        for offsets in (self._processed, self._buffered, self._fetched, self._expected):
+            offsets.clear()
+        thread = cast(BufferedConsumerThread, self._thread)
+        partitions = [ensure_TP(tp) for tp in self.assignment()]
+        try:
+            starts = {tp: start for tp, (start, _) in (await thread.spans(partitions)).items()}
+            if len(starts) < len(partitions):
+                return
+            if partitions:
+                await thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, partitions))
+                await self._commit_offsets(starts)
+        except KafkaError as error:  # the topic may just have been made
+            logger.warning("Could not seek to the beginning of the topic: %s", error)
+        else:
+            self._read_again = False
+
     async def _seek_back(self) -> None:
         """Read again from the committed offsets: the generation of the last fetch is uncertain."""
         self._fetched.clear()
@@ -440,7 +480,24 @@ class BufferedConsumer(driver.Consumer):
             logger.warning("Could not seek to the committed offsets: %s", error)
 
 
+class BufferedFetcher(Fetcher):
+    """Faust's service that fetches. It ends when it is cancelled, and Faust starts it again after a rebalance.
+
+    Faust's own would crash, with a traceback, where it is stopped while partitions are assigned.
+    """
+
+    @Service.task
+    async def _fetcher(self) -> None:
+        try:
+            await cast(BufferedConsumer, self.app.consumer)._drain_messages(self)
+        except asyncio.CancelledError:
+            logger.debug("The fetcher is stopped while no partitions are assigned")
+        finally:
+            self.set_shutdown()
+
+
 class BufferedTransport(driver.Transport):
     """Faust's Kafka transport with ``BufferedConsumer``."""
 
     Consumer = BufferedConsumer
+    Fetcher = BufferedFetcher

@@ -17,7 +17,7 @@ from state.domain.identities import Identities
 from state.domain.receipt import Finding
 from state.domain.recommendation import Item, Recommendation, Trigger
 from state.domain.rules import Merchandising
-from state.errors import CustomerRefused, EventAhead, InvalidEvent, StoreUnavailable
+from state.errors import CustomerRefused, EventAhead, InvalidEvent, PasswordRefused, StoreUnavailable
 from state.events.customer_changes import CustomerChange
 from state.events.dates import to_iso
 from state.events.invoice import Invoice
@@ -45,6 +45,7 @@ from stream.pipeline.event_headers import (
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
 from stream.pipeline.product_share import ProductShare
+from stream.pipeline.recent_writes import RecentWrites
 from stream.pipeline.recommendations import is_unchanged
 from stream.pipeline.recommender import Recommender, recommendation_message
 from stream.pipeline.resilient_scorer import ResilientScorer
@@ -91,6 +92,7 @@ class Processor:
         forget: What removes a customer elsewhere than in the store.
         remains: What remains of an erased customer in Kafka, and until when.
         tracing: Records the batches, or passes traces on.
+        written: Where the revisions of the changed histories are recorded.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
 
     Attributes:
@@ -118,6 +120,7 @@ class Processor:
         forget: Sequence[Forget] = (),
         remains: Callable[[], Sequence[Finding]] = tuple,
         tracing: Tracing | None = None,
+        written: RecentWrites | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -142,6 +145,8 @@ class Processor:
         self._metrics = metrics
         self._due_index = due_index
         self._tracing = tracing or Tracing()
+        self._written = written or RecentWrites()
+        self._lost_data = False
         self._clock = clock
         self._decoder = Decoder(settings)
         self._clock_check = ClockCheck(
@@ -173,7 +178,11 @@ class Processor:
         )
 
     def store_lost_data(self) -> None:
-        """Read all items again with the next batch; may be called from any thread."""
+        """Read all items again with the next batch, on new connections; may be called from any thread.
+
+        After a failover, an open connection may lead to the old primary, which takes writes until it is told otherwise.
+        """
+        self._lost_data = True
         self.items.store_lost_data()
 
     def clock_problem(self) -> str | None:
@@ -331,10 +340,14 @@ class Processor:
     def _apply_batch(
         self, events: Sequence[DecodedEvent], rejected: list[RejectedEvent], clock_ms: int
     ) -> list[CustomerUpdate]:
+        if self._lost_data:
+            self._lost_data = False
+            self._store.reconnect()
         invoices = [event.invoice for event in events]
         applied = self._redis(lambda: self._store.apply(invoices, clock_ms=clock_ms))
         for name, count in applied.counts.items():
             self._metrics.lines(name.removeprefix("lines_"), count)
+        self._written.add((one.history.customer_id, one.revision) for one in applied.updates if one.changed)
         rejected += [RejectedEvent(events[index].record, "refused", reason) for index, reason in applied.refused]
         return applied.updates
 
@@ -433,4 +446,4 @@ class Processor:
                 metrics.latency(confirmed_at - record.timestamp)
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._retry.call("Redis", operation, StoreUnavailable)
+        return self._retry.call("Redis", operation, StoreUnavailable, PasswordRefused)

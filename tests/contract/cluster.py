@@ -33,22 +33,22 @@ class _Node(redis_service.RedisServer):
 
 
 class RedisCluster:
-    """Three primaries that share the slots; ``url`` once started."""
+    """Three primaries, ``nodes``, that share the slots; ``url`` once started."""
 
     def __init__(self, folder: Path) -> None:
-        self._nodes = [_Node(folder / str(index)) for index in range(3)]
-        self.url = f"redis+cluster://127.0.0.1:{self._nodes[1].port},127.0.0.1:{self._nodes[0].port}"
+        self.nodes = [_Node(folder / str(index)) for index in range(3)]
+        self.url = f"redis+cluster://127.0.0.1:{self.nodes[1].port},127.0.0.1:{self.nodes[0].port}"
 
     def start(self) -> None:
         """Start the nodes, introduce them to each other and give each a third of the slots."""
-        for node in self._nodes:
+        for node in self.nodes:
             node.start()
-        clients = [Redis(port=node.port, socket_timeout=5) for node in self._nodes]
+        clients = [Redis(port=node.port, socket_timeout=5) for node in self.nodes]
         try:
             for index, client in enumerate(clients):
                 first, end = SLOTS * index // 3, SLOTS * (index + 1) // 3
                 client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)  # type: ignore[no-untyped-call]
-            for node in self._nodes[1:]:
+            for node in self.nodes[1:]:
                 meet = ("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
                 clients[0].execute_command(*meet)  # type: ignore[no-untyped-call]
             self._wait(clients)
@@ -58,7 +58,7 @@ class RedisCluster:
 
     def stop(self) -> None:
         """End the nodes and remove their data."""
-        for node in self._nodes:
+        for node in self.nodes:
             node.stop()
 
     @staticmethod

@@ -1,6 +1,8 @@
 """Any order and repetition of the same events ends the same: in memory, in every Redis, and offline with ``add``."""
 
 import math
+import os
+import threading
 from collections.abc import Iterable
 
 from hypothesis import HealthCheck, given, settings
@@ -13,18 +15,22 @@ from state import (
     Invoice,
     ItemState,
     Settings,
+    Store,
     add_invoice,
     canonical_json,
     demand_at,
     shares_at,
 )
 from state.store.memory import MemoryStore
-from tests.contract.conftest import MakeStore
+from tests.conftest import EXAMPLES_VARIABLE
+from tests.contract.conftest import MakeStore, RedisStores
 from tests.contract.events import arrivals, batches, invoice_parts, one_date_each, recommendation
 
+EXAMPLES = os.environ.get(EXAMPLES_VARIABLE, "")
+
 bounded = settings(
-    derandomize=True,
-    max_examples=40,
+    derandomize=not EXAMPLES,
+    max_examples=int(EXAMPLES or 40),
     deadline=None,
     # The fixture only makes stores; every example opens its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -133,3 +139,53 @@ def test_every_store_returns_the_same_for_the_same_batches(make_store: MakeStore
             memory.confirm(answers)
         assert same_items(store.items().states, memory.items().states)
     assert list(store.histories()) or not list(memory.histories())
+
+
+@bounded
+@given(data=st.data())
+def test_workers_that_share_customers_end_the_same(redis_stores: RedisStores, data: st.DataObject) -> None:
+    """Events of one customer under several keys are in several partitions, so that several workers take them."""
+    events = data.draw(invoice_parts())
+    first = redis_stores()
+    workers = [first, redis_stores(namespace=redis_stores.namespace)]
+    for clock, batch in enumerate(data.draw(batches(data.draw(arrivals(events))))):
+        worker = data.draw(st.sampled_from(workers))
+        applied = worker.apply(batch, clock_ms=clock)
+        if data.draw(st.booleans()):
+            worker.confirm([recommendation(one.history.customer_id, one.revision) for one in applied.updates])
+    _require_state(first, events)
+
+
+@bounded
+@given(data=st.data())
+def test_workers_that_write_at_once_end_the_same(redis_stores: RedisStores, data: st.DataObject) -> None:
+    events = data.draw(invoice_parts())
+    first = redis_stores()
+    workers = [first, redis_stores(namespace=redis_stores.namespace)]
+    taken = [data.draw(batches(data.draw(arrivals(events)))) for _ in workers]  # each takes all, in its own order
+    errors: list[BaseException] = []
+
+    def take(store: Store, some: list[list[Invoice]]) -> None:
+        try:
+            for batch in some:
+                store.apply(batch, clock_ms=0)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=take, args=each) for each in zip(workers, taken, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    _require_state(first, events)
+
+
+def _require_state(store: Store, events: list[Invoice]) -> None:
+    """The histories are those of the events, and each purchase counts once in the items."""
+    memory = MemoryStore(Settings())
+    memory.apply(events, clock_ms=0)
+    histories = {history.customer_id: history for history in store.histories()}
+    assert histories == offline(events, 100)
+    assert same_items(store.items().states, memory.items().states)
+    assert same_shares(store.items().states, histories.values())

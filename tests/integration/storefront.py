@@ -6,7 +6,7 @@ It imports nothing of the package under test.
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -19,11 +19,15 @@ from tests.integration.reference import Row
 
 @dataclass(frozen=True)
 class Event:
-    """A record to produce. ``valid``: it must be processed; every other one must become a dead letter."""
+    """A record to produce. ``valid``: it must be processed; every other one must become a dead letter.
+
+    ``rows``: the lines of a valid event.
+    """
 
     value: bytes | None
     key: bytes | None
     valid: bool = True
+    rows: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,17 +162,17 @@ def _events(invoice: list[Row], rng: random.Random) -> Iterator[Event]:
         parts = [part for part in (invoice[:cut], invoice[cut:]) if part]
     else:
         parts = []
-        yield from (_event(_flat(row, rng), row, rng) for row in invoice)
+        yield from (_event(_flat(row, rng), [row], rng) for row in invoice)
     for part in parts:
         # An event has one date; a line with another date is a separate event.
         for _, group in groupby(part, key=lambda row: row.date):
             rows = list(group)
-            yield _event(_whole(rows, rng), rows[0], rng)
+            yield _event(_whole(rows, rng), rows, rng)
 
 
-def _event(content: dict[str, Any], row: Row, rng: random.Random) -> Event:
+def _event(content: dict[str, Any], rows: Sequence[Row], rng: random.Random) -> Event:
     text = json.dumps(content, ensure_ascii=rng.random() < 0.5)
-    return Event(text.encode(), _key(row, rng))
+    return Event(text.encode(), _key(rows[0], rng), rows=tuple(rows))
 
 
 def _key(row: Row, rng: random.Random) -> bytes | None:

@@ -61,14 +61,32 @@ class Group:
 
         return self._ask(ask, 0)
 
+    def committed(self) -> dict[int, int]:
+        """The committed offset of each partition, 0 where there is none; {} while Kafka does not answer."""
+
+        def ask() -> dict[int, int]:
+            partitions = [TopicPartition(self._topic, partition) for partition in self.partitions()]
+            found = self._consumer.committed(partitions, timeout=5)
+            return {committed.partition: max(0, committed.offset) for committed in found}
+
+        return self._ask(ask, {})
+
     def done(self) -> int:
         """Events that the group has committed."""
+        return sum(self.committed().values())
 
-        def ask() -> int:
-            partitions = [TopicPartition(self._topic, partition) for partition in self.partitions()]
-            return sum(max(0, committed.offset) for committed in self._consumer.committed(partitions, timeout=5))
+    def unread(self) -> int | None:
+        """How far the committed offsets are from the ends of the partitions; None while Kafka does not answer."""
 
-        return self._ask(ask, 0)
+        def ask() -> int | None:
+            unread = 0
+            committed = self.committed()
+            for partition, offset in committed.items():
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=5)
+                unread += abs(end - offset)
+            return unread if committed else None
+
+        return self._ask(ask, None)
 
 
 def wait_until(

@@ -46,9 +46,12 @@ class Relay:
         with suppress(OSError):
             for _ in itertools.repeat(None) if self._connections is None else range(self._connections):
                 here, _address = self._listener.accept()
-                self._open.append(here)
-                there = socket.create_connection(self.target)
-                self._open.append(there)
+                try:
+                    there = socket.create_connection(self.target)
+                except OSError:  # nobody listens there now
+                    here.close()
+                    continue
+                self._open += [here, there]
                 for source, sink in ((here, there), (there, here)):
                     self._threads.append(threading.Thread(target=self._pass, args=(source, sink)))
                     self._threads[-1].start()
@@ -59,4 +62,5 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(65_536):
                 sink.sendall(data)
+        with suppress(OSError):  # also after a reset, so that the other side does not wait
             sink.shutdown(socket.SHUT_WR)

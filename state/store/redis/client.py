@@ -15,7 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from state.errors import CustomerRefused, SettingsError, StoreRefused, StoreUnavailable
+from state.errors import CustomerRefused, PasswordRefused, SettingsError, StoreRefused, StoreUnavailable
 from state.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
@@ -155,11 +155,12 @@ def translate_errors(
             yield
     except StoreUnavailable:
         if client is not None:
-            _disconnect(client)
+            disconnect(client)
         raise
 
 
-def _disconnect(client: Any) -> None:
+def disconnect(client: Any) -> None:
+    """Close the connections of a client; the next call makes a new one."""
     if isinstance(client, RedisCluster):
         client.disconnect_connection_pools()  # type: ignore[no-untyped-call]
     else:
@@ -171,7 +172,7 @@ def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
     try:
         yield
     except redis.exceptions.AuthenticationError:
-        raise StoreRefused(_AUTHENTICATION_FAILED) from None  # its text may contain the password
+        raise PasswordRefused(_AUTHENTICATION_FAILED) from None  # its text may contain the password
     except _UNREACHABLE as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -187,7 +188,7 @@ def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
 def _translate(text: str, names: dict[int, str]) -> StoreUnavailable | StoreRefused:
     """Named refusals are permanent. All others are waited out, because the events are not at fault."""
     if "unauthenticated" in text:  # the text of Redis for a long command
-        return StoreRefused(_AUTHENTICATION_FAILED)
+        return PasswordRefused(_AUTHENTICATION_FAILED)
     code, _, rest = text.partition(" ")
     number, _, problem = rest.partition(" ")
     if code == "NEXTBASKET" and problem.startswith(_OF_CUSTOMER):

@@ -16,7 +16,7 @@ from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.protocol import ApplyResult, CustomerSnapshot, CustomerState, ItemChanges, StoreMark
-from state.store.redis.client import connect, is_forbidden, translate_errors
+from state.store.redis.client import connect, disconnect, is_forbidden, translate_errors
 from state.store.redis.durability import Durability, read_durability
 from state.store.redis.histories import Histories
 from state.store.redis.layout import (
@@ -322,6 +322,10 @@ class RedisStore:
         """
         with translate_errors(client=self._client):
             return read_durability(self._client)
+
+    def reconnect(self) -> None:
+        """See ``Store.reconnect``."""
+        disconnect(self._client)
 
     def close(self) -> None:
         """See ``Store.close``."""

@@ -166,12 +166,23 @@ def test_messages_of_an_earlier_generation_are_not_committed() -> None:
     consumer = BufferedConsumer.__new__(BufferedConsumer)
     consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
     consumer._processed = {}
+    consumer._buffered = {TP("t", 0): 8, TP("t", 1): 8}
     by_generation = {
         generation: ConsumerMessage("t", partition, 7, 0.0, 0, None, None, b"", None, generation_id=generation)
         for partition, generation in enumerate((2, 3))
     }
     consumer.mark_processed(list(by_generation.values()))
     assert consumer._processed == {TP("t", 1): 8}
+
+
+def test_messages_of_a_topic_that_was_made_again_are_not_committed() -> None:
+    consumer = BufferedConsumer.__new__(BufferedConsumer)
+    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
+    consumer._processed = {}
+    consumer._buffered = {TP("t", 0): 5}  # of the new topic
+    message = ConsumerMessage("t", 0, 7, 0.0, 0, None, None, b"", None, generation_id=3)
+    consumer.mark_processed([message])
+    assert consumer._processed == {}
 
 
 @pytest.mark.parametrize(

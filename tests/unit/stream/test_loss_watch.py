@@ -1,9 +1,17 @@
+import time
+
+import pytest
+
+from state.domain.identities import Erasure, Pseudonyms
+from state.events.invoice import Invoice, Line
 from state.settings import load_settings
+from state.store.identities import MemoryIdentities
 from state.store.memory import MemoryStore
 from state.store.protocol import StoreMark
 from state.store.redis.durability import Durability
 from stream.durability_watch import DurabilityWatch
-from stream.loss_watch import LossWatch, loss
+from stream.loss_watch import LossWatch, loss, removed_customers
+from stream.pipeline.recent_writes import PER_SECOND, SECONDS, RecentWrites
 from tests.services.group import wait_until
 from tests.unit.stream.harness import ProcessorHarness, invoice
 
@@ -33,6 +41,74 @@ def test_an_emptied_store_is_reported_once_and_marked_again() -> None:
     wait_until(lambda: stores[-1].mark().run not in (None, first), "the store is marked again", 5)
     watch.stop()
     assert losses == [1]
+
+
+def test_a_store_without_the_last_writes_is_a_loss_though_its_version_is_higher(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def written_by(events: list[tuple[str, int]]) -> MemoryStore:
+        store = MemoryStore(load_settings({}))
+        store.record_run("the same")
+        for number, (customer, clock) in enumerate(events):
+            store.apply([Invoice(str(number), customer, number, (Line("A", 1_000, 1.0),))], clock_ms=clock)
+        return store
+
+    before = written_by([("7", 1), ("8", 1), ("8", 2)])
+    replica = written_by([("7", 1), ("8", 1), *[("9", 3)] * 9])
+    assert replica.mark().version > before.mark().version
+    stores, losses, written = [before], list[int](), RecentWrites()
+    watch = LossWatch(lambda: stores[-1], lambda: losses.append(1), written, interval_s=0.01)
+    watch.start()
+    written.add(zip("78", before.revisions("78"), strict=True))
+    written.add([])
+    stores.append(replica)
+    wait_until(lambda: bool(losses), "the loss is noticed", 5)
+    watch.stop()
+    assert losses == [1]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(
+        "Redis lost its last writes: of 2 histories that this worker wrote in the last seconds, 1 are"
+    )
+
+
+def test_a_customer_who_was_erased_or_merged_is_no_loss() -> None:
+    pseudonyms = Pseudonyms("k" * 32)
+    identities = MemoryIdentities(pseudonyms)
+    identities.erase({pseudonyms.of("erased"): Erasure(1)}, ())
+    identities.alias("old", "new")
+    assert removed_customers(identities, ["erased", "old", "new", "other"]) == {"erased", "old"}
+    store, losses, written = MemoryStore(load_settings({})), list[int](), RecentWrites()
+    written.add([("erased", 1), ("old", 1)])
+    watch = LossWatch(
+        lambda: store,
+        lambda: losses.append(1),
+        written,
+        lambda ids: removed_customers(identities, ids),
+        interval_s=0.01,
+    )
+    watch.start()
+    time.sleep(0.1)
+    assert not losses
+    written.add([("other", 1)])
+    wait_until(lambda: bool(losses), "the other one is missing", 5)
+    watch.stop()
+
+
+def test_the_last_writes_of_each_second_are_remembered() -> None:
+    seconds = [100.0]
+    written = RecentWrites(lambda: seconds[-1])
+    written.add((str(number), 1) for number in range(1_000))
+    written.add([("999", 2)])
+    assert len(written.revisions()) == PER_SECOND
+    assert written.revisions()["999"] == 2
+    seconds.append(110.0)
+    written.add([("999", 3), ("a", 1)])
+    assert len(written.revisions()) == PER_SECOND + 1
+    assert written.revisions()["999"] == 3
+    seconds.append(100.0 + SECONDS + 1)
+    assert written.revisions() == {"999": 3, "a": 1}
+    written.clear()
+    assert not written.revisions()
 
 
 def test_an_empty_store_of_a_group_that_has_read_before_is_a_loss() -> None:

@@ -1,0 +1,68 @@
+"""Runs a schedule of faults against a shop: events are sent, faults begin and end, then everything is checked."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.faults import checks
+from tests.faults.schedule import Step
+from tests.faults.shop import STALL_S, Shop
+from tests.integration.storefront import Event, sloppy_events
+
+
+def run_scenario(
+    shop: Shop, steps: Sequence[Step], rng: random.Random, report: Callable[[str], None] = lambda line: None
+) -> None:
+    """Send the events of the storefront in as many portions as there are steps, and check everything after each.
+
+    Raises:
+        AssertionError, ServiceError: Something does not hold; the logs of the workers are in the shop's folder.
+    """
+    events = sloppy_events(shop.storefront, rng)
+    portion = -(-len(events) // (len(steps) + 1))
+    portions = [events[begin : begin + portion] for begin in range(0, len(events), portion)]
+    shop.start()
+    shop.send(portions[0], rng, 0.0)
+    with ThreadPoolExecutor(1) as sender:
+        for step, some in zip(steps, portions[1:], strict=True):
+            began = time.monotonic()
+            _take(shop, step, some, rng, sender)
+            report(f"{time.monotonic() - began:6.1f} s  {step}")
+    shop.send(checks.last_events(shop, rng), rng, 0.0)
+    shop.settle()
+    shop.lossy = False
+    checks.check_all(shop)
+    checks.check_recommendations_offline(shop)
+    assert set(shop.stop()) == {0}
+    checks.check_logs(shop)
+
+
+def _take(shop: Shop, step: Step, events: list[Event], rng: random.Random, sender: ThreadPoolExecutor) -> None:
+    shop.wait_for_members()
+    for fault in step.faults:
+        fault.prepare(shop)
+    mark = shop.mark([name for fault in step.faults for name in fault.counted])
+    shop.hurry.clear()
+    quiet = any(fault.quiet for fault in step.faults)
+    sending = sender.submit(shop.send, [] if quiet else events, random.Random(rng.random()), max(step.ends_s))
+    began = time.monotonic()
+    turns = sorted(
+        [(begin, 0, index) for index, begin in enumerate(step.begins_s)]
+        + [(end, 1, index) for index, end in enumerate(step.ends_s)]
+    )
+    for when, ends, index in turns:
+        time.sleep(max(0.0, began + when - time.monotonic()))
+        fault = step.faults[index]
+        if ends:
+            fault.end(shop)
+        else:
+            fault.begin(shop, rng)
+    shop.hurry.set()
+    sending.result(2 * STALL_S)
+    if quiet:
+        shop.send(events, rng, 0.0)
+    shop.settle()
+    for fault in step.faults:
+        fault.after(shop, mark)
+    checks.check_all(shop)

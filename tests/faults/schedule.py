@@ -1,0 +1,72 @@
+"""Which faults follow each other, which overlap, when they begin and how long they last: drawn from a seed."""
+
+import random
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from tests.faults.faults import Fault
+
+
+class Step(NamedTuple):
+    """Faults that overlap, each with its beginning and end in seconds after the step's first events were sent."""
+
+    faults: tuple[Fault, ...]
+    begins_s: tuple[float, ...]
+    ends_s: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(
+            f"{fault.name} ({begin:.1f} s to {end:.1f} s)"
+            for fault, begin, end in zip(self.faults, self.begins_s, self.ends_s, strict=True)
+        )
+
+
+def schedule(kinds: Sequence[type[Fault]], rng: random.Random, *, rounds: int = 1) -> list[Step]:
+    """Each kind once a round, in random order; faults of workers and of the registry overlap with others.
+
+    Kinds that must be last come once, at the end.
+    """
+    steps: list[Step] = []
+    for _ in range(rounds):
+        drawn = [kind() for kind in kinds if not kind.last]
+        rng.shuffle(drawn)
+        steps += [_step(faults, rng) for faults in _overlapping(drawn)]
+    return steps + [_step((kind(),), rng) for kind in kinds if kind.last]
+
+
+def _overlapping(faults: Sequence[Fault]) -> Iterator[tuple[Fault, ...]]:
+    """Pairs of different parts, as far as there are any."""
+    waiting = list(faults)
+    while waiting:
+        first = waiting.pop(0)
+        others = [] if first.alone else [one for one in waiting if not one.alone and one.part != first.part]
+        if not others:
+            yield (first,)
+            continue
+        waiting.remove(others[0])
+        yield first, others[0]
+
+
+def _step(faults: tuple[Fault, ...], rng: random.Random) -> Step:
+    begins, ends = [], []
+    begin = 0.0
+    for fault in faults:
+        begin += rng.uniform(0.3, 1.5)
+        begins.append(begin)
+        ends.append(begin + rng.uniform(*fault.hold_s))
+    return Step(faults, tuple(begins), tuple(ends))
+
+
+def selected(kinds: Collection[type[Fault]], only: str) -> list[type[Fault]]:
+    """The kinds whose names are in a list separated by commas, or all of them.
+
+    Raises:
+        ValueError: One is unknown.
+    """
+    by_name = {kind.name: kind for kind in kinds}
+    if not only:
+        return list(kinds)
+    names = only.split(",")
+    if unknown := sorted(set(names) - set(by_name)):
+        raise ValueError(f"no fault is called {', '.join(unknown)}; there are {', '.join(sorted(by_name))}")
+    return [by_name[name] for name in names]
