@@ -40,8 +40,8 @@ Part = Literal["worker", "redis", "kafka", "registry"]
 class Fault(ABC):
     """One kind of fault.
 
-    ``hold_s`` bounds its length in seconds, ``logged`` is a pattern of a line of a worker's log that must appear, and
-    ``counted`` a metric that must rise.
+    ``hold_s`` bounds its length in seconds; it does not end before a line that matches ``noticed`` is in a log.
+    ``logged`` are patterns of lines that must appear, and ``counted`` metrics that must rise.
     """
 
     name: ClassVar[str]
@@ -52,6 +52,7 @@ class Fault(ABC):
     quiet: ClassVar[bool] = False
     """Nothing is sent while it lasts: it decides itself which events are lost."""
     hold_s: ClassVar[tuple[float, float]] = (1.0, 3.0)
+    noticed: ClassVar[str] = ""
     logged: ClassVar[tuple[str, ...]] = ()
     counted: ClassVar[tuple[str, ...]] = ()
 
@@ -145,7 +146,7 @@ class ClockJumps(WorkerFault):
 
     name = "clock-jump"
     hold_s = (6.0, 9.0)
-    logged = ("^Waiting for clock: .* s (behind|ahead of) that of Redis",)
+    noticed = "^Waiting for clock: .* s (behind|ahead of) that of Redis"
     counted = ('outage_seconds_total{service="clock"}',)
 
     def begin(self, shop: Shop, rng: random.Random) -> None:
@@ -163,7 +164,8 @@ class RedisFault(Fault):
     """Hits a single Redis, or one node of a Cluster."""
 
     part = "redis"
-    logged: ClassVar[tuple[str, ...]] = ("^Waiting for Redis: ", "^Redis answers after ")
+    noticed: ClassVar[str] = "^Waiting for Redis: "
+    logged: ClassVar[tuple[str, ...]] = ("^Redis answers after ",)
     counted: ClassVar[tuple[str, ...]] = ('outage_seconds_total{service="Redis"}',)
 
 
@@ -185,6 +187,7 @@ class RedisHung(RedisFault):
 
     name = "redis-hang"
     hold_s = (4.0, 9.0)
+    noticed = ""
     logged = ("^Waiting for Redis: |^A call of Redis took ",)
     counted = ()
 
@@ -312,7 +315,7 @@ class KafkaFault(Fault):
     """Hits the broker."""
 
     part = "kafka"
-    logged = ("^Waiting for Kafka: ",)
+    noticed = "^Waiting for Kafka: "
     counted = ('outage_seconds_total{service="Kafka"}',)
 
 

@@ -45,21 +45,22 @@ def _take(shop: Shop, step: Step, events: list[Event], rng: random.Random, sende
     mark = shop.mark([name for fault in step.faults for name in fault.counted])
     shop.hurry.clear()
     quiet = any(fault.quiet for fault in step.faults)
-    sending = sender.submit(shop.send, [] if quiet else events, random.Random(rng.random()), max(step.ends_s))
+    # Half of the events are sent once all faults have begun, so that each meets work.
+    before, during = ([], []) if quiet else (events[::2], events[1::2])
+    sending = [sender.submit(shop.send, before, random.Random(rng.random()), max(step.begins_s))]
     began = time.monotonic()
-    turns = sorted(
-        [(begin, 0, index) for index, begin in enumerate(step.begins_s)]
-        + [(end, 1, index) for index, end in enumerate(step.ends_s)]
-    )
-    for when, ends, index in turns:
+    for when, fault in zip(step.begins_s, step.faults, strict=True):
         time.sleep(max(0.0, began + when - time.monotonic()))
-        fault = step.faults[index]
-        if ends:
-            fault.end(shop)
-        else:
-            fault.begin(shop, rng)
+        fault.begin(shop, rng)
+    sending.append(sender.submit(shop.send, during, random.Random(rng.random()), max(step.ends_s) - max(step.begins_s)))
+    for when, fault in sorted(zip(step.ends_s, step.faults, strict=True), key=lambda end: end[0]):
+        time.sleep(max(0.0, began + when - time.monotonic()))
+        if fault.noticed:
+            shop.require_logged(fault.noticed, mark)
+        fault.end(shop)
     shop.hurry.set()
-    sending.result(2 * STALL_S)
+    for each in sending:
+        each.result(2 * STALL_S)
     if quiet:
         shop.send(events, rng, 0.0)
     shop.settle()
