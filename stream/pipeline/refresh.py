@@ -18,7 +18,7 @@ import msgspec
 
 from state.domain.recommendation import Recommendation, Trigger
 from state.domain.rules import Merchandising
-from state.errors import StoreUnavailable
+from state.errors import PasswordRefused, StoreUnavailable
 from state.events.dates import to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerSnapshot, CustomerUpdate, DueIndex, Store
@@ -147,7 +147,7 @@ class Refresher:
             worked = self._step(assigned)
         except Stopped:
             raise
-        except (StoreUnavailable, BrokerUnavailable) as error:
+        except (StoreUnavailable, PasswordRefused, BrokerUnavailable) as error:
             if str(error) != self._waits_for:
                 logger.warning("The refresh of recommendations waits: %s", error)
             self._waits_for = str(error)
@@ -330,7 +330,7 @@ class Refresher:
         """Refresh customers, where a portion fails one by one; returns the number sent."""
         try:
             return self._refresh_portion(customer_ids, cause, changed)
-        except (Stopped, StoreUnavailable):
+        except (Stopped, StoreUnavailable, PasswordRefused):
             raise
         except Exception as error:  # of one customer; the others are refreshed all the same
             if len(customer_ids) == 1:
@@ -444,7 +444,7 @@ class Refresher:
             self._send(snapshots, cause, always=True)
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._parts.retry.call("Redis", operation, StoreUnavailable)
+        return self._parts.retry.call("Redis", operation, StoreUnavailable, PasswordRefused)
 
 
 def model_name(scorer: Scorer) -> str:
