@@ -14,6 +14,7 @@ same before and after it.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 CONNECT_INTERVAL_S = 1.0
 """Time between two attempts to connect to the first broker."""
+STALLED_S = 45.0
+"""A member of the group that takes nothing from its partitions for so long, with room in its buffer, never will."""
 COMMIT_ON_REVOKE_S = 5.0
 """How long a revocation of partitions waits for the last commit; without it the next owner repeats some batches."""
 
@@ -94,6 +97,10 @@ class FetchBuffer:
         if len(self._waiting) < self._max_messages // 2 and self._bytes < self._max_bytes // 2:
             self._room.set()
         return batch
+
+    def has_room(self) -> bool:
+        """Whether ``wait_for_room`` would return at once."""
+        return self._room.is_set()
 
     def clear(self) -> None:
         """Drop all messages: the partitions are revoked, and their next owner reads the messages again."""
@@ -262,6 +269,7 @@ class BufferedConsumer(driver.Consumer):
         self._expected: dict[TP, int] = {}
         self._rewound = True
         self._read_again = False
+        self._last_turn = time.monotonic()
 
     def read_again(self) -> None:
         """Read all partitions from their beginning; may be called from any thread."""
@@ -336,7 +344,8 @@ class BufferedConsumer(driver.Consumer):
         forever.
 
         Raises:
-            KafkaError: The worker lost its membership and cannot get it back, or was refused.
+            KafkaError: The worker lost its membership and cannot get it back, was refused, or reads nothing any more,
+                as was seen after a pause past its session: a new process does.
         """
         coordinator = getattr(self._thread._consumer, "_coordinator", None)
         if coordinator is None:
@@ -347,6 +356,10 @@ class BufferedConsumer(driver.Consumer):
         task = coordinator._coordination_task
         if task.done() and not task.cancelled():
             task.result()
+        if self.group_problem() is not None or not self.assignment() or not self.fetch_buffer.has_room():
+            self._last_turn = time.monotonic()
+        elif time.monotonic() - self._last_turn > STALLED_S:
+            raise KafkaError(f"nothing was read from the partitions for {STALLED_S:.0f} s, though the group is joined")
 
     def group_problem(self) -> str | None:
         """Why the consumer is no member of its group, or None. Reads only, so any thread may call it."""
@@ -421,6 +434,7 @@ class BufferedConsumer(driver.Consumer):
         try:
             while not (self.should_stop or fetcher.should_stop):
                 generation = app.consumer_generation_id
+                self._last_turn = time.monotonic()
                 if self._read_again:
                     await self._seek_to_beginning()
                 records, _ = await self._wait_next_records(timeout=1.0)
