@@ -282,14 +282,17 @@ class RedisFailsOver(RedisLoss):
     def prepare(self, shop: Shop) -> None:
         assert isinstance(shop.redis, SingleRedis)
         self._replica = shop.redis.add_replica()
+        shop.redis.cut_off(self._replica)
+        with shop.redis.admin() as client:
+            self._offset = client.info("replication")["master_repl_offset"]
 
     def begin(self, shop: Shop, rng: random.Random) -> None:
         assert isinstance(shop.redis, SingleRedis)
-        shop.redis.cut_off(self._replica)
         with shop.redis.admin() as client:
-            before = client.info("replication")["master_repl_offset"]
             wait_until(
-                lambda: client.info("replication")["master_repl_offset"] > before + 2_000, "writes follow", STALL_S
+                lambda: client.info("replication")["master_repl_offset"] > self._offset + 2_000,
+                "writes follow",
+                STALL_S,
             )
         time.sleep(rng.uniform(0.0, 1.0))
         shop.redis.fail_over(self._replica)
