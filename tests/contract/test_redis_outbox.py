@@ -1,6 +1,4 @@
-"""The outbox of a customer on a Redis Cluster: drained once, whatever crashes between two calls."""
-
-from collections.abc import Iterator
+"""The outbox of a customer, on a Cluster and for large events on every Redis: drained once, whatever crashes."""
 
 import msgspec
 import pytest
@@ -17,13 +15,13 @@ BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), i
 
 
 class TestOutbox:
-    """On a Cluster the items learn of a sale by way of an outbox; a crash at any point counts it once."""
+    """The items change by way of an outbox; a crash at any point counts a sale once."""
 
     @pytest.fixture
-    def cluster_store(self, redis_cluster: str) -> Iterator[RedisStore]:
-        stores = RedisStores(redis_cluster)
-        yield stores()
-        stores.close()
+    def outbox_store(self, redis_stores: RedisStores, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
+        """A store that sends all changes of items by way of the outbox, as all do with large events."""
+        monkeypatch.setattr("state.store.redis.commit.MAX_CHANGES", 0)
+        return redis_stores()
 
     @staticmethod
     def outbox(store: RedisStore) -> int:
@@ -35,67 +33,67 @@ class TestOutbox:
         memory.apply(BATCH, clock_ms=CLOCK)
         return memory
 
-    def test_it_is_empty_after_a_batch_and_the_markers_go(self, cluster_store: RedisStore) -> None:
-        cluster_store.apply(BATCH, clock_ms=CLOCK)
-        assert self.outbox(cluster_store) == 0
-        assert 0 < cluster_store._client.ttl(cluster_store._keys.done("c")) <= MARKER_SECONDS
-        assert same_items(cluster_store.items().states, self.expected().items().states)
+    def test_it_is_empty_after_a_batch_and_the_markers_go(self, outbox_store: RedisStore) -> None:
+        outbox_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(outbox_store) == 0
+        assert 0 < outbox_store._client.ttl(outbox_store._keys.done("c")) <= MARKER_SECONDS
+        assert same_items(outbox_store.items().states, self.expected().items().states)
 
-    def test_a_crash_before_the_items(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_crash_before_the_items(self, outbox_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as crash:
             crash.setattr(Outboxes, "_apply", _crash)
             with pytest.raises(StoreUnavailable):
-                cluster_store.apply(BATCH, clock_ms=CLOCK)
-        assert (self.outbox(cluster_store), cluster_store.items().states) == (3, {})
-        cluster_store.apply(BATCH, clock_ms=CLOCK)
-        assert self.outbox(cluster_store) == 0
-        assert same_items(cluster_store.items().states, self.expected().items().states)
+                outbox_store.apply(BATCH, clock_ms=CLOCK)
+        assert (self.outbox(outbox_store), outbox_store.items().states) == (3, {})
+        outbox_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(outbox_store) == 0
+        assert same_items(outbox_store.items().states, self.expected().items().states)
 
-    def test_a_crash_before_the_trim(self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_crash_before_the_trim(self, outbox_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as crash:
             crash.setattr(Outboxes, "_trim", _crash)
             with pytest.raises(StoreUnavailable):
-                cluster_store.apply(BATCH, clock_ms=CLOCK)
-        assert self.outbox(cluster_store) == 3
-        assert cluster_store._client.ttl(cluster_store._keys.done("c")) == -1  # for as long as it takes
-        cluster_store.apply(BATCH, clock_ms=CLOCK)
-        assert self.outbox(cluster_store) == 0
-        assert same_items(cluster_store.items().states, self.expected().items().states)
+                outbox_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(outbox_store) == 3
+        assert outbox_store._client.ttl(outbox_store._keys.done("c")) == -1  # for as long as it takes
+        outbox_store.apply(BATCH, clock_ms=CLOCK)
+        assert self.outbox(outbox_store) == 0
+        assert same_items(outbox_store.items().states, self.expected().items().states)
 
     def test_a_slow_worker_that_read_the_outbox_before_the_trim(
-        self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+        self, outbox_store: RedisStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         slow = []
         with monkeypatch.context() as hold:
             hold.setattr(Outboxes, "drain_from", lambda _, waiting: slow.append(waiting))
-            cluster_store.apply(BATCH, clock_ms=CLOCK)
-        cluster_store.apply(BATCH, clock_ms=CLOCK)
-        cluster_store._histories._writer._outboxes.drain_from(slow[0])
-        assert same_items(cluster_store.items().states, self.expected().items().states)
+            outbox_store.apply(BATCH, clock_ms=CLOCK)
+        outbox_store.apply(BATCH, clock_ms=CLOCK)
+        outbox_store._writer._outboxes.drain_from(slow[0])
+        assert same_items(outbox_store.items().states, self.expected().items().states)
 
     def test_an_outbox_filled_before_there_were_shares(
-        self, cluster_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+        self, outbox_store: RedisStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as crash:
             crash.setattr(Outboxes, "_apply", _crash)
             with pytest.raises(StoreUnavailable):
-                cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
-        outbox = cluster_store._keys.outbox("c")
-        ((entry, score),) = cluster_store._client.zrange(outbox, 0, -1, withscores=True)
+                outbox_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+        outbox = outbox_store._keys.outbox("c")
+        ((entry, score),) = outbox_store._client.zrange(outbox, 0, -1, withscores=True)
         sequence, now, _, _ = msgspec.msgpack.decode(entry)
-        cluster_store._client.delete(outbox)
+        outbox_store._client.delete(outbox)
         old = (sequence, now, [[100, "A", 2.0, "ITEM A"]], [["A", 100, 1]])
-        cluster_store._client.zadd(outbox, {msgspec.msgpack.encode(old): score})
-        cluster_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
-        state = cluster_store.items().states["A"]
+        outbox_store._client.zadd(outbox, {msgspec.msgpack.encode(old): score})
+        outbox_store.apply([invoice("1", 100, line("A"))], clock_ms=CLOCK)
+        state = outbox_store.items().states["A"]
         assert (state.demand, state.sold, state.shares) == ((1.0,) * len(HALF_LIVES), 1, (0.0, 0.0, 0.0))
 
-    def test_a_history_rebuilt_after_a_loss_counts_on(self, cluster_store: RedisStore) -> None:
-        cluster_store.apply(BATCH, clock_ms=CLOCK)
-        cluster_store._client.delete(cluster_store._keys.history("c"))
-        cluster_store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
-        cluster_store.apply([invoice("2", 200, customer="c")], clock_ms=CLOCK + 2)
-        assert cluster_store.items().states["A"].sold == 4
+    def test_a_history_rebuilt_after_a_loss_counts_on(self, outbox_store: RedisStore) -> None:
+        outbox_store.apply(BATCH, clock_ms=CLOCK)
+        outbox_store._client.delete(outbox_store._keys.history("c"))
+        outbox_store.apply([invoice("2", 200)], clock_ms=CLOCK + 1)
+        outbox_store.apply([invoice("2", 200, customer="c")], clock_ms=CLOCK + 2)
+        assert outbox_store.items().states["A"].sold == 4
 
 
 def _crash(*_: object) -> None:

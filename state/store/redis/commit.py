@@ -13,9 +13,11 @@ MAX_CHANGES = 1_000
 CHANGES_OF_ATTRIBUTES = 5
 """A purchase line with attributes costs as much as so many changes."""
 MAX_ENTRY_BYTES = 10_000
-"""Of an entry of the outbox: some thousand changes, if the stock codes are short."""
-LINES_PER_PART = 50
-"""Purchase lines, or changes of items, that stay together in the outbox."""
+"""Of an entry of the outbox."""
+CHANGES_PER_ENTRY = 100
+"""Changes of items in an entry of the outbox, which is applied whole however large the items are."""
+LINES_PER_PART = 20
+"""Purchase lines of a date that are packed together in the outbox."""
 
 Sales = tuple[int, list[str | float]]
 """A date, and for each purchase line of that date stock code, price, and description or ""."""
@@ -33,12 +35,18 @@ class Commit(NamedTuple):
     """
 
     customer_id: str
+    before: StoredCustomer
     after: StoredCustomer
     applied: AppliedEvents
     packed: tuple[Any, ...]
     values: list[str | bytes]
     changes: int
     size: int
+    clock_ms: int
+
+    def by_outbox(self) -> "Commit":
+        """The same with all changes of items in the outbox."""
+        return make_commit(self.customer_id, self.before, self.applied, self.clock_ms, by_outbox=True)
 
 
 def make_commit(
@@ -65,7 +73,8 @@ def make_commit(
         fields = [part for field in written.items() for part in field]
     packed = (before.expected, len(fields) // 2, gone, len(entries) // 2, applied.changed, now, sales, demand)
     values = [*fields, *entries]
-    return Commit(customer_id, after, applied, packed, values, changes, sum([len(value) for value in values]))
+    size = sum([len(value) for value in values])
+    return Commit(customer_id, before, after, applied, packed, values, changes, size, clock_ms)
 
 
 def outbox_entries(
@@ -104,13 +113,17 @@ def _entries(
     now: int, sales: Sequence[Sales | DetailedSale], changes: Sequence[Change]
 ) -> Iterator[tuple[int, list[Any], list[Any]]]:
     """Entries of the outbox, each within the bounds of a call: date, sales, demand changes. Sales come first."""
-    if len(pack((sales, changes))) <= MAX_ENTRY_BYTES:
+    lines = sum([len(sale[1]) // 3 if isinstance(sale[1], list) else 1 for sale in sales])
+    if max(lines, *(len(change[3]) for change in changes), 0) <= CHANGES_PER_ENTRY and (
+        len(pack((sales, changes))) <= MAX_ENTRY_BYTES
+    ):
         yield now, list(sales), list(changes)
         return
     for portion in _portions([part for sale in sales for part in _parts_of_sales(sale)]):
         yield now, portion, []
-    for portion in _portions([part for change in changes for part in _parts_of_change(change)]):
-        yield now, [], portion
+    for change in changes:
+        for part in _parts_of_change(change):
+            yield now, [], [part]
 
 
 def _portions(parts: Sequence[Any]) -> Iterator[list[Any]]:
@@ -119,7 +132,7 @@ def _portions(parts: Sequence[Any]) -> Iterator[list[Any]]:
     size = 0
     for part in parts:
         its_size = len(pack(part))
-        if portion and size + its_size > MAX_ENTRY_BYTES:
+        if portion and (size + its_size > MAX_ENTRY_BYTES or len(portion) == CHANGES_PER_ENTRY // LINES_PER_PART):
             yield portion
             portion, size = [], 0
         portion.append(part)
@@ -138,5 +151,5 @@ def _parts_of_sales(sale: Sales | DetailedSale) -> Iterator[Sales | DetailedSale
 
 def _parts_of_change(change: Change) -> Iterator[Change]:
     date, times, share, codes = change
-    for start in range(0, len(codes), LINES_PER_PART):
-        yield date, times, share, codes[start : start + LINES_PER_PART]
+    for start in range(0, len(codes), CHANGES_PER_ENTRY):
+        yield date, times, share, codes[start : start + CHANGES_PER_ENTRY]

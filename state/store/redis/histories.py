@@ -70,6 +70,8 @@ class Histories:
                 applied.update({one.customer_id: one.applied for one in call if one.customer_id not in refused})
                 others |= refused
             if not others:
+                # Not after each call: the calls of a batch would grow until one times out again, and none would end.
+                self._customers_per_call = min(MAX_CUSTOMERS_PER_CALL, self._customers_per_call + 1)
                 return result_of(((customer_id, applied[customer_id]) for customer_id in by_customer), self._cap)
             for customer_id in others:
                 self._cache.drop(customer_id)
@@ -126,7 +128,7 @@ class Histories:
             values: list[str | bytes] = [part for field in fields.items() for part in field]
             packed: tuple[Any, ...] = (stored.expected, len(fields), gone, 0, True, False, [], [])
             none = AppliedEvents(record, True, True, {}, [], 0, 0, 0, None, [], [])
-            if not self._writer.commit([Commit(customer_id, changed, none, packed, values, 0, 0)]):
+            if not self._writer.commit([Commit(customer_id, stored, changed, none, packed, values, 0, 0, clock_ms)]):
                 return after
         raise StoreUnavailable(f"Others change customer {customer_id} at the same time")
 
@@ -196,9 +198,6 @@ class Histories:
             if isinstance(error.__cause__, redis.exceptions.TimeoutError):
                 self._customers_per_call = max(1, len(call) // 2)
             raise
-        self._customers_per_call = min(
-            MAX_CUSTOMERS_PER_CALL, max(self._customers_per_call, len(call) + len(call) // 4)
-        )
         for one in call:
             if one.customer_id not in others and one.applied.accepted:
                 after = msgspec.structs.replace(one.after, outbox=False) if one.after.outbox else one.after

@@ -17,7 +17,7 @@ from state.store.redis.script import Script
 
 MARKER_SECONDS = 86_400
 """How long a marker outlives the trim: longer than any worker that read the outbox before the trim can take."""
-PORTION = 16
+PORTION = 64
 """Entries of an outbox that are read at once."""
 
 Entries = Sequence[bytes]
@@ -56,9 +56,12 @@ class Outboxes:
         markers = {customer_id: self._keys.done(customer_id) for customer_id in portions}
         half_lives = pack((HALF_LIVES, SHARE_HALF_LIVES))
         with translate_errors(client=self._client):
-            for call in _calls(portions):
-                keys = [*self._keys.items, *(markers[customer_id] for customer_id in call)]
-                self._drain_items(self._client, keys, half_lives, *(b"".join(entries) for entries in call.values()))
+            for whole in _calls(portions):
+                call = whole
+                while call:
+                    keys = [*self._keys.items, *(markers[customer_id] for customer_id in call)]
+                    packed = (b"".join(entries) for entries in call.values())
+                    call = _without(call, int(self._drain_items(self._client, keys, half_lives, *packed)))
         self._trim(portions)
         with translate_errors(client=self._client), self._client.pipeline(transaction=False) as expiries:
             for marker in markers.values():
@@ -77,6 +80,16 @@ def _flat(reply: Sequence[Any]) -> Entries:
     if reply and isinstance(reply[0], (tuple, list)):
         return [part if isinstance(part, bytes) else str(int(part)).encode() for pair in reply for part in pair]
     return reply
+
+
+def _without(call: Mapping[str, list[bytes]], handled: int) -> dict[str, list[bytes]]:
+    """The entries of a call after those that were handled."""
+    rest: dict[str, list[bytes]] = {}
+    for customer_id, entries in call.items():
+        if handled < len(entries):
+            rest[customer_id] = entries[handled:]
+        handled = max(0, handled - len(entries))
+    return rest
 
 
 def _calls(portions: Mapping[str, Entries]) -> Iterator[dict[str, list[bytes]]]:

@@ -39,7 +39,12 @@ class SingleWriter:
         packed = pack((self._ttl, (HALF_LIVES, SHARE_HALF_LIVES), [one.packed for one in commits]))
         values = [value for one in commits for value in one.values]
         with translate_errors(_names([one.customer_id for one in commits]), self._client):
-            others = {commits[number].customer_id for number in self._commit(self._client, keys, packed, *values)}
+            left_alone: list[int] = self._commit(self._client, keys, packed, *values)
+        if left_alone == [-1]:  # the items are too large for one call
+            half = len(commits) // 2
+            parts = (commits[:half], commits[half:]) if half else ([commits[0].by_outbox()],)
+            return {customer_id for part in parts for customer_id in self.commit(part)}
+        others = {commits[number].customer_id for number in left_alone}
         waiting = [one.customer_id for one in commits if one.after.outbox and one.customer_id not in others]
         self._outboxes.drain(waiting)
         return others

@@ -4,7 +4,7 @@
 -- ARGV[1]: {ttl, {half-lives of demand, of shares}, customers}. A customer is {expected, number of fields to write, fields to
 -- remove, number of entries of the outbox, whether it expires anew, greatest date or false, sales, demand changes}.
 -- ARGV[2..]: what write_customer() writes, one customer after the other.
--- Returns the numbers of those left alone, from 0.
+-- Returns the numbers of those left alone, from 0; or {-1} where nothing was written, because the items are too large.
 
 local ttl, half_lives, customers = unpack(cmsgpack.unpack(ARGV[1]))
 local item_keys = {state = KEYS[1], changed = KEYS[2], version = KEYS[3], now = KEYS[4]}
@@ -24,7 +24,9 @@ for i, customer in ipairs(customers) do
 end
 
 if now then
-  local items = load_items(item_keys, half_lives, codes)
+  local items = {}
+  check_items(item_keys)
+  if not load_items(item_keys, half_lives, items, codes, MAX_ITEM_BYTES) then return {-1} end
   for _, i in ipairs(accepted) do change_items(items, half_lives, customers[i][7], customers[i][8]) end
   save_items(item_keys, items, now)
 end

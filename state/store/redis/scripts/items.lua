@@ -6,6 +6,8 @@ local DAY = 86400
 local MAX_VERSIONS = 256
 local MAX_CODES_BYTES = 131072 -- of one version in the log of changes; some 14,000 codes of eight characters
 local MAX_LOG_BYTES = 4194304
+local MAX_CHANGES = 1000 -- of items in one call, as in state/store/redis/commit.py
+local MAX_ITEM_BYTES = 1000000 -- of the items that one call changes; an item takes 150 bytes, with attributes up to 40,000
 
 local function zeros(size)
   local values = {}
@@ -54,22 +56,33 @@ local function open_attributes(item)
   if item.attributes then item[11], item.attributes = cmsgpack.unpack(item.attributes), nil end
 end
 
--- Reads the items of a set of codes; missing ones are skipped. A key with other data fails here, before any write.
-local function load_items(keys, half_lives, code_set)
+-- Whether the keys of the items are of their types; a key with other data fails here, before any write.
+local function check_items(keys)
   redis.call('GET', keys.version)
   redis.call('GET', keys.now)
   redis.call('XLEN', keys.changed)
-  local codes, items = {}, {}
-  for code in pairs(code_set) do codes[#codes + 1] = code end
-  for i = 1, #codes, 1000 do
-    local upto = math.min(i + 999, #codes)
+end
+
+-- Reads the items of a set of codes into `items`, which may have some already; missing ones are skipped. Returns the bytes
+-- read, or nil where they are more than `most`, so that a call takes a bounded time however large the attributes are.
+local function load_items(keys, half_lives, items, code_set, most)
+  local codes, bytes = {}, 0
+  for code in pairs(code_set) do
+    if not items[code] then codes[#codes + 1] = code end
+  end
+  for i = 1, #codes, 100 do
+    local upto = math.min(i + 99, #codes)
     local values = redis.call('HMGET', keys.state, unpack(codes, i, upto))
     for j = i, upto do
       local packed = values[j - i + 1]
-      if packed then items[codes[j]] = read_item(half_lives, packed) end
+      if packed then
+        bytes = bytes + #packed
+        if bytes > most then return nil end
+        items[codes[j]] = read_item(half_lives, packed)
+      end
     end
   end
-  return items
+  return bytes
 end
 
 -- Updates an item from a purchase line.
