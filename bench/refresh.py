@@ -38,7 +38,8 @@ from stream.monitoring import Metrics
 from stream.pipeline.catalogue_changes import CatalogueChanges
 from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
-from stream.pipeline.refresh import Collaborators, Refresher, model_name
+from stream.pipeline.refresh import Refresher, model_name
+from stream.pipeline.refresh_sender import Collaborators
 from stream.pipeline.retry import RetryPolicy
 from stream.tools.embedded import API_VERSION, embedded_kafka
 from tests.services.redis import RedisServer, version
@@ -114,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 partition_of=partition_of,
                 model=lambda: model_name(scorer),
                 rules=lambda: "0:",
+                now=lambda: int(time.time()),
                 fallback=model_name(fallback_scorer()),
                 clock_problem=lambda: None,
             ),

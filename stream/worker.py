@@ -49,7 +49,8 @@ from stream.pipeline.model_watcher import ModelWatcher
 from stream.pipeline.outages import Outages
 from stream.pipeline.processor import Processor
 from stream.pipeline.recent_writes import RecentWrites
-from stream.pipeline.refresh import Collaborators, Refresher, model_name, rules_in_force
+from stream.pipeline.refresh import Refresher, model_name, rules_in_force
+from stream.pipeline.refresh_sender import Collaborators
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.service_watch import ServiceWatch
 from stream.tools.traces import open_traces
@@ -177,6 +178,7 @@ def run_worker(settings: Settings) -> ExitCode:
                 partition_of=partition_of,
                 model=lambda: model_name(models.scorer),
                 rules=lambda: rules_in_force(follower.merchandising, processor.items.now, int(time.time())),
+                now=lambda: follower.merchandising.at(processor.items.now, int(time.time())).now,
                 fallback=model_name(fallback),
                 clock_problem=processor.clock_problem,
                 due_index=due_index,

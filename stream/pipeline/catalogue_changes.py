@@ -1,6 +1,7 @@
-"""Which items of the catalogue changed since a position in their topic."""
+"""Which items of the catalogue changed since a position in their topic, or went on or off sale since a time."""
 
 import threading
+from bisect import bisect_right
 from collections.abc import Mapping
 
 import msgspec
@@ -12,7 +13,7 @@ Positions = dict[int, int]
 
 
 class CatalogueChanges:
-    """The offset of each item's newest change. One thread notes, any thread may ask.
+    """The offset of each item's newest change, and when its sale begins and ends. One thread notes, any may ask.
 
     Positions are those of the topic, so they mean the same in every worker and after a restart.
     """
@@ -21,6 +22,8 @@ class CatalogueChanges:
         self._lock = threading.Lock()
         self._changed_at: dict[str, tuple[int, int]] = {}
         self._positions: Positions = {}
+        self._sales: dict[str, tuple[int, ...]] = {}
+        self._sale_times: list[tuple[int, str]] | None = None
 
     def note(
         self,
@@ -35,6 +38,13 @@ class CatalogueChanges:
             self._positions[partition] = offset + 1
             if _relevant(before) != _relevant(after):
                 self._changed_at[stock_code] = (partition, offset)
+            times = _sale_times(after)
+            if times != self._sales.get(stock_code, ()):
+                self._sale_times = None
+                if times:
+                    self._sales[stock_code] = times
+                else:
+                    del self._sales[stock_code]
 
     def positions(self) -> Positions:
         """Up to where the topic was read."""
@@ -47,6 +57,19 @@ class CatalogueChanges:
             return {
                 code for code, (partition, offset) in self._changed_at.items() if offset >= positions.get(partition, 0)
             }
+
+    def on_or_off_sale(self, after: int, until: int) -> set[str]:
+        """The stock codes whose sale begins or ends at a time greater than ``after`` and not above ``until``."""
+        with self._lock:
+            if self._sale_times is None:
+                self._sale_times = sorted((at, code) for code, times in self._sales.items() for at in times)
+            ordered = self._sale_times
+            first, last = (bisect_right(ordered, bound, key=lambda pair: pair[0]) for bound in (after, until))
+            return {code for _, code in ordered[first:last]}
+
+
+def _sale_times(item: CatalogueItem | None) -> tuple[int, ...]:
+    return () if item is None else tuple(at for at in (item.on_sale_from, item.on_sale_until) if at is not None)
 
 
 def _relevant(item: CatalogueItem | None) -> CatalogueItem | None:

@@ -2,58 +2,39 @@
 
 It runs in portions in the processor's thread, between batches, so within one worker a customer's messages have one
 order. Another worker may process an invoice of the customer at the same time, after a rebalance, or because a producer
-partitions in another way. So a revision is reserved first, which fails where the history has changed since it was read;
-a later invoice gets a higher one. ``refresh_plan`` decides what is due and what differs.
+partitions in another way: see ``refresh_sender``. ``refresh_plan`` decides what is due and what differs.
 """
 
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping
 from datetime import time as time_of_day
-from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from state.domain.recommendation import Recommendation, Trigger
 from state.domain.rules import Merchandising
 from state.errors import PasswordRefused, StoreUnavailable
-from state.events.dates import to_iso
 from state.settings import Settings
-from state.store.protocol import CustomerSnapshot, CustomerUpdate, DueIndex, Store
 from state.wording import count
 from stream.errors import BrokerUnavailable, Stopped
-from stream.messages import Message
 from stream.monitoring import Metrics
-from stream.pipeline.catalogue_changes import CatalogueChanges
-from stream.pipeline.confirmed_publisher import ConfirmedPublisher
-from stream.pipeline.event_headers import event_source
-from stream.pipeline.item_cache import ItemCache
-from stream.pipeline.ports import RefreshProgress
-from stream.pipeline.recommendations import rec_id
-from stream.pipeline.recommender import Recommender, recommendation_message
 from stream.pipeline.refresh_plan import (
-    EXPIRY_MARGIN_S,
-    Cause,
     Finished,
     Shard,
     Target,
     Walk,
     cause_of,
     decode_shard,
-    differs,
     encode_shard,
-    is_touched,
     last_daily,
     may_resume,
 )
-from stream.pipeline.retry import RetryPolicy
+from stream.pipeline.refresh_sender import Collaborators, RefreshSender
 from training.serving.scorer import Scorer
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 CHECK_S = 1.0
 """Time between two looks for something to do."""
@@ -66,30 +47,6 @@ CATALOGUE_WAIT = 20
 """After a refresh for a change of the catalogue, the next waits for so many times the seconds that it took."""
 RETRY_S = 10.0
 """Time after a portion that failed."""
-
-
-class Collaborators(NamedTuple):
-    """What the refresh shares with the processor, and what its partitions are.
-
-    ``partitions`` returns the number of partitions of ``invoices``, ``partition_of`` that of a customer among so many.
-    ``model`` returns name/version of the model that serves, ``rules`` the version of the rules in force, and
-    ``clock_problem`` why the clock of this machine is not trusted.
-    """
-
-    store: Store
-    items: ItemCache
-    recommender: Recommender
-    publisher: ConfirmedPublisher
-    retry: RetryPolicy
-    progress: RefreshProgress
-    changes: CatalogueChanges
-    partitions: Callable[[], int]
-    partition_of: Callable[[str, int], int]
-    model: Callable[[], str]
-    rules: Callable[[], str]
-    fallback: str
-    clock_problem: Callable[[], str | None]
-    due_index: DueIndex | None = None
 
 
 class Refresher:
@@ -119,9 +76,9 @@ class Refresher:
         self._clock = clock
         self._monotonic = monotonic
         self._thread_time = thread_time
+        self._sender = RefreshSender(settings, parts, metrics, clock)
         self._daily = None if settings.refresh_at == "never" else time_of_day.fromisoformat(settings.refresh_at)
         self._zone = ZoneInfo(settings.timezone)
-        self._source = event_source(settings.namespace)
         self._assigned: frozenset[int] = frozenset()
         self._partitions = 0
         self._shards: dict[int, Shard] | None = None
@@ -131,7 +88,6 @@ class Refresher:
         self._customers: dict[int, list[str]] = {}
         self._changed: dict[int, set[str]] = {}
         self._size = MIN_PORTION
-        self._overtaken: dict[str, Cause] = {}
         self._waits_for = ""
         self._catalogue_seconds = 0.0
         self._catalogue_at = 0.0
@@ -175,7 +131,7 @@ class Refresher:
             self._assigned = assigned
             self._forget()
             self._settled_at = self._monotonic() + self._settings.refresh_delay_seconds
-        self._send_overtaken()
+        self._sender.send_overtaken()
         if not assigned or self._parts.clock_problem() is not None:
             return False
         target = self._target_now()
@@ -218,7 +174,7 @@ class Refresher:
             shard = found.get(partition)
             if shard is None:
                 reached = msgspec.structs.replace(target, asked="")
-                shard = new[partition] = Shard(reached, parts.changes.positions())
+                shard = new[partition] = Shard(reached, parts.changes.positions(), sales=parts.now())
             self._shards[partition] = shard
         self._save(new)
 
@@ -231,7 +187,7 @@ class Refresher:
         assert self._shards is not None
         if self._monotonic() < self._settled_at:
             return False
-        changes, positions = self._parts.changes, self._parts.changes.positions()
+        positions, now = self._parts.changes.positions(), self._parts.now()
         look_at_catalogue = self._monotonic() >= self._catalogue_at
         due: dict[int, Walk] = {}
         for partition, shard in self._shards.items():
@@ -239,14 +195,16 @@ class Refresher:
             if walk is not None and may_resume(walk, target, self._partitions):
                 due[partition] = walk
                 continue
-            changed = look_at_catalogue and positions != shard.catalogue and bool(changes.since(shard.catalogue))
+            changed = look_at_catalogue and bool(self._changes_since(shard, now))
             cause = cause_of(shard, target, fallback=self._parts.fallback, catalogue_changed=changed)
             if cause is not None:
                 mixed = walk is not None and walk.is_mixed
-                shard.walk = due[partition] = Walk(cause, target, positions, self._partitions, self._clock(), mixed)
+                shard.walk = due[partition] = Walk(
+                    cause, target, positions, self._partitions, self._clock(), mixed, sales=now
+                )
                 continue
             if look_at_catalogue:
-                shard.catalogue = positions
+                shard.catalogue, shard.sales = positions, now
             if walk is not None and not walk.is_mixed:
                 shard.walk = None
         if not due:
@@ -259,6 +217,12 @@ class Refresher:
         causes = sorted({walk.cause for walk in due.values()})
         logger.info("Refreshing recommendations (%s): partitions %s", ", ".join(causes), sorted(due))
         return True
+
+    def _changes_since(self, shard: Shard, now: int) -> set[str]:
+        """The stock codes of the catalogue that changed since a partition was refreshed, or went on or off sale."""
+        changes = self._parts.changes
+        changed = changes.since(shard.catalogue) if changes.positions() != shard.catalogue else set()
+        return changed | changes.on_or_off_sale(shard.sales, now)
 
     def _collect(self) -> None:
         """Read a portion of the customer ids."""
@@ -277,7 +241,7 @@ class Refresher:
             assert walk is not None
             walk.total = len(customers)
             if walk.cause == "catalogue":
-                self._changed[partition] = self._parts.changes.since(self._shards[partition].catalogue)
+                self._changed[partition] = self._changes_since(self._shards[partition], walk.sales)
             customers.sort()
             del customers[: bisect_right(customers, walk.position)]
             customers.reverse()  # taken from the end
@@ -295,7 +259,7 @@ class Refresher:
         portion = [customers.pop() for _ in range(min(len(customers), self._size))]
         if portion:
             began = self._thread_time()
-            walk.sent += self._refresh(portion, walk.cause, self._changed.get(partition))
+            walk.sent += self._sender.refresh(portion, walk.cause, self._changed.get(partition))
             walk.done = walk.total - len(customers)
             walk.position = portion[-1]
             self._fit_size(len(portion), self._thread_time() - began)
@@ -304,7 +268,7 @@ class Refresher:
             del self._customers[partition]
             reached = shard.reached if walk.cause == "catalogue" else walk.target
             finished = Finished(walk.cause, self._clock(), walk.total, walk.sent)
-            shard = self._shards[partition] = Shard(reached, walk.catalogue, None, finished)
+            shard = self._shards[partition] = Shard(reached, walk.catalogue, None, finished, walk.sales)
             self._metrics.refreshed_partition(walk.cause)
             if walk.cause == "catalogue":
                 wait = max(self._settings.refresh_delay_seconds, CATALOGUE_WAIT * self._catalogue_seconds)
@@ -326,126 +290,6 @@ class Refresher:
             fitting = int(customers * PORTION_S / max(seconds, 1e-4))
             self._size = max(MIN_PORTION, min(MAX_PORTION, fitting, 2 * self._size))
 
-    def _refresh(self, customer_ids: Sequence[str], cause: Cause, changed: Set[str] | None) -> int:
-        """Refresh customers, where a portion fails one by one; returns the number sent."""
-        try:
-            return self._refresh_portion(customer_ids, cause, changed)
-        except (Stopped, StoreUnavailable, PasswordRefused):
-            raise
-        except Exception as error:  # of one customer; the others are refreshed all the same
-            if len(customer_ids) == 1:
-                logger.warning("Customer %s is not refreshed: %r", customer_ids[0], error)
-                self._metrics.refreshed("failed", 1)
-                return 0
-        return sum(self._refresh([customer_id], cause, changed) for customer_id in customer_ids)
-
-    def _refresh_portion(self, customer_ids: Sequence[str], cause: Cause, changed: Set[str] | None) -> int:
-        """Refresh customers, where ``changed`` is given only those that these stock codes touch."""
-        snapshots = self._parts.store.snapshots(customer_ids)
-        present = [each for each in snapshots if each is not None]
-        ending = [each for each in present if each.expires_in is not None and each.expires_in < EXPIRY_MARGIN_S]
-        self._withdraw([each for each in ending if each.last is not None], cause)
-        lasting = [each for each in present if each.expires_in is None or each.expires_in >= EXPIRY_MARGIN_S]
-        chosen = lasting if changed is None else [each for each in lasting if is_touched(each.last, changed)]
-        self._metrics.refreshed("untouched", len(lasting) - len(chosen))
-        return self._send(chosen, cause) if chosen else 0
-
-    def _send(self, snapshots: Sequence[CustomerSnapshot], cause: Cause, *, always: bool = False) -> int:
-        """Rank, and send what differs, or ``always``; the number sent."""
-        parts = self._parts
-        self._redis(parts.items.refresh)
-        clock = self._clock()
-        updates = [
-            CustomerUpdate(each.history, each.revision, each.published, changed=False, last=each.last, priors=[])
-            for each in snapshots
-        ]
-        made = parts.recommender.recommend(updates, [Trigger(refresh=cause)] * len(updates), to_iso(int(clock)))
-        different = [
-            one
-            for one, each in zip(made, snapshots, strict=True)
-            if one is not None
-            and (always or each.revision != each.published or differs(one, each.last, parts.items.now))
-        ]
-        self._metrics.refreshed("unchanged", len(made) - len(different))
-        if not different:
-            return 0
-        expected = [(one.customer_id, one.revision) for one in different]
-        revisions = self._redis(lambda: parts.store.reserve(expected, clock_ms=int(clock * 1000)))
-        sent = [
-            _with_revision(one, revision)
-            for one, revision in zip(different, revisions, strict=True)
-            if revision is not None
-        ]
-        # The others have a newer invoice, whose recommendation is as new.
-        self._metrics.refreshed("overtaken", len(different) - len(sent))
-        if not sent:
-            return 0
-        topic = self._settings.topics.recommendations
-        parts.publisher.publish([recommendation_message(one, topic, self._source) for one in sent])
-        if (index := parts.due_index) is not None:
-            histories = {each.history.customer_id: each.history for each in snapshots}
-            entries = parts.recommender.due_entries(
-                [histories[one.customer_id] for one in sent],
-                [one.revision for one in sent],
-                [one.items for one in sent],
-            )
-            self._redis(lambda: index.record(entries))
-        self._redis(lambda: parts.store.confirm(sent))
-        self._note_overtaken([(one.customer_id, one.revision) for one in sent], cause)
-        self._metrics.refreshed("sent", len(sent))
-        return len(sent)
-
-    def _withdraw(self, snapshots: Sequence[CustomerSnapshot], cause: Cause) -> None:
-        """Delete the recommendations of customers whose histories expire, on the topic by null values."""
-        if not snapshots:
-            return
-        parts = self._parts
-        known = [(each.history.customer_id, each.revision) for each in snapshots]
-        topic = self._settings.topics.recommendations
-        parts.publisher.publish([Message(topic, customer_id.encode(), None) for customer_id, _ in known])
-        self._redis(lambda: parts.store.withdraw(known))
-        self._note_overtaken(known, cause)
-        self._metrics.refreshed("withdrawn", len(known))
-
-    def _note_overtaken(self, sent: Sequence[tuple[str, int]], cause: Cause) -> None:
-        """Look at what another worker did while this one published.
-
-        Customers whose invoice it took, in either order, are noted; what it erased is deleted once more.
-        """
-        parts = self._parts
-        revisions = self._redis(lambda: parts.store.revisions([customer_id for customer_id, _ in sent]))
-        erased: list[str] = []
-        for (customer_id, revision), now in zip(sent, revisions, strict=True):
-            if now == 0:
-                erased.append(customer_id)
-            elif now > revision:
-                self._overtaken[customer_id] = cause
-        topic = self._settings.topics.recommendations
-        parts.publisher.publish([Message(topic, customer_id.encode(), None) for customer_id in erased])
-        if erased and (index := parts.due_index) is not None:
-            self._redis(lambda: index.forget(erased))
-
-    def _send_overtaken(self) -> None:
-        """Send the newest recommendation where an older one may be behind it on the topic.
-
-        Read from its begin, or compacted, a topic ends with the last message of a key, whatever its revision.
-        """
-        if not self._overtaken:
-            return
-        known = list(self._overtaken)
-        settled: dict[Cause, list[CustomerSnapshot]] = {}
-        for customer_id, each in zip(known, self._parts.store.snapshots(known), strict=True):
-            if each is not None and each.published != each.revision:
-                continue  # the other worker has not confirmed its recommendation yet
-            cause = self._overtaken.pop(customer_id)
-            if each is not None:
-                settled.setdefault(cause, []).append(each)
-        for cause, snapshots in settled.items():
-            self._send(snapshots, cause, always=True)
-
-    def _redis(self, operation: Callable[[], T]) -> T:
-        return self._parts.retry.call("Redis", operation, StoreUnavailable, PasswordRefused)
-
 
 def model_name(scorer: Scorer) -> str:
     """A model as a target has it."""
@@ -456,7 +300,3 @@ def rules_in_force(merchandising: Merchandising, now: int, clock: int) -> str:
     """Changes with the document of rules, and when a rule begins or ends; ``now`` and ``clock`` as in ``at``."""
     in_force = merchandising.at(now, clock)
     return f"{in_force.version}:{','.join(map(str, in_force.rules))}"
-
-
-def _with_revision(one: Recommendation, revision: int) -> Recommendation:
-    return msgspec.structs.replace(one, revision=revision, rec_id=rec_id(one.customer_id, revision, one.model.version))

@@ -42,7 +42,7 @@ class Target(msgspec.Struct, frozen=True):
 class Walk(msgspec.Struct):
     """A refresh of one partition in progress.
 
-    ``catalogue``: positions in the topic ``items`` at its begin. ``partitions``: number of partitions at its begin.
+    ``catalogue``, ``sales``: as in ``Shard``, at its begin. ``partitions``: number of partitions at its begin.
     ``position``: the last customer that is done; they are walked in the order of their ids. ``total`` is 0 until the
     customers were counted. ``mixed``: an earlier one ended before its end, so that customers were brought to different
     targets.
@@ -58,6 +58,7 @@ class Walk(msgspec.Struct):
     total: int = 0
     done: int = 0
     sent: int = 0
+    sales: int = 0
 
     @property
     def is_mixed(self) -> bool:
@@ -77,13 +78,15 @@ class Finished(msgspec.Struct, frozen=True):
 class Shard(msgspec.Struct):
     """The record of a partition.
 
-    ``reached`` is the target of the last refresh, ``catalogue`` the positions in the topic ``items`` that it covers.
+    ``reached`` is the target of the last refresh, ``catalogue`` the positions in the topic ``items`` that it covers,
+    and ``sales`` the time until which it covers that items go on and off sale.
     """
 
     reached: Target
     catalogue: dict[int, int]
     walk: Walk | None = None
     finished: Finished | None = None
+    sales: int = 0
 
 
 encode_shard = msgspec.json.Encoder().encode

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 from state.settings import Settings
 from stream.pipeline.catalogue_changes import CatalogueChanges
-from stream.pipeline.refresh import Collaborators, Refresher
+from stream.pipeline.refresh import Refresher
 from stream.pipeline.refresh_plan import Shard, decode_shard
+from stream.pipeline.refresh_sender import Collaborators
 from tests.unit.stream.harness import ProcessorHarness
 
 PARTITIONS = 4
@@ -61,6 +62,7 @@ class RefreshHarness:
                 partition_of=lambda customer_id, partitions: sum(customer_id.encode()) % partitions,
                 model=lambda: f"counting/{worker.scorer.version}",
                 rules=lambda: self.rules,
+                now=lambda: int(worker.clock),
                 fallback="fallback/1",
                 clock_problem=lambda: self.clock_problem,
             ),

@@ -266,6 +266,35 @@ def test_only_lists_that_an_item_of_the_catalogue_touches_are_made_again() -> No
     assert last.items[0].stock_code == "Z"
 
 
+def test_lists_are_made_again_when_a_sale_ends_and_when_one_begins() -> None:
+    worker = shop()
+    worker.process(invoice("x", "lonely", DATE, "Z"))
+    worker.published.messages.clear()
+    refresh = RefreshHarness(worker, refresh_share="1")
+    ending = CatalogueItem("Z", on_sale_until=int(worker.clock) + 3_600)
+    worker.merchandising = Merchandising(Catalogue({"Z": ending}))
+    refresh.changes.note("Z", 0, 7, None, ending)
+    refresh.run()
+    assert worker.recommendations() == []
+    worker.clock += 3_600
+    refresh.run(600)
+    assert [each["customer_id"] for each in worker.recommendations()] == ["lonely"]
+    assert worker.recommendations()[0]["trigger"] == {"refresh": "catalogue"}
+    assert "Z" not in [each["stock_code"] for each in worker.recommendations()[0]["items"]]
+    beginning = CatalogueItem("Z", on_sale_from=int(worker.clock) + 3_600)
+    worker.merchandising = Merchandising(Catalogue({"Z": beginning}))
+    refresh.changes.note("Z", 0, 8, ending, beginning)
+    refresh.run(600)
+    worker.published.messages.clear()
+    # The next worker finds in the record what passed while none ran.
+    worker.clock += 3_600
+    successor = RefreshHarness(worker, refresh.progress, refresh_share="1")
+    successor.refresher._parts = successor.refresher._parts._replace(changes=refresh.changes)
+    successor.run(600)
+    assert [each["customer_id"] for each in worker.recommendations()] == ["lonely"]
+    assert worker.recommendations()[0]["items"][0]["stock_code"] == "Z"
+
+
 def test_new_rules_refresh_after_the_delay() -> None:
     worker = shop()
     refresh = RefreshHarness(worker, refresh_delay_seconds="30")

@@ -167,3 +167,20 @@ def test_changes_of_the_catalogue_are_found_by_their_position_in_the_topic() -> 
     changes.note("C", 2, 1, CatalogueItem("C"), None)
     assert changes.since(position) == {"A", "B", "C"}
     assert changes.positions() == {0: 13, 2: 2}
+
+
+def test_items_that_go_on_or_off_sale_are_found_by_the_time() -> None:
+    changes = CatalogueChanges()
+    first = CatalogueItem("A", on_sale_from=100, on_sale_until=200)
+    changes.note("A", 0, 0, None, first)
+    changes.note("B", 0, 1, None, CatalogueItem("B", on_sale_until=150))
+    changes.note("C", 0, 2, None, CatalogueItem("C"))
+    assert changes.on_or_off_sale(0, 99) == set()
+    assert changes.on_or_off_sale(0, 100) == {"A"}
+    assert changes.on_or_off_sale(100, 149) == set()
+    assert changes.on_or_off_sale(100, 150) == {"B"}
+    assert changes.on_or_off_sale(0, 1_000) == {"A", "B"}
+    changes.note("A", 0, 3, first, CatalogueItem("A", on_sale_until=300))
+    assert changes.on_or_off_sale(0, 200) == {"B"}
+    changes.note("A", 0, 4, CatalogueItem("A", on_sale_until=300), None)
+    assert changes.on_or_off_sale(0, 1_000) == {"B"}
