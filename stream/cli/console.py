@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from state.wording import count
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -44,3 +46,9 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
     json = msgspec.json.encode(value)
     typer.echo(escape_control_in_json((json if indent is None else msgspec.json.format(json, indent=indent)).decode()))
+
+
+def print_erased(invoices: int, *, err: bool = False) -> None:
+    """Print how many invoices of erased customers were passed over, where there are any."""
+    if invoices:
+        echo(f"{count(invoices, 'invoice')} of erased customers passed over.", err=err)

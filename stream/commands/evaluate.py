@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from state.wording import count
-from stream.cli.console import echo
+from stream.cli.console import echo, print_erased
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path
@@ -171,7 +171,6 @@ def _command(report: "dict[str, Any]", epochs: int | None, first_invoices: bool)
 def _read_log(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoice], Ledger]":
     """Read the table and print what its cleaning left out; returns the log and the ledger of the cleaning."""
     from state.domain.identities import Resolver
-    from stream.commands.train import print_erased
     from stream.kafka.customer_log import known_customers
     from training.data.log import read_table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
-from stream.cli.console import echo
+from stream.cli.console import echo, print_erased
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, with_date_format
 
@@ -118,7 +118,6 @@ def _histories_of_table(path: Path, settings: "Settings") -> "Iterator[KeyedLine
 
     from state.domain.history import canonical_json
     from state.domain.identities import Resolver
-    from stream.commands.train import print_erased
     from stream.kafka.customer_log import known_customers
     from training.data.log import read_table
     from training.data.walk import StateReplay

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from state.wording import count
-from stream.cli.console import echo
+from stream.cli.console import echo, print_erased
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import (
     DataOption,
@@ -279,12 +279,6 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
             "fees and other codes that are no products count as products. NEXTBASKET_DIALECT=uci leaves them out."
         )
     return merge_logs(table_log, topic.invoices), ledger
-
-
-def print_erased(invoices: int, *, err: bool = False) -> None:
-    """Print how many invoices of erased customers were passed over, where there are any."""
-    if invoices:
-        echo(f"{count(invoices, 'invoice')} of erased customers passed over.", err=err)
 
 
 def _print(result: "RoundResult") -> None:
