@@ -6,7 +6,16 @@ import sys
 from state.settings import Settings
 from stream.cli.log_lines import LineFormatter
 
-WARNINGS_ONLY = ("faust", "mode", "aiokafka", "kafka", "asyncio", "fsspec", "stream.kafka.fetch_buffer")
+WARNINGS_ONLY = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "kafka",
+    "asyncio",
+    "fsspec",
+    "stream.kafka.buffered_consumer",
+    "stream.kafka.consumer_thread",
+)
 """Loggers of libraries. A service of Faust logs under the name of the module that derives from its class."""
 
 ERRORS_ONLY = ("mode.timers", "stream.kafka.faust_app", "kafka.net.selector")

@@ -9,8 +9,9 @@ from faust.app.base import BootStrategy
 from faust.types.transports import ConsumerT
 
 from state.settings import Settings
+from stream.kafka.buffered_consumer import BufferedConsumer, BufferedTransport
 from stream.kafka.config import faust_config
-from stream.kafka.fetch_buffer import BufferedConsumer, BufferedTransport, FetchBuffer
+from stream.kafka.fetch_buffer import FetchBuffer
 from stream.kafka.header_names import accept_in_aiokafka
 
 DAY_S = 86_400.0
@@ -69,11 +70,11 @@ class StreamApp(faust.App):
         return None if consumer is None else cast(BufferedConsumer, consumer).coordinator_problem()
 
     def _new_consumer(self) -> ConsumerT:
-        consumer = super()._new_consumer()
-        cast(BufferedConsumer, consumer).fetch_buffer = self.fetch_buffer
-        cast(BufferedConsumer, consumer).on_events_lost = self.on_events_lost
-        cast(BufferedConsumer, consumer).on_partition_reset = self.on_partition_reset
-        cast(BufferedConsumer, consumer).fetch_wait_ms = self.fetch_wait_ms
+        consumer = cast(BufferedConsumer, super()._new_consumer())
+        consumer.fetch_buffer = self.fetch_buffer
+        consumer.on_events_lost = self.on_events_lost
+        consumer.on_partition_reset = self.on_partition_reset
+        consumer.thread.fetch_wait_ms = self.fetch_wait_ms
         return consumer
 
     def _create_directories(self) -> None:

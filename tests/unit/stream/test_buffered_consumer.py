@@ -1,0 +1,55 @@
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from faust.types import TP, ConsumerMessage
+
+from stream.kafka.buffered_consumer import BufferedConsumer
+
+
+def test_messages_of_an_earlier_generation_are_not_committed() -> None:
+    consumer = BufferedConsumer.__new__(BufferedConsumer)
+    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
+    consumer._processed = {}
+    consumer._buffered = {TP("t", 0): 8, TP("t", 1): 8}
+    by_generation = {
+        generation: ConsumerMessage("t", partition, 7, 0.0, 0, None, None, b"", None, generation_id=generation)
+        for partition, generation in enumerate((2, 3))
+    }
+    consumer.mark_processed(list(by_generation.values()))
+    assert consumer._processed == {TP("t", 1): 8}
+
+
+def test_messages_of_a_topic_that_was_made_again_are_not_committed() -> None:
+    consumer = BufferedConsumer.__new__(BufferedConsumer)
+    consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
+    consumer._processed = {}
+    consumer._buffered = {TP("t", 0): 5}  # of the new topic
+    message = ConsumerMessage("t", 0, 7, 0.0, 0, None, None, b"", None, generation_id=3)
+    consumer.mark_processed([message])
+    assert consumer._processed == {}
+
+
+@pytest.mark.parametrize(
+    ("committed", "processed", "buffered", "fetched", "expected"),
+    [
+        (None, None, 0, None, None),
+        (5, None, 0, None, 5),
+        (5, None, 0, 8, 8),  # three offsets without an event, the end marker of a transaction for example
+        (5, 8, 8, 9, 9),
+        (5, 7, 8, 9, 7),  # one event is not processed yet
+        (5, None, 8, 9, 5),
+        (None, None, 0, 4, 4),
+    ],
+)
+def test_the_position_passes_markers_of_transactions_once_all_events_are_processed(
+    committed: int | None, processed: int | None, buffered: int, fetched: int | None, expected: int | None
+) -> None:
+    tp = TP("t", 0)
+    consumer = BufferedConsumer.__new__(BufferedConsumer)
+    consumer._committed_offset = defaultdict(lambda: None, {tp: committed})
+    consumer._processed = {} if processed is None else {tp: processed}
+    consumer._buffered = {tp: buffered} if buffered else {}
+    consumer._fetched = {} if fetched is None else {tp: fetched}
+    assert consumer._position(tp) == expected
