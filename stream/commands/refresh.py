@@ -10,7 +10,7 @@ import typer
 from stream.cli.console import echo
 
 if TYPE_CHECKING:
-    from state.store.redis.refresh_progress import RedisRefreshProgress
+    from stream.pipeline.ports import RefreshProgress
 
 INTERVAL_S = 0.5
 SILENCE_S = 30.0
@@ -35,7 +35,7 @@ def refresh(
     """
     from state.settings import load_settings
     from state.store.redis.refresh_progress import RedisRefreshProgress
-    from stream.tools.refresh_status import describe, refresh_status
+    from stream.tools.refresh_status import describe, next_request, refresh_status
 
     settings = load_settings()
     with closing(RedisRefreshProgress(settings)) as progress:
@@ -43,14 +43,14 @@ def refresh(
             for line in describe(refresh_status(progress.load())):
                 echo(line)
             return
-        request = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        request = next_request(datetime.now(UTC), progress.asked())
         progress.ask(request)
         echo(f"Asked for a refresh of all customers ({request}).", err=True)
         if wait:
-            _watch(progress, request)
+            watch(progress, request)
 
 
-def _watch(progress: "RedisRefreshProgress", request: str) -> None:
+def watch(progress: "RefreshProgress", request: str) -> None:
     """Show the progress until every partition has reached the request."""
     from tqdm import tqdm
 

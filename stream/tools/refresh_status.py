@@ -1,6 +1,7 @@
 """How far the refresh of recommendations is, over all partitions."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from state.events.dates import to_iso
@@ -39,6 +40,16 @@ class RefreshStatus(NamedTuple):
             else 0
             for shard in self.shards.values()
         )
+
+
+def next_request(now: datetime, previous: str) -> str:
+    """A request for a refresh: the time, or just after the previous request where this clock is behind that one's.
+
+    Workers refresh for a request that is greater than the one they reached.
+    """
+    if previous:
+        now = max(now, datetime.fromisoformat(previous) + timedelta(milliseconds=1))
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def refresh_status(stored: Mapping[int, bytes]) -> RefreshStatus:
