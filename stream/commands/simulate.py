@@ -31,6 +31,9 @@ def simulate(
     customers: Annotated[
         int | None, typer.Option(min=1, help="Customers with an account. Default: as many as the kind has.")
     ] = None,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Items of the catalogue. Default: as many as the kind has.")
+    ] = None,
     seed: SeedOption = None,
 ) -> None:
     """Make up the invoices of a shop, with the columns of UCI Online Retail and its faults.
@@ -53,5 +56,6 @@ def simulate(
         shop,
         seed=settings.seed if seed is None else seed,
         customers=shop.customers if customers is None else customers,
+        items=shop.items if items is None else items,
     )
     echo(f"Wrote {count(rows, 'row')} to {output}.")

@@ -20,10 +20,11 @@ from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
 from training.evaluation.split import parse_span
 from training.features.item_table import ItemTable
+from training.features.item_to_item import strongest
 from training.models import BASELINES, MODELS, make_model
 from training.models.baselines.model import Baseline, fit_all, fit_item_to_item
 from training.models.calibration import logistic
-from training.registry import BundleRefused
+from training.registry import BundleRefused, write_vocabulary
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import customer_purchases
 from training.serving.baselines.scorer import BaselineScorer, PlattCalibration, load
@@ -117,6 +118,34 @@ def test_because_names_the_item_that_speaks_most() -> None:
     scorer = BaselineScorer("ease", "0", fitted=EaseWeights(["a", "b", "c", "d"], weights))
     found = {each.stock_code: each.source_item for each in scorer.predict([history], items, NOW, 4)[0].candidates}
     assert found == {"c": "b", "a": None, "d": None, "b": None}
+
+
+def test_neighbour_lists_of_all_weights_score_and_explain_as_the_whole_matrix(tmp_path: Path) -> None:
+    replay = replayed(LOG)
+    bought = customer_purchases(replay.histories["ann"], replay.items)
+    weights = np.random.default_rng(2).normal(size=(4, 4)).astype(np.float32)
+    np.fill_diagonal(weights, 0.0)
+    whole = EaseWeights(["a", "b", "c", "d"], weights)
+    write_vocabulary(tmp_path, whole.codes)
+
+    EaseWeights(whole.codes, strongest(weights, 4)).save(tmp_path)
+    lists = EaseWeights.load(tmp_path)
+
+    rows = np.arange(4)
+    np.testing.assert_allclose(lists.scores(bought, replay.items), whole.scores(bought, replay.items), rtol=1e-6)
+    np.testing.assert_array_equal(
+        lists.source_rows(rows, bought, replay.items), whole.source_rows(rows, bought, replay.items)
+    )
+    assert lists.bought_together(["a", "c"]) == pytest.approx(whole.bought_together(["a", "c"]))
+
+
+def test_no_item_of_a_large_catalogue_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.models.baselines.model.EXACT_ITEMS", 2)
+
+    fitted = fit_item_to_item(LOG, NOW + 1)
+
+    assert sorted(fitted.codes) == ["a", "b", "c", "d"]
+    assert set(fitted.bought_together(["a"])) >= {"b", "c"}
 
 
 def test_a_return_counts_once_nothing_is_left() -> None:

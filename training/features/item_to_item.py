@@ -5,7 +5,6 @@ and P = (G + λI)⁻¹, the weight of item i for item j is B[i, j] = −P[i, j] 
 weights farthest from 0 need be stored, so that a bundle grows with the catalogue and not with its square.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,29 +30,17 @@ class Neighbours(NamedTuple):
     weight: Float
 
 
-def cooccurrence(baskets: Sequence[Rows], weights: Sequence[float], n_items: int) -> Float:
-    """Weighted number of baskets that contain both items, float32 ``[n_items, n_items]``.
-
-    Args:
-        baskets: Distinct items of each basket; negative ones (outside the vocabulary) are skipped.
-        weights: One weight a basket; baskets of weight 0 cost nothing.
-        n_items: Size of the vocabulary.
-    """
-    gram = np.zeros((n_items, n_items), np.float32)
-    for basket, weight in zip(baskets, weights, strict=True):
-        if weight > 0.0:
-            rows = basket[basket >= 0][:MAX_BASKET]
-            gram[rows[:, None], rows] += np.float32(weight)
-    return gram
-
-
 def ease(gram: Float, ridge: float) -> Float:
     """EASE's item-to-item weights from co-occurrence counts, float32 ``[items, items]``, diagonal 0.
 
     ``ridge`` (λ) is added to the diagonal of ``gram`` in place, which spares a copy of a large matrix.
     """
     gram[np.diag_indices(len(gram))] += np.float32(ridge)
-    inverse = invert(gram)
+    return weights_of_inverse(invert(gram))
+
+
+def weights_of_inverse(inverse: Float) -> Float:
+    """EASE's weights from P = (G + λI)⁻¹, float32 ``[items, items]``, diagonal 0."""
     weights: Float = inverse / -np.diagonal(inverse)[None, :]
     weights[np.diag_indices(len(weights))] = 0.0
     return weights

@@ -1,29 +1,27 @@
 """Builds ``GlobalStatistics``: reads the log once, and gives the statistics as of any date.
 
-There are three variants of the item-to-item scores, each a sparse product of rows with themselves and one dense inverse
-(EASE, see ``item_to_item``). The rows are ``baskets``, all of weight 1; ``recent``, weighted by recency; ``customers``,
-with all they ever bought. Needs scipy and scikit-learn, so only training imports it.
+There are three variants of the item-to-item scores (see ``training.models.item_to_item``). Their rows are ``baskets``,
+all of weight 1; ``recent``, weighted by recency; ``customers``, with all they ever bought. Needs scipy and
+scikit-learn, so only training imports it.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from state.events.dates import DAY
 from state.events.invoice import THOUSAND, Invoice
 from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, GlobalStatistics
 from training.features.basket_lstm.weekly_demand import WeeklyDemandBuilder
-from training.features.item_to_item import MAX_BASKET, Float, Neighbours, ease, strongest
+from training.features.item_to_item import MAX_BASKET, Float, Neighbours
 from training.features.text import TextEncoder, trimmed
+from training.models.item_to_item import basket_matrix, fit_neighbours
 from training.models.text_encoders import fit_offline
 
 NEIGHBOURS = 100
 MIN_BASKETS = 3
 """An item in fewer baskets has no neighbours."""
-MAX_ITEMS = 6_000
-"""The fit inverts a matrix over the items: beyond this many (150 MB a matrix), the least sold have no neighbours."""
 MAX_BASKETS = 200_000
 """The newest baskets are used: about 50 MB."""
 
@@ -82,7 +80,7 @@ class GlobalStatisticsBuilder:
         names = list(self._item_of)
         counts = self._in_baskets[: len(names)]
         frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
-        chosen = np.asarray(frequent[:MAX_ITEMS], np.int64)
+        chosen = np.asarray(frequent, np.int64)
         codes = [names[item] for item in chosen]
         return GlobalStatistics(
             codes,
@@ -170,29 +168,14 @@ class GlobalStatisticsBuilder:
         index_of = np.full(max(len(self._item_of), 1), -1, np.int64)
         index_of[chosen] = np.arange(len(chosen))
         ages = (date - np.asarray(self._dates[-MAX_BASKETS:], np.float64)) / DAY
-        baskets = _matrix(self._baskets[-MAX_BASKETS:], index_of, len(chosen))
-        owned = _matrix([items[-MAX_BASKET:] for items in self._owned.values()], index_of, len(chosen))
+        baskets = basket_matrix(self._baskets[-MAX_BASKETS:], index_of, len(chosen))
+        owned = basket_matrix([items[-MAX_BASKET:] for items in self._owned.values()], index_of, len(chosen))
         recency = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
         return {
-            BASKETS: strongest(ease(_gram(baskets, None), BASKETS_RIDGE), NEIGHBOURS),
-            RECENT: strongest(ease(_gram(baskets, recency), RECENT_RIDGE), NEIGHBOURS),
-            CUSTOMERS: strongest(ease(_gram(owned, None), BASKETS_RIDGE), NEIGHBOURS),
+            BASKETS: fit_neighbours(baskets, None, BASKETS_RIDGE, NEIGHBOURS),
+            RECENT: fit_neighbours(baskets, recency, RECENT_RIDGE, NEIGHBOURS),
+            CUSTOMERS: fit_neighbours(owned, None, BASKETS_RIDGE, NEIGHBOURS),
         }
-
-
-def _matrix(rows: Sequence[Ints], index_of: NDArray[np.int64], size: int) -> sparse.csr_array:
-    """Rows × items, float32, 1 where a row holds the item; items outside the vocabulary are left out."""
-    item = index_of[np.concatenate(rows)] if len(rows) else np.zeros(0, np.int64)
-    row = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-    known = item >= 0
-    return sparse.csr_array((np.ones(known.sum(), np.float32), (row[known], item[known])), shape=(len(rows), size))
-
-
-def _gram(rows: sparse.csr_array, weights: NDArray[np.floating] | None) -> Float:
-    """Weighted number of rows that hold both items, float32 ``[items, items]``."""
-    weighted = rows if weights is None else sparse.diags_array(weights.astype(np.float32)) @ rows
-    gram: Float = (rows.T @ weighted).toarray().astype(np.float32, copy=False)
-    return gram
 
 
 def fit_global_statistics(invoices: Sequence[Invoice], until: int) -> GlobalStatistics:

@@ -11,6 +11,7 @@ from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TermVectors
+from training.models.candidate_views.statistics_history import StatisticsHistory
 from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(200)
@@ -115,3 +116,16 @@ def test_parts_that_do_not_fit_are_refused(
             WeeklyDemand(0, weeks.astype(np.float32)),
             TermVectors.empty(),
         )
+
+
+def test_of_a_large_catalogue_fewer_fits_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    until = LOG[-1].date
+    dates = [until - weeks * 7 * DAY for weeks in (3, 2, 1)]
+    each = StatisticsHistory(LOG, until).at(until).nbytes
+    monkeypatch.setattr("training.models.candidate_views.statistics_history._MAX_BYTES", 2 * each)
+    history = StatisticsHistory(LOG, until)
+
+    fitted = [history.at(date) for date in dates]
+
+    assert [history.at(date) is one for date, one in zip(dates[1:], fitted[1:], strict=True)] == [True, True]
+    assert history.at(dates[0]) is not fitted[0]

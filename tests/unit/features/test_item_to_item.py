@@ -2,15 +2,7 @@
 
 import numpy as np
 
-from training.features.item_to_item import cooccurrence, ease, invert, strongest
-
-
-def test_cooccurrence_counts_weighted_baskets() -> None:
-    baskets = [np.asarray([0, 1], np.int32), np.asarray([1, 2, -1], np.int32), np.asarray([0], np.int32)]
-
-    gram = cooccurrence(baskets, [1.0, 0.5, 0.0], 3)
-
-    np.testing.assert_allclose(gram, [[1.0, 1.0, 0.0], [1.0, 1.5, 0.5], [0.0, 0.5, 0.5]])
+from training.features.item_to_item import ease, invert, strongest
 
 
 def test_ease_of_two_items_by_hand() -> None:

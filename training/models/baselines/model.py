@@ -15,8 +15,9 @@ from state.events.invoice import Invoice
 from training import progress
 from training.data.walk import StateReplay, customer_purchase_dates
 from training.errors import TooLittleData, UnknownModel
-from training.features.item_to_item import cooccurrence, ease
+from training.features.item_to_item import MAX_BASKET
 from training.models.calibration import fit_calibrations
+from training.models.item_to_item import EXACT_ITEMS, basket_matrix, fit_ease, fit_neighbours
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import FORMULAS
 from training.serving.baselines.neighbours import CustomerNeighbourhood, Method, TifuKnn, UpCf
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 RIDGE = 300.0
 """EASE's λ, as on docs/models/baselines.md."""
-MAX_ITEMS = 6_000
-"""The fit inverts a matrix over the items: beyond this many, the least sold are left out."""
+NEIGHBOURS = 200
+"""Weights of an item that are stored of a catalogue larger than ``EXACT_ITEMS``; of a smaller one, all."""
 
 CALIBRATION_DAYS = 28
 """Probabilities are fitted to what happened in the last days before the end of the data."""
@@ -214,8 +215,10 @@ def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
             bought = invoice.purchased_codes_in_order
             baskets.append(np.asarray([number_of.setdefault(code, len(number_of)) for code in bought], np.int32))
     sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number_of))
-    codes = sorted(number_of, key=lambda code: (-sold[number_of[code]], code))[:MAX_ITEMS]
-    index_of = np.full(len(number_of), -1, np.int32)
+    codes = sorted(number_of, key=lambda code: (-sold[number_of[code]], code))
+    index_of = np.empty(len(number_of), np.int64)
     index_of[[number_of[code] for code in codes]] = np.arange(len(codes))
-    rows = [index_of[basket] for basket in baskets]
-    return EaseWeights(codes, ease(cooccurrence(rows, [1.0] * len(rows), len(codes)), RIDGE))
+    rows = basket_matrix([basket[:MAX_BASKET] for basket in baskets], index_of, len(codes))
+    if len(codes) <= EXACT_ITEMS:
+        return EaseWeights(codes, fit_ease(rows, None, RIDGE))
+    return EaseWeights(codes, fit_neighbours(rows, None, RIDGE, NEIGHBOURS))

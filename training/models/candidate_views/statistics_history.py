@@ -16,6 +16,8 @@ REFIT_DAYS = 7
 """Days between two fits."""
 _MAX_FITS = 60
 """Fits in memory, a year of them: about 6 MB each for 3,000 items. An evaluation needs those of the training again."""
+_MAX_BYTES = 1_500_000_000
+"""Of a large catalogue fewer are in memory: a fit of 100,000 items takes 270 MB."""
 
 
 class StatisticsHistory:
@@ -56,8 +58,9 @@ class StatisticsHistory:
         if date not in self._fitted:
             if self._builder.date is not None and date < self._builder.date:
                 self._builder = GlobalStatisticsBuilder(self._invoices)
-            if len(self._fitted) == _MAX_FITS:
+            fitted = self._builder.until(date)
+            while self._fitted and len(self._fitted) >= min(_MAX_FITS, _MAX_BYTES // fitted.nbytes):
                 del self._fitted[min(self._fitted)]
-            self._fitted[date] = self._builder.until(date)
+            self._fitted[date] = fitted
             logger.debug("fitted global statistics", extra={"until": date})
         return self._fitted[date]

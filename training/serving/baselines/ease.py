@@ -1,13 +1,14 @@
 """EASE as a fitted model of the baselines: item-to-item scores and explanations. NumPy only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.features.item_table import ItemTable
+from training.features.item_to_item import Neighbours
 from training.registry import read_vocabulary
 from training.serving.baselines.formulas import CustomerPurchases, Floats
 from training.serving.baselines.vocabulary import Ints, StockCodeVocabulary
@@ -16,22 +17,88 @@ from training.serving.bundle_files import read_arrays
 ARRAYS = "ease.npz"
 
 
+class _ItemWeights(Protocol):
+    """Weights of items for each other, by their indexes."""
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        """What the bundle holds."""
+        ...
+
+    def summed(self, sources: Ints, amount: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sum of the weights of some items, each times an amount, for every item ``[items]``."""
+        ...
+
+    def between(self, sources: Ints, targets: Ints) -> NDArray[np.float32]:
+        """Weight of each source for each target, distinct both ``[sources, targets]``."""
+        ...
+
+
+class _AllWeights:
+    """The whole matrix, weights below 0 included: the published figures are those of the whole matrix."""
+
+    def __init__(self, weights: NDArray[np.float32], size: int) -> None:
+        if weights.shape != (size, size) or not np.isfinite(weights).all():
+            raise ValueError(f"{size} stock codes do not go with weights of shape {weights.shape}.")
+        self._weights = weights
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        return {"weights": self._weights}
+
+    def summed(self, sources: Ints, amount: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = amount @ self._weights[sources]
+        return found
+
+    def between(self, sources: Ints, targets: Ints) -> NDArray[np.float32]:
+        return self._weights[np.ix_(sources, targets)]
+
+
+class _StrongestWeights:
+    """Neighbour lists: of a large catalogue the matrix does not fit into memory."""
+
+    def __init__(self, neighbours: Neighbours, size: int) -> None:
+        neighbour, weight = neighbours
+        fits = neighbour.ndim == 2 and neighbour.shape == weight.shape and len(neighbour) == size
+        if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():
+            raise ValueError(f"{size} stock codes do not go with neighbours of shape {neighbour.shape}.")
+        self._neighbours = neighbours
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        return self._neighbours._asdict()
+
+    def summed(self, sources: Ints, amount: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.zeros(len(self._neighbours.weight), np.float32)
+        weight = self._neighbours.weight[sources] * amount[:, None]
+        np.add.at(found, self._neighbours.neighbour[sources].ravel(), weight.ravel())
+        return found
+
+    def between(self, sources: Ints, targets: Ints) -> NDArray[np.float32]:
+        column = np.full(len(self._neighbours.weight), -1, np.int64)
+        column[targets] = np.arange(len(targets))
+        found = np.zeros((len(sources), len(targets)), np.float32)
+        row, slot = np.nonzero(column[self._neighbours.neighbour[sources]] >= 0)
+        source = sources[row]
+        # Added, since an item with few neighbours lists some with weight 0 that it may list with another too.
+        np.add.at(found, (row, column[self._neighbours.neighbour[source, slot]]), self._neighbours.weight[source, slot])
+        return found
+
+
 class EaseWeights:
-    """EASE's weights over a vocabulary, applied to the rows of any item table.
+    """EASE's weights over a vocabulary, applied to the rows of any item table."""
 
-    The whole matrix, weights below 0 included: the published figures are those of the whole matrix.
-    """
-
-    def __init__(self, codes: Sequence[str], weights: NDArray[np.float32]) -> None:
-        """``weights`` float32 ``[codes, codes]``: weight of each row's item for each column's.
+    def __init__(self, codes: Sequence[str], weights: NDArray[np.float32] | Neighbours) -> None:
+        """``weights``: each row's item for each column's, float32 ``[codes, codes]``, or the strongest of them.
 
         Raises:
             ValueError: They are of another size, or not finite.
         """
-        if weights.shape != (len(codes), len(codes)) or not np.isfinite(weights).all():
-            raise ValueError(f"{len(codes)} stock codes do not go with weights of shape {weights.shape}.")
+        size = len(codes)
         self._vocabulary = StockCodeVocabulary(codes)
-        self.weights = weights
+        self._weights: _ItemWeights = (
+            _StrongestWeights(weights, size) if isinstance(weights, Neighbours) else _AllWeights(weights, size)
+        )
 
     @property
     def codes(self) -> list[str]:
@@ -45,7 +112,7 @@ class EaseWeights:
         sources = self._sources(purchases, items)
         if len(sources):
             counts = purchases.decayed_count[sources].astype(np.float32)
-            z = counts @ self.weights[indexes[sources]] / np.linalg.norm(counts)
+            z = self._weights.summed(indexes[sources], counts) / np.linalg.norm(counts)
             inside = np.flatnonzero(indexes >= 0)
             scores[inside] = z[indexes[inside]]
         return scores
@@ -58,7 +125,7 @@ class EaseWeights:
         inside = np.flatnonzero(rows < len(items))
         inside = inside[indexes[rows[inside]] >= 0]
         if len(sources) and len(inside):
-            weights = self.weights[np.ix_(indexes[sources], indexes[rows[inside]])]
+            weights = self._weights.between(indexes[sources], indexes[rows[inside]])
             weighted = weights * purchases.decayed_count[sources, None]
             strongest = weighted.argmax(axis=0)
             best[inside] = np.where(weighted.max(axis=0) > 0.0, sources[strongest], -1)
@@ -67,8 +134,8 @@ class EaseWeights:
     def bought_together(self, stock_codes: Sequence[str]) -> dict[str, float]:
         """The sum of the weights of some items for each other item, by stock code; 0 is left out."""
         codes, basket = self.codes, set(stock_codes)
-        rows = [index for index, code in enumerate(codes) if code in basket]
-        scores = self.weights[rows].sum(axis=0)
+        rows = np.asarray([index for index, code in enumerate(codes) if code in basket], np.int64)
+        scores = self._weights.summed(rows, np.ones(len(rows), np.float32))
         found = {codes[index]: float(scores[index]) for index in np.flatnonzero(scores).tolist()}
         return {code: score for code, score in found.items() if code not in basket}
 
@@ -79,7 +146,7 @@ class EaseWeights:
 
     def save(self, folder: Path) -> None:
         """Write the weights; the stock codes are in the bundle's vocabulary."""
-        np.savez(folder / ARRAYS, weights=self.weights)
+        np.savez(folder / ARRAYS, **self._weights.arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for an array
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -88,5 +155,9 @@ class EaseWeights:
         Raises:
             OSError, KeyError, ValueError, zipfile.BadZipFile, BundleRefused: It is missing or damaged.
         """
-        weights = read_arrays(folder / ARRAYS)["weights"]
-        return cls(read_vocabulary(folder), weights.astype(np.float32, copy=False))
+        arrays = read_arrays(folder / ARRAYS)
+        codes = read_vocabulary(folder)
+        if "neighbour" in arrays:
+            neighbour, weight = (arrays[name] for name in Neighbours._fields)
+            return cls(codes, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32)))
+        return cls(codes, arrays["weights"].astype(np.float32, copy=False))
