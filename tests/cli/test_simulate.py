@@ -15,14 +15,12 @@ def test_every_kind_of_the_simulator_is_an_option() -> None:
     assert [kind.value for kind in KindOfShop] == list(SHOP_PROFILES)
 
 
-def test_a_kind_is_written_with_the_given_customers_and_seed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_kind_is_written_with_the_given_sizes_and_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "shop.parquet"
 
-    assert main(["simulate", str(path), "--kind", "small", "--customers", "20", "--seed", "3"]) == ExitCode.OK
+    assert main(["simulate", str(path), "--kind", "small", "--customers", "20", "--items", "90", "--seed", "3"]) == 0
 
-    expected = simulate(SHOP_PROFILES["small"], customers=20, seed=3)
+    expected = simulate(SHOP_PROFILES["small"], customers=20, items=90, seed=3)
     assert capsys.readouterr().out == f"Wrote {len(expected):,} rows to {path}.\n"
     assert pd.read_parquet(path)["InvoiceNo"].tolist() == expected["InvoiceNo"].tolist()
 
