@@ -28,6 +28,7 @@ from stream.cli.registry import open_registry
 from stream.durability_watch import DurabilityWatch, require_durability
 from stream.errors import BrokerRefused, BrokerUnavailable, CannotStart, Stopped
 from stream.health import Health, Heartbeat, serve_health
+from stream.interpreter import describe_interpreter, prepare_to_serve
 from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
@@ -253,6 +254,8 @@ def run_worker(settings: Settings) -> ExitCode:
             closes.callback(watch.stop)
             return app
 
+        prepare_to_serve()
+        logger.info("%s", describe_interpreter())
         code = asyncio.run(run_app(build, stop, metrics, heartbeat.beat))
     return exit_if_threads_hang(code)
 

@@ -1,6 +1,5 @@
 """Builds the services of the API, serves them until a signal, and ends them in order."""
 
-import gc
 import logging
 import signal
 import socket
@@ -43,6 +42,7 @@ from stream.cli.exit_codes import ExitCode
 from stream.cli.registry import open_registry
 from stream.errors import BrokerUnavailable
 from stream.health import Health, serve_health
+from stream.interpreter import describe_interpreter, prepare_to_serve
 from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.group_lag import group_lag
 from stream.kafka.publisher import KafkaPublisher
@@ -280,10 +280,8 @@ def _run(services: Services, listener: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config, services.feed)
-    # What is loaded by now stays: the collector need not look through it again, which takes 50 ms in which nothing is
-    # answered.
-    gc.collect()
-    gc.freeze()
+    prepare_to_serve()
+    logger.info("%s", describe_interpreter())
     # uvicorn raises the signal that ended it once more, for these.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -11,6 +11,9 @@ from stream.kafka.header_names import accept_in_kafka_python
 
 logger = logging.getLogger(__name__)
 
+METADATA_MAX_AGE_MS = 5_000
+"""Time within which a partition that is added is noticed."""
+
 
 def broker_list(settings: Settings) -> list[str]:
     """The brokers as ``["host:port", …]``, to be asked for before each connection.
@@ -49,6 +52,8 @@ def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
     }
     return {
         **{key: value for key, value in config.items() if value},
+        # Producers, and consumers of a group, notice a partition that is added; librdkafka's default is five minutes.
+        "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
         # ``RetryPolicy`` logs an outage once; the client would log it for every connection every few seconds.
         "log_level": 3,
         "logger": logger,

@@ -10,12 +10,11 @@ from faust.types.transports import ConsumerT
 
 from state.settings import Settings
 from stream.kafka.buffered_consumer import BufferedConsumer, BufferedTransport
-from stream.kafka.config import faust_config
+from stream.kafka.config import METADATA_MAX_AGE_MS, faust_config
 from stream.kafka.fetch_buffer import FetchBuffer
 from stream.kafka.header_names import accept_in_aiokafka
 
 DAY_S = 86_400.0
-METADATA_MAX_AGE_MS = 5_000
 
 
 class Boot(BootStrategy):

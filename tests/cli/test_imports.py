@@ -10,16 +10,32 @@ from stream.cli.main import COMMANDS
 HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "h5py")
 
 
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    ).stdout.strip()
+
+
 def loaded_by(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(','.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    return {name.partition(".")[0] for name in done.stdout.strip().split(",")}
+    printed = run(f"import sys; {statement}; print(','.join(sys.modules))")
+    return {name.partition(".")[0] for name in printed.split(",")}
 
 
 def test_a_worker_imports_neither_tensorflow_nor_pandas() -> None:
     loaded = loaded_by("import stream.worker, stream.commands.worker")
     assert "faust" in loaded
-    assert loaded.isdisjoint(HEAVY)
+    assert loaded.isdisjoint({*HEAVY, "scipy", "fastapi", "uvicorn", "kafka", "matplotlib"})
+
+
+def test_a_worker_imports_few_modules_and_takes_little_memory() -> None:
+    """It serves within three seconds in 200 MB; half of the memory, and most of the time, are imports."""
+    printed = run(
+        "import sys, stream.worker, stream.commands.worker, psutil; "
+        "print(len(sys.modules), psutil.Process().memory_info().rss)"
+    )
+    modules, memory = map(int, printed.split())
+    assert modules < 1_300
+    assert memory < 120e6
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,12 +6,15 @@ The workers are applications in this process, with a processor that records the 
 import asyncio
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from state.settings import Settings
 from stream.errors import Stopped
@@ -149,4 +152,27 @@ async def test_a_shutdown_commits_the_processed_offsets(kafka: Service, small_ba
     async with worker(small_batches, RecordingProcessor(done)) as app:
         await until(lambda: len(done) == 500, [app])
     assert max(done.values()) == 1
+    group.close()
+
+
+@pytest.mark.durable  # the embedded broker cannot add partitions
+async def test_a_partition_that_is_added_is_read_by_every_worker_s_group_within_ten_seconds(
+    kafka: Service, small_batches: Settings, group: Group
+) -> None:
+    done: Counter[Position] = Counter()
+    one, two = RecordingProcessor(done), RecordingProcessor(done)
+    partitions = small_batches.partitions
+    produce(kafka.address, small_batches, 100)
+    async with worker(small_batches, one) as a, worker(small_batches, two) as b:
+        await until(lambda: len(done) == 100 and group.members() == 2, [a, b])
+        admin = AdminClient({"bootstrap.servers": kafka.address, "log_level": 0})
+        change = admin.create_partitions([NewPartitions(small_batches.topics.invoices, partitions + 2)])
+        change[small_batches.topics.invoices].result(10)
+        began = time.monotonic()
+        producer = Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+        for partition in (partitions, partitions + 1):
+            producer.produce(small_batches.topics.invoices, b"new", partition=partition)
+        assert producer.flush(30) == 0
+        await until(lambda: {(partitions, 0), (partitions + 1, 0)} <= done.keys(), [a, b])
+        assert time.monotonic() - began < 10.0
     group.close()
