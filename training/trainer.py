@@ -17,9 +17,10 @@ from state.events.shop_dialect import ShopDialect
 from training import progress
 from training.data.cleaning.ledger import Ledger
 from training.data.log import invoices_before
+from training.data.purchases import purchases_of
 from training.data.walk import Moment, customer_purchase_dates
 from training.errors import TooLittleData
-from training.evaluation.cases import MIN_CASES, evaluation_cases
+from training.evaluation.cases import MIN_CASES, case_positions
 from training.evaluation.daily_update import EvaluationScorer, evaluation_scorer
 from training.evaluation.model_metrics import metric_means, model_metrics
 from training.evaluation.prequential import evaluate
@@ -191,7 +192,7 @@ def evaluation_span(log: Sequence[Invoice], until: int, days: int) -> Span:
         raise TooLittleData(f"Nothing was bought before {to_iso(until)}: give --data that reaches further back.")
     require_repeat_customers(log)
     span = Span(max(until - days * DAY, until - (until - since) // 4), until)
-    n_cases = len(evaluation_cases(log, span).by_position)
+    n_cases = len(case_positions(purchases_of(log), span))
     if n_cases < MIN_CASES:
         raise TooLittleData(
             f"Too few purchases from {format_day(span.start)} on are of customers who had bought before: {n_cases}; "

@@ -21,6 +21,7 @@ from training.data.cleaning.clean import clean, shop_dialect_of
 from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
 from training.data.cleaning.partition import partition_by_customer
+from training.data.purchases import Purchases
 from training.data.tables.invoice_table import load_batches, separate_invoices
 from training.data.temporary_database import TemporaryDatabase
 
@@ -47,10 +48,26 @@ class InvoiceLog(Sequence[Invoice]):
     in the same file.
     """
 
-    def __init__(self, database: TemporaryDatabase, rows: NDArray[np.int64]) -> None:
-        """Read from a database that ``merge_logs`` made; ``rows`` int64 ``[invoices]`` are rows of it, in order."""
+    def __init__(
+        self, database: TemporaryDatabase, rows: NDArray[np.int64], purchases: Purchases | None = None
+    ) -> None:
+        """Read from a database that ``merge_logs`` made.
+
+        Args:
+            database: Of the invoices.
+            rows: Rows of it, in the order of the log, int64 ``[invoices]``.
+            purchases: The columns of these invoices, where they have been read.
+        """
         self._database = database
         self._rows = rows
+        self._purchases = purchases
+
+    @property
+    def purchases(self) -> Purchases:
+        """The columns of the log; read once."""
+        if self._purchases is None:
+            self._purchases = Purchases.of(self)
+        return self._purchases
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -63,7 +80,9 @@ class InvoiceLog(Sequence[Invoice]):
 
     def __getitem__(self, position: int | slice) -> Invoice | Self:
         if isinstance(position, slice):
-            return type(self)(self._database, self._rows[position])
+            beginning = position.start in (None, 0) and position.step in (None, 1)
+            rows = self._rows[position]
+            return type(self)(self._database, rows, self.purchases.before(len(rows)) if beginning else None)
         return self._read(int(self._rows[position]))
 
     def __iter__(self) -> Iterator[Invoice]:
@@ -135,6 +154,8 @@ def read_table(
 
 def invoices_before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
     """The invoices of a sorted log that are dated before ``date``, seconds since 1970."""
+    if isinstance(log, InvoiceLog):
+        return log[: log.purchases.first_at(date)]
     return log[: bisect_left(log, date, key=lambda invoice: invoice.date)]
 
 

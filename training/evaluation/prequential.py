@@ -8,10 +8,13 @@ prequential approach", 1984.
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
-from training.data.walk import Moment, walk
+from training.data.purchases import purchases_of
+from training.data.walk import Moment, prediction_points, walk_points
 from training.evaluation.cases import EvaluationCase, evaluation_cases
 from training.evaluation.daily_update import DailyUpdated, EvaluationScorer
 from training.evaluation.split import Span
@@ -77,23 +80,25 @@ def evaluate(
     Returns:
         One run a moment, visit first.
     """
+    purchases = purchases_of(invoices)
     cases, known_items, catalogue_size = evaluation_cases(
-        invoices, span, first_invoices=first_invoices, with_known_items=task == "discover"
+        invoices,
+        span,
+        first_invoices=first_invoices,
+        with_known_items=task == "discover",
+        with_new_items=task == "discover",
+        max_cases=max_cases,
     )
-    if task == "discover":
-        cases = {position: case for position, case in cases.items() if case.new}
-    if max_cases is not None and len(cases) > max_cases:
-        cases = {position: cases[position] for position in list(cases)[:: -(-len(cases) // max_cases)]}
     moments: tuple[Moment, ...] = ("visit", "emission") if moment == "both" else (moment,)
     runs = {each: EvaluationRun(each, task, [], {name: [] for name in scorers}, catalogue_size) for each in moments}
     n_emissions = sum(case.earlier_invoices > 0 for case in cases.values())  # a first invoice has no emission before it
-    done, total = 0, sum(len(cases) if each == "visit" else n_emissions for each in moments)
+    total = sum(len(cases) if each == "visit" else n_emissions for each in moments)
     updated, today = [scorer for scorer in scorers.values() if isinstance(scorer, DailyUpdated)], -1
     # One customer a call: the item table is valid only until the walk's next step, and every invoice changes it.
-    for point in walk(invoices, moment=moment, start=span.start, end=span.end, window=window, first=first_invoices):
-        case = cases.get(point.position)
-        if case is None:
-            continue
+    points = prediction_points(purchases, moment=moment, start=span.start, end=span.end, first=first_invoices)
+    points = points.of(np.isin(points.target, list(cases)))
+    for number, point in enumerate(walk_points(invoices, purchases, points, window)):
+        case = cases[point.position]
         if point.now // DAY != today:
             today = point.now // DAY
             for each in updated:
@@ -105,6 +110,5 @@ def evaluate(
             candidates = scorer.predict([point.history], point.items, point.now, depth + len(hidden))[0].candidates
             shown = [candidate for candidate in candidates if candidate.stock_code not in hidden][:depth]
             run.rankings[name].append(Ranking([c.stock_code for c in shown], [c.probability for c in shown]))
-        done += 1
-        progress.update(done, total)
+        progress.update(number + 1, total)
     return runs

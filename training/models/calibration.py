@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from state.domain.history import CustomerHistory
 from state.events.invoice import Invoice
-from training.data.walk import walk
+from training.data.purchases import purchases_of
+from training.data.walk import prediction_points, walk_points
 from training.features.item_table import ItemTable
 from training.serving.baselines.scorer import PlattCalibration
 from training.serving.scorer import CALIBRATION_DEPTH
@@ -40,19 +41,16 @@ def fit_calibrations(
     None where too few predictions lie in the span, or all came out alike; of many, evenly spaced ones are taken.
     """
     seen: dict[str, list[tuple[NDArray[np.float64], int, list[bool]]]] = {name: [] for name in scorers}
-    spacing = -(-_count_targets(invoices, start, end) * 2 // MAX_CALIBRATION_CASES)
-    for number, point in enumerate(walk(invoices, moment="both", start=start, end=end, window=window)):
-        if number % spacing:
-            continue
+    purchases = purchases_of(invoices)
+    dates = purchases.date[purchases.invoice]
+    spacing = -(-int(((dates >= start) & (dates < end)).sum()) * 2 // MAX_CALIBRATION_CASES)
+    points = prediction_points(purchases, moment="both", start=start, end=end)
+    for point in walk_points(invoices, purchases, points.of(slice(None, None, max(spacing, 1))), window):
         wanted = point.target.purchased_codes
         for name, scorer in scorers.items():
             codes, scores, n_baskets = scorer.rank(point.history, point.items, point.now, CALIBRATION_DEPTH)
             seen[name].append((scores, n_baskets, [code in wanted for code in codes]))
     return {name: _calibration(cases) if len(cases) >= MIN_CALIBRATION_CASES else None for name, cases in seen.items()}
-
-
-def _count_targets(invoices: Sequence[Invoice], start: int, end: int) -> int:
-    return sum(start <= invoice.date < end and invoice.is_purchase for invoice in invoices)
 
 
 def _calibration(cases: Sequence[tuple[NDArray[np.float64], int, list[bool]]]) -> PlattCalibration | None:

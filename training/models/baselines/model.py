@@ -160,8 +160,8 @@ def fit_all(
     Raises:
         TooLittleData: Nothing was bought before ``until``.
     """
-    bought = list(customer_purchase_dates(invoices))
-    if not bought or bought[0][1] >= until:
+    first = next((date for _, date in customer_purchase_dates(invoices)), until)
+    if first >= until:
         raise TooLittleData("Nothing was bought before the given date: there is nothing to learn from.")
     start = until - CALIBRATION_DAYS * DAY
     calibrations: dict[str, PlattCalibration | None] = dict.fromkeys(names)
@@ -171,7 +171,7 @@ def fit_all(
         scorers = {name: BaselineScorer(name, "unpublished", fitted=earlier.get(name)) for name in names}
         calibrations = fit_calibrations(scorers, invoices, start, until, window)
     fitted_scores = _fit_scores(names, invoices, until, window, methods)
-    return_time = GapShareCurves.fit(gaps(bought, until))
+    return_time = GapShareCurves.fit(gaps(customer_purchase_dates(invoices), until))
 
     def scorer(name: str) -> BaselineScorer:
         calibration = calibrations[name]

@@ -224,7 +224,7 @@ class BasketLstm:
         retrieval: Retrieval,
         generator: np.random.Generator,
     ) -> "_TrainingData":
-        dates = target_dates(invoices, until)[-max(self._max_examples // 2, 1) :]
+        dates = target_dates(invoices, until, max(self._max_examples // 2, 1))
         if len(dates) < MIN_TARGETS:
             raise TooLittleData(
                 f"Only {len(dates)} invoices have an earlier one of the same customer; at least {MIN_TARGETS} are "

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import walk
+from training.data.purchases import Purchases, purchases_of
+from training.data.walk import PointIndex, prediction_points, repeat_dates, walk_points
 from training.features.basket_lstm.retrieval import Retrieval
 from training.features.basket_lstm.view import View, build_view
 from training.features.item_table import ItemTable
@@ -31,19 +32,16 @@ class LabelledView(NamedTuple):
     items: ItemTable
 
 
-def target_dates(invoices: Sequence[Invoice], until: int) -> list[int]:
-    """Dates before ``until`` of the purchase invoices whose customer has an earlier one."""
-    earlier: set[str] = set()
-    dates: list[int] = []
-    for invoice in invoices:
-        if invoice.date >= until:
-            break
-        if invoice.customer_id is None or not invoice.is_purchase:
-            continue
-        if invoice.customer_id in earlier:
-            dates.append(invoice.date)
-        earlier.add(invoice.customer_id)
+def target_dates(invoices: Sequence[Invoice], until: int, newest: int | None = None) -> list[int]:
+    """Dates before ``until`` of the purchase invoices whose customer has an earlier one; of the ``newest`` if given."""
+    dates: list[int] = repeat_dates(purchases_of(invoices), until)[-newest if newest else None :].tolist()
     return dates
+
+
+def view_points(purchases: Purchases, start: int, end: int) -> PointIndex:
+    """The visits and emissions of ``labelled_views``."""
+    points = prediction_points(purchases, moment="both", start=start, end=end)
+    return points.of(points.now >= start - EMISSION_DAYS * DAY)
 
 
 def labelled_views(
@@ -59,9 +57,8 @@ def labelled_views(
     Emissions more than ``EMISSION_DAYS`` before the span are skipped: each week before it would need its own fit of the
     global statistics, for a few examples.
     """
-    for point in walk(invoices, moment="both", start=start, end=end, window=window):
-        if point.now < start - EMISSION_DAYS * DAY:
-            continue
+    purchases = purchases_of(invoices)
+    for point in walk_points(invoices, purchases, view_points(purchases, start, end), window):
         view = build_view([point.history], point.items, point.now, statistics_history.at(point.now), retrieval)
         rows = [point.items.rows.get(code, -1) for code in point.target.purchased_codes]
         yield LabelledView(point.target.date, view, np.isin(view.row, rows), point.items)

@@ -9,7 +9,8 @@ from scipy.optimize import minimize
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
-from training.data.walk import walk
+from training.data.purchases import purchases_of
+from training.data.walk import prediction_points, walk_points
 from training.features.basket_lstm.candidates import history_vectors
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import Floats, flatten
@@ -61,7 +62,7 @@ def fit_retrieval(
         generator: Draws the items that were not bought.
         max_targets: The newest invoices with an earlier one of the same customer, this many at most.
     """
-    dates = target_dates(invoices, until)[-max_targets:]
+    dates = target_dates(invoices, until, max_targets)
     start = max(until - DAYS * DAY, dates[0] if dates else until)
     spacing = max(-(-2 * sum(date >= start for date in dates) // MAX_CASES), 1)
     cases = list(_cases(invoices, statistics_history, start, until, window, spacing, generator))
@@ -103,9 +104,10 @@ def _cases(
     generator: np.random.Generator,
 ) -> Iterator[_RetrievalCase]:
     nothing = np.zeros(len(RETRIEVAL_INPUTS), np.float32)
-    for number, point in enumerate(walk(invoices, moment="both", start=start, end=until, window=window)):
-        if number % spacing or point.now < start - EMISSION_DAYS * DAY:
-            continue
+    purchases = purchases_of(invoices)
+    points = prediction_points(purchases, moment="both", start=start, end=until).of(slice(None, None, spacing))
+    points = points.of(points.now >= start - EMISSION_DAYS * DAY)
+    for point in walk_points(invoices, purchases, points, window):
         items, statistics = point.items, statistics_history.at(point.now)
         flat = flatten([point.history], items)
         snapshot = ItemSnapshot.at(items, point.now, len(flat.unknown))

@@ -141,7 +141,7 @@ class LightGbm:
         retrieval: Retrieval,
     ) -> tuple[list["Part"], list["Part"]]:
         """The training and the validation set, oldest first."""
-        dates = target_dates(invoices, until)[-max(self._max_moments // 2, 1) :]
+        dates = target_dates(invoices, until, max(self._max_moments // 2, 1))
         if len(dates) < MIN_TARGETS:
             raise TooLittleData(
                 f"Only {len(dates)} invoices have an earlier one of the same customer; at least {MIN_TARGETS} are "

@@ -11,11 +11,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from state.domain.history import CustomerHistory, add_invoice
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
-from training.data.history_cache import HistoryCache
+from training.data.purchases import NONE, purchases_of
+from training.data.walk import HistoryReplay
 from training.features.return_time.inputs import RETURN_INPUTS, return_inputs
 from training.models.standardise import Standardise
 from training.serving.return_time.network import EDGES
@@ -42,9 +42,6 @@ READ_BATCH = 512
 MAX_PURCHASES = 1_000_000
 """Newest purchases that are used, by default: 200 bytes each."""
 
-NEVER = np.iinfo(np.int64).min
-"""The date of a next purchase that has not happened."""
-
 
 class ReturnExamples(NamedTuple):
     """Purchases of a log in its order, and the time to the next one.
@@ -66,7 +63,7 @@ def return_examples(
 ) -> ReturnExamples:
     """The newest purchases dated before ``until``, with their outcomes by then.
 
-    Histories are read along the walk; only the numbers of the newest purchases are stored.
+    Only the histories of customers with one of the newest purchases are read.
 
     Args:
         invoices: The log, sorted by date.
@@ -75,42 +72,21 @@ def return_examples(
         max_purchases: At least 1; older purchases are left out.
     """
     since = invoices[0].date / DAY if invoices else 0.0
-    histories = HistoryCache()
-    last: dict[str, int] = {}
-    waiting: list[CustomerHistory] = []
-    # Ring buffers: purchase n is at n modulo max_purchases. Rows that are never written to take no memory.
-    inputs = np.empty((max_purchases, len(RETURN_INPUTS)), np.float32)
-    date, following = np.empty(max_purchases, np.int64), np.empty(max_purchases, np.int64)
-    number = 0
-
-    def read() -> None:
-        inputs[np.arange(number - len(waiting), number) % max_purchases] = return_inputs(waiting, since)
-        waiting.clear()
-
-    for invoice in invoices:
-        if invoice.date >= until:
-            break
-        customer = invoice.customer_id
-        if customer is None:
-            continue
-        histories[customer] = add_invoice(histories.get(customer) or CustomerHistory(customer), invoice, window).history
-        if not invoice.is_purchase:
-            continue
-        if last.get(customer, -1) >= max(number - max_purchases, 0):
-            following[last[customer] % max_purchases] = invoice.date
-        last[customer] = number
-        date[number % max_purchases], following[number % max_purchases] = invoice.date, NEVER
-        waiting.append(histories[customer])
-        number += 1
-        if len(waiting) == min(READ_BATCH, max_purchases):
-            read()
-    if waiting:
-        read()
-    newest = np.arange(max(number - max_purchases, 0), number) % max_purchases
-    dates, next_date = date[newest], following[newest]
-    returned = next_date != NEVER
-    days = (np.where(returned, next_date, until) - dates) / DAY
-    return ReturnExamples(inputs[newest], dates, days, returned, since)
+    purchases = purchases_of(invoices)
+    purchases = purchases.before(purchases.first_at(until))
+    newest, following = purchases.invoice[-max_purchases:], purchases.following[-max_purchases:]
+    histories = HistoryReplay(invoices, purchases, window)
+    inputs = np.empty((len(newest), len(RETURN_INPUTS)), np.float32)
+    for start in range(0, len(newest), READ_BATCH):
+        batch = newest[start : start + READ_BATCH]
+        customers = purchases.customer[batch].tolist()
+        read = [
+            histories.advance(customer, index + 1) for customer, index in zip(customers, batch.tolist(), strict=True)
+        ]
+        inputs[start : start + len(batch)] = return_inputs(read, since)
+    dates, returned = np.asarray(purchases.date[newest]), following != NONE
+    days = (np.where(returned, purchases.date[following], until) - dates) / DAY
+    return ReturnExamples(inputs, dates, days, returned, since)
 
 
 def outcomes(days: NDArray[np.float64], returned: NDArray[np.bool_]) -> NDArray[np.float32]:

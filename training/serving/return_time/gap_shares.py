@@ -5,6 +5,7 @@ observations", JASA 53, 1958), which also uses gaps that are still open. The pro
 made (``now`` is its date); later it is conditioned on the days passed since.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -123,20 +124,19 @@ def gaps(purchases: Iterable[tuple[str, int]], until: int) -> Gaps:
         until: End of the data, seconds since 1970; later purchases are ignored.
     """
     last: dict[str, tuple[int, int]] = {}
-    found: list[tuple[int, float, bool]] = []
+    numbers, days = array("q"), array("d")  # of a large log tuples would take much memory
     for customer, date in purchases:
         if date >= until:
             break
         number, before = last.get(customer, (0, 0))
         if number:
-            found.append((number, (date - before) / DAY, True))
+            numbers.append(number)
+            days.append((date - before) / DAY)
         last[customer] = (number + 1, date)
-    found.extend((number, (until - before) / DAY, False) for number, before in last.values())
-    return Gaps(
-        np.asarray([number for number, _, _ in found], np.int64),
-        np.asarray([days for _, days, _ in found], np.float64),
-        np.asarray([returned for _, _, returned in found], np.bool_),
-    )
+    n_returned = len(numbers)
+    numbers.extend(number for number, _ in last.values())
+    days.extend((until - before) / DAY for _, before in last.values())
+    return Gaps(np.array(numbers, np.int64), np.array(days, np.float64), np.arange(len(numbers)) < n_returned)
 
 
 def _group(baskets: NDArray[np.int64]) -> NDArray[np.int64]:
