@@ -6,6 +6,7 @@ StateError
 ├── InvalidEvent         an event breaks the wire contract: it goes to the dead letters
 │   └── EventAhead       it is dated ahead of the clock: either may be wrong
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
+│   └── StoreForbids     it does not allow this user a command: give the right that the message names, or wait for it
 └── StoreRefused         the store refuses the operation: trying again does not help
     ├── PasswordRefused  because of the user or the password: a program that had access waits until it has it again
     └── CustomerRefused  because of what it holds for one customer: the events of others are not concerned
@@ -43,6 +44,10 @@ class EventAhead(InvalidEvent):
 
 class StoreUnavailable(StateError):
     """The store is unavailable (connection, loading, fail-over, memory, a forbidden command): retry with backoff."""
+
+
+class StoreForbids(StoreUnavailable):
+    """The store does not allow the user a command or a key; the message names it. Somebody has to give the right."""
 
 
 class StoreRefused(StateError):

@@ -148,11 +148,12 @@ class Settings(BaseModel):
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
     ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] = (
-        ""
-    )
+    kafka_sasl_mechanism: Annotated[
+        Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"], BeforeValidator(_upper)
+    ] = ""
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_sasl_token_file: Path | None = None
     kafka_ssl_cafile: str = ""
     kafka_ssl_certfile: str = ""
     kafka_ssl_keyfile: str = ""
@@ -227,6 +228,10 @@ class Settings(BaseModel):
         if self.kafka_sasl_mechanism and not self.kafka_security_protocol.startswith("SASL"):
             raise ValueError(
                 "NEXTBASKET_KAFKA_SECURITY_PROTOCOL must be SASL_PLAINTEXT or SASL_SSL with a SASL mechanism"
+            )
+        if (self.kafka_sasl_mechanism == "OAUTHBEARER") != (self.kafka_sasl_token_file is not None):
+            raise ValueError(
+                "NEXTBASKET_KAFKA_SASL_MECHANISM=OAUTHBEARER and NEXTBASKET_KAFKA_SASL_TOKEN_FILE need each other"
             )
         return self
 

@@ -3,7 +3,8 @@
 StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or follow the message
-│   └── BrokerRefused      Kafka refuses the user or the password
+│   ├── BrokerRefused      Kafka refuses the user or the password
+│   └── RightMissing       Kafka does not allow this user to do this: give the user the right that the message names
 ├── CannotStart            the worker cannot start, and waiting does not help
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
 ├── DeadLettersBlocked     the dead-letter topic cannot take a letter: the message names it and what to do
@@ -40,6 +41,10 @@ class BrokerUnavailable(StreamError):
 
 class BrokerRefused(BrokerUnavailable):
     """Kafka refuses the user or the password; the message names the settings."""
+
+
+class RightMissing(BrokerUnavailable):
+    """Kafka does not allow the user to do this; the message names the right, and the topic or group."""
 
 
 class CannotStart(StreamError):

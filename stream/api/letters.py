@@ -101,7 +101,9 @@ class KafkaDeadLetters:
         from kafka import KafkaConsumer
         from kafka.errors import KafkaError
 
-        if self._settings.topics.dead_letter not in existing_topics(self._settings, timeout_s=5.0):
+        if self._settings.topics.dead_letter not in existing_topics(
+            self._settings, needed=[self._settings.topics.dead_letter], timeout_s=5.0
+        ):
             yield None
             return
         try:

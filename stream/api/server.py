@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 
 import uvicorn
+from confluent_kafka.cimpl import NewTopic
 
 from state.domain.rules import Merchandising
 from state.errors import SettingsError, StateError, StoreUnavailable
@@ -46,7 +47,7 @@ from stream.interpreter import describe_interpreter, prepare_to_serve
 from stream.kafka.followers import MerchandisingFollower
 from stream.kafka.group_lag import group_lag
 from stream.kafka.publisher import KafkaPublisher
-from stream.kafka.topics import ensure_topics
+from stream.kafka.topics import ensure_topics, wanted_topics
 from stream.kafka.transactional_publisher import TransactionalPublisher
 from stream.monitoring import Metrics
 from stream.periodic import PeriodicThread
@@ -139,7 +140,7 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
         def connect_kafka() -> Publisher:
             if not settings.brokers:
                 raise BrokerUnavailable("No Kafka is set for this server; set NEXTBASKET_KAFKA_BROKERS")
-            ensure_topics(settings, timeout_s=KAFKA_TIMEOUT_S)
+            ensure_topics(settings, _topics(settings), timeout_s=KAFKA_TIMEOUT_S)
             return KafkaPublisher(settings, stop, delivery_s=KAFKA_TIMEOUT_S)
 
         ingestion = Ingestion(
@@ -202,6 +203,12 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
     return ExitCode.OK
 
 
+def _topics(settings: Settings) -> list[NewTopic]:
+    """What the server writes to, and what it follows."""
+    topics = settings.topics
+    return wanted_topics(settings, topics.invoices, topics.items, topics.rules, topics.recommendations)
+
+
 def _follow_merchandising(
     settings: Settings, metrics: Metrics, health: Health, closes: ExitStack
 ) -> Callable[[], Merchandising]:
@@ -214,7 +221,7 @@ def _follow_merchandising(
         none = Merchandising(unknown_stock=settings.unknown_stock)
         return lambda: none
     with suppress(BrokerUnavailable):  # else a worker makes them, or the first request that writes
-        ensure_topics(settings, timeout_s=KAFKA_TIMEOUT_S)
+        ensure_topics(settings, _topics(settings), timeout_s=KAFKA_TIMEOUT_S)
     follower = MerchandisingFollower(
         settings, on_change=lambda now: metrics.merchandising(len(now.catalogue), now.rules.document.version)
     )

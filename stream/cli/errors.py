@@ -4,11 +4,14 @@ from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.extras import describe_missing
 
 _UNREACHABLE = "Is it running, and does {setting} point at it?"
+_RIGHTS = "The user lacks Read or Write on it; docs/how-to/secure-kafka-and-redis.md has the rights of each command."
 ERRORS: dict[str, tuple[ExitCode, str]] = {
     "state.errors:SettingsError": (ExitCode.SETTINGS, ""),
     "state.errors:InvalidEvent": (ExitCode.DATA, ""),
     "state.errors:StoreUnavailable": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_REDIS_URL")),
     "state.errors:StateError": (ExitCode.UNREACHABLE, ""),
+    "state.errors:StoreForbids": (ExitCode.UNREACHABLE, ""),
+    "stream.errors:RightMissing": (ExitCode.UNREACHABLE, ""),
     "stream.errors:BrokerUnavailable": (
         ExitCode.UNREACHABLE,
         _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS"),
@@ -20,6 +23,7 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "training.errors:SplitError": (ExitCode.USAGE, ""),
     "training.errors:TrainingError": (ExitCode.DATA, ""),
     "training.registry.errors:RegistryError": (ExitCode.REGISTRY, ""),
+    "kafka.errors:AuthorizationError": (ExitCode.UNREACHABLE, _RIGHTS),
     "kafka.errors:KafkaError": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS")),
     "aiokafka.errors:KafkaError": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS")),
     "cimpl:KafkaException": (ExitCode.UNREACHABLE, _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS")),

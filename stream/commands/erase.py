@@ -64,7 +64,7 @@ def erase(
     from stream.kafka.customer_log import restore_identities
     from stream.kafka.publisher import KafkaPublisher
     from stream.kafka.retention import remains_in_kafka
-    from stream.kafka.topics import ensure_topics
+    from stream.kafka.topics import ensure_topics, wanted_topics
     from stream.pipeline.erasure import NO_KEY, Eraser
     from stream.tools.traces import open_traces
 
@@ -77,7 +77,7 @@ def erase(
         _verify(verify, customer, pseudonyms)
         return
     with ExitStack() as closes:
-        ensure_topics(settings)
+        ensure_topics(settings, wanted_topics(settings, settings.topics.customers, settings.topics.recommendations))
         store = closes.enter_context(closing(RedisStore(settings)))
         identities = closes.enter_context(closing(RedisIdentities(settings)))
         publisher = closes.enter_context(closing(KafkaPublisher(settings)))

@@ -61,7 +61,7 @@ def load(
     from state.settings import load_settings
     from stream.kafka.followers import read_merchandising
     from stream.kafka.publisher import KafkaPublisher
-    from stream.kafka.topics import ensure_topics
+    from stream.kafka.topics import ensure_topics, wanted_topics
     from training.data.assumption import HEADING
     from training.data.tables import catalogue_table
 
@@ -74,7 +74,7 @@ def load(
     for assumption in table.assumptions:
         echo(f"- {assumption.sentence()}")
     loaded = decode_rows(table.rows, CatalogueDecoder(settings))
-    ensure_topics(settings)
+    ensure_topics(settings, wanted_topics(settings, settings.topics.items))
     catalogue = read_merchandising(settings, valid_rules=False).catalogue
     messages = list(changes(loaded.items, catalogue, settings, delete_missing=delete_missing))
     deleted = sum(message.value is None for message in messages)

@@ -31,14 +31,14 @@ def merge(
     from state.settings import load_settings
     from stream.commands.erase import customer_id_of
     from stream.kafka.publisher import KafkaPublisher
-    from stream.kafka.topics import ensure_topics
+    from stream.kafka.topics import ensure_topics, wanted_topics
     from stream.messages import Message
 
     settings = load_settings()
     source, target = customer_id_of(old), customer_id_of(new)
     if source == target:
         raise Failure("OLD and NEW are the same customer.", ExitCode.USAGE)
-    ensure_topics(settings)
+    ensure_topics(settings, wanted_topics(settings, settings.topics.invoices))
     event = encode_change(CustomerMerged(source, target))
     with closing(KafkaPublisher(settings)) as publisher:
         publisher.publish([Message(settings.topics.invoices, source.encode(), event)])

@@ -50,7 +50,7 @@ def redrive(
     from stream.tools.redrive import erased_letters, redrive_letters
 
     settings = load_settings()
-    if settings.topics.dead_letter not in existing_topics(settings):
+    if settings.topics.dead_letter not in existing_topics(settings, needed=[settings.topics.dead_letter]):
         echo(f"There is no topic {settings.topics.dead_letter}: nothing was ever dead-lettered.")
         return
     wanted = (reason or "").casefold()

@@ -64,7 +64,7 @@ def replay(
     from stream.kafka.config import kafka_python_config
     from stream.kafka.customer_log import known_customers
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
-    from stream.kafka.topics import ensure_topics
+    from stream.kafka.topics import ensure_topics, wanted_topics
     from stream.tools.replay import replay_fingerprint, send, throttle
     from stream.tools.replay_events import is_passed_over, replay_events, rows_in_span
     from training.data.assumption import Reading
@@ -113,7 +113,7 @@ def replay(
             ExitCode.DATA,
         )
     config = kafka_python_config(settings, acks="all", linger_ms=5, max_request_size=MAX_MESSAGE_BYTES)
-    ensure_topics(settings)
+    ensure_topics(settings, wanted_topics(settings, topic))
     producer = KafkaProducer(**config)
     done_before = checkpoint.done
     attributes = table.attributes

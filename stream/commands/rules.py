@@ -100,12 +100,12 @@ def set_rules(file: FileArgument) -> None:
     from state.settings import load_settings
     from stream.kafka.followers import read_merchandising
     from stream.kafka.publisher import KafkaPublisher
-    from stream.kafka.topics import ensure_topics
+    from stream.kafka.topics import ensure_topics, wanted_topics
     from stream.messages import Message
 
     document = _read(file)
     settings = load_settings()
-    ensure_topics(settings)
+    ensure_topics(settings, wanted_topics(settings, settings.topics.rules))
     merchandising = read_merchandising(settings, valid_rules=False)
     before = merchandising.rules.document
     _require_newer(document, before)

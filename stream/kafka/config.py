@@ -31,7 +31,23 @@ def broker_list(settings: Settings) -> list[str]:
                 raise SettingsError(
                     f"NEXTBASKET_{name.upper()} is {file}, which cannot be read ({error.strerror})."
                 ) from error
+    if (token_file := _token_file(settings)) is not None:
+        from stream.kafka.token_file import read_token
+
+        try:
+            read_token(token_file)
+        except OSError as error:
+            raise SettingsError(
+                f"NEXTBASKET_KAFKA_SASL_TOKEN_FILE is {token_file}, which cannot be read ({error.strerror})."
+            ) from error
+        except ValueError as error:
+            raise SettingsError(f"NEXTBASKET_KAFKA_SASL_TOKEN_FILE cannot be used: {error}.") from error
     return settings.brokers
+
+
+def _token_file(settings: Settings) -> Path | None:
+    """The file with the token, where the mechanism takes one."""
+    return settings.kafka_sasl_token_file if settings.kafka_sasl_mechanism == "OAUTHBEARER" else None
 
 
 def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
@@ -40,7 +56,7 @@ def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
     Raises:
         SettingsError: No broker is set.
     """
-    config = {
+    config: dict[str, Any] = {
         "bootstrap.servers": ",".join(broker_list(settings)),
         "security.protocol": settings.kafka_security_protocol,
         "sasl.mechanism": settings.kafka_sasl_mechanism,
@@ -50,6 +66,10 @@ def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
         "ssl.certificate.location": settings.kafka_ssl_certfile,
         "ssl.key.location": settings.kafka_ssl_keyfile,
     }
+    if (token_file := _token_file(settings)) is not None:
+        from stream.kafka.token_file import confluent_callback
+
+        config["oauth_cb"] = confluent_callback(token_file)
     return {
         **{key: value for key, value in config.items() if value},
         # Producers, and consumers of a group, notice a partition that is added; librdkafka's default is five minutes.
@@ -68,7 +88,7 @@ def kafka_python_config(settings: Settings, **more: Any) -> dict[str, Any]:
         SettingsError: No broker is set.
     """
     accept_in_kafka_python()
-    config = {
+    config: dict[str, Any] = {
         "bootstrap_servers": broker_list(settings),
         "security_protocol": settings.kafka_security_protocol,
         "sasl_mechanism": settings.kafka_sasl_mechanism,
@@ -79,6 +99,10 @@ def kafka_python_config(settings: Settings, **more: Any) -> dict[str, Any]:
         "ssl_keyfile": settings.kafka_ssl_keyfile,
         "api_version": tuple(int(part) for part in settings.kafka_api_version.split(".") if part),
     }
+    if (token_file := _token_file(settings)) is not None:
+        from stream.kafka.token_file import KafkaPythonToken
+
+        config["sasl_oauth_token_provider"] = KafkaPythonToken(token_file)
     return {**{key: value for key, value in config.items() if value}, **more}
 
 
@@ -93,7 +117,11 @@ def faust_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {"broker": [f"kafka://{broker}" for broker in broker_list(settings)]}
     protocol = settings.kafka_security_protocol
     context = _ssl_context(settings) if protocol.endswith("SSL") else None
-    if protocol.startswith("SASL"):
+    if (token_file := _token_file(settings)) is not None:
+        from stream.kafka.token_file import AiokafkaToken
+
+        config["broker_credentials"] = faust.OAuthCredentials(oauth_cb=AiokafkaToken(token_file), ssl_context=context)
+    elif protocol.startswith("SASL"):
         config["broker_credentials"] = faust.SASLCredentials(
             username=settings.kafka_sasl_username,
             password=settings.kafka_sasl_password.get_secret_value(),

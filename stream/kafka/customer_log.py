@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from state.domain.identities import Identities
 from state.settings import Settings
 from state.store.identities import IdentityLog, IdentityStore, load_pseudonyms, require_key
 from state.store.redis.identities import RedisIdentities
-from stream.errors import BrokerUnavailable
+from stream.errors import BrokerUnavailable, RightMissing
 from stream.kafka.config import confluent_config
 
 _TIMEOUT_S = 10.0
@@ -67,6 +67,7 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
 
     Raises:
         BrokerUnavailable: Kafka does not answer, or a record cannot be read.
+        RightMissing: The user may not read the topic.
         SettingsError: No broker is set.
     """
     topic = settings.topics.customers
@@ -85,12 +86,17 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
         )
     )
     try:
-        found = consumer.list_topics(timeout=_TIMEOUT_S).topics.get(topic)
-        if found is None:
-            return
+        found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise KafkaException(found.error)  # without the right to read it, nobody would seem to be erased
         for number in sorted(found.partitions):
             _read_partition(consumer, topic, number, add)
     except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise RightMissing(
+                f"Kafka does not let this user read the topic {topic}, which has the erased customers; give it the "
+                "right Read on it."
+            ) from error
         raise BrokerUnavailable(
             f"Kafka at {settings.kafka_brokers} does not give the topic {topic}: {error.args[0].str()}"
         ) from error

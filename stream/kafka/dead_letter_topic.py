@@ -78,7 +78,7 @@ class DeadLetterTopic:
         try:
             if name not in self._admin.list_topics(timeout=self._timeout_s).topics:
                 try:
-                    ensure_topics(self._settings, timeout_s=self._timeout_s)
+                    ensure_topics(self._settings, wanted_topics(self._settings, name), timeout_s=self._timeout_s)
                 except BrokerUnavailable as error:
                     return TopicState(f"the topic {name} does not exist and cannot be created: {error}", None)
                 logger.warning("The dead-letter topic %s was missing; it was made again", name)

@@ -265,7 +265,9 @@ def read_merchandising(
         BrokerUnavailable: Kafka does not answer in time, or the newest rules are invalid.
         SettingsError: No broker is set.
     """
-    existing_topics(settings, timeout_s=min(timeout_s, 10.0))  # names the cause where Kafka cannot be used
+    # Names the cause where Kafka cannot be used: without the right to read the rules there would seem to be none.
+    needed = [settings.topics.rules, settings.topics.items] if items else [settings.topics.rules]
+    existing_topics(settings, needed=needed, timeout_s=min(timeout_s, 10.0))
     follower = MerchandisingFollower(settings, items=items)
     follower.start()
     try:

@@ -19,6 +19,9 @@ MAX_MESSAGE_BYTES = 16 << 20
 
 TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
+_FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+"""The second one comes where a user may write to no topic at all: then it gets no id as an idempotent producer."""
+
 
 class KafkaPublisher:
     """Publishes with confluent-kafka: idempotent, confirmed by all in-sync replicas, partitioned as by Java's client.
@@ -51,7 +54,8 @@ class KafkaPublisher:
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Send the messages and wait for the confirmation of each."""
-        outcomes: list[KafkaError | None] = [KafkaError(KafkaError._TIMED_OUT)] * len(messages)
+        unreported = KafkaError(KafkaError._TIMED_OUT)
+        outcomes: list[KafkaError | None] = [unreported] * len(messages)
         waiting = len(messages)
 
         for index, message in enumerate(messages):
@@ -67,8 +71,12 @@ class KafkaPublisher:
                 report(error.args[0], None)
         # librdkafka reports every message within message.timeout.ms, delivered or not.
         while waiting and not self._stop.is_set():
-            self._producer.flush(0.2)
-        if waiting:
+            try:
+                self._producer.flush(0.2)
+            except KafkaException as error:  # a fatal one: this client sends nothing any more
+                outcomes[:] = [error.args[0] if outcome is unreported else outcome for outcome in outcomes]
+                break
+        if waiting and self._stop.is_set():
             # Stopping: messages in flight get two seconds; the next worker sends the rest.
             self._producer.flush(2.0)
             self._producer.purge()
@@ -115,8 +123,12 @@ class KafkaPublisher:
             self._producer = Producer(self._config)
         if undelivered:
             # Too large messages are returned too: they raise ``MessageTooLarge`` once the others are confirmed.
+            message, error = undelivered[0]
+            reason = error.str()
+            if error.code() in _FORBIDDEN:
+                reason = f"the user may not write to {message.topic}; give it the right Write on this topic"
             raise PublisherUnavailable(
-                f"{len(undelivered)} of {len(messages)} messages were not confirmed: {undelivered[0][1].str()}",
+                f"{len(undelivered)} of {len(messages)} messages were not confirmed: {reason}",
                 [message for message, _ in failed],
             )
         if failed:

@@ -8,7 +8,9 @@ from confluent_kafka.admin._resource import ResourceType
 from state.domain.receipt import Finding
 from state.settings import Settings
 from state.wording import count
+from stream.errors import RightMissing
 from stream.kafka.config import confluent_config
+from stream.kafka.topics import visible_topics
 
 _TIMEOUT_S = 5.0
 _DAY_MS = 86_400_000
@@ -24,9 +26,11 @@ def remains_in_kafka(settings: Settings) -> list[Finding]:
     names = (topics.invoices, topics.dead_letter, topics.scores, topics.due, topics.recommendations)
     admin = AdminClient(confluent_config(settings, log_level=0))
     try:
-        existing = admin.list_topics(timeout=_TIMEOUT_S).topics
+        existing = visible_topics(admin, names, timeout_s=_TIMEOUT_S)
         wanted = {name: ConfigResource(ResourceType.TOPIC, name) for name in names if name in existing}
         asked = admin.describe_configs(list(wanted.values()), request_timeout=_TIMEOUT_S)
+    except RightMissing as error:
+        return [Finding("topics", remains=str(error))]
     except KafkaException as error:
         return [Finding("topics", remains=f"The brokers could not be asked ({error.args[0].str()}).")]
     findings = []

@@ -52,7 +52,7 @@ class Subscriber:
             BrokerUnavailable: Kafka does not answer, or the topic does not exist.
             SettingsError: No broker is set.
         """
-        if topic not in existing_topics(settings):
+        if topic not in existing_topics(settings, needed=[topic]):
             raise BrokerUnavailable(f"There is no topic {topic} yet; what writes it creates it.")
         self._until_end = until_end
         self._stop = stop

@@ -13,6 +13,7 @@ from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
 from stream.kafka.config import kafka_python_config
+from stream.kafka.topics import existing_topics
 from stream.messages import Incoming
 from training import progress
 
@@ -59,7 +60,7 @@ class TopicRecords:
         self.topic = settings.topics.invoices
         self._consumer = _consumer(settings)
         try:
-            found = _spans(self._consumer, self.topic)
+            found = _spans(self._consumer, settings, self.topic)
         except BaseException:
             self._consumer.close()
             raise
@@ -170,7 +171,7 @@ def count_events(settings: Settings) -> int:
         KafkaError: Kafka does not answer.
     """
     with closing(_consumer(settings)) as consumer:
-        spans = _spans(consumer, settings.topics.invoices)
+        spans = _spans(consumer, settings, settings.topics.invoices)
     return sum(end - start for start, end in spans.values())
 
 
@@ -191,11 +192,11 @@ def _consumer(settings: Settings) -> "KafkaConsumer":
     )
 
 
-def _spans(consumer: "KafkaConsumer", topic: str) -> "dict[TopicPartition, tuple[int, int]]":
+def _spans(consumer: "KafkaConsumer", settings: Settings, topic: str) -> "dict[TopicPartition, tuple[int, int]]":
     """The first offset of each partition that has records, and the offset after its last one."""
     from kafka import TopicPartition
 
-    if topic not in consumer.topics():
+    if topic not in existing_topics(settings, needed=[topic]):
         logger.info("the topic %s does not exist and counts as empty", topic)
         return {}
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]

@@ -25,6 +25,7 @@ from state.wording import count
 from stream.errors import BrokerUnavailable, StreamError
 from stream.kafka.config import confluent_config
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
+from stream.kafka.topics import visible_topics
 
 TIMEOUT_S = 30.0
 SILENCE_S = 60.0
@@ -78,13 +79,16 @@ class TopicRewriter:
 
         Raises:
             BrokerUnavailable: Kafka does not answer, or refuses.
+            RightMissing: The user may not see one of the topics.
             CannotRewrite: The workers are behind, or the broker deletes no records.
         """
         topics = self._settings.topics
         groups = {topics.invoices: self._settings.group, topics.dead_letter: f"{self._settings.group}-redrive"}
         try:
+            names = (topics.invoices, topics.dead_letter, topics.scores, topics.due)
+            visible_topics(self._admin, names, timeout_s=TIMEOUT_S)  # one that is hidden would be passed over
             existing = self._admin.list_topics(timeout=TIMEOUT_S).topics
-            for topic in (topics.invoices, topics.dead_letter, topics.scores, topics.due):
+            for topic in names:
                 if topic in existing:
                     with closing(self._consumer(groups.get(topic, f"{self._settings.group}-rewrite"))) as consumer:
                         done = Rewritten(topic, 0, 0, 0)

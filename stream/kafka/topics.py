@@ -2,17 +2,17 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from state.events.rules import MAX_DOCUMENT_BYTES
 from state.settings import Settings
-from stream.errors import BrokerRefused, BrokerUnavailable
+from stream.errors import BrokerRefused, BrokerUnavailable, RightMissing
 from stream.kafka.config import confluent_config
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
 
@@ -30,8 +30,8 @@ _CONNECTION_PREFIX = re.compile(r"^\S+/(bootstrap|\d+): | \(after \d+ms in state
 """What librdkafka adds to the reason of a failed connection."""
 
 
-def wanted_topics(settings: Settings) -> list[NewTopic]:
-    """The topics of the worker with their partitions, retention, compaction and sizes."""
+def wanted_topics(settings: Settings, *names: str) -> list[NewTopic]:
+    """The topics of the worker, or those of these names, with their partitions, retention, compaction and sizes."""
     topics = settings.topics
     configs: dict[str, dict[str, Any]] = {
         topics.invoices: {
@@ -59,6 +59,7 @@ def wanted_topics(settings: Settings) -> list[NewTopic]:
     return [
         _topic(settings, name, config, partitions=1 if name in single else settings.partitions)
         for name, config in configs.items()
+        if not names or name in names
     ]
 
 
@@ -84,10 +85,12 @@ def ensure_topics(
 
     Args:
         settings: Where the brokers are.
-        wanted: The topics; those of the worker unless given.
+        wanted: The topics; those of the worker unless given. A command names those that it needs: it may have no right
+            to see others.
         timeout_s: How long Kafka may take.
 
     Raises:
+        RightMissing: The user may not see a topic, nor create it.
         BrokerUnavailable: Kafka does not answer, or refuses.
         SettingsError: No broker is set.
     """
@@ -96,7 +99,7 @@ def ensure_topics(
         missing = [topic for topic in wanted or wanted_topics(settings) if topic.topic not in cluster.topics]
         if not missing:
             return []
-        if str(cluster.cluster_id).startswith("mockCluster"):
+        if _is_embedded(cluster):
             # The embedded broker has no CreateTopics; a request for metadata creates a topic of four partitions.
             for topic in missing:
                 admin.list_topics(topic.topic, timeout=timeout_s)
@@ -104,15 +107,51 @@ def ensure_topics(
         return _create(admin, missing, timeout_s)
 
 
-def existing_topics(settings: Settings, *, timeout_s: float = 10.0) -> set[str]:
-    """The names of all existing topics; creates none.
+def existing_topics(settings: Settings, *, needed: Collection[str] = (), timeout_s: float = 10.0) -> set[str]:
+    """The names of all topics that the user may see; creates none.
+
+    Args:
+        settings: Where the brokers are.
+        needed: Topics that must not seem to be missing because the user has no right to see them.
+        timeout_s: How long Kafka may take.
 
     Raises:
+        RightMissing: The user has no right to see one of ``needed``.
         BrokerUnavailable: Kafka does not answer, or refuses.
         SettingsError: No broker is set.
     """
     with _admin(settings) as admin:
-        return set(admin.list_topics(timeout=timeout_s).topics)
+        return visible_topics(admin, needed, timeout_s=timeout_s)
+
+
+def visible_topics(admin: AdminClient, needed: Collection[str], *, timeout_s: float) -> set[str]:
+    """``existing_topics`` for a client that is there already.
+
+    Raises:
+        KafkaException: Kafka does not answer.
+        RightMissing: The user has no right to see one of ``needed``.
+    """
+    cluster = admin.list_topics(timeout=timeout_s)
+    found = set(cluster.topics)
+    hidden = [name for name in needed if name not in found]
+    if hidden and not _is_embedded(cluster):
+        # A list of all topics leaves out what the user may not see; only a question about a topic tells them apart.
+        asked = admin.describe_topics(TopicCollection(hidden), request_timeout=timeout_s)
+        for name, future in asked.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    raise RightMissing(
+                        f"Kafka does not let this user see the topic {name}; give it the right Read on it."
+                    ) from error
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+    return found
+
+
+def _is_embedded(cluster: Any) -> bool:
+    return str(cluster.cluster_id).startswith("mockCluster")
 
 
 def group_has_members(settings: Settings, *, timeout_s: float = 10.0) -> bool:
@@ -151,6 +190,11 @@ def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> li
         try:
             future.result()
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise RightMissing(
+                    f"Kafka does not let this user see or create the topic {name}; give it the right Read, Write or "
+                    "Describe on it, and Create where it does not exist yet."
+                ) from error
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker created it
                 raise
         else:
@@ -172,9 +216,11 @@ def _admin(settings: Settings) -> Iterator[AdminClient]:
         reasons = [one.str() for one in causes if one.code() != KafkaError._ALL_BROKERS_DOWN]
         reason = _CONNECTION_PREFIX.sub("", reasons[0] if reasons else error.args[0].str())
         if any(one.code() == KafkaError._AUTHENTICATION for one in [*causes, error.args[0]]):
+            what, see = "user or password", "NEXTBASKET_KAFKA_SASL_USERNAME and NEXTBASKET_KAFKA_SASL_PASSWORD"
+            if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+                what, see = "token", "NEXTBASKET_KAFKA_SASL_TOKEN_FILE"
             raise BrokerRefused(
-                f"Kafka at {settings.kafka_brokers} refuses the user or password ({reason}); see "
-                "NEXTBASKET_KAFKA_SASL_USERNAME and NEXTBASKET_KAFKA_SASL_PASSWORD."
+                f"Kafka at {settings.kafka_brokers} refuses the {what} ({reason}); see {see}."
             ) from error
         raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {reason}") from error
 

@@ -10,11 +10,16 @@ class Relay:
     """Forwards a port to an address while the context lasts.
 
     ``target`` may be changed: new connections go to the new address, open ones stay where they are. After
-    ``connections`` of them further ones are refused.
+    ``connections`` of them further ones are refused. With ``record`` all bytes are in ``recorded``, an entry a
+    connection and direction.
     """
 
-    def __init__(self, port: int, host: str, target: int, *, connections: int | None = None) -> None:
+    def __init__(
+        self, port: int, host: str, target: int, *, connections: int | None = None, record: bool = False
+    ) -> None:
         self.target = (host, target)
+        self.recorded: list[bytearray] = []
+        self._record = record
         self._connections = connections
         self.port = port
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -57,10 +62,14 @@ class Relay:
                     self._threads[-1].start()
             self._listener.close()
 
-    @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        recorded = bytearray()
+        if self._record:
+            self.recorded.append(recorded)
         with suppress(OSError):
             while data := source.recv(65_536):
+                if self._record:
+                    recorded += data
                 sink.sendall(data)
         with suppress(OSError):  # also after a reset, so that the other side does not wait
             sink.shutdown(socket.SHUT_WR)

@@ -15,7 +15,14 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from state.errors import CustomerRefused, PasswordRefused, SettingsError, StoreRefused, StoreUnavailable
+from state.errors import (
+    CustomerRefused,
+    PasswordRefused,
+    SettingsError,
+    StoreForbids,
+    StoreRefused,
+    StoreUnavailable,
+)
 from state.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
@@ -201,6 +208,8 @@ def _translate(text: str, names: dict[int, str]) -> StoreUnavailable | StoreRefu
         return CustomerRefused(f"The keys of {name} hold something else than this program's data: {problem}")
     if "WRONGTYPE" in text or any(words in text for words in _FAILED_SCRIPT):
         return StoreRefused(f"A key of the items holds something else than this program's data: {text}")
+    if any(words in text for words in _FORBIDDEN):
+        return StoreForbids(f"Redis does not allow this to the user: {text}. Give the right by ACL SETUSER.")
     return StoreUnavailable(f"Redis cannot do this now: {text}")
 
 
@@ -211,7 +220,7 @@ def unreadable(name: str, error: Exception) -> CustomerRefused:
 
 def is_forbidden(error: StoreUnavailable) -> bool:
     """Whether the cause is a missing permission, which somebody has to give."""
-    return any(words in str(error) for words in _FORBIDDEN)
+    return isinstance(error, StoreForbids)
 
 
 _UNREACHABLE = (
