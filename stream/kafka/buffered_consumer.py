@@ -13,7 +13,6 @@ same before and after it.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -28,8 +27,6 @@ from stream.kafka.fetch_buffer import FetchBuffer
 
 logger = logging.getLogger(__name__)
 
-STALLED_S = 45.0
-"""A member of the group that takes nothing from its partitions for so long, with room in its buffer, never will."""
 COMMIT_ON_REVOKE_S = 5.0
 """How long a revocation of partitions waits for the last commit; without it the next owner repeats some batches."""
 
@@ -49,7 +46,6 @@ class BufferedConsumer(driver.Consumer):
         self._expected: dict[TP, int] = {}
         self._rewound = True
         self._read_again = False
-        self._last_turn = time.monotonic()
 
     def read_again(self) -> None:
         """Read all partitions from their beginning; may be called from any thread."""
@@ -135,8 +131,7 @@ class BufferedConsumer(driver.Consumer):
         forever.
 
         Raises:
-            KafkaError: The worker lost its membership and cannot get it back, was refused, or reads nothing any more,
-                as was seen after a pause past its session: a new process does.
+            KafkaError: The worker lost its membership and cannot get it back, or was refused.
         """
         coordinator = getattr(self._thread._consumer, "_coordinator", None)
         if coordinator is None:
@@ -147,10 +142,6 @@ class BufferedConsumer(driver.Consumer):
         task = coordinator._coordination_task
         if task.done() and not task.cancelled():
             task.result()
-        if self.group_problem() is not None or not self.assignment() or not self.fetch_buffer.has_room():
-            self._last_turn = time.monotonic()
-        elif time.monotonic() - self._last_turn > STALLED_S:
-            raise KafkaError(f"nothing was read from the partitions for {STALLED_S:.0f} s, though the group is joined")
 
     def group_problem(self) -> str | None:
         """Why the consumer is no member of its group, or None. Reads only, so any thread may call it."""
@@ -225,7 +216,6 @@ class BufferedConsumer(driver.Consumer):
         try:
             while not (self.should_stop or fetcher.should_stop):
                 generation = app.consumer_generation_id
-                self._last_turn = time.monotonic()
                 if self._read_again:
                     await self._seek_to_beginning()
                 records, _ = await self._wait_next_records(timeout=1.0)
@@ -286,9 +276,9 @@ class BufferedConsumer(driver.Consumer):
 
 
 class BufferedFetcher(Fetcher):
-    """Faust's service that fetches. It ends when it is cancelled, and Faust starts it again after a rebalance.
+    """Faust's service that fetches. Faust's own would crash if it were stopped while partitions are assigned.
 
-    Faust's own would crash, with a traceback, where it is stopped while partitions are assigned.
+    Cancelled without having been stopped, it ends the application: nothing would start it again.
     """
 
     @Service.task
@@ -296,7 +286,8 @@ class BufferedFetcher(Fetcher):
         try:
             await cast(BufferedConsumer, self.app.consumer)._drain_messages(self)
         except asyncio.CancelledError:
-            logger.debug("The fetcher is stopped while no partitions are assigned")
+            if not (self.should_stop or self.app.should_stop):
+                await self.crash(KafkaError("the task that fetches was cancelled"))
         finally:
             self.set_shutdown()
 

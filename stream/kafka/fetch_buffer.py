@@ -47,6 +47,13 @@ class FetchBuffer:
         No message waits longer than ``max_wait_s``, counted from its arrival in the buffer. A batch ends with the
         message that takes it over ``max_bytes``.
         """
+        batch: list[ConsumerMessage] = []
+        while not batch and not self._closed:  # a rebalance may clear the buffer while a batch fills
+            await self._fill(max_messages, max_wait_s, max_bytes)
+            batch = self._take(max_messages, max_bytes)
+        return batch
+
+    async def _fill(self, max_messages: int, max_wait_s: float, max_bytes: int) -> None:
         while not self._waiting and not self._closed:
             await self._next_change()
         deadline = self._oldest_arrival + max_wait_s
@@ -55,6 +62,8 @@ class FetchBuffer:
                 async with asyncio.timeout_at(deadline):
                     while not self._full(max_messages, max_bytes):
                         await self._next_change()
+
+    def _take(self, max_messages: int, max_bytes: int) -> list[ConsumerMessage]:
         batch: list[ConsumerMessage] = []
         size = 0
         while self._waiting and len(batch) < max_messages and size < max_bytes and not self._closed:
@@ -65,10 +74,6 @@ class FetchBuffer:
         if len(self._waiting) < self._max_messages // 2 and self._bytes < self._max_bytes // 2:
             self._room.set()
         return batch
-
-    def has_room(self) -> bool:
-        """Whether ``wait_for_room`` would return at once."""
-        return self._room.is_set()
 
     def clear(self) -> None:
         """Drop all messages: the partitions are revoked, and their next owner reads the messages again."""

@@ -17,7 +17,6 @@ from confluent_kafka.admin import AdminClient
 
 from state.settings import load_settings
 from state.store.redis.store import RedisStore
-from stream.cli.exit_codes import ExitCode
 from tests.faults.producers import send
 from tests.faults.redis_services import RedisService
 from tests.integration.reference import Row
@@ -191,10 +190,8 @@ class Shop:
         wait_until(lambda: self.group.unread() == 0, "all events are processed", STALL_S, self.alive)
 
     def alive(self) -> None:
-        """Require that no worker ended by itself; one that gave up its reading is started again, as by a supervisor."""
+        """Require that no worker ended by itself."""
         for worker in self.workers:
-            if worker.ended() == ExitCode.UNREACHABLE and "nothing was read from the partitions" in worker.log_tail(3):
-                worker.start()
             assert worker.ended() is None, f"a worker ended with {worker.ended()}:\n{worker.log_tail()}"
 
     def mark(self, metrics: list[str]) -> Mark:

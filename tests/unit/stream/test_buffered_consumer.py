@@ -1,3 +1,4 @@
+import asyncio
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any, cast
@@ -5,7 +6,7 @@ from typing import Any, cast
 import pytest
 from faust.types import TP, ConsumerMessage
 
-from stream.kafka.buffered_consumer import BufferedConsumer
+from stream.kafka.buffered_consumer import BufferedConsumer, BufferedFetcher
 
 
 def test_messages_of_an_earlier_generation_are_not_committed() -> None:
@@ -53,3 +54,29 @@ def test_the_position_passes_markers_of_transactions_once_all_events_are_process
     consumer._buffered = {tp: buffered} if buffered else {}
     consumer._fetched = {} if fetched is None else {tp: fetched}
     assert consumer._position(tp) == expected
+
+
+async def test_a_fetcher_that_is_cancelled_and_was_not_stopped_ends_the_application() -> None:
+    fetcher = BufferedFetcher(cast(Any, SimpleNamespace(consumer=EndlessConsumer(), should_stop=False)))
+    await fetcher.start()
+    await asyncio.sleep(0)
+    (task,) = fetcher._futures
+    task.cancel()
+    await asyncio.wait([task])
+    assert fetcher.crashed
+    assert "cancelled" in str(fetcher.crash_reason)
+
+
+async def test_a_fetcher_that_is_stopped_ends_without_an_error() -> None:
+    fetcher = BufferedFetcher(cast(Any, SimpleNamespace(consumer=EndlessConsumer(), should_stop=False)))
+    await fetcher.start()
+    await asyncio.sleep(0)
+    await fetcher.stop()
+    assert not fetcher.crashed
+
+
+class EndlessConsumer:
+    """A consumer whose fetching ends only when it is cancelled."""
+
+    async def _drain_messages(self, fetcher: BufferedFetcher) -> None:
+        await asyncio.Event().wait()

@@ -147,3 +147,15 @@ async def test_closing_ends_the_wait_for_a_full_batch() -> None:
     await asyncio.sleep(0)
     fetch_buffer.close()
     assert await pending == []
+
+
+async def test_a_rebalance_while_a_batch_fills_ends_nothing() -> None:
+    fetch_buffer = FetchBuffer()
+    fetch_buffer.put(messages(1))
+    pending = asyncio.ensure_future(next_offsets(fetch_buffer, max_messages=3, max_wait_s=0.02))
+    await asyncio.sleep(0)
+    fetch_buffer.clear()
+    await asyncio.sleep(0.05)
+    assert not pending.done()  # an empty batch would end the agent
+    fetch_buffer.put(messages(5, 6))
+    assert await pending == [5, 6]
