@@ -199,6 +199,13 @@ def test_data_is_on_named_volumes(compose: Service, services: dict[str, Service]
         assert volume in compose["volumes"]
         assert path == target
     assert services["worker"]["volumes"][0] == services["trainer"]["volumes"][0] + ":ro"
+    # The page promotes models and rolls them back.
+    assert services["api"]["volumes"][0] == services["trainer"]["volumes"][0]
+
+
+def test_the_page_shows_what_the_worker_measures(services: dict[str, Service]) -> None:
+    worker, api = services["worker"]["environment"], services["api"]["environment"]
+    assert api["NEXTBASKET_API_WORKER_METRICS"] == f"worker:{worker['NEXTBASKET_METRICS_PORT']}"
 
 
 def test_kafka_accepts_its_configuration(services: dict[str, Service], tmp_path: Path) -> None:
