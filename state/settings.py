@@ -30,7 +30,7 @@ PREFIX = "NEXTBASKET_"
 TEST_PREFIX = "NEXTBASKET_TEST_"
 """Prefix of the test suite's variables, which are not settings."""
 
-REGISTRY_NAMES = ("claims", "current", "promotions", "versions")
+REGISTRY_NAMES = ("claims", "current", "promotions", "signatures", "versions")
 """The folders and files at the top of a registry; the registry of a namespace is a folder next to them."""
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
@@ -201,6 +201,10 @@ class Settings(BaseModel):
     erasure_key: SecretStr = SecretStr("")
     erasure_key_file: Path | None = None
 
+    # Signatures of bundles.
+    signing_public_keys: str = ""
+    signing_key_file: Path | None = None
+
     # HTTP.
     api_keys: SecretStr = SecretStr("")
     api_keys_file: Path | None = None
@@ -254,6 +258,11 @@ class Settings(BaseModel):
     def worker_metrics(self) -> list[str]:
         """The addresses of the workers' metrics as ``["host:port", …]``."""
         return [address.strip() for address in self.api_worker_metrics.split(",") if address.strip()]
+
+    @property
+    def public_keys(self) -> list[str]:
+        """The keys of minisign by which bundles are checked."""
+        return [key.strip() for key in self.signing_public_keys.split(",") if key.strip()]
 
     @property
     def origins(self) -> list[str]:

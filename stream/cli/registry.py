@@ -12,14 +12,19 @@ def open_registry(settings: "Settings") -> "Registry":
     """The registry that the settings name, with their cache for downloads; customers have their keys in its bundles.
 
     Raises:
-        SettingsError: The erasure key cannot be used.
+        SettingsError: The erasure key, or a key of signatures, cannot be used.
     """
+    from state.errors import SettingsError
     from state.store.identities import load_pseudonyms
-    from training.registry import Registry
+    from training.registry import Registry, Signatures
     from training.serving.baselines.neighbours import CustomerKeys
 
     CustomerKeys.use(load_pseudonyms(settings))
-    return Registry(settings.registry_url, cache=settings.cache)
+    try:
+        signatures = Signatures(settings.public_keys, settings.signing_key_file)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
+    return Registry(settings.registry_url, cache=settings.cache, signatures=signatures)
 
 
 def load_current_scorer(settings: "Settings") -> "Scorer":

@@ -201,6 +201,8 @@ def _round(
     from training.serving.load import load_scorer
     from training.trainer import train as train_round
 
+    registry = open_registry(settings)
+    registry.require_signer()
     with show_progress(on_progress):
         clock = int(time.time())
         log, ledger = read_log(settings, data, clock)
@@ -213,7 +215,7 @@ def _round(
         echo(f"Training {in_words(dialect)}, zone {dialect.timezone}; a worker must read invoices in the same dialect.")
         result = train_round(
             log,
-            open_registry(settings),
+            registry,
             partial(load_scorer, dialect=dialect),
             plan,
             until=log[-1].date + 1 if until is None else until,

@@ -36,7 +36,6 @@ MAY_BE_ADDED = {
 """Extras that a command needs for some of its options only (--html), for some files (.parquet), or for example data."""
 NEVER_IMPORTED = {
     "cyclonedx-bom",
-    "py-minisign",
     "aiokafka",  # Faust imports it
     "setuptools",  # tensorflow-hub imports it
     "tensorboard",  # a program to look at what TensorFlow writes

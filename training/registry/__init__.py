@@ -10,6 +10,7 @@ from training.registry.errors import (
 )
 from training.registry.gate import Decision, decide
 from training.registry.registry import Promotion, Registry
+from training.registry.signature import Signatures
 
 __all__ = [
     "BundleRefused",
@@ -21,6 +22,7 @@ __all__ = [
     "Registry",
     "RegistryError",
     "RegistryUnavailable",
+    "Signatures",
     "UnknownVersion",
     "decide",
     "read_vocabulary",

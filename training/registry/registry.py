@@ -2,6 +2,7 @@
 
     claims/<version>             created before anything is written: two publishers never write one version
     versions/<version>/          the bundle; its manifest.json is written last, and a version without one is not listed
+    signatures/<version>.minisig the signature of the manifest, where the publisher has a key
     promotions/<sequence>.json   every move of the pointer, each created once, never changed
     current                      the version that serves: the pointer, written last, in one step
 
@@ -25,6 +26,7 @@ from state.events.shop_dialect import ShopDialect
 from training.registry import bundle
 from training.registry.bundle import MANIFEST, DataWindow, Manifest
 from training.registry.errors import BundleRefused, NothingToRollBack, RegistryError, UnknownVersion
+from training.registry.signature import MAX_SIGNATURE_BYTES, Signatures
 from training.registry.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -50,13 +52,14 @@ class Promotion(msgspec.Struct, frozen=True):
 class Registry:
     """A registry at a path or fsspec URL. Holds no connection and no state: any number of processes may share one."""
 
-    def __init__(self, url: str, *, cache: Path | None = None) -> None:
+    def __init__(self, url: str, *, cache: Path | None = None, signatures: Signatures | None = None) -> None:
         """Use the registry at ``url``; nothing is written before the first ``publish``.
 
         Args:
             url: A folder, or any fsspec URL whose driver is installed.
             cache: Folder for the downloaded bundles of a remote registry; without it, a temporary folder that is
                 removed with this object. A registry in a local folder needs none.
+            signatures: Signs what is published, and refuses versions without a valid signature.
 
         Raises:
             RegistryUnavailable: No such protocol, or its driver is not installed.
@@ -64,6 +67,7 @@ class Registry:
         self.url = url
         self._storage = Storage(url)
         self._cache = cache
+        self._signatures = signatures or Signatures()
 
     def publish(
         self,
@@ -110,9 +114,24 @@ class Registry:
         manifest = msgspec.structs.replace(manifest, version=version)
         for path in manifest.files:
             self._storage.upload(folder / path, f"versions/{version}/{path}")
-        self._storage.replace(f"versions/{version}/{MANIFEST}", _readable(manifest))
+        raw = _readable(manifest)
+        if (signature := self._signatures.sign(raw, version)) is not None:
+            self._storage.replace(_signature_path(version), signature)
+        self._storage.replace(f"versions/{version}/{MANIFEST}", raw)
         logger.info("published %s %s", name, version)
         return version
+
+    def require_signer(self) -> None:
+        """Check, before a model is fitted, that what would be published would also be accepted.
+
+        Raises:
+            BundleRefused: Versions need a signature here, and there is no secret key.
+        """
+        if self._signatures.required and not self._signatures.can_sign:
+            raise BundleRefused(
+                "NEXTBASKET_SIGNING_PUBLIC_KEYS is set, so a version without a signature is refused: set "
+                "NEXTBASKET_SIGNING_KEY_FILE where models are trained."
+            )
 
     def versions(self) -> list[Manifest]:
         """Manifests of all versions, oldest first; one that cannot be read is left out and logged."""
@@ -133,7 +152,7 @@ class Registry:
 
         Raises:
             UnknownVersion: There is no such version, or it is half written.
-            BundleRefused: Its manifest is damaged.
+            BundleRefused: Its manifest is damaged, or is not signed by a key that is trusted.
         """
         raw = None
         if bundle.is_version(version):
@@ -142,7 +161,11 @@ class Registry:
             raise UnknownVersion(
                 f"The registry {self.url} has no version {version!r}. `nextbasket models list` shows those it has."
             )
-        manifest = bundle.parse_manifest(raw, f"Version {version} of the registry {self.url}")
+        where = f"Version {version} of the registry {self.url}"
+        if self._signatures.required:
+            signature = self._storage.read(_signature_path(version), MAX_SIGNATURE_BYTES + 1)
+            self._signatures.check(raw, signature, where)
+        manifest = bundle.parse_manifest(raw, where)
         if manifest.version != version:
             raise BundleRefused(
                 f"Version {version} of the registry {self.url} has the manifest of {manifest.version}. "
@@ -221,7 +244,7 @@ class Registry:
         manifest = self.manifest(version)
         folder = self._storage.local(f"versions/{version}")
         if folder is not None:
-            bundle.verify(folder)
+            _require_same(bundle.verify(folder), manifest, folder)
             return folder
         folder = self._cache_folder() / version
         if folder.exists():
@@ -265,7 +288,7 @@ class Registry:
         manifest = self.manifest(version)
         folder = self._storage.local(f"versions/{version}")
         if folder is not None:
-            bundle.verify(folder)
+            _require_same(bundle.verify(folder), manifest, folder)
             return
         with tempfile.TemporaryDirectory(prefix="nextbasket-registry-") as temporary:
             self._download(manifest, Path(temporary) / version)
@@ -283,11 +306,11 @@ class Registry:
                 if self._storage.size(f"{source}/{path}") is None:
                     raise BundleRefused(f"Version {manifest.version} of {self.url} lacks {path}. Publish it again.")
                 self._storage.download(f"{source}/{path}", temporary / path)
-            bundle.verify(temporary)
+            _require_same(bundle.verify(temporary), manifest, temporary)
             try:
                 temporary.rename(folder)
             except OSError:  # another process was first
-                bundle.verify(folder)
+                _require_same(bundle.verify(folder), manifest, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
@@ -347,6 +370,16 @@ class Registry:
             self._cache = Path(tempfile.mkdtemp(prefix="nextbasket-registry-"))
             weakref.finalize(self, shutil.rmtree, self._cache, ignore_errors=True)
         return self._cache / "bundles" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+
+
+def _require_same(found: Manifest, read: Manifest, folder: Path) -> None:
+    """The signature is that of the manifest that was read first: the files must be those of the same one."""
+    if found != read:
+        raise BundleRefused(f"The bundle {folder}: its {MANIFEST} changed while it was read. Publish it again.")
+
+
+def _signature_path(version: str) -> str:
+    return f"signatures/{version}.minisig"
 
 
 def _promotion_path(sequence: int) -> str:

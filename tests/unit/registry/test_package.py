@@ -14,6 +14,7 @@ def test_what_is_public() -> None:
         "Registry",
         "RegistryError",
         "RegistryUnavailable",
+        "Signatures",
         "UnknownVersion",
         "decide",
         "read_vocabulary",
