@@ -4,6 +4,7 @@ The manifest is signed; it has the hash of every other file, and the name of its
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,9 +33,7 @@ class Signatures:
             ValueError: A key cannot be used; the message names the setting, and has nothing of a secret key.
         """
         self._public = [
-            _usable(
-                lambda key=key: PublicKey.from_base64(key), "NEXTBASKET_SIGNING_PUBLIC_KEYS has what is no public key"
-            )
+            _usable(partial(PublicKey.from_base64, key), "NEXTBASKET_SIGNING_PUBLIC_KEYS has what is no public key")
             for key in public_keys
         ]
         self._secret: SecretKey | None = None
@@ -98,7 +97,7 @@ def _secret_key(file: Path) -> SecretKey:
     except OSError as error:
         raise ValueError(f"NEXTBASKET_SIGNING_KEY_FILE is {file}, which cannot be read ({error.strerror})") from None
     key = _usable(
-        lambda: SecretKey.from_bytes(content), f"NEXTBASKET_SIGNING_KEY_FILE is {file}, which is no secret key"
+        partial(SecretKey.from_bytes, content), f"NEXTBASKET_SIGNING_KEY_FILE is {file}, which is no secret key"
     )
     if key.is_encrypted():
         raise ValueError(
