@@ -19,6 +19,10 @@ from training.serving.scorer import Scorer
 
 WAIT_S = 8.0
 """How long a request waits for an order. It is made even then, so the next one is quicker."""
+REUSE_S = 5.0
+"""How long an answer is given again to the same question: its baskets take longer than its order."""
+MAX_REUSED = 16
+"""Answers that are held for it, of up to 100 customers each."""
 MAX_DEPTH = 10_000
 """Greatest number of customers that the pages of a list reach."""
 
@@ -112,6 +116,7 @@ class DueLists:
         versions: Returns what a list would be made from now.
         top_k: Greatest number of items of a basket.
         clock: Seconds since 1970; decides whether an item is on sale.
+        monotonic: Seconds, for the age of an answer.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class DueLists:
         versions: Callable[[], Versions],
         top_k: int,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_store = open_store
         self._orders = orders
@@ -132,6 +138,8 @@ class DueLists:
         self._versions = versions
         self._top_k = top_k
         self._clock = clock
+        self._monotonic = monotonic
+        self._made: dict[str, tuple[float, DueAnswer | ItemDueAnswer]] = {}
         self._store: Store | None = None
 
     def answer(self, questions: Sequence[DueQuestion]) -> list[TaggedAnswer | Exception]:
@@ -165,17 +173,38 @@ class DueLists:
         tag = opaque_tag(asked, made.digest, self._versions())
         if matches(question.none_match, tag):
             return TaggedAnswer(tag, None)
+        answer = self._reused(tag)
+        if answer is None:
+            answer = self._with_baskets(question, query, made.order, store, scorer, merchandising)
+            self._made[tag] = (self._monotonic(), answer)
+        return TaggedAnswer(tag, answer)
+
+    def _reused(self, tag: str) -> DueAnswer | ItemDueAnswer | None:
+        """The answer with a tag that was made just now; those that are too old, or too many, are let go."""
+        now = self._monotonic()
+        newest = list(self._made.items())[-MAX_REUSED + 1 :]
+        self._made = {made: (at, answer) for made, (at, answer) in newest if now - at < REUSE_S}
+        found = self._made.get(tag)
+        return None if found is None else found[1]
+
+    def _with_baskets(
+        self,
+        question: DueQuestion,
+        query: DueQuery,
+        order: DueOrder,
+        store: Store,
+        scorer: Scorer,
+        merchandising: Merchandising,
+    ) -> DueAnswer | ItemDueAnswer:
         if question.stock_code is not None:
-            return TaggedAnswer(
-                tag, self._of_item(question.stock_code, question.limit, query, made.order, store, scorer, merchandising)
-            )
-        order, first = made.order, question.offset
+            return self._of_item(question.stock_code, question.limit, query, order, store, scorer, merchandising)
+        first = question.offset
         page = order._replace(
             customer_ids=order.customer_ids[first:], value=order.value[first:], last=order.last[first:]
         )
         left_out: list[str] = []
         customers = list(with_baskets(store, scorer, query, page, self._top_k, merchandising, left_out))
-        return TaggedAnswer(tag, DueAnswer(to_iso(at), question.within_days, order.eligible, customers, len(left_out)))
+        return DueAnswer(to_iso(query.at), question.within_days, order.eligible, customers, len(left_out))
 
     def _of_item(
         self,

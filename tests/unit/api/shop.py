@@ -43,7 +43,7 @@ INVOICES = [
 
 
 class Shop:
-    """An API over invoices; ``clock``, ``scorer`` and ``store`` can be changed between requests."""
+    """An API over invoices; ``clock``, ``due_clock``, ``scorer`` and ``store`` can be changed between requests."""
 
     def __init__(self, store: Store | None = None, **settings: str) -> None:
         self.settings: Settings = load_settings(
@@ -61,6 +61,7 @@ class Shop:
         self.lag: Callable[[], dict[int, int]] | None = None
         self.refresh: dict[int, bytes] = {}
         self.clock = CLOCK
+        self.due_clock = 0.0
         self.published = MemoryPublisher()
         self.publisher: Publisher = self.published
         self.apply(*INVOICES)
@@ -114,6 +115,7 @@ class Shop:
             versions=versions,
             top_k=self.settings.top_k,
             clock=lambda: self.clock,
+            monotonic=lambda: self.due_clock,
         )
 
     def ingestion(self) -> Ingestion:

@@ -3,13 +3,18 @@
 import asyncio
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from state.domain.due import DueCustomer
 from state.domain.rules import CompiledRules, Merchandising
 from state.events.rules import decode_rules
 from stream.api import due as due_module
+from stream.api import due_lists
+from stream.api.due_lists import REUSE_S
+from stream.pipeline.due import DueQuery, with_baskets
 from tests.unit.api.shop import Shop
 from tests.unit.stream.harness import ProcessorHarness, invoice
 
@@ -102,6 +107,27 @@ async def test_a_list_is_304_until_a_customer_or_the_rules_change() -> None:
     shop.apply(invoice("9", "ben", "2011-12-09T12:00:00Z", "TEA"))
     async with shop.client() as client:
         assert (await client.get("/v1/due", headers=known)).status_code == 200
+
+
+async def test_baskets_that_were_just_ranked_are_not_ranked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked: list[int | None] = []
+
+    def rank(store: Any, scorer: Any, query: DueQuery, *rest: Any) -> Iterator[DueCustomer]:
+        ranked.append(query.limit)
+        return with_baskets(store, scorer, query, *rest)
+
+    monkeypatch.setattr(due_lists, "with_baskets", rank)
+    shop = Shop()
+    recommended(shop)
+    for path, limits in (("/v1/due", [20, 1, 20]), ("/v1/items/TEA/due", [40, 2, 40])):
+        ranked.clear()
+        async with shop.client() as client:
+            first, again, other = [await client.get(each) for each in (path, path, f"{path}?limit=1")]
+            shop.due_clock += REUSE_S
+            late = await client.get(path)
+        assert ranked == limits
+        assert first.json() == again.json() == late.json()
+        assert len(other.json()["customers"]) == 1
 
 
 async def test_while_the_order_is_made_it_is_503_with_the_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ async def test_an_item_shows_its_demand_and_who_is_due_for_it() -> None:
         page = await client.get("/items?code=TEA")
         assert 'href="/customers?id=dora"' in page.text
         assert "1 recommendation last sent had it" in text(page)
-        shop.merchandising = Merchandising(unknown_stock="exclude")
+        shop.merchandising = Merchandising(unknown_stock="exclude", position=1)
         page = await client.get("/items?code=TEA")
         assert "Nobody, because it is not recommended now" in text(page)
         unknown = await client.get("/items", params={"code": HOSTILE})
