@@ -54,6 +54,7 @@ from stream.pipeline.refresh import Refresher, model_name, rules_in_force
 from stream.pipeline.refresh_sender import Collaborators
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.service_watch import ServiceWatch
+from stream.pipeline.settling import Settling
 from stream.tools.traces import open_traces
 from stream.trace_export import recorded_traces
 from stream.worker_process import exit_if_threads_hang, exit_process, run_app
@@ -144,6 +145,7 @@ def run_worker(settings: Settings) -> ExitCode:
         load = partial(load_scorer, dialect=dialect)
         models = ModelWatcher(registry, load, fallback, metrics, poll_s=settings.registry_poll_seconds)
         written = RecentWrites()
+        settling = Settling(settings.settle_ms / 1000)
         processor = Processor(
             settings=settings,
             store=store,
@@ -156,6 +158,7 @@ def run_worker(settings: Settings) -> ExitCode:
             letter_topic=letter_topic,
             spool=spool,
             tracing=tracing,
+            settling=settling,
             due_index=due_index,
             identities=identities,
             forget=closes.enter_context(open_traces(settings)),
@@ -236,7 +239,7 @@ def run_worker(settings: Settings) -> ExitCode:
         closes.callback(validation.stop)
 
         def build() -> StreamApp:
-            app = create_app(settings, processor.process, exit_process, refresher.step)
+            app = create_app(settings, processor.process, exit_process, refresher.step, settling)
             app.on_events_lost = metrics.events_lost
             app.on_partition_reset = metrics.partition_reset
 

@@ -17,6 +17,7 @@ from state.settings import Settings
 from stream.errors import Stopped
 from stream.kafka.faust_app import StreamApp, new_app
 from stream.messages import Incoming, IncomingHeaders
+from stream.pipeline.settling import Settling
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def create_app(
     process: Process,
     exit_process: Callable[[BaseException], None],
     refresh: Refresh | None = None,
+    settling: Settling | None = None,
 ) -> StreamApp:
     """Build the application and the agent that reads ``invoices`` (see ``run``); call it on the loop it will run on.
 
@@ -47,7 +49,7 @@ def create_app(
     @app.agent(topic, name=settings.topics.invoices)
     async def invoices(stream: Any) -> None:
         # The agent subscribes to the topic; its records arrive through the fetch buffer.
-        await run(app, settings, process, exit_process, refresh)
+        await run(app, settings, process, exit_process, refresh, settling)
         # Faust does not restart an agent that returned; a waiting one is cancelled when the application stops.
         await asyncio.Event().wait()
 
@@ -60,22 +62,25 @@ async def run(
     process: Process,
     exit_process: Callable[[BaseException], None],
     refresh: Refresh | None = None,
+    settling: Settling | None = None,
 ) -> None:
     """Process batches until the fetch buffer is closed or the processor stops.
 
     ``exit_process`` is called with an unexpected error; nothing is acknowledged after it. ``refresh`` is called in the
-    same thread between two batches, or while there is none.
+    same thread between two batches, or while there is none. ``process`` is called without records for what has settled.
     """
     # One thread: batches are processed one after the other, and the event loop stays free for heartbeats.
     thread = ThreadPoolExecutor(1, thread_name_prefix="processor")
     app.idle.clear()
+    batches = _Batches(app, settings, process, thread, settling or Settling(0.0))
     try:
         at = asyncio.get_running_loop().time()
         while True:
             if refresh is not None:
                 at = await _refresh_when_due(app, settings, refresh, thread, at)
-            if not await _one_batch(app, settings, process, thread, None if refresh is None else at):
+            if not await batches.next(None if refresh is None else at):
                 break
+        await batches.settle()
     except asyncio.CancelledError:
         raise
     except BaseException as error:
@@ -108,23 +113,49 @@ async def _refresh_when_due(
     return loop.time() + pause
 
 
-async def _one_batch(
-    app: StreamApp, settings: Settings, process: Process, thread: ThreadPoolExecutor, until: float | None
-) -> bool:
-    """Process and acknowledge one batch, where one comes ``until`` then; False when there is none any more."""
-    try:
-        async with asyncio.timeout_at(until):
-            messages = await app.fetch_buffer.next_batch(
-                settings.batch_max, max_wait_s=settings.batch_wait_ms / 1000, max_bytes=MAX_BATCH_BYTES
-            )
-    except TimeoutError:
-        return True
-    batch = [Incoming(m.value, m.key, m.topic, m.partition, m.offset, m.timestamp, _headers(m)) for m in messages]
-    if batch:
+class _Batches:
+    """Takes batches from the buffer, has them processed, and acknowledges what is answered."""
+
+    def __init__(
+        self, app: StreamApp, settings: Settings, process: Process, thread: ThreadPoolExecutor, settling: Settling
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._process = process
+        self._thread = thread
+        self._settling = settling
+        self._stopped = False
+
+    async def next(self, until: float | None) -> bool:
+        """Process a batch, where one comes ``until`` then, and what has settled; False when there is none any more."""
+        settles_in = self._settling.next_in()
+        if settles_in is not None:
+            settles_at = asyncio.get_running_loop().time() + settles_in
+            until = settles_at if until is None else min(until, settles_at)
         try:
-            await asyncio.get_running_loop().run_in_executor(thread, process, batch)
+            async with asyncio.timeout_at(until):
+                messages = await self._app.fetch_buffer.next_batch(
+                    self._settings.batch_max,
+                    max_wait_s=self._settings.batch_wait_ms / 1000,
+                    max_bytes=MAX_BATCH_BYTES,
+                )
+        except TimeoutError:
+            return settles_in is None or self._settling.next_in() != 0.0 or await self._run([])
+        return bool(messages) and await self._run(messages)
+
+    async def settle(self) -> None:
+        """Answer whoever still waits, before the last offsets are committed."""
+        self._settling.end()
+        if not self._stopped and self._settling.next_in() is not None:
+            await self._run([])
+
+    async def _run(self, messages: list[ConsumerMessage]) -> bool:
+        batch = [Incoming(m.value, m.key, m.topic, m.partition, m.offset, m.timestamp, _headers(m)) for m in messages]
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._process, batch)
         except Stopped:
             logger.info("The worker stops; a batch of %d is left to the next worker", len(batch))
+            self._stopped = True
             return False
-        app.buffered_consumer.mark_processed(messages)
-    return bool(batch)
+        self._app.buffered_consumer.mark_processed(messages, self._settling.first_offsets())
+        return True

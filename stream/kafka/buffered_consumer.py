@@ -41,6 +41,7 @@ class BufferedConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._processed: dict[TP, int] = {}
+        self._done: dict[TP, int] = {}
         self._buffered: dict[TP, int] = {}
         self._fetched: dict[TP, int] = {}
         self._expected: dict[TP, int] = {}
@@ -91,6 +92,7 @@ class BufferedConsumer(driver.Consumer):
             if offset < self._expected.get(tp, offset):  # Kafka's client began again, without a word
                 self._report_made_again(tp, self._expected[tp], f"is read from offset {offset}")
                 self._processed.pop(tp, None)
+                self._done.pop(tp, None)
                 if tp not in first:
                     self._buffered.pop(tp, None)
         gaps = {tp: self._expected[tp] for tp, offset in read.items() if offset > self._expected.get(tp, offset)}
@@ -113,8 +115,10 @@ class BufferedConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return BufferedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def mark_processed(self, messages: Sequence[ConsumerMessage]) -> None:
-        """Let the next commit include everything up to these messages.
+    def mark_processed(
+        self, messages: Sequence[ConsumerMessage], unanswered: Mapping[tuple[str, int], int] | None = None
+    ) -> None:
+        """Let the next commit include everything up to these messages, but nothing from an ``unanswered`` offset on.
 
         Messages of an earlier generation are ignored: their partitions were revoked since, and are read again from the
         committed offset. So are those of a topic that was made again since.
@@ -122,7 +126,9 @@ class BufferedConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         for message in messages:
             if message.generation_id == generation and message.offset < self._buffered.get(message.tp, 0):
-                self._processed[message.tp] = message.offset + 1
+                self._done[message.tp] = message.offset + 1
+        for tp, offset in self._done.items():
+            self._processed[tp] = min(offset, (unanswered or {}).get((tp.topic, tp.partition), offset))
 
     def check(self) -> None:
         """Raise the error that ended the coordination of the consumer group, if there is one.
@@ -201,7 +207,7 @@ class BufferedConsumer(driver.Consumer):
         except TimeoutError:
             logger.warning("Partitions are revoked without a commit: Kafka does not answer")
         self.fetch_buffer.clear()
-        for offsets in (self._processed, self._buffered, self._fetched, self._expected):
+        for offsets in (self._processed, self._done, self._buffered, self._fetched, self._expected):
             offsets.clear()
         self._rewound = True  # the rebalance seeks
         await super().on_partitions_revoked(revoked)
@@ -248,7 +254,7 @@ class BufferedConsumer(driver.Consumer):
         Without the commit, the next owner of a partition that is empty now would begin at the old offset.
         """
         self.fetch_buffer.clear()
-        for offsets in (self._processed, self._buffered, self._fetched, self._expected):
+        for offsets in (self._processed, self._done, self._buffered, self._fetched, self._expected):
             offsets.clear()
         thread = self.thread
         partitions = [ensure_TP(tp) for tp in self.assignment()]

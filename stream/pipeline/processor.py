@@ -6,32 +6,29 @@ same result. ``process`` returns when every effect is confirmed; while Redis or 
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from state.domain.clock import ahead_of_record, is_ahead_of_record
 from state.domain.identities import Identities
 from state.domain.receipt import Finding
 from state.domain.recommendation import Item, Recommendation, Trigger
 from state.domain.rules import Merchandising
-from state.errors import CustomerRefused, EventAhead, InvalidEvent, PasswordRefused, StoreUnavailable
-from state.events.customer_changes import CustomerChange
+from state.errors import CustomerRefused, PasswordRefused, StoreUnavailable
 from state.events.dates import to_iso
-from state.events.invoice import Invoice
 from state.events.shop_dialect import shop_dialect
-from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.identities import IdentityStore, MemoryIdentities
 from state.store.protocol import CustomerUpdate, DueEntry, DueIndex, Store, merge_updates
 from stream.errors import ClockDiffers
 from stream.messages import Headers, Incoming, Message
 from stream.monitoring import Metrics
+from stream.pipeline.batch_decoder import BatchDecoder
 from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
-from stream.pipeline.customer_changes import CustomerChanges
+from stream.pipeline.customer_changes import CustomerChanges, CustomerPlan
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.decoded import DecodedChange, DecodedEvent, RejectedEvent
 from stream.pipeline.erasure import Eraser, Forget
@@ -39,18 +36,17 @@ from stream.pipeline.event_headers import (
     SCORE,
     event_headers,
     event_source,
-    is_readable,
     score_event_id,
 )
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
-from stream.pipeline.product_share import ProductShare
 from stream.pipeline.recent_writes import RecentWrites
 from stream.pipeline.recommendations import is_unchanged
 from stream.pipeline.recommender import Recommender, recommendation_message
 from stream.pipeline.resilient_scorer import ResilientScorer
 from stream.pipeline.retry import RetryPolicy
 from stream.pipeline.scores import scores
+from stream.pipeline.settling import Settling
 from stream.pipeline.tracing import BatchTrace, Tracing
 from training.serving.scorer import Scorer
 
@@ -93,6 +89,7 @@ class Processor:
         remains: What remains of an erased customer in Kafka, and until when.
         tracing: Records the batches, or passes traces on.
         written: Where the revisions of the changed histories are recorded.
+        settling: Who is answered once their lines have settled; None: nobody waits.
         clock: Seconds since 1970; used for ``generated_at``, revisions and the check for dates in the future.
 
     Attributes:
@@ -121,6 +118,7 @@ class Processor:
         remains: Callable[[], Sequence[Finding]] = tuple,
         tracing: Tracing | None = None,
         written: RecentWrites | None = None,
+        settling: Settling | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -140,21 +138,21 @@ class Processor:
             metrics=metrics,
             clock=clock,
         )
-        self._product_share = ProductShare(dialect)
         self._retry = retry
         self._metrics = metrics
         self._due_index = due_index
         self._tracing = tracing or Tracing()
+        self._settling = settling or Settling(0.0)
         self._written = written or RecentWrites()
         self._lost_data = False
         self._clock = clock
-        self._decoder = Decoder(settings)
         self._clock_check = ClockCheck(
             clock,
             lambda: self._redis(store.clock),
             settings.max_clock_difference_seconds,
             metrics.clock_difference,
         )
+        self._decoder = BatchDecoder(settings, self._clock_check, metrics, clock)
         self._encode = msgspec.json.Encoder().encode
         identities = MemoryIdentities() if identities is None else identities
         self._customers = CustomerChanges(
@@ -196,20 +194,47 @@ class Processor:
             Stopped: The worker is stopping and Redis or Kafka is unavailable; the batch must not be acknowledged.
             StoreRefused: The store cannot be used at all, whatever the event.
         """
-        self._clock_check.add_timestamps(batch)
-        self._look_at_headers(batch)
-        with self._tracing.batch(batch) as trace:
-            with self._stage("decode", trace):
-                clock, events, changes, rejected = self._retry.call("clock", lambda: self._decode(batch), ClockDiffers)
-            sent = unchanged = 0
-            while True:
-                recommendations, events, changes = self._process(events, changes, rejected, clock, trace)
-                sent, unchanged = sent + len(recommendations.changed), unchanged + len(recommendations.unchanged)
-                rejected = []
-                if not events and not changes:
-                    break
-            trace.count("recommendations", sent)
-        self._count(batch, sent, unchanged)
+        if batch:
+            self._clock_check.add_timestamps(batch)
+            self._decoder.look_at_headers(batch)
+            with self._tracing.batch(batch) as trace:
+                with self._stage("decode", trace):
+                    clock, events, changes, rejected = self._retry.call(
+                        "clock", lambda: self._decoder.decode(batch), ClockDiffers
+                    )
+                self._process_to_the_end(events, changes, rejected, clock, trace)
+            self._metrics.batch(len(batch))
+            self._count_latency(one.timestamp for one in batch if not self._settling.is_waiting(one))
+        self._answer_settled()
+
+    def _answer_settled(self) -> None:
+        """Answer the customers whose lines have settled: from their histories as they are now."""
+        settled = self._settling.due()
+        if not settled.events:
+            return
+        self._retry.call("clock", self._clock_check.require_server, ClockDiffers)
+        with self._tracing.batch([event.record for event in settled.events]) as trace:
+            self._process_to_the_end(settled.events, [], [], self._clock(), trace, settled=True)
+        self._count_latency(settled.timestamps)
+
+    def _process_to_the_end(
+        self,
+        events: list[DecodedEvent],
+        changes: Sequence[DecodedChange],
+        rejected: list[RejectedEvent],
+        clock: float,
+        trace: BatchTrace,
+        *,
+        settled: bool = False,
+    ) -> None:
+        sent = unchanged = 0
+        while events or changes or rejected:
+            recommendations, events, changes = self._process(events, changes, rejected, clock, trace, settled=settled)
+            sent, unchanged = sent + len(recommendations.changed), unchanged + len(recommendations.unchanged)
+            rejected, settled = [], False
+        trace.count("recommendations", sent)
+        self._metrics.recommendations("sent", sent)
+        self._metrics.recommendations("unchanged", unchanged)
 
     @contextmanager
     def _stage(self, name: str, trace: BatchTrace) -> Iterator[None]:
@@ -224,8 +249,13 @@ class Processor:
         rejected: list[RejectedEvent],
         clock: float,
         trace: BatchTrace,
+        *,
+        settled: bool,
     ) -> tuple[RecommendationBatch, list[DecodedEvent], list[DecodedChange]]:
-        """Process events to their end; returns those that are to be processed again as well."""
+        """Process events to their end; returns those that are to be processed again as well.
+
+        ``settled``: they were applied before, and are answered now.
+        """
 
         def stage(name: str) -> AbstractContextManager[object]:
             return self._stage(name, trace)
@@ -234,9 +264,13 @@ class Processor:
         with stage("identify"):
             plan = self._customers.begin(decoded, changes, rejected)
         with stage("apply"):
-            updates = self._apply(plan.events, rejected, int(clock * 1000))
+            if settled and not plan.moves:
+                updates = answered = self._current(plan.events)
+            else:
+                updates = self._apply(plan.events, rejected, int(clock * 1000))
+                answered = updates if settled else self._without_waiting(updates, plan)
         with stage("answer"):
-            recommendations = self._recommend(updates, plan.events, clock_iso, trace)
+            recommendations = self._recommend(answered, plan.events, clock_iso, trace)
         trace.count("dead_letters", len(rejected))
         messages = [*self._dead_letters(rejected, clock_iso), *self._scores(updates, plan.moved, clock_iso)]
         messages += [
@@ -248,74 +282,6 @@ class Processor:
         with stage("confirm"):
             self._confirm(recommendations)
             return recommendations, *self._customers.finish(plan, rejected)
-
-    def _look_at_headers(self, batch: Sequence[Incoming]) -> None:
-        unreadable = [
-            record for record in batch if record.headers and not all(is_readable(name) for name, _ in record.headers)
-        ]
-        if unreadable:
-            first = unreadable[0]
-            logger.warning(
-                "%d events have header names that are not UTF-8, the first at offset %d of %s, partition %d; such "
-                "headers are ignored, and their producer should be repaired",
-                len(unreadable), first.offset, first.topic, first.partition,
-            )  # fmt: skip
-            self._metrics.unreadable_headers(len(unreadable))
-
-    def _decode(
-        self, batch: Sequence[Incoming]
-    ) -> tuple[float, list[DecodedEvent], list[DecodedChange], list[RejectedEvent]]:
-        """The clock, the invoices, the changes of customers, and the events that are rejected.
-
-        Raises:
-            ClockDiffers: The clock cannot be trusted.
-        """
-        self._clock_check.require_server()
-        clock = self._clock()
-        decoded: list[DecodedEvent] = []
-        changes: list[DecodedChange] = []
-        rejected: list[RejectedEvent] = []
-        for record in batch:
-            try:
-                event = self._decode_one(record, int(clock))
-                if isinstance(event, Invoice):
-                    decoded.append(DecodedEvent(record, event))
-                else:
-                    changes.append(DecodedChange(record, event))
-            except InvalidEvent as error:
-                if isinstance(error, EventAhead):
-                    self._clock_check.require_records()
-                rejected.append(RejectedEvent(record, "invalid", str(error)))
-        self._clock_check.clear_records()
-        return clock, self._with_customer(decoded), changes, rejected
-
-    def _decode_one(self, record: Incoming, now: int) -> Invoice | CustomerChange:
-        invoice = self._decoder.decode_any(record.value, now=now)
-        if not isinstance(invoice, Invoice):
-            return invoice
-        settings, timestamp = self._settings, record.timestamp
-        if timestamp is not None and is_ahead_of_record(
-            invoice.date, timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
-        ):
-            raise InvalidEvent(ahead_of_record("invoice_date", invoice.date, timestamp), "invoice_date")
-        return invoice
-
-    def _with_customer(self, decoded: Sequence[DecodedEvent]) -> list[DecodedEvent]:
-        """The events that belong to a history; counts what the others are."""
-        events: list[DecodedEvent] = []
-        anonymous = 0
-        for event in decoded:
-            invoice = event.invoice
-            self._product_share.count(invoice)
-            for reason, count in invoice.excluded_lines.items():
-                self._metrics.lines(reason, count)
-            if invoice.customer_id is None:
-                anonymous += 1
-            elif invoice.lines:
-                events.append(event)
-        if anonymous:
-            self._metrics.anonymous(anonymous)
-        return events
 
     def _apply(
         self, events: Sequence[DecodedEvent], rejected: list[RejectedEvent], clock_ms: int
@@ -350,6 +316,23 @@ class Processor:
         self._written.add((one.history.customer_id, one.revision) for one in applied.updates if one.changed)
         rejected += [RejectedEvent(events[index].record, "refused", reason) for index, reason in applied.refused]
         return applied.updates
+
+    def _current(self, events: Sequence[DecodedEvent]) -> list[CustomerUpdate]:
+        """The customers of events as they are now."""
+        ids = list(dict.fromkeys(str(event.invoice.customer_id) for event in events))
+        found = self._redis(lambda: self._store.snapshots(ids)) if ids else []
+        return [
+            CustomerUpdate(one.history, one.revision, one.published, changed=False, last=one.last, priors=[])
+            for one in found
+            if one is not None
+        ]
+
+    def _without_waiting(self, updates: list[CustomerUpdate], plan: CustomerPlan) -> list[CustomerUpdate]:
+        """Let customers wait whose recommendation is pending and whose lines come apart; returns the others."""
+        pending = {each.history.customer_id for each in updates if each.revision != each.published}
+        events = [event for event in plan.events if event.invoice.customer_id in pending]
+        waiting = self._settling.add(events, {customer_id for customer_id, _ in plan.moved})
+        return [each for each in updates if each.history.customer_id not in waiting]
 
     def _recommend(
         self,
@@ -435,15 +418,11 @@ class Processor:
         except CustomerRefused as error:
             logger.error("Redis refuses to save the published recommendation of customer %s: %s", customer_id, error)
 
-    def _count(self, batch: Sequence[Incoming], sent: int, unchanged: int) -> None:
-        metrics = self._metrics
-        metrics.batch(len(batch))
-        metrics.recommendations("sent", sent)
-        metrics.recommendations("unchanged", unchanged)
+    def _count_latency(self, timestamps: Iterable[float | None]) -> None:
         confirmed_at = self._clock()
-        for record in batch:
-            if record.timestamp is not None and record.timestamp > 0:  # Kafka has -1 where a producer gave none
-                metrics.latency(confirmed_at - record.timestamp)
+        for timestamp in timestamps:
+            if timestamp is not None and timestamp > 0:  # Kafka has -1 where a producer gave none
+                self._metrics.latency(confirmed_at - timestamp)
 
     def _redis(self, operation: Callable[[], T]) -> T:
         return self._retry.call("Redis", operation, StoreUnavailable, PasswordRefused)

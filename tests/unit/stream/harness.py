@@ -20,6 +20,7 @@ from stream.pipeline.outages import Outages
 from stream.pipeline.ports import Publisher
 from stream.pipeline.processor import Processor
 from stream.pipeline.retry import RetryPolicy
+from stream.pipeline.settling import Settling
 from stream.pipeline.tracing import Tracing
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate, Prediction
@@ -71,6 +72,7 @@ class ProcessorHarness:
         due_index: DueIndex | None = None,
         identities: IdentityStore | None = None,
         read_log: Callable[[], Identities] = Identities,
+        settling: Settling | None = None,
         **settings: str,
     ) -> None:
         self.settings: Settings = load_settings(
@@ -96,6 +98,7 @@ class ProcessorHarness:
             due_index=due_index,
             identities=identities,
             read_log=read_log,
+            settling=settling,
             clock=lambda: self.clock,
         )
         self.offset = 0

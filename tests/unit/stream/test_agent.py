@@ -1,16 +1,19 @@
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from faust.types import TP, ConsumerMessage
 
+from state.events.invoice import Invoice, Line
 from state.settings import load_settings
 from stream.errors import Stopped
 from stream.kafka.agent import MAX_BATCH_BYTES, Refresh, run
 from stream.kafka.fetch_buffer import FetchBuffer
 from stream.messages import Incoming
+from stream.pipeline.decoded import DecodedEvent
+from stream.pipeline.settling import Settling
 
 
 class StubConsumer:
@@ -19,11 +22,13 @@ class StubConsumer:
     def __init__(self) -> None:
         self.acknowledged: list[int] = []
         self.assigned: set[TP] = set()
+        self.unanswered: dict[tuple[str, int], int] = {}
 
     def assignment(self) -> set[TP]:
         return self.assigned
 
-    def mark_processed(self, messages: Sequence[ConsumerMessage]) -> None:
+    def mark_processed(self, messages: Sequence[ConsumerMessage], unanswered: Mapping[tuple[str, int], int]) -> None:
+        self.unanswered = dict(unanswered)
         self.acknowledged += [message.offset for message in messages]
 
 
@@ -64,13 +69,14 @@ def put(app: StubApp, *offsets: int, size: int = 3) -> None:
 
 async def run_agent(
     app: StubApp,
-    processor: StubProcessor,
+    processor: "StubProcessor | SettlingProcessor",
     exits: list[BaseException],
     refresh: Refresh | None = None,
+    settling: Settling | None = None,
     **settings: str,
 ) -> None:
     environment = {"NEXTBASKET_BATCH_WAIT_MS": "0"} | {f"NEXTBASKET_{k.upper()}": v for k, v in settings.items()}
-    await run(app, load_settings(environment), processor.process, exits.append, refresh)  # type: ignore[arg-type]
+    await run(app, load_settings(environment), processor.process, exits.append, refresh, settling)  # type: ignore[arg-type]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -192,4 +198,48 @@ async def test_a_refresh_that_the_end_of_the_worker_interrupts_is_no_failure() -
 
     await run_agent(app, StubProcessor(), exits, refresh)
     assert exits == []
+    assert app.idle.is_set()
+
+
+class SettlingProcessor:
+    """Lets the customer of every record wait, and notes who is answered."""
+
+    def __init__(self, settling: Settling) -> None:
+        self.settling = settling
+        self.answered: list[str | None] = []
+
+    def process(self, batch: Sequence[Incoming]) -> None:
+        line = Line("a", 1000, 1.0)
+        self.settling.add(
+            [DecodedEvent(record, Invoice("i", f"customer {record.offset}", 0, (line,))) for record in batch]
+        )
+        self.answered += [event.invoice.customer_id for event in self.settling.due().events]
+
+
+async def test_what_waits_for_its_answer_is_not_committed_and_is_answered_without_a_further_event() -> None:
+    app, exits = StubApp(), list[BaseException]()
+    settling = Settling(0.05)
+    processor = SettlingProcessor(settling)
+    running = asyncio.ensure_future(run_agent(app, processor, exits, settling=settling))
+    put(app, 4, 5)
+    await until(lambda: app.buffered_consumer.acknowledged == [4, 5])
+    assert app.buffered_consumer.unanswered == {("t", 2): 4}
+    await until(lambda: processor.answered == ["customer 4", "customer 5"])
+    await until(lambda: app.buffered_consumer.unanswered == {})
+    app.fetch_buffer.close()
+    await running
+    assert exits == []
+
+
+async def test_whoever_waits_is_answered_before_the_worker_ends() -> None:
+    app, exits = StubApp(), list[BaseException]()
+    settling = Settling(60.0)
+    processor = SettlingProcessor(settling)
+    running = asyncio.ensure_future(run_agent(app, processor, exits, settling=settling))
+    put(app, 4)
+    await until(lambda: app.buffered_consumer.unanswered == {("t", 2): 4})
+    app.fetch_buffer.close()
+    await running
+    assert processor.answered == ["customer 4"]
+    assert app.buffered_consumer.unanswered == {}
     assert app.idle.is_set()
