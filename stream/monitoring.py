@@ -60,6 +60,9 @@ class Metrics:
         self._evicts = gauge("redis_evicts", "1 while Redis has an eviction policy, so that histories may vanish")
         self._batch = histogram("batch_events", "Events in a batch", SIZES)
         self._stage = histogram("stage_seconds", "Time of each stage of a batch", SECONDS, "stage")
+        self._event_stage = counter(
+            "event_stage_seconds", "Time that events spent in each stage, summed over events", "stage"
+        )
         self._latency = histogram(
             "latency_seconds", "From an event's timestamp to its confirmed recommendation", SECONDS
         )
@@ -220,13 +223,20 @@ class Metrics:
         self._request_seconds.labels(route).observe(seconds)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage of a batch."""
+    def stage(self, name: str, events: int = 0) -> Iterator[None]:
+        """Time a stage of a batch of so many events."""
         start = perf_counter()
         try:
             yield
         finally:
-            self._stage.labels(name).observe(perf_counter() - start)
+            self.stage_took(name, perf_counter() - start, events)
+
+    def stage_took(self, name: str, seconds: float, events: int) -> None:
+        """Record a stage of a batch of so many events, each of which it took ``seconds`` on average."""
+        seconds = max(0.0, seconds)
+        self._stage.labels(name).observe(seconds)
+        if events:
+            self._event_stage.labels(name).inc(seconds * events)
 
 
 class TrainingMetrics:

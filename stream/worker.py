@@ -241,6 +241,7 @@ def run_worker(settings: Settings) -> ExitCode:
         def build() -> StreamApp:
             app = create_app(settings, processor.process, exit_process, refresher.step, settling)
             app.on_events_lost = metrics.events_lost
+            app.fetch_buffer.on_stage = metrics.stage_took
             app.on_partition_reset = metrics.partition_reset
 
             def on_made_again() -> None:

@@ -13,6 +13,7 @@ same before and after it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -42,6 +43,7 @@ class BufferedConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._processed: dict[TP, int] = {}
         self._done: dict[TP, int] = {}
+        self._uncommitted_since: float | None = None
         self._buffered: dict[TP, int] = {}
         self._fetched: dict[TP, int] = {}
         self._expected: dict[TP, int] = {}
@@ -127,6 +129,8 @@ class BufferedConsumer(driver.Consumer):
         for message in messages:
             if message.generation_id == generation and message.offset < self._buffered.get(message.tp, 0):
                 self._done[message.tp] = message.offset + 1
+        if messages and self._uncommitted_since is None:
+            self._uncommitted_since = time.monotonic()
         for tp, offset in self._done.items():
             self._processed[tp] = min(offset, (unanswered or {}).get((tp.topic, tp.partition), offset))
 
@@ -197,7 +201,15 @@ class BufferedConsumer(driver.Consumer):
         committed = self._committed_offset
         positions = {tp: self._position(tp) for tp in {*self._processed, *self._fetched}}
         offsets = {tp: offset for tp, offset in positions.items() if offset and offset != committed[tp]}
-        return bool(offsets) and bool(await self._commit_offsets(offsets))
+        if not offsets:
+            return False
+        since, self._uncommitted_since = self._uncommitted_since, None
+        if not await self._commit_offsets(offsets):
+            self._uncommitted_since = since
+            return False
+        if since is not None:
+            self.fetch_buffer.on_stage("commit", time.monotonic() - since, 0)
+        return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit the processed offsets before another consumer takes over, then drop the fetched messages."""

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from faust.types import ConsumerMessage
+
+OnStage = Callable[[str, float, int], None]
+"""Called with a stage, the seconds that it took the events of a batch on average, and their number."""
 
 
 class FetchBuffer:
@@ -22,6 +26,8 @@ class FetchBuffer:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self.on_stage: OnStage = lambda stage, seconds, events: None
+        """Called with the stages ``fetch`` and ``wait`` of each batch."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -30,7 +36,9 @@ class FetchBuffer:
         """Append messages in order. The bounds are not checked: await ``wait_for_room`` before."""
         if not self._waiting:
             self._oldest_arrival = asyncio.get_running_loop().time()
+        now = time.time()
         for message in messages:
+            message.time_in = now
             self._waiting.append(message)
             self._bytes += record_size(message)
         self._changed.set()
@@ -51,7 +59,18 @@ class FetchBuffer:
         while not batch and not self._closed:  # a rebalance may clear the buffer while a batch fills
             await self._fill(max_messages, max_wait_s, max_bytes)
             batch = self._take(max_messages, max_bytes)
+        self._report(batch)
         return batch
+
+    def _report(self, batch: Sequence[ConsumerMessage]) -> None:
+        """Report how long the messages took to get here from their timestamps, and how long they waited here."""
+        now = time.time()
+        stamped = [one for one in batch if one.timestamp > 0 and one.time_in is not None]
+        if stamped:
+            arrived = sum(one.time_in or 0.0 for one in stamped)
+            sent = sum(one.timestamp for one in stamped)
+            self.on_stage("fetch", (arrived - sent) / len(stamped), len(stamped))
+            self.on_stage("wait", now - arrived / len(stamped), len(stamped))
 
     async def _fill(self, max_messages: int, max_wait_s: float, max_bytes: int) -> None:
         while not self._waiting and not self._closed:

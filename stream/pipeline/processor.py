@@ -198,7 +198,7 @@ class Processor:
             self._clock_check.add_timestamps(batch)
             self._decoder.look_at_headers(batch)
             with self._tracing.batch(batch) as trace:
-                with self._stage("decode", trace):
+                with self._stage("decode", trace, len(batch)):
                     clock, events, changes, rejected = self._retry.call(
                         "clock", lambda: self._decoder.decode(batch), ClockDiffers
                     )
@@ -237,9 +237,9 @@ class Processor:
         self._metrics.recommendations("unchanged", unchanged)
 
     @contextmanager
-    def _stage(self, name: str, trace: BatchTrace) -> Iterator[None]:
-        """Times a stage of a batch, and traces it."""
-        with self._metrics.stage(name), trace.stage(name):
+    def _stage(self, name: str, trace: BatchTrace, events: int) -> Iterator[None]:
+        """Times a stage of a batch of so many events, and traces it."""
+        with self._metrics.stage(name, events), trace.stage(name):
             yield
 
     def _process(
@@ -256,9 +256,10 @@ class Processor:
 
         ``settled``: they were applied before, and are answered now.
         """
+        events = len(decoded) + len(changes) + len(rejected)
 
         def stage(name: str) -> AbstractContextManager[object]:
-            return self._stage(name, trace)
+            return self._stage(name, trace, events)
 
         clock_iso = to_iso(int(clock))
         with stage("identify"):

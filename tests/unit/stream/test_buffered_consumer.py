@@ -12,7 +12,7 @@ from stream.kafka.buffered_consumer import BufferedConsumer, BufferedFetcher
 def test_messages_of_an_earlier_generation_are_not_committed() -> None:
     consumer = BufferedConsumer.__new__(BufferedConsumer)
     consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
-    consumer._processed, consumer._done = {}, {}
+    consumer._processed, consumer._done, consumer._uncommitted_since = {}, {}, None
     consumer._buffered = {TP("t", 0): 8, TP("t", 1): 8}
     by_generation = {
         generation: ConsumerMessage("t", partition, 7, 0.0, 0, None, None, b"", None, generation_id=generation)
@@ -25,7 +25,7 @@ def test_messages_of_an_earlier_generation_are_not_committed() -> None:
 def test_an_event_whose_answer_waits_is_not_committed_until_it_is_answered() -> None:
     consumer = object.__new__(BufferedConsumer)
     consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
-    consumer._processed, consumer._done = {}, {}
+    consumer._processed, consumer._done, consumer._uncommitted_since = {}, {}, None
     consumer._buffered = {TP("t", 0): 8, TP("t", 1): 8}
     messages = [
         ConsumerMessage("t", partition, 7, 0.0, 0, None, None, b"", None, generation_id=3) for partition in (0, 1)
@@ -39,7 +39,7 @@ def test_an_event_whose_answer_waits_is_not_committed_until_it_is_answered() -> 
 def test_messages_of_a_topic_that_was_made_again_are_not_committed() -> None:
     consumer = BufferedConsumer.__new__(BufferedConsumer)
     consumer.app = cast(Any, SimpleNamespace(consumer_generation_id=3))
-    consumer._processed, consumer._done = {}, {}
+    consumer._processed, consumer._done, consumer._uncommitted_since = {}, {}, None
     consumer._buffered = {TP("t", 0): 5}  # of the new topic
     message = ConsumerMessage("t", 0, 7, 0.0, 0, None, None, b"", None, generation_id=3)
     consumer.mark_processed([message])

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -159,3 +160,19 @@ async def test_a_rebalance_while_a_batch_fills_ends_nothing() -> None:
     assert not pending.done()  # an empty batch would end the agent
     fetch_buffer.put(messages(5, 6))
     assert await pending == [5, 6]
+
+
+async def test_how_long_the_events_of_a_batch_took_and_waited_is_reported() -> None:
+    fetch_buffer, reported = FetchBuffer(), list[tuple[str, float, int]]()
+    fetch_buffer.on_stage = lambda stage, seconds, events: reported.append((stage, seconds, events))
+    now = time.time()
+    fetch_buffer.put(
+        [ConsumerMessage("t", 0, offset, now - age, 0, None, None, b"x", None) for offset, age in ((1, 5.0), (2, 7.0))]
+    )
+    fetch_buffer.put(messages(3))  # without a timestamp
+    await asyncio.sleep(0.05)
+    assert await next_offsets(fetch_buffer) == [1, 2, 3]
+    (fetch, fetched_in, fetched), (wait, waited, waiting) = reported
+    assert (fetch, fetched, wait, waiting) == ("fetch", 2, "wait", 2)
+    assert 6.0 <= fetched_in < 7.0
+    assert 0.05 <= waited < 1.0
