@@ -107,7 +107,7 @@ class Purchases:
         """Number of items sold."""
         return int(self.item.max(initial=-1)) + 1
 
-    @property
+    @cached_property
     def sizes(self) -> Ints:
         """Number of sales of each invoice, int64 ``[invoices]``."""
         return np.diff(self.first_sale)
@@ -139,12 +139,36 @@ class Purchases:
     @cached_property
     def is_new(self) -> NDArray[np.bool_]:
         """Whether a sale is the customer's first of its item, bool ``[sales]``."""
+        found = np.zeros(len(self.item), np.bool_)
+        found[self.first_sales] = True
+        return found
+
+    @cached_property
+    def first_sales(self) -> Ints:
+        """The customers' first sales of their items, int64, sorted by customer and item."""
         key = np.repeat(self.customer.astype(np.int64), self.sizes) * (len(self.codes) + 1) + self.item
         order = np.argsort(key, kind="stable")
-        key = key[order]
-        found = np.zeros(len(key), np.bool_)
-        found[order[np.flatnonzero(np.diff(key, prepend=-1))]] = True
-        return found
+        return order[np.flatnonzero(np.diff(key[order], prepend=-1))]
+
+    @cached_property
+    def bought_before(self) -> tuple[Ints, Ints, NDArray[np.int32]]:
+        """The items that a customer bought before each purchase invoice.
+
+        Of each purchase invoice the first of them and their number, int64 ``[purchase invoices]``, and the items of all
+        customers, int32: those of a customer one after the other, in the order of their first sales.
+        """
+        n_new = np.diff(np.concatenate([[0], np.cumsum(self.is_new)])[self.first_sale])[self.invoice]
+        order, starts = self._by_customer
+        before = np.cumsum(n_new[order]) - n_new[order]
+        of_customer = np.repeat(before[starts], np.diff(np.append(starts, len(order))))
+        first, number = np.empty_like(before), np.empty_like(before)
+        first[order], number[order] = of_customer, before - of_customer
+        sales = np.flatnonzero(self.is_new)
+        customer = np.repeat(self.customer, self.sizes)[sales]
+        return first, number, self.item[sales[np.argsort(customer, kind="stable")]]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Purchases":
+        return self  # nothing changes it
 
     @cached_property
     def _by_customer(self) -> tuple[Ints, Ints]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.events.dates import DAY
-from state.events.invoice import THOUSAND, Invoice
+from state.events.invoice import Invoice
+from training.data.purchases import purchases_of
 from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, GlobalStatistics
 from training.features.basket_lstm.weekly_demand import WeeklyDemandBuilder
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours
@@ -28,6 +29,11 @@ MAX_BASKETS = 200_000
 BASKETS_RIDGE = 300.0
 RECENT_RIDGE = 100.0
 RECENT_HALF_LIFE_DAYS = 60.0
+
+INVOICES_AT_ONCE = 20_000
+"""Invoices that are counted at once: some 50 MB."""
+MAX_HALVINGS = 500.0
+"""Half-lives that a basket may be away from the reference date of recency-weighted sums: a float64 holds twice that."""
 
 TEXT_GROWTH = 1.25
 """The text encoder is fitted again once there are so many times as many descriptions."""
@@ -46,14 +52,10 @@ class GlobalStatisticsBuilder:
 
     def __init__(self, invoices: Sequence[Invoice]) -> None:
         """Start before the first invoice of a log sorted by date; returns and anonymous sales are skipped."""
-        self._invoices = invoices
+        self._log = purchases_of(invoices)
         self._position = 0
         self.date: int | None = None
-        self._item_of: dict[str, int] = {}
-        self._owned: dict[str, Ints] = {}
-        self._times: dict[str, int] = {}
-        self._dates: list[int] = []
-        self._baskets: list[Ints] = []
+        self._n_items = 0
         self._in_baskets = np.zeros(64)
         self._rebuys = np.zeros((64, 2, 2))  # item × (chances, times) × (all, recency-weighted as of the reference)
         self._buyers = np.zeros(
@@ -64,6 +66,7 @@ class GlobalStatisticsBuilder:
         self._texts: set[str] = set()
         self._text: TextEncoder | None = None
         self._text_from = 0
+        self._texts_read = 0
 
     def until(self, date: int) -> GlobalStatistics:
         """The statistics of the purchases dated before ``date``, seconds since 1970; dates only rise.
@@ -74,10 +77,10 @@ class GlobalStatisticsBuilder:
         if self.date is not None and date < self.date:
             raise ValueError("A GlobalStatisticsBuilder goes forward only.")
         self.date = date
-        while self._position < len(self._invoices) and self._invoices[self._position].date < date:
-            self._read(self._invoices[self._position])
-            self._position += 1
-        names = list(self._item_of)
+        end = self._log.first_at(date)
+        while self._position < end:
+            self._read(self._position, min(end, self._position + INVOICES_AT_ONCE))
+        names = self._log.codes[: self._n_items]
         counts = self._in_baskets[: len(names)]
         frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
         chosen = np.asarray(frequent, np.int64)
@@ -96,55 +99,67 @@ class GlobalStatisticsBuilder:
             self._text, self._text_from = fit_offline(self._texts), len(self._texts)
         return self._text
 
-    def _read(self, invoice: Invoice) -> None:
-        customer = invoice.customer_id
-        if customer is None:
-            return
-        units: dict[str, float] = {}
-        for line in invoice.lines:
-            if line.quantity > 0:
-                units[line.stock_code] = units.get(line.stock_code, 0.0) + line.quantity / THOUSAND
-        if not units:
-            return
-        self._texts.update(text for line in invoice.lines if (text := trimmed(line.description)))
-        basket = np.asarray([self._item_of.setdefault(code, len(self._item_of)) for code in units], np.int32)
+    def _read(self, start: int, end: int) -> None:
+        """Count the invoices from ``start`` to ``end``, in their order, as sums of floats depend on it."""
+        log = self._log
+        self._position = end
+        texts_end = int(np.searchsorted(log.text_since, end))
+        self._texts.update(filter(None, map(trimmed, log.texts[self._texts_read : texts_end])))
+        self._texts_read = texts_end
+        first, last = np.searchsorted(log.invoice, (start, end)).tolist()
+        while first < last:
+            dates = np.asarray(log.date[log.invoice[first:last]])
+            far = np.flatnonzero(np.abs(self._halvings(dates)) > MAX_HALVINGS)
+            if len(far) and far[0] == 0:
+                self._move_reference(int(dates[0]))
+            elif len(far):
+                self._count(first, first + int(far[0]), dates[: far[0]])
+                first += int(far[0])
+            else:
+                self._count(first, last, dates)
+                first = last
+
+    def _count(self, first: int, last: int, dates: NDArray[np.int64]) -> None:
+        """Count purchase invoices by their dates; the reference date is near enough to all of them."""
+        log = self._log
+        sale = slice(int(log.first_sale[log.invoice[first]]), int(log.first_sale[log.invoice[last - 1] + 1]))
+        sizes = log.sizes[log.invoice[first:last]]
+        item, is_new = log.item[sale].astype(np.int64), log.is_new[sale]
+        self._n_items = max(self._n_items, int(item.max()) + 1)
         self._grow()
-        self._weekly.add_basket(basket, invoice.date)
-        recency = self._recency(invoice.date)
-        times = self._times.get(customer, 0)
-        self._times[customer] = times + 1
-        observed = np.ones((len(basket), 4))
-        observed[:, 1], observed[:, 2], observed[:, 3] = len(basket), list(units.values()), times
-        observed[:, 1:] = np.log1p(observed[:, 1:])
-        self._buyers[basket] += recency * observed
-        basket.sort()
-        self._in_baskets[basket] += 1.0
-        before = self._owned.get(customer)
-        if before is not None:
-            weight = np.asarray([1.0, recency])
-            self._rebuys[before, 0] += weight
-            self._rebuys[np.intersect1d(basket, before, assume_unique=True), 1] += weight
-        self._dates.append(invoice.date)
-        self._baskets.append(basket[:MAX_BASKET])
-        if len(self._dates) > 2 * MAX_BASKETS:
-            del self._dates[:MAX_BASKETS], self._baskets[:MAX_BASKETS]
-        self._owned[customer] = basket if before is None else np.union1d(before, basket)
+        invoice = np.repeat(np.arange(last - first), sizes)
+        recency = np.exp2(self._halvings(dates))
+        self._weekly.add_baskets(item, dates[invoice])
+        np.add.at(self._in_baskets, item, 1.0)
+        observed = (sizes[invoice], log.units[sale], log.number[first:last][invoice])
+        _add(self._buyers[:, 0], item, recency[invoice])
+        for column, values in enumerate(observed, 1):
+            _add(self._buyers[:, column], item, recency[invoice] * np.log1p(values.astype(np.float64)))
+        begins, numbers, items = log.bought_before
+        number = numbers[first:last]
+        offset = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
+        before = items[np.repeat(begins[first:last], number) + offset]
+        _add(self._rebuys[:, 0, 0], before, np.ones(len(before)))
+        _add(self._rebuys[:, 0, 1], before, np.repeat(recency, number))
+        _add(self._rebuys[:, 1, 0], item[~is_new], np.ones(int((~is_new).sum())))
+        _add(self._rebuys[:, 1, 1], item[~is_new], recency[invoice][~is_new])
 
     def _grow(self) -> None:
-        while len(self._in_baskets) < len(self._item_of):
+        while len(self._in_baskets) < self._n_items:
             self._in_baskets = np.concatenate([self._in_baskets, np.zeros_like(self._in_baskets)])
             self._rebuys = np.concatenate([self._rebuys, np.zeros_like(self._rebuys)])
             self._buyers = np.concatenate([self._buyers, np.zeros_like(self._buyers)])
 
-    def _recency(self, date: int) -> float:
-        """The weight of a basket of this date in the recency-weighted sums, as of their reference date."""
-        halvings = (date - self._reference) / (DAY * ITEM_STATISTICS_HALF_LIFE_DAYS)
-        if abs(halvings) > 500.0:  # long before a float64 overflows
-            faded = np.exp2(-np.clip(halvings, -1000.0, 1000.0))
-            self._rebuys[:, :, 1] *= faded
-            self._buyers *= faded
-            self._reference, halvings = date, 0.0
-        return float(np.exp2(halvings))
+    def _halvings(self, dates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Half-lives from the reference date of the recency-weighted sums to some dates."""
+        halvings: NDArray[np.float64] = (dates - self._reference) / (DAY * ITEM_STATISTICS_HALF_LIFE_DAYS)
+        return halvings
+
+    def _move_reference(self, date: int) -> None:
+        faded = np.exp2(-np.clip(self._halvings(np.asarray([date])), -1000.0, 1000.0))
+        self._rebuys[:, :, 1] *= faded
+        self._buyers *= faded
+        self._reference = date
 
     def _item_statistics(self, chosen: NDArray[np.int64], date: int) -> Float:
         """``GlobalStatistics.item_statistics``, each shrunk to its mean over items.
@@ -165,17 +180,48 @@ class GlobalStatisticsBuilder:
         return item_statistics
 
     def _fit_i2i(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
-        index_of = np.full(max(len(self._item_of), 1), -1, np.int64)
+        index_of = np.full(max(self._n_items, 1), -1, np.int64)
         index_of[chosen] = np.arange(len(chosen))
-        ages = (date - np.asarray(self._dates[-MAX_BASKETS:], np.float64)) / DAY
-        baskets = basket_matrix(self._baskets[-MAX_BASKETS:], index_of, len(chosen))
-        owned = basket_matrix([items[-MAX_BASKET:] for items in self._owned.values()], index_of, len(chosen))
+        dates, newest = self._newest_baskets()
+        ages = (date - dates.astype(np.float64)) / DAY
+        baskets = basket_matrix(newest, index_of, len(chosen))
+        owned = basket_matrix(self._items_by_customer(), index_of, len(chosen))
         recency = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
         return {
             BASKETS: fit_neighbours(baskets, None, BASKETS_RIDGE, NEIGHBOURS),
             RECENT: fit_neighbours(baskets, recency, RECENT_RIDGE, NEIGHBOURS),
             CUSTOMERS: fit_neighbours(owned, None, BASKETS_RIDGE, NEIGHBOURS),
         }
+
+    def _newest_baskets(self) -> tuple[NDArray[np.int64], list[Ints]]:
+        """Dates and items, sorted, of the newest purchases."""
+        log = self._log
+        end = int(np.searchsorted(log.invoice, self._position))
+        newest = log.invoice[max(end - MAX_BASKETS, 0) : end]
+        if not len(newest):
+            return np.zeros(0, np.int64), []
+        item = log.item[log.first_sale[newest[0]] : log.first_sale[newest[-1] + 1]]
+        sizes = log.sizes[newest]
+        order = np.lexsort((item, np.repeat(np.arange(len(newest)), sizes)))
+        baskets = np.split(item[order], np.cumsum(sizes)[:-1])
+        return np.asarray(log.date[newest]), [basket[:MAX_BASKET] for basket in baskets]
+
+    def _items_by_customer(self) -> list[Ints]:
+        """All items that each customer bought, sorted."""
+        log = self._log
+        sales = log.first_sales[log.first_sales < log.first_sale[self._position]]
+        if not len(sales):
+            return []
+        customer = log.customer[np.searchsorted(log.first_sale, sales, side="right") - 1]
+        items = np.split(log.item[sales], np.flatnonzero(np.diff(customer)) + 1)
+        return [each[-MAX_BASKET:] for each in items]
+
+
+def _add(sums: NDArray[np.float64], item: NDArray[np.integer], values: NDArray[np.float64]) -> None:
+    """Add values to a column of sums, one after the other; in a copy without gaps, which is ten times as fast."""
+    summed = sums.copy()
+    np.add.at(summed, item, values)
+    sums[:] = summed
 
 
 def fit_global_statistics(invoices: Sequence[Invoice], until: int) -> GlobalStatistics:

@@ -1,5 +1,7 @@
 """Global statistics: of earlier baskets only, by hand, and bound to item tables that grow."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,13 @@ from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
 from training.features.text import TermVectors
+from training.models import global_statistics
 from training.models.candidate_views.statistics_history import StatisticsHistory
-from training.models.global_statistics import fit_global_statistics
+from training.models.global_statistics import (
+    ITEM_STATISTICS_HALF_LIFE_DAYS,
+    GlobalStatisticsBuilder,
+    fit_global_statistics,
+)
 
 LOG = shop_log(200)
 UNTIL = LOG[120].date
@@ -129,3 +136,40 @@ def test_of_a_large_catalogue_fewer_fits_are_in_memory(monkeypatch: pytest.Monke
 
     assert [history.at(date) is one for date, one in zip(dates[1:], fitted[1:], strict=True)] == [True, True]
     assert history.at(dates[0]) is not fitted[0]
+
+
+def test_sums_of_columns_equal_those_of_every_invoice_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(global_statistics, "INVOICES_AT_ONCE", 7)
+    monkeypatch.setattr(global_statistics, "MAX_HALVINGS", 0.4)  # the reference date moves
+    half_life = ITEM_STATISTICS_HALF_LIFE_DAYS * DAY
+    builder = GlobalStatisticsBuilder(LOG)
+    builder.until(LOG[len(LOG) // 2].date)
+    builder.until(UNTIL)
+    items: dict[str, int] = {}
+    owned: dict[str, set[int]] = {}
+    times: Counter[str] = Counter()
+    chances, rebuys, buyers = np.zeros((99, 2)), np.zeros((99, 2)), np.zeros((99, 4))
+    for invoice in (each for each in LOG if each.date < UNTIL and each.customer_id is not None and each.is_purchase):
+        customer = str(invoice.customer_id)
+        units: Counter[int] = Counter()
+        for line in invoice.lines:
+            if line.quantity > 0:
+                units[items.setdefault(line.stock_code, len(items))] += line.quantity
+        weight = np.asarray([1.0, 0.5 ** ((builder._reference - invoice.date) / half_life)])
+        known = owned.setdefault(customer, set())
+        chances[list(known)] += weight
+        rebuys[list(known & units.keys())] += weight
+        for item, quantity in units.items():
+            counts = [len(units), quantity / 1_000, times[customer]]
+            buyers[item] += weight[1] * np.asarray([1.0, *np.log1p(counts)])
+        known.update(units)
+        times[customer] += 1
+    assert builder._reference > 0
+    assert builder._log.codes[: builder._n_items] == list(items)
+    n = len(items)
+    np.testing.assert_allclose(builder._rebuys[:n, 0], chances[:n], rtol=1e-10)
+    np.testing.assert_allclose(builder._rebuys[:n, 1], rebuys[:n], rtol=1e-10)
+    np.testing.assert_allclose(builder._buyers[:n], buyers[:n], rtol=1e-10)
+    assert [each.tolist() for each in builder._items_by_customer()] == [
+        sorted(owned[customer]) for customer in builder._log.customers if customer in owned
+    ]

@@ -16,9 +16,9 @@ MONDAY = 2_000 * WEEK
 
 def test_demand_at_the_end_of_each_week_by_hand() -> None:
     weekly = WeeklyDemandBuilder()
-    weekly.add_basket(np.asarray([0, 1]), MONDAY)  # decays to half by the end of the week
-    weekly.add_basket(np.asarray([0]), MONDAY + WEEK // 2)
-    weekly.add_basket(np.asarray([2]), MONDAY + 2 * WEEK)  # the week between is empty
+    weekly.add_baskets(np.asarray([0, 1]), np.full(2, MONDAY))  # decays to half by the end of the week
+    weekly.add_baskets(np.asarray([0]), np.full(1, MONDAY + WEEK // 2))
+    weekly.add_baskets(np.asarray([2]), np.full(1, MONDAY + 2 * WEEK))  # the week between is empty
     weeks = weekly.as_of(MONDAY + 3 * WEEK, [1, 0, 2])
 
     first, second = 0.5, 0.5 + 0.5**0.5
@@ -32,9 +32,9 @@ def test_demand_at_the_end_of_each_week_by_hand() -> None:
 
 def test_an_incomplete_week_is_not_included() -> None:
     weekly = WeeklyDemandBuilder()
-    weekly.add_basket(np.asarray([0]), MONDAY)
+    weekly.add_baskets(np.asarray([0]), np.full(1, MONDAY))
     before = weekly.as_of(MONDAY + WEEK, [0, 1])
-    weekly.add_basket(np.asarray([1]), MONDAY + WEEK + DAY)
+    weekly.add_baskets(np.asarray([1]), np.full(1, MONDAY + WEEK + DAY))
     after = weekly.as_of(MONDAY + 2 * WEEK - 1, [0, 1])
 
     assert before.first == after.first
@@ -45,7 +45,7 @@ def test_an_incomplete_week_is_not_included() -> None:
 def test_only_the_newest_weeks_are_stored(pause: int) -> None:
     weekly = WeeklyDemandBuilder()
     for week in range(MAX_WEEKS):
-        weekly.add_basket(np.asarray([week % 3]), MONDAY + week * WEEK)
+        weekly.add_baskets(np.asarray([week % 3]), np.full(1, MONDAY + week * WEEK))
     weeks = weekly.as_of(MONDAY + (MAX_WEEKS + pause) * WEEK, [0, 1, 2])
 
     assert weeks.demand.shape == (MAX_WEEKS, 4)

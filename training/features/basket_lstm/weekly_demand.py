@@ -67,12 +67,14 @@ class WeeklyDemandBuilder:
         self._demand = np.zeros(64)  # as of the end of the current week
         self._complete: list[NDArray[np.float32]] = []
 
-    def add_basket(self, items: NDArray[np.integer], date: int) -> None:
-        """Count a basket of distinct items; dates must not fall."""
-        self._complete_weeks(date // WEEK)
+    def add_baskets(self, items: NDArray[np.integer], dates: NDArray[np.int64]) -> None:
+        """Count sales, an item of a basket each; ``dates`` of the sales must not fall."""
         while len(self._demand) <= items.max(initial=-1):
             self._demand = np.concatenate([self._demand, np.zeros_like(self._demand)])
-        self._demand[items] += np.exp2(date % WEEK / WEEK - 1.0)
+        for sales in np.split(np.arange(len(items)), np.flatnonzero(np.diff(dates // WEEK)) + 1):
+            if len(sales):
+                self._complete_weeks(int(dates[sales[0]]) // WEEK)
+                np.add.at(self._demand, items[sales], np.exp2(dates[sales] % WEEK / WEEK - 1.0))
 
     def as_of(self, date: int, chosen: Sequence[int] | NDArray[np.integer]) -> WeeklyDemand:
         """The weeks that were complete at a date, of the chosen items only."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training import progress
+from training.data.purchases import purchases_of
 from training.data.walk import StateReplay, customer_purchase_dates
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_to_item import MAX_BASKET
@@ -206,15 +206,11 @@ def _fit_scores(
 
 def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
     """EASE over the baskets dated before ``until``."""
-    number_of: dict[str, int] = {}
-    baskets: list[NDArray[np.int32]] = []
-    for invoice in invoices:
-        if invoice.date >= until:
-            break
-        if invoice.customer_id is not None:
-            bought = invoice.purchased_codes_in_order
-            baskets.append(np.asarray([number_of.setdefault(code, len(number_of)) for code in bought], np.int32))
-    sold = np.bincount(np.concatenate([np.zeros(0, np.int32), *baskets]), minlength=len(number_of))
+    log = purchases_of(invoices)
+    log = log.before(log.first_at(until))
+    number_of = {code: number for number, code in enumerate(log.codes[: log.n_items])}
+    baskets = np.split(log.item, log.first_sale[log.invoice[1:]])
+    sold = np.bincount(log.item, minlength=len(number_of))
     codes = sorted(number_of, key=lambda code: (-sold[number_of[code]], code))
     index_of = np.empty(len(number_of), np.int64)
     index_of[[number_of[code] for code in codes]] = np.arange(len(codes))
