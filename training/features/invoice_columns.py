@@ -37,11 +37,19 @@ class InvoiceColumns:
             else:
                 returned[code] = returned.get(code, 0) - quantity
         self.codes = tuple(quantities)
+        self._positions: dict[str, int] | None = None
         self.quantity = np.fromiter(quantities.values(), np.int64, len(quantities))
         self.price = np.fromiter(prices.values(), np.float32, len(prices))
         self.returns = tuple(returned.items())
         self._table: object = None
         self._rows = _NO_ROWS
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Position of each of ``codes``: computed where the customer returned something."""
+        if self._positions is None:
+            self._positions = {code: position for position, code in enumerate(self.codes)}
+        return self._positions
 
     def rows(self, items: ItemTable) -> NDArray[np.int64]:
         """Row of each code in an item table, −1 where it has none, int64."""

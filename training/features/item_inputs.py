@@ -60,27 +60,34 @@ class ItemSnapshot(NamedTuple):
         """The items of the table as of ``now``, and ``unknown`` further rows."""
         known = len(items)
         size = known + unknown
-        demand = np.zeros((size, len(HALF_LIVES)), np.float32)
-        demand[:known] = items.demand(now)
-        values = np.ones((len(_ROWS), size), np.float32)
-        values[: _ROWS["sold"]] = _SMALLEST
-        values[: len(HALF_LIVES)] += demand.T
-        values[len(HALF_LIVES) : _ROWS["sold"], :known] += items.shares(now).T
-        values[_ROWS["sold"], :known] += items.sold
-        values[_ROWS["age"], :known] += np.maximum(now - items.first, 0) / DAY
-        values[_ROWS["idle"], :known] += np.maximum(now - items.last, 0) / DAY
-        values[_ROWS["price"], :known] = np.maximum(items.price, 1e-4)
-        logs = np.log(values)
-        relative = logs - logs.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
-        trends = logs[_NEWER] - logs[_OLDER]
-        inputs = np.concatenate([relative[_RELATIVE_TO_MAX], trends, logs[_ROWS["age"] :]]).T
-        return cls(size, demand, logs[_ROWS["price"]], np.ascontiguousarray(inputs))
+        demand = np.zeros((len(HALF_LIVES), size), np.float32)  # long rows: so everywhere here
+        logs = np.empty((len(_ROWS), size), np.float32)
+        logs[: _ROWS["sold"], known:] = _SMALLEST
+        logs[_ROWS["sold"] :, known:] = 1.0
+        here = logs[:, :known]
+        demand[:, :known] = items.demand(now).T
+        np.add(demand, np.float32(_SMALLEST), out=logs[: len(HALF_LIVES)])
+        np.add(items.shares(now).T, np.float32(_SMALLEST), out=here[len(HALF_LIVES) : _ROWS["sold"]])
+        np.add(items.sold, 1.0, out=here[_ROWS["sold"]], casting="same_kind")
+        for name, date in (("age", items.first), ("idle", items.last)):
+            seconds = now - date
+            np.maximum(seconds, 0, out=seconds)
+            np.add(seconds / DAY, 1.0, out=here[_ROWS[name]], casting="same_kind")
+        np.maximum(items.price, 1e-4, out=here[_ROWS["price"]], casting="same_kind")
+        np.log(logs, out=logs)
+        inputs = np.empty((len(_RELATIVE_TO_MAX) + len(_NEWER) + len(_ROWS) - _ROWS["age"], size), np.float32)
+        relative, trends, others = np.split(inputs, [len(_RELATIVE_TO_MAX), len(_RELATIVE_TO_MAX) + len(_NEWER)])
+        greatest = logs.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
+        np.subtract(logs[_RELATIVE_TO_MAX], greatest[_RELATIVE_TO_MAX], out=relative)
+        np.subtract(logs[_NEWER], logs[_OLDER], out=trends)
+        others[:] = logs[_ROWS["age"] :]
+        return cls(size, demand.T, logs[_ROWS["price"]], inputs.T)
 
 
 def item_state_inputs(snapshot: ItemSnapshot, row: Ints, mean_log_price: Floats) -> Floats:
-    """``ITEM_STATE_INPUTS`` of each candidate, float32 ``[candidates, inputs]``.
+    """``ITEM_STATE_INPUTS`` of each candidate, float32 ``[inputs, candidates]``.
 
     ``mean_log_price`` ``[candidates]``: mean log price of the candidate's customer.
     """
     over = snapshot.log_price[row] - mean_log_price
-    return np.concatenate([snapshot.inputs[row], over[:, None]], axis=1)
+    return np.concatenate([snapshot.inputs.T.take(row, axis=1), over[None]])

@@ -127,7 +127,7 @@ class ItemTable:
 
         once = np.exp2(_halvings(self._reference, date))
         once[_SHARES] /= np.sqrt(min(len(unique), MAX_SHARED_CODES))
-        self._sums[unique] += once
+        self._sums[:, unique] += once[:, None]
         self._sold[unique] += 1
         self._first[unique] = np.minimum(self._first[unique], date)
         self._last[unique] = np.maximum(self._last[unique], date)
@@ -176,13 +176,8 @@ class ItemTable:
         once[:, _SHARES] /= np.sqrt(np.minimum(sizes, MAX_SHARED_CODES))[:, None]
         invoice = np.repeat(np.arange(len(dates)), sizes)
         # In the order of the invoices, as sums of floats depend on it.
-        if len(rows) < len(self.codes):
-            np.add.at(self._sums, rows, once[invoice])
-        else:
-            for column in range(self._sums.shape[1]):  # of one dimension, which is ten times as fast
-                sums = self._sums[:, column].copy()
-                np.add.at(sums, rows, once[:, column][invoice])
-                self._sums[:, column] = sums
+        for sums, amount in zip(self._sums, once.T, strict=True):
+            np.add.at(sums, rows, amount[invoice])
         date = dates[invoice]
         np.add.at(self._sold, rows, 1)
         np.minimum.at(self._first, rows, date)
@@ -215,7 +210,7 @@ class ItemTable:
         for state in states:
             self._move_reference(state.as_of)
             row = self._row(state.stock_code)
-            self._sums[row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
+            self._sums[:, row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
             self._first[row] = state.first
             self._last[row] = state.last
             self._sold[row] = state.sold
@@ -226,9 +221,11 @@ class ItemTable:
             self._set_attributes(row, state.dated_attributes)
 
     def _decayed(self, columns: slice, now: int) -> NDArray[np.float32]:
-        sums = self._sums[: len(self.codes), columns]
+        sums = self._sums[columns, : len(self.codes)]
         halvings = _halvings(self._reference, max(now, self._newest))[columns]
-        return (sums * np.exp2(-halvings)).astype(np.float32)
+        decayed = np.empty(sums.shape, np.float32)
+        np.multiply(sums, np.exp2(-halvings)[:, None], out=decayed, casting="same_kind")
+        return decayed.T
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
         if text is None:
@@ -266,11 +263,11 @@ class ItemTable:
     def _move_reference(self, date: int) -> None:
         self._newest = max(self._newest, date)
         if date - self._reference > _REBASE_AFTER:
-            self._sums *= np.exp2(-_halvings(self._reference, date))
+            self._sums *= np.exp2(-_halvings(self._reference, date))[:, None]
             self._reference = date
 
     def _allocate(self, capacity: int) -> None:
-        self._sums = np.zeros((capacity, len(_HALF_LIFE_SECONDS)), np.float64)
+        self._sums = np.zeros((len(_HALF_LIFE_SECONDS), capacity), np.float64)  # a row a half-life: reads are long
         self._first = np.full(capacity, -_NEVER, np.int64)
         self._last = np.full(capacity, _NEVER, np.int64)
         self._sold = np.zeros(capacity, np.int64)
@@ -303,7 +300,7 @@ class ItemTable:
             self._description_date,
         )
         for old, new in zip(old_columns, new_columns, strict=True):
-            new[:size] = old
+            new[..., :size] = old
 
 
 def _halvings(since: int, until: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, HeldInvoice, HeldLine, baskets
 from state.events.dates import DAY
@@ -161,18 +162,33 @@ held_lines = st.lists(
 
 @given(st.lists(held_lines, max_size=6))
 def test_flat_histories_equal_the_net_baskets(invoices: list[list[HeldLine]]) -> None:
-    """Netting item by item against ``state.domain.history.baskets`` of the whole history, with every kind of return."""
+    """Netting item by item against ``state.domain.history.baskets`` of the whole history, with every kind of return.
+
+    Their order decides which entries count where a customer has more than ``MAX_I2I_SOURCES``.
+    """
     held = tuple(HeldInvoice(str(n), START + n * DAY, tuple(lines)) for n, lines in enumerate(invoices))
     ann = CustomerHistory("ann", held)
-    flat = flatten([ann], ItemTable())
+    bob = CustomerHistory("bob", tuple(replace(invoice, lines=invoice.lines[::-1]) for invoice in held))
+    flat = flatten([ann, bob], ItemTable())
     found: list[dict[str, float]] = [{} for _ in flat.basket_date]
     for basket, row, quantity in zip(flat.entry_basket, flat.entry_row, flat.quantity, strict=True):
         found[basket][flat.unknown[row]] = quantity
 
-    expected = baskets(ann)
+    returned = {line.stock_code for invoice in held for line in invoice.lines if line.quantity < 0}
+    expected, orders = [], []
+    for customer in (ann, bob):
+        net = baskets(customer)
+        lines = {invoice.date: [line.stock_code for line in invoice.lines] for invoice in customer.invoices}
+        expected += net
+        orders += [
+            [code for code in dict.fromkeys(lines[basket.date]) if code not in returned]
+            + sorted(returned.intersection(basket.items))
+            for basket in net
+        ]
     assert flat.basket_date.tolist() == [basket.date for basket in expected]
-    for items, basket in zip(found, expected, strict=True):
+    for items, basket, order in zip(found, expected, orders, strict=True):
         assert items == pytest.approx({code: quantity / THOUSAND for code, quantity in basket.items.items()})
+        assert list(items) == order
 
 
 def test_the_item_with_the_greatest_weight_explains_a_recommendation() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from state.events.dates import DAY
 from training.features.basket_lstm.customer_items import CustomerItems
-from training.features.basket_lstm.customer_means import CustomerMeans, basket_dates, first_and_last
+from training.features.basket_lstm.customer_means import CustomerMeans
 from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats
 
 CUSTOMER_INPUTS = (
@@ -30,68 +30,85 @@ BASKET_INPUTS = ("log_days_ago", "log_size", "log_gap_before", "log_units", "rep
 """Inputs of a basket."""
 
 
-def customer_inputs(flat: FlatHistories, bought: CustomerItems, means: CustomerMeans, now: int) -> Floats:
-    """``CUSTOMER_INPUTS`` of each customer, float32 ``[customers, inputs]``; zeros for one without baskets."""
+def customer_inputs(
+    flat: FlatHistories, bought: CustomerItems, means: CustomerMeans, repeats: Floats, now: int
+) -> Floats:
+    """``CUSTOMER_INPUTS`` of each customer, float32 ``[customers, inputs]``; zeros for one without baskets.
+
+    ``repeats``: as ``repeats_by_basket`` returns them.
+    """
     n = len(flat.n_baskets)
-    customer = flat.basket_customer[flat.entry_basket]
-    first, last = first_and_last(flat)
+    if len(flat.basket_date) == 0:
+        return np.zeros((n, len(CUSTOMER_INPUTS)), np.float32)
+    ends = np.cumsum(flat.n_baskets)
+    last = np.maximum(ends - 1, 0)
     n_baskets = np.maximum(flat.n_baskets, 1)
-    entries = np.bincount(customer, minlength=n)
-    sizes = np.bincount(flat.entry_basket, minlength=len(flat.basket_date))
-    ago = flat.basket_ago
-    recent = ago < 3
-    last_size = np.bincount(flat.basket_customer[ago == 0], weights=sizes[ago == 0], minlength=n)
-    size_of_three = np.bincount(flat.basket_customer[recent], weights=sizes[recent], minlength=n)
+    entries_until = np.concatenate([_ZERO, np.cumsum(flat.basket_size)])
+    entries = entries_until[ends] - entries_until[ends - flat.n_baskets]
+    size_of_three = entries_until[ends] - entries_until[ends - np.minimum(flat.n_baskets, 3)]
+    last_size = flat.basket_size[last]
     distinct = np.bincount(bought.customer, minlength=n)
-    repeats = _repeats(flat, bought)
-    newest = flat.basket_ago[flat.entry_basket] == 0
-    repeats_of_last = np.bincount(customer[newest], weights=repeats[newest], minlength=n)
-    days = np.maximum(now - basket_dates(flat, last), 0) / DAY
-    days_first = np.maximum(now - basket_dates(flat, first), 0) / DAY
-    inputs = np.stack(
+    days, days_first = np.maximum(now - np.array([flat.last_date, flat.first_date]), 0) / DAY
+    logs = np.log1p(
+        np.array(
+            [
+                flat.n_baskets,
+                entries / n_baskets,
+                last_size,
+                size_of_three / np.minimum(n_baskets, 3),
+                means.gap_days,
+                days,
+                days_first,
+                distinct,
+                np.bincount(flat.returned_customer, minlength=n),
+            ]
+        )
+    )
+    inputs = np.array(
         [
-            np.log1p(flat.n_baskets),
-            np.log1p(entries / n_baskets),
-            np.log1p(last_size),
-            np.log1p(size_of_three / np.minimum(n_baskets, 3)),
-            np.log1p(means.gap_days),
-            np.log1p(days),
-            np.log((days + 1.0) / (means.gap_days + 1.0)),
+            *logs[:6],
+            logs[5] - logs[4],
             days < 1.0,
-            np.log1p(days_first),
-            np.log1p(distinct),
+            *logs[6:8],
             1.0 - distinct / np.maximum(entries, 1),
-            repeats_of_last / np.maximum(last_size, 1),
+            repeats[last] / np.maximum(last_size, 1),
             means.log_quantity,
             means.log_price,
-            np.log1p(np.bincount(flat.returned_customer, minlength=n)),
+            logs[8],
         ],
-        axis=1,
-    ).astype(np.float32)
+        np.float32,
+    ).T
     inputs[flat.n_baskets == 0] = 0.0
     return inputs
 
 
-def basket_inputs(flat: FlatHistories, bought: CustomerItems, now: int) -> Floats:
-    """``BASKET_INPUTS`` of the newest baskets, float32 ``[customers, STEPS, inputs]``, newest last, else zeros."""
+_ZERO = np.zeros(1, np.int64)
+
+
+def basket_inputs(flat: FlatHistories, repeats: Floats, now: int) -> Floats:
+    """``BASKET_INPUTS`` of the newest baskets, float32 ``[customers, STEPS, inputs]``, newest last, else zeros.
+
+    ``repeats``: as ``repeats_by_basket`` returns them.
+    """
     inputs = np.zeros((len(flat.n_baskets), STEPS, len(BASKET_INPUTS)), np.float32)
     size = len(flat.basket_date)
     if size == 0:
         return inputs
-    sizes = np.bincount(flat.entry_basket, minlength=size)
-    before = np.concatenate([flat.basket_date[:1], flat.basket_date[:-1]])
-    oldest = np.concatenate([[True], flat.basket_customer[1:] != flat.basket_customer[:-1]])
-    gap = np.where(oldest, 0, np.maximum(flat.basket_date - before, 0)) / DAY
+    gap = np.zeros(size, np.int64)
+    same = flat.basket_customer[1:] == flat.basket_customer[:-1]
+    gap[1:] = np.maximum(np.diff(flat.basket_date), 0) * same
     units = np.bincount(flat.entry_basket, weights=flat.quantity, minlength=size)
-    repeats = np.bincount(flat.entry_basket, weights=_repeats(flat, bought), minlength=size)
-    days = np.maximum(now - flat.basket_date, 0) / DAY
-    use = flat.basket_ago < STEPS
-    columns = [np.log1p(days), np.log1p(sizes), np.log1p(gap), np.log1p(units), repeats / np.maximum(sizes, 1)]
-    inputs[flat.basket_customer[use], STEPS - 1 - flat.basket_ago[use]] = np.stack(columns, axis=1)[use]
+    use = np.flatnonzero(flat.basket_ago < STEPS)
+    columns = np.array([np.maximum(now - flat.basket_date, 0) / DAY, flat.basket_size, gap / DAY, units, repeats])[
+        :, use
+    ]
+    columns[:4] = np.log1p(columns[:4])
+    columns[4] /= np.maximum(flat.basket_size[use], 1)
+    inputs[flat.basket_customer[use], STEPS - 1 - flat.basket_ago[use]] = columns.T
     return inputs
 
 
-def _repeats(flat: FlatHistories, bought: CustomerItems) -> Floats:
-    """1 for each entry whose item is in an earlier basket of the customer, else 0."""
-    ago = flat.basket_ago[flat.entry_basket]
-    return (ago < bought.first_ago[bought.of_entry]).astype(np.float32)
+def repeats_by_basket(flat: FlatHistories, bought: CustomerItems) -> Floats:
+    """Number of each basket's items that are in an earlier basket of the customer ``[baskets]``."""
+    is_repeat = flat.entry_ago < bought.first_ago[bought.of_entry]
+    return np.bincount(flat.entry_basket, weights=is_repeat, minlength=len(flat.basket_date)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.features.basket_lstm.customer_items import CustomerItems, max_per_customer
+from training.features.basket_lstm.customer_items import CustomerItems
 from training.features.basket_lstm.customer_means import CustomerMeans
 from training.features.basket_lstm.flat_histories import FlatHistories, Floats, Ints
 
@@ -56,8 +56,7 @@ def customer_item_inputs(
         buyer = bought.customer[at]
         count, last_days = bought.n_baskets[at], bought.last_days[at]
         gap = np.where(count > 1, bought.span_days[at] / np.maximum(count - 1, 1), means.gap_days[buyer])
-        customers = len(flat.n_baskets)
-        inputs[:, held] = np.stack(
+        inputs[:, held] = np.array(
             [
                 np.ones(len(held)),
                 np.log1p(count),
@@ -72,10 +71,11 @@ def customer_item_inputs(
                 bought.mean_quantity[at] - means.log_quantity[buyer],
                 bought.last_quantity[at] - means.log_quantity[buyer],
                 log_price[held] - np.log(np.maximum(bought.last_price[at], 1e-4)),
-                bought.n_baskets[at] / max_per_customer(bought.n_baskets, bought, customers)[buyer],
-                bought.decayed_count[at] / max_per_customer(bought.decayed_count, bought, customers)[buyer],
+                bought.count_over_max[at],
+                bought.decayed_over_max[at],
                 np.zeros(len(held)),
-            ]
+            ],
+            np.float32,
         )
     if len(flat.returned_row):
         inputs[-1] = np.isin(customer * n_items + row, flat.returned_customer * n_items + flat.returned_row)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from state.events.dates import DAY
 from training.features.basket_lstm.flat_histories import FlatHistories, Floats, Ints
@@ -21,8 +22,8 @@ class CustomerItems(NamedTuple):
     ``of_entry`` ``[entries]`` is the position here of each entry of the flat histories; ``log_quantity`` ``[entries]``
     is the log of 1 + units. The others are ``[items bought]``: ``n_baskets`` (baskets with it), ``first_ago`` and
     ``last_ago`` (baskets), ``last_days`` (days since), ``span_days`` (first to last), ``decayed_count``,
-    ``slowly_decayed_count`` and ``time_decayed_count`` (counts in which older baskets weigh less), ``mean_quantity``,
-    ``last_quantity`` (logs), ``last_price``.
+    ``slowly_decayed_count`` and ``time_decayed_count`` (counts in which older baskets weigh less), ``…_over_max`` (the
+    share of the customer's greatest), ``mean_quantity``, ``last_quantity`` (logs), ``last_price``.
     """
 
     key: Ints
@@ -38,6 +39,9 @@ class CustomerItems(NamedTuple):
     decayed_count: Floats
     slowly_decayed_count: Floats
     time_decayed_count: Floats
+    count_over_max: Floats
+    decayed_over_max: Floats
+    slowly_decayed_over_max: Floats
     mean_quantity: Floats
     last_quantity: Floats
     last_price: Floats
@@ -45,10 +49,10 @@ class CustomerItems(NamedTuple):
 
 def customer_items(flat: FlatHistories, now: int, n_items: int) -> CustomerItems:
     """Sums up the entries of each customer and item."""
-    customer = flat.basket_customer[flat.entry_basket]
+    customer = flat.entry_customer
     key, of_entry = np.unique(customer * n_items + flat.entry_row, return_inverse=True)
     size = len(key)
-    ago = flat.basket_ago[flat.entry_basket]
+    ago = flat.entry_ago
     days = np.maximum(now - flat.basket_date[flat.entry_basket], 0) / DAY
     log_quantity = np.log1p(flat.quantity)
     count = np.bincount(of_entry, minlength=size)
@@ -58,35 +62,42 @@ def customer_items(flat: FlatHistories, now: int, n_items: int) -> CustomerItems
     first_entry = np.zeros(size, np.int64)
     first_entry[of_entry[::-1]] = np.arange(len(of_entry))[::-1]
 
-    def summed(weights: Floats) -> Floats:
+    def summed(weights: NDArray[np.floating]) -> Floats:
         return np.bincount(of_entry, weights=weights, minlength=size).astype(np.float32)
 
+    buyer, row = np.divmod(key, n_items)
+    baskets_ago = np.arange(ago.max(initial=-1) + 1)
+    decayed, slowly_decayed = (summed((decay**baskets_ago)[ago]) for decay in (BASKET_DECAY, SLOW_BASKET_DECAY))
+    counts = np.array([count, decayed, slowly_decayed], np.float32)
+    over_max = counts / _greatest(counts, buyer)
     return CustomerItems(
         key=key,
-        customer=key // n_items,
-        row=key % n_items,
+        customer=buyer,
+        row=row,
         of_entry=of_entry,
         log_quantity=log_quantity,
-        n_baskets=count.astype(np.float32),
+        n_baskets=counts[0],
         first_ago=ago[first_entry],
         last_ago=ago[last_entry],
         last_days=days[last_entry].astype(np.float32),
         span_days=(days[first_entry] - days[last_entry]).astype(np.float32),
-        decayed_count=summed(BASKET_DECAY**ago),
-        slowly_decayed_count=summed(SLOW_BASKET_DECAY**ago),
+        decayed_count=decayed,
+        slowly_decayed_count=slowly_decayed,
         time_decayed_count=summed(np.exp2(-days * (DAY / DECAY_HALF_LIFE))),
-        mean_quantity=(np.bincount(of_entry, weights=log_quantity, minlength=size) / np.maximum(count, 1)).astype(
-            np.float32
-        ),
+        count_over_max=over_max[0],
+        decayed_over_max=over_max[1],
+        slowly_decayed_over_max=over_max[2],
+        mean_quantity=(np.bincount(of_entry, weights=log_quantity, minlength=size) / count).astype(np.float32),
         last_quantity=log_quantity[last_entry],
         last_price=flat.price[last_entry],
     )
 
 
-def max_per_customer(values: Floats, bought: CustomerItems, customers: int) -> Floats:
-    """The greatest value among each customer's items, float32 ``[customers]``; a little above 0 without any."""
-    greatest = np.full(customers, 1e-6, np.float32)
-    if len(bought.key):
-        starts = np.flatnonzero(np.concatenate([[True], bought.customer[1:] != bought.customer[:-1]]))
-        greatest[bought.customer[starts]] = np.maximum.reduceat(values, starts)
+def _greatest(values: Floats, customer: Ints) -> Floats:
+    """The greatest of each row of values among the items of each item's customer, like ``values`` ``[..., items]``."""
+    starts = np.flatnonzero(np.diff(customer, prepend=-1))
+    if len(starts) == 0:
+        return values
+    sizes = np.diff(starts, append=len(customer))
+    greatest: Floats = np.repeat(np.maximum.reduceat(values, starts, axis=1), sizes, axis=1)
     return greatest

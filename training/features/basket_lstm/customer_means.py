@@ -6,7 +6,7 @@ import numpy as np
 
 from state.events.dates import DAY
 from training.features.basket_lstm.customer_items import CustomerItems
-from training.features.basket_lstm.flat_histories import FlatHistories, Floats, Ints
+from training.features.basket_lstm.flat_histories import FlatHistories, Floats
 
 DEFAULT_GAP_DAYS = 45.0
 """Days between two baskets for a customer with one basket only (the mean in Online Retail is 43)."""
@@ -23,27 +23,13 @@ class CustomerMeans(NamedTuple):
 def customer_means(flat: FlatHistories, bought: CustomerItems) -> CustomerMeans:
     """Means of each customer; 0, and ``DEFAULT_GAP_DAYS``, for one without baskets."""
     n = len(flat.n_baskets)
-    customer = flat.basket_customer[flat.entry_basket]
+    customer = flat.entry_customer
     entries = np.maximum(np.bincount(customer, minlength=n), 1)
     price = np.log(np.maximum(flat.price, 1e-4))
-    first, last = first_and_last(flat)
     gaps = flat.n_baskets - 1
-    span = basket_dates(flat, last) - basket_dates(flat, first)
+    span = flat.last_date - flat.first_date
     return CustomerMeans(
         log_quantity=(np.bincount(customer, weights=bought.log_quantity, minlength=n) / entries).astype(np.float32),
         log_price=(np.bincount(customer, weights=price, minlength=n) / entries).astype(np.float32),
         gap_days=np.where(gaps > 0, span / DAY / np.maximum(gaps, 1), DEFAULT_GAP_DAYS).astype(np.float32),
     )
-
-
-def first_and_last(flat: FlatHistories) -> tuple[Ints, Ints]:
-    """Positions of each customer's first and last basket (of an adjacent customer's, where there is none)."""
-    ends = np.cumsum(flat.n_baskets)
-    return np.maximum(ends - flat.n_baskets, 0), np.maximum(ends - 1, 0)
-
-
-def basket_dates(flat: FlatHistories, position: Ints) -> Ints:
-    """Dates of baskets by position, 0 where there is none."""
-    if len(flat.basket_date) == 0:
-        return np.zeros(len(position), np.int64)
-    return flat.basket_date[np.minimum(position, len(flat.basket_date) - 1)]

@@ -1,6 +1,6 @@
 """The histories of a batch of customers as flat columns, the first step of every view."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,19 +21,28 @@ STEPS = 12
 class FlatHistories(NamedTuple):
     """The baskets of a batch of customers, net of returns. Customers, baskets (oldest first) and entries are in order.
 
-    An *entry* is an item in a basket. Items are rows of the item table; codes it does not know (a table just rebuilt)
-    get the rows after its last, in ``unknown``. Quantities are net, in units; a price is that of the entry's last line.
+    An *entry* is an item in a basket. Those of a basket are in the order of its lines, except that items the customer
+    ever returned come last, by stock code. Items are rows of the item table; codes it does not know (a table just
+    rebuilt) get the rows after its last, in ``unknown``. Quantities are net, in units; a price is that of the entry's
+    last line.
 
-    ``n_baskets`` ``[customers]`` · ``basket_customer``, ``basket_date`` (seconds since 1970), ``basket_ago`` (0: the
-    customer's newest) ``[baskets]`` · ``entry_basket``, ``entry_row``, ``quantity``, ``price`` ``[entries]`` ·
-    ``returned_customer``, ``returned_row``: items the customer ever returned, each once.
+    ``n_baskets``, ``first_date``, ``last_date`` (of the baskets, seconds since 1970; 0 without any) ``[customers]`` ·
+    ``basket_customer``, ``basket_date``, ``basket_ago`` (0: the customer's newest), ``basket_size`` (its entries)
+    ``[baskets]`` · ``entry_basket``, ``entry_customer``, ``entry_ago`` (that of the basket), ``entry_row``,
+    ``quantity``, ``price`` ``[entries]`` · ``returned_customer``, ``returned_row``: items the customer ever returned,
+    each once.
     """
 
     n_baskets: Ints
+    first_date: Ints
+    last_date: Ints
     basket_customer: Ints
     basket_date: Ints
     basket_ago: Ints
+    basket_size: Ints
     entry_basket: Ints
+    entry_customer: Ints
+    entry_ago: Ints
     entry_row: Ints
     quantity: Floats
     price: Floats
@@ -48,13 +57,13 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
     dates: list[int] = []
     customers: list[int] = []
     returned: list[tuple[int, str]] = []
-    net = _NetEntries([], [])
+    net = _NetEntries([], [], [])
     for customer, history in enumerate(histories):
         columns = [invoice_columns(invoice) for invoice in history.invoices]
         of_customer = [invoice.date for invoice in history.invoices]
         if any(each.returns for each in columns):
             codes = _net_of_returns(columns, of_customer, len(bought), net)
-            returned.extend((customer, code) for code in sorted(codes))
+            returned.extend([(customer, code) for code in codes])
         bought += columns
         dates += of_customer
         customers += [customer] * len(columns)
@@ -69,19 +78,36 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
     entry_basket = np.repeat(np.arange(len(bought)), basket_size)
     if net.basket:
         start = np.cumsum(basket_size) - basket_size
-        quantity[start[[basket for basket, _ in net.basket]] + [position for _, position in net.basket]] = net.quantity
+        netted = start[net.basket] + net.position
+        quantity[netted] = net.quantity
+        order = entry_basket * (len(netted) + 1)
+        order[netted] += np.arange(1, len(netted) + 1)  # those of a customer are by stock code
         left = np.flatnonzero(quantity)
+        left = left[np.argsort(order[left], kind="stable")]
         rows, quantity, price, entry_basket = rows[left], quantity[left], price[left], entry_basket[left]
         basket_size = np.bincount(entry_basket, minlength=len(bought))
     has_items = basket_size > 0
     basket_customer = np.asarray(customers, np.int64)[has_items]
     counts = np.bincount(basket_customer, minlength=len(histories))
+    ends = np.cumsum(counts)
+    basket_ago = ends[basket_customer] - 1 - np.arange(len(basket_customer))
+    basket_date = np.asarray(dates, np.int64)[has_items]
+    first_date, last_date = np.zeros((2, len(histories)), np.int64)
+    with_baskets = np.flatnonzero(counts)
+    first_date[with_baskets] = basket_date[(ends - counts)[with_baskets]]
+    last_date[with_baskets] = basket_date[ends[with_baskets] - 1]
+    entry_basket = (np.cumsum(has_items) - 1)[entry_basket]
     return FlatHistories(
         n_baskets=counts,
+        first_date=first_date,
+        last_date=last_date,
         basket_customer=basket_customer,
-        basket_date=np.asarray(dates, np.int64)[has_items],
-        basket_ago=np.cumsum(counts)[basket_customer] - 1 - np.arange(len(basket_customer)),
-        entry_basket=(np.cumsum(has_items) - 1)[entry_basket],
+        basket_date=basket_date,
+        basket_ago=basket_ago,
+        basket_size=basket_size[has_items],
+        entry_basket=entry_basket,
+        entry_customer=basket_customer[entry_basket],
+        entry_ago=basket_ago[entry_basket],
         entry_row=rows,
         quantity=(quantity / THOUSAND).astype(np.float32),
         price=price,
@@ -96,28 +122,32 @@ _NO_PRICES = np.zeros(0, np.float32)
 
 
 class _NetEntries(NamedTuple):
-    """The entries of items that were returned: basket and position in it, and quantity net of returns, maybe 0."""
+    """The entries of items that were returned, by stock code: basket, position in it, quantity net of returns."""
 
-    basket: list[tuple[int, int]]
+    basket: list[int]
+    position: list[int]
     quantity: list[int]
 
 
 def _net_of_returns(
     columns: Sequence[InvoiceColumns], dates: Sequence[int], first_basket: int, net: _NetEntries
-) -> Collection[str]:
-    """Adds one customer's entries of returned items to ``net``; the stock codes of these items."""
+) -> list[str]:
+    """Adds one customer's entries of returned items to ``net``; the stock codes of these items, in order."""
     returns: dict[str, list[tuple[int, int]]] = {}
     for date, each in zip(dates, columns, strict=True):
         for code, quantity in each.returns:
             returns.setdefault(code, []).append((date, quantity))
-    codes = set(returns)
     found: dict[str, list[tuple[int, int]]] = {}
     for basket, each in enumerate(columns):
-        for code in codes.intersection(each.codes):
-            found.setdefault(code, []).append((basket, each.codes.index(code)))
-    for code, entries in found.items():
+        positions = each.positions
+        for code in returns.keys() & positions.keys():
+            found.setdefault(code, []).append((basket, positions[code]))
+    codes = sorted(returns)
+    for code in codes:
+        entries = found.get(code, ())
         purchases = [(dates[basket], int(columns[basket].quantity[position])) for basket, position in entries]
-        net.basket.extend((first_basket + basket, position) for basket, position in entries)
+        net.basket.extend([first_basket + basket for basket, _ in entries])
+        net.position.extend([position for _, position in entries])
         net.quantity.extend(net_quantities(purchases, returns[code]))
     return codes
 

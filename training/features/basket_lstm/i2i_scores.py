@@ -105,10 +105,10 @@ def i2i_scores_by_customer(
     """
     outside = len(statistics.codes)
     customers = np.arange(len(flat.n_baskets) + 1)
-    entry_ends = np.searchsorted(flat.basket_customer[flat.entry_basket], customers).tolist()
+    entry_ends = np.searchsorted(flat.entry_customer, customers).tolist()
     bought_ends = np.searchsorted(bought.customer, customers).tolist()
-    entry_ago = flat.basket_ago[flat.entry_basket]
-    share = (1.0 / np.sqrt(np.bincount(flat.entry_basket, minlength=len(flat.basket_date)))).astype(np.float32)
+    entry_ago = flat.entry_ago
+    share = (1.0 / np.sqrt(flat.basket_size)).astype(np.float32)
     entry_share = share[flat.entry_basket]
     bought_index = index_of_row[bought.row]
     inside = bought_index != outside

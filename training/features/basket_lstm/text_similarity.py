@@ -46,8 +46,8 @@ def text_similarity(
     customers = np.arange(len(flat.n_baskets) + 1)
     ends = np.searchsorted(customer, customers)
     bought_ends = np.searchsorted(bought.customer, customers)
-    entry_ends = np.searchsorted(flat.basket_customer[flat.entry_basket], customers)
-    entry_ago = flat.basket_ago[flat.entry_basket]
+    entry_ends = np.searchsorted(flat.entry_customer, customers)
+    entry_ago = flat.entry_ago
     for (start, end), (first, last), (entry, stop) in zip(
         pairwise(ends.tolist()), pairwise(bought_ends.tolist()), pairwise(entry_ends.tolist()), strict=True
     ):

@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from training.features.basket_lstm.candidates import CandidateSet, gather_candidates
-from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS, basket_inputs, customer_inputs
+from training.features.basket_lstm.customer_inputs import (
+    CUSTOMER_INPUTS,
+    basket_inputs,
+    customer_inputs,
+    repeats_by_basket,
+)
 from training.features.basket_lstm.customer_item_inputs import CUSTOMER_ITEM_INPUTS, customer_item_inputs
-from training.features.basket_lstm.customer_items import CustomerItems, customer_items, max_per_customer
+from training.features.basket_lstm.customer_items import CustomerItems, customer_items
 from training.features.basket_lstm.customer_means import CustomerMeans, customer_means
 from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints, flatten
 from training.features.basket_lstm.global_statistics import GlobalStatistics
@@ -118,7 +123,8 @@ def build_view(
     log_price = snapshot.log_price[candidates.row]
     binding = statistics.bind(items)
     similarity = text_similarity(flat, bought, candidates.customer, candidates.row, position, binding.vectors)
-    of_customer = customer_inputs(flat, bought, means, now)
+    repeats = repeats_by_basket(flat, bought)
+    of_customer = customer_inputs(flat, bought, means, repeats, now)
     candidate_inputs = np.concatenate(
         [
             customer_item_inputs(
@@ -127,8 +133,8 @@ def build_view(
             _item_statistic_inputs(statistics.item_statistics[candidates.item_index], of_customer, candidates.customer),
             candidates.i2i_inputs,
             similarity.candidate_inputs,
-            _baseline_inputs(bought, position, candidates, snapshot, len(flat.n_baskets)),
-            item_state_inputs(snapshot, candidates.row, means.log_price[candidates.customer]).T,
+            _baseline_inputs(bought, position, candidates, snapshot),
+            item_state_inputs(snapshot, candidates.row, means.log_price[candidates.customer]),
         ],
         dtype=np.float32,
     ).T
@@ -148,7 +154,7 @@ def build_view(
             statistics.weeks.at_baskets(flat, candidates.customer, candidates.item_index),
             log_price,
         ),
-        basket_inputs=basket_inputs(flat, bought, now),
+        basket_inputs=basket_inputs(flat, repeats, now),
         length=np.minimum(flat.n_baskets, STEPS),
         unknown=flat.unknown,
         item_index=candidates.item_index,
@@ -166,19 +172,16 @@ def _item_statistic_inputs(item_statistics: Floats, of_customer: Floats, custome
     return np.concatenate([statistics[:2], over, np.abs(over)])
 
 
-def _baseline_inputs(
-    bought: CustomerItems, position: Ints, candidates: CandidateSet, snapshot: ItemSnapshot, customers: int
-) -> Floats:
+def _baseline_inputs(bought: CustomerItems, position: Ints, candidates: CandidateSet, snapshot: ItemSnapshot) -> Floats:
     """``BASELINE_INPUTS`` of each candidate, float32 ``[inputs, candidates]``."""
     week = np.log1p(snapshot.demand[:, HALF_LIVES.index(7.0)])
     demand = (week / max(float(week.max(initial=0.0)), 1e-6))[candidates.row]
     is_held = position >= 0
-    count, decayed = np.zeros(len(position), np.float32), np.zeros(len(position), np.float32)
+    count, decayed = np.zeros((2, len(position)), np.float32)
     count[is_held] = bought.n_baskets[position[is_held]]
-    greatest = max_per_customer(bought.slowly_decayed_count, bought, customers)
-    decayed[is_held] = (bought.slowly_decayed_count / greatest[bought.customer])[position[is_held]]
+    decayed[is_held] = bought.slowly_decayed_over_max[position[is_held]]
     i2i_score = candidates.i2i_inputs[I2I_CANDIDATE_INPUTS.index("i2i_score_baskets")]
-    scores = np.stack([count * (0.001 + demand) + 0.001 * demand, (decayed + i2i_score) * (0.001 + demand)])
+    scores = np.array([count * (0.001 + demand) + 0.001 * demand, (decayed + i2i_score) * (0.001 + demand)])
     inputs: Floats = np.log(np.maximum(scores, 1e-6))
     return inputs
 
@@ -203,11 +206,11 @@ def _step_inputs(
         return inputs
     candidate_at = np.full(len(bought.key), -1, np.int64)
     candidate_at[position[position >= 0]] = np.flatnonzero(position >= 0)
-    ago = flat.basket_ago[flat.entry_basket]
+    ago = flat.entry_ago
     at = candidate_at[bought.of_entry]
     use = (at >= 0) & (ago < STEPS)
     at, step = at[use], STEPS - 1 - ago[use]
-    buyer = flat.basket_customer[flat.entry_basket[use]]
+    buyer = flat.entry_customer[use]
     inputs[at, step, 0] = 1.0
     inputs[at, step, 2] = bought.log_quantity[use] - means.log_quantity[buyer]
     inputs[at, step, 3] = log_price[at] - np.log(np.maximum(flat.price[use], 1e-4))

@@ -100,23 +100,22 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
     """
     bought = _purchases(histories)
     gap = np.maximum(bought.date[:, :-1] - bought.date[:, 1:], 0.0)
-    is_gap = np.arange(1, bought.date.shape[1]) < bought.number[:, None]
+    is_purchase = np.arange(bought.date.shape[1]) < bought.number[:, None]
+    is_gap = is_purchase[:, 1:]
     gaps = bought.number - 1.0
     log_gap = np.where(is_gap, np.log1p(np.where(is_gap, gap, 0.0)), 0.0)
     mean = _mean(log_gap, is_gap)
     span = bought.date[:, 0] - bought.date[np.arange(len(histories)), bought.number - 1]
-    ago = bought.date[:, :1] - bought.date
-    is_purchase = np.arange(bought.date.shape[1]) < bought.number[:, None]
-    first = bought.date[:, 0] - span
-    newest = [_column(log_gap, position, mean, is_gap) for position in range(GAPS)]
-    log_size = np.log1p(bought.size[:, 0])
+    # Padded gaps and purchases count nowhere: they are longer and older than all.
+    shares = (np.where(is_gap, gap, np.inf) <= _SHARES).sum(axis=2) / (gaps + STRENGTH)
+    ago = np.where(is_purchase, bought.date[:, :1] - bought.date, np.inf)
     columns = [
         np.log(bought.number),
         bought.number == 1,
         bought.number == 2,
         np.clip(bought.date[:, 0] - since, 0.0, OBSERVED) / OBSERVED / bought.number,
-        np.exp(-np.maximum(first - since, 0.0) / SETTLED),
-        *newest,
+        np.exp(-np.maximum(bought.date[:, 0] - span - since, 0.0) / SETTLED),
+        *(_column(log_gap, position, mean, is_gap) for position in range(GAPS)),
         np.log1p(span / np.maximum(gaps, 1.0)),
         mean,
         _mean(log_gap, is_gap * GAP_DECAY ** np.arange(is_gap.shape[1])),
@@ -124,17 +123,21 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
         np.where(gaps > 0, np.min(log_gap, axis=1, initial=np.inf, where=is_gap), 0.0),
         np.max(log_gap, axis=1, initial=0.0, where=is_gap),
         _mean(log_gap, is_gap & (gap >= 1.0)),
-        *(((gap <= days) & is_gap).sum(axis=1) / (gaps + STRENGTH) for days in SHARES),
-        *(np.log1p(((ago < days) & is_purchase).sum(axis=1)) for days in RECENT),
+        *shares,
+        *np.log1p((ago < _RECENT).sum(axis=2)),
         np.log1p(span),
         np.log(bought.number / (span + 30.0)),
-        log_size,
+        np.log1p(bought.size[:, 0]),
         np.log1p(bought.size.sum(axis=1) / bought.number),
         np.log1p(bought.value),
         np.log1p(bought.return_invoices),
         *_calendar(bought.date[:, 0]),
     ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.array(columns, np.float32).T
+
+
+_SHARES = np.asarray(SHARES)[:, None, None]
+_RECENT = np.asarray(RECENT)[:, None, None]
 
 
 def _purchases(histories: Sequence[CustomerHistory]) -> _PurchaseArrays:
@@ -176,4 +179,4 @@ def _calendar(date: Floats) -> list[NDArray[np.generic]]:
     days = day.astype("datetime64[D]")
     of_month = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
     turn = 2.0 * np.pi * of_month / MONTH
-    return [*(weekday == each for each in range(WEEK)), date - day, np.sin(turn), np.cos(turn)]
+    return [*(weekday == np.arange(WEEK)[:, None]), date - day, np.sin(turn), np.cos(turn)]
