@@ -147,7 +147,7 @@ class Selector:
             position += 1
 
     def _rows_by_demand(self) -> Iterator[int]:
-        """Rows of the item table by falling demand, then baskets ever; all of them are ordered only if asked for."""
+        """Rows of the item table by falling demand, baskets ever and stock code; all are ordered if asked for."""
         demand = self._demand
         first = min(_FIRST, len(demand))
         if first == 0:
@@ -155,4 +155,5 @@ class Selector:
         least = np.partition(demand, len(demand) - first)[len(demand) - first]
         above = demand > least
         for rows in (np.flatnonzero(above), np.flatnonzero(~above)):
-            yield from rows[np.lexsort((rows, -self._items.sold[rows], -demand[rows]))].tolist()
+            codes = np.asarray([self._items.codes[row] for row in rows.tolist()], np.str_)
+            yield from rows[np.lexsort((codes, -self._items.sold[rows], -demand[rows]))].tolist()

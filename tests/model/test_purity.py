@@ -137,6 +137,21 @@ def test_no_input_is_changed(name: str, items: ItemTable, histories: list[Custom
     assert copied(items) == columns
 
 
+@pytest.mark.parametrize("name", [name for name in SERVED if name != "random"])  # no scores are equal
+def test_items_of_equal_score_come_by_stock_code(name: str) -> None:
+    """Whatever the order in which the items were met: two workers meet them differently."""
+    codes = [f"tied-{number}" for number in range(30)]
+    tables = [ItemTable() for _ in range(2)]
+    for table, order in zip(tables, (codes, codes[::-1]), strict=True):
+        for code in order:
+            table.sell([Line(code, THOUSAND, 2.0)], NOW)
+    scorer, customers = make_scorer(name), [CustomerHistory("new")]
+    one, other = (
+        [item.stock_code for item in scorer.predict(customers, table, NOW, 7)[0].candidates] for table in tables
+    )
+    assert one == other == sorted(codes)[:7]
+
+
 def test_the_fallback_is_count_demand(items: ItemTable, histories: list[CustomerHistory]) -> None:
     found = fallback_scorer().predict(histories, items, NOW, K)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
+from training.features.largest_first import largest_first
 from training.registry import write_vocabulary
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import (
@@ -161,9 +162,7 @@ class BaselineScorer:
         inputs = FormulaInputs(purchases, demand, share_of_max(np.log1p(demand[:, WEEK])), sold, fitted_scores)
         # The number of baskets ever breaks ties, and ranks where no item has any demand left.
         scores = formula(inputs) + _TIE * share_of_max(sold)
-        k = min(k, size)
-        best = np.argpartition(scores, size - k)[size - k :] if k < size else np.arange(size)
-        best = best[np.lexsort((best, -scores[best]))]
+        best = largest_first(scores, k, lambda row: _code(row, purchases, items))
         if purchases.dates and self.name == "p_topfreq":
             best = best[purchases.times[best] > 0.0]
         return _Ranked(best, scores[best])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from training.features.basket_lstm.view import CANDIDATE_INPUTS, STEP_INPUTS, Vi
 from training.features.basket_lstm.weekly_demand import WeeklyDemand
 from training.features.item_table import ItemTable
 from training.features.item_to_item import Neighbours
+from training.features.largest_first import largest_first
 from training.features.text import load_text
 from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baselines.scorer import BaselineScorer
 from training.serving.basket_lstm import bundle_names
-from training.serving.basket_lstm.calibration import BasketCalibration, rank
+from training.serving.basket_lstm.calibration import BasketCalibration, Ranked, rank
 from training.serving.basket_lstm.correction import CandidateLogits, Correction
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, NumpyNetwork
 from training.serving.bundle_files import read_arrays, refusing
@@ -139,7 +140,8 @@ class BasketScorer:
                 predictions.append(Prediction(fallback.candidates, curves[customer]))
                 continue
             best = ranked[customer]
-            position = best.position[:k]
+            order = largest_first(best.log_softmax, k, partial(_ranked_code, best, view, items))
+            position = best.position[order]
             probabilities = self.calibration.probabilities(best.first(k), view.customer_inputs[customer])
             sources = self._source_items(view, position, slice(ends[customer], ends[customer + 1]), items)
             listed = [
@@ -314,6 +316,11 @@ def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) ->
     ]
 
 
+def _ranked_code(ranked: Ranked, view: View, items: ItemTable, index: int) -> str:
+    """The stock code at an index of a ranking."""
+    return _code(int(view.row[ranked.position[index]]), view, items)
+
+
 def _code(row: int, view: View, items: ItemTable) -> str:
     return items.codes[row] if row < len(items) else view.unknown[row - len(items)]
 
@@ -323,8 +330,10 @@ def _fill_by_demand(
 ) -> list[Candidate]:
     """Items that are no candidates, by falling demand; their probabilities are ``lowest`` × log demand / greatest."""
     demand = np.log1p(items.demand(now)[:, _WEEK].astype(np.float64))
-    order = np.lexsort((np.arange(len(items)), -items.sold, -demand))
-    order = order[~np.isin(order, candidates)][:n]
+    others = np.setdiff1d(np.arange(len(items)), candidates)
+    order = others[
+        largest_first(demand[others], n, lambda index: (-items.sold[others[index]], items.codes[others[index]]))
+    ]
     share = demand[order] / max(float(demand.max(initial=0.0)), 1e-9)
     return [
         Candidate(items.codes[row], probability)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory, baskets
 from training.features.item_table import ItemTable
+from training.features.largest_first import largest_first
 from training.features.text import TEXTS, TextEncoder, load_text
 from training.registry import read_vocabulary, write_vocabulary
 from training.serving.baselines.scorer import BaselineScorer, PlattCalibration
@@ -104,7 +105,7 @@ class ItemLstmScorer:
         sequence = _sequence(history, items, catalogue)
         if len(sequence.rows) == 0:
             return [], np.zeros(0), len(sequence.dates)
-        order, shares = self._rank([sequence.rows], catalogue, k)
+        order, shares = self._rank([sequence.rows], catalogue, items.codes, k)
         return [items.codes[row] for row in order[0]], shares[0], len(sequence.dates)
 
     def scores(self, sequences: Sequence[Sequence[str]]) -> Floats:
@@ -127,7 +128,7 @@ class ItemLstmScorer:
         catalogue = self._catalogue(items)
         sequences = [_sequence(history, items, catalogue) for history in histories]
         known = [number for number, each in enumerate(sequences) if len(each.rows)]
-        order, shares = self._rank([sequences[number].rows for number in known], catalogue, k)
+        order, shares = self._rank([sequences[number].rows for number in known], catalogue, items.codes, k)
         predictions: list[Prediction | None] = [None] * len(histories)
         for number, rows, softmax in zip(known, order, shares, strict=True):
             dates = sequences[number].dates
@@ -151,9 +152,9 @@ class ItemLstmScorer:
         return catalogue
 
     def _rank(
-        self, sequences: Sequence[Ints], catalogue: "_Catalogue", k: int
+        self, sequences: Sequence[Ints], catalogue: "_Catalogue", codes: Sequence[str], k: int
     ) -> tuple[list[list[int]], list[NDArray[np.float64]]]:
-        """Rows of the table, best first (ties by row), and their shares of the softmax, for each sequence."""
+        """Rows of the table, best first (ties by stock code), and their shares of the softmax, for each sequence."""
         if not sequences:
             return [], []
         vectors = self.network.next_vectors(catalogue.gates, sequences)
@@ -161,9 +162,10 @@ class ItemLstmScorer:
         scores = vectors @ catalogue.output_embedding[rows].T + catalogue.popularity[rows]
         softmax = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
         softmax /= softmax.sum(axis=1, keepdims=True)
-        order = np.argsort(-softmax, axis=1, kind="stable")[:, :k]
-        shares = np.take_along_axis(softmax, order, axis=1)
-        return [rows[each].tolist() for each in order], list(shares)
+        orders = [largest_first(shares, k, lambda position: codes[rows[position]]) for shares in softmax]
+        return [rows[order].tolist() for order in orders], [
+            shares[order] for shares, order in zip(softmax, orders, strict=True)
+        ]
 
     def save(self, folder: Path) -> None:
         """Write the files that ``load`` reads into an empty folder."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from training.features.item_table import ItemTable
+from training.features.largest_first import largest_first
 from training.features.text import TextEncoder, load_text
 from training.features.two_tower.customer import CustomerFeatures, Floats, Ints, customer_features
 from training.features.two_tower.inputs import (
@@ -116,7 +117,7 @@ class TwoTowerScorer:
         inputs = self.encoding.items(items, now)
         customer = customer_features(history, items, now)
         scores = self.towers.scores(self.encoding.customers([customer]), inputs)[0]
-        order, shares = _best(scores, k)
+        order, shares = _best(scores, k, items)
         return [items.codes[row] for row in order], shares, _n_purchases(customer)
 
     def item_vectors(self, items: ItemTable, now: int) -> Floats:
@@ -145,7 +146,7 @@ class TwoTowerScorer:
         now: int,
         k: int,
     ) -> Prediction:
-        order, shares = _best(scores, k)
+        order, shares = _best(scores, k, items)
         probabilities = self.calibration.probabilities(shares, _n_purchases(customer))
         sources = self._source_rows(customer, inputs, vectors[order])
         candidates = [
@@ -211,13 +212,11 @@ def load(folder: Path, version: str) -> TwoTowerScorer:
         )
 
 
-def _best(scores: Floats, k: int) -> tuple[Ints, NDArray[np.float64]]:
-    """The ``k`` best rows, best first (ties by row), and their shares of the softmax over all."""
+def _best(scores: Floats, k: int, items: ItemTable) -> tuple[Ints, NDArray[np.float64]]:
+    """The ``k`` best rows, best first (ties by stock code), and their shares of the softmax over all."""
     softmax = np.exp((scores - scores.max()).astype(np.float64))
     softmax /= softmax.sum()
-    k = min(k, len(scores))
-    best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
-    best = best[np.lexsort((best, -scores[best]))]
+    best = largest_first(scores, k, items.codes.__getitem__)
     return best, softmax[best]
 
 
