@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -162,6 +162,7 @@ class DeadLetterWatch:
         self._report = report
         self._publisher: Publisher | None = None
         self._problem: str | None = None
+        self._unreadable: set[str] = set()
         self._thread = PeriodicThread(
             "dead-letter-watch", self._check, "Checking the dead-letter topic", interval_s=interval_s
         )
@@ -200,14 +201,33 @@ class DeadLetterWatch:
         ):
             if self._publisher is None:
                 self._publisher = self._connect()
-            letters = [msgspec.msgpack.decode(packed, type=Message) for packed in found.values()]
+            letters = self._readable(found)
+            if not letters:
+                return
             try:
-                self._publisher.publish(letters)
+                self._publisher.publish(list(letters.values()))
             except MessageTooLarge as error:
                 logger.error("Dead letters stay in Redis: %s", self._topic.problem(error.largest) or error)
                 stay = {position(letter) for letter in error.messages}
-                if sent := [one for one in found if one not in stay]:
+                if sent := [one for one in letters if one not in stay]:
                     self._spool.drop(sent)
                 return
-            self._spool.drop(list(found))
-            logger.info("Sent %s that Redis held to the dead-letter topic", count(len(found), "dead letter"))
+            self._spool.drop(list(letters))
+            logger.info("Sent %s that Redis held to the dead-letter topic", count(len(letters), "dead letter"))
+
+    def _readable(self, found: Mapping[str, bytes]) -> dict[str, Message]:
+        """The letters by position; one that cannot be read stays in Redis, and is logged once."""
+        letters: dict[str, Message] = {}
+        for at, packed in found.items():
+            try:
+                letters[at] = msgspec.msgpack.decode(packed, type=Message)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                if at not in self._unreadable:
+                    self._unreadable.add(at)
+                    logger.error(
+                        "What Redis holds as the dead letter of %s cannot be read (%s) and stays there; read that "
+                        "event in its topic, then delete the field from the hash of letters",
+                        repr(at),
+                        error,
+                    )
+        return letters

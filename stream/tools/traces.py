@@ -65,12 +65,18 @@ def forget_progress(progress: RefreshProgress, customer_id: str) -> Finding:
 
 def forget_letters(letters: LetterSpool, customer_id: str) -> Finding:
     """Remove the dead letters of a customer that are set aside."""
-    found = [
-        position for position, packed in letters.first(MAX_LETTERS).items() if _is_of(_read_letter(packed), customer_id)
-    ]
+    found = [position for position, packed in letters.first(MAX_LETTERS).items() if _mentions(packed, customer_id)]
     if found:
         letters.drop(found)
     return Finding("dead letters set aside in Redis", len(found), len(found))
+
+
+def _mentions(packed: bytes, customer_id: str) -> bool:
+    """Whether a letter as it is stored is of a customer; one that cannot be read is, where it has the id anywhere."""
+    try:
+        return _is_of(_read_letter(packed), customer_id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return customer_id.encode() in packed
 
 
 def _is_of(letter: Message, customer_id: str) -> bool:

@@ -182,7 +182,7 @@ def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
         raise PasswordRefused(_AUTHENTICATION_FAILED) from None  # its text may contain the password
     except _UNREACHABLE as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if names:
             raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
         raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error

@@ -107,6 +107,9 @@ class _Item(msgspec.Struct, array_like=True):
     attributes: dict[str, tuple[int, str]] = {}
 
 
+_MAX_DIGITS = 20
+"""Of a whole number, its sign included."""
+
 pack = msgspec.msgpack.Encoder().encode
 read_recommendation = msgspec.json.Decoder(Recommendation).decode
 read_dialect = msgspec.json.Decoder(ShopDialect).decode
@@ -114,6 +117,20 @@ write_dialect = msgspec.json.Encoder().encode
 write_recommendation = msgspec.json.Encoder().encode
 read_codes = msgspec.msgpack.Decoder(list[str]).decode
 _read_item = msgspec.msgpack.Decoder(_Item).decode
+
+
+def read_number(raw: bytes) -> int:
+    """A whole number from its digits.
+
+    Raises:
+        msgspec.DecodeError: It is none, or one that this program never writes.
+    """
+    try:
+        if len(raw) <= _MAX_DIGITS:
+            return int(raw)
+    except ValueError:
+        pass
+    raise msgspec.DecodeError(f"{raw[:_MAX_DIGITS]!r} is no whole number")
 
 
 def read_item(stock_code: str, packed: bytes) -> ItemState:

@@ -5,7 +5,7 @@ from typing import Any
 
 from state.settings import Settings
 from state.store.redis.client import connect, translate_errors
-from state.store.redis.layout import Keys
+from state.store.redis.layout import Keys, read_number
 
 
 class RedisRefreshProgress:
@@ -23,9 +23,8 @@ class RedisRefreshProgress:
     def load(self) -> dict[int, bytes]:
         """What is stored for each partition."""
         with translate_errors(client=self._client):
-            return {
-                int(partition): packed for partition, packed in self._client.hgetall(self._keys.refresh_shards).items()
-            }
+            found = self._client.hgetall(self._keys.refresh_shards)
+            return {read_number(partition): packed for partition, packed in found.items()}
 
     def save(self, shards: Mapping[int, bytes]) -> None:
         """Replace what is stored for some partitions, at least one."""

@@ -25,6 +25,7 @@ from state.store.redis.layout import (
     read_codes,
     read_dialect,
     read_item,
+    read_number,
     read_recommendation,
     write_dialect,
     write_item,
@@ -102,7 +103,11 @@ class RedisStore:
     def revisions(self, customer_ids: Sequence[str]) -> list[int]:
         """See ``Store.revisions``."""
         keys = [self._keys.history(customer_id) for customer_id in customer_ids]
-        return [read_revision(*values) for values in self._read("hmget", keys, ["m", "rev"])]
+        found = []
+        for customer_id, values in zip(customer_ids, self._read("hmget", keys, ["m", "rev"]), strict=True):
+            with translate_errors({1: f"customer {customer_id}"}):
+                found.append(read_revision(*values))
+        return found
 
     def snapshots(self, customer_ids: Sequence[str]) -> list[CustomerSnapshot | None]:
         """See ``Store.snapshots``."""
@@ -185,7 +190,7 @@ class RedisStore:
                 pipeline.get(keys.now)
                 pipeline.xrange(keys.item_changed, min=f"({since}-0")
                 held, date, log = pipeline.execute()
-            version, now = int(held or 0), None if date is None else int(date)
+            version, now = read_number(held or b"0"), None if date is None else read_number(date)
             if version == since:
                 return ItemChanges({}, version, now)
             if 0 < since < version and _is_complete(log, since, version):
@@ -212,7 +217,7 @@ class RedisStore:
         """See ``Store.now``."""
         with translate_errors(client=self._client):
             now = self._client.get(self._keys.now)
-        return None if now is None else int(now)
+            return None if now is None else read_number(now)
 
     def mark(self) -> StoreMark:
         """See ``Store.mark``."""
@@ -220,7 +225,7 @@ class RedisStore:
             pipeline.get(self._keys.run)
             pipeline.get(self._keys.item_version)
             run, version = pipeline.execute()
-            return StoreMark(None if run is None else run.decode(), int(version or 0))
+            return StoreMark(None if run is None else run.decode(), read_number(version or b"0"))
 
     def record_run(self, run: str) -> str:
         """See ``Store.record_run``."""

@@ -17,6 +17,7 @@ from state.store.protocol import PriorRecommendation
 from state.store.redis import schema_1
 from state.store.redis.blocks import INLINE, BlockLayout, rearrange
 from state.store.redis.errors import check_schema
+from state.store.redis.layout import read_number
 
 SCHEMA = 2
 """Version of the hash of a history."""
@@ -130,7 +131,7 @@ def read_history(customer_id: str, fields: Fields) -> CustomerHistory:
 
 def read_revision(head: bytes | None, revision: bytes | None) -> int:
     """The revision from the head or, of schema 1, from its field."""
-    return int(head.split(b" ")[0] if head else revision or 0)
+    return read_number(head.split(b" ")[0] if head else revision or b"0")
 
 
 def _schema(customer_id: str, fields: Fields) -> int:
