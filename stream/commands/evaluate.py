@@ -173,9 +173,12 @@ def _read_log(settings: "Settings", data: Path | None) -> "tuple[Sequence[Invoic
     from state.domain.identities import Resolver
     from stream.kafka.customer_log import known_customers
     from training.data.log import read_table
+    from training.engine import map_parts
 
     resolver = Resolver(known_customers(settings))
-    log, ledger = read_table(data_path(data, settings), settings, clock=int(time.time()), resolve=resolver)
+    log, ledger = read_table(
+        data_path(data, settings), settings, clock=int(time.time()), resolve=resolver, map_parts=map_parts
+    )
     for line in ledger.lines():
         echo(line)
     print_erased(resolver.erased)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from training.trainer import RoundResult, TrainingPlan
 
 
+class Engine(StrEnum):
+    """Where the parts of a table are cleaned."""
+
+    PROCESSES = "processes"
+    RAY = "ray"
+
+
 def train(
     data: DataOption = None,
     date_format: DateFormatOption = None,
@@ -48,6 +56,9 @@ def train(
         Path | None, typer.Option(help="Folder for the losses, to look at with tensorboard --logdir FOLDER.")
     ] = None,
     judge_days: Annotated[int, typer.Option(min=1, help="Evaluate on this many last days of the data.")] = 28,
+    engine: Annotated[
+        Engine, typer.Option(help="Where a large table is cleaned: in processes of this machine, or on a Ray cluster.")
+    ] = Engine.PROCESSES,
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Fit a promoted model again with all days before it serves.")
     ] = True,
@@ -69,6 +80,7 @@ def train(
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
     from stream.trace_export import recorded_traces
+    from training.engine import running
     from training.evaluation.variants import make_variant, model_options, parse_variant
     from training.models import options_of
     from training.trainer import TrainingPlan
@@ -80,6 +92,7 @@ def train(
     variant = parse_variant(model)
     accepted = options_of(make_variant(variant))  # a wrong name or option ends here, not after the data was read
     options = model_options(variant)
+    run_engine = partial(running, engine.value, settings.ray_address)
     for option, value in (("epochs", epochs), ("tensorboard", tensorboard)):
         if value is not None and option not in accepted:
             raise Failure(f"The model {variant.model} has no {option}; leave --{option} out.", ExitCode.USAGE)
@@ -98,7 +111,7 @@ def train(
     if interval_s is None:
         began = time.time()
         try:
-            with recorded_traces(SERVICE, settings) as tracing:
+            with recorded_traces(SERVICE, settings) as tracing, run_engine():
                 result = _traced(tracing, lambda: _round(settings, data, until_seconds, plan))
         except KeyboardInterrupt:
             folder = options.get("keep")
@@ -108,7 +121,8 @@ def train(
         if result.promoted is None:
             raise typer.Exit(ExitCode.NEGATIVE)
     else:
-        _repeat(settings, data, until_seconds, plan, interval_s)
+        with run_engine():
+            _repeat(settings, data, until_seconds, plan, interval_s)
 
 
 SERVICE = "nextbasket-trainer"
@@ -243,6 +257,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
     from training import progress
     from training.data.log import merge_logs, read_table
     from training.data.tables.detection import are_uci
+    from training.engine import map_parts
 
     table_log: Sequence[Invoice] = []
     ledger = None
@@ -251,7 +266,7 @@ def read_log(settings: "Settings", data: Path | None, clock: int) -> tuple[Seque
     if data is not None or settings.data is not None or not settings.brokers:
         path = data_path(data, settings)
         progress.stage("reading")
-        table_log, ledger = read_table(path, settings, clock=clock, resolve=resolver)
+        table_log, ledger = read_table(path, settings, clock=clock, resolve=resolver, map_parts=map_parts)
         for line in ledger.lines():
             echo(line)
         print_erased(resolver.erased)

@@ -23,7 +23,7 @@ CORE_COMMANDS = set(COMMANDS) - set(EXTRA_OF_COMMAND)
 MAY_BE_ADDED = {
     "api": {"otel"},
     "demo": {"otel"},
-    "train": {"otel"},
+    "train": {"otel", "ray"},
     "worker": {"otel"},
     "due": {"parquet"},
     "evaluate": {"report"},

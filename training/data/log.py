@@ -7,26 +7,31 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Self, overload
+from typing import NamedTuple, Self, overload
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from state.domain.history import CustomerHistory, HeldLine, add_invoice
 from state.events.invoice import Invoice, Line
 from state.settings import Settings
+from training import progress
 from training.data.cleaning.clean import clean, shop_dialect_of
 from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
-from training.data.cleaning.partition import partition_by_customer
+from training.data.cleaning.partition import PART_ROWS, partition_by_customer
 from training.data.purchases import Purchases
-from training.data.tables.invoice_table import load_batches, separate_invoices
+from training.data.tables.invoice_table import InvoiceTable, load_batches, separate_invoices
 from training.data.temporary_database import TemporaryDatabase
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Invoice)
+_INVOICES = msgspec.msgpack.Decoder(list[Invoice])
+_SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+"""Settings that cleaning does not need, and other processes must not get."""
 
 _CREATE = "CREATE TABLE part (row INTEGER PRIMARY KEY, customer TEXT, number TEXT, date INTEGER, content BLOB)"
 _INSERT = "INSERT INTO part (customer, number, date, content) VALUES (?, ?, ?, ?)"
@@ -112,12 +117,41 @@ def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
     return InvoiceLog(database, np.fromiter((row for (row,) in order), np.int64))
 
 
+class TablePart(NamedTuple):
+    """A part of a table, with all rows of its customers, and how it is cleaned; see ``read_table``."""
+
+    table: InvoiceTable
+    settings: Settings
+    clock: int | None
+
+
+class CleanedPart(NamedTuple):
+    """The invoices of a part, encoded, and the ledger of its cleaning."""
+
+    invoices: bytes
+    ledger: LedgerBuilder
+
+
+MapParts = Callable[[Callable[[TablePart], CleanedPart], Iterable[TablePart]], Iterator[CleanedPart]]
+"""What gives the results of a function for each part, in the order of the parts; such as ``map``."""
+
+
+def clean_part(part: TablePart) -> CleanedPart:
+    """Clean a part of a table; it depends on no other part, so any process can."""
+    dialect = shop_dialect_of(part.table, part.settings).name
+    ledger = LedgerBuilder(dialect, part.table.timezone)
+    separated = separate_invoices(part.table, uci=dialect == "uci")
+    found = invoices(clean(separated, part.settings, clock=part.clock, builder=ledger))
+    return CleanedPart(_ENCODER.encode(found), ledger)
+
+
 def read_table(
     path: Path,
     settings: Settings,
     *,
     clock: int | None = None,
     resolve: Callable[[Iterable[Invoice]], Iterator[Invoice]] = iter,
+    map_parts: MapParts = map,
 ) -> tuple[InvoiceLog, Ledger]:
     """The log of a table and the ledger of its cleaning, in memory that does not grow with a Parquet table.
 
@@ -125,6 +159,7 @@ def read_table(
         path: As in ``tables.invoice_table.load``.
         settings: Zone of dates, bounds and dialect.
         clock: Seconds since 1970; dates further ahead of it than the settings allow are refused. None: no date is.
+        map_parts: Cleans the parts, in their order; ``training.engine.map_parts`` in other processes.
         resolve: Puts the invoices of merged customers under one id, and leaves out those of erased customers.
 
     Raises:
@@ -134,18 +169,21 @@ def read_table(
 
     def cleaned_invoices() -> Iterator[Invoice]:
         nonlocal builder
-        for part in partition_by_customer(
-            load_batches(
-                path,
-                timezone=settings.timezone,
-                date_format=settings.date_format,
-                decimal_mark=settings.decimal_mark,
+        batches = load_batches(
+            path,
+            timezone=settings.timezone,
+            date_format=settings.date_format,
+            decimal_mark=settings.decimal_mark,
+        )
+        public = settings.model_copy(update=dict.fromkeys(_SECRETS, SecretStr("")))
+        for done, cleaned in enumerate(
+            map_parts(
+                clean_part, (TablePart(part, public, clock) for part in partition_by_customer(batches, PART_ROWS))
             )
         ):
-            dialect = shop_dialect_of(part, settings).name
-            builder = builder or LedgerBuilder(dialect, part.timezone)
-            separated = separate_invoices(part, uci=dialect == "uci")
-            yield from resolve(invoices(clean(separated, settings, clock=clock, builder=builder)))
+            builder = cleaned.ledger if builder is None else builder.merge(cleaned.ledger)
+            yield from resolve(_INVOICES.decode(cleaned.invoices))
+            progress.update(min((done + 1) * PART_ROWS, batches.rows), batches.rows, "cleaning")
 
     log = merge_logs(cleaned_invoices())
     assert builder is not None  # a table has rows

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Self
 
 import msgspec
 import pandas as pd
@@ -111,6 +112,12 @@ class Ledger(msgspec.Struct, frozen=True):
         raise NothingLeft(f"No purchase of a known customer is left after cleaning: {why}. Check the table's columns.")
 
 
+def _sum_descriptions(described: pd.DataFrame) -> pd.DataFrame:
+    """Number of lines and newest date of each description of a stock code."""
+    key = [columns.STOCK_CODE, columns.DESCRIPTION, "bought"]
+    return described.groupby(key, as_index=False).agg({columns.DATE: "max", "lines": "sum"})
+
+
 class LedgerBuilder:
     """Adds up the ledger of a table that is cleaned in parts; it holds counts by description, no lines.
 
@@ -131,15 +138,36 @@ class LedgerBuilder:
 
     def add(self, frame: pd.DataFrame, steps: Sequence[Step], assumptions: Sequence[Assumption]) -> None:
         """Add a part: its cleaned lines, the steps before that, and the assumptions of its table."""
-        self._assumptions = merge_assumptions([*self._assumptions, *assumptions])
-        self._steps = [one + other for one, other in zip(self._steps, steps, strict=True)] if self._steps else [*steps]
+        part = LedgerBuilder(self._dialect, self._timezone)
+        part._read(frame, steps, assumptions)
+        self.merge(part)
+
+    def merge(self, other: "LedgerBuilder") -> Self:
+        """Add the parts that another builder has read, after those of this one; returns this one."""
+        self._assumptions = merge_assumptions([*self._assumptions, *other._assumptions])
+        both = zip(self._steps, other._steps, strict=True)
+        self._steps = [one + another for one, another in both] if self._steps else other._steps
+        for purchases, number in other._invoices.items():
+            self._invoices[purchases] += number
+        self._customers += other._customers
+        self._repeated += other._repeated
+        busiest = pd.concat([self._busiest, other._busiest])
+        self._busiest = busiest.sort_values(ascending=False, kind="stable").head(_BUSIEST)
+        described = (
+            pd.concat([self._descriptions, other._descriptions]) if len(self._descriptions) else other._descriptions
+        )
+        self._descriptions = _sum_descriptions(described)
+        return self
+
+    def _read(self, frame: pd.DataFrame, steps: Sequence[Step], assumptions: Sequence[Assumption]) -> None:
+        self._assumptions, self._steps = tuple(assumptions), [*steps]
         bought = frame[columns.QUANTITY] > 0
         invoice = [columns.CUSTOMER_ID, columns.INVOICE_NO]
         for purchases in self._invoices:
             self._invoices[purchases] += int((~frame.loc[bought == purchases, invoice].duplicated()).sum())
         self._customers += frame.loc[bought, columns.CUSTOMER_ID].nunique()
         visits = frame.loc[bought, invoice].drop_duplicates()[columns.CUSTOMER_ID].value_counts()
-        self._busiest = pd.concat([self._busiest, visits.head(_BUSIEST)]).sort_values(ascending=False).head(_BUSIEST)
+        self._busiest = visits.head(_BUSIEST)
         content = [columns.STOCK_CODE, columns.QUANTITY, columns.UNIT_PRICE]
         with_id = frame[columns.LINE_ID].notna()
         self._repeated += int(frame[~with_id].duplicated([*invoice, *content]).sum())
@@ -147,9 +175,7 @@ class LedgerBuilder:
         described = frame[[columns.STOCK_CODE, columns.DATE]].assign(
             bought=bought, lines=1, description=frame[columns.DESCRIPTION].fillna("")
         )
-        key = [columns.STOCK_CODE, columns.DESCRIPTION, "bought"]
-        both = pd.concat([self._descriptions, described]) if len(self._descriptions) else described
-        self._descriptions = both.groupby(key, as_index=False).agg({columns.DATE: "max", "lines": "sum"})
+        self._descriptions = _sum_descriptions(described)
 
     def descriptions(self) -> pd.Series:
         """The one description of each stock code, indexed by it: the newest, of equal dates the larger text.

@@ -1,0 +1,92 @@
+"""Engine: where a function is mapped over the parts of a large table; here, in processes, or on a Ray cluster.
+
+The results come in the order of the parts and do not depend on the engine. Parts and results are plain values that can
+be pickled; they come from this program only.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import chain, islice
+from typing import Any, Literal, TypeVar
+
+import joblib
+
+logger = logging.getLogger(__name__)
+
+EngineName = Literal["processes", "ray"]
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+MIN_PARTS = 6
+"""Fewer parts are done here before other processes would have loaded their libraries."""
+
+_engine: ContextVar[EngineName] = ContextVar("engine", default="processes")
+
+
+def map_parts(function: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
+    """The results of a function of a module for each part, in the order of the parts.
+
+    Two parts a processor are in memory at once. A process that dies ends in an error; on Ray the parts that it had are
+    done again elsewhere.
+    """
+    if _engine.get() == "ray":
+        return _map_on_ray(function, parts)
+    waiting = iter(parts)
+    first = list(islice(waiting, MIN_PARTS))
+    if len(first) < MIN_PARTS or joblib.cpu_count() < 2:
+        return map(function, chain(first, waiting))
+    run = joblib.Parallel(n_jobs=-1, return_as="generator", pre_dispatch="2 * n_jobs", max_nbytes=None)
+    found: Iterator[Result] = run(joblib.delayed(function)(part) for part in chain(first, waiting))
+    return found
+
+
+@contextmanager
+def running(engine: EngineName, address: str = "") -> Iterator[None]:
+    """Map parts on an engine inside.
+
+    Args:
+        engine: ``processes`` of this machine, or ``ray``.
+        address: Of a Ray cluster whose machines have this version of nextbasket; empty: one is started here.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+        ConnectionError: There is no cluster at the address.
+    """
+    if engine == "processes":
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to its makers
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without a GPU the environment stays as it is
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        # Without an address of its own Ray would take a cluster that it finds.
+        here = {"include_dashboard": False, "num_cpus": joblib.cpu_count()} if not address else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **here)
+    token = _engine.set("ray")
+    try:
+        yield
+    finally:
+        _engine.reset(token)
+        if started:
+            ray.shutdown()
+
+
+def _map_on_ray(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    import ray
+
+    task = ray.remote(max_retries=-1)(function)  # a part is done again for as long as machines are lost
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    in_flight = 2 * max(sum(int(node["Resources"].get("CPU", 0)) for node in alive), 1)
+    waiting = iter(parts)
+    running_tasks: deque[Any] = deque(task.remote(part) for part in islice(waiting, in_flight))
+    while running_tasks:
+        result: Result = ray.get(running_tasks.popleft())
+        running_tasks.extend(task.remote(part) for part in islice(waiting, 1))
+        yield result
