@@ -18,7 +18,7 @@ from subprocess import PIPE, Popen
 from typing import NamedTuple
 
 from bench.memory import peak_mb
-from training.data.simulator import write_parquet
+from training.data.simulator import GIFTS, write_parquet
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 _PURCHASES = re.compile(r"purchases: ([0-9,]+) lines, ([0-9,]+) invoices, ([0-9,]+) customers")
@@ -41,7 +41,7 @@ def children_time() -> float:
     return used.children_user + used.children_system
 
 
-def measure(customers: int, options: list[str]) -> TrainingCost:
+def measure(customers: int, basket_size: float, options: list[str]) -> TrainingCost:
     """Simulate a shop and train on it.
 
     Raises:
@@ -49,7 +49,7 @@ def measure(customers: int, options: list[str]) -> TrainingCost:
     """
     with tempfile.TemporaryDirectory(prefix="nextbasket-growth-") as temporary:
         folder = Path(temporary)
-        write_parquet(folder / "shop.parquet", customers=customers)
+        write_parquet(folder / "shop.parquet", customers=customers, size=(basket_size, *GIFTS.size[1:]))
         settings = {"NEXTBASKET_REGISTRY": str(folder / "registry"), "NEXTBASKET_CACHE": str(folder / "cache")}
         plain = {name: value for name, value in os.environ.items() if not name.startswith("NEXTBASKET_")}
         command = [sys.executable, "-m", "stream", "train", "--data", str(folder / "shop.parquet"), *options]
@@ -66,12 +66,12 @@ def measure(customers: int, options: list[str]) -> TrainingCost:
     return TrainingCost(buyers, invoices, lines, cpu, clock, memory)
 
 
-def main(sizes: list[int], options: list[str]) -> None:
+def main(sizes: list[int], basket_size: float, options: list[str]) -> None:
     """Print one row for each shop."""
     first: TrainingCost | None = None
     print("customers  invoices       lines    CPU s  clock s  memory MB   times: lines   CPU  memory")
     for customers in sizes:
-        size = measure(customers, options)
+        size = measure(customers, basket_size, options)
         first = first or size
         print(
             f"{size.customers:>9,} {size.invoices:>9,} {size.lines:>11,} {size.cpu:>8.0f} {size.clock:>8.0f} "
@@ -84,6 +84,10 @@ def main(sizes: list[int], options: list[str]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("customers", type=int, nargs="*", default=[2_000, 4_000, 8_000], help="default: 2000 4000 8000")
+    parser.add_argument(
+        "--basket-size", type=float, default=GIFTS.size[0], help="median lines of a basket (default: %(default)s)"
+    )
     parser.epilog = "Options after -- are passed to nextbasket train."
     separator = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    main(parser.parse_args(sys.argv[1:separator]).customers, sys.argv[separator + 1 :])
+    arguments = parser.parse_args(sys.argv[1:separator])
+    main(arguments.customers, arguments.basket_size, sys.argv[separator + 1 :])

@@ -34,6 +34,9 @@ def simulate(
     items: Annotated[
         int | None, typer.Option(min=1, help="Items of the catalogue. Default: as many as the kind has.")
     ] = None,
+    basket_size: Annotated[
+        float | None, typer.Option(min=1, help="Median lines of a basket. Default: as many as the kind has.")
+    ] = None,
     seed: SeedOption = None,
 ) -> None:
     """Make up the invoices of a shop, with the columns of UCI Online Retail and its faults.
@@ -45,17 +48,22 @@ def simulate(
       nextbasket simulate shop.parquet --kind groceries
     """
     from state.settings import load_settings
+    from stream.cli.progress import show_progress
+    from training import progress
     from training.data.simulator import SHOP_PROFILES, write_parquet
 
     settings = load_settings()
     if output.suffix != ".parquet" or output.is_dir():
         raise Failure(f"{output} is no Parquet file to write: give a name such as shop.parquet.", ExitCode.USAGE)
     shop = SHOP_PROFILES[kind.value]
-    rows = write_parquet(
-        output,
-        shop,
-        seed=settings.seed if seed is None else seed,
-        customers=shop.customers if customers is None else customers,
-        items=shop.items if items is None else items,
-    )
+    with show_progress():
+        progress.stage("simulating")
+        rows = write_parquet(
+            output,
+            shop,
+            seed=settings.seed if seed is None else seed,
+            customers=shop.customers if customers is None else customers,
+            items=shop.items if items is None else items,
+            size=shop.size if basket_size is None else (basket_size, *shop.size[1:]),
+        )
     echo(f"Wrote {count(rows, 'row')} to {output}.")

@@ -11,9 +11,10 @@ from state.settings import Settings
 from training.data import columns
 from training.data.cleaning.clean import CleanedLines, clean
 from training.data.cleaning.invoices import invoices
-from training.data.simulator import GROCERIES, SMALL, simulate, write_parquet
+from training.data.simulator import GIFTS, GROCERIES, SMALL, shop, simulate, simulate_blocks, write_parquet
 from training.data.tables.invoice_table import from_frame, load
 from training.data.walk import walk
+from training.progress import RecordedProgress, shown_by
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +174,15 @@ def test_a_small_shop_has_three_hundred_customers() -> None:
     assert 250 < rows["CustomerID"].nunique() <= 300
     assert rows["InvoiceDate"].dt.year.min() == 2016
     assert repeats(rows)[2] < 0.6
+
+
+def test_a_large_shop_comes_in_blocks_that_do_not_grow_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shop, "_BLOCK_ROWS", 2_000)
+    reported = RecordedProgress()
+    with shown_by(reported):
+        blocks = list(simulate_blocks(GIFTS, customers=3_000, days=28))
+    of_a_day = max(block.groupby(block["InvoiceDate"].dt.date).size().max() for block in blocks)
+    assert len(blocks) > 5
+    assert max(len(block) for block in blocks) < 2_000 * 1.1 + of_a_day
+    assert pd.concat(blocks)["InvoiceDate"].is_monotonic_increasing
+    assert reported.updates[-1][:2] == (28, 28)

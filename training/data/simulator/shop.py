@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from training import progress
 from training.data import columns
 from training.data.simulator.catalogue import Floats, Ints, make_catalogue
 from training.data.simulator.customers import Basket, Customers
@@ -29,7 +30,9 @@ _MAX_RETURN_DAYS = 25
 _OPENS, _CLOSES = 8 * 60, 18 * 60
 """Minutes of the day."""
 _BLOCK_DAYS = 14
-"""Days of a block of rows: few enough to be in memory for any number of customers."""
+"""Days of a block of rows."""
+_BLOCK_ROWS = 400_000
+"""A block ends early where it has so many rows: few enough to be in memory for any number of customers."""
 
 _DTYPES = dict.fromkeys(columns.UCI, "str") | {
     "Quantity": "int64",
@@ -58,6 +61,7 @@ class ShopSize(TypedDict, total=False):
     items: int
     days: int
     start: datetime
+    size: tuple[float, float, float, float]
 
 
 def simulate(profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[ShopSize]) -> pd.DataFrame:
@@ -75,7 +79,7 @@ def simulate(profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[Shop
 
 
 def simulate_blocks(profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[ShopSize]) -> Iterator[pd.DataFrame]:
-    """``simulate``, two weeks at a time; memory grows with the number of customers, not with the number of days."""
+    """``simulate``, at most two weeks at a time; memory grows with the number of customers, not with that of days."""
     profile = replace(profile, **size)
     random, faults = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     shop = _Shop(profile, random)
@@ -83,13 +87,15 @@ def simulate_blocks(profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpa
     for day in range(profile.days):
         if (profile.start + timedelta(days=day)).weekday() != profile.closed:
             pending.append(shop.simulate_day(day))
-        if pending and (day % _BLOCK_DAYS == _BLOCK_DAYS - 1 or day == profile.days - 1):
+        ends = day % _BLOCK_DAYS == _BLOCK_DAYS - 1 or day == profile.days - 1
+        if pending and (ends or sum(len(lines.item) for lines in pending) >= _BLOCK_ROWS):
             yield add_faults(shop.to_rows(pending), faults)
             pending = []
+        progress.update(day + 1, profile.days)
 
 
 def write_parquet(path: Path, profile: ShopProfile = GIFTS, *, seed: int = 7, **size: Unpack[ShopSize]) -> int:
-    """Write the table of ``simulate`` as Parquet, a row group every two weeks, in the memory of ``simulate_blocks``.
+    """Write the table of ``simulate`` as Parquet, a row group a block, in the memory of ``simulate_blocks``.
 
     The file appears under its name once it is complete.
 
