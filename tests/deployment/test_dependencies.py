@@ -26,7 +26,7 @@ MAY_BE_ADDED = {
     "train": {"otel", "ray"},
     "worker": {"otel"},
     "due": {"parquet"},
-    "evaluate": {"report"},
+    "evaluate": {"report", "ray"},
     "export": {"parquet"},
     "items": {"parquet"},
     "rebuild": {"parquet"},
