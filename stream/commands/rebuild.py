@@ -33,6 +33,12 @@ def rebuild(
         ),
     ] = None,
     topic: Annotated[bool, typer.Option("--topic/--no-topic", help="Read the topic of invoices.")] = True,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch", help="Remove all histories and items first; stop the workers before.", show_default=False
+        ),
+    ] = False,
     date_format: DateFormatOption = None,
 ) -> None:
     """Restore histories and items that Redis lost, from the topic of invoices and from tables.
@@ -42,9 +48,13 @@ def rebuild(
     it. What Redis has already stays as it is: the command may be repeated,
     and workers may run meanwhile. Nothing is sent and no offset changes.
 
+    Where Redis lost histories and not the items, as a Cluster that loses one
+    node may, lines are counted twice unless it begins from scratch.
+
     Example:
       nextbasket rebuild
       nextbasket rebuild --data invoices-2024.parquet
+      nextbasket rebuild --from-scratch --data invoices-2024.parquet
     """
     use_one_thread()
     from state.events.shop_dialect import in_words, shop_dialect
@@ -53,6 +63,7 @@ def rebuild(
     from state.store.redis.store import RedisStore
     from stream.cli.progress import show_progress
     from stream.kafka.topic_reader import TopicRecords
+    from stream.kafka.topics import group_has_members
     from stream.tools.rebuild import RawEvent, RebuildLedger
     from stream.tools.rebuild import rebuild as rebuild_from
     from training import progress
@@ -61,11 +72,18 @@ def rebuild(
     paths = data or []
     if not topic and not paths:
         raise Failure("There is nothing to read: leave out --no-topic, or give --data PATH.", ExitCode.USAGE)
+    if from_scratch and group_has_members(settings):
+        raise Failure(
+            "Stop the workers first: they would count what they read into items that are removed. They are taken to "
+            f"run, too, where Kafka does not answer or hides the group {settings.group}."
+        )
     ledgers = []
     # Closed before the store, whose new histories the index lacks, even after a failure.
     with closing(RedisStore(settings)) as store, _incomplete_due_index(settings), show_progress():
         claim_store(store, shop_dialect(settings))
         known = _identities(settings)
+        if from_scratch:
+            store.empty()
         echo(f"Events are read {in_words(shop_dialect(settings))}.")
         for path in paths:
             progress.stage(f"rebuilding from {path}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from redis import Redis
 
 from state.settings import Settings
+from state.store.redis.store import RedisStore
 from stream.kafka.topics import ensure_topics
 from tests.integration.workers import Worker, nextbasket
 from tests.services.choice import Service
@@ -98,6 +100,9 @@ def test_lost_histories_are_rebuilt_byte_for_byte(
         printed = nextbasket(environment, "rebuild")
         assert "; 0 lines restored" in printed
         assert exported(environment) == before
+        with pytest.raises(AssertionError, match="Stop the workers first"):
+            nextbasket(environment, "rebuild", "--from-scratch")
+        assert exported(environment) == before
         assert worker.stop() == 0
     finally:
         group.close()
@@ -105,6 +110,19 @@ def test_lost_histories_are_rebuilt_byte_for_byte(
     empty(redis, settings)
     nextbasket(environment, "rebuild")
     assert exported(environment) == before
+    counted = baskets(settings)
+    with Redis.from_url(redis.address) as client:  # a node of a Cluster is lost, and not the one of the items
+        lost = list(client.scan_iter(f"{settings.key_prefix}h:*"))[::2]
+        client.unlink(*lost)
+    nextbasket(environment, "rebuild", "--from-scratch")
+    assert exported(environment) == before
+    assert baskets(settings) == counted
+
+
+def baskets(settings: Settings) -> dict[str, int]:
+    """The number of baskets ever of each item."""
+    with closing(RedisStore(settings)) as store:
+        return {item.stock_code: item.sold for item in store.items().states.values()}
 
 
 def test_what_is_older_than_the_topic_comes_from_a_table(

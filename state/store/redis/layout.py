@@ -37,6 +37,8 @@ class Keys:
         self.refresh_shards = f"{prefix}{{refresh}}:shards"
         self.refresh_asked = f"{prefix}{{refresh}}:asked"
         self.all_histories = f"{self._history}{{*"
+        self.all_outboxes = f"{self._outbox}{{*"
+        self.all_done = f"{self._done}*"
         self.all_recommendations = f"{self._recommendation}{{*"
 
     @property

@@ -328,6 +328,19 @@ class RedisStore:
         with translate_errors(client=self._client):
             return read_durability(self._client)
 
+    def empty(self) -> None:
+        """Remove all histories and items, so that a rebuild counts no line twice. No worker may run meanwhile.
+
+        Recommendations, and what is known of customers, stay.
+
+        Raises:
+            StoreUnavailable, StoreRefused: Redis does not answer, or refuses; some keys may be removed by then.
+        """
+        for pattern in (self._keys.all_outboxes, self._keys.all_done, self._keys.all_histories):
+            for keys in self._scan(pattern):
+                self._read("expire", keys, -1)  # a right that an erasure needs too
+        self._read("expire", self._keys.items, -1)
+
     def reconnect(self) -> None:
         """See ``Store.reconnect``."""
         disconnect(self._client)
