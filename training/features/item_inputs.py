@@ -47,41 +47,62 @@ class ItemSnapshot(NamedTuple):
     """The items as of one date: the table's rows, then ``unknown`` further ones of which nothing is known.
 
     ``size``: number of rows · ``demand`` float32 ``[rows, HALF_LIVES]`` · ``log_price`` float32 ``[rows]`` ·
-    ``inputs`` float32 ``[rows, ITEM_STATE_INPUTS − 1]``: those that are the same for every customer.
+    ``inputs`` float32 ``[rows, ITEM_STATE_INPUTS − 1]``: those that are the same for every customer · ``max_demand``
+    float32 ``[HALF_LIVES]``: the greatest of all items · ``rows``: the rows that the arrays are of, sorted; all unless
+    given.
     """
 
     size: int
     demand: Floats
     log_price: Floats
     inputs: Floats
+    max_demand: Floats
+    rows: Ints | None = None
 
     @classmethod
-    def at(cls, items: ItemTable, now: int, unknown: int) -> Self:
-        """The items of the table as of ``now``, and ``unknown`` further rows."""
-        known = len(items)
-        size = known + unknown
-        demand = np.zeros((len(HALF_LIVES), size), np.float32)  # long rows: so everywhere here
-        logs = np.empty((len(_ROWS), size), np.float32)
+    def at(cls, items: ItemTable, now: int, unknown: int, rows: Ints | None = None) -> Self:
+        """The items of the table as of ``now``, and ``unknown`` further rows.
+
+        Only some ``rows``, sorted, where they are given: the cost is then that of these.
+        """
+        length = len(items) + unknown if rows is None else len(rows)
+        known = len(items) if rows is None else int(np.searchsorted(rows, len(items)))
+        of_table = None if rows is None else rows[:known]
+        part: slice | Ints = slice(known) if of_table is None else of_table
+        demand = np.zeros((len(HALF_LIVES), length), np.float32)  # long rows: so everywhere here
+        logs = np.empty((len(_ROWS), length), np.float32)
         logs[: _ROWS["sold"], known:] = _SMALLEST
         logs[_ROWS["sold"] :, known:] = 1.0
         here = logs[:, :known]
-        demand[:, :known] = items.demand(now).T
+        demand[:, :known] = items.demand(now, of_table).T
         np.add(demand, np.float32(_SMALLEST), out=logs[: len(HALF_LIVES)])
-        np.add(items.shares(now).T, np.float32(_SMALLEST), out=here[len(HALF_LIVES) : _ROWS["sold"]])
-        np.add(items.sold, 1.0, out=here[_ROWS["sold"]], casting="same_kind")
-        for name, date in (("age", items.first), ("idle", items.last)):
+        np.add(items.shares(now, of_table).T, np.float32(_SMALLEST), out=here[len(HALF_LIVES) : _ROWS["sold"]])
+        np.add(items.sold[part], 1.0, out=here[_ROWS["sold"]], casting="same_kind")
+        for name, date in (("age", items.first[part]), ("idle", items.last[part])):
             seconds = now - date
             np.maximum(seconds, 0, out=seconds)
             np.add(seconds / DAY, 1.0, out=here[_ROWS[name]], casting="same_kind")
-        np.maximum(items.price, 1e-4, out=here[_ROWS["price"]], casting="same_kind")
+        np.maximum(items.price[part], 1e-4, out=here[_ROWS["price"]], casting="same_kind")
         np.log(logs, out=logs)
-        inputs = np.empty((len(_RELATIVE_TO_MAX) + len(_NEWER) + len(_ROWS) - _ROWS["age"], size), np.float32)
+        inputs = np.empty((len(_RELATIVE_TO_MAX) + len(_NEWER) + len(_ROWS) - _ROWS["age"], length), np.float32)
         relative, trends, others = np.split(inputs, [len(_RELATIVE_TO_MAX), len(_RELATIVE_TO_MAX) + len(_NEWER)])
-        greatest = logs.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
+        if rows is None:
+            max_demand = demand.max(axis=1, initial=0.0)
+            greatest = logs.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
+        else:
+            max_demand, max_shares, sold = items.greatest(now)
+            greatest = np.zeros((len(_ROWS), 1), np.float32)
+            greatest[: _ROWS["sold"], 0] = log_demand(np.concatenate([max_demand, max_shares]))
+            greatest[_ROWS["sold"]] = np.log1p(np.float32(sold))
         np.subtract(logs[_RELATIVE_TO_MAX], greatest[_RELATIVE_TO_MAX], out=relative)
         np.subtract(logs[_NEWER], logs[_OLDER], out=trends)
         others[:] = logs[_ROWS["age"] :]
-        return cls(size, demand.T, logs[_ROWS["price"]], inputs.T)
+        size = len(items) + unknown
+        return cls(size, demand.T, logs[_ROWS["price"]], inputs.T, max_demand, rows)
+
+    def positions(self, row: Ints) -> Ints:
+        """Position of some of its rows in its arrays."""
+        return row if self.rows is None else np.searchsorted(self.rows, row)
 
 
 def item_state_inputs(snapshot: ItemSnapshot, row: Ints, mean_log_price: Floats) -> Floats:
@@ -89,5 +110,6 @@ def item_state_inputs(snapshot: ItemSnapshot, row: Ints, mean_log_price: Floats)
 
     ``mean_log_price`` ``[candidates]``: mean log price of the candidate's customer.
     """
-    over = snapshot.log_price[row] - mean_log_price
-    return np.concatenate([snapshot.inputs.T.take(row, axis=1), over[None]])
+    position = snapshot.positions(row)
+    over = snapshot.log_price[position] - mean_log_price
+    return np.concatenate([snapshot.inputs.T.take(position, axis=1), over[None]])

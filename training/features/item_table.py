@@ -16,6 +16,7 @@ from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState
 from state.events.attributes import NO_ATTRIBUTES, Attributes
 from state.events.dates import DAY
 from state.events.invoice import Line
+from training.features.item_leaders import Leaders
 
 _DEMAND = slice(0, len(HALF_LIVES))
 _SHARES = slice(len(HALF_LIVES), len(HALF_LIVES) + len(SHARE_HALF_LIVES))
@@ -27,6 +28,18 @@ _INVOICES_AT_ONCE = 20_000
 """Of ``sell_invoices``: 3 MB for each half-life where invoices have 20 lines."""
 
 _NEVER = -(2**62)
+
+LEADERS = 300
+"""So many items lead by demand at each of some half-lives, by newness and by baskets ever."""
+_LEADING_DAYS = (1.0, 7.0, 30.0)
+"""Half-lives of demand by which items lead; of the other sums only the greatest is of interest."""
+_LEADER_NUMBERS = (
+    *(LEADERS if days in _LEADING_DAYS else 1 for days in HALF_LIVES),
+    *(1 for _ in SHARE_HALF_LIVES),
+    LEADERS,
+    LEADERS,
+)
+"""Of the sums, then ``sold``, then ``first``."""
 
 
 class ItemTable:
@@ -46,6 +59,7 @@ class ItemTable:
         self._attributes: list[Attributes] = []
         self._reference = 0
         self._newest = _NEVER
+        self._leaders = Leaders(_LEADER_NUMBERS)
         self._allocate(64)
         self.update(states)
 
@@ -90,20 +104,51 @@ class ItemTable:
         row = self.rows.get(stock_code)
         return NO_ATTRIBUTES if row is None else self._attributes[row]
 
-    def demand(self, now: int) -> NDArray[np.float32]:
+    def leaders(self) -> NDArray[np.int64]:
+        """The rows, sorted, that lead by demand, newness or baskets ever; they cost the changes since the last call."""
+        self._update_leaders()
+        return self._leaders.rows
+
+    def greatest(self, now: int) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+        """The greatest demand and share at each half-life as of ``now``, and the greatest number of baskets ever.
+
+        0 where there are no items. It costs the changes since the last call.
+        """
+        self._update_leaders()
+        if not len(self):
+            return np.zeros(len(HALF_LIVES), np.float32), np.zeros(len(SHARE_HALF_LIVES), np.float32), 0
+        sums = self._leaders.greatest[: len(_HALF_LIFE_SECONDS), None]
+        demand, shares = self._decay(sums, _DEMAND, now)[0], self._decay(sums, _SHARES, now)[0]
+        return demand, np.maximum(shares, np.float32(0.0)), int(self._leaders.greatest[len(_HALF_LIFE_SECONDS)])
+
+    def _update_leaders(self) -> None:
+        changed = np.flatnonzero(self._changed[: len(self)])
+        if len(changed):
+            self._changed[changed] = False
+            self._leaders.update(len(self), changed, self._leader_values)
+
+    def _leader_values(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        # Many items were sold as often, or first on the same day: of these, those sold last lead.
+        tie = self._last[rows] * 2.0**-40
+        return np.concatenate(
+            [self._sums[:, rows].T, (self._sold[rows] + tie)[:, None], (self._first[rows] + tie)[:, None]], axis=1
+        )
+
+    def demand(self, now: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Decayed number of baskets as of ``now``, float32 ``[items, half-lives]``, in the order of ``HALF_LIVES``.
 
-        A ``now`` before the newest sale gives the demand as of that sale: later sales are not subtracted.
+        Of some ``rows`` only, where they are given. A ``now`` before the newest sale gives the demand as of that sale:
+        later sales are not subtracted.
         """
-        return self._decayed(_DEMAND, now)
+        return self._decayed(_DEMAND, now, rows)
 
-    def shares(self, now: int) -> NDArray[np.float32]:
+    def shares(self, now: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Decayed shares as of ``now``, float32 ``[items, half-lives]``, in the order of ``SHARE_HALF_LIVES``.
 
         Each basket counts 1 / √(its distinct stock codes) instead of 1; otherwise as ``demand``. Never below 0, where a
         state can be: by rounding, or when an invoice changes that was counted before shares were stored.
         """
-        return np.maximum(self._decayed(_SHARES, now), np.float32(0.0))
+        return np.maximum(self._decayed(_SHARES, now, rows), np.float32(0.0))
 
     def sell(self, lines: Sequence[Line], date: int) -> None:
         """Count the purchase lines of one whole invoice: each stock code once, however many lines it has.
@@ -131,6 +176,7 @@ class ItemTable:
         self._sold[unique] += 1
         self._first[unique] = np.minimum(self._first[unique], date)
         self._last[unique] = np.maximum(self._last[unique], date)
+        self._changed[unique] = True
         newer = date > self._price_date[unique]
         dearer = (date == self._price_date[unique]) & (price > self._price[unique])
         self._price_date[unique[newer]] = date
@@ -213,6 +259,7 @@ class ItemTable:
             self._sums[:, row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
             self._first[row] = state.first
             self._last[row] = state.last
+            self._changed[row] = True
             self._sold[row] = state.sold
             self._price[row] = state.price
             self._price_date[row] = state.price_date
@@ -220,12 +267,16 @@ class ItemTable:
             self._description_date[row] = state.description_date
             self._set_attributes(row, state.dated_attributes)
 
-    def _decayed(self, columns: slice, now: int) -> NDArray[np.float32]:
-        sums = self._sums[columns, : len(self.codes)]
+    def _decayed(self, columns: slice, now: int, rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        return self._decay(self._sums[:, : len(self.codes)] if rows is None else self._sums[:, rows], columns, now)
+
+    def _decay(self, sums: NDArray[np.float64], columns: slice, now: int) -> NDArray[np.float32]:
+        """Of sums ``[half-lives, items]`` those of some columns as of ``now``, float32 ``[items, columns]``."""
         halvings = _halvings(self._reference, max(now, self._newest))[columns]
-        decayed = np.empty(sums.shape, np.float32)
-        np.multiply(sums, np.exp2(-halvings)[:, None], out=decayed, casting="same_kind")
+        decayed = np.empty(sums[columns].shape, np.float32)
+        np.multiply(sums[columns], np.exp2(-halvings)[:, None], out=decayed, casting="same_kind")
         return decayed.T
+
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
         if text is None:
@@ -265,9 +316,12 @@ class ItemTable:
         if date - self._reference > _REBASE_AFTER:
             self._sums *= np.exp2(-_halvings(self._reference, date))[:, None]
             self._reference = date
+            self._leaders.forget()
+            self._changed[: len(self)] = True
 
     def _allocate(self, capacity: int) -> None:
         self._sums = np.zeros((len(_HALF_LIFE_SECONDS), capacity), np.float64)  # a row a half-life: reads are long
+        self._changed = np.zeros(capacity, np.bool_)
         self._first = np.full(capacity, -_NEVER, np.int64)
         self._last = np.full(capacity, _NEVER, np.int64)
         self._sold = np.zeros(capacity, np.int64)
@@ -279,6 +333,7 @@ class ItemTable:
     def _grow(self) -> None:
         old_columns = (
             self._sums,
+            self._changed,
             self._first,
             self._last,
             self._sold,
@@ -291,6 +346,7 @@ class ItemTable:
         self._allocate(2 * size)
         new_columns = (
             self._sums,
+            self._changed,
             self._first,
             self._last,
             self._sold,

@@ -8,7 +8,10 @@ from training.features.text import TextEncoder
 
 
 class VocabularyBinding:
-    """The vocabulary index and the text vector of each row of one item table, extended as the table grows."""
+    """The vocabulary index and the text vector of each row of one item table, extended as the table grows.
+
+    ``row_of_index`` int64 ``[vocabulary_size]``: row of each item of the vocabulary, −1 where the table has none.
+    """
 
     def __init__(self, vocabulary_size: int, text: TextEncoder) -> None:
         self._indexes: NDArray[np.int64] = np.full(64, vocabulary_size, np.int64)
@@ -16,6 +19,7 @@ class VocabularyBinding:
         self._encoded: NDArray[np.int64] = np.zeros(64, np.int64)
         self._size = 0
         self._outside = vocabulary_size
+        self.row_of_index: NDArray[np.int64] = np.full(vocabulary_size, -1, np.int64)
         self._text = text
 
     @property
@@ -28,6 +32,15 @@ class VocabularyBinding:
         """Text vector of each row's description, float32 ``[rows, width]``, of length 1 or 0."""
         return self._vectors[: self._size]
 
+    def indexes_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Vocabulary index of each of some rows; ``vocabulary_size`` for one that is not in the table."""
+        if rows.max(initial=-1) < self._size:
+            return self._indexes.take(rows)
+        indexes = np.full(len(rows), self._outside, np.int64)
+        known = rows < self._size
+        indexes[known] = self._indexes[rows[known]]
+        return indexes
+
     def extend(self, items: ItemTable, indexes: dict[str, int]) -> None:
         """Adds the rows that the table has grown by, and encodes descriptions that have changed."""
         while len(self._indexes) < len(items):
@@ -35,7 +48,9 @@ class VocabularyBinding:
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
             self._encoded = np.concatenate([self._encoded, np.zeros_like(self._encoded)])
         for row in range(self._size, len(items)):
-            self._indexes[row] = indexes.get(items.codes[row], self._outside)
+            index = self._indexes[row] = indexes.get(items.codes[row], self._outside)
+            if index < self._outside:
+                self.row_of_index[index] = row
         self._size = len(items)
         changed = np.flatnonzero(self._encoded[: self._size] != items.description_changes)
         if len(changed):

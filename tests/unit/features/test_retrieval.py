@@ -6,19 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import StateReplay
-from training.features.basket_lstm import retrieval as module
+from training.features.basket_lstm import view as module
 from training.features.basket_lstm.candidates import history_vectors
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import flatten
 from training.features.basket_lstm.i2i_scores import i2i_scores_by_customer
-from training.features.basket_lstm.retrieval import RETRIEVAL_INPUTS, Retrieval, RetrievalIndex, largest
-from training.features.basket_lstm.view import View, build_view
+from training.features.basket_lstm.retrieval import (
+    DEFAULT_WEIGHTS,
+    RETRIEVAL_INPUTS,
+    Retrieval,
+    RetrievalIndex,
+    largest,
+)
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, View, build_view
 from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot
+from training.features.item_table import ItemTable
 from training.models.global_statistics import fit_global_statistics
 
 LOG = shop_log(200)
@@ -130,22 +138,36 @@ def test_text_similarity_retrieves_an_item_outside_the_vocabulary(replay: StateR
     assert codes(view, replay, is_held=False) == [most_similar]
 
 
-def test_of_a_large_catalogue_only_the_best_selling_items_are_scored(
+def test_of_a_large_catalogue_the_leaders_and_the_neighbours_are_scored_as_all_of_a_small_one(
+    replay: StateReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories = list(replay.histories.values())[:6]
+    histories.append(CustomerHistory("new"))
+    histories.append(replace(histories[0], customer_id="one basket", invoices=histories[0].invoices[:1]))
+    whole = build_view(histories, replay.items, NOW, STATISTICS, Retrieval())
+    monkeypatch.setattr(module, "MAX_SCORED", 10)
+
+    found = build_view(histories, replay.items, NOW, STATISTICS, Retrieval())  # all 60 items lead
+
+    for name in ("customer", "row", "is_held", "item_index", "length", "customer_item_index"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), err_msg=name)
+    for name in ("candidate_inputs", "step_inputs", "customer_inputs"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), atol=1e-5, err_msg=name)
+
+
+def test_of_a_large_catalogue_a_neighbour_is_found_that_does_not_lead(
     replay: StateReplay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_SCORED", 10)
-    customer_history = next(iter(replay.histories.values()))
-    view = build_view(
-        [customer_history],
-        replay.items,
-        NOW,
-        STATISTICS,
-        Retrieval(weights(demand_3=1.0, i2i_score_customers=50.0), max_repeat_candidates=0),
-    )
+    monkeypatch.setattr(ItemTable, "leaders", lambda items: np.arange(3))
+    history = next(iter(replay.histories.values()))
 
-    demand = ItemSnapshot.at(replay.items, NOW, 0).inputs[:, ITEM_STATE_INPUTS.index("demand_3")]
-    best = {replay.items.codes[row] for row in np.argsort(-demand, kind="stable")[:10]}
-    assert set(codes(view, replay, is_held=False)) == best - _net_codes(customer_history)
+    view = build_view([history], replay.items, NOW, STATISTICS, Retrieval(weights(i2i_score_baskets=1.0)))
+
+    new = set(view.row[~view.is_held].tolist())
+    assert new - {0, 1, 2}
+    scores = view.candidate_inputs[~view.is_held, CANDIDATE_INPUTS.index("i2i_score_baskets")]
+    assert (scores[view.row[~view.is_held] > 2] != 0.0).all()
 
 
 @given(st.lists(st.integers(-5, 5), max_size=30), st.integers(-1, 35))
@@ -158,5 +180,5 @@ def test_the_largest_are_no_smaller_than_the_rest(scores: list[int], n: int) -> 
 
 
 def test_default_weights_name_inputs_that_exist() -> None:
-    named: Mapping[str, float] = module.DEFAULT_WEIGHTS
+    named: Mapping[str, float] = DEFAULT_WEIGHTS
     assert named.keys() <= set(RETRIEVAL_INPUTS)

@@ -1,6 +1,6 @@
 """Item-to-item scores of a customer: of every item by the whole history, and of the candidates by single baskets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,18 +32,19 @@ class I2ISources(NamedTuple):
     decayed_count: Floats
     shares: Floats
 
-    def scores(self, statistics: GlobalStatistics) -> Floats:
-        """Item-to-item scores of every item of the vocabulary.
+    def scores(self, statistics: GlobalStatistics, columns: "Columns | None" = None) -> Floats:
+        """Item-to-item scores of every item of the vocabulary, or of those of some columns.
 
         With h the decayed purchase counts and B the weights of a variant, the score of the whole history is h B / ‖h‖.
         By ``CUSTOMERS``, whose weights come from whole histories, each item counts the same however often and long ago
         it was bought. The score of a single basket is the sum of the weights of its items over the root of its size.
 
         Returns:
-            float32 ``[I2I_CANDIDATE_INPUTS, vocabulary + 1]``. The last column is that of items outside the vocabulary,
-            and 0.
+            float32 ``[I2I_CANDIDATE_INPUTS, vocabulary + 1]``, or one column for each of ``columns`` instead of the
+            vocabulary. The last column is that of items outside, and 0.
         """
-        scores = np.zeros((len(I2I_CANDIDATE_INPUTS), len(statistics.codes) + 1), np.float32)
+        size = len(statistics.codes) if columns is None else len(columns.item_index)
+        scores = np.zeros((len(I2I_CANDIDATE_INPUTS), size + 1), np.float32)
         if len(self.item_index) == 0:
             return scores
         count = self.decayed_count / np.sqrt(np.square(self.decayed_count).sum())
@@ -53,9 +54,11 @@ class I2ISources(NamedTuple):
             (1, 4, statistics.neighbours[RECENT]),
         ):
             target, weight = _neighbours_of(neighbours, self.item_index)
+            target = target if columns is None else columns.of(target)
             _add(scores[variant], target, weight * count[:, None])
             _add(scores[last], target[newest], weight[newest] * self.shares[-1, newest, None])
         target, weight = _neighbours_of(statistics.neighbours[CUSTOMERS], self.item_index)
+        target = target if columns is None else columns.of(target)
         _add(scores[2], target, weight * np.float32(1.0 / np.sqrt(len(self.item_index))))
         return scores
 
@@ -78,6 +81,33 @@ class I2ISources(NamedTuple):
         _add(weights.ravel(), target, weight)
         scores: Floats = self.shares[:, sources] @ weights[:, :n]
         return scores
+
+
+class Columns:
+    """Some items of a vocabulary, numbered: of a large one a customer's scores have a column for these only.
+
+    ``item_index`` int64: indexes of the items in the vocabulary, each once.
+    """
+
+    def __init__(self, items: Sequence[Ints], size: int, number: Ints) -> None:
+        """Number the items of several arrays of indexes.
+
+        Args:
+            items: Indexes in the vocabulary; those of items outside it are left out.
+            size: Size of the vocabulary.
+            number: Of length ``size + 1``, with any content, which changes: one array serves a batch of customers.
+        """
+        item_index = np.concatenate(items)
+        order = np.arange(len(item_index))
+        number[item_index] = order
+        self.item_index = item_index[(number[item_index] == order) & (item_index < size)]
+        number[self.item_index] = np.arange(len(self.item_index))
+        number[size] = len(self.item_index)
+        self._number = number
+
+    def of(self, item_index: Ints) -> Ints:
+        """Column of each of these items; the last one for items outside the vocabulary."""
+        return self._number.take(item_index)
 
 
 class CustomerI2I(NamedTuple):
@@ -103,6 +133,17 @@ def i2i_scores_by_customer(
         index_of_row: Vocabulary index of each row, also of rows that are not in the item table.
         statistics: The neighbour lists.
     """
+    for sources, of_customer in i2i_sources_by_customer(flat, bought, index_of_row[bought.row], statistics):
+        yield CustomerI2I(sources.scores(statistics), sources, of_customer)
+
+
+def i2i_sources_by_customer(
+    flat: FlatHistories, bought: CustomerItems, bought_index: Ints, statistics: GlobalStatistics
+) -> Iterator[tuple[I2ISources, slice]]:
+    """What the scores of each customer of a batch start from, and the customer's items among those of the batch.
+
+    ``bought_index``: vocabulary index of each item of ``bought``.
+    """
     outside = len(statistics.codes)
     customers = np.arange(len(flat.n_baskets) + 1)
     entry_ends = np.searchsorted(flat.entry_customer, customers).tolist()
@@ -110,7 +151,6 @@ def i2i_scores_by_customer(
     entry_ago = flat.entry_ago
     share = (1.0 / np.sqrt(flat.basket_size)).astype(np.float32)
     entry_share = share[flat.entry_basket]
-    bought_index = index_of_row[bought.row]
     inside = bought_index != outside
     for customer in range(len(flat.n_baskets)):
         of_customer = slice(bought_ends[customer], bought_ends[customer + 1])
@@ -133,7 +173,7 @@ def i2i_scores_by_customer(
         sources = I2ISources(bought_index[of_customer], count, shares)
         if not known.all():
             sources = I2ISources(sources.item_index[known], count[known], shares[:, known])
-        yield CustomerI2I(sources.scores(statistics), sources, of_customer)
+        yield sources, of_customer
 
 
 def _neighbours_of(neighbours: Neighbours, item_index: Ints) -> tuple[Ints, Floats]:

@@ -35,7 +35,7 @@ DEFAULT_WEIGHTS = {
 }
 """Weights before any are fitted: demand, adjusted to the history."""
 MAX_SCORED = 10_000
-"""Items scored for a customer: of a larger catalogue those with the best customer-independent score."""
+"""So many items are scored for every customer; of a larger catalogue ``large_catalogue`` looks at a part."""
 
 _N_I2I = len(I2I_INPUTS)
 _DEFAULT = tuple(DEFAULT_WEIGHTS.get(name, 0.0) for name in RETRIEVAL_INPUTS)
@@ -54,7 +54,7 @@ class Retrieval(NamedTuple):
 
 
 class RetrievalIndex(NamedTuple):
-    """The items that are scored for every customer of a batch.
+    """The items that are scored for every customer of a batch: all of the item table.
 
     ``row`` int64 ``[items]`` · ``score`` float32 ``[items]``: the part that is the same for every customer ·
     ``item_index`` int64 ``[items]``: index in the vocabulary · ``vectors`` float32 ``[items, width]``: text vectors.
@@ -80,18 +80,11 @@ class RetrievalIndex(NamedTuple):
         known = len(vectors)
         score = snapshot.inputs[:known] @ weights[_N_I2I + 1 :]
         row = np.arange(known)
-        if known > MAX_SCORED:
-            row = np.sort(largest(score, MAX_SCORED))
-            score, vectors = score[row], vectors[row]
         return cls(row, score, index_of_row[row], vectors)
 
     def positions(self, row: Ints) -> Ints:
         """Positions of those of some rows, sorted, that are among its items."""
-        if len(self.row) == 0 or self.row[-1] == len(self.row) - 1:
-            return row[row < len(self.row)]  # all rows of the item table
-        position = np.minimum(np.searchsorted(self.row, row), len(self.row) - 1)
-        found: Ints = position[self.row[position] == row]
-        return found
+        return row[row < len(self.row)]
 
     def scores(self, i2i_scores: Floats, similarity: Floats, weights: NDArray[np.float32]) -> Floats:
         """Scores of all its items for one customer, float32 ``[items]``.

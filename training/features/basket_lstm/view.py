@@ -21,7 +21,8 @@ from training.features.basket_lstm.customer_means import CustomerMeans, customer
 from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints, flatten
 from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.i2i_scores import I2I_CANDIDATE_INPUTS
-from training.features.basket_lstm.retrieval import Retrieval
+from training.features.basket_lstm.large_catalogue import gather_from_large_catalogue
+from training.features.basket_lstm.retrieval import MAX_SCORED, Retrieval
 from training.features.basket_lstm.text_similarity import TEXT_INPUTS, text_similarity
 from training.features.item_inputs import ITEM_STATE_INPUTS, ItemSnapshot, item_state_inputs
 from training.features.item_table import ItemTable
@@ -115,12 +116,16 @@ def build_view(
         A view with finite numbers only, whatever the dates, prices and quantities.
     """
     flat = flatten(histories, items)
-    snapshot = ItemSnapshot.at(items, now, len(flat.unknown))
-    bought = customer_items(flat, now, snapshot.size)
-    candidates = gather_candidates(flat, bought, snapshot, statistics, items, retrieval or Retrieval())
+    bought = customer_items(flat, now, len(items) + len(flat.unknown))
+    if len(items) <= MAX_SCORED:
+        snapshot = ItemSnapshot.at(items, now, len(flat.unknown))
+        candidates = gather_candidates(flat, bought, snapshot, statistics, items, retrieval or Retrieval())
+    else:
+        candidates = gather_from_large_catalogue(flat, bought, statistics, items, now, retrieval or Retrieval())
+        snapshot = ItemSnapshot.at(items, now, len(flat.unknown), np.unique(candidates.row))
     means = customer_means(flat, bought)
     position = candidates.bought
-    log_price = snapshot.log_price[candidates.row]
+    log_price = snapshot.log_price[snapshot.positions(candidates.row)]
     binding = statistics.bind(items)
     similarity = text_similarity(flat, bought, candidates.customer, candidates.row, position, binding.vectors)
     repeats = repeats_by_basket(flat, bought)
@@ -159,9 +164,7 @@ def build_view(
         unknown=flat.unknown,
         item_index=candidates.item_index,
         customer_items=bought,
-        customer_item_index=np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])[
-            bought.row
-        ],
+        customer_item_index=binding.indexes_of(bought.row),
     )
 
 
@@ -174,8 +177,9 @@ def _item_statistic_inputs(item_statistics: Floats, of_customer: Floats, custome
 
 def _baseline_inputs(bought: CustomerItems, position: Ints, candidates: CandidateSet, snapshot: ItemSnapshot) -> Floats:
     """``BASELINE_INPUTS`` of each candidate, float32 ``[inputs, candidates]``."""
-    week = np.log1p(snapshot.demand[:, HALF_LIVES.index(7.0)])
-    demand = (week / max(float(week.max(initial=0.0)), 1e-6))[candidates.row]
+    week = HALF_LIVES.index(7.0)
+    greatest_demand = float(np.log1p(snapshot.max_demand[week]))
+    demand = np.log1p(snapshot.demand[snapshot.positions(candidates.row), week]) / max(greatest_demand, 1e-6)
     is_held = position >= 0
     count, decayed = np.zeros((2, len(position)), np.float32)
     count[is_held] = bought.n_baskets[position[is_held]]
