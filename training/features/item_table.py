@@ -228,6 +228,7 @@ class ItemTable:
         np.add.at(self._sold, rows, 1)
         np.minimum.at(self._first, rows, date)
         np.maximum.at(self._last, rows, date)
+        self._changed[rows] = True
         order = np.lexsort((prices, date, rows))
         newest = order[np.flatnonzero(np.diff(rows[order], append=-1))]
         row, when, price = rows[newest], date[newest], prices[newest]
@@ -276,7 +277,6 @@ class ItemTable:
         decayed = np.empty(sums[columns].shape, np.float32)
         np.multiply(sums[columns], np.exp2(-halvings)[:, None], out=decayed, casting="same_kind")
         return decayed.T
-
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
         if text is None:
