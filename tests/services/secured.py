@@ -158,7 +158,8 @@ class SecuredKafka(KafkaServer):
         with self.log.open("rb") as log:
             log.seek(self._read_to)
             text = log.read()
-            self._read_to = log.tell()
+            text = text[: text.rfind(b"\n") + 1]  # a line that is still being written is read next time
+            self._read_to += len(text)
         for match in _DECISION.finditer(text.decode(errors="replace")):
             if match["user"] != _TRUSTED:
                 right = (match["operation"], match["kind"].upper(), match["name"])
