@@ -20,6 +20,7 @@ from state.store.redis.store import RedisStore
 from stream.cli.logging_setup import configure_logging
 from stream.kafka.agent import create_app
 from stream.kafka.config import confluent_config
+from stream.kafka.faust_app import StreamApp
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.messages import Incoming
@@ -55,7 +56,13 @@ def run(settings: Settings, work: Callable[[Settings, Processor, threading.Event
 
 def with_faust(settings: Settings, processor: Processor, stop: threading.Event, metrics: Metrics) -> None:
     """Feed the processor by the worker's Faust application."""
-    asyncio.run(run_app(lambda: create_app(settings, processor.process, exit_process), stop, metrics))
+
+    def build() -> StreamApp:
+        app = create_app(settings, processor.process, exit_process)
+        app.fetch_buffer.on_stage = metrics.stage_took
+        return app
+
+    asyncio.run(run_app(build, stop, metrics))
 
 
 def without_faust(settings: Settings, processor: Processor, stop: threading.Event, metrics: Metrics) -> None:
