@@ -21,6 +21,7 @@ from tests.services.group import wait_until
 from tests.services.process import free_port
 from tests.services.redis import RedisServer, SentinelServer, missing_tools, set_user
 from tests.services.relay import Relay
+from training.features.invoice_columns import InvoiceColumns, invoice_columns
 
 BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), invoice("1", 100, customer="last")]
 
@@ -92,6 +93,23 @@ def test_lost_scripts_are_sent_again(redis_stores: RedisStores) -> None:
     store.confirm([recommendation("c", CLOCK)])
     assert store.recommendation("c") is not None
     assert store.items().states["A"].sold == 3
+
+
+def test_columns_of_an_invoice_are_computed_once_in_a_worker(redis_stores: RedisStores) -> None:
+    """What a prediction computes of an invoice stays with it from one event of the customer to the next."""
+    store = redis_stores()
+    columns: dict[str, InvoiceColumns] = {}
+    for day in range(4):
+        result = store.apply([invoice(str(day), day * DAY), invoice(str(day), day * DAY, line("B"))], clock_ms=CLOCK + day)
+        (update,) = result.updates
+        assert [each.invoice_no for each in update.history.invoices] == [str(each) for each in range(day + 1)]
+        for each in update.history.invoices[:-1]:
+            assert invoice_columns(each) is columns[each.invoice_no]
+        columns = {each.invoice_no: invoice_columns(each) for each in update.history.invoices}
+        store.confirm([recommendation("c", CLOCK + day)])
+    (restarted,) = redis_stores(namespace=redis_stores.namespace).customers(["c"])
+    assert restarted is not None
+    assert invoice_columns(restarted.history.invoices[0]) is not columns["0"]
 
 
 def test_keys_expire_after_the_configured_time(redis_stores: RedisStores) -> None:

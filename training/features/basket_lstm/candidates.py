@@ -109,12 +109,14 @@ def explaining_items(item_index: Ints, bought_index: Ints, decayed_count: Floats
     best = np.full(len(item_index), -1, np.int64)
     outside = len(statistics.codes)
     sources = np.flatnonzero(bought_index < outside)
-    position = np.full(outside + 1, -1, np.int64)
+    position = np.zeros(outside + 1, np.int64)
     position[item_index] = np.arange(len(item_index))
-    position[outside] = -1
+    is_asked = np.zeros(outside + 1, np.bool_)
+    is_asked[item_index] = True
+    is_asked[outside] = False
     neighbours = statistics.neighbours[BASKETS]
     neighbour = neighbours.neighbour.take(bought_index[sources], axis=0)
-    found = np.flatnonzero((position >= 0).take(neighbour))
+    found = np.flatnonzero(is_asked.take(neighbour))
     source = sources[found // max(neighbour.shape[1], 1)]
     target = position[neighbour.ravel()[found]]
     weight = neighbours.weight[bought_index[source], found % max(neighbour.shape[1], 1)] * decayed_count[source]

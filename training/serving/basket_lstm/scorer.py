@@ -144,12 +144,8 @@ class BasketScorer:
             position = best.position[order]
             probabilities = self.calibration.probabilities(best.first(k), view.customer_inputs[customer])
             sources = self._source_items(view, position, slice(ends[customer], ends[customer + 1]), items)
-            listed = [
-                Candidate(_code(row, view, items), probability, source)
-                for row, probability, source in zip(
-                    view.row[position].tolist(), probabilities.tolist(), sources, strict=True
-                )
-            ]
+            codes = _codes(view.row[position], view, items)
+            listed = list(map(Candidate, codes, probabilities.tolist(), sources))
             if len(listed) < k:
                 lowest = float(probabilities[-1]) if len(probabilities) else 0.0
                 listed += _fill_by_demand(view.row[best.position], items, now, k - len(listed), lowest)
@@ -185,8 +181,9 @@ class BasketScorer:
             view.customer_items.decayed_count[of_customer],
             self.statistics,
         )
-        rows = view.customer_items.row[of_customer]
-        return [None if each < 0 else _code(int(rows[each]), view, items) for each in best.tolist()]
+        found = best >= 0
+        codes = iter(_codes(view.customer_items.row[of_customer][best[found]], view, items))
+        return [next(codes) if is_found else None for is_found in found.tolist()]
 
     def save(self, folder: Path) -> None:
         """Write the files that ``load`` reads into an empty folder."""
@@ -299,10 +296,7 @@ def load(folder: Path, version: str) -> BasketScorer:
 
 def candidate_codes(view: View, items: ItemTable) -> list[str]:
     """The stock code of each candidate."""
-    rows = view.row.tolist()
-    if not view.unknown:
-        return list(map(items.codes.__getitem__, rows))
-    return [_code(row, view, items) for row in rows]
+    return _codes(view.row, view, items)
 
 
 def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) -> list[CandidateLogits]:
@@ -318,11 +312,16 @@ def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) ->
 
 def _ranked_code(ranked: Ranked, view: View, items: ItemTable, index: int) -> str:
     """The stock code at an index of a ranking."""
-    return _code(int(view.row[ranked.position[index]]), view, items)
+    (code,) = _codes(view.row[ranked.position[index : index + 1]], view, items)
+    return code
 
 
-def _code(row: int, view: View, items: ItemTable) -> str:
-    return items.codes[row] if row < len(items) else view.unknown[row - len(items)]
+def _codes(rows: NDArray[np.int64], view: View, items: ItemTable) -> list[str]:
+    """The stock code of each row of the view."""
+    if not view.unknown:
+        return list(map(items.codes.__getitem__, rows.tolist()))
+    size = len(items)
+    return [items.codes[row] if row < size else view.unknown[row - size] for row in rows.tolist()]
 
 
 def _fill_by_demand(
