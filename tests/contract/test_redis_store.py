@@ -100,8 +100,8 @@ def test_columns_of_an_invoice_are_computed_once_in_a_worker(redis_stores: Redis
     store = redis_stores()
     columns: dict[str, InvoiceColumns] = {}
     for day in range(4):
-        result = store.apply([invoice(str(day), day * DAY), invoice(str(day), day * DAY, line("B"))], clock_ms=CLOCK + day)
-        (update,) = result.updates
+        parts = [invoice(str(day), day * DAY), invoice(str(day), day * DAY, line("B"))]
+        (update,) = store.apply(parts, clock_ms=CLOCK + day).updates
         assert [each.invoice_no for each in update.history.invoices] == [str(each) for each in range(day + 1)]
         for each in update.history.invoices[:-1]:
             assert invoice_columns(each) is columns[each.invoice_no]
