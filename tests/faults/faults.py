@@ -188,7 +188,7 @@ class RedisHung(RedisFault):
     name = "redis-hang"
     hold_s = (4.0, 9.0)
     noticed = ""
-    logged = ("^Waiting for Redis: |^A call of Redis took ",)
+    logged = ("^Waiting for (Redis|Kafka): |^A call of Redis took ",)  # who waits for Kafka does not call Redis
     counted = ()
 
     def begin(self, shop: Shop, rng: random.Random) -> None:
