@@ -1,8 +1,8 @@
 """Measurement of a variant from outside: a flood, a steady stream at a fixed rate, and one at half of its capacity."""
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from bench.stream.answers import Answers
 from bench.stream.stages import Stages, between, stages
 from bench.stream.start import Start
 from bench.stream.steady import SETTLE_SECONDS, Steady, Stream
-from bench.stream.variant import Event, WorkerVariant
+from bench.stream.variant import Event, WorkerVariant, running
 from tests.services.group import Group, wait_until
 
 LATENCY_SECONDS = 8.0
@@ -54,16 +54,17 @@ def measure(variant: WorkerVariant, events: Sequence[Event], brokers: str, log: 
             "queue.buffering.max.messages": 1_000_000,
         }
     )
-    group = Group(brokers, variant.group, variant.topics[0])
-    process = subprocess.Popen(variant.command, env=variant.environment, cwd=variant.folder, stdout=log, stderr=log)
-    watched = psutil.Process(process.pid)
-    answers = Answers(brokers, variant.topics[1])
+    with (
+        closing(Answers(brokers, variant.topics[1])) as answers,
+        closing(Group(brokers, variant.group, variant.topics[0])) as group,
+        running(variant, log) as process,
+    ):
 
-    def alive() -> None:
-        if process.poll() is not None:
-            raise RuntimeError(f"({variant.letter}) ended with {process.returncode}")
+        def alive() -> None:
+            if process.poll() is not None:
+                raise RuntimeError(f"({variant.letter}) ended with {process.returncode}")
 
-    try:
+        watched = psutil.Process(process.pid)
         # The first events start the process and warm it up.
         _flood(producer, variant.topics[0], events[: variant.warm_up])
         wait_until(lambda: group.done() >= variant.warm_up, f"({variant.letter}) is warm", FLOOD_LIMIT_S, alive)
@@ -82,15 +83,6 @@ def measure(variant: WorkerVariant, events: Sequence[Event], brokers: str, log: 
         result.half = stream.run(rest[: _count(half)], half)
         result.memory_mb = watched.memory_info().rss / 1e6
         return result
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        answers.close()
-        group.close()
 
 
 def _count(rate: float) -> int:

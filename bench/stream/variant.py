@@ -1,6 +1,8 @@
 """A worker to measure."""
 
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,3 +32,18 @@ class WorkerVariant:
     warm_up: int
     rate: float = 0.0
     search: bool = True
+
+
+@contextmanager
+def running(variant: WorkerVariant, log: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a variant, which writes to ``log`` and is ended with the context."""
+    process = subprocess.Popen(variant.command, env=variant.environment, cwd=variant.folder, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
