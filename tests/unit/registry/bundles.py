@@ -3,11 +3,24 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from minisign import KeyPair
+
 from training.registry import Registry, write_vocabulary
 
 CLOCK = datetime(2011, 12, 10, 6, 0, tzinfo=UTC)
 DATA_FROM = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 DATA_UNTIL = datetime(2011, 12, 9, 13, 0, tzinfo=UTC)
+
+
+class Keys:
+    """A pair of keys, as files of minisign have them."""
+
+    def __init__(self, folder: Path, name: str = "nextbasket") -> None:
+        pair = KeyPair.generate()
+        self.public = pair.public_key.to_base64().decode()
+        self.file = folder / f"{name}.key"
+        pair.secret_key.untrusted_comment = "a key of a test"
+        self.file.write_bytes(bytes(pair.secret_key) + b"\n")
 
 
 def model_files(folder: Path, weights: bytes = b"weights") -> Path:

@@ -12,19 +12,8 @@ from minisign import KeyPair
 from state.errors import SettingsError
 from state.settings import load_settings
 from stream.cli.registry import open_registry
-from tests.unit.registry.bundles import CLOCK, model_files, publish
+from tests.unit.registry.bundles import CLOCK, Keys, model_files, publish
 from training.registry import BundleRefused, Registry, Signatures
-
-
-class Keys:
-    """A pair of keys, as files of minisign have them."""
-
-    def __init__(self, folder: Path, name: str = "nextbasket") -> None:
-        pair = KeyPair.generate()
-        self.public = pair.public_key.to_base64().decode()
-        self.file = folder / f"{name}.key"
-        pair.secret_key.untrusted_comment = "a key of a test"
-        self.file.write_bytes(bytes(pair.secret_key) + b"\n")
 
 
 @pytest.fixture

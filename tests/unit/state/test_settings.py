@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from state import Settings, SettingsError, load_settings
 from state.settings import REGISTRY_NAMES, similar_settings
-from tests.unit.registry.bundles import CLOCK, model_files, publish
-from training.registry import Registry
+from tests.unit.registry.bundles import CLOCK, Keys, model_files, publish
+from training.registry import Registry, Signatures
 
 
 def sentence(**variables: str) -> str:
@@ -103,7 +103,8 @@ def test_an_invalid_value_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_a_namespace_cannot_have_the_name_of_a_folder_of_the_registry(tmp_path: Path) -> None:
-    registry = Registry(str(tmp_path / "registry"))
+    keys = Keys(tmp_path)
+    registry = Registry(str(tmp_path / "registry"), signatures=Signatures([keys.public], keys.file))
     registry.promote(publish(registry, model_files(tmp_path / "model")), at=CLOCK)
     assert sorted(path.name for path in (tmp_path / "registry").iterdir()) == list(REGISTRY_NAMES)
     for name in (*REGISTRY_NAMES, "Versions"):
