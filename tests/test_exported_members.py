@@ -36,7 +36,7 @@ EXPORTS = {
     """,
     "training.registry": """
         BundleRefused DataWindow Decision Manifest NothingToRollBack Promotion Registry RegistryError
-        RegistryUnavailable UnknownVersion decide read_vocabulary verify write_vocabulary
+        RegistryUnavailable Signatures UnknownVersion decide read_vocabulary verify write_vocabulary
     """,
     "training.report": """
         HALF STRIP WIDE Figure Page Section Table draw render save_pictures

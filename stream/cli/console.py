@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from state.wording import count
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -51,4 +49,6 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 def print_erased(invoices: int, *, err: bool = False) -> None:
     """Print how many invoices of erased customers were passed over, where there are any."""
     if invoices:
+        from state.wording import count
+
         echo(f"{count(invoices, 'invoice')} of erased customers passed over.", err=err)
