@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from redis import Redis
 
 from state.settings import Settings
+from state.store.redis.store import RedisStore
 from stream.kafka.topics import ensure_topics
 from tests.integration.workers import Worker
 from tests.services.choice import Service
@@ -74,10 +75,12 @@ def test_a_worker_stays_below_400_mb(codec: str, kafka: Service, settings: Setti
     assert worker._process is not None
     pid = worker._process.pid
 
+    customers = [f"{partition}-{number}" for partition in range(PARTITIONS) for number in range(10)]
+
     def all_there() -> bool:
-        with Redis.from_url(settings.redis_url) as client:
-            held = [client.hlen(f"{settings.key_prefix}h:{{{p}-{n}}}") for p in range(PARTITIONS) for n in range(10)]
-        return all(fields >= 2 * EVENTS // 10 for fields in held)
+        with closing(RedisStore(settings)) as store:
+            states = store.customers(customers)
+        return all(state is not None and len(state.history.invoices) >= 2 * EVENTS // 10 for state in states)
 
     def alive() -> None:
         assert worker.ended() is None, worker.log_tail()
