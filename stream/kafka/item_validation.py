@@ -7,7 +7,6 @@ start. Here the workers share the partitions in a consumer group that does nothi
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message
 
@@ -17,7 +16,8 @@ from state.events.dates import to_iso
 from state.settings import Settings
 from stream.errors import Stopped
 from stream.kafka.config import confluent_config
-from stream.messages import Incoming, IncomingHeaders
+from stream.kafka.header_names import confluent_headers
+from stream.messages import Incoming
 from stream.messages import Message as Outgoing
 from stream.pipeline.dead_letters import dead_letter
 
@@ -130,9 +130,6 @@ class ItemValidation:
 
 def _incoming(message: Message) -> Incoming:
     key, value = message.key(), message.value()
-    try:
-        headers = cast(IncomingHeaders, tuple(message.headers() or ()))
-    except SystemError:  # a name that is not UTF-8, which confluent-kafka cannot read
-        headers = ()
+    headers = tuple(confluent_headers(message) or ())
     position = (str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
     return Incoming(value, key, *position, headers=headers)
