@@ -16,6 +16,7 @@ from state.errors import StateError, StoreUnavailable
 from state.events.shop_dialect import shop_dialect
 from state.settings import Settings, without_credentials
 from state.store.claim import claim_store
+from state.store.identities import require_key
 from state.store.redis.client import connect, require_url
 from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.durability import Durability
@@ -32,7 +33,7 @@ from stream.interpreter import describe_interpreter, prepare_to_serve
 from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
-from stream.kafka.customer_log import read_customer_log, restore_identities
+from stream.kafka.customer_log import read_customer_log
 from stream.kafka.dead_letter_topic import DeadLetterTopic, DeadLetterWatch
 from stream.kafka.faust_app import StreamApp
 from stream.kafka.followers import MerchandisingFollower
@@ -119,7 +120,9 @@ def run_worker(settings: Settings) -> ExitCode:
             require_durability(servers, allow_eviction=settings.allow_eviction)
             retry.call("Kafka", lambda: _require_topics(settings), BrokerUnavailable)
             identities = closes.enter_context(closing(RedisIdentities(settings)))
-            retry.call("Redis", lambda: restore_identities(settings, identities), StoreUnavailable, BrokerUnavailable)
+            listed = retry.call("Kafka", lambda: read_customer_log(settings), BrokerUnavailable)
+            require_key(listed)
+            retry.call("Redis", lambda: identities.restore(listed), StoreUnavailable)
         except Stopped:
             return ExitCode.OK
         follower = MerchandisingFollower(
@@ -214,8 +217,9 @@ def run_worker(settings: Settings) -> ExitCode:
                 return removed_customers(listed, customer_ids)
 
         losses = LossWatch(lambda: RedisStore(settings), on_loss, written, removed)
+        committed = committed_events(settings)
         try:
-            retry.call("Redis", lambda: losses.start(committed_events(settings)), StoreUnavailable)
+            retry.call("Redis", lambda: losses.start(committed), StoreUnavailable)
         except Stopped:
             return ExitCode.OK
         closes.callback(losses.stop)

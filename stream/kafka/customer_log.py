@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 
+import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from state.domain.identities import Identities
@@ -14,6 +15,12 @@ from stream.kafka.config import confluent_config
 
 _TIMEOUT_S = 10.0
 _WAIT_S = 0.1
+_NEW_TOPIC = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+"""Answers for a topic that was just created, until all brokers know who leads it."""
 _SILENCE = 100
 """Reads without a record, before its end, after which a topic counts as unreachable."""
 
@@ -86,10 +93,7 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
         )
     )
     try:
-        found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise KafkaException(found.error)  # without the right to read it, nobody would seem to be erased
-        for number in sorted(found.partitions):
+        for number in _retry_new_topic(_partitions, consumer, topic):
             _read_partition(consumer, topic, number, add)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -106,10 +110,30 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
         consumer.close()
 
 
+def _is_new_topic(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _NEW_TOPIC
+
+
+_retry_new_topic = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(_is_new_topic),
+    stop=tenacity.stop_after_delay(_TIMEOUT_S),
+    wait=tenacity.wait_fixed(_WAIT_S),
+    reraise=True,
+)
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    """The numbers of the partitions; none where there is no such topic."""
+    found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(found.error)  # without the right to read it, nobody would seem to be erased
+    return sorted(found.partitions)
+
+
 def _read_partition(
     consumer: Consumer, topic: str, number: int, add: Callable[[bytes | None, bytes | None], None]
 ) -> None:
-    first, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_TIMEOUT_S)
+    first, end = _retry_new_topic(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=_TIMEOUT_S)
     if first >= end:
         return
     at = TopicPartition(topic, number, first)

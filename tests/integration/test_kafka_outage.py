@@ -171,14 +171,14 @@ def test_a_broker_that_accepts_connections_and_does_not_answer_is_an_outage(
         assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("connections", [1, 2], ids=["before the catalogue is read", "before its consumer starts"])
+@pytest.mark.parametrize("connections", [1, 3], ids=["before customers are read", "before its consumer starts"])
 def test_a_worker_waits_for_a_broker_that_goes_away_while_it_starts(
     broker: KafkaServer, environment: dict[str, str], tmp_path: Path, connections: int
 ) -> None:
     port = free_port()
     variables = environment | {"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{port}"}
     with running(variables, tmp_path) as worker:
-        # The first connection is that of the first look, by which the topics are made; the second reads the catalogue.
+        # The first connection makes the topics, the second reads the lists of customers, the third the catalogue.
         with Relay(port, "127.0.0.1", broker.port, connections=connections):
             line = "Created topics" if connections == 1 else "Worker started"
             wait_until(lambda: line in worker.log.read_text(), "it has come so far", LIMIT_S)
@@ -199,8 +199,9 @@ def test_a_worker_that_waits_for_its_consumer_can_be_stopped(
 ) -> None:
     port = free_port()
     with running(environment | {"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{port}"}, tmp_path) as worker:
-        with Relay(port, "127.0.0.1", broker.port, connections=2):
+        with Relay(port, "127.0.0.1", broker.port, connections=3):
             wait_until(lambda: "Worker started" in worker.log.read_text(), "the topics are there", LIMIT_S)
         wait_until(lambda: worker.outage_s() > 3.0, "it waits", LIMIT_S, worker.assert_alive)
         assert worker.stop() == 0
         assert len(worker.loud()) <= 2
+        assert not any("Redis" in line for line in worker.loud())
