@@ -6,6 +6,7 @@ Events may be read twice without an effect, so the copies change nothing. A rewr
 only partitions that hold something are touched.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing
@@ -24,8 +25,11 @@ from state.settings import Settings
 from state.wording import count
 from stream.errors import BrokerUnavailable, StreamError
 from stream.kafka.config import confluent_config
+from stream.kafka.header_names import confluent_headers
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
 from stream.kafka.topics import visible_topics
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 SILENCE_S = 60.0
@@ -152,7 +156,7 @@ class TopicRewriter:
         )
         copied = finished = 0
         dropped = set(erased)
-        producer = _Copier(self._settings)
+        producer = _Copier(self._settings, f"{partition.topic}, partition {partition.partition}")
         for record in self._records(partition, first, end):
             offset = record.offset() or 0
             if offset in dropped:
@@ -233,7 +237,8 @@ class TopicRewriter:
 class _Copier:
     """Sends records again, to the partition they are in."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, partition: str) -> None:
+        self._partition = partition
         self._producer = Producer(
             confluent_config(
                 settings,
@@ -241,9 +246,12 @@ class _Copier:
             )
         )
         self._failure: KafkaError | None = None
+        self._without_headers = 0
 
     def copy(self, record: Message) -> None:
-        """Queue a record."""
+        """Queue a record, without its headers where a name is not UTF-8: confluent-kafka cannot read these."""
+        headers = confluent_headers(record)
+        self._without_headers += headers is None
         while True:
             try:
                 self._producer.produce(
@@ -253,7 +261,7 @@ class _Copier:
                     int(record.partition() or 0),
                     on_delivery=self._report,
                     timestamp=max(0, record.timestamp()[1]),
-                    headers=record.headers() or [],
+                    headers=[*(headers or ())],
                 )
             except BufferError:
                 self._producer.poll(0.1)
@@ -268,6 +276,12 @@ class _Copier:
             KafkaException: One is not; nothing was deleted.
         """
         self._producer.flush()
+        if self._without_headers:
+            logger.warning(
+                "Without the headers of %s sent again in %s: a name is not UTF-8. Let the sender name them in UTF-8.",
+                count(self._without_headers, "record"),
+                self._partition,
+            )
         if self._failure is not None:
             raise KafkaException(self._failure)
 
