@@ -105,7 +105,9 @@ class Refresher:
             raise
         except (StoreUnavailable, PasswordRefused, BrokerUnavailable) as error:
             if str(error) != self._waits_for:
-                logger.warning("The refresh of recommendations waits: %s", error)
+                # An outage of Kafka is one warning, that of the watch.
+                level = logging.INFO if isinstance(error, BrokerUnavailable) else logging.WARNING
+                logger.log(level, "The refresh of recommendations waits: %s", error)
             self._waits_for = str(error)
             self._forget()
             return RETRY_S
