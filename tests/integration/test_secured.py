@@ -5,6 +5,7 @@ The commands run in this process, one after the other, each as a user of its nam
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from fnmatch import fnmatchcase
@@ -91,6 +92,8 @@ def nextbasket(shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
 
     @restored_root_logger()
     def run(command: str, *arguments: str, url: str = "") -> tuple[int, str, str]:
+        for name in [name for name in os.environ if name.startswith("NEXTBASKET_")]:
+            monkeypatch.delenv(name)  # such as the data of another shop
         for name, value in shop.variables(command).items():
             monkeypatch.setenv(name, value)
         capfd.readouterr()
