@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from confluent_kafka import Producer
 
 from state.settings import Settings, load_settings
 from tests.integration.documented_rights import kafka_rights, redis_rights
+from tests.integration.workers import Worker
 from tests.services.authority import Authority
 from tests.services.process import free_port
 from tests.services.relay import Relay
@@ -22,6 +24,8 @@ NAMESPACE = "shop"
 CODES = [f"SECRETCODE{number}" for number in range(9)]
 CUSTOMERS = [f"secret-customer-{number}" for number in range(12)]
 SETUP = "creating the topics"
+WITHOUT_RECORDS = {"erase --rewrite": (".dead-letter", "-scores"), "redrive": (".items",)}
+"""Ends of the names of topics that have nothing here for a command to write or to delete."""
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Shop:
     kafka_rights: dict[str, set[Right]]
     redis_rights: dict[str, list[str]]
     used: dict[str, set[Right]] = field(default_factory=dict)
+    worker: Worker | None = None
     walked: set[str] = field(default_factory=lambda: {SETUP, "worker"})
 
     @property
@@ -101,6 +106,17 @@ class Shop:
             client.execute_command("ACL", "LOG", "RESET")
         refused = {(bytes(one[b"username"]).decode(), bytes(one[b"object"]).decode()) for one in map(_pairs, entries)}
         assert not refused, f"Redis denied {sorted(refused)}, which {command} needs: add it to the page"
+
+    def require_use(self, command: str) -> None:
+        """Each right that is documented for a command was used, but for what it found no record to use it on."""
+        used = self.used[user_of(command)]
+        unused = {
+            right
+            for right in self.kafka_rights[command]
+            if not right[2].endswith(WITHOUT_RECORDS.get(command, ()))
+            and not any(right[:2] == one[:2] and fnmatchcase(one[2], right[2]) for one in used)
+        }
+        assert not unused, f"{command} does not use {sorted(unused)}"
 
 
 def _pairs(entry: Any) -> dict[bytes, Any]:

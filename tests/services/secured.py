@@ -162,7 +162,8 @@ class SecuredKafka(KafkaServer):
             self._read_to += len(text)
         for match in _DECISION.finditer(text.decode(errors="replace")):
             if match["user"] != _TRUSTED:
-                right = (match["operation"], match["kind"].upper(), match["name"])
+                kind = match["kind"].replace("TransactionalId", "Transactional_Id").upper()
+                right = (match["operation"], kind, match["name"])
                 found[match["user"]][match["decision"] == "Denied"].add(right)
         return found
 
