@@ -164,7 +164,7 @@ def run_worker(settings: Settings) -> ExitCode:
             settling=settling,
             due_index=due_index,
             identities=identities,
-            forget=closes.enter_context(open_traces(settings)),
+            traces=closes.enter_context(open_traces(settings)),
             remains=partial(remains_in_kafka, settings),
             read_log=partial(read_customer_log, settings),
             written=written,

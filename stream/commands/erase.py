@@ -90,7 +90,7 @@ def erase(
             publish=publisher.publish,
             customers_topic=settings.topics.customers,
             recommendations_topic=settings.topics.recommendations,
-            forget=closes.enter_context(open_traces(settings)),
+            traces=closes.enter_context(open_traces(settings)),
             remains=partial(remains_in_kafka, settings),
         )
         if readmit:

@@ -34,6 +34,9 @@ T = TypeVar("T")
 _Position = tuple[str, object, object]
 """The current id of a customer, and the erasures of both ids."""
 
+MAX_WITHDRAWN = 100_000
+"""Customers without a history whose recommendations were deleted, and are not deleted again."""
+
 
 class Move(NamedTuple):
     """A merged customer whose invoices the batch applies to another one; ``revision`` is that of the merged history."""
@@ -94,6 +97,7 @@ class CustomerChanges:
         self._retry = retry
         self._metrics = metrics
         self._clock = clock
+        self._withdrawn: dict[str, _Position] = {}
 
     def begin(
         self, decoded: list[DecodedEvent], changes: Sequence[DecodedChange], rejected: list[RejectedEvent]
@@ -122,11 +126,9 @@ class CustomerChanges:
             self._metrics.erased_events(passed_over)
         self._remove_again(list(absent))
         moves, moved = self._moves(known, to_move)
-        gone = [change.customer_id for _, change in changes if change.customer_id in to_move]
-        gone = [each for each in gone if each not in {move.customer_id for move in moves}]
-        if gone:  # their merge was interrupted after its last step but one, or there was nothing to move
-            self._redis(lambda: self._eraser.remove(gone))
-        positions = {each: _position(known, each) for each in (*ids, *to_move) if each is not None}
+        moving = {move.customer_id for move in moves}
+        positions = {each: _position(known, each) for each in (*ids, *to_move, *moving) if each is not None}
+        self._withdraw_once([each for each in positions if each not in moving], known)
         return CustomerPlan(
             decoded, [*moved, *events], moves, frozenset((_id(one), one.invoice.invoice_no) for one in moved), positions
         )
@@ -136,13 +138,21 @@ class CustomerChanges:
     ) -> tuple[list[DecodedEvent], list[DecodedChange]]:
         """Remove the histories that were merged; returns what is to be processed again, as it changed meanwhile."""
         refused = {event.record for event in rejected} if plan.moves else set()
-        again = [
-            DecodedChange(move.record, CustomerMerged(move.customer_id, plan.positions[move.customer_id][0]))
-            for move in plan.moves
-            if move.record not in refused and not self._redis(partial(self._remove_merged, move))
-        ]
+        again: list[DecodedChange] = []
+        removed: dict[str, _Position] = {}
+        for move in plan.moves:
+            position = plan.positions[move.customer_id]
+            if move.record in refused:
+                continue
+            if self._redis(partial(self._remove_merged, move)):
+                removed[move.customer_id] = position
+            else:
+                again.append(DecodedChange(move.record, CustomerMerged(move.customer_id, position[0])))
+        self._withdraw(removed)
         known = self._lookup(list(plan.positions)) if plan.positions else Identities()
         changed = {each for each, position in plan.positions.items() if _position(known, each) != position}
+        # What this worker published meanwhile may be behind the tombstone.
+        self._withdraw({each: _position(known, each) for each in changed if _has_no_history(known, each)})
         events = [event for event in plan.decoded if event.invoice.customer_id in changed] if changed else []
         return events, again
 
@@ -234,10 +244,23 @@ class CustomerChanges:
         """Remove a history that was merged; False where it changed since it was read."""
         clock_ms = int(self._clock() * 1000)
         removed = self._store.remove_merged(move.customer_id, move.revision, clock_ms=clock_ms)
-        if not removed and self._store.revisions([move.customer_id]) != [0]:
-            return False
-        self._eraser.remove([move.customer_id])
-        return True
+        return removed or self._store.revisions([move.customer_id]) == [0]
+
+    def _withdraw_once(self, customer_ids: Sequence[str], known: Identities) -> None:
+        """Delete what another worker published while a customer was erased or merged, and ended; once a process."""
+        new = {
+            each: position
+            for each in customer_ids
+            if _has_no_history(known, each) and self._withdrawn.get(each) != (position := _position(known, each))
+        }
+        self._withdraw(new)
+
+    def _withdraw(self, customers: dict[str, _Position]) -> None:
+        if customers:
+            self._redis(lambda: self._eraser.withdraw(list(customers)))
+            if len(self._withdrawn) > MAX_WITHDRAWN:
+                self._withdrawn.clear()
+            self._withdrawn |= customers
 
     def _remove_again(self, customer_ids: Sequence[str]) -> None:
         """Remove what an event that came between an erasure and its list has left of some customers."""
@@ -276,6 +299,12 @@ class CustomerChanges:
 def _position(known: Identities, customer_id: str) -> _Position:
     current = known.current(customer_id)
     return current, known.erasure(customer_id), known.erasure(current)
+
+
+def _has_no_history(known: Identities, customer_id: str) -> bool:
+    """Whether a customer is merged into another one, or erased."""
+    erasure = known.erasure(customer_id)
+    return customer_id in known.aliases or (erasure is not None and erasure.returned is None)
 
 
 def _id(event: DecodedEvent) -> str:

@@ -4,7 +4,8 @@ The list comes first, in Kafka and then in the store, and the removal second. Wh
 at the list before and after. So a change either sees the list, or is removed here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,17 @@ Forget = Callable[[str], Sequence[Finding]]
 """Removes what is elsewhere about a customer, and returns what it found."""
 
 
+class Traces(NamedTuple):
+    """What removes a customer elsewhere than in the store.
+
+    ``derived``: what was computed from the history, or for it; it goes with the id, also by a merge. ``received``: what
+    was sent by the shop and waits, such as dead letters; an erasure alone removes it.
+    """
+
+    derived: Sequence[Forget] = ()
+    received: Sequence[Forget] = ()
+
+
 class Eraser:
     """Erases customers.
 
@@ -36,7 +48,7 @@ class Eraser:
         publish: Publishes messages and waits for their confirmation.
         customers_topic: Where both lists are.
         recommendations_topic: Where the recommendation is.
-        forget: What removes the rest.
+        traces: What removes the rest.
         remains: What remains in Kafka, and until when.
     """
 
@@ -48,7 +60,7 @@ class Eraser:
         publish: Callable[[Sequence[Message]], None],
         customers_topic: str,
         recommendations_topic: str,
-        forget: Sequence[Forget] = (),
+        traces: Traces = Traces(),
         remains: Callable[[], Sequence[Finding]] = tuple,
     ) -> None:
         self._store = store
@@ -56,7 +68,7 @@ class Eraser:
         self._publish = publish
         self._customers_topic = customers_topic
         self._recommendations_topic = recommendations_topic
-        self._forget = forget
+        self._traces = traces
         self._remains = remains
 
     def erase(self, customer_id: str, known: Identities, *, clock: float) -> tuple[Receipt, list[str]]:
@@ -114,18 +126,17 @@ class Eraser:
     def remove(self, customer_ids: Sequence[str]) -> list[Finding]:
         """Remove what there is under some ids, and delete their recommendations; returns what was found."""
         found = [self._store.remove(each) for each in customer_ids]
-        findings = [Finding("histories in Redis", sum(found), sum(found))]
-        by_location: dict[str, Finding] = {}
-        for customer_id in customer_ids:
-            for one in (finding for forget in self._forget for finding in forget(customer_id)):
-                before = by_location.get(one.location, Finding(one.location, 0, 0))
-                by_location[one.location] = msgspec.structs.replace(
-                    one,
-                    found=(before.found or 0) + (one.found or 0),
-                    removed=(before.removed or 0) + (one.removed or 0),
-                )
+        return [
+            Finding("histories in Redis", sum(found), sum(found)),
+            *_sums(forget(each) for each in customer_ids for forget in self._traces.received),
+            *self.withdraw(customer_ids),
+        ]
+
+    def withdraw(self, customer_ids: Sequence[str]) -> list[Finding]:
+        """Delete the recommendations of some ids, and what else was derived from their histories; these stay."""
+        findings = _sums(forget(each) for each in customer_ids for forget in self._traces.derived)
         self._publish([Message(self._recommendations_topic, each.encode(), None) for each in customer_ids])
-        return [*findings, *by_location.values()]
+        return findings
 
     def _erasure(self, before: Erasure | None, clock: int) -> Erasure:
         """The entry of the list; an order that comes twice changes nothing."""
@@ -133,6 +144,20 @@ class Eraser:
 
     def _record(self, key: str, value: bytes | None) -> Message:
         return Message(self._customers_topic, key.encode(), value)
+
+
+def _sums(found: Iterable[Sequence[Finding]]) -> list[Finding]:
+    """One finding for each location."""
+    by_location: dict[str, Finding] = {}
+    for one in (finding for some in found for finding in some):
+        before = by_location.get(one.location)
+        if before is not None and one.found is not None:
+            found_before, removed_before = before.found or 0, before.removed or 0
+            one = msgspec.structs.replace(
+                one, found=found_before + one.found, removed=removed_before + (one.removed or 0)
+            )
+        by_location[one.location] = one
+    return list(by_location.values())
 
 
 def _listed(erasure: Erasure) -> bytes:

@@ -31,7 +31,7 @@ from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.customer_changes import CustomerChanges, CustomerPlan
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.decoded import DecodedChange, DecodedEvent, RejectedEvent
-from stream.pipeline.erasure import Eraser, Forget
+from stream.pipeline.erasure import Eraser, Traces
 from stream.pipeline.event_headers import (
     SCORE,
     event_headers,
@@ -85,7 +85,7 @@ class Processor:
         due_index: Where the numbers of each customer for lists of who is due are recorded; None: nowhere.
         identities: The lists of merged and erased customers; without it they are in memory.
         read_log: Reads both lists from Kafka, where Redis lost them.
-        forget: What removes a customer elsewhere than in the store.
+        traces: What removes a customer elsewhere than in the store.
         remains: What remains of an erased customer in Kafka, and until when.
         tracing: Records the batches, or passes traces on.
         written: Where the revisions of the changed histories are recorded.
@@ -114,7 +114,7 @@ class Processor:
         due_index: DueIndex | None = None,
         identities: IdentityStore | None = None,
         read_log: Callable[[], Identities] = Identities,
-        forget: Sequence[Forget] = (),
+        traces: Traces = Traces(),
         remains: Callable[[], Sequence[Finding]] = tuple,
         tracing: Tracing | None = None,
         written: RecentWrites | None = None,
@@ -165,7 +165,7 @@ class Processor:
                 publish=self.publisher.publish,
                 customers_topic=self._topics.customers,
                 recommendations_topic=self._topics.recommendations,
-                forget=forget,
+                traces=traces,
                 remains=remains,
             ),
             publish=self.publisher.publish,

@@ -14,7 +14,7 @@ from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.sent_due import RedisSentDue
 from stream.messages import Message
 from stream.pipeline.dead_letters import OWN_HEADERS
-from stream.pipeline.erasure import Forget
+from stream.pipeline.erasure import Traces
 from stream.pipeline.ports import LetterSpool, RefreshProgress
 from stream.pipeline.refresh_plan import decode_shard, encode_shard
 
@@ -22,7 +22,7 @@ _read_letter = msgspec.msgpack.Decoder(Message).decode
 
 
 @contextmanager
-def open_traces(settings: Settings) -> Iterator[Sequence[Forget]]:
+def open_traces(settings: Settings) -> Iterator[Traces]:
     """The functions that remove a customer from all of them.
 
     Raises:
@@ -42,11 +42,9 @@ def open_traces(settings: Settings) -> Iterator[Sequence[Forget]]:
             return [Finding("lists of due customers in Redis", removed, removed)]
 
         progress = closes.enter_context(closing(RedisRefreshProgress(settings)))
-        yield (
-            forget_index,
-            forget_sent,
-            lambda customer_id: [forget_letters(letters, customer_id)],
-            lambda customer_id: [forget_progress(progress, customer_id)],
+        yield Traces(
+            derived=(forget_index, forget_sent, lambda customer_id: [forget_progress(progress, customer_id)]),
+            received=(lambda customer_id: [forget_letters(letters, customer_id)],),
         )
 
 

@@ -15,6 +15,7 @@ from state.store.memory import MemoryStore
 from state.store.protocol import DueIndex, Store
 from stream.messages import Incoming, IncomingHeaders, Message
 from stream.monitoring import Metrics
+from stream.pipeline.erasure import Traces
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.outages import Outages
 from stream.pipeline.ports import Publisher
@@ -73,6 +74,7 @@ class ProcessorHarness:
         identities: IdentityStore | None = None,
         read_log: Callable[[], Identities] = Identities,
         settling: Settling | None = None,
+        traces: Traces = Traces(),
         **settings: str,
     ) -> None:
         self.settings: Settings = load_settings(
@@ -99,6 +101,7 @@ class ProcessorHarness:
             identities=identities,
             read_log=read_log,
             settling=settling,
+            traces=traces,
             clock=lambda: self.clock,
         )
         self.offset = 0

@@ -1,17 +1,20 @@
 """Merged and erased customers in the stream: state, topics, and events that come early, late, or again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from state.domain.history import canonical_json
 from state.domain.identities import Identities, Pseudonyms
-from state.domain.receipt import Receipt, is_genuine
+from state.domain.receipt import Finding, Receipt, is_genuine
+from state.events.invoice import Invoice, Line
 from state.store.identities import IdentityLog, MemoryIdentities
 from state.store.memory import MemoryStore
 from stream.messages import Message
+from stream.pipeline.erasure import Forget, Traces
+from stream.pipeline.memory_publisher import MemoryPublisher
 from tests.unit.stream.harness import ProcessorHarness, invoice
 
 DAY = "2011-12-09T12:50:00Z"
@@ -191,6 +194,53 @@ def test_a_merge_that_a_crash_interrupts_is_completed_by_the_same_events() -> No
     assert json.loads(last(shop, "new").value or b"")["customer_id"] == "new"
 
 
+def test_a_merge_removes_what_was_computed_and_an_erasure_also_what_waits() -> None:
+    forgotten: list[tuple[str, str]] = []
+
+    def forget(what: str) -> Forget:
+        def from_customer(customer_id: str) -> list[Finding]:
+            forgotten.append((what, customer_id))
+            return [Finding(what, 1, 1)]
+
+        return from_customer
+
+    traces = Traces((forget("due list"),), (forget("dead letters"),))
+    shop = ProcessorHarness(identities=MemoryIdentities(PSEUDONYMS), traces=traces)
+    shop.process(invoice("1", "old", DAY, "A"), merged("old", "new"))
+    assert set(forgotten) == {("due list", "old")}
+    forgotten.clear()
+    shop.process(erased("new"))
+    assert set(forgotten) == {(what, name) for what in ("due list", "dead letters") for name in ("old", "new")}
+    found = {one.location: (one.found, one.removed) for one in receipts(shop)[0].findings}
+    assert found["due list"] == found["dead letters"] == (2, 2)
+
+
+class ChangingStore(MemoryStore):
+    """A history that another worker changes while it is merged, once."""
+
+    changes = True
+
+    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+        if self.changes:
+            self.changes = False
+            self.apply([Invoice("8", customer_id, 1_000_000, (Line("Y", 1000, 1.0),))], clock_ms=clock_ms)
+        return super().remove_merged(customer_id, revision, clock_ms=clock_ms)
+
+
+def test_a_history_in_the_middle_of_a_chain_that_changes_meanwhile_is_merged_again() -> None:
+    identities = MemoryIdentities(PSEUDONYMS)
+    shop = ProcessorHarness(store=ChangingStore(ProcessorHarness().settings), identities=identities)
+    shop.process(invoice("1", "b", DAY, "A"))
+    assert identities.alias("a", "b")
+    assert identities.alias("b", "c")
+    shop.process(invoice("2", "a", DAY, "B"))
+    history = shop.store.history("c")
+    assert history is not None
+    assert {one.invoice_no for one in history.invoices} == {"1", "2", "8"}
+    assert shop.store.history("b") is None
+    assert {code: state.sold for code, state in shop.store.items().states.items()} == {"A": 1, "B": 1, "Y": 1}
+
+
 def test_a_merge_beyond_the_bound_of_a_history_is_refused_and_changes_nothing() -> None:
     shop = ProcessorHarness(identities=MemoryIdentities(PSEUDONYMS), max_history_lines="2")
     shop.process(invoice("1", "old", DAY, "A", "B"), invoice("2", "new", DAY, "C"))
@@ -230,6 +280,46 @@ def test_an_order_that_another_worker_takes_meanwhile_wins(order: str) -> None:
         assert history is not None
         assert [one.invoice_no for one in history.invoices] == ["1"]
         assert {code: state.sold for code, state in store.items().states.items()} == {"A": 1}
+
+
+class RacingPublisher(MemoryPublisher):
+    """Another worker erases a customer between what this one applied and what it publishes; it may end there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.race: Callable[[], None] = lambda: None
+        self.ends = False
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        race = self.race
+        self.race = lambda: None
+        race()
+        super().publish(messages)
+        if self.ends and any(message.key == b"anna" and message.value for message in messages):
+            self.ends = False
+            raise Interrupted
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["the worker goes on", "the worker ends, and another takes over"])
+@pytest.mark.parametrize("order", [erased("anna"), merged("anna", "new")], ids=["erased", "merged"])
+def test_a_recommendation_that_was_on_its_way_is_deleted_after_the_order(ends: bool, order: dict[str, Any]) -> None:
+    identities, published = MemoryIdentities(PSEUDONYMS), RacingPublisher()
+    store = MemoryStore(ProcessorHarness().settings)
+
+    def worker() -> ProcessorHarness:
+        return ProcessorHarness(store=store, identities=identities, publisher=published)
+
+    published.race, published.ends = lambda: worker().process(order), ends
+    event = invoice("1", "anna", DAY, "A")
+    if ends:
+        with pytest.raises(Interrupted):
+            worker().process(event)
+        worker().process(event)
+    else:
+        worker().process(event)
+    sent = [one for one in published.messages if (one.topic, one.key) == ("recommendations", b"anna")]
+    assert [one.value is None for one in sent] == [True, False, True]
+    assert store.history("anna") is None
 
 
 def test_lists_that_redis_lost_are_read_from_kafka_before_anything_is_applied(shop: ProcessorHarness) -> None:
