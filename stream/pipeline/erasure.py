@@ -39,6 +39,9 @@ class Traces(NamedTuple):
     received: Sequence[Forget] = ()
 
 
+NO_TRACES = Traces()
+
+
 class Eraser:
     """Erases customers.
 
@@ -60,7 +63,7 @@ class Eraser:
         publish: Callable[[Sequence[Message]], None],
         customers_topic: str,
         recommendations_topic: str,
-        traces: Traces = Traces(),
+        traces: Traces = NO_TRACES,
         remains: Callable[[], Sequence[Finding]] = tuple,
     ) -> None:
         self._store = store

@@ -31,7 +31,7 @@ from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.customer_changes import CustomerChanges, CustomerPlan
 from stream.pipeline.dead_letters import dead_letter
 from stream.pipeline.decoded import DecodedChange, DecodedEvent, RejectedEvent
-from stream.pipeline.erasure import Eraser, Traces
+from stream.pipeline.erasure import NO_TRACES, Eraser, Traces
 from stream.pipeline.event_headers import (
     SCORE,
     event_headers,
@@ -114,7 +114,7 @@ class Processor:
         due_index: DueIndex | None = None,
         identities: IdentityStore | None = None,
         read_log: Callable[[], Identities] = Identities,
-        traces: Traces = Traces(),
+        traces: Traces = NO_TRACES,
         remains: Callable[[], Sequence[Finding]] = tuple,
         tracing: Tracing | None = None,
         written: RecentWrites | None = None,

@@ -15,7 +15,7 @@ from state.store.memory import MemoryStore
 from state.store.protocol import DueIndex, Store
 from stream.messages import Incoming, IncomingHeaders, Message
 from stream.monitoring import Metrics
-from stream.pipeline.erasure import Traces
+from stream.pipeline.erasure import NO_TRACES, Traces
 from stream.pipeline.memory_publisher import MemoryPublisher
 from stream.pipeline.outages import Outages
 from stream.pipeline.ports import Publisher
@@ -74,7 +74,7 @@ class ProcessorHarness:
         identities: IdentityStore | None = None,
         read_log: Callable[[], Identities] = Identities,
         settling: Settling | None = None,
-        traces: Traces = Traces(),
+        traces: Traces = NO_TRACES,
         **settings: str,
     ) -> None:
         self.settings: Settings = load_settings(
