@@ -15,11 +15,19 @@ def merge_histories(old: CustomerHistory, new: CustomerHistory, window: int) -> 
     merged = new
     for invoice in old.invoices:
         merged = add_invoice(merged, held_event(invoice, new.customer_id), window).history
-    watermark = max((mark for mark in (merged.watermark, old.watermark) if mark is not None), default=None)
+    if old.watermark is not None:
+        merged = raise_watermark(merged, old.watermark)
     dated = merged.dated_attributes
     for key, (date, value) in old.dated_attributes.items():
         dated = merge_attributes(dated, {key: value}, date)
-    return msgspec.structs.replace(merged, watermark=watermark, dated_attributes=dated)
+    return msgspec.structs.replace(merged, dated_attributes=dated)
+
+
+def raise_watermark(history: CustomerHistory, watermark: tuple[int, str]) -> CustomerHistory:
+    """The history with at least this watermark: what left the window of a merged customer stays out of the other's."""
+    if history.watermark is not None and history.watermark >= watermark:
+        return history
+    return msgspec.structs.replace(history, watermark=watermark)
 
 
 def held_event(invoice: HeldInvoice, customer_id: str) -> Invoice:

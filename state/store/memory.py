@@ -6,6 +6,7 @@ import msgspec
 
 from state.domain.history import CustomerHistory, DemandChange, demand_changes
 from state.domain.items import ItemState, count_sale, observe_sale
+from state.domain.merge import raise_watermark
 from state.domain.recommendation import Recommendation
 from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
@@ -176,6 +177,13 @@ class MemoryStore:
             self._count(demand_changes(invoice, None), items)
         self._save_items(items)
         return True
+
+    def raise_watermark(self, customer_id: str, watermark: tuple[int, str], *, clock_ms: int) -> None:
+        """See ``Store.raise_watermark``."""
+        customer = self._customers.get(customer_id)
+        if customer is not None:
+            history = raise_watermark(customer.history, watermark)
+            self._customers[customer_id] = msgspec.structs.replace(customer, history=history)
 
     def reconnect(self) -> None:
         """See ``Store.reconnect``; there are no connections."""

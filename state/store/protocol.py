@@ -274,6 +274,10 @@ class Store(Protocol):
         """
         ...
 
+    def raise_watermark(self, customer_id: str, watermark: tuple[int, str], *, clock_ms: int) -> None:
+        """Raise the watermark of a history to at least this one; its invoices, and its revision, stay."""
+        ...
+
     def reconnect(self) -> None:
         """Use new connections from now on."""
         ...

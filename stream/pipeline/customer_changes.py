@@ -39,18 +39,24 @@ MAX_WITHDRAWN = 100_000
 
 
 class Move(NamedTuple):
-    """A merged customer whose invoices the batch applies to another one; ``revision`` is that of the merged history."""
+    """A merged customer whose invoices the batch applies to another one.
+
+    ``revision`` and ``watermark`` are those of the merged history, ``into`` is the other customer.
+    """
 
     record: Incoming
     customer_id: str
+    into: str
     revision: int
+    watermark: tuple[int, str] | None
 
 
 class CustomerPlan(NamedTuple):
     """What a batch is to apply.
 
     ``positions``: where the lists had each customer. ``moved``: the (customer, invoice number) of invoices that were
-    applied under another id before; they are not scored again.
+    applied under another id before; they are not scored again. ``waits``: the events of ``decoded`` are processed
+    afterwards, because they may be behind the watermark of a merged history.
     """
 
     decoded: list[DecodedEvent]
@@ -58,6 +64,7 @@ class CustomerPlan(NamedTuple):
     moves: list[Move]
     moved: frozenset[tuple[str, str]]
     positions: dict[str, _Position]
+    waits: bool
 
 
 class CustomerChanges:
@@ -100,9 +107,17 @@ class CustomerChanges:
         self._withdrawn: dict[str, _Position] = {}
 
     def begin(
-        self, decoded: list[DecodedEvent], changes: Sequence[DecodedChange], rejected: list[RejectedEvent]
+        self,
+        decoded: list[DecodedEvent],
+        changes: Sequence[DecodedChange],
+        rejected: list[RejectedEvent],
+        *,
+        may_wait: bool,
     ) -> CustomerPlan:
-        """Apply changes, and find what the invoices are to be applied to; appends the changes that are refused."""
+        """Apply changes, and find what the invoices are to be applied to; appends the changes that are refused.
+
+        ``may_wait``: events may wait for the merge of a history with a watermark; not those that have waited.
+        """
         to_move: dict[str, Incoming] = {}
         for record, change in changes:
             if isinstance(change, CustomerErased):
@@ -129,8 +144,14 @@ class CustomerChanges:
         moving = {move.customer_id for move in moves}
         positions = {each: _position(known, each) for each in (*ids, *to_move, *moving) if each is not None}
         self._withdraw_once([each for each in positions if each not in moving], known)
+        waits = may_wait and bool(events) and any(move.watermark is not None for move in moves)
         return CustomerPlan(
-            decoded, [*moved, *events], moves, frozenset((_id(one), one.invoice.invoice_no) for one in moved), positions
+            decoded,
+            moved if waits else [*moved, *events],
+            moves,
+            frozenset((_id(one), one.invoice.invoice_no) for one in moved),
+            positions,
+            waits,
         )
 
     def finish(
@@ -153,8 +174,13 @@ class CustomerChanges:
         changed = {each for each, position in plan.positions.items() if _position(known, each) != position}
         # What this worker published meanwhile may be behind the tombstone.
         self._withdraw({each: _position(known, each) for each in changed if _has_no_history(known, each)})
-        events = [event for event in plan.decoded if event.invoice.customer_id in changed] if changed else []
-        return events, again
+        if not changed and not plan.waits:
+            return [], again
+        return [
+            event
+            for event in plan.decoded
+            if event.invoice.customer_id in changed or (plan.waits and known.resolve(event.invoice) is not None)
+        ], again
 
     def _erase(self, record: Incoming, change: CustomerErased, rejected: list[RejectedEvent]) -> None:
         known = self._all()
@@ -233,7 +259,9 @@ class CustomerChanges:
         for customer_id, state in zip(ids, states, strict=True):
             current = known.current(customer_id)
             if state is not None and current != customer_id:
-                moves.append(Move(records[customer_id], customer_id, state.revision))
+                moves.append(
+                    Move(records[customer_id], customer_id, current, state.revision, state.history.watermark)
+                )
                 other = self._redis(partial(self._store.history, current))
                 attributes = NO_DATED_ATTRIBUTES if other is None else other.dated_attributes
                 resolved = map(known.resolve, held_events(state.history, current, attributes))
@@ -243,6 +271,8 @@ class CustomerChanges:
     def _remove_merged(self, move: Move) -> bool:
         """Remove a history that was merged; False where it changed since it was read."""
         clock_ms = int(self._clock() * 1000)
+        if move.watermark is not None:  # before the removal, so that a crash in between does not lose it
+            self._store.raise_watermark(move.into, move.watermark, clock_ms=clock_ms)
         removed = self._store.remove_merged(move.customer_id, move.revision, clock_ms=clock_ms)
         return removed or self._store.revisions([move.customer_id]) == [0]
 

@@ -228,10 +228,13 @@ class Processor:
         settled: bool = False,
     ) -> None:
         sent = unchanged = 0
+        first = True
         while events or changes or rejected:
-            recommendations, events, changes = self._process(events, changes, rejected, clock, trace, settled=settled)
+            recommendations, events, changes = self._process(
+                events, changes, rejected, clock, trace, settled=settled, first=first
+            )
             sent, unchanged = sent + len(recommendations.changed), unchanged + len(recommendations.unchanged)
-            rejected, settled = [], False
+            rejected, settled, first = [], False, False
         trace.count("recommendations", sent)
         self._metrics.recommendations("sent", sent)
         self._metrics.recommendations("unchanged", unchanged)
@@ -251,10 +254,11 @@ class Processor:
         trace: BatchTrace,
         *,
         settled: bool,
+        first: bool,
     ) -> tuple[RecommendationBatch, list[DecodedEvent], list[DecodedChange]]:
         """Process events to their end; returns those that are to be processed again as well.
 
-        ``settled``: they were applied before, and are answered now.
+        ``settled``: they were applied before, and are answered now. ``first``: they are not processed again.
         """
         events = len(decoded) + len(changes) + len(rejected)
 
@@ -263,7 +267,7 @@ class Processor:
 
         clock_iso = to_iso(int(clock))
         with stage("identify"):
-            plan = self._customers.begin(decoded, changes, rejected)
+            plan = self._customers.begin(decoded, changes, rejected, may_wait=first)
         with stage("apply"):
             if settled and not plan.moves:
                 updates = answered = self._current(plan.events)

@@ -144,3 +144,20 @@ def test_a_history_that_changed_is_not_removed(store: Store) -> None:
     assert store.history("old") is not None
     assert store.items().states["A"].sold == 2
     assert not store.remove_merged("unknown", 1, clock_ms=3)
+
+
+def test_a_watermark_rises_and_never_falls_and_the_recommendation_is_not_pending_again(store: Store) -> None:
+    store.apply([invoice("1", "new", 100, "A"), invoice("2", "new", 200, "A")], clock_ms=1)
+    revision = store.revisions(["new"])[0]
+    for watermark, expected in (((150, "x"), (150, "x")), ((120, "y"), (150, "x")), ((150, "z"), (150, "z"))):
+        store.raise_watermark("new", watermark, clock_ms=2)
+        history = store.history("new")
+        assert history is not None
+        assert history.watermark == expected
+        assert [one.invoice_no for one in history.invoices] == ["1", "2"]
+    assert store.revisions(["new"]) == [revision]
+    late = store.apply([invoice("0", "new", 140, "A"), invoice("1", "new", 100, "B")], clock_ms=3)
+    assert late.counts == {"lines_new": 1, "lines_known": 0, "lines_behind": 1}
+    assert store.items().states["A"].sold == 2
+    store.raise_watermark("unknown", (5, "x"), clock_ms=4)
+    assert store.history("unknown") is None

@@ -102,11 +102,17 @@ class Histories:
             self._cache.put(customer_id, changed)
 
     def change(
-        self, customer_id: str, edit: Callable[[CustomerHistory], CustomerHistory | None], clock_ms: int
+        self,
+        customer_id: str,
+        edit: Callable[[CustomerHistory], CustomerHistory | None],
+        clock_ms: int,
+        *,
+        new_revision: bool = True,
     ) -> CustomerHistory | None:
         """Replace a history by what a function makes of it; None deletes it, with its recommendation.
 
-        The items do not change. Returns the history then.
+        The items do not change. Without a new revision, what was recommended for the history remains in force. Returns
+        the history then.
 
         Raises:
             StoreUnavailable: Redis does not answer, or others change the customer all the time.
@@ -121,9 +127,10 @@ class Histories:
                 if self._delete(customer_id, stored):
                     return None
                 continue
-            record = msgspec.structs.replace(
-                stored.record, history=after, revision=max(stored.record.revision + 1, clock_ms)
-            )
+            revision = stored.record.revision
+            if new_revision:
+                revision = max(revision + 1, clock_ms)
+            record = msgspec.structs.replace(stored.record, history=after, revision=revision)
             changed, fields, gone = write_customer(stored, record, sequence=stored.head.sequence)
             values: list[str | bytes] = [part for field in fields.items() for part in field]
             packed: tuple[Any, ...] = (stored.expected, len(fields), gone, 0, True, False, [], [])

@@ -9,6 +9,7 @@ from redis.cluster import RedisCluster
 
 from state.domain.history import CustomerHistory
 from state.domain.items import ItemState
+from state.domain.merge import raise_watermark
 from state.domain.recommendation import Recommendation
 from state.errors import StoreRefused, StoreUnavailable
 from state.events.dates import DAY
@@ -285,6 +286,12 @@ class RedisStore:
         if state is None or state.revision != revision:
             return False
         return self._removal.uncount(state.history, head, clock_ms)
+
+    def raise_watermark(self, customer_id: str, watermark: tuple[int, str], *, clock_ms: int) -> None:
+        """See ``Store.raise_watermark``."""
+        self._histories.change(
+            customer_id, lambda history: raise_watermark(history, watermark), clock_ms, new_revision=False
+        )
 
     def set_now(self, now: int, items: Sequence[ItemState]) -> None:
         """Set the greatest date accepted, also to an earlier one, and replace the states of some items."""

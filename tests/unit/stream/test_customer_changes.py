@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from state.domain.history import canonical_json
 from state.domain.identities import Identities, Pseudonyms
@@ -249,6 +251,62 @@ def test_a_merge_beyond_the_bound_of_a_history_is_refused_and_changes_nothing() 
     assert b"NEXTBASKET_MAX_HISTORY_LINES" in dict(letter.headers)["reason"]
     assert shop.store.history("old") is not None
     assert log(shop).aliases == {}
+
+
+def dates(count: int) -> list[str]:
+    return [f"2011-11-{day:02d}T10:00:00Z" for day in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_what_left_the_window_of_a_merged_customer_counts_no_more_when_it_comes_again(one_batch: bool) -> None:
+    shop = ProcessorHarness(identities=MemoryIdentities(PSEUDONYMS), window="2")
+    events = [invoice(str(number), "old", date, f"I{number}") for number, date in enumerate(dates(5))]
+    shop.process(*events)
+    merge = merged("old", "new")
+    if one_batch:
+        shop.process(merge, *events)
+    else:
+        for event in (merge, *events):
+            shop.process(event)
+    history = shop.store.history("new")
+    assert history is not None
+    assert [one.invoice_no for one in history.invoices] == ["3", "4"]
+    assert history.watermark is not None
+    assert history.watermark[1] == "2"
+    assert {code: state.sold for code, state in shop.store.items().states.items()} == {f"I{n}": 1 for n in range(5)}
+    assert shop.store.history("old") is None
+    assert shop.metric("lines_total", fate="behind") == 3
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_merge_gives_the_history_of_one_customer_with_a_full_window_in_any_order(data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 12), label="invoices")
+    events = [
+        invoice(str(number), data.draw(st.sampled_from(["old", "new"])), date, f"I{number % 4}")
+        for number, date in enumerate(dates(size))
+    ]
+    arriving = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events), max_size=4))))
+    for _ in range(data.draw(st.integers(1, 2), label="merges")):
+        arriving.insert(data.draw(st.integers(0, len(arriving))), merged("old", "new"))
+    # After the merge, what left the window before it comes again, as after a reset of offsets.
+    arriving += [each for each in arriving if data.draw(st.booleans())]
+    shop = ProcessorHarness(identities=MemoryIdentities(PSEUDONYMS), window="3")
+    whole = ProcessorHarness(window="3")
+    batches: list[list[dict[str, Any]]] = [[]]
+    for event in arriving:
+        batches[-1].append(event)
+        if data.draw(st.booleans()):
+            batches.append([])
+    for batch in batches:
+        shop.process(*batch)
+    whole.process(*({**event, "customer_id": "new"} for event in arriving if "into" not in event))
+    got, expected = shop.store.history("new"), whole.store.history("new")
+    assert got is not None
+    assert expected is not None
+    assert got.invoices == expected.invoices
+    assert got.watermark == expected.watermark
+    assert shop.store.history("old") is None
 
 
 class RacingStore(MemoryStore):
