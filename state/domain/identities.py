@@ -86,12 +86,17 @@ class Identities(msgspec.Struct, frozen=True):
         """The invoice under the id that has the customer's purchases; None where the customer is erased."""
         if invoice.customer_id is None:
             return invoice
+        if self.covers(invoice.customer_id, invoice.date):
+            return None
         current = self.current(invoice.customer_id)
-        for customer_id in {invoice.customer_id, current}:
-            erasure = self.erasure(customer_id)
-            if erasure is not None and erasure.covers(invoice.date):
-                return None
         return invoice if current == invoice.customer_id else msgspec.structs.replace(invoice, customer_id=current)
+
+    def covers(self, customer_id: str, date: int) -> bool:
+        """Whether an invoice of a customer with this date is passed over: one of the two ids is erased."""
+        return any(
+            erasure is not None and erasure.covers(date)
+            for erasure in map(self.erasure, {customer_id, self.current(customer_id)})
+        )
 
     def is_erased(self, customer_ids: Iterable[str]) -> bool:
         """Whether one of some customers is erased, and did not return."""

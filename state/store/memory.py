@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from state.domain.history import CustomerHistory, DemandChange, demand_changes
+from state.domain.identities import Identities
 from state.domain.items import ItemState, count_sale, observe_sale
 from state.domain.merge import raise_watermark
 from state.domain.recommendation import Recommendation
@@ -18,13 +19,20 @@ from state.store.customer import (
     events_by_customer,
     result_of,
 )
+from state.store.identities import IdentityStore, MemoryIdentities
 from state.store.protocol import ApplyResult, CustomerSnapshot, CustomerState, ItemChanges, StoreMark
 
 
 class MemoryStore:
-    """Implements ``Store``; nothing outlives the process, and nothing is shared between threads."""
+    """Implements ``Store``; nothing outlives the process, and nothing is shared between threads.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The bounds of a history.
+        identities: The lists of merged and erased customers.
+    """
+
+    def __init__(self, settings: Settings, identities: IdentityStore | None = None) -> None:
+        self._identities = MemoryIdentities() if identities is None else identities
         self._window = settings.window
         self._cap = settings.max_history_lines
         self._customers: dict[str, CustomerRecord] = {}
@@ -63,6 +71,11 @@ class MemoryStore:
         if record is not None and revision >= record.published:
             last = recommendation or record.last
             self._customers[customer_id] = msgspec.structs.replace(record, published=revision, last=last)
+
+    def current_ids(self, customer_ids: Sequence[str]) -> list[str]:
+        """See ``Store.current_ids``."""
+        known = self._identities.lookup(customer_ids) or Identities()
+        return [known.current(each) for each in customer_ids]
 
     def history(self, customer_id: str) -> CustomerHistory | None:
         """See ``Store.history``."""

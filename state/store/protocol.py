@@ -187,6 +187,10 @@ class Store(Protocol):
         """
         ...
 
+    def current_ids(self, customer_ids: Sequence[str]) -> list[str]:
+        """The id under which each customer's purchases are: another one where the customer was merged."""
+        ...
+
     def history(self, customer_id: str) -> CustomerHistory | None:
         """The history of a customer, None for an unknown one."""
         ...

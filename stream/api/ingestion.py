@@ -6,10 +6,13 @@ sent. Where Kafka does not confirm, the same request may be sent again, since a 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from state.domain.identities import Identities
 from state.errors import InvalidEvent
 from state.events.wire import Decoder
 from state.settings import Settings
@@ -22,16 +25,17 @@ MAX_ERRORS = 20
 """Greatest number of invalid events that an answer names."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was accepted: Kafka has confirmed it.
 
     ``anonymous``: events without a customer; they are not recommended for. ``excluded_lines``: lines that count
-    nowhere, by reason.
+    nowhere, by reason. ``erased``: events of erased customers, which were not sent.
     """
 
     accepted: int
     anonymous: int
     excluded_lines: dict[str, int]
+    erased: int = 0
 
 
 class InvoiceBody(msgspec.Struct, frozen=True):
@@ -39,6 +43,15 @@ class InvoiceBody(msgspec.Struct, frozen=True):
 
     content: bytes
     trace: Headers = ()
+
+
+class _Event(NamedTuple):
+    """A valid event of a body."""
+
+    message: Message
+    customer_id: str | None
+    date: int
+    excluded_lines: Mapping[str, int]
 
 
 Accepted = tuple[Receipt, list[Message]]
@@ -53,6 +66,8 @@ class Ingestion:
         connect: Makes sure that the topic exists and returns the publisher; called again until it succeeds.
         connect_lists: Returns a publisher that sends all messages of a call or none.
         clock: Seconds since 1970; dates too far ahead of it are refused.
+        lookup: Returns which of some customers are merged or erased.
+        count_erased: Counts events of erased customers.
     """
 
     def __init__(
@@ -61,19 +76,26 @@ class Ingestion:
         connect: Callable[[], Publisher],
         connect_lists: Callable[[], Publisher],
         clock: Callable[[], float] = time.time,
+        *,
+        lookup: Callable[[Sequence[str]], Identities] = lambda customer_ids: Identities(),
+        count_erased: Callable[[int], None] = lambda events: None,
     ) -> None:
         self._topic = settings.topics.invoices
         self._decoder = Decoder(settings)
         self._connect = connect
         self._clock = clock
         self._connect_lists = connect_lists
+        self._lookup = lookup
+        self._count_erased = count_erased
         self._publisher: Publisher | None = None
         self._lists: Publisher | None = None
         self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
     def answer(self, bodies: Sequence[InvoiceBody | tuple[Message, ...]]) -> list[Receipt | Exception]:
         """A receipt, or a problem, for each body with invoices, or messages that are checked already."""
-        read = [self._read(each) if isinstance(each, InvoiceBody) else _checked(each) for each in bodies]
+        read = self._without_erased(
+            [self._read(each) if isinstance(each, InvoiceBody) else _checked(each) for each in bodies]
+        )
         accepted = [each[1] for each in read if isinstance(each, tuple)]
         single = [messages[0] for messages in accepted if len(messages) == 1]
         failed = self._publish(single) if single else {}
@@ -86,8 +108,30 @@ class Ingestion:
             if publisher is not None:
                 publisher.close()
 
-    def _read(self, body: InvoiceBody) -> Accepted | Problem:
-        """The messages of a body, and the receipt for when they are confirmed."""
+    def _without_erased(self, read: Sequence[list[_Event] | Accepted | Problem]) -> list[Accepted | Problem]:
+        """The messages of each body but those of erased customers, and the receipt for when they are confirmed."""
+        events = [event for each in read if isinstance(each, list) for event in each]
+        customers = {event.customer_id: None for event in events if event.customer_id is not None}
+        known = self._lookup(list(customers))
+        answers: list[Accepted | Problem] = []
+        for each in read:
+            if not isinstance(each, list):
+                answers.append(each)
+                continue
+            sent = [one for one in each if one.customer_id is None or not known.covers(one.customer_id, one.date)]
+            excluded: Counter[str] = Counter()
+            for event in sent:
+                excluded.update(event.excluded_lines)
+            anonymous = sum(event.customer_id is None for event in sent)
+            erased = len(each) - len(sent)
+            if erased:
+                self._count_erased(erased)
+            receipt = Receipt(len(sent), anonymous, dict(excluded), erased)
+            answers.append((receipt, [event.message for event in sent]))
+        return answers
+
+    def _read(self, body: InvoiceBody) -> list[_Event] | Problem:
+        """The events of a body."""
         now = int(self._clock())
         try:
             events = self._events(body.content)
@@ -95,9 +139,8 @@ class Ingestion:
             return invalid_request(f"The body is not JSON ({error}); it must be an invoice, or a list of invoices.")
         if not events:
             return invalid_request("The list is empty; it must have at least one invoice.")
-        messages: list[Message] = []
-        excluded: dict[str, int] = {}
-        anonymous = wrong = 0
+        read: list[_Event] = []
+        wrong = 0
         errors: list[FieldError] = []
         for index, event in enumerate(events):
             try:
@@ -108,16 +151,14 @@ class Ingestion:
                 if len(errors) < MAX_ERRORS:
                     errors.append(FieldError(str(error), error.field, index))
                 continue
-            messages.append(Message(self._topic, key, event, body.trace))
-            anonymous += invoice.customer_id is None
-            for reason, count in invoice.excluded_lines.items():
-                excluded[reason] = excluded.get(reason, 0) + count
+            message = Message(self._topic, key, event, body.trace)
+            read.append(_Event(message, invoice.customer_id, invoice.date, invoice.excluded_lines))
         if errors:
             first = errors[0]
             all_of_them = f"{wrong:,} of {len(events):,} events are invalid, and none was sent."
             detail = first.detail if len(events) == 1 else f"{all_of_them} [{first.index}]: {first.detail}"
             return invalid_request(detail, errors)
-        return Receipt(len(messages), anonymous, excluded), messages
+        return read
 
     def _events(self, body: bytes) -> list[bytes]:
         """The events of a body, byte by byte as they were sent."""

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from state.errors import StateError
 from stream.api.access import Reader
 from stream.api.bodies import MAX_CODE_CHARS
 from stream.api.documentation import problem_answers
 from stream.api.feed import Feed, FeedEvent, Position, no_kafka
+from stream.api.problems import Problem
 from stream.api.services import Services
 
 router = APIRouter(tags=["recommendations"])
@@ -59,7 +61,18 @@ async def stream(
     if services.feed is None:
         raise no_kafka()
     since = Position.parse(last_event_id) if last_event_id else None
-    return await event_stream(services.feed, parameters.customer, since)
+    return await event_stream(services.feed, await current_id(services, parameters.customer), since)
+
+
+async def current_id(services: Services, customer_id: str | None) -> str | None:
+    """The id under which a customer's recommendations are sent; the same one where Redis does not answer."""
+    if customer_id is None:
+        return None
+    try:
+        found: list[str] = await services.lookups.ask(lambda shop: shop.store.current_ids([customer_id]))
+    except (StateError, Problem):
+        return customer_id
+    return found[0]
 
 
 async def event_stream(feed: Feed, customer_id: str | None, since: Position | None) -> StreamingResponse:

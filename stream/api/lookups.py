@@ -145,13 +145,16 @@ def item_view(stock_code: str, shop: ShopState, merchandising: Merchandising, *,
 
 
 def customer_view(customer_id: str, shop: ShopState) -> CustomerView:
-    """What is known of a customer.
+    """What is known of a customer; of one who was merged, what is known of the one that has the purchases.
 
     Raises:
         Problem: The customer is unknown.
         StoreUnavailable, CustomerRefused: The history cannot be read.
     """
     (state,) = shop.store.customers([customer_id])
+    if state is None:
+        (customer_id,) = shop.store.current_ids([customer_id])
+        (state,) = shop.store.customers([customer_id])
     if state is None:
         raise not_found(f"No customer {customer_id!r} is known here; customers are known once they have an invoice.")
     path = f"/v1/customers/{path_part(customer_id)}"

@@ -155,11 +155,21 @@ class Ranker:
         return self._store, self._items
 
     def _states(self, store: Store, customer_ids: list[str]) -> dict[str, CustomerState | Exception | None]:
-        """The customers; where the data of one cannot be read, its error in its place."""
+        """The customers; where the data of one cannot be read, its error in its place.
+
+        A merged customer has the state of the one that has the purchases.
+        """
         if not customer_ids:
             return {}
         try:
-            return dict(zip(customer_ids, store.customers(customer_ids), strict=True))
+            states = dict(zip(customer_ids, store.customers(customer_ids), strict=True))
+            if absent := [customer_id for customer_id, state in states.items() if state is None]:
+                current = store.current_ids(absent)
+                merged = [(old, new) for old, new in zip(absent, current, strict=True) if old != new]
+                if merged:
+                    found = store.customers([new for _, new in merged])
+                    states |= {old: state for (old, _), state in zip(merged, found, strict=True)}
+            return dict(states)
         except StoreRefused as error:
             if len(customer_ids) == 1:
                 return {customer_ids[0]: error}
@@ -220,6 +230,7 @@ def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _J
         history, revision = CustomerHistory(query.customer_id or "", dated_attributes=attributes), 0
     else:
         history, revision = state.history, state.revision
+        query = msgspec.structs.replace(query, customer_id=history.customer_id)  # another one where it was merged
         fallback = None if history.purchase_dates else "no_purchases"
     in_segments = fallback is not None and bool(query.attributes)
     filtered = query.slot is not None or query.category is not None or bool(query.cart) or in_segments

@@ -13,14 +13,19 @@ class RevisionReader:
         self._store: Store | None = None
 
     def answer(self, customer_ids: Sequence[str]) -> list[int]:
-        """The revision of each history, 0 for an unknown customer.
+        """The revision of each history, 0 for an unknown customer; of a merged one that of the other.
 
         Raises:
             StoreUnavailable: Redis does not answer.
         """
         if self._store is None:
             self._store = self._open_store()
-        return self._store.revisions(customer_ids)
+        revisions = self._store.revisions(customer_ids)
+        if absent := [index for index, revision in enumerate(revisions) if revision == 0]:
+            current = self._store.current_ids([customer_ids[index] for index in absent])
+            for index, revision in zip(absent, self._store.revisions(current), strict=True):
+                revisions[index] = revision
+        return revisions
 
     def close(self) -> None:
         """Close the store."""

@@ -20,6 +20,7 @@ from state.store.claim import require_store_dialect
 from state.store.identities import load_pseudonyms
 from state.store.protocol import Store
 from state.store.redis.client import connect, require_url
+from state.store.redis.identities import RedisIdentities
 from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.store import RedisStore
 from stream.api.access import Access, check_binding, parse_rate
@@ -31,6 +32,7 @@ from stream.api.feed import Feed
 from stream.api.ingestion import Ingestion
 from stream.api.key_reload import INTERVAL_S, KeyReload
 from stream.api.keys import load_keys
+from stream.api.known_customers import KnownCustomers
 from stream.api.letters import KafkaDeadLetters
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
@@ -143,8 +145,15 @@ def serve_api(settings: Settings, host: str, port: int) -> ExitCode:
             ensure_topics(settings, _topics(settings), timeout_s=KAFKA_TIMEOUT_S)
             return KafkaPublisher(settings, stop, delivery_s=KAFKA_TIMEOUT_S)
 
+        known_customers = KnownCustomers(
+            lambda: RedisIdentities(settings, connect(settings, read_timeout_s=REDIS_TIMEOUT_S))
+        )
         ingestion = Ingestion(
-            settings, connect_kafka, lambda: TransactionalPublisher(settings, delivery_s=KAFKA_TIMEOUT_S)
+            settings,
+            connect_kafka,
+            lambda: TransactionalPublisher(settings, delivery_s=KAFKA_TIMEOUT_S),
+            lookup=known_customers.lookup,
+            count_erased=metrics.erased_events,
         )
         lookups = Lookups(open_store)
         orders = DueProcess(settings)

@@ -259,9 +259,7 @@ class CustomerChanges:
         for customer_id, state in zip(ids, states, strict=True):
             current = known.current(customer_id)
             if state is not None and current != customer_id:
-                moves.append(
-                    Move(records[customer_id], customer_id, current, state.revision, state.history.watermark)
-                )
+                moves.append(Move(records[customer_id], customer_id, current, state.revision, state.history.watermark))
                 other = self._redis(partial(self._store.history, current))
                 attributes = NO_DATED_ATTRIBUTES if other is None else other.dated_attributes
                 resolved = map(known.resolve, held_events(state.history, current, attributes))

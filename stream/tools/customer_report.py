@@ -90,6 +90,9 @@ def build_customer_report(
     """
     history = store.history(customer_id)
     if history is None:
+        (customer_id,) = store.current_ids([customer_id])
+        history = store.history(customer_id)
+    if history is None:
         return None
     now = at if at is not None else store.now() or 0
     if items is None:

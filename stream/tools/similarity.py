@@ -66,6 +66,9 @@ def similar_customers(customer_id: str, store: Store, model: VectorModel, most: 
     """
     history = store.history(customer_id)
     if history is None:
+        (customer_id,) = store.current_ids([customer_id])
+        history = store.history(customer_id)
+    if history is None:
         return None
     items, now = ItemTable(store.items().states.values()), store.now() or 0
     vector = model.customer_vectors([history], items, now)

@@ -27,6 +27,19 @@ _read_erasure = msgspec.json.Decoder(Erasure).decode
 _write_erasure = msgspec.json.Encoder().encode
 
 
+def read_aliases(client: Any, keys: Keys, customer_ids: Sequence[str]) -> dict[str, str]:
+    """The aliases of some customers, along their chains; more than one call only where there are some."""
+    aliases: dict[str, str] = {}
+    unread = list(dict.fromkeys(customer_ids))
+    while unread:
+        with translate_errors(client=client):
+            targets = client.hmget(keys.customers, [_ALIAS + each.encode() for each in unread])
+        found = {each: target.decode() for each, target in zip(unread, targets, strict=True) if target is not None}
+        aliases |= found
+        unread = [target for target in dict.fromkeys(found.values()) if target not in aliases]
+    return aliases
+
+
 class RedisIdentities:
     """Implements ``IdentityStore``; not to be shared between threads.
 

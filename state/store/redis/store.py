@@ -8,6 +8,7 @@ import msgspec
 from redis.cluster import RedisCluster
 
 from state.domain.history import CustomerHistory
+from state.domain.identities import Identities
 from state.domain.items import ItemState
 from state.domain.merge import raise_watermark
 from state.domain.recommendation import Recommendation
@@ -20,6 +21,7 @@ from state.store.protocol import ApplyResult, CustomerSnapshot, CustomerState, I
 from state.store.redis.client import connect, disconnect, is_forbidden, translate_errors
 from state.store.redis.durability import Durability, read_durability
 from state.store.redis.histories import Histories
+from state.store.redis.identities import read_aliases
 from state.store.redis.layout import (
     Keys,
     pack,
@@ -90,6 +92,11 @@ class RedisStore:
         with translate_errors(client=self._client, key=f"The key {key}"):
             fields = self._client.hgetall(key)
             return read_history(customer_id, fields) if fields else None
+
+    def current_ids(self, customer_ids: Sequence[str]) -> list[str]:
+        """See ``Store.current_ids``; needs no erasure key."""
+        known = Identities(read_aliases(self._client, self._keys, customer_ids))
+        return [known.current(each) for each in customer_ids]
 
     def customers(self, customer_ids: Sequence[str]) -> list[CustomerState | None]:
         """See ``Store.customers``."""

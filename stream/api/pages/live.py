@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from stream.api.bodies import MAX_CODE_CHARS
 from stream.api.feed import Position, no_kafka
-from stream.api.live import event_stream
+from stream.api.live import current_id, event_stream
 from stream.api.pages.rendering import PageRoute, reader, render
 from stream.api.services import Services
 
@@ -36,4 +36,4 @@ async def stream(
     if services.feed is None:
         raise no_kafka()
     since = Position.parse(last_event_id) if last_event_id else services.feed.position_before_end(RECENT)
-    return await event_stream(services.feed, customer, since)
+    return await event_stream(services.feed, await current_id(services, customer), since)

@@ -9,7 +9,7 @@ import msgspec
 from state.domain.rules import Merchandising
 from state.events.wire import Decoder
 from state.settings import Settings, load_settings
-from state.store.identities import load_pseudonyms
+from state.store.identities import IdentityStore, MemoryIdentities, load_pseudonyms
 from state.store.memory import MemoryStore
 from state.store.protocol import Store
 from stream.api.access import Access, parse_rate
@@ -19,6 +19,7 @@ from stream.api.due_reader import DueReader
 from stream.api.etags import Versions
 from stream.api.ingestion import Ingestion
 from stream.api.keys import load_keys
+from stream.api.known_customers import KnownCustomers
 from stream.api.letters import DeadLetterAccess
 from stream.api.lookups import Lookups
 from stream.api.micro_batches import MicroBatcher
@@ -45,11 +46,12 @@ INVOICES = [
 class Shop:
     """An API over invoices; ``clock``, ``due_clock``, ``scorer`` and ``store`` can be changed between requests."""
 
-    def __init__(self, store: Store | None = None, **settings: str) -> None:
+    def __init__(self, store: Store | None = None, identities: IdentityStore | None = None, **settings: str) -> None:
         self.settings: Settings = load_settings(
             {f"NEXTBASKET_{name.upper()}": value for name, value in settings.items()}
         )
-        self.store = store or MemoryStore(self.settings)
+        self.identities = MemoryIdentities() if identities is None else identities
+        self.store = store or MemoryStore(self.settings, self.identities)
         self.scorer = CountingScorer()
         self.metrics = Metrics()
         self.health = Health()
@@ -120,7 +122,18 @@ class Shop:
 
     def ingestion(self) -> Ingestion:
         """Takes invoices for ``publisher``."""
-        return Ingestion(self.settings, lambda: self.publisher, lambda: self.publisher, clock=lambda: self.clock)
+        return Ingestion(
+            self.settings,
+            lambda: self.publisher,
+            lambda: self.publisher,
+            lambda: self.clock,
+            lookup=KnownCustomers(lambda: self.identities, lambda: self.clock).lookup,
+            count_erased=self.metrics.erased_events,
+        )
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric, 0 where it has none."""
+        return self.metrics.registry.get_sample_value(f"nextbasket_{name}", labels) or 0.0
 
     @asynccontextmanager
     async def client(self, host: str = "localhost") -> AsyncIterator[httpx.AsyncClient]:
