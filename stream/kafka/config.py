@@ -8,6 +8,7 @@ from typing import Any
 from state.errors import SettingsError
 from state.settings import Settings
 from stream.kafka.header_names import accept_in_kafka_python
+from stream.kafka.tls_handshake import bound_in_kafka_python
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +83,13 @@ def confluent_config(settings: Settings, **more: Any) -> dict[str, Any]:
 
 
 def kafka_python_config(settings: Settings, **more: Any) -> dict[str, Any]:
-    """Configuration for a client of kafka-python, which then reads any header name.
+    """Configuration for a client of kafka-python, which then reads any header name, and does not wait for TLS for ever.
 
     Raises:
         SettingsError: No broker is set.
     """
     accept_in_kafka_python()
+    bound_in_kafka_python()
     config: dict[str, Any] = {
         "bootstrap_servers": broker_list(settings),
         "security_protocol": settings.kafka_security_protocol,
