@@ -8,7 +8,9 @@ StateError
 ├── StoreUnavailable     the store is unavailable: wait and try again, nothing is lost
 │   └── StoreForbids     it does not allow this user a command: give the right that the message names, or wait for it
 └── StoreRefused         the store refuses the operation: trying again does not help
-    ├── PasswordRefused  because of the user or the password: a program that had access waits until it has it again
+    ├── AccessRefused    because of who asks: a program that had access waits until it has it again
+    │   ├── PasswordRefused     because of the user or the password
+    │   └── CertificateRefused  because of a certificate, that of the store or that of this client
     └── CustomerRefused  because of what it holds for one customer: the events of others are not concerned
 
 The names state the problem; a suffix "Error" would add nothing (hence N818).
@@ -54,8 +56,16 @@ class StoreRefused(StateError):
     """The store refuses the operation (password, foreign data among the items): retrying does not help."""
 
 
-class PasswordRefused(StoreRefused):
-    """The store refuses the user or the password; it did not before, where the program has used it."""
+class AccessRefused(StoreRefused):
+    """The store does not let this program in; it did before, where the program has used it."""
+
+
+class PasswordRefused(AccessRefused):
+    """The store refuses the user or the password."""
+
+
+class CertificateRefused(AccessRefused):
+    """A certificate is not accepted, that of the store or that of this client; the message says what to do."""
 
 
 class CustomerRefused(StoreRefused):

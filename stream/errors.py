@@ -4,6 +4,7 @@ StreamError
 ├── PublisherUnavailable   Kafka did not confirm in time: wait, then publish the undelivered messages again
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or follow the message
 │   ├── BrokerRefused      Kafka refuses the user or the password
+│   ├── TlsRefused         a certificate is not accepted, that of Kafka or that of this client
 │   └── RightMissing       Kafka does not allow this user to do this: give the user the right that the message names
 ├── CannotStart            the worker cannot start, and waiting does not help
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
@@ -41,6 +42,10 @@ class BrokerUnavailable(StreamError):
 
 class BrokerRefused(BrokerUnavailable):
     """Kafka refuses the user or the password; the message names the settings."""
+
+
+class TlsRefused(BrokerUnavailable):
+    """A certificate is not accepted, that of Kafka or that of this client; the message says what to do."""
 
 
 class RightMissing(BrokerUnavailable):

@@ -27,7 +27,7 @@ from state.store.redis.store import RedisStore
 from stream.cli.exit_codes import ExitCode
 from stream.cli.registry import open_registry
 from stream.durability_watch import DurabilityWatch, require_durability
-from stream.errors import BrokerRefused, BrokerUnavailable, CannotStart, Stopped
+from stream.errors import BrokerRefused, BrokerUnavailable, CannotStart, Stopped, TlsRefused
 from stream.health import Health, Heartbeat, serve_health
 from stream.interpreter import describe_interpreter, prepare_to_serve
 from stream.kafka.agent import create_app
@@ -81,7 +81,7 @@ def run_worker(settings: Settings) -> ExitCode:
         SettingsError: No broker or no Redis is set, one of their settings cannot be used, or Redis evicts keys.
         DialectDiffers: The histories or the promoted model are of another dialect.
         StoreRefused: Redis refuses the password, or a command that the worker needs.
-        CannotStart: Kafka refuses the user or the password.
+        CannotStart: Kafka refuses the user or the password, or a certificate is not accepted.
     """
     broker_list(settings)
     require_url(settings)
@@ -280,7 +280,7 @@ def describe_start(settings: Settings, model: str, metrics_port: str) -> str:
 def _require_topics(settings: Settings) -> None:
     try:
         ensure_topics(settings, timeout_s=3.0)
-    except BrokerRefused as error:  # trying again does not help, as with a wrong password of Redis
+    except (BrokerRefused, TlsRefused) as error:  # trying again does not help, as with a wrong password of Redis
         raise CannotStart(str(error)) from error
 
 

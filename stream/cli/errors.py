@@ -12,6 +12,8 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "state.errors:StateError": (ExitCode.UNREACHABLE, ""),
     "state.errors:StoreForbids": (ExitCode.UNREACHABLE, ""),
     "stream.errors:RightMissing": (ExitCode.UNREACHABLE, ""),
+    "stream.errors:BrokerRefused": (ExitCode.UNREACHABLE, ""),
+    "stream.errors:TlsRefused": (ExitCode.UNREACHABLE, ""),
     "stream.errors:BrokerUnavailable": (
         ExitCode.UNREACHABLE,
         _UNREACHABLE.format(setting="NEXTBASKET_KAFKA_BROKERS"),

@@ -118,7 +118,7 @@ def faust_config(settings: Settings) -> dict[str, Any]:
 
     config: dict[str, Any] = {"broker": [f"kafka://{broker}" for broker in broker_list(settings)]}
     protocol = settings.kafka_security_protocol
-    context = _ssl_context(settings) if protocol.endswith("SSL") else None
+    context = ssl_context(settings) if protocol.endswith("SSL") else None
     if (token_file := _token_file(settings)) is not None:
         from stream.kafka.token_file import AiokafkaToken
 
@@ -135,7 +135,12 @@ def faust_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def _ssl_context(settings: Settings) -> ssl.SSLContext:
+def ssl_context(settings: Settings) -> ssl.SSLContext:
+    """The authorities and the certificate of this client, for clients in Python.
+
+    Raises:
+        SettingsError: One cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile or None)
         if settings.kafka_ssl_certfile:

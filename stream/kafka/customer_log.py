@@ -1,7 +1,7 @@
 """Reads the lists of merged and erased customers from the topic ``customers``."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -12,6 +12,7 @@ from state.store.identities import IdentityLog, IdentityStore, load_pseudonyms, 
 from state.store.redis.identities import RedisIdentities
 from stream.errors import BrokerUnavailable, RightMissing
 from stream.kafka.config import confluent_config
+from stream.kafka.topics import named_cause
 
 _TIMEOUT_S = 10.0
 _WAIT_S = 0.1
@@ -78,9 +79,11 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
         SettingsError: No broker is set.
     """
     topic = settings.topics.customers
+    causes: list[KafkaError] = []
     consumer = Consumer(
         confluent_config(
             settings,
+            error_cb=causes.append,
             log_level=0,  # the error that is raised says it
             **{
                 "group.id": f"{settings.group}-customers",  # required, though only assign() is used
@@ -93,21 +96,26 @@ def read_customer_records(settings: Settings, add: Callable[[bytes | None, bytes
         )
     )
     try:
-        for number in _retry_new_topic(_partitions, consumer, topic):
-            _read_partition(consumer, topic, number, add)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise RightMissing(
-                f"Kafka does not let this user read the topic {topic}, which has the erased customers; give it the "
-                "right Read on it."
-            ) from error
-        raise BrokerUnavailable(
-            f"Kafka at {settings.kafka_brokers} does not give the topic {topic}: {error.args[0].str()}"
-        ) from error
+        with named_cause(settings, causes, consumer.poll), _named_right(topic):
+            for number in _retry_new_topic(_partitions, consumer, topic):
+                _read_partition(consumer, topic, number, add)
     except ValueError as error:
         raise BrokerUnavailable(f"A record of the topic {topic} cannot be read: {error}") from error
     finally:
         consumer.close()
+
+
+@contextmanager
+def _named_right(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise
+        raise RightMissing(
+            f"Kafka does not let this user read the topic {topic}, which has the erased customers; give it the "
+            "right Read on it."
+        ) from error
 
 
 def _is_new_topic(error: BaseException) -> bool:

@@ -1,8 +1,8 @@
 """Ends the TLS handshakes of kafka-python in time, and closes their sockets.
 
 kafka-python 3.0.12 waits without a limit for a server that accepts a connection and then sends nothing, such as a
-firewall or a port of another service: its constructors never return, whatever ``bootstrap_timeout_ms`` is. And it leaves
-the socket of a handshake that fails or is given up open (``KafkaConnectionManager._build_transport``).
+firewall or a port of another service: its constructors never return, whatever ``bootstrap_timeout_ms`` is. And it
+leaves the socket of a handshake that fails or is given up open (``KafkaConnectionManager._build_transport``).
 """
 
 import ssl

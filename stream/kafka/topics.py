@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,9 +12,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from state.events.rules import MAX_DOCUMENT_BYTES
 from state.settings import Settings
-from stream.errors import BrokerRefused, BrokerUnavailable, RightMissing
+from stream.errors import BrokerRefused, BrokerUnavailable, RightMissing, TlsRefused
 from stream.kafka.config import confluent_config
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
+from stream.kafka.tls_problem import tls_problem
 
 logger = logging.getLogger(__name__)
 
@@ -206,13 +207,30 @@ def _create(admin: AdminClient, missing: list[NewTopic], timeout_s: float) -> li
 
 @contextmanager
 def _admin(settings: Settings) -> Iterator[AdminClient]:
-    """A client whose failures name the cause, for example a wrong password, and not only a timeout."""
     causes: list[KafkaError] = []
     admin = AdminClient(confluent_config(settings, error_cb=causes.append, log_level=0))
-    try:
+    with named_cause(settings, causes, admin.poll):
         yield admin
+
+
+@contextmanager
+def named_cause(settings: Settings, causes: list[KafkaError], poll: Callable[[float], object]) -> Iterator[None]:
+    """Failures of a client name the cause, for example a wrong password, and not only a timeout.
+
+    Args:
+        settings: Those of the client.
+        causes: What its ``error_cb`` was called with.
+        poll: Calls it with what is not reported yet.
+
+    Raises:
+        BrokerRefused: Kafka refuses the user, the password or the token.
+        TlsRefused: A certificate is not accepted.
+        BrokerUnavailable: Kafka does not answer, or refuses.
+    """
+    try:
+        yield
     except KafkaException as error:
-        admin.poll(0)
+        poll(0)
         reasons = [one.str() for one in causes if one.code() != KafkaError._ALL_BROKERS_DOWN]
         reason = _CONNECTION_PREFIX.sub("", reasons[0] if reasons else error.args[0].str())
         if any(one.code() == KafkaError._AUTHENTICATION for one in [*causes, error.args[0]]):
@@ -222,6 +240,8 @@ def _admin(settings: Settings) -> Iterator[AdminClient]:
             raise BrokerRefused(
                 f"Kafka at {settings.kafka_brokers} refuses the {what} ({reason}); see {see}."
             ) from error
+        if (problem := tls_problem(settings)) is not None:
+            raise TlsRefused(problem) from error
         raise BrokerUnavailable(f"Kafka at {settings.kafka_brokers} cannot be used: {reason}") from error
 
 

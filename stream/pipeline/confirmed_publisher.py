@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from state.errors import PasswordRefused, StoreUnavailable
+from state.errors import AccessRefused, StoreUnavailable
 from state.wording import count
 from stream.errors import BrokerUnavailable, DeadLettersBlocked, MessageTooLarge, PublisherUnavailable
 from stream.messages import Message
@@ -128,7 +128,7 @@ class ConfirmedPublisher:
             return False
         encode = msgspec.msgpack.Encoder().encode
         spool, packed = self._spool, {position(letter): encode(letter) for letter in letters}
-        done = self._retry.call("Redis", lambda: spool.put(packed), StoreUnavailable, PasswordRefused)
+        done = self._retry.call("Redis", lambda: spool.put(packed), StoreUnavailable, AccessRefused)
         if done:
             logger.error("Set %s aside in Redis: %s", count(len(letters), "dead letter"), problem)
         else:

@@ -15,7 +15,7 @@ from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.history import line_count
 from state.domain.identities import Identities, MergeRefused
 from state.domain.merge import held_events, merge_histories
-from state.errors import PasswordRefused, StoreUnavailable
+from state.errors import AccessRefused, StoreUnavailable
 from state.events.customer_changes import CustomerErased, CustomerMerged
 from state.settings import Settings
 from state.store.identities import ALIAS_PREFIX, IdentityRecord, IdentityStore, write_record
@@ -321,7 +321,7 @@ class CustomerChanges:
         return known
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._retry.call("Redis", operation, StoreUnavailable, PasswordRefused)
+        return self._retry.call("Redis", operation, StoreUnavailable, AccessRefused)
 
 
 def _position(known: Identities, customer_id: str) -> _Position:

@@ -16,7 +16,7 @@ from state.domain.identities import Identities
 from state.domain.receipt import Finding
 from state.domain.recommendation import Item, Recommendation, Trigger
 from state.domain.rules import Merchandising
-from state.errors import CustomerRefused, PasswordRefused, StoreUnavailable
+from state.errors import AccessRefused, CustomerRefused, StoreUnavailable
 from state.events.dates import to_iso
 from state.events.shop_dialect import shop_dialect
 from state.settings import Settings
@@ -430,4 +430,4 @@ class Processor:
                 self._metrics.latency(confirmed_at - timestamp)
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._retry.call("Redis", operation, StoreUnavailable, PasswordRefused)
+        return self._retry.call("Redis", operation, StoreUnavailable, AccessRefused)

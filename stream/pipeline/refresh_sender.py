@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from state.domain.recommendation import Recommendation, Trigger
-from state.errors import PasswordRefused, StoreUnavailable
+from state.errors import AccessRefused, StoreUnavailable
 from state.events.dates import to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerSnapshot, CustomerUpdate, DueIndex, Store
@@ -83,7 +83,7 @@ class RefreshSender:
         """Refresh customers, where a portion fails one by one; returns the number sent."""
         try:
             return self._refresh_portion(customer_ids, cause, changed)
-        except (Stopped, StoreUnavailable, PasswordRefused):
+        except (Stopped, StoreUnavailable, AccessRefused):
             raise
         except Exception as error:  # of one customer; the others are refreshed all the same
             if len(customer_ids) == 1:
@@ -197,7 +197,7 @@ class RefreshSender:
             self._send(snapshots, cause, always=True)
 
     def _redis(self, operation: Callable[[], T]) -> T:
-        return self._parts.retry.call("Redis", operation, StoreUnavailable, PasswordRefused)
+        return self._parts.retry.call("Redis", operation, StoreUnavailable, AccessRefused)
 
 
 def _with_revision(one: Recommendation, revision: int) -> Recommendation:

@@ -32,12 +32,14 @@ class Authority:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Files with a certificate for this common name on the loopback interface, and its key."""
+    def issue(self, name: str, *, host: str = "", expired: bool = False) -> tuple[Path, Path]:
+        """Files with a certificate for this common name on a host, by default the loopback interface, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        hosts: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        if host:
+            hosts = [x509.DNSName(host)]
         certificate = (
-            self._begin(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
+            self._begin(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key(), expired=expired)
             .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
@@ -54,8 +56,8 @@ class Authority:
         )
         return files
 
-    def _begin(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+    def _begin(self, subject: x509.Name, key: Any, *, expired: bool = False) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC) - expired * 2 * _LIFETIME
         return (
             x509.CertificateBuilder()
             .subject_name(subject)

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from state.errors import (
+    CertificateRefused,
     CustomerRefused,
     PasswordRefused,
     SettingsError,
@@ -24,6 +25,7 @@ from state.errors import (
     StoreUnavailable,
 )
 from state.settings import Settings
+from state.tls import certificate_problem
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0
@@ -32,6 +34,7 @@ READ_TIMEOUT_S = 15.0
 _AUTHENTICATION_FAILED = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
 _CERTIFICATES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """The options of a URL that name files."""
+_CLIENT_CERTIFICATE = "ssl_certfile and ssl_keyfile in NEXTBASKET_REDIS_URL"
 _OF_CUSTOMER = ("WRONGTYPE", "SCHEMA ", "UNREADABLE ")
 """How the reasons of the scripts begin where the keys of a customer are the cause."""
 _FAILED_SCRIPT = ("attempt to ", "bad argument", "Bad data format", "Missing bytes")
@@ -181,7 +184,12 @@ def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
     except redis.exceptions.AuthenticationError:
         raise PasswordRefused(_AUTHENTICATION_FAILED) from None  # its text may contain the password
     except _UNREACHABLE as error:
-        raise StoreUnavailable(f"Redis does not answer: {error}") from error
+        if (problem := _certificate_problem(error)) is not None:
+            raise CertificateRefused(f"Redis cannot be used: {problem}.") from error
+        # With TLS 1.3 a server may be gone before its alert is read.
+        ended = "EOF occurred in violation of protocol" in str(error)
+        hint = f" (where it wants a certificate of this client, see {_CLIENT_CERTIFICATE})" if ended else ""
+        raise StoreUnavailable(f"Redis does not answer: {error}{hint}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if names:
             raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
@@ -211,6 +219,15 @@ def _translate(text: str, names: dict[int, str]) -> StoreUnavailable | StoreRefu
     if any(words in text for words in _FORBIDDEN):
         return StoreForbids(f"Redis does not allow this to the user: {text}. Give the right by ACL SETUSER.")
     return StoreUnavailable(f"Redis cannot do this now: {text}")
+
+
+def _certificate_problem(error: Exception) -> str | None:
+    return certificate_problem(
+        str(error),
+        address="NEXTBASKET_REDIS_URL",
+        authorities="ssl_ca_certs in NEXTBASKET_REDIS_URL",
+        certificate=_CLIENT_CERTIFICATE,
+    )
 
 
 def unreadable(name: str, error: Exception) -> CustomerRefused:
