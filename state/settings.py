@@ -138,6 +138,8 @@ class Settings(BaseModel):
     kafka_brokers: Annotated[str, AfterValidator(_brokers)] = ""
     redis_url: Annotated[str, AfterValidator(_redis_url)] = ""
     redis_password: SecretStr = SecretStr("")
+    sentinel_username: str = ""
+    sentinel_password: SecretStr = SecretStr("")
     registry: Annotated[str, Field(min_length=1)] = "registry"
     namespace: Annotated[str, AfterValidator(_namespace)] = ""
     data: Path | None = None

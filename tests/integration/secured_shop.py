@@ -101,10 +101,7 @@ class Shop:
         for user, (used, denied) in self.kafka.decisions().items():
             self.used.setdefault(user, set()).update(used)
             assert not denied, f"Kafka denied {user} {sorted(denied)}, which {command} needs: add it to the page"
-        with self.redis.trusted() as client:
-            entries = client.execute_command("ACL", "LOG")
-            client.execute_command("ACL", "LOG", "RESET")
-        refused = {(bytes(one[b"username"]).decode(), bytes(one[b"object"]).decode()) for one in map(_pairs, entries)}
+        refused = self.redis.denied()
         assert not refused, f"Redis denied {sorted(refused)}, which {command} needs: add it to the page"
 
     def require_use(self, command: str) -> None:
@@ -117,10 +114,6 @@ class Shop:
             and not any(right[:2] == one[:2] and fnmatchcase(one[2], right[2]) for one in used)
         }
         assert not unused, f"{command} does not use {sorted(unused)}"
-
-
-def _pairs(entry: Any) -> dict[bytes, Any]:
-    return entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=True))
 
 
 def user_of(command: str) -> str:

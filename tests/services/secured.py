@@ -221,6 +221,14 @@ class SecuredRedis(RedisServer):
         """A client with all rights."""
         return Redis.from_url(self.url)
 
+    def denied(self) -> set[tuple[str, str]]:
+        """Users, and what they were not allowed since the last call."""
+        with self.trusted() as client:
+            entries = client.execute_command("ACL", "LOG")
+            client.execute_command("ACL", "LOG", "RESET")
+        pairs = [one if isinstance(one, dict) else dict(zip(one[::2], one[1::2], strict=True)) for one in entries]
+        return {(bytes(one[b"username"]).decode(), bytes(one[b"object"]).decode()) for one in pairs}
+
     def _answers(self) -> bool:
         with self.trusted() as client:
             try:

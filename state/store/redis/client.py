@@ -1,10 +1,10 @@
 """Connects to Redis, one server or a Cluster, and translates its errors to those of ``state``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 import redis
@@ -13,13 +13,14 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from state.errors import (
     CertificateRefused,
     CustomerRefused,
     PasswordRefused,
     SettingsError,
+    StateError,
     StoreForbids,
     StoreRefused,
     StoreUnavailable,
@@ -32,8 +33,13 @@ READ_TIMEOUT_S = 15.0
 """Long enough for a batch on the largest histories, short enough to notice a dead server."""
 
 _AUTHENTICATION_FAILED = "Redis refuses the user or password; see NEXTBASKET_REDIS_PASSWORD."
+_SENTINEL_REFUSES = (
+    "A Sentinel refuses the user or password; see NEXTBASKET_SENTINEL_USERNAME and NEXTBASKET_SENTINEL_PASSWORD."
+)
 _CERTIFICATES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """The options of a URL that name files."""
+_SENTINEL_SSL = "sentinel_ssl"
+"""The option of a URL of Sentinels that do not use TLS."""
 _CLIENT_CERTIFICATE = "ssl_certfile and ssl_keyfile in NEXTBASKET_REDIS_URL"
 _OF_CUSTOMER = ("WRONGTYPE", "SCHEMA ", "UNREADABLE ")
 """How the reasons of the scripts begin where the keys of a customer are the cause."""
@@ -77,7 +83,7 @@ def connect(settings: Settings, *, read_timeout_s: float = READ_TIMEOUT_S) -> re
     try:
         _require_certificates(settings.redis_url)
         if scheme.endswith("+sentinel"):
-            return _connect_by_sentinels(scheme.removesuffix("+sentinel"), settings.redis_url, options)
+            return _connect_by_sentinels(scheme.removesuffix("+sentinel"), settings, options)
         if not scheme.endswith("+cluster"):
             return redis.Redis.from_url(settings.redis_url, **options)
         return _connect_cluster(scheme.removesuffix("+cluster"), settings.redis_url, options)
@@ -115,28 +121,48 @@ def _connect_cluster(scheme: str, url: str, options: dict[str, Any]) -> RedisClu
         return RedisCluster.from_url(first, startup_nodes=nodes, **options)
 
 
-def _connect_by_sentinels(scheme: str, url: str, options: dict[str, Any]) -> redis.Redis:
+def _connect_by_sentinels(scheme: str, settings: Settings, options: dict[str, Any]) -> redis.Redis:
     """``redis+sentinel://[user:password@]host:port[,host:port…]/service[/database][?option=…]``.
 
-    User, password and TLS are those of the servers. The Sentinels are asked without a password.
+    User and password of the URL are those of the servers; Sentinels have their own in the settings. With ``rediss``
+    both are asked by TLS with the same certificates, unless ``sentinel_ssl=false`` is among the options.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(settings.redis_url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    plain_sentinels = _plain_sentinels(query)
     credentials, at, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError("no service")
     # redis-py reads user, password and options from a URL of one server.
-    server = urlunsplit((scheme, f"{credentials}{at}server", f"/{database or 0}", parts.query, ""))
+    of_servers = urlencode([pair for pair in query if pair[0] != _SENTINEL_SSL])
+    server = urlunsplit((scheme, f"{credentials}{at}server", f"/{database or 0}", of_servers, ""))
     of_server: dict[str, Any] = parse_url(server)  # type: ignore[no-untyped-call]
     for name in ("host", "port", "connection_class"):
         of_server.pop(name, None)
     if scheme == "rediss":
         of_server["ssl"] = True
-    of_sentinel = {name: options[name] for name in ("socket_connect_timeout", "maint_notifications_config")}
+    of_sentinel = {name: options[name] for name in ("socket_connect_timeout", "maint_notifications_config", "retry")}
     of_sentinel["socket_timeout"] = CONNECT_TIMEOUT_S
+    if scheme == "rediss" and not plain_sentinels:
+        of_sentinel |= {name: value for name, value in of_server.items() if name.startswith("ssl")}
+    if password := settings.sentinel_password.get_secret_value():
+        of_sentinel |= {"username": settings.sentinel_username or None, "password": password}
     sentinels = Sentinel(_addresses(hosts, 26379), sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinels.master_for(service, **(options | of_server))  # type: ignore[no-untyped-call]
     return client
+
+
+def _plain_sentinels(query: Sequence[tuple[str, str]]) -> bool:
+    """Whether Sentinels are asked without TLS, where the servers use it.
+
+    Raises:
+        ValueError: The option is neither true nor false.
+    """
+    value = dict(query).get(_SENTINEL_SSL, "true").lower()
+    if value not in ("true", "false"):
+        raise ValueError(f"{_SENTINEL_SSL} is neither true nor false")
+    return value == "false"
 
 
 def _addresses(hosts: str, default_port: int) -> list[tuple[str, int]]:
@@ -183,13 +209,12 @@ def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
         yield
     except redis.exceptions.AuthenticationError:
         raise PasswordRefused(_AUTHENTICATION_FAILED) from None  # its text may contain the password
+    except MasterNotFoundError as error:
+        if "AuthenticationError" in str(error):
+            raise PasswordRefused(_SENTINEL_REFUSES) from error
+        raise _unreachable(error) from error
     except _UNREACHABLE as error:
-        if (problem := _certificate_problem(error)) is not None:
-            raise CertificateRefused(f"Redis cannot be used: {problem}.") from error
-        # With TLS 1.3 a server may be gone before its alert is read.
-        ended = "EOF occurred in violation of protocol" in str(error)
-        hint = f" (where it wants a certificate of this client, see {_CLIENT_CERTIFICATE})" if ended else ""
-        raise StoreUnavailable(f"Redis does not answer: {error}{hint}") from error
+        raise _unreachable(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if names:
             raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
@@ -221,13 +246,20 @@ def _translate(text: str, names: dict[int, str]) -> StoreUnavailable | StoreRefu
     return StoreUnavailable(f"Redis cannot do this now: {text}")
 
 
-def _certificate_problem(error: Exception) -> str | None:
-    return certificate_problem(
+def _unreachable(error: Exception) -> StateError:
+    """The error of a server that does not answer, or whose certificate or that of this client is not accepted."""
+    problem = certificate_problem(
         str(error),
         address="NEXTBASKET_REDIS_URL",
         authorities="ssl_ca_certs in NEXTBASKET_REDIS_URL",
         certificate=_CLIENT_CERTIFICATE,
     )
+    if problem is not None:
+        return CertificateRefused(f"Redis cannot be used: {problem}.")
+    # With TLS 1.3 a server may be gone before its alert is read.
+    ended = "EOF occurred in violation of protocol" in str(error)
+    hint = f" (where it wants a certificate of this client, see {_CLIENT_CERTIFICATE})" if ended else ""
+    return StoreUnavailable(f"Redis does not answer: {error}{hint}")
 
 
 def unreadable(name: str, error: Exception) -> CustomerRefused:
