@@ -1,44 +1,38 @@
 """What must hold after every fault, compared with what is computed offline from the events of the topic."""
 
-import json
 import math
-import random
 from collections.abc import Sequence
 
 import msgspec
 
-from state.domain.history import CustomerHistory, add_invoice, canonical_json
-from state.domain.items import HALF_LIVES, demand_at
-from state.domain.recommendation import ModelVersion, Recommendation
+from state.domain.history import canonical_json
+from state.domain.items import HALF_LIVES, ItemState, demand_at
+from state.domain.recommendation import Recommendation
 from state.errors import InvalidEvent
-from state.events.dates import to_iso
 from state.events.wire import Decoder
-from state.store.protocol import CustomerUpdate
-from stream.pipeline.recommendations import BatchContext, recommend
-from tests.faults.shop import WINDOW, Record, Shop
+from state.store.redis.layout import Keys
+from state.store.redis.stored_customer import read_customer
+from stream.pipeline.scores import Score
+from tests.faults.shop import WINDOW, Lost, Record, Shop
 from tests.integration import reference
 from tests.integration.reference import Row
-from tests.integration.storefront import Event
 from tests.integration.topic import read_topic
-from training.features.item_table import ItemTable
-from training.serving.load import FALLBACK, fallback_scorer, load_scorer
-from training.serving.scorer import Prediction, Scorer
 
-TIED = 40
-"""Candidates more than a list has, because any of nearly equal probability may be its last one."""
-ROUNDING = 2e-6
+DAY = 86_400
 NOW = 2_000_000_000
 """A clock after every date of the events."""
 
 
 def check_all(shop: Shop) -> None:
-    """Compare histories, demand, dead letters and recommendations with those computed offline."""
+    """Compare histories, demand, dead letters, recommendations and scores with those computed offline."""
     records = shop.records()
     rows = [row for record in records for row in record.event.rows]
     check_histories(shop, rows)
     check_demand(shop, rows)
     check_dead_letters(shop, records)
-    check_recommendations(shop)
+    published = _published(shop)
+    check_recommendations(shop, published)
+    check_scores(shop, rows, published)
     check_logs(shop)
 
 
@@ -62,17 +56,24 @@ def _differing_histories(shop: Shop, rows: Sequence[Row]) -> list[bytes]:
 
 
 def check_demand(shop: Shop, rows: Sequence[Row]) -> None:
-    """Every purchase counts once in the demand of its item."""
+    """Every purchase counts once in the demand and the baskets of its item, and nothing else does."""
     with shop.store() as store:
         now, states = store.now(), store.items().states
     held = [row for row in rows if row.customer_id and row.product and row.quantity != 0 and row.price > 0]
     assert now == max(row.date for row in held)
-    for index, half_life in enumerate(HALF_LIVES):
-        for code, value in reference.demand(rows, WINDOW, now, half_life).items():
-            counted = demand_at(states[code], now)[index]
-            assert math.isclose(counted, value, rel_tol=1e-6, abs_tol=1e-9), (
-                f"demand of {code} at half-life {half_life}: {counted}, and not {value}"
-            )
+    purchases = reference.purchases(rows, WINDOW)
+    assert set(states) - purchases.uncertain == set(purchases.certain)
+    for code, dates in purchases.certain.items():
+        _require_counted(states[code], now, dates)
+
+
+def _require_counted(state: ItemState, now: int, dates: Sequence[int]) -> None:
+    assert state.sold == len(dates), f"{state.stock_code} was sold in {len(dates)} baskets; {state.sold} are counted"
+    for half_life, counted in zip(HALF_LIVES, demand_at(state, now), strict=True):
+        value = sum(0.5 ** ((now - date) / DAY / half_life) for date in dates)
+        assert math.isclose(counted, value, rel_tol=1e-6, abs_tol=1e-9), (
+            f"demand of {state.stock_code} at half-life {half_life}: {counted}, and not {value}"
+        )
 
 
 def check_dead_letters(shop: Shop, records: Sequence[Record]) -> None:
@@ -100,127 +101,104 @@ def _reason(decoder: Decoder, value: bytes | None) -> str:
     raise AssertionError(f"the decoder accepts {value!r}")
 
 
-def check_recommendations(shop: Shop) -> None:
+def _published(shop: Shop) -> list[Recommendation]:
+    messages = read_topic(shop.kafka.brokers, shop.settings.topics.recommendations)
+    return [msgspec.json.decode(message.value(), type=Recommendation) for message in messages]
+
+
+def _newest(published: Sequence[Recommendation]) -> dict[str, list[Recommendation]]:
+    """The messages with the highest revision of each customer."""
+    newest: dict[str, list[Recommendation]] = {}
+    for one in published:
+        found = newest.setdefault(one.customer_id, [one])
+        if one.revision > found[0].revision:
+            newest[one.customer_id] = [one]
+        elif one.revision == found[0].revision:
+            found.append(one)
+    return newest
+
+
+def check_recommendations(shop: Shop, published: Sequence[Recommendation]) -> None:
     """Redis has a message with the highest revision of each customer; equal revisions have one id.
 
     A worker that processes a batch again, after a crash, may send a revision again with the demand of that time.
     """
-    published: dict[str, list[Recommendation]] = {}
-    for message in read_topic(shop.kafka.brokers, shop.settings.topics.recommendations):
-        one = msgspec.json.decode(message.value(), type=Recommendation)
-        newest = published.setdefault(one.customer_id, [one])
-        if one.revision == newest[0].revision:
-            newest.append(one)
-        elif one.revision > newest[0].revision:
-            published[one.customer_id] = [one]
     with shop.store() as store:
         stored = {one.customer_id: one for one in store.recommendations()}
-    assert set(stored) <= set(published)
-    for customer, newest in published.items():
-        assert len({one.rec_id for one in newest}) == 1, f"{customer} has two recommendations of one revision"
-        if customer not in stored or stored[customer].revision < newest[0].revision:
-            assert shop.lossy, f"Redis has not the newest recommendation of {customer}"
+        revisions = dict(zip(stored, store.revisions(list(stored)), strict=True))
+    newest = _newest(published)
+    assert set(stored) <= set(newest)
+    for customer, messages in newest.items():
+        revision = messages[0].revision
+        assert len({one.rec_id for one in messages}) == 1, f"{customer} has two recommendations of one revision"
+        if customer not in stored or stored[customer].revision < revision:
+            assert shop.lost.recommendations.get(customer) == revision, (
+                f"Redis has not the newest recommendation of {customer}"
+            )
         else:
-            assert stored[customer] in newest, f"Redis has {stored[customer]}, and not one of {newest}"
+            assert stored[customer] in messages, f"Redis has {stored[customer]}, and not one of {messages}"
+            assert customer in shop.lost.recommendations or revision <= revisions[customer], (
+                f"the recommendation of {customer} is newer than its history"
+            )
+
+
+def check_scores(shop: Shop, rows: Sequence[Row], published: Sequence[Recommendation]) -> None:
+    """Each score compares a published recommendation with an invoice, and no invoice that is to be scored has none."""
+    by_id = {one.rec_id: one for one in published}
+    bought = reference.bought(rows)
+    contents: dict[tuple[str, str, int], Score] = {}
+    for score in _scores(shop):
+        one = by_id[score.rec_id]
+        assert (one.customer_id, f"{one.model.name}/{one.model.version}") == (score.customer_id, score.model), score
+        content = msgspec.structs.replace(score, scored_at="")
+        assert contents.setdefault((score.rec_id, score.invoice_no, score.revision), content) == content
+        codes = bought[score.customer_id, score.invoice_no]
+        assert 0 < score.items <= len(codes), score
+        if score.items == len(codes):  # otherwise lines of the invoice came later
+            _require_score(score, [item.stock_code for item in one.items], codes)
+    missing = _missing_scores(shop) - shop.lost.scores
+    assert not missing, f"{len(missing)} invoices have no score, such as {sorted(missing)[:3]}"
+
+
+def _require_score(score: Score, ranking: Sequence[str], codes: set[str]) -> None:
+    hits = len(codes.intersection(ranking[:10]))
+    assert score.hit_at_1 == int(ranking[0] in codes), score
+    assert score.hit_at_10 == int(hits > 0), score
+    assert math.isclose(score.recall_at_10, hits / len(codes), abs_tol=1e-6), score
+
+
+def _scores(shop: Shop) -> list[Score]:
+    return [
+        msgspec.json.decode(message.value(), type=Score)
+        for message in read_topic(shop.kafka.brokers, shop.settings.topics.scores)
+    ]
+
+
+def _missing_scores(shop: Shop) -> set[tuple[str, str]]:
+    """The scores that histories note and that the topic has not: (rec_id, invoice number)."""
+    sent = {(score.rec_id, score.invoice_no) for score in _scores(shop)}
+    keys, noted = Keys(shop.settings.key_prefix), set[tuple[str, str]]()
+    with shop.store() as store:
+        ids = [customer_id for some in store.customer_ids() for customer_id in some]
+        for customer_id, fields in zip(ids, store._read("hgetall", [keys.history(each) for each in ids]), strict=True):
+            record = read_customer(customer_id, fields, None).record
+            prior = record.scoring.prior
+            if prior is not None:
+                held = {one.invoice_no for one in record.history.invoices if one.is_purchase}
+                noted |= {(prior.rec_id, number) for number in record.scoring.invoices if number in held}
+    return noted - sent
+
+
+def lost(shop: Shop) -> Lost:
+    """What Redis does not have of all that was published, and what a rebuild did not send."""
+    with shop.store() as store:
+        stored = {one.customer_id: one.revision for one in store.recommendations()}
+    newest = {customer: messages[0].revision for customer, messages in _newest(_published(shop)).items()}
+    behind = {customer: revision for customer, revision in newest.items() if stored.get(customer, -1) < revision}
+    return Lost(behind, frozenset(_missing_scores(shop)) | shop.lost.scores)
 
 
 def check_logs(shop: Shop) -> None:
     """No worker has logged a traceback, or what is no line of a log."""
     raw = [text for level, text in shop.messages() if level == "RAW"]
     assert not raw, "\n".join(raw[:40])
-
-
-def last_events(shop: Shop, rng: random.Random) -> list[Event]:
-    """A return of each customer, dated as the newest purchase: new revisions, and the demand of no item changes."""
-    rows = [row for row in shop.rows() if row.product and row.quantity != 0 and row.price > 0]
-    date = max(row.date for row in rows if row.customer_id)
-    events = []
-    for customer in sorted({row.customer_id for row in rows if row.customer_id}):
-        sold = rng.choice([row for row in rows if row.quantity > 0])
-        returned = Row(f"return-{customer}", customer, date, sold.stock_code, None, -sold.quantity, sold.price)
-        content = {
-            "invoice_no": returned.invoice_no,
-            "customer_id": customer,
-            "invoice_date": to_iso(date),
-            "lines": [
-                {
-                    "stock_code": returned.stock_code,
-                    "quantity": float(returned.quantity),
-                    "unit_price": returned.price,
-                }
-            ],
-        }
-        events.append(Event(json.dumps(content).encode(), customer.encode(), rows=(returned,)))
-    return events
-
-
-def check_recommendations_offline(shop: Shop) -> None:
-    """Each recommendation is the one of the history computed offline, while no demand changed since ``last_events``."""
-    histories = _offline_histories(shop)
-    with shop.store() as store:
-        changes = store.items()
-        stored = {one.customer_id: one for one in store.recommendations()}
-        revisions = dict(zip(histories, store.revisions(list(histories)), strict=True))
-    assert set(stored) == set(histories)
-    table, now = ItemTable(changes.states.values()), changes.now or 0
-    context = BatchContext(
-        now=now,
-        generated_at="",
-        items=table,
-        demand=table.demand(now),
-        valid_days=shop.settings.valid_days,
-        top_k=shop.settings.top_k,
-    )
-    (used,) = {one.model for customer, one in stored.items() if one.revision == revisions[customer]}
-    scorer = _scorer(shop, used)
-    predictions = scorer.predict(list(histories.values()), table, now, shop.settings.top_k + TIED)
-    for (customer, history), prediction in zip(histories.items(), predictions, strict=True):
-        saved, revision = stored[customer], revisions[customer]
-        update = CustomerUpdate(history, revision, revision, True, None, [])
-        offline = recommend(update, prediction, used, saved.trigger, context)
-        assert offline is not None
-        _compare(saved, offline, prediction, newest=saved.revision == revision)
-
-
-def _compare(saved: Recommendation, offline: Recommendation, prediction: Prediction, *, newest: bool) -> None:
-    """Compare two recommendations. Items may be exchanged only where probabilities differ in their last digits.
-
-    One that is not ``newest`` was not sent again because its items, its dates and its model did not change.
-    """
-    chances = {candidate.stock_code: candidate.probability for candidate in prediction.candidates}
-    pairs = zip(saved.items, offline.items, strict=True)
-    assert all(
-        one.stock_code == other.stock_code or 0.0 < abs(chances[one.stock_code] - chances[other.stock_code]) < ROUNDING
-        for one, other in pairs
-    ), f"{saved.customer_id} has {_codes(saved)}, and not {_codes(offline)}"
-    dates = [
-        (one.next_purchase.earliest, one.next_purchase.median, one.next_purchase.latest) for one in (saved, offline)
-    ]
-    assert dates[0] == dates[1], f"{saved.customer_id} has the dates {dates[0]}, and not {dates[1]}"
-    if newest:
-        items = {item.stock_code: item for item in offline.items}
-        for item in saved.items:
-            assert items.get(item.stock_code, item) == item
-            assert abs(item.probability - chances[item.stock_code]) < ROUNDING
-        assert saved == msgspec.structs.replace(offline, generated_at=saved.generated_at, items=saved.items)
-
-
-def _codes(one: Recommendation) -> list[tuple[str, float]]:
-    return [(item.stock_code, item.probability) for item in one.items]
-
-
-def _offline_histories(shop: Shop) -> dict[str, CustomerHistory]:
-    decoder, histories = Decoder(shop.settings), dict[str, CustomerHistory]()
-    for record in shop.records():
-        if record.event.valid:
-            invoice = decoder.decode(record.event.value, now=NOW)
-            if invoice.customer_id is not None and invoice.lines:
-                before = histories.get(invoice.customer_id, CustomerHistory(invoice.customer_id))
-                histories[invoice.customer_id] = add_invoice(before, invoice, WINDOW).history
-    return histories
-
-
-def _scorer(shop: Shop, model: ModelVersion) -> Scorer:
-    if model.name == FALLBACK and model.version == fallback_scorer().version:
-        return fallback_scorer()
-    return load_scorer(shop.registry.open(model.version))

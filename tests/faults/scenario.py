@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults import checks
+from tests.faults.offline import check_recommendations_offline
 from tests.faults.schedule import Step
-from tests.faults.shop import STALL_S, Shop
+from tests.faults.shop import STALL_S, Mark, Shop
 from tests.integration.storefront import Event, sloppy_events
 
 
@@ -24,21 +25,24 @@ def run_scenario(
     portions = [events[begin : begin + portion] for begin in range(0, len(events), portion)]
     shop.start()
     shop.send(portions[0], rng, 0.0)
+    losses: list[str] = []
     with ThreadPoolExecutor(1) as sender:
         for step, some in zip(steps, portions[1:], strict=True):
             began = time.monotonic()
-            _take(shop, step, some, rng, sender)
+            expected = [pattern for fault in step.faults for pattern in fault.losses]
+            mark = _take(shop, step, some, rng, sender)
+            shop.require_no_loss_logged(mark, [*losses, *expected])
+            losses = expected  # another worker may notice the same a few seconds later
+            check_recommendations_offline(shop, rng)
             report(f"{time.monotonic() - began:6.1f} s  {step}")
-    shop.send(checks.last_events(shop, rng), rng, 0.0)
-    shop.settle()
-    shop.lossy = False
+    check_recommendations_offline(shop, rng, every=True)
+    shop.lost = shop.lost._replace(recommendations={})
     checks.check_all(shop)
-    checks.check_recommendations_offline(shop)
     assert set(shop.stop()) == {0}
     checks.check_logs(shop)
 
 
-def _take(shop: Shop, step: Step, events: list[Event], rng: random.Random, sender: ThreadPoolExecutor) -> None:
+def _take(shop: Shop, step: Step, events: list[Event], rng: random.Random, sender: ThreadPoolExecutor) -> Mark:
     shop.wait_for_members()
     for fault in step.faults:
         fault.prepare(shop)
@@ -67,3 +71,4 @@ def _take(shop: Shop, step: Step, events: list[Event], rng: random.Random, sende
     for fault in step.faults:
         fault.after(shop, mark)
     checks.check_all(shop)
+    return mark

@@ -1,10 +1,10 @@
 """Which faults follow each other, which overlap, when they begin and how long they last: drawn from a seed."""
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tests.faults.faults import Fault
+from tests.faults.kinds.fault import Fault
 
 
 class Step(NamedTuple):
@@ -21,16 +21,18 @@ class Step(NamedTuple):
         )
 
 
-def schedule(kinds: Sequence[type[Fault]], rng: random.Random, *, rounds: int = 1) -> list[Step]:
-    """Each kind once a round, in random order; faults of workers and of the registry overlap with others.
+def schedule(kinds: Sequence[type[Fault]], rng: random.Random, *, faults: int = 1) -> list[Step]:
+    """At least so many faults: each kind once a round, in random order; faults of different parts overlap.
 
     Kinds that must be last come once, at the end.
     """
     steps: list[Step] = []
+    repeated = sum(not kind.last for kind in kinds)
+    rounds = max(1, -(-(faults - len(kinds) + repeated) // repeated)) if repeated else 0
     for _ in range(rounds):
         drawn = [kind() for kind in kinds if not kind.last]
         rng.shuffle(drawn)
-        steps += [_step(faults, rng) for faults in _overlapping(drawn)]
+        steps += [_step(some, rng) for some in _overlapping(drawn)]
     return steps + [_step((kind(),), rng) for kind in kinds if kind.last]
 
 
@@ -55,6 +57,17 @@ def _step(faults: tuple[Fault, ...], rng: random.Random) -> Step:
         begins.append(begin)
         ends.append(begin + rng.uniform(*fault.hold_s))
     return Step(faults, tuple(begins), tuple(ends))
+
+
+def describe(kinds: Mapping[str, Sequence[type[Fault]]]) -> str:
+    """A line for each fault: its name, what it does, and where not every kind of Redis has it, which ones do."""
+    found = {kind.name: kind for some in kinds.values() for kind in some}
+    lines = []
+    for name, kind in found.items():
+        having = [redis for redis, some in kinds.items() if kind in some]
+        only = "" if len(having) == len(kinds) else f" ({', '.join(having)})"
+        lines.append(f"  {name:<18} {str(kind.__doc__).splitlines()[0]}{only}")
+    return "\n".join(lines)
 
 
 def selected(kinds: Collection[type[Fault]], only: str) -> list[type[Fault]]:

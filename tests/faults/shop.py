@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +28,10 @@ from tests.services.kafka import KafkaServer
 from training.registry import Registry
 
 WINDOW = 20
-PARTITIONS = 4
+PARTITIONS_PER_WORKER = 2
 STALL_S = 150.0
+LOSSES = r"^Redis lost |^Redis is empty|^Redis evicted |deleted and made again|deleted by the retention"
+"""Lines of a log about what was lost."""
 
 # A clock that jumps: it is changed by a signal, after the offset was written to a file.
 WORKER = """
@@ -100,6 +102,16 @@ class Record(NamedTuple):
     event: Event
 
 
+class Lost(NamedTuple):
+    """The revision of each published recommendation that Redis does not have, and the scores that were never sent.
+
+    A score is (rec_id, invoice number). A rebuild sends none.
+    """
+
+    recommendations: dict[str, int]
+    scores: frozenset[tuple[str, str]]
+
+
 class Mark(NamedTuple):
     """The sizes of the logs, and the process of each worker with the values of some metrics, at one time."""
 
@@ -113,12 +125,20 @@ class Shop:
     Attributes:
         known: Each event that was sent, by its value.
         deleted: What the topic had, and workers had processed, before it was deleted and made again.
-        lossy: Whether Redis lost recommendations, which nothing restores before the customer's next event.
+        lost: What Redis lost and nothing restores before the customer's next event.
     """
 
     def __init__(
-        self, kafka: KafkaServer, redis: RedisService, folder: Path, storefront: Storefront, namespace: str
+        self,
+        kafka: KafkaServer,
+        redis: RedisService,
+        folder: Path,
+        storefront: Storefront,
+        namespace: str,
+        *,
+        workers: int = 2,
     ) -> None:
+        self.partitions = PARTITIONS_PER_WORKER * workers
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.kafka = kafka
@@ -132,18 +152,18 @@ class Shop:
             "NEXTBASKET_NAMESPACE": namespace,
             "NEXTBASKET_DIALECT": storefront.dialect,
             "NEXTBASKET_WINDOW": str(WINDOW),
-            "NEXTBASKET_PARTITIONS": str(PARTITIONS),
+            "NEXTBASKET_PARTITIONS": str(self.partitions),
             "NEXTBASKET_BATCH_MAX": "32",  # many batches, so that many steps can be interrupted
             "NEXTBASKET_LOG_FORMAT": "json",
         }
         self.settings = load_settings(self.variables)
         self.topic = self.settings.topics.invoices
         self.registry = Registry(self.settings.registry_url)
-        self.workers = [self._worker() for _ in range(2)]
+        self.workers = [self._worker() for _ in range(workers)]
         self.group = Group(kafka.brokers, self.settings.group, self.topic)
         self.known: dict[bytes | None, Event] = {}
         self.deleted: list[Record] = []
-        self.lossy = False
+        self.lost = Lost({}, frozenset())
         self.hurry = threading.Event()
 
     def _worker(self) -> FaultyWorker:
@@ -154,7 +174,7 @@ class Shop:
         """Start the workers and wait until all have partitions."""
         for worker in self.workers:
             worker.start()
-        wait_until(lambda: len(self.group.partitions()) == PARTITIONS, "the topics are there", STALL_S, self.alive)
+        wait_until(lambda: len(self.group.partitions()) == self.partitions, "the topics are there", STALL_S, self.alive)
         self.wait_for_members()
 
     def add_worker(self) -> FaultyWorker:
@@ -221,6 +241,13 @@ class Shop:
             f"a log has a line like {pattern!r}",
             20.0,
         )
+
+    def require_no_loss_logged(self, since: Mark, but: Sequence[str]) -> None:
+        """Require that no log has a line about a loss, except those that match some patterns."""
+        for _, text in self.messages(since):
+            assert not re.search(LOSSES, text) or any(re.search(pattern, text) for pattern in but), (
+                f"nothing was lost, and a log has: {text}"
+            )
 
     def require_counted(self, name: str, since: Mark) -> None:
         """Wait until a metric of some worker is higher than it was."""

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.cluster import missing
-from tests.faults.faults import (
-    KINDS,
-    Fault,
-    RedisFlushed,
-    RedisKilled,
-    SentinelFailsOver,
-    WorkerKilled,
-    WorkerStopped,
-)
+from tests.faults.kinds.fault import Fault
+from tests.faults.kinds.index import KINDS
+from tests.faults.kinds.redis import RedisFlushed, RedisKilled, SentinelFailsOver
+from tests.faults.kinds.workers import WorkerKilled, WorkerStopped
 from tests.faults.redis_services import ClusterRedis, RedisService, SentinelRedis, SingleRedis
 from tests.faults.scenario import run_scenario
 from tests.faults.schedule import schedule
@@ -44,7 +39,7 @@ def run(
     steps = schedule(kinds, rng)
     print(f"seed {SEED}, {len(steps)} steps")  # noqa: T201 - pytest shows it with a failure
     redis.start()
-    shop = Shop(kafka, redis, folder, open_storefront(invoices, WINDOW, rng), name)
+    shop = Shop(kafka, redis, folder, open_storefront(invoices, WINDOW - 2, rng), name)
     try:
         run_scenario(shop, steps, rng, print)
     except BaseException:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 DAY = 86_400
 
@@ -57,6 +58,16 @@ def _invoices(rows: Iterable[Row]) -> dict[str, dict[str, _Invoice]]:
     return customers
 
 
+def bought(rows: Iterable[Row]) -> dict[tuple[str, str], set[str]]:
+    """The stock codes of each invoice that buys something: (customer, invoice number) to codes."""
+    return {
+        (customer, number): codes
+        for customer, invoices in _invoices(rows).items()
+        for number, invoice in invoices.items()
+        if (codes := {row.stock_code for row in invoice.lines.values() if row.quantity > 0})
+    }
+
+
 def _number(quantity: Decimal) -> int | float:
     return int(quantity) if quantity == quantity.to_integral_value() else float(quantity)
 
@@ -103,7 +114,22 @@ def demand(rows: Iterable[Row], window: int, now: int, half_life_days: float) ->
     Items of customers with more invoices than the window are left out: whether an invoice outside the window was
     counted depends on when it arrived.
     """
-    found: dict[str, float] = {}
+    return {
+        code: sum(0.5 ** ((now - date) / DAY / half_life_days) for date in dates)
+        for code, dates in purchases(rows, window).certain.items()
+    }
+
+
+class Purchases(NamedTuple):
+    """Stock code to the dates of the invoices that buy it, and the codes that are left out, see ``demand``."""
+
+    certain: dict[str, list[int]]
+    uncertain: set[str]
+
+
+def purchases(rows: Iterable[Row], window: int) -> Purchases:
+    """The purchases of each item; each invoice counts once for each of its codes."""
+    dates: dict[str, list[int]] = {}
     uncertain: set[str] = set()
     for invoices in _invoices(rows).values():
         for invoice in invoices.values():
@@ -111,5 +137,5 @@ def demand(rows: Iterable[Row], window: int, now: int, half_life_days: float) ->
             if len(invoices) > window:
                 uncertain |= bought
             for code in bought:
-                found[code] = found.get(code, 0.0) + 0.5 ** ((now - invoice.date) / DAY / half_life_days)
-    return {code: value for code, value in found.items() if code not in uncertain}
+                dates.setdefault(code, []).append(invoice.date)
+    return Purchases({code: its for code, its in dates.items() if code not in uncertain}, uncertain)

@@ -139,7 +139,7 @@ def _simulated(count: int, rng: random.Random) -> Storefront:
 
 
 def sloppy_events(storefront: Storefront, rng: random.Random) -> list[Event]:
-    """The events in both shapes, some line by line, 5 % twice, 30 % late, with invalid events of every kind."""
+    """The events in both shapes, some line by line, 5 % twice, 30 % late, and 1 % invalid ones or more."""
     events = [event for invoice in storefront.invoices for event in _events(invoice, rng)]
     events += rng.sample(events, len(events) // 20)
     # A late event is anywhere after its position.
@@ -147,9 +147,12 @@ def sloppy_events(storefront: Storefront, rng: random.Random) -> list[Event]:
     for index in rng.sample(range(len(events)), len(events) * 3 // 10):
         positions[index] = rng.uniform(index, len(events))
     events = [events[index] for index in sorted(positions, key=positions.__getitem__)]
-    for invalid in invalid_events() * 3:
-        events.insert(rng.randrange(len(events)), invalid)
-    return events
+    invalid = invalid_events()
+    invalid *= max(3, -(-len(events) // (100 * len(invalid))))
+    positions = {index: float(index) for index in range(len(events))}
+    events += invalid
+    positions |= {len(positions) + index: rng.uniform(0.0, len(positions)) for index in range(len(invalid))}
+    return [events[index] for index in sorted(positions, key=positions.__getitem__)]
 
 
 def _events(invoice: list[Row], rng: random.Random) -> Iterator[Event]:

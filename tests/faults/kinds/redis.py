@@ -1,0 +1,170 @@
+"""Faults of Redis."""
+
+import random
+import time
+from contextlib import nullcontext
+from typing import ClassVar
+
+import psutil
+
+from tests.faults import checks
+from tests.faults.kinds.fault import Fault
+from tests.faults.redis_services import PASSWORD, ClusterRedis, SentinelRedis, SingleRedis
+from tests.faults.shop import STALL_S, Mark, Shop
+from tests.integration.workers import nextbasket
+from tests.services.group import wait_until
+
+
+class RedisFault(Fault):
+    """Hits a single Redis, or one node of a Cluster."""
+
+    part = "redis"
+    noticed: ClassVar[str] = "^Waiting for Redis: "
+    logged: ClassVar[tuple[str, ...]] = ("^Redis answers after ",)
+    counted: ClassVar[tuple[str, ...]] = ('outage_seconds_total{service="Redis"}',)
+
+
+class RedisKilled(RedisFault):
+    """SIGKILL; it comes back on its data."""
+
+    name = "redis-kill"
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        shop.redis.primary.kill()
+
+    def end(self, shop: Shop) -> None:
+        assert isinstance(shop.redis, SingleRedis | ClusterRedis)
+        shop.redis.restart()
+
+
+class RedisHung(RedisFault):
+    """SIGSTOP: it accepts connections and does not answer."""
+
+    name = "redis-hang"
+    hold_s = (4.0, 9.0)
+    noticed = ""
+    logged = ("^Waiting for (Redis|Kafka): |^A call of Redis took ",)  # who waits for Kafka does not call Redis
+    counted = ()
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        psutil.Process(shop.redis.primary.pid).suspend()
+
+    def end(self, shop: Shop) -> None:
+        psutil.Process(shop.redis.primary.pid).resume()
+
+
+class RedisFull(RedisFault):
+    """``maxmemory`` is reached: it reads, and refuses to write."""
+
+    name = "redis-full"
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        self._limit(shop, 1)
+
+    def end(self, shop: Shop) -> None:
+        self._limit(shop, 0)
+
+    @staticmethod
+    def _limit(shop: Shop, size: int) -> None:
+        with shop.redis.admin() as client:
+            client.config_set("maxmemory", size)
+
+
+class RedisForbidden(RedisFault):
+    """The workers' user loses the right to do something, and gets it back."""
+
+    name = "redis-forbid"
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        assert isinstance(shop.redis, SingleRedis)
+        shop.redis.set_user(rng.choice(["-@write", "-@all", "resetkeys"]))
+
+    def end(self, shop: Shop) -> None:
+        assert isinstance(shop.redis, SingleRedis)
+        shop.redis.set_user("+@all", "~*")
+
+
+class RedisLocked(RedisFault):
+    """The password of the workers' user is changed and their connections are closed; later it is right again."""
+
+    name = "redis-password"
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        assert isinstance(shop.redis, SingleRedis)
+        shop.redis.set_user("resetpass", ">another")
+        shop.redis.close_connections()
+
+    def end(self, shop: Shop) -> None:
+        assert isinstance(shop.redis, SingleRedis)
+        shop.redis.set_user("resetpass", f">{PASSWORD}")
+
+
+class RedisLoss(Fault):
+    """Redis loses data; a command brings it back from the topic."""
+
+    part = "redis"
+    alone = True
+    counted = ("redis_losses_total",)
+    losses = ("^Redis lost ", "^Redis is empty")
+
+    def after(self, shop: Shop, mark: Mark) -> None:
+        super().after(shop, mark)
+        self.repair(shop)
+
+    @staticmethod
+    def repair(shop: Shop) -> None:
+        """Bring the histories back; the recommendations come with the next events."""
+        nextbasket(shop.variables, "rebuild")
+        shop.lost = checks.lost(shop)
+
+
+class RedisFlushed(RedisLoss):
+    """FLUSHALL."""
+
+    name = "redis-flush"
+    logged = ("^Redis lost its data: its items were at version .*nextbasket rebuild",)
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        with shop.paused() if isinstance(shop.redis, ClusterRedis) else nullcontext():  # all nodes at once
+            shop.redis.empty()
+
+
+class RedisFailsOver(RedisLoss):
+    """The primary is gone, and the replica that takes its place lacks the last writes."""
+
+    name = "redis-failover"
+    logged = ("^Redis lost its last .*nextbasket rebuild",)
+
+    def prepare(self, shop: Shop) -> None:
+        assert isinstance(shop.redis, SingleRedis)
+        self._replica = shop.redis.add_replica()
+        shop.redis.cut_off(self._replica)
+        with shop.redis.admin() as client:
+            self._offset = client.info("replication")["master_repl_offset"]
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        assert isinstance(shop.redis, SingleRedis)
+        with shop.redis.admin() as client:
+            wait_until(
+                lambda: client.info("replication")["master_repl_offset"] > self._offset + 2_000,
+                "writes follow",
+                STALL_S,
+            )
+        time.sleep(rng.uniform(0.0, 1.0))
+        shop.redis.fail_over(self._replica)
+
+
+class SentinelFailsOver(RedisLoss):
+    """The Sentinel promotes the replica; what workers write to the old primary meanwhile, if anything, is lost."""
+
+    name = "sentinel-failover"
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        assert isinstance(shop.redis, SentinelRedis)
+        shop.redis.fail_over()
+
+    def after(self, shop: Shop, mark: Mark) -> None:
+        if checks.histories_differ(shop):
+            shop.require_logged("^Redis lost its last ", mark)
+            shop.require_counted("redis_losses_total", mark)
+        self.repair(shop)
