@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
+import msgspec
+
 from state.errors import StateError
 from state.store.identities import IdentityStore
 from state.store.protocol import Store, StoreMark
@@ -15,11 +17,23 @@ logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 3.0
 _CURE = "histories of this shop are missing; nextbasket rebuild restores them from Kafka"
+_CURE_OF_A_PART = (
+    "histories of this shop, or the counts of items, are missing; stop the workers and restore both from Kafka with "
+    "nextbasket rebuild --from-scratch"
+)
 
 
 def loss(before: StoreMark, now: StoreMark) -> str | None:
-    """A sentence where a store lost data between two checks, with the versions of its items."""
-    if before.run is None:
+    """A sentence where a store lost data between two checks, with the versions of its items.
+
+    A part of a Cluster that is lost shows at the first check too.
+    """
+    if now.lost_parts > before.lost_parts:
+        return (
+            f"Redis lost a part of its data: {now.lost_parts:,} of the {now.parts:,} parts of its Cluster came back "
+            f"empty; {_CURE_OF_A_PART}"
+        )
+    if before.run is None or now.lost_parts:
         return None
     if now.run != before.run:
         became = "is empty" if not now.version else f"was filled again and is at version {now.version:,}"
@@ -27,13 +41,18 @@ def loss(before: StoreMark, now: StoreMark) -> str | None:
     if now.version < before.version:
         return (
             f"Redis lost its last {before.version - now.version:,} changes of items: they were at version "
-            f"{before.version:,} and are at {now.version:,}; {_CURE}"
+            f"{before.version:,} and are at {now.version:,}; {_cure(now)}"
         )
     return None
 
 
-def lost_writes(written: Mapping[str, int], found: Mapping[str, int]) -> str | None:
-    """A sentence where customers have lower revisions than were written.
+def _cure(mark: StoreMark) -> str:
+    """The cure where a server went back: on a Cluster the others did not, so that histories and items differ."""
+    return _CURE_OF_A_PART if mark.parts else _CURE
+
+
+def lost_writes(written: Mapping[str, int], found: Mapping[str, int], mark: StoreMark) -> str | None:
+    """A sentence where customers have lower revisions than were written; ``mark`` is that of the store.
 
     The version of the items cannot show this once further events have raised it again, as after a failover to a replica
     that lacked the last writes.
@@ -43,7 +62,7 @@ def lost_writes(written: Mapping[str, int], found: Mapping[str, int]) -> str | N
         return None
     return (
         f"Redis lost its last writes: of {len(found):,} histories that this worker wrote in the last seconds, "
-        f"{lost:,} are as before; {_CURE}"
+        f"{lost:,} are as before; {_cure(mark)}"
     )
 
 
@@ -96,7 +115,7 @@ class LossWatch:
             StoreUnavailable, StoreRefused: The store does not answer, or refuses.
         """
         with closing(self._connect()) as store:
-            if committed and store.now() is None:
+            if committed and not store.mark().lost_parts and store.now() is None:
                 logger.error("Redis is empty, though the workers have processed %d events before: %s", committed, _CURE)
                 self._on_loss()
             self._check(store)
@@ -113,9 +132,10 @@ class LossWatch:
     def _check(self, store: Store) -> None:
         written = self._written.revisions()  # before the store is read, which may only have later ones
         mark = store.mark()
-        sentence = loss(self._seen, mark) or lost_writes(written, self._found(store, written))
-        if mark.run is None:
-            mark = StoreMark(store.record_run(uuid.uuid4().hex), mark.version)
+        sentence = loss(self._seen, mark) or lost_writes(written, self._found(store, written), mark)
+        if mark.run is None or not mark.complete:
+            run = store.record_run(uuid.uuid4().hex)
+            mark = msgspec.structs.replace(mark, run=run)
         self._seen = mark
         if sentence is not None:
             logger.error(sentence)

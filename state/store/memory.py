@@ -162,6 +162,9 @@ class MemoryStore:
         self._run = self._run or run
         return self._run
 
+    def restore_parts(self) -> None:
+        """See ``Store.restore_parts``: there are none."""
+
     def clock(self) -> float | None:
         """See ``Store.clock``: there is no server."""
         return None

@@ -92,11 +92,16 @@ class ItemChanges(msgspec.Struct):
 class StoreMark(msgspec.Struct, frozen=True):
     """What shows that a store lost data: ``run``, made once for its contents, and the version of its items.
 
-    ``run`` is None where none is recorded, as in an empty store.
+    ``run`` is None where none is recorded, as in an empty store. ``parts``: into how many a Cluster is divided, 0 on a
+    single server, and ``lost_parts`` those that came back empty while others have their data. ``complete``: whether all
+    is recorded that later shows a loss.
     """
 
     run: str | None
     version: int
+    parts: int = 0
+    lost_parts: int = 0
+    complete: bool = True
 
 
 def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:
@@ -252,7 +257,14 @@ class Store(Protocol):
         ...
 
     def record_run(self, run: str) -> str:
-        """Record a run unless one is recorded, in one step; returns the one that is recorded then."""
+        """Record a run unless one is recorded, in one step; returns the one that is recorded then.
+
+        On a Cluster also a mark in each of its parts, except those that are lost.
+        """
+        ...
+
+    def restore_parts(self) -> None:
+        """Record that no part is lost any more, because all data was written anew."""
         ...
 
     def clock(self) -> float | None:

@@ -48,8 +48,8 @@ def rebuild(
     it. What Redis has already stays as it is: the command may be repeated,
     and workers may run meanwhile. Nothing is sent and no offset changes.
 
-    Where Redis lost histories and not the items, as a Cluster that loses one
-    node may, lines are counted twice unless it begins from scratch.
+    Where a Cluster lost one node and not the others, histories and the counts
+    of items differ: it has to begin from scratch, with the workers stopped.
 
     Example:
       nextbasket rebuild
@@ -81,6 +81,11 @@ def rebuild(
     # Closed before the store, whose new histories the index lacks, even after a failure.
     with closing(RedisStore(settings)) as store, _incomplete_due_index(settings), show_progress():
         claim_store(store, shop_dialect(settings))
+        if (mark := store.mark()).lost_parts and not from_scratch:
+            raise Failure(
+                f"Redis lost {mark.lost_parts} of the {mark.parts} parts of its Cluster and has the others, so items "
+                "would be counted twice, or not at all. Stop the workers and run: nextbasket rebuild --from-scratch"
+            )
         known = _identities(settings)
         if from_scratch:
             store.empty()
@@ -96,6 +101,8 @@ def rebuild(
                 batches = ([RawEvent(record.value, record.timestamp) for record in batch] for batch in records)
                 rebuild_from(store, settings, batches, ledgers[-1], clock=time.time(), lookup=known)
                 beginnings = _beginnings(records, tables=bool(paths))
+        if from_scratch:
+            store.restore_parts()
         customers = sum(1 for _ in store.histories())
     for sentence in (line for ledger in ledgers for line in ledger.sentences()):
         echo(sentence)

@@ -1,5 +1,6 @@
 """The Redis of a shop: one server behind an address, one that Sentinels fail over, or a Cluster of three."""
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -177,6 +178,13 @@ class ClusterRedis(RedisService):
 
     def servers(self) -> list[RedisServer]:
         return list(self._cluster.nodes)
+
+    def lose(self, number: int) -> None:
+        """Kill a node, whose data is gone; it stays a member of the Cluster."""
+        node = self._cluster.nodes[number]
+        node.kill()
+        shutil.rmtree(node.folder / "appendonlydir")
+        self.primary = node
 
     def restart(self) -> None:
         """Bring the killed node back and wait until all slots are served."""

@@ -22,6 +22,7 @@ class Keys:
         self._history = f"{prefix}h:"
         self._recommendation = f"{prefix}r:"
         self._outbox = f"{prefix}o:"
+        self._part = f"{prefix}part:"
         self._due_index = f"{prefix}due-index:"
         self._sent_due = f"{prefix}due:"
         self._done = f"{prefix}{{items}}:done:"
@@ -31,6 +32,7 @@ class Keys:
         self.now = f"{prefix}{{items}}:now"
         self.letters = f"{prefix}{{items}}:letters"
         self.run = f"{prefix}{{items}}:run"
+        self.parts = f"{prefix}{{items}}:parts"
         self.dialect = f"{prefix}{{items}}:dialect"
         self.customers = f"{prefix}{{items}}:customers"
         self.all_sent_due = f"{self._sent_due}{{*"
@@ -79,6 +81,10 @@ class Keys:
     def due_complete(self) -> str:
         """Whether every customer is in the index of who is due."""
         return f"{self._due_index}complete"
+
+    def part(self, tag: str) -> str:
+        """The mark of a part of a Cluster, of which a tag is given."""
+        return f"{self._part}{{{tag}}}"
 
     def customer(self, history_key: bytes) -> str:
         """The customer of a history's key."""

@@ -34,6 +34,7 @@ from state.store.redis.layout import (
     write_item,
     write_recommendation,
 )
+from state.store.redis.parts import ClusterParts
 from state.store.redis.removal import Removal
 from state.store.redis.script import Script
 from state.store.redis.stored_customer import read_customer, read_history, read_revision
@@ -59,6 +60,7 @@ class RedisStore:
         self._keys = Keys(settings.key_prefix)
         self._clock_forbidden = False
         self._removal = Removal(self._client, self._keys)
+        self._parts = ClusterParts(self._client, self._keys) if isinstance(self._client, RedisCluster) else None
         writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
         self._writer: ClusterWriter | SingleWriter = writer(
             self._client, self._keys, ttl=settings.history_ttl_days * DAY
@@ -229,6 +231,9 @@ class RedisStore:
 
     def mark(self) -> StoreMark:
         """See ``Store.mark``."""
+        if self._parts is not None:
+            with translate_errors(client=self._client):
+                return self._parts.mark()
         with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
             pipeline.get(self._keys.run)
             pipeline.get(self._keys.item_version)
@@ -238,8 +243,17 @@ class RedisStore:
     def record_run(self, run: str) -> str:
         """See ``Store.record_run``."""
         with translate_errors(client=self._client):
-            self._client.set(self._keys.run, run, nx=True)
+            if self._parts is not None:
+                self._parts.record(run)
+            else:
+                self._client.set(self._keys.run, run, nx=True)
         return self.mark().run or run
+
+    def restore_parts(self) -> None:
+        """See ``Store.restore_parts``."""
+        if self._parts is not None:
+            with translate_errors(client=self._client):
+                self._parts.restore()
 
     def clock(self) -> float | None:
         """See ``Store.clock``; on a Cluster that of one primary."""

@@ -4,6 +4,7 @@ from tests.faults.kinds.clocks import ClockJumps
 from tests.faults.kinds.fault import Fault
 from tests.faults.kinds.kafka import KafkaKilled, KafkaPaused, PartitionsAdded, TopicMadeAgain
 from tests.faults.kinds.redis import (
+    NodeEmptied,
     RedisFailsOver,
     RedisFlushed,
     RedisForbidden,
@@ -42,7 +43,7 @@ KINDS: dict[str, tuple[type[Fault], ...]] = {
         RedisFlushed,
         RedisFailsOver,
     ),
-    "cluster": (*ANYWHERE, RedisKilled, RedisHung, RedisFull, RedisFlushed),
+    "cluster": (*ANYWHERE, RedisKilled, RedisHung, RedisFull, RedisFlushed, NodeEmptied),
     "sentinel": (*ANYWHERE, RedisHung, RedisFull, RedisFlushed, SentinelFailsOver),
 }
 """The faults of each kind of Redis."""

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import ClassVar
 
 import psutil
+import pytest
 
 from tests.faults import checks
 from tests.faults.kinds.fault import Fault
@@ -127,6 +128,36 @@ class RedisFlushed(RedisLoss):
     def begin(self, shop: Shop, rng: random.Random) -> None:
         with shop.paused() if isinstance(shop.redis, ClusterRedis) else nullcontext():  # all nodes at once
             shop.redis.empty()
+
+
+class NodeEmptied(RedisLoss):
+    """One node of a Cluster comes back without its data; the others have theirs."""
+
+    name = "cluster-node"
+    noticed = "^Waiting for Redis: "
+    logged = (r"^Redis lost a part of its data: (1\d|2\d) of the 64 parts .*nextbasket rebuild --from-scratch$",)
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        assert isinstance(shop.redis, ClusterRedis)
+        shop.redis.lose(rng.randrange(3))
+
+    def end(self, shop: Shop) -> None:
+        assert isinstance(shop.redis, ClusterRedis)
+        shop.redis.restart()
+
+    @staticmethod
+    def repair(shop: Shop) -> None:
+        """Begin from scratch, without workers; anything less is refused."""
+        with pytest.raises(AssertionError, match="--from-scratch"):
+            nextbasket(shop.variables, "rebuild")
+        shop.stop()
+        nextbasket(shop.variables, "rebuild", "--from-scratch")
+        shop.lost = checks.lost(shop)
+        mark = shop.mark([])
+        for worker in shop.workers:
+            worker.start()
+        shop.wait_for_members()
+        shop.require_no_loss_logged(mark, [])
 
 
 class RedisFailsOver(RedisLoss):
