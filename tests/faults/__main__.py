@@ -31,7 +31,7 @@ EXAMPLES = """
 examples:
   make test-faults                                           every fault once, from a new seed, which is printed
   make test-faults ARGS="--seed 7"                           the same faults again
-  make test-faults ARGS="--faults 40 --workers 4"            at least 40 faults on four workers
+  make test-faults ARGS="--faults 40 --workers 4"            40 faults on four workers
   make test-faults ARGS="--seed 7 --only redis-hang,worker-kill --faults 10"
   make test-faults ARGS="--redis cluster --invoices 6000"    three times the size, on a Redis Cluster of three nodes
   make test-faults ARGS="--night"                            for a night
@@ -63,7 +63,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="what decides everything that is random; a new one unless given")
     parser.add_argument("--redis", choices=sorted(KINDS), default="single", help="the kind of Redis (single)")
     parser.add_argument("--only", default="", metavar="NAMES", help="these faults, separated by commas (all)")
-    parser.add_argument("--faults", type=_positive, metavar="N", help="at least so many, in whole rounds (one round)")
+    parser.add_argument(
+        "--faults", type=_positive, metavar="N", help="how many, each as often as the others (each once)"
+    )
     parser.add_argument("--workers", type=_positive, metavar="N", help="how many share the work (2; 4 with --night)")
     parser.add_argument("--invoices", type=_positive, metavar="N", help=f"how many are sent ({INVOICES:,})")
     parser.add_argument(

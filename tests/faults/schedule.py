@@ -22,18 +22,19 @@ class Step(NamedTuple):
 
 
 def schedule(kinds: Sequence[type[Fault]], rng: random.Random, *, faults: int = 1) -> list[Step]:
-    """At least so many faults: each kind once a round, in random order; faults of different parts overlap.
+    """Each kind once and, where more faults are wanted, again and again, in random order; different parts overlap.
 
     Kinds that must be last come once, at the end.
     """
     steps: list[Step] = []
-    repeated = sum(not kind.last for kind in kinds)
-    rounds = max(1, -(-(faults - len(kinds) + repeated) // repeated)) if repeated else 0
-    for _ in range(rounds):
-        drawn = [kind() for kind in kinds if not kind.last]
+    last = [kind for kind in kinds if kind.last]
+    again = [kind for kind in kinds if not kind.last]
+    wanted = max(faults, len(kinds)) - len(last) if again else 0
+    for begin in range(0, wanted, len(again) or 1):
+        drawn = [kind() for kind in again]
         rng.shuffle(drawn)
-        steps += [_step(some, rng) for some in _overlapping(drawn)]
-    return steps + [_step((kind(),), rng) for kind in kinds if kind.last]
+        steps += [_step(some, rng) for some in _overlapping(drawn[: wanted - begin])]
+    return steps + [_step((kind(),), rng) for kind in last]
 
 
 def _overlapping(faults: Sequence[Fault]) -> Iterator[tuple[Fault, ...]]:
