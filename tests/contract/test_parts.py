@@ -10,6 +10,7 @@ from state.store.redis.parts import PARTS, part_tags
 from stream.loss_watch import loss
 from tests.contract import cluster
 from tests.contract.conftest import RedisStores
+from tests.services.redis import RedisServer
 
 THIRD = range(PARTS // 3, PARTS // 3 + 2)
 """Each node has a third of the slots."""
@@ -27,7 +28,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.RedisClu
         found.stop()
 
 
-def empty(node: cluster.redis_service.RedisServer) -> None:
+def empty(node: RedisServer) -> None:
     with Redis(port=node.port) as client:
         client.flushall()
 
