@@ -5,7 +5,8 @@ StreamError
 ├── BrokerUnavailable      Kafka does not answer, or refuses to create a topic: wait, or follow the message
 │   ├── BrokerRefused      Kafka refuses the user or the password
 │   ├── TlsRefused         a certificate is not accepted, that of Kafka or that of this client
-│   └── RightMissing       Kafka does not allow this user to do this: give the user the right that the message names
+│   ├── RightMissing       Kafka does not allow this user to do this: give the user the right that the message names
+│   └── OtherRedrive       another redrive sends the letters: let it end
 ├── CannotStart            the worker cannot start, and waiting does not help
 ├── MessageTooLarge        the broker refuses these messages for their size: send smaller ones in their place
 ├── DeadLettersBlocked     the dead-letter topic cannot take a letter: the message names it and what to do
@@ -50,6 +51,10 @@ class TlsRefused(BrokerUnavailable):
 
 class RightMissing(BrokerUnavailable):
     """Kafka does not allow the user to do this; the message names the right, and the topic or group."""
+
+
+class OtherRedrive(BrokerUnavailable):
+    """Another redrive began, and Kafka takes no letters of this one any more."""
 
 
 class CannotStart(StreamError):

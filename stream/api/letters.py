@@ -9,7 +9,7 @@ from state.settings import Settings
 from stream.errors import BrokerUnavailable
 from stream.kafka.config import kafka_python_config
 from stream.kafka.customer_log import known_customers
-from stream.kafka.publisher import MAX_MESSAGE_BYTES
+from stream.kafka.letter_sender import LetterSender
 from stream.kafka.topics import existing_topics
 from stream.tools.redrive import DeadLetter, RedriveResult, erased_letters, redrive_letters, waiting_letters
 
@@ -73,18 +73,13 @@ class KafkaDeadLetters:
 
     def redrive(self, reason: str) -> RedriveResult | None:
         """Send the letters of exactly one reason back."""
-        from kafka import KafkaProducer
-
         with self._consumer() as consumer:
             if consumer is None:
                 return None
-            producer = KafkaProducer(
-                **kafka_python_config(self._settings, acks="all", max_request_size=MAX_MESSAGE_BYTES)
-            )
-            try:
+            with closing(LetterSender(self._settings, consumer)) as sender:
                 return redrive_letters(
                     consumer,
-                    producer,
+                    sender,
                     self._settings.topics.dead_letter,
                     self._settings.topics.invoices,
                     also={self._settings.topics.items},
@@ -92,8 +87,6 @@ class KafkaDeadLetters:
                     dry_run=False,
                     is_erased=erased_letters(known_customers(self._settings)),
                 )
-            finally:
-                producer.close(timeout=5)
 
     @contextmanager
     def _consumer(self) -> "Iterator[KafkaConsumer | None]":

@@ -40,12 +40,12 @@ def redrive(
     Example:
       nextbasket redrive --reason "ahead of the clock" --dry-run
     """
-    from kafka import KafkaConsumer, KafkaProducer
+    from kafka import KafkaConsumer
 
     from state.settings import load_settings
     from stream.kafka.config import kafka_python_config
     from stream.kafka.customer_log import known_customers
-    from stream.kafka.publisher import MAX_MESSAGE_BYTES
+    from stream.kafka.letter_sender import LetterSender
     from stream.kafka.topics import existing_topics
     from stream.tools.redrive import erased_letters, redrive_letters
 
@@ -66,11 +66,10 @@ def redrive(
             )
         )
     ) as consumer:
-        producer = KafkaProducer(**kafka_python_config(settings, acks="all", max_request_size=MAX_MESSAGE_BYTES))
-        try:
+        with closing(LetterSender(settings, consumer)) as sender:
             result = redrive_letters(
                 consumer,
-                producer,
+                sender,
                 settings.topics.dead_letter,
                 settings.topics.invoices,
                 also={settings.topics.items},
@@ -78,8 +77,6 @@ def redrive(
                 dry_run=dry_run,
                 is_erased=erased_letters(known_customers(settings)),
             )
-        finally:
-            producer.close(timeout=5)
         counts = result.counts
         were_sent = "would be sent" if dry_run else "was sent" if counts.sent == 1 else "were sent"
         pronoun = "it" if counts.sent == 1 else "they"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from state.domain.identities import Identities
 from state.events.mentions import customers_in
-from stream.messages import Headers
+from stream.messages import Headers, Message
 from stream.pipeline.dead_letters import OFFSET, OMITTED_BYTES, PARTITION, REASON, TOPIC, event_headers
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka import KafkaConsumer, TopicPartition
+
+    from stream.kafka.letter_sender import LetterSender
 
 MAX_METADATA_BYTES = 4_000
 """Kafka stores up to 4,096 bytes with a committed position."""
@@ -74,7 +76,7 @@ class RedriveResult(NamedTuple):
 
 def redrive_letters(
     consumer: "KafkaConsumer",
-    producer: "KafkaProducer",
+    sender: "LetterSender",
     topic: str,
     target: str,
     *,
@@ -90,11 +92,14 @@ def redrive_letters(
     whose value was left out for its size, is not sent. One of an erased customer (``is_erased``) counts as done.
 
     Raises:
+        OtherRedrive: Another redrive began; letters that were committed before are done.
         KafkaError: Kafka does not answer; letters that were confirmed before count as done.
     """
     from kafka import TopicPartition
     from kafka.errors import KafkaTimeoutError
 
+    if not dry_run:
+        sender.begin()  # before the committed offsets are read: no other redrive changes them from now on
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
     if not partitions:
         raise KafkaTimeoutError(f"The partitions of {topic} are not known")
@@ -104,7 +109,7 @@ def redrive_letters(
     scattered: list[int] = []
     for partition in partitions:
         redrive = _PartitionRedrive(
-            consumer, producer, partition, ends[partition], target, also, is_wanted, dry_run, sent_to, is_erased
+            consumer, sender, partition, ends[partition], target, also, is_wanted, dry_run, sent_to, is_erased
         )
         try:
             redrive.run()
@@ -124,7 +129,7 @@ class _PartitionRedrive:
     def __init__(
         self,
         consumer: "KafkaConsumer",
-        producer: "KafkaProducer",
+        sender: "LetterSender",
         partition: "TopicPartition",
         end: int,
         target: str,
@@ -136,7 +141,7 @@ class _PartitionRedrive:
     ) -> None:
         self.counts = RedriveCounts(0, 0, 0)
         self._consumer = consumer
-        self._producer = producer
+        self._sender = sender
         self._partition = partition
         self._end = end
         self._target = target
@@ -148,8 +153,6 @@ class _PartitionRedrive:
 
     def run(self) -> None:
         """Send the letters, in batches; commit after each."""
-        from kafka import OffsetAndMetadata
-
         position = _committed_position(self._consumer, self._partition)
         not_sent: list[int] = []
         letters = unread_letters(self._consumer, self._partition, position, self._end)
@@ -165,8 +168,7 @@ class _PartitionRedrive:
                 metadata = encode_offsets(position.beyond)
                 if len(metadata) > MAX_METADATA_BYTES:
                     raise _TooScattered
-                self._send(possible)
-                self._consumer.commit({self._partition: OffsetAndMetadata(position.next, metadata, -1)})
+                self._send(possible, position.next, metadata)
             self.counts = RedriveCounts(
                 self.counts.sent + len(possible),
                 self.counts.left + left,
@@ -174,14 +176,11 @@ class _PartitionRedrive:
                 self.counts.erased + len(erased),
             )
 
-    def _send(self, letters: Sequence[DeadLetter]) -> None:
-        sent = [
-            self._producer.send(one.source, key=one.key, value=one.value, headers=list(one.headers)) for one in letters
-        ]
-        for future in sent:
-            confirmed = future.get()
-            if confirmed.topic == self._target:
-                self._sent_to.setdefault(confirmed.partition, set()).add(confirmed.offset)
+    def _send(self, letters: Sequence[DeadLetter], next_offset: int, metadata: str) -> None:
+        messages = [Message(one.source, one.key, one.value, tuple(one.headers)) for one in letters]
+        for topic, partition, offset in self._sender.send(messages, self._partition, next_offset, metadata):
+            if topic == self._target:
+                self._sent_to.setdefault(partition, set()).add(offset)
 
 
 def advance(position: Position, not_sent: Sequence[int], sent: set[int], end: int) -> Position:

@@ -13,6 +13,8 @@ import pytest
 
 from state.settings import Settings
 from state.store.redis.store import RedisStore
+from stream.cli.main import main
+from stream.kafka import letter_sender
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics, existing_topics, group_has_members
 from stream.messages import Incoming, Message
@@ -229,3 +231,34 @@ def test_without_a_topic_of_dead_letters_nothing_is_sent_or_created(
         pytest.skip("the embedded broker makes a topic when it is asked about one")
     assert "nothing was ever dead-lettered" in nextbasket(environment, "redrive")
     assert not [topic for topic in existing_topics(settings) if topic.startswith(settings.namespace)]
+
+
+@pytest.mark.durable  # the embedded broker has no transactions
+@pytest.mark.parametrize("sent", [False, True], ids=["before the letters are sent", "before they are committed"])
+def test_of_two_redrives_at_once_each_letter_is_sent_once(
+    environment: dict[str, str],
+    settings: Settings,
+    kafka: Service,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bool,
+) -> None:
+    letters = [b"not json %d" % number for number in range(30)]
+    shop.process(*letters)
+    printed: list[str] = []
+
+    def send(*arguments: Any) -> Any:
+        """Another redrive runs to its end in the middle of this one."""
+        monkeypatch.setattr(letter_sender, "_send", unhindered)
+        done = unhindered(*arguments) if sent else None
+        printed.append(nextbasket(environment, "redrive"))
+        return done if sent else unhindered(*arguments)
+
+    unhindered = letter_sender._send
+    monkeypatch.setattr(letter_sender, "_send", send)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["redrive"]) == 5
+    assert "30 dead letters were sent back" in printed[0]
+    assert sorted(message.value() for message in read_topic(kafka.address, settings.topics.invoices)) == sorted(letters)
+    assert "0 dead letters were sent back" in nextbasket(environment, "redrive")
