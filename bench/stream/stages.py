@@ -15,12 +15,23 @@ def stages(variant: WorkerVariant) -> Stages:
     """The stages so far; {} for a worker without metrics."""
     if not variant.metrics_port:
         return {}
-    with urllib.request.urlopen(f"http://127.0.0.1:{variant.metrics_port}/metrics", timeout=10) as response:
-        text = response.read().decode()
+    text = metrics_text(variant.metrics_port)
     found: dict[str, dict[str, float]] = {}
     for kind, stage, value in _SAMPLE.findall(text):
         found.setdefault(stage, {})[kind] = float(value)
     return {stage: (values["sum"], values["count"]) for stage, values in found.items()}
+
+
+def metrics_text(port: int) -> str:
+    """What a worker's port for metrics shows."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        return str(response.read().decode())
+
+
+def sample(text: str, name: str) -> float:
+    """A sample of the metrics by its name and labels as they are printed; 0 where there is none."""
+    start = f"{name} "
+    return next((float(line[len(start) :]) for line in text.splitlines() if line.startswith(start)), 0.0)
 
 
 def between(before: Stages, after: Stages) -> Stages:

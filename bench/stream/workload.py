@@ -1,7 +1,7 @@
 """Workload: the invoices of ``NEXTBASKET_DATA``, or simulated ones, as events of lines or of whole invoices."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from state.events.dates import to_iso
@@ -32,7 +32,7 @@ def workload(settings: Settings, *, stored: int, sent: int) -> Workload:
     return Workload(source, "uci" if table.uci else "plain", log[max(0, first - stored) : first], log[first:])
 
 
-def line_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
+def line_events(log: Iterable[Invoice]) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of flat lines, the shape of UCI; an extra field ``id`` numbers them."""
     number = 0
     for invoice in log:
@@ -52,7 +52,7 @@ def line_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
             number += 1
 
 
-def invoice_events(log: Sequence[Invoice]) -> Iterator[tuple[bytes, bytes]]:
+def invoice_events(log: Iterable[Invoice]) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of whole invoices; an extra field ``id`` numbers them."""
     for number, invoice in enumerate(log):
         event = {
