@@ -108,10 +108,10 @@ class MerchandisingFollower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a read in progress has one second to finish."""
+        """End the thread; takes some seconds where Kafka does not answer a question of it."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(1.0)
+            self._thread.join()
 
     def problem(self) -> str | None:
         """Why the catalogue and the rules cannot be relied on, None where they can."""

@@ -38,11 +38,11 @@ class Shop:
     redis: SecuredRedis
     kafka_relay: Relay
     redis_relay: Relay
+    plain_relay: Relay
     kafka_rights: dict[str, set[Right]]
     redis_rights: dict[str, list[str]]
     used: dict[str, set[Right]] = field(default_factory=dict)
     worker: Worker | None = None
-    walked: set[str] = field(default_factory=lambda: {SETUP, "worker"})
 
     @property
     def trusting(self) -> dict[str, str]:
@@ -141,9 +141,11 @@ def secured_shop(folder: Path) -> Iterator[Shop]:
     authority = Authority(folder / "authority")
     redis = SecuredRedis(folder / "redis", authority)
     with ExitStack() as closes:
-        port = free_port()
-        kafka = SecuredKafka(folder / "kafka", authority, {user: password(user) for user in users}, advertised=port)
+        port, plain_port = free_port(), free_port()
+        passwords = {user: password(user) for user in users}
+        kafka = SecuredKafka(folder / "kafka", authority, passwords, advertised=port, plain_advertised=plain_port)
         kafka_relay = closes.enter_context(Relay(port, "127.0.0.1", kafka.sasl_port, record=True))
+        plain_relay = closes.enter_context(Relay(plain_port, "127.0.0.1", kafka.port, record=True))
         redis_relay = closes.enter_context(Relay(free_port(), "127.0.0.1", redis.port, record=True))
         closes.enter_context(kafka)
         closes.enter_context(redis)
@@ -155,7 +157,7 @@ def secured_shop(folder: Path) -> Iterator[Shop]:
                 user = user_of(command)
                 rules = ("reset", "on", f">{password(user)}", f"~{NAMESPACE}:*", *granted)
                 client.execute_command("ACL", "SETUSER", user, *rules)
-        yield Shop(folder, authority, kafka, redis, kafka_relay, redis_relay, of_kafka, of_redis)
+        yield Shop(folder, authority, kafka, redis, kafka_relay, redis_relay, plain_relay, of_kafka, of_redis)
 
 
 def send(shop: Shop, topic: str, values: list[bytes | None], *, key: bytes | None = None) -> None:

@@ -32,7 +32,7 @@ _LOGIN = "org.apache.kafka.common.security"
 _PROPERTIES = """
 listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{sasl_port},SSL://127.0.0.1:{tls_port},\
 CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{advertised},SSL://127.0.0.1:{tls_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain_advertised},SASL_SSL://127.0.0.1:{advertised},SSL://127.0.0.1:{tls_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
@@ -69,15 +69,25 @@ class SecuredKafka(KafkaServer):
         folder: Where its data and certificates lie.
         passwords: By user; for PLAIN and both SCRAM mechanisms.
         advertised: The port of the SASL listener that clients come back to: that of a relay; 0: the listener's.
+        plain_advertised: The same of the listener for tests.
     """
 
-    def __init__(self, folder: Path, authority: Authority, passwords: dict[str, str], *, advertised: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        authority: Authority,
+        passwords: dict[str, str],
+        *,
+        advertised: int = 0,
+        plain_advertised: int = 0,
+    ) -> None:
         super().__init__(folder)
         self._authority = authority
         self._passwords = passwords
         self.tokens = TokenIssuer(folder)
         self.sasl_port, self.tls_port = free_port(), free_port()
         self._advertised = advertised or self.sasl_port
+        self._plain_advertised = plain_advertised or self.port
         self._read_to = 0
 
     def _java(self, *arguments: str) -> list[str]:
@@ -105,6 +115,7 @@ class SecuredKafka(KafkaServer):
             port=self.port,
             sasl_port=self.sasl_port,
             advertised=self._advertised,
+            plain_advertised=self._plain_advertised,
             tls_port=self.tls_port,
             controller_port=self.controller_port,
             keystore=keystore,

@@ -239,10 +239,19 @@ def test_without_a_broker_the_error_names_it() -> None:
         read_merchandising(load_settings({"NEXTBASKET_KAFKA_BROKERS": address}), timeout_s=1.0)
 
 
-def test_waiting_ends_when_the_process_stops() -> None:
+def test_waiting_ends_when_the_process_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.kafka.followers._METADATA_TIMEOUT_S", 0.2)
     follower = MerchandisingFollower(load_settings({"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{free_port()}"}))
     stop = threading.Event()
     stop.set()
     follower.start()
     assert not follower.wait_until_read(stop)
     follower.stop()
+
+
+def test_no_thread_is_left_where_kafka_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.kafka.followers._METADATA_TIMEOUT_S", 1.5)  # more than it takes to stop another thread
+    follower = MerchandisingFollower(load_settings({"NEXTBASKET_KAFKA_BROKERS": f"127.0.0.1:{free_port()}"}))
+    follower.start()
+    follower.stop()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "merchandising"] == []
