@@ -91,7 +91,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
                 "Use the release that wrote it, or train again."
             )
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleRefused(f"{where}: its {MANIFEST} cannot be read ({error}). Publish it again.") from None
     _check(manifest, where)
     return manifest

@@ -235,7 +235,8 @@ class Registry:
     def open(self, version: str) -> Path:
         """A folder on this machine that holds the verified bundle.
 
-        A bundle of a local registry is verified in place; one of a remote registry is downloaded once and cached.
+        A bundle of a local registry is verified in place; one of a remote registry is downloaded once and cached. So is
+        every one that needs a signature: who may write to the registry cannot alter what was verified.
 
         Raises:
             UnknownVersion: There is no such version.
@@ -243,7 +244,7 @@ class Registry:
         """
         manifest = self.manifest(version)
         folder = self._storage.local(f"versions/{version}")
-        if folder is not None:
+        if folder is not None and not self._signatures.required:
             _require_same(bundle.verify(folder), manifest, folder)
             return folder
         folder = self._cache_folder() / version
@@ -360,7 +361,7 @@ class Registry:
             return None
         try:
             promotion = msgspec.json.decode(raw, type=Promotion)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             logger.warning("promotion %d of %s is left out: %s", sequence, self.url, error)
             return None
         return promotion if bundle.is_version(promotion.version) else None

@@ -114,7 +114,10 @@ def test_a_manifest_is_refused_for(bundle: Path, changes: dict[str, Any], messag
         parse_manifest(raw, "It")
 
 
-@pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"\xff", b"{", b'{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"null", b"[]", b"\xff", b"{", b'{"schema_version": 1}', b'{"schema_version": 1, "x":' + b"[" * 100_000],
+)
 def test_a_damaged_manifest_is_refused(raw: bytes) -> None:
     with pytest.raises(BundleRefused, match="cannot be read"):
         parse_manifest(raw, "It")

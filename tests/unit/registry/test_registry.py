@@ -312,6 +312,7 @@ def test_a_damaged_promotion_is_left_out(registry: Registry, folder: Path) -> No
     record = b'{"sequence": 3, "version": "../secret", "action": "promote", "at": "2011-12-10T06:00:00Z"}'
     overwrite(registry, "promotions/00000003.json", record)
     overwrite(registry, "promotions/00000004.json", b"{")
+    overwrite(registry, "promotions/00000005.json", b'{"x": ' + b"[" * 9_000)
 
     assert [step.version for step in registry.history()] == [first, second]
     assert registry.rollback(at=CLOCK) == first

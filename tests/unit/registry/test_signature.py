@@ -13,7 +13,7 @@ from state.errors import SettingsError
 from state.settings import load_settings
 from stream.cli.registry import open_registry
 from tests.unit.registry.bundles import CLOCK, Keys, model_files, publish
-from training.registry import BundleRefused, Registry, Signatures
+from training.registry import BundleRefused, Registry, Signatures, verify
 
 
 @pytest.fixture
@@ -148,3 +148,16 @@ def test_keys_that_cannot_be_used_are_a_settings_error(keys: Keys, tmp_path: Pat
     ):
         with pytest.raises(SettingsError, match=words):
             open_registry(load_settings(variables))
+
+
+def test_what_was_verified_is_what_is_read(url: str, keys: Keys, tmp_path: Path) -> None:
+    """Somebody who may write to the registry swaps the files between the check and the use."""
+    version = publish(signing(url, keys), model_files(tmp_path / "model"))
+    reader = checking(url, keys.public)
+    opened = reader.open(version)
+    storage = reader._storage
+    storage.replace(f"versions/{version}/weights.npz", b"planted")
+    assert (opened / "weights.npz").read_bytes() == b"weights"
+    assert verify(opened).version == version
+    with pytest.raises(BundleRefused, match="altered"):
+        checking(url, keys.public).open(version)
