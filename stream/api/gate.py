@@ -113,8 +113,7 @@ class Gate:
         return None
 
     def _foreign(self, method: str, headers: Headers) -> Problem | None:
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        if not is_loopback(host):
+        if not is_loopback(_parts(f"//{headers.get('host', '')}")[1]):
             return Problem(
                 421,
                 "wrong-host",
@@ -122,7 +121,7 @@ class Gate:
                 "Without API keys only localhost and the loopback addresses are served.",
             )
         origin = headers.get("origin")
-        allowed = origin is None or origin in self._origins or urlsplit(origin).netloc == headers.get("host")
+        allowed = origin is None or origin in self._origins or _parts(origin)[0] == headers.get("host")
         if method in WRITES and not allowed:
             return Problem(
                 403,
@@ -131,6 +130,15 @@ class Gate:
                 "The origin of the page is not in NEXTBASKET_API_ORIGINS.",
             )
         return None
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """The host with its port, and the host without; both are empty where the address cannot be read."""
+    try:
+        parts = urlsplit(address)
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _repeated(query: bytes) -> str | None:

@@ -126,6 +126,13 @@ async def test_without_keys_a_name_that_was_pointed_at_this_machine_is_refused(h
     assert (await get(Shop(api_keys=new_key("a", [Scope.READ]).line), host=host)).status_code == 401
 
 
+@pytest.mark.parametrize(("name", "value", "status"), [("Host", "[bad", 421), ("Origin", "http://[", 403)])
+async def test_an_address_that_cannot_be_read_is_a_foreign_one(name: str, value: str, status: int) -> None:
+    async with Shop().client() as client:
+        answer = await client.put("/v1/rules", json={"rules": []}, headers={name: value})
+    assert answer.status_code == status
+
+
 async def test_without_keys_a_page_of_another_origin_may_not_write() -> None:
     shop = Shop(api_origins="https://shop.example")
     async with shop.client("localhost:8080") as client:
