@@ -139,8 +139,8 @@ def walk(shop: Shop) -> Walk:
     try:
         call_api(shop)
         found["api"] = Outcome(0, "", missing_right(shop, "api"))
-    except AssertionError as error:  # the tests of the commands are not concerned
-        found["api"] = Outcome(1, str(error), missing_right(shop, "api"))
+    except AssertionError as wrong:  # the tests of the commands are not concerned
+        found["api"] = Outcome(1, str(wrong), missing_right(shop, "api"))
     assert shop.worker is not None
     assert shop.worker.stop() == 0
     shop.kafka.decisions()
