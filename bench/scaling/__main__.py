@@ -5,7 +5,8 @@
 Lines and whole invoices are written into a topic of eight partitions in one transaction, so that they are all there at
 once, and one, two and four workers of one group drain it: first on one Redis, then on a Cluster of three nodes. Then
 recorded script calls of workers are sent to one Redis by several processes, to see what it takes. Processor time is the
-measure: on a machine with fewer cores than processes the clock shows the machine.
+measure: on a machine with fewer cores than processes the clock shows the machine. Processor time too grows where
+processes take each other's caches, so as many workers that are no group ("apart") drain the same events for comparison.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def show(where: str, what: str, found: Sequence[Drain]) -> None:
     print(" ".join(f"{head:>11}" for head in heads) + "  share of each worker")
     for one in found:
         cells = (
-            f"{one.workers}",
+            f"{one.workers} apart" if one.apart else f"{one.workers}",
             f"{one.events / one.seconds:,.0f}",
             f"{one.worker_us:,.0f}",
             f"{one.worker_us / first.worker_us:.2f}",
@@ -70,6 +71,10 @@ def show(where: str, what: str, found: Sequence[Drain]) -> None:
             f"{one.kafka_cpu_s / one.events * 1e6:.0f}",
         )
         print(" ".join(f"{cell:>11}" for cell in cells) + "  " + " ".join(f"{share:.0%}" for share in one.shares))
+    print(
+        f"on Kafka's disk an event takes {first.event_bytes:,.0f} bytes, a recommendation with its scores "
+        f"{first.answer_bytes:,.0f}"
+    )
     print("µs an event in each stage, by the clock: ")
     for one in found:
         spent = "  ".join(f"{stage} {1000 * one.stages_ms[stage] / one.events:,.0f}" for stage in STAGES)
@@ -94,7 +99,12 @@ def busiest(row: Sequence[float]) -> float:
 
 def verdicts(where: str, what: str, found: Sequence[Drain]) -> None:
     """Print what is promised of a group and of a Cluster, and whether it holds."""
-    first, last = found[0], found[-1]
+    group = [one for one in found if not one.apart]
+    first, last = group[0], group[-1]
+    for one in found:
+        if one.apart:
+            ratio = last.worker_us / one.worker_us
+            verdict(f"{what}, {where}: CPU an event, {last.workers} workers / as many apart", ratio, GROUP)
     if last.workers > first.workers:
         ratio = last.worker_us / first.worker_us
         verdict(f"{what}, {where}: CPU an event, {last.workers} workers / {first.workers}", ratio, GROUP)
@@ -139,8 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             redis = closes.enter_context(RedisServers(folder / kind, cluster=kind == "cluster"))
             for what, load in loads(data, chosen.lines, chosen.invoices).items():
                 found = results[where, what] = [
-                    drain(folder, kafka.brokers, kafka.pid, redis, model, data, load, number)
-                    for number in chosen.workers
+                    drain(folder, kafka, redis, model, data, load, number)[0] for number in chosen.workers
                 ]
                 show(where, what, found)
                 sys.stdout.flush()

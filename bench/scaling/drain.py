@@ -1,9 +1,12 @@
 """A group of workers drains events that were all there before: what the workers, Redis and Kafka spend for them."""
 
+import glob
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import psutil
 
@@ -12,6 +15,7 @@ from bench.scaling.shop import Worker, shop_on
 from bench.stream.variant import Event
 from bench.stream.workload import Workload
 from state.events.invoice import Invoice
+from tests.services.kafka import KafkaServer
 
 STAGES = ("decode", "identify", "apply", "answer", "publish", "confirm")
 IDLE_SECONDS = 4.0
@@ -27,10 +31,12 @@ COUNTERS = (
 class Drain:
     """What draining ``events``, which have ``lines`` lines, took, in seconds by the clock and of processor time.
 
-    ``idle`` is the share of a core that the whole group takes while nothing comes.
+    ``idle`` is the share of a core that the whole group takes while nothing comes. ``event_bytes`` is what an event
+    takes on Kafka's disk, and ``answer_bytes`` what a recommendation and its scores take, before compaction.
     """
 
     workers: int
+    apart: bool
     events: int
     lines: int
     answers: int
@@ -41,6 +47,8 @@ class Drain:
     redis: list[Spent]
     stages_ms: dict[str, float]
     shares: list[float]
+    event_bytes: float
+    answer_bytes: float
 
     @property
     def redis_cpu_s(self) -> float:
@@ -73,41 +81,66 @@ class Load:
 
 def drain(
     folder: Path,
-    brokers: str,
-    kafka_pid: int,
+    kafka: KafkaServer,
     redis: RedisServers,
     model: Path,
     data: Workload,
     load: Load,
     workers: int,
-) -> Drain:
-    """Measure a group of workers in a namespace of its own; Redis is emptied before."""
+    *,
+    apart: bool = False,
+) -> tuple[Drain, str]:
+    """Measure some workers in a namespace of their own, which is returned too; Redis is emptied before.
+
+    Workers ``apart`` are no group: each has a namespace of its own, and an equal part of the events. They show what so
+    many busy processes cost on this machine whatever they do.
+    """
     redis.empty()
-    kafka = psutil.Process(kafka_pid)
-    with shop_on(folder, brokers, redis.url, model, data.dialect) as (shop, group):
-        shop.store(load.stored)
-        with shop.workers(workers, group) as started:
+    broker = psutil.Process(kafka.pid)
+    parts = _parts(load.events, workers) if apart else [load.events]
+    with ExitStack() as closes:
+        shops = [closes.enter_context(shop_on(folder, kafka.brokers, redis.url, model, data.dialect)) for _ in parts]
+        for shop, _ in shops:
+            shop.store(load.stored)
+        groups = [closes.enter_context(shop.workers(workers // len(shops), group)) for shop, group in shops]
+        for shop, _ in shops:
             with shop.preloaded(load.warm_up):
                 pass
-            shop.drain(started, group)
-            idle = _idle(started)
-            before = [worker.samples(*COUNTERS) for worker in started]
-            with shop.preloaded(load.events):
-                time.sleep(1.0)  # the workers have committed, and the producer's work is done
-                redis_before, kafka_before = redis.spent(), sum(kafka.cpu_times()[:2])
-                cpu_before, began = sum(worker.cpu_s() for worker in started), time.perf_counter()
-            shop.drain(started, group)
-            seconds, cpu = time.perf_counter() - began, sum(worker.cpu_s() for worker in started) - cpu_before
-            spent = [now.since(then) for now, then in zip(redis.spent(), redis_before, strict=True)]
-            kafka_cpu = sum(kafka.cpu_times()[:2]) - kafka_before
-            after = [worker.samples(*COUNTERS) for worker in started]
+
+        def wait() -> None:
+            for (shop, group), its_workers in zip(shops, groups, strict=True):
+                shop.drain(its_workers, group)
+
+        wait()
+        started = [worker for its_workers in groups for worker in its_workers]
+        idle = _idle(started)
+        topics = [shop.settings.topics for shop, _ in shops]
+        names = [
+            [one.invoices for one in topics],
+            [name for one in topics for name in (one.recommendations, one.scores)],
+        ]
+        disk_before = [_log_bytes(kafka.folder, each) for each in names]
+        before = [worker.samples(*COUNTERS) for worker in started]
+        with ExitStack() as preloaded:
+            for (shop, _), part in zip(shops, parts, strict=True):
+                preloaded.enter_context(shop.preloaded(part))
+            time.sleep(1.0)  # the workers have committed, and the producer's work is done
+            redis_before, kafka_before = redis.spent(), sum(broker.cpu_times()[:2])
+            cpu_before, began = sum(worker.cpu_s() for worker in started), time.perf_counter()
+        wait()
+        seconds, cpu = time.perf_counter() - began, sum(worker.cpu_s() for worker in started) - cpu_before
+        spent = [now.since(then) for now, then in zip(redis.spent(), redis_before, strict=True)]
+        kafka_cpu = sum(broker.cpu_times()[:2]) - kafka_before
+        after = [worker.samples(*COUNTERS) for worker in started]
+        disk = [_log_bytes(kafka.folder, each) for each in names]
     counted = [
         [now - then for now, then in zip(*pair, strict=True)] for pair in zip(after, before, strict=True)
     ]  # by worker
     _, answers, *stages = [sum(each) for each in zip(*counted, strict=True)]
     processed = [each[0] for each in counted]
-    return Drain(
+    found = Drain(
         workers,
+        apart,
         len(load.events),
         load.lines,
         round(answers),
@@ -118,7 +151,18 @@ def drain(
         spent,
         {name: 1000 * took for name, took in zip(STAGES, stages, strict=True)},
         [each / max(1.0, sum(processed)) for each in processed],
+        (disk[0] - disk_before[0]) / len(load.events),
+        (disk[1] - disk_before[1]) / max(1.0, answers),
     )
+    return found, shops[0][0].namespace
+
+
+def _parts(events: Sequence[Event], number: int) -> list[list[Event]]:
+    """Events in parts of the same customers."""
+    parts: list[list[Event]] = [[] for _ in range(number)]
+    for event in events:
+        parts[crc32(event[0]) % number].append(event)
+    return parts
 
 
 def _idle(workers: Sequence[Worker]) -> float:
@@ -129,3 +173,10 @@ def _idle(workers: Sequence[Worker]) -> float:
         time.sleep(IDLE_SECONDS)
         shares.append((sum(worker.cpu_s() for worker in workers) - cpu) / (time.perf_counter() - began))
     return min(shares)
+
+
+def _log_bytes(folder: Path, topics: Sequence[str]) -> int:
+    """Bytes of the logs of some topics on the disk of a broker."""
+    return sum(
+        file.stat().st_size for topic in topics for file in (folder / "data").glob(f"{glob.escape(topic)}-*/*.log")
+    )

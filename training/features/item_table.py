@@ -27,6 +27,8 @@ _REBASE_AFTER = int(256 * DAY * min(HALF_LIVES + SHARE_HALF_LIVES))
 _INVOICES_AT_ONCE = 20_000
 """Of ``sell_invoices``: 3 MB for each half-life where invoices have 20 lines."""
 
+_MOST_HALVINGS = (-1000.0, 1000.0)
+
 _NEVER = -(2**62)
 
 LEADERS = 300
@@ -253,20 +255,29 @@ class ItemTable:
         self._set_attributes(row, merge_attributes(self._dated[row], attributes, date))
 
     def update(self, states: Iterable[ItemState]) -> None:
-        """Replace the state of each of the given items."""
-        for state in states:
-            self._move_reference(state.as_of)
-            row = self._row(state.stock_code)
-            self._sums[:, row] = (*state.demand, *state.shares) * np.exp2(_halvings(self._reference, state.as_of))
-            self._first[row] = state.first
-            self._last[row] = state.last
-            self._changed[row] = True
-            self._sold[row] = state.sold
-            self._price[row] = state.price
-            self._price_date[row] = state.price_date
-            self._set_description(row, state.description)
-            self._description_date[row] = state.description_date
-            self._set_attributes(row, state.dated_attributes)
+        """Replace the state of each of the given items; of one that comes twice the last state is used."""
+        states = list(states)
+        if not states:
+            return
+        touched = np.array([state.as_of for state in states], np.int64)
+        self._move_reference(int(touched.max()))
+        found = [self._row(state.stock_code) for state in states]
+        rows = np.array(found, np.int64)
+        sums = np.array([(*state.demand, *state.shares) for state in states], np.float64).T
+        halvings = np.clip((touched - self._reference) / _HALF_LIFE_SECONDS[:, None], *_MOST_HALVINGS)
+        self._sums[:, rows] = sums * np.exp2(halvings)
+        self._first[rows] = [state.first for state in states]
+        self._last[rows] = [state.last for state in states]
+        self._changed[rows] = True
+        self._sold[rows] = [state.sold for state in states]
+        self._price[rows] = [state.price for state in states]
+        self._price_date[rows] = [state.price_date for state in states]
+        self._description_date[rows] = [state.description_date for state in states]
+        for row, state in zip(found, states, strict=True):
+            if state.description != self._descriptions[row]:
+                self._set_description(row, state.description)
+            if state.dated_attributes is not self._dated[row]:
+                self._set_attributes(row, state.dated_attributes)
 
     def _decayed(self, columns: slice, now: int, rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
         return self._decay(self._sums[:, : len(self.codes)] if rows is None else self._sums[:, rows], columns, now)
@@ -364,5 +375,5 @@ def _halvings(since: int, until: int) -> NDArray[np.float64]:
 
     Clipped to ±1,000, where 2 to the power of it is practically 0 or still finite.
     """
-    halvings: NDArray[np.float64] = np.clip((until - since) / _HALF_LIFE_SECONDS, -1000.0, 1000.0)
+    halvings: NDArray[np.float64] = np.clip((until - since) / _HALF_LIFE_SECONDS, *_MOST_HALVINGS)
     return halvings

@@ -156,7 +156,9 @@ def read_item(stock_code: str, packed: bytes) -> ItemState:
         description=item.description or None,
         description_date=item.description_date,
         shares=item.shares,
-        dated_attributes={key: item.attributes[key] for key in sorted(item.attributes)} or NO_DATED_ATTRIBUTES,
+        dated_attributes=(
+            {key: item.attributes[key] for key in sorted(item.attributes)} if item.attributes else NO_DATED_ATTRIBUTES
+        ),
     )
 
 

@@ -9,9 +9,9 @@ from bench.scaling.servers import Spent
 
 def drain(workers: int, cpu_s: float, nodes: list[float]) -> Drain:
     spent = [Spent(cpu, round(1_000 * cpu), 0) for cpu in nodes]
-    return Drain(
-        workers, 10_000, 20_000, 500, 2.0, cpu_s, 0.1 * workers, 0.4, spent, dict.fromkeys(STAGES, 100.0), [1.0]
-    )
+    stages = dict.fromkeys(STAGES, 100.0)
+    idle = 0.1 * workers
+    return Drain(workers, False, 10_000, 20_000, 500, 2.0, cpu_s, idle, 0.4, spent, stages, [1.0], 200.0, 2_000.0)
 
 
 def test_what_a_group_takes_when_idle_is_no_cost_of_an_event() -> None:

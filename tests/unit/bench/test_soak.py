@@ -1,13 +1,12 @@
 """The parts of the long run that need no service."""
 
 import json
-from datetime import UTC
 from itertools import pairwise
 
 from bench.soak.events import repeated
 from bench.soak.picture import picture
 from bench.soak.samples import Sample, Window, growth, windows
-from state.events.dates import DAY, parse_date
+from state.events.dates import DAY, to_iso
 from state.events.invoice import Invoice, Line
 
 LOG = [
@@ -22,9 +21,9 @@ def test_a_table_is_sent_over_and_over_with_later_dates_and_other_invoices() -> 
     assert [key for key, _ in sent] == [b"a", b"a", b"b", b"a", b"a", b"b", b"a"]
     lines = [(event["InvoiceNo"], event["StockCode"]) for _, event in sent]
     assert len(set(lines)) == 7, "no line is known already"
-    dates = [parse_date(event["InvoiceDate"], UTC) for _, event in sent]
+    dates = [event["InvoiceDate"] for _, event in sent]
     assert all(one <= other for one, other in pairwise(dates))
-    assert dates[-1] == 0, "the last round is dated as the table is"
+    assert dates[-1] == to_iso(0), "the last round is dated as the table is"
 
 
 def test_answers_are_summed_up_by_the_window_of_their_arrival() -> None:
