@@ -151,6 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 found = results[where, what] = [
                     drain(folder, kafka, redis, model, data, load, number)[0] for number in chosen.workers
                 ]
+                most = max(chosen.workers)
+                if kind == "single" and most > 1:
+                    found.append(drain(folder, kafka, redis, model, data, load, most, apart=True)[0])
                 show(where, what, found)
                 sys.stdout.flush()
         if "saturation" in chosen.only:
