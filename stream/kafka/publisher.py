@@ -54,6 +54,10 @@ class KafkaPublisher:
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Send the messages and wait for the confirmation of each."""
+        self.publish_while(messages, lambda: None)
+
+    def publish_while(self, messages: Sequence[Message], work: Callable[[], None]) -> None:
+        """Send the messages, work, and wait for the confirmation of each message."""
         unreported = KafkaError(KafkaError._TIMED_OUT)
         outcomes: list[KafkaError | None] = [unreported] * len(messages)
         waiting = len(messages)
@@ -69,6 +73,7 @@ class KafkaPublisher:
                 produce(self._producer, message, report)
             except KafkaException as error:
                 report(error.args[0], None)
+        work()
         # librdkafka reports every message within message.timeout.ms, delivered or not.
         while waiting and not self._stop.is_set():
             try:

@@ -1,7 +1,7 @@
 """Publishing until every message is confirmed, and what to do with messages that are too large for the broker."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -11,7 +11,7 @@ from state.wording import count
 from stream.errors import BrokerUnavailable, DeadLettersBlocked, MessageTooLarge, PublisherUnavailable
 from stream.messages import Message
 from stream.pipeline.dead_letters import position, without_event_headers, without_value
-from stream.pipeline.ports import LetterSpool, LetterTopic, Publisher
+from stream.pipeline.ports import LetterSpool, LetterTopic, OverlappingPublisher, Publisher
 from stream.pipeline.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -49,29 +49,40 @@ class ConfirmedPublisher:
         self._letter_topic = letter_topic
         self._spool = spool
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[Message], work: Callable[[], None] | None = None) -> None:
         """Return when every message is confirmed, set aside or dropped; waits while Kafka is unavailable.
 
         Dead letters go last, so that a dead-letter topic that cannot be used delays nothing else of the batch.
+        ``work`` is called once, while the first confirmations are under way where the publisher can do that.
 
         Raises:
             Stopped: The worker is stopping and some messages are not confirmed.
             StoreRefused: Redis refuses to hold letters.
         """
+        to_do = [] if work is None else [work]
+
+        def work_once() -> None:
+            if to_do:
+                to_do.pop()()
+
         letters = [message for message in messages if message.topic == self._dead_letter_topic]
-        self._send([message for message in messages if message.topic != self._dead_letter_topic])
+        self._send([message for message in messages if message.topic != self._dead_letter_topic], work_once)
+        work_once()
         if self._letter_topic is None:
             self._send(letters)
         else:
             self._send_letters(letters, self._letter_topic)
 
-    def _send(self, messages: Sequence[Message]) -> None:
+    def _send(self, messages: Sequence[Message], work: Callable[[], None] = lambda: None) -> None:
         pending = list(messages)
 
         def send() -> None:
             nonlocal pending
             try:
-                self._publisher.publish(pending)
+                if isinstance(self._publisher, OverlappingPublisher):
+                    self._publisher.publish_while(pending, work)
+                else:
+                    self._publisher.publish(pending)
             except PublisherUnavailable as error:
                 pending = error.undelivered
                 raise

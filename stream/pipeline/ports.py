@@ -1,8 +1,8 @@
 """Protocols of the services that the pipeline uses; Kafka and the model registry implement them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from stream.messages import Message
 
@@ -21,6 +21,15 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Release connections; unconfirmed messages are dropped."""
+        ...
+
+
+@runtime_checkable
+class OverlappingPublisher(Publisher, Protocol):
+    """A publisher that lets its caller work while the confirmations are under way."""
+
+    def publish_while(self, messages: Sequence[Message], work: Callable[[], None]) -> None:
+        """As ``publish``; calls ``work`` between sending and waiting, and raises what it raises."""
         ...
 
 

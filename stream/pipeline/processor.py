@@ -58,14 +58,14 @@ T = TypeVar("T")
 class RecommendationBatch(NamedTuple):
     """The recommendations to publish, each with the trace of its trigger, and those that are not published again.
 
-    ``traces`` has the headers for each of ``changed``, ``unchanged`` is (customer, revision). ``due`` has the entries
-    of all of them for the index of who is due.
+    ``traces`` has the headers for each of ``changed``, ``unchanged`` is (customer, revision). ``due`` returns the
+    entries of all of them for the index of who is due.
     """
 
     changed: list[Recommendation]
     traces: list[Headers]
     unchanged: list[tuple[str, int]]
-    due: list[DueEntry]
+    due: Callable[[], list[DueEntry]] = list
 
 
 class Processor:
@@ -283,7 +283,8 @@ class Processor:
             for one, headers in zip(recommendations.changed, recommendations.traces, strict=True)
         ]
         with stage("publish"):
-            self.publisher.publish(messages)
+            # Before the confirmation in the store, so that a crash in between leaves the entries pending.
+            self.publisher.publish(messages, lambda: self._record_due(recommendations))
         with stage("confirm"):
             self._confirm(recommendations)
             return recommendations, *self._customers.finish(plan, rejected)
@@ -348,7 +349,7 @@ class Processor:
     ) -> RecommendationBatch:
         """One model call for all customers whose published recommendation is older than their history."""
         pending = [update for update in updates if update.revision != update.published]
-        batch = RecommendationBatch([], [], [], [])
+        batch = RecommendationBatch([], [], [])
         if not pending:
             return batch
         self._redis(self.items.refresh)
@@ -367,10 +368,8 @@ class Processor:
                 batch.changed.append(recommendation)
                 batch.traces.append(trace.message_headers(record.headers))
             items.append(recommendation.items if recommendation else ())
-        if self._due_index is not None:
-            histories, revisions = [each.history for each in pending], [each.revision for each in pending]
-            batch.due.extend(self.recommender.due_entries(histories, revisions, items))
-        return batch
+        histories, revisions = [each.history for each in pending], [each.revision for each in pending]
+        return batch._replace(due=lambda: self.recommender.due_entries(histories, revisions, items))
 
     def _message(self, one: Recommendation, trace: Headers) -> Message:
         return recommendation_message(one, self._topics.recommendations, self._source, trace)
@@ -401,12 +400,14 @@ class Processor:
                 messages.append(Message(self._topics.scores, score.customer_id.encode(), self._encode(score), headers))
         return messages
 
+    def _record_due(self, batch: RecommendationBatch) -> None:
+        if (index := self._due_index) is not None and (entries := batch.due()):
+            self._redis(lambda: index.record(entries))
+
     def _confirm(self, batch: RecommendationBatch) -> None:
         """Save what was published; where the store refuses the batch, one by one."""
         if not batch.changed and not batch.unchanged:
             return
-        if (index := self._due_index) is not None:  # first, so that a crash in between leaves them pending
-            self._redis(lambda: index.record(batch.due))
         try:
             self._redis(lambda: self._store.confirm(batch.changed, batch.unchanged))
             return

@@ -231,6 +231,7 @@ def test_a_customer_that_stays_in_memory_takes_one_call(stores: RedisStores, mon
     store = stores()
     store.apply([invoice("1", 100), invoice("1", 100, customer="d")], clock_ms=CLOCK)
     store.confirm([], [("c", CLOCK), ("d", CLOCK)])
+    version = store.items().version
     sent: list[Any] = []
     connection: Any = redis.connection.AbstractConnection
     send = connection.send_packed_command
@@ -242,3 +243,25 @@ def test_a_customer_that_stays_in_memory_takes_one_call(stores: RedisStores, mon
     monkeypatch.setattr(connection, "send_packed_command", counted)
     store.apply([invoice("2", 200), invoice("3", 300, customer="d")], clock_ms=CLOCK + 1)
     assert len(sent) == 1
+    changes = store.items(version)  # came with the reply
+    assert len(sent) == 1
+    assert changes == stores(namespace=stores.namespace).items(version)
+
+
+def test_items_that_another_worker_changed_in_between_are_read(stores: RedisStores) -> None:
+    ours, theirs, reader = stores(), stores(namespace=stores.namespace), stores(namespace=stores.namespace)
+    ours.apply([invoice("1", 100, line("A"), line("B"))], clock_ms=CLOCK)
+    version = ours.items().version
+    theirs.apply([invoice("1", 100, line("A"), customer="d")], clock_ms=CLOCK)
+    ours.apply([invoice("2", 200, line("B"))], clock_ms=CLOCK + 1)
+    changes = ours.items(version)
+    assert changes == reader.items(version)
+    assert {code: state.sold for code, state in changes.states.items()} == {"A": 2, "B": 2}
+    ours.apply([invoice("3", 300, line("B"))], clock_ms=CLOCK + 2)
+    theirs.apply([invoice("4", 400, line("B"), customer="d")], clock_ms=CLOCK)
+    changes = ours.items(changes.version)  # as of the last commit: theirs are read after the next one
+    assert changes.states["B"].sold == 3
+    ours.apply([invoice("5", 500, line("C"))], clock_ms=CLOCK + 3)
+    later = ours.items(changes.version)
+    assert {code: state.sold for code, state in later.states.items()} == {"B": 4, "C": 1}
+    assert later.now == 500

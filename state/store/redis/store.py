@@ -194,6 +194,13 @@ class RedisStore:
         """See ``Store.items``. A rebuilt Redis has a lower version than ``since``; then all items are returned."""
         keys = self._keys
         with translate_errors(client=self._client):
+            if (changed := self._writer.changed_items.take(since)) is not None:
+                last, latest, packed_states = changed
+                return ItemChanges(
+                    {code.decode(): read_item(code.decode(), packed) for code, packed in packed_states.items()},
+                    last,
+                    latest,
+                )
             with self._client.pipeline(transaction=False) as pipeline:
                 # The version first: later changes have a higher one and are read next time.
                 pipeline.get(keys.item_version)

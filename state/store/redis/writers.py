@@ -6,6 +6,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
+from state.store.redis.changed_items import ChangedItems
 from state.store.redis.client import translate_errors
 from state.store.redis.commit import Commit
 from state.store.redis.layout import Keys, pack
@@ -29,6 +30,7 @@ class SingleWriter:
         self._confirm = Script("customer", "confirm")
         self._reserve = Script("customer", "reserve")
         self._outboxes = Outboxes(client, keys)
+        self.changed_items = ChangedItems()
 
     def commit(self, commits: Sequence[Commit]) -> set[str]:
         """Write some commits; returns the customers that were not as expected, for whom nothing was written."""
@@ -39,14 +41,19 @@ class SingleWriter:
         packed = pack((self._ttl, (HALF_LIVES, SHARE_HALF_LIVES), [one.packed for one in commits]))
         values = [value for one in commits for value in one.values]
         with translate_errors(_names([one.customer_id for one in commits]), self._client):
-            left_alone: list[int] = self._commit(self._client, keys, packed, *values)
-        if left_alone == [-1]:  # the items are too large for one call
+            reply: list[Any] = self._commit(self._client, keys, packed, *values)
+        left_alone, *changed = reply
+        if left_alone == -1:  # the items are too large for one call
             half = len(commits) // 2
             parts = (commits[:half], commits[half:]) if half else ([commits[0].by_outbox()],)
             return {customer_id for part in parts for customer_id in self.commit(part)}
         others = {commits[number].customer_id for number in left_alone}
         waiting = [one.customer_id for one in commits if one.after.outbox and one.customer_id not in others]
         self._outboxes.drain(waiting)
+        if waiting:
+            self.changed_items.forget()
+        elif changed:
+            self.changed_items.add(*changed)
         return others
 
     def confirm(self, entries: Sequence[tuple[str, Confirmation]]) -> list[bytes | None]:
@@ -80,6 +87,7 @@ class ClusterWriter:
         self._confirm = Script("customer", "confirm")
         self._reserve = Script("customer", "reserve")
         self._outboxes = Outboxes(client, keys)
+        self.changed_items = ChangedItems()
 
     def commit(self, commits: Sequence[Commit]) -> set[str]:
         """Write some commits; returns the customers that were not as expected, for whom nothing was written."""

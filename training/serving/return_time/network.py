@@ -6,6 +6,7 @@ product of (1 − hazard). So the curve never falls, and after some days without
 """
 
 from collections.abc import Mapping, Sequence
+from operator import is_
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ class NumpyReturnNetwork:
         if not (arrays["deviation"] > 0.0).all():
             raise ValueError("the network of returns has a deviation that is not above 0")
         self.arrays = dict(arrays)
+        self._latest: tuple[tuple[CustomerHistory, ...], NDArray[np.float64]] = ((), np.zeros((0, len(EDGES))))
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log odds of a return in each interval, given none before, float32 ``[customers, intervals]``."""
@@ -72,10 +74,19 @@ class NumpyReturnNetwork:
         return curve_after(*self._log_survival(histories, now))
 
     def log_survival(self, histories: Sequence[CustomerHistory]) -> NDArray[np.float64]:
-        """Log probability of no return by each of ``EDGES`` since the newest purchase, ``[customers, edges]``."""
+        """Log probability of no return by each of ``EDGES`` since the newest purchase, ``[customers, edges]``.
+
+        Read only. Of the same histories as in the call before, as when a worker records what it has predicted, it is
+        the same array.
+        """
+        latest, survival = self._latest
+        if len(latest) == len(histories) and all(map(is_, latest, histories)):
+            return survival
         logits = self.logits(return_inputs(histories, float(self.arrays["since"][0]))).astype(np.float64)
         survival = np.zeros((len(histories), len(EDGES)))
         np.cumsum(-np.logaddexp(0.0, logits), axis=1, out=survival[:, 1:])
+        survival.flags.writeable = False
+        self._latest = (tuple(histories), survival)
         return survival
 
     def days_until(

@@ -176,11 +176,13 @@ local function log_changes(keys, codes)
     redis.call('SET', keys.version, string.format('%.0f', version))
   end
   redis.call('XADD', keys.changed, 'MAXLEN', most, string.format('%.0f-0', version), 'codes', packed)
+  return version
 end
 
--- Writes the changed items under one new version, and the greatest date accepted so far.
+-- Writes the changed items under one new version, and the greatest date accepted so far. Returns them, code, state, code and
+-- so on, their version, and the greatest date; {} and nil where none changed.
 local function save_items(keys, items, now)
-  local states, codes = {}, {}
+  local states, codes, version = {}, {}, nil
   for code, item in pairs(items) do
     if item.dirty then
       codes[#codes + 1] = code
@@ -189,13 +191,18 @@ local function save_items(keys, items, now)
     end
   end
   if #codes > 0 then
-    log_changes(keys, codes)
+    version = log_changes(keys, codes)
     for i = 1, #states, 1000 do
       redis.call('HSET', keys.state, unpack(states, i, math.min(i + 999, #states)))
     end
   end
   if now then
     local saved = redis.call('GET', keys.now)
-    if not saved or tonumber(saved) < now then redis.call('SET', keys.now, string.format('%.0f', now)) end
+    if saved and tonumber(saved) >= now then
+      now = tonumber(saved)
+    else
+      redis.call('SET', keys.now, string.format('%.0f', now))
+    end
   end
+  return states, version, now
 end
