@@ -233,7 +233,7 @@ def _round(
             partial(load_scorer, dialect=dialect),
             plan,
             until=log[-1].date + 1 if until is None else until,
-            clock=datetime.now(UTC),
+            clock=datetime.fromtimestamp(clock, UTC),  # before the erased customers were read: see models prune
             ledger=ledger,
             dialect=dialect,
         )

@@ -50,7 +50,7 @@ def plan_pruning(
 def _vectors(manifest: Manifest, erased: int | None, is_enumerable: Callable[[str], bool]) -> str | None:
     if not any(path.rpartition("/")[2] == VECTORS for path in manifest.files):
         return None
-    if erased is not None and manifest.created < to_iso(erased):
+    if erased is not None and manifest.created <= to_iso(erased):
         return "it has vectors of customers, and somebody was erased since"
     if is_enumerable(manifest.version):
         return "it has vectors of customers under hashes that anybody can compute"

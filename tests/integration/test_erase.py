@@ -1,7 +1,10 @@
 """``nextbasket erase`` and ``merge``: nothing names the person any more, and nothing brings them back."""
 
+import io
 import json
+import struct
 import time
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from redis import Redis
 
+from state.domain.identities import Pseudonyms
 from state.events.wire import Decoder
 from state.settings import Settings, load_settings
 from state.store.redis.store import RedisStore
@@ -26,6 +30,8 @@ from tests.integration.workers import Worker
 from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.unit.stream.harness import invoice
+from training.registry import Registry
+from training.serving.baselines.neighbours import CustomerKeys
 
 LIMIT_S = 90.0
 KEY = "0123456789abcdef" * 4
@@ -39,7 +45,7 @@ pytestmark = [pytest.mark.timeout(300)]
 def events() -> list[dict[str, Any]]:
     """Invoices of Anna under both ids, and of others, over the same items."""
     found = []
-    for number in range(120):
+    for number in range(180):
         customer = (ANNA, ANNA_BEFORE, *(f"c{n}" for n in range(10)))[number % 12]
         name = "ANNAS-INVOICE" if number % 12 < 2 else "invoice"
         date = f"2011-{number % 12 + 1:02d}-{number % 28 + 1:02d}T10:00:00Z"
@@ -114,9 +120,10 @@ def others_in(kafka: Service, topic: str) -> Counter[tuple[bytes, bytes, int]]:
 
 
 @pytest.fixture
-def shop(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def shop(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """The variables of a shop with an erasure key, for its worker and for commands in this process."""
-    variables = environment | {"NEXTBASKET_ERASURE_KEY": KEY}
+    variables = environment | {"NEXTBASKET_ERASURE_KEY": KEY, "NEXTBASKET_CACHE": str(tmp_path / "cache")}
+    monkeypatch.delenv("NEXTBASKET_DATA", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
@@ -134,6 +141,33 @@ def nextbasket(shop: dict[str, str], capfd: pytest.CaptureFixture[str]) -> Calla
         return printed.out
 
     return run
+
+
+def found_in_files(folder: Path, *more: bytes) -> list[str]:
+    """The files that name Anna, or hold something that does, also inside archives and compressed."""
+
+    def contents_of(content: bytes) -> Iterator[bytes]:
+        yield from unpacked(content)
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                yield from (archive.read(name) for name in archive.namelist())
+
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    return [
+        str(path.relative_to(folder))
+        for path in files
+        if any(
+            trace in str(path).encode() or any(trace in each for each in contents_of(path.read_bytes()))
+            for trace in (*TRACES, *more)
+        )
+    ]
+
+
+def in_bundles(customer: str) -> bytes:
+    """What the bundles of similar customers have of a customer: the first bytes of the pseudonym."""
+    CustomerKeys.use(Pseudonyms(KEY))
+    return struct.pack("<Q", CustomerKeys.of_process().key(customer))
 
 
 def customers(histories: str) -> list[str]:
@@ -178,6 +212,8 @@ def test_an_erased_customer_is_nowhere_and_nothing_brings_the_person_back(
         for topic in (topics.invoices, topics.dead_letter, topics.scores, topics.recommendations):
             assert found_in(kafka, topic), topic
         assert found_in_redis(redis, settings)
+        nextbasket("train", "--model", "up_cf")
+        assert any("neighbours" in file for file in found_in_files(tmp_path, in_bundles(ANNA)))
         before = nextbasket("export", "histories")
         assert len(customers(before)) == 11
 
@@ -211,17 +247,23 @@ def test_an_erased_customer_is_nowhere_and_nothing_brings_the_person_back(
     finally:
         group.close()
         worker.end()
-    assert not any(trace in receipt.read_bytes() for trace in TRACES)
+    # Files: the registry, the cache, the receipt, and the log of the worker.
+    assert main(["train", "--model", "up_cf"]) in (0, 1)  # whether it is promoted
+    trained = Registry(settings.registry_url).versions()[-1].version
+    nextbasket("models", "promote", trained)
+    nextbasket("models", "prune")
+    assert trained in {one.version for one in Registry(settings.registry_url).versions()}
+    assert found_in_files(tmp_path, in_bundles(ANNA), in_bundles(ANNA_BEFORE)) == []
     assert read_customer_log(load_settings(shop)).aliases == {}
 
     # Whoever sends, reads or trains on the old events again does not bring the person back.
     send(kafka, topics.invoices, sent)
     log = read_invoices(load_settings(shop), clock=int(time.time()), known=read_customer_log(load_settings(shop)))
-    assert log.erased == 20
+    assert log.erased == 30
     assert {one.customer_id for one in log.invoices} == {f"c{number}" for number in range(10)}
     with Redis.from_url(redis.address) as client:
         client.unlink(*client.scan_iter(f"{settings.key_prefix}*", count=1_000))
-    assert "20 events of erased customers passed over" in nextbasket("rebuild")
+    assert "30 events of erased customers passed over" in nextbasket("rebuild")
     assert found_in_redis(redis, settings) == []
     assert nextbasket("export", "histories") == after
 
