@@ -157,8 +157,8 @@ class DueIndex(Protocol):
         """All entries; ``head_size``: bytes of the first part of a value, the rest is text."""
         ...
 
-    def forget(self, customer_ids: Sequence[str]) -> None:
-        """Delete everything that the index has of customers, whatever their revision."""
+    def forget(self, customer_ids: Sequence[str]) -> int:
+        """Delete everything that the index has of customers, whatever their revision; returns how many it had."""
         ...
 
     def is_complete(self) -> bool:

@@ -56,11 +56,13 @@ def erase(
 
     import msgspec
 
-    from state.errors import SettingsError
+    from state.errors import SettingsError, StateError
     from state.settings import load_settings
     from state.store.identities import load_pseudonyms
     from state.store.redis.identities import RedisIdentities
     from state.store.redis.store import RedisStore
+    from stream.cli.errors import describe_error
+    from stream.errors import StreamError
     from stream.kafka.customer_log import restore_identities
     from stream.kafka.publisher import KafkaPublisher
     from stream.kafka.retention import remains_in_kafka
@@ -98,9 +100,13 @@ def erase(
                 raise Failure("This customer is not listed as erased.")
             echo("Invoices of this customer count again from now on; those dated before stay passed over.")
             return
-        done, ids = eraser.erase(customer, known, clock=time.time())
-        if rewrite:
-            done = _rewrite(settings, done, ids, publisher)
+        try:
+            done, ids = eraser.erase(customer, known, clock=time.time())
+            if rewrite:
+                done = _rewrite(settings, done, ids, publisher)
+        except (StateError, StreamError) as error:
+            code, reason = describe_error(error)
+            raise Failure(f"{reason} The erasure is not complete: call the same command again.", code) from error
     if receipt is not None:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=2) + b"\n")
     echo(f"Erased a customer of {len(ids)} {'id' if len(ids) == 1 else 'ids'}, listed as {done.customer[:12]}….")
@@ -133,7 +139,7 @@ def _rewrite(settings: "Settings", receipt: "Receipt", ids: list[str], publisher
             one.removed,
             one.removed,
             f"Of all erased customers; {one.copied:,} records of others were sent again.{done} The bytes of deleted "
-            "records leave the disk with their segment.",
+            "records leave the disk with their segment; docs/how-to/erase-a-customer.md#disks.",
         )
     whole = sign(msgspec.structs.replace(receipt, findings=tuple(findings.values())), known.pseudonyms)
     key = f"{RECEIPT_PREFIX}{whole.customer}:rewritten:{whole.erased_at}".encode()

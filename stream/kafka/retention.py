@@ -1,5 +1,7 @@
 """What Kafka still has of an erased customer, and until when, read from the configurations of the topics."""
 
+from collections.abc import Mapping
+
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
@@ -14,6 +16,8 @@ from stream.kafka.topics import visible_topics
 
 _TIMEOUT_S = 5.0
 _DAY_MS = 86_400_000
+_NO_BOUND_MS = 100 * 365 * _DAY_MS
+"""Kafka's default of ``max.compaction.lag.ms`` is beyond it."""
 
 
 def remains_in_kafka(settings: Settings) -> list[Finding]:
@@ -23,34 +27,42 @@ def remains_in_kafka(settings: Settings) -> list[Finding]:
         SettingsError: No broker is set.
     """
     topics = settings.topics
-    names = (topics.invoices, topics.dead_letter, topics.scores, topics.due, topics.recommendations)
+    names = (topics.invoices, topics.dead_letter, topics.scores, topics.due, topics.recommendations, topics.customers)
     admin = AdminClient(confluent_config(settings, log_level=0))
+    remains = {name: _remains(admin, name) for name in names}
+    return [Finding(f"topic {name}", remains=sentence) for name, sentence in remains.items() if sentence]
+
+
+def _remains(admin: AdminClient, name: str) -> str:
+    """What a topic still has, in one sentence; empty where there is no such topic."""
     try:
-        existing = visible_topics(admin, names, timeout_s=_TIMEOUT_S)
-        wanted = {name: ConfigResource(ResourceType.TOPIC, name) for name in names if name in existing}
-        asked = admin.describe_configs(list(wanted.values()), request_timeout=_TIMEOUT_S)
+        if name not in visible_topics(admin, (name,), timeout_s=_TIMEOUT_S):
+            return ""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        asked = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)
+        return describe_retention({key: str(entry.value) for key, entry in asked[resource].result().items()})
     except RightMissing as error:
-        return [Finding("topics", remains=str(error))]
+        return f"When its records expire is not known: {error}"
     except KafkaException as error:
-        return [Finding("topics", remains=f"The brokers could not be asked ({error.args[0].str()}).")]
-    findings = []
-    for name, resource in wanted.items():
-        try:
-            config = {key: str(entry.value) for key, entry in asked[resource].result().items()}
-        except KafkaException as error:
-            remains = f"Its configuration cannot be read ({error.args[0].str()})."
-        else:
-            remains = _sentence(config)
-        findings.append(Finding(f"topic {name}", remains=remains))
-    return findings
+        return f"When its records expire is not known: its configuration cannot be read ({error.args[0].str()})."
 
 
-def _sentence(config: dict[str, str]) -> str:
+def describe_retention(config: Mapping[str, str]) -> str:
+    """Until when a topic with this configuration has what was written, and then deleted, in words."""
     roll = _span(config.get("segment.ms", ""))
     if config.get("cleanup.policy", "delete") == "compact":
+        lag = config.get("max.compaction.lag.ms", "")
+        if lag.isdecimal() and int(lag) < _NO_BOUND_MS:
+            when = f"at the latest {_span(lag)} after they were written, once something else is written"
+        else:
+            when = (
+                f"once their segment is closed ({roll} at most, when something else is written) and enough of the log "
+                f"is such records (min.cleanable.dirty.ratio {config.get('min.cleanable.dirty.ratio', '0.5')}); set "
+                "max.compaction.lag.ms for a bound"
+            )
         return (
-            "Deleted by a tombstone: earlier records go when the log is compacted, after the segment is closed "
-            f"({roll} at most), and the tombstone {_span(config.get('delete.retention.ms', ''))} later."
+            f"A tombstone deletes the record. Earlier ones leave the disk {when}. The tombstone, whose key is the id, "
+            f"goes with a compaction {_span(config.get('delete.retention.ms', ''))} later."
         )
     retention = config.get("retention.ms", "")
     if retention == "-1":

@@ -1,7 +1,8 @@
 """Rewrites topics so that they hold nothing of erased customers any more.
 
-Kafka deletes records only from the beginning of a partition. So the records of everybody else, up to the last one of an
-erased customer, are sent again, in order and with their timestamps, and then all records up to there are deleted.
+Kafka deletes records only from the beginning of a partition. So the records of everybody else are sent again, in order
+and with their timestamps, and then all records before them are deleted. All, and not only up to the last one of an
+erased customer: otherwise the batch and the segment with that one stay on the disk as long as their other records.
 Events may be read twice without an effect, so the copies change nothing. A rewrite that is interrupted is repeated;
 only partitions that hold something are touched.
 """
@@ -41,7 +42,7 @@ class CannotRewrite(StreamError):
 
 
 class Rewritten(NamedTuple):
-    """What became of the records of a topic up to the last one of an erased customer."""
+    """What became of the records of a topic, in the partitions that had some of an erased customer."""
 
     topic: str
     removed: int
@@ -138,15 +139,14 @@ class TopicRewriter:
 
     def _rewrite_partition(self, consumer: Consumer, partition: TopicPartition) -> Rewritten:
         first, end = consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S)
-        erased: list[int] = []
-        upto = 0
-        for read, record in enumerate(self._records(partition, first, end), 1):
+        erased: set[int] = set()
+        read = 0
+        for record in self._records(partition, first, end):
+            read += 1
             if self.is_erased(record):
-                erased.append(record.offset() or 0)
-                upto = read
+                erased.add(record.offset() or 0)
         if not erased:
             return Rewritten(str(partition.topic), 0, 0, 0)
-        end = erased[-1] + 1
         if partition.topic == self._settings.topics.invoices:
             self._wait_for_workers(consumer, partition, end)
         is_done = (
@@ -155,11 +155,10 @@ class TopicRewriter:
             else lambda offset: False
         )
         copied = finished = 0
-        dropped = set(erased)
         producer = _Copier(self._settings, f"{partition.topic}, partition {partition.partition}")
         for record in self._records(partition, first, end):
             offset = record.offset() or 0
-            if offset in dropped:
+            if offset in erased:
                 continue
             if is_done(offset) or self._is_dead_lettered(record):
                 finished += 1
@@ -167,9 +166,9 @@ class TopicRewriter:
             producer.copy(record)
             copied += 1
         producer.finish()
-        if len(erased) + copied + finished != upto:
+        if len(erased) + copied + finished != read:
             raise CannotRewrite(
-                f"Of {upto:,} records of {partition.topic}, partition {partition.partition}, "
+                f"Of {read:,} records of {partition.topic}, partition {partition.partition}, "
                 f"{len(erased) + copied + finished:,} were read again; nothing was deleted. Call the command again."
             )
         self._delete_before(partition, end)

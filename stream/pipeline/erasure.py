@@ -24,6 +24,25 @@ NO_KEY = (
     "(docs/how-to/erase-a-customer.md)."
 )
 
+OUT_OF_REACH = (
+    Finding(
+        "files of Redis",
+        remains="The append-only file and snapshots have what was deleted until they are written anew: BGREWRITEAOF "
+        "and BGSAVE, on every server and replica.",
+    ),
+    Finding(
+        "models",
+        remains="Versions of tifu_knn and up_cf that exist now may have a vector of the purchases, under a keyed hash; "
+        "train, then nextbasket models prune.",
+    ),
+    Finding(
+        "files of yours",
+        remains="Not reached: what nextbasket wrote for you (export, due --output, webhook --dead-letters, eda), "
+        "tables, what subscribers copied, and backups.",
+    ),
+)
+"""What an erasure does not look into; every receipt names it."""
+
 Forget = Callable[[str], Sequence[Finding]]
 """Removes what is elsewhere about a customer, and returns what it found."""
 
@@ -101,7 +120,10 @@ class Eraser:
         )
         self._identities.erase(erasures, ids[1:])
         findings = self.remove(ids)
-        receipt = sign(Receipt(names[current], len(ids), to_iso(int(clock)), (*findings, *self._remains())), pseudonyms)
+        receipt = sign(
+            Receipt(names[current], len(ids), to_iso(int(clock)), (*findings, *self._remains(), *OUT_OF_REACH)),
+            pseudonyms,
+        )
         value = msgspec.json.encode(receipt)
         self._publish([self._record(f"{RECEIPT_PREFIX}{names[current]}:{int(clock * 1000)}", value)])
         return receipt, ids

@@ -34,8 +34,8 @@ def open_traces(settings: Settings) -> Iterator[Traces]:
         letters = closes.enter_context(closing(RedisLetters(settings)))
 
         def forget_index(customer_id: str) -> Sequence[Finding]:
-            index.forget([customer_id])
-            return [Finding("index of due customers in Redis")]
+            removed = index.forget([customer_id])
+            return [Finding("index of due customers in Redis", removed, removed)]
 
         def forget_sent(customer_id: str) -> Sequence[Finding]:
             removed = sent.forget(customer_id)

@@ -56,11 +56,13 @@ class RedisDueIndex:
                     customers, heads, rests = found
                     yield DueShard(_read_texts(customers), heads, _read_texts(rests) if with_rest else None)
 
-    def forget(self, customer_ids: Sequence[str]) -> None:
+    def forget(self, customer_ids: Sequence[str]) -> int:
         """See ``DueIndex.forget``."""
+        deleted = 0
         for customer_id in customer_ids:
             with translate_errors(client=self._client):
-                self._client.hdel(self._keys.due_index(due_shard(customer_id)), customer_id)
+                deleted += int(self._client.hdel(self._keys.due_index(due_shard(customer_id)), customer_id))
+        return deleted
 
     def is_complete(self) -> bool:
         """See ``DueIndex.is_complete``."""

@@ -29,9 +29,8 @@ class MemoryDueIndex:
             rests = [each.value[head_size:].decode() for each in found] if with_rest else None
             yield DueShard([each.customer_id for each in found], heads, rests)
 
-    def forget(self, customer_ids: Sequence[str]) -> None:
-        for customer_id in customer_ids:
-            self.entries.pop(customer_id, None)
+    def forget(self, customer_ids: Sequence[str]) -> int:
+        return sum(self.entries.pop(customer_id, None) is not None for customer_id in customer_ids)
 
     def is_complete(self) -> bool:
         return self.complete
