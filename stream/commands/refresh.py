@@ -33,6 +33,7 @@ def refresh(
       nextbasket refresh
       nextbasket refresh --now
     """
+    from state.errors import AccessRefused, StoreRefused
     from state.settings import load_settings
     from state.store.redis.refresh_progress import RedisRefreshProgress
     from stream.tools.refresh_status import describe, next_request, refresh_status
@@ -43,7 +44,14 @@ def refresh(
             for line in describe(refresh_status(progress.load())):
                 echo(line)
             return
-        request = next_request(datetime.now(UTC), progress.asked())
+        try:
+            previous = progress.asked()
+        except AccessRefused:
+            raise
+        except StoreRefused as error:  # the request replaces it
+            echo(str(error), err=True)
+            previous = ""
+        request = next_request(datetime.now(UTC), previous)
         progress.ask(request)
         echo(f"Asked for a refresh of all customers ({request}).", err=True)
         if wait:

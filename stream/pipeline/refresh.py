@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from state.domain.rules import Merchandising
-from state.errors import AccessRefused, StoreUnavailable
+from state.errors import StoreRefused, StoreUnavailable
 from state.settings import Settings
 from state.wording import count
 from stream.errors import BrokerUnavailable, Stopped
@@ -103,7 +103,7 @@ class Refresher:
             worked = self._step(assigned)
         except Stopped:
             raise
-        except (StoreUnavailable, AccessRefused, BrokerUnavailable) as error:
+        except (StoreUnavailable, StoreRefused, BrokerUnavailable) as error:
             if str(error) != self._waits_for:
                 # An outage of Kafka is one warning, that of the watch.
                 level = logging.INFO if isinstance(error, BrokerUnavailable) else logging.WARNING

@@ -5,6 +5,7 @@ import resource
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from state.store.redis.sent_due import RedisSentDue
 from state.store.redis.store import RedisStore
 from stream.messages import Message
 from stream.pipeline.refresh_plan import decode_shard
+from stream.tools.refresh_status import next_request
 from stream.tools.traces import forget_letters, forget_progress
 from tests.services.choice import Service
 from tests.unit.stream.harness import CLOCK, invoice
@@ -82,7 +84,7 @@ class Readers:
         self.due.set_complete(True)
         self.letters.put({"invoices:0:1": msgspec.msgpack.encode(Message("t", b"k", b"v", (("reason", b"r"),)))})
         self.identities.restore(Identities({"old": "anna", "older": "old"}))
-        self.progress.ask("1")
+        self.progress.ask("2011-12-09T12:50:00.000Z")
         self.progress.save({0: b"{}"})
         self.sent.record("2011-12-09:7", CUSTOMERS)
 
@@ -104,12 +106,14 @@ class Readers:
             "dialect": store.dialect,
             "due": lambda: (list(self.due.shards(8, with_rest=True)), self.due.is_complete()),
             "letters": lambda: (self.letters.count(), self.letters.first(10), forget_letters(self.letters, "zoe")),
-            "identities": lambda: (self.identities.all(), self.identities.lookup(["older", "anna", "zoe"])),
+            "identities": self.identities.all,
+            "lookup": lambda: self.identities.lookup(["older", "anna", "zoe"]),
+            "aliases": lambda: store.current_ids(["older", "zoe"]),
             "progress": lambda: (
                 [decode_shard(packed) for packed in self.progress.load().values()],
-                self.progress.asked(),
                 forget_progress(self.progress, "zoe"),
             ),
+            "asked": lambda: next_request(datetime.now(UTC), self.progress.asked()),
             "sent": lambda: self.sent.unsent("2011-12-09:7", CUSTOMERS),
             "apply": lambda: store.apply([self.event], clock_ms=int(CLOCK * 1000)),
         }

@@ -34,7 +34,7 @@ def read_aliases(client: Any, keys: Keys, customer_ids: Sequence[str]) -> dict[s
     while unread:
         with translate_errors(client=client):
             targets = client.hmget(keys.customers, [_ALIAS + each.encode() for each in unread])
-        found = {each: target.decode() for each, target in zip(unread, targets, strict=True) if target is not None}
+            found = {each: target.decode() for each, target in zip(unread, targets, strict=True) if target is not None}
         aliases |= found
         unread = [target for target in dict.fromkeys(found.values()) if target not in aliases]
     return aliases
@@ -70,14 +70,15 @@ class RedisIdentities:
             self._require_key(values[1])
             found = {field: value for field, value in zip(fields, values[2:], strict=True) if value is not None}
             unread = []
-            for field, value in found.items():
-                if field.startswith(_ALIAS):
-                    target = value.decode()
-                    aliases[field[len(_ALIAS) :].decode()] = target
-                    if target not in aliases:
-                        unread.append(target)
-                else:
-                    erasures[field[len(_ERASURE) :].decode()] = _read_erasure(value)
+            with translate_errors():
+                for field, value in found.items():
+                    if field.startswith(_ALIAS):
+                        target = value.decode()
+                        aliases[field[len(_ALIAS) :].decode()] = target
+                        if target not in aliases:
+                            unread.append(target)
+                    else:
+                        erasures[field[len(_ERASURE) :].decode()] = _read_erasure(value)
         return Identities(aliases, erasures, self._pseudonyms)
 
     def all(self) -> Identities | None:
@@ -140,5 +141,5 @@ class RedisIdentities:
             return
         if self._pseudonyms is None:
             raise StoreRefused(KEY_DIFFERS.format("an"))
-        if fingerprint.decode() != self._pseudonyms.fingerprint:
+        if fingerprint != self._pseudonyms.fingerprint.encode():
             raise StoreRefused(KEY_DIFFERS.format("another"))

@@ -1,11 +1,16 @@
 """How far the refresh of recommendations is: one hash with a field for each partition, and the last request for one."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from state.errors import StoreRefused
 from state.settings import Settings
 from state.store.redis.client import connect, translate_errors
 from state.store.redis.layout import Keys, read_number
+
+_MAX_REQUEST = 40
+"""Characters of a time in ISO 8601, and some."""
 
 
 class RedisRefreshProgress:
@@ -33,9 +38,22 @@ class RedisRefreshProgress:
             self._client.hset(self._keys.refresh_shards, mapping=fields)
 
     def asked(self) -> str:
-        """The last request, '' where there is none."""
+        """The last request, which is its time, '' where there is none.
+
+        Raises:
+            StoreRefused: The key holds something else.
+        """
         with translate_errors(client=self._client):
-            return (self._client.get(self._keys.refresh_asked) or b"").decode()
+            stored = (self._client.get(self._keys.refresh_asked) or b"").decode()
+        try:
+            if stored and (len(stored) > _MAX_REQUEST or datetime.fromisoformat(stored).tzinfo is None):
+                raise ValueError("no time")
+        except ValueError as error:
+            raise StoreRefused(
+                f"{self._keys.refresh_asked} holds something else than the time of a request; "
+                "nextbasket refresh --now writes it anew."
+            ) from error
+        return stored
 
     def ask(self, request: str) -> None:
         """Record a request."""
