@@ -7,7 +7,7 @@ done, and its metadata lists the later ones that are done too, as ranges of offs
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import count, groupby, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from state.domain.identities import Identities
 from state.events.mentions import customers_in
@@ -16,8 +16,6 @@ from stream.pipeline.dead_letters import OFFSET, OMITTED_BYTES, PARTITION, REASO
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
-
-    from stream.kafka.letter_sender import LetterSender
 
 MAX_METADATA_BYTES = 4_000
 """Kafka stores up to 4,096 bytes with a committed position."""
@@ -49,6 +47,18 @@ class DeadLetter(NamedTuple):
     headers: Headers = ()
 
 
+class LetterSender(Protocol):
+    """Sends letters and commits which are done, both or neither."""
+
+    def begin(self) -> None:
+        """End what another redrive does."""
+
+    def send(
+        self, letters: Sequence[Message], partition: "TopicPartition", offset: int, metadata: str
+    ) -> Iterable[tuple[str, int, int]]:
+        """Send letters and commit the offset of their partition; topic, partition and offset of each."""
+
+
 class RedriveCounts(NamedTuple):
     """Letters sent back, left because of their reason, that cannot be sent back, and of erased customers."""
 
@@ -76,7 +86,7 @@ class RedriveResult(NamedTuple):
 
 def redrive_letters(
     consumer: "KafkaConsumer",
-    sender: "LetterSender",
+    sender: LetterSender,
     topic: str,
     target: str,
     *,
@@ -129,7 +139,7 @@ class _PartitionRedrive:
     def __init__(
         self,
         consumer: "KafkaConsumer",
-        sender: "LetterSender",
+        sender: LetterSender,
         partition: "TopicPartition",
         end: int,
         target: str,
