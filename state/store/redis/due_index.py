@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError
 
 from state.events.dates import DAY
 from state.settings import Settings
@@ -33,18 +34,37 @@ class RedisDueIndex:
         self._read = Script("due_read")
 
     def record(self, entries: Sequence[DueEntry]) -> None:
-        """See ``DueIndex.record``; on a Cluster one call a shard."""
+        """See ``DueIndex.record``; on a Cluster one call a shard, pipelined."""
         by_shard: dict[int, list[DueEntry]] = {}
         for entry in entries:
             by_shard.setdefault(due_shard(entry.customer_id), []).append(entry)
         shards = list(by_shard.items())
-        size = 1 if isinstance(self._client, RedisCluster) else len(shards)
-        for start in range(0, len(shards), size or 1):
-            part = shards[start : start + size]
-            keys = [self._keys.due_index(shard) for shard, _ in part]
+        one_by_one = isinstance(self._client, RedisCluster)
+        parts = [[each] for each in shards] if one_by_one else [shards] if shards else []
+        calls: list[tuple[list[str], list[bytes]]] = []
+        for part in parts:
             heads = pack([[(one.customer_id, one.revision) for one in found] for _, found in part])
-            with translate_errors(client=self._client):
-                self._record(self._client, keys, heads, *(one.value for _, found in part for one in found))
+            keys = [self._keys.due_index(shard) for shard, _ in part]
+            calls.append((keys, [heads, *(one.value for _, found in part for one in found)]))
+        with translate_errors(client=self._client):
+            if len(calls) > 1:
+                calls = self._pipelined(calls)
+            for keys, arguments in calls:
+                self._record(self._client, keys, *arguments)
+
+    def _pipelined(self, calls: Sequence[tuple[list[str], list[bytes]]]) -> list[tuple[list[str], list[bytes]]]:
+        """Make calls in one round trip to each node; returns those whose node does not have the script yet."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for keys, arguments in calls:
+                pipeline.execute_command("EVALSHA", self._record.sha1, len(keys), *keys, *arguments)
+            replies = pipeline.execute(raise_on_error=False)
+        missing = []
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, NoScriptError):
+                missing.append(call)
+            elif isinstance(reply, Exception):
+                raise reply
+        return missing
 
     def shards(self, head_size: int, *, with_rest: bool) -> Iterator[DueShard]:
         """See ``DueIndex.shards``."""
