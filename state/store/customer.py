@@ -51,6 +51,7 @@ class AppliedEvents(NamedTuple):
     ``changed``: the history changed. ``accepted``: at least one event was not refused. ``priors``: by invoice number.
     ``refused``: the indices of the events that were refused. ``now``: the greatest date of those that count, None
     without one. The purchase lines of ``invoices`` and then ``demand_changes`` change the items.
+    ``pending_before``: see ``CustomerUpdate``.
     """
 
     record: CustomerRecord
@@ -64,6 +65,7 @@ class AppliedEvents(NamedTuple):
     now: int | None
     invoices: list[Invoice]
     demand_changes: list[DemandChange]
+    pending_before: bool = False
 
 
 def apply_events(
@@ -169,6 +171,7 @@ class _Batch:
             now=max([invoice.date for invoice in self._invoices], default=None),
             invoices=self._invoices,
             demand_changes=self._changes.demand_changes(),
+            pending_before=self._record.revision != self._record.published,
         )
 
 
@@ -182,6 +185,7 @@ def update_of(applied: AppliedEvents) -> CustomerUpdate:
         changed=applied.changed,
         last=record.last,
         priors=[applied.priors[number] for number in sorted(applied.priors)],
+        pending_before=applied.pending_before,
     )
 
 

@@ -34,7 +34,8 @@ class CustomerUpdate(msgspec.Struct):
     recommendation is pending. ``changed``: this call changed the history. ``last``: the last confirmed recommendation.
     ``priors``, ordered by invoice number: the prior recommendations of the invoices with purchase lines in this call,
     new lines or repeated ones. An invoice is scored until an invoice with another prior recommendation appears. An
-    invoice older than the purchases before its recommendation is not scored.
+    invoice older than the purchases before its recommendation is not scored. ``pending_before``: a recommendation was
+    pending before this call, so that somebody may have sent one that is not confirmed.
     """
 
     history: CustomerHistory
@@ -43,6 +44,7 @@ class CustomerUpdate(msgspec.Struct):
     changed: bool
     last: Recommendation | None
     priors: list[PriorRecommendation]
+    pending_before: bool = False
 
 
 class ApplyResult(msgspec.Struct):
@@ -113,6 +115,7 @@ def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> Cust
         later,
         changed=earlier.changed or later.changed,
         priors=[priors[number] for number in sorted(priors)],
+        pending_before=earlier.pending_before,
     )
 
 

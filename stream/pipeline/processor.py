@@ -328,7 +328,15 @@ class Processor:
         ids = list(dict.fromkeys(str(event.invoice.customer_id) for event in events))
         found = self._redis(lambda: self._store.snapshots(ids)) if ids else []
         return [
-            CustomerUpdate(one.history, one.revision, one.published, changed=False, last=one.last, priors=[])
+            CustomerUpdate(
+                one.history,
+                one.revision,
+                one.published,
+                changed=False,
+                last=one.last,
+                priors=[],
+                pending_before=one.revision != one.published,
+            )
             for one in found
             if one is not None
         ]
@@ -362,7 +370,8 @@ class Processor:
         ]
         made = self.recommender.recommend(pending, triggers, generated_at, trace.stage("predict"))
         for update, recommendation, (record, _) in zip(pending, made, records, strict=True):
-            if recommendation is None or is_unchanged(recommendation, update.last, now):
+            # Where one was pending already, another worker, or one that ended, may have sent a list that nobody saved.
+            if recommendation is None or (not update.pending_before and is_unchanged(recommendation, update.last, now)):
                 batch.unchanged.append((update.history.customer_id, update.revision))
             else:
                 batch.changed.append(recommendation)
