@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.domain.history import CustomerHistory, add_invoice, canonical_json
@@ -23,7 +23,7 @@ from state.store.memory import MemoryStore
 from state.store.redis.identities import RedisIdentities
 from state.store.redis.store import RedisStore
 from tests.contract.conftest import RedisStores
-from tests.contract.test_order import bounded, same_items
+from tests.contract.test_order import EXAMPLES, bounded, same_items
 from tests.services.choice import Service
 from tests.unit.stream.harness import ProcessorHarness
 
@@ -164,7 +164,7 @@ MERGES = st.sampled_from(["ab", "bc", "ba", "ac"]).map(
 )
 
 
-@bounded
+@settings(bounded, max_examples=int(EXAMPLES or 20))  # slow ones: every step asks what comes before it
 @given(data=st.data())
 def test_two_workers_end_as_the_pure_functions_whatever_their_turns(stores: RedisStores, data: st.DataObject) -> None:
     events = data.draw(st.lists(INVOICES | INVOICES | INVOICES | MERGES, min_size=2, max_size=9), label="events")
