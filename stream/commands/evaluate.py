@@ -74,7 +74,7 @@ def evaluate(
 ) -> None:
     """Fit models on what is before a span of days, predict every invoice in it, and compare the models.
 
-    Uses neither the registry nor Kafka.
+    Uses no registry, and Kafka only for the list of erased customers.
 
     Example:
       nextbasket evaluate --from 2011-11-09 --to 2011-12-10 --models ease

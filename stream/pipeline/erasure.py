@@ -37,8 +37,8 @@ OUT_OF_REACH = (
     ),
     Finding(
         "files of yours",
-        remains="Not reached: what nextbasket wrote for you (export, due --output, webhook --dead-letters, eda), "
-        "tables, what subscribers copied, and backups.",
+        remains="Not reached: what nextbasket wrote for you (export, due --output, webhook --dead-letters, "
+        "evaluate --predictions-out, eda), tables, what subscribers copied, and backups.",
     ),
 )
 """What an erasure does not look into; every receipt names it."""

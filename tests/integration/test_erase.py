@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import time
 import zipfile
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from redis import Redis
 
 from state.domain.identities import Pseudonyms
+from state.errors import StoreUnavailable
 from state.events.wire import Decoder
 from state.settings import Settings, load_settings
 from state.store.redis.store import RedisStore
@@ -266,6 +268,50 @@ def test_an_erased_customer_is_nowhere_and_nothing_brings_the_person_back(
     assert "30 events of erased customers passed over" in nextbasket("rebuild")
     assert found_in_redis(redis, settings) == []
     assert nextbasket("export", "histories") == after
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "histories", "--data", "{table}"),
+        ("replay", "{table}"),
+        ("rebuild", "--no-topic", "--data", "{table}"),
+        ("train", "--model", "up_cf", "--data", "{table}"),
+        ("evaluate", "--from", "2011-11-30", "--to", "2012-01-01", "--models", "count_demand", "--data", "{table}"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_reader_of_tables_counts_what_it_passes_over(
+    command: tuple[str, ...], nextbasket: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nextbasket("erase", ANNA)
+    table = tmp_path / "table.csv"
+    rows = [
+        f"{event['invoice_no']},{line['stock_code']},1,{event['invoice_date'][:16].replace('T', ' ')},2.5,"
+        f"{event['customer_id']}"
+        for event in events()
+        for line in event["lines"]
+    ]
+    table.write_text("\n".join(["InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID", *rows]))
+    capfd.readouterr()
+    assert main([part.format(table=table) for part in command]) in (0, 1)  # whether a model is promoted
+    printed = capfd.readouterr()
+    assert re.search(r"\b(15|30) (invoice|event|row|line)s of erased customers", printed.out + printed.err)
+    assert ANNA not in printed.out
+
+
+def test_an_erasure_that_ends_half_way_says_so_and_the_same_command_completes_it(
+    nextbasket: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailable("Redis went away.")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(RedisStore, "remove", away)
+        assert main(["erase", ANNA]) == 5
+    assert "The erasure is not complete: call the same command again." in capfd.readouterr().err
+    assert read_customer_log(load_settings()).erasure(ANNA) is not None
+    assert "listed as" in nextbasket("erase", ANNA)
 
 
 def test_commands_without_the_key_do_not_run_once_somebody_is_erased(
