@@ -26,8 +26,8 @@ EXAMPLES_VARIABLE = "NEXTBASKET_TEST_EXAMPLES"
 
 SERVICES = pytest.StashKey[Services]()
 
-# The same examples on every run, so that a change is what makes a test fail.
-hypothesis_settings.register_profile("repeatable", derandomize=True)
+# The same examples on every run, so that a change is what makes a test fail; and no clock, which other work slows.
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 if EXAMPLES_VARIABLE not in os.environ:
     hypothesis_settings.load_profile("repeatable")
 

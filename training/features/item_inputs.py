@@ -27,11 +27,13 @@ DEMAND_INPUTS = (
 ITEM_STATE_INPUTS = (*DEMAND_INPUTS, "log_price", "log_price_over_customer_mean")
 """Inputs of a candidate from the item's state; only the last depends on the customer."""
 
-_NAMES = (*HALF_LIVES, *(f"share_{days:g}" for days in SHARE_HALF_LIVES), "sold", "age", "idle", "price")
-_ROWS = {name: row for row, name in enumerate(_NAMES)}
-"""Rows of the matrix of logs that the inputs are computed from."""
-_RELATIVE_TO_MAX = [*(_ROWS[days] for days in DEMAND_DAYS), *range(len(HALF_LIVES), _ROWS["sold"] + 1)]
-_NEWER, _OLDER = [_ROWS[3.0], _ROWS[7.0]], [_ROWS[14.0], _ROWS[30.0]]
+_N_DEMAND, _N_SHARES = len(DEMAND_DAYS), len(SHARE_HALF_LIVES)
+_N_RELATIVE = _N_DEMAND + _N_SHARES + 1
+"""Inputs relative to the greatest of all items: demand, shares, and the number of baskets ever."""
+_NEWER = slice(DEMAND_DAYS.index(3.0), DEMAND_DAYS.index(7.0) + 1)
+_OLDER = slice(DEMAND_DAYS.index(14.0), DEMAND_DAYS.index(30.0) + 1)
+_DEMAND_ROWS = [HALF_LIVES.index(days) for days in DEMAND_DAYS]
+"""Rows of ``HALF_LIVES`` whose demand is an input."""
 
 _SMALLEST = 0.02
 """Demand is transformed to log(this + demand), so that 0 is far from a little, yet finite."""
@@ -66,43 +68,43 @@ class ItemSnapshot(NamedTuple):
         Only some ``rows``, sorted, where they are given: the cost is then that of these.
         """
         length = len(items) + unknown if rows is None else len(rows)
-        known = len(items) if rows is None else int(np.searchsorted(rows, len(items)))
+        known = len(items) if rows is None else int(rows.searchsorted(len(items)))
         of_table = None if rows is None else rows[:known]
         part: slice | Ints = slice(known) if of_table is None else of_table
-        demand = np.zeros((len(HALF_LIVES), length), np.float32)  # long rows: so everywhere here
-        logs = np.empty((len(_ROWS), length), np.float32)
-        logs[: _ROWS["sold"], known:] = _SMALLEST
-        logs[_ROWS["sold"] :, known:] = 1.0
-        here = logs[:, :known]
-        demand[:, :known] = items.demand(now, of_table).T
-        np.add(demand, np.float32(_SMALLEST), out=logs[: len(HALF_LIVES)])
-        np.add(items.shares(now, of_table).T, np.float32(_SMALLEST), out=here[len(HALF_LIVES) : _ROWS["sold"]])
-        np.add(items.sold[part], 1.0, out=here[_ROWS["sold"]], casting="same_kind")
-        for name, date in (("age", items.first[part]), ("idle", items.last[part])):
+        # Long rows everywhere here. What becomes an input is computed in its row of the inputs.
+        demand = np.zeros((len(HALF_LIVES), length), np.float32)
+        inputs = np.empty((len(ITEM_STATE_INPUTS) - 1, length), np.float32)
+        inputs[: _N_RELATIVE - 1, known:] = _SMALLEST
+        inputs[_N_RELATIVE - 1 :, known:] = 1.0
+        relative, trends, others = inputs[:_N_RELATIVE], inputs[_N_RELATIVE:-3], inputs[-3:]
+        demand[:, :known], shares = items.decayed(now, of_table)
+        np.maximum(shares, 0.0, out=shares)
+        for row, source in enumerate(_DEMAND_ROWS):
+            np.add(demand[source], np.float32(_SMALLEST), out=relative[row])
+        np.add(shares, np.float32(_SMALLEST), out=relative[_N_DEMAND:-1, :known])
+        np.add(items.sold[part], 1.0, out=relative[-1, :known], casting="same_kind")
+        for row, date in enumerate((items.first[part], items.last[part])):
             seconds = now - date
             np.maximum(seconds, 0, out=seconds)
-            np.add(seconds / DAY, 1.0, out=here[_ROWS[name]], casting="same_kind")
-        np.maximum(items.price[part], 1e-4, out=here[_ROWS["price"]], casting="same_kind")
-        np.log(logs, out=logs)
-        inputs = np.empty((len(_RELATIVE_TO_MAX) + len(_NEWER) + len(_ROWS) - _ROWS["age"], length), np.float32)
-        relative, trends, others = np.split(inputs, [len(_RELATIVE_TO_MAX), len(_RELATIVE_TO_MAX) + len(_NEWER)])
+            np.add(seconds / DAY, 1.0, out=others[row, :known], casting="same_kind")
+        np.maximum(items.price[part], 1e-4, out=others[-1, :known], casting="same_kind")
+        np.log(relative, out=relative)
+        np.log(others, out=others)
+        np.subtract(relative[_NEWER], relative[_OLDER], out=trends)
         if rows is None:
             max_demand = demand.max(axis=1, initial=0.0)
-            greatest = logs.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
+            greatest = relative.max(axis=1, initial=np.log(_SMALLEST), keepdims=True)
         else:
             max_demand, max_shares, sold = items.greatest(now)
-            greatest = np.zeros((len(_ROWS), 1), np.float32)
-            greatest[: _ROWS["sold"], 0] = log_demand(np.concatenate([max_demand, max_shares]))
-            greatest[_ROWS["sold"]] = np.log1p(np.float32(sold))
-        np.subtract(logs[_RELATIVE_TO_MAX], greatest[_RELATIVE_TO_MAX], out=relative)
-        np.subtract(logs[_NEWER], logs[_OLDER], out=trends)
-        others[:] = logs[_ROWS["age"] :]
-        size = len(items) + unknown
-        return cls(size, demand.T, logs[_ROWS["price"]], inputs.T, max_demand, rows)
+            greatest = np.empty((_N_RELATIVE, 1), np.float32)
+            greatest[:-1, 0] = log_demand(np.concatenate([max_demand[_DEMAND_ROWS], max_shares]))
+            greatest[-1] = np.log1p(np.float32(sold))
+        relative -= greatest
+        return cls(len(items) + unknown, demand.T, others[-1], inputs.T, max_demand, rows)
 
     def positions(self, row: Ints) -> Ints:
         """Position of some of its rows in its arrays."""
-        return row if self.rows is None else np.searchsorted(self.rows, row)
+        return row if self.rows is None else self.rows.searchsorted(row)
 
 
 def item_state_inputs(snapshot: ItemSnapshot, row: Ints, mean_log_price: Floats) -> Floats:

@@ -24,11 +24,11 @@ def largest_first(scores: NDArray[np.floating], k: int, tie: Callable[[int], Any
     if k <= 0:
         return np.zeros(0, np.int64)
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    above, equal = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+    above, equal = (scores > least).nonzero()[0], (scores == least).nonzero()[0]
     if len(equal) > k - len(above):
         equal = np.asarray(nsmallest(k - len(above), equal.tolist(), key=tie), np.int64)
     found = np.concatenate([above, equal])
-    found = found[np.argsort(-scores[found], kind="stable")]
+    found = found[(-scores[found]).argsort(kind="stable")]
     ordered = scores[found]
     if (ordered[1:] == ordered[:-1]).any():
         found = np.asarray(sorted(found.tolist(), key=lambda position: (-scores[position], tie(position))), np.int64)

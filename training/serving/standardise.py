@@ -11,5 +11,6 @@ BOUND = 8.0
 
 def standardise(values: Floats, mean: Floats, deviation: Floats) -> Floats:
     """(values − mean) / deviation, clipped to ±``BOUND``."""
-    scaled: Floats = (values - mean) / deviation
+    scaled: Floats = values - mean
+    scaled /= deviation
     return np.clip(scaled, -BOUND, BOUND, out=scaled)

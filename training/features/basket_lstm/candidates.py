@@ -43,7 +43,9 @@ def gather_candidates(
     """Finds each customer's candidates, one customer after the other: the dense scores then stay in the cache."""
     binding = statistics.bind(items)
     weights = np.asarray(retrieval.weights, np.float32)
-    index_of_row = np.concatenate([binding.index_of_row, np.full(len(flat.unknown), len(statistics.codes))])
+    index_of_row = binding.index_of_row
+    if flat.unknown:
+        index_of_row = np.concatenate([index_of_row, np.full(len(flat.unknown), len(statistics.codes))])
     index = RetrievalIndex.of(snapshot, index_of_row, binding.vectors, weights)
     similarities = history_vectors(bought, len(flat.n_baskets), binding.vectors) @ index.vectors.T
     rows, positions = [_NO_ROWS], [_NO_ROWS]
@@ -60,7 +62,7 @@ def gather_candidates(
         repeat = largest(bought.decayed_count[customer.bought], retrieval.max_repeat_candidates)
         found = np.concatenate([bought_row[repeat], new])
         position = np.concatenate([customer.bought.start + repeat, np.full(len(new), -1)])
-        order = np.argsort(found, kind="stable")
+        order = found.argsort(kind="stable")
         found, position = found[order], position[order]
         item_index = index_of_row[found]
         rows.append(found)
@@ -69,7 +71,7 @@ def gather_candidates(
         by_step.append(customer.sources.scores_by_step(item_index, statistics))
     row = np.concatenate(rows)
     return CandidateSet(
-        customer=np.repeat(np.arange(len(rows) - 1), [len(found) for found in rows[1:]]),
+        customer=np.arange(len(rows) - 1).repeat([len(found) for found in rows[1:]]),
         row=row,
         bought=np.concatenate(positions),
         i2i_inputs=np.concatenate(inputs, axis=1),
@@ -87,7 +89,7 @@ def history_vectors(bought: CustomerItems, customers: int, vectors: Floats) -> F
     ``vectors`` are those of the rows that are in the item table.
     """
     sums = np.zeros((customers, vectors.shape[1]), np.float32)
-    ends = np.searchsorted(bought.customer, np.arange(customers + 1)).tolist()
+    ends = bought.customer.searchsorted(np.arange(customers + 1)).tolist()
     for customer, (start, end) in enumerate(pairwise(ends)):
         if end > start:
             sums[customer] = bought.decayed_count[start:end] @ vectors_of(bought.row[start:end], vectors)
@@ -108,19 +110,19 @@ def explaining_items(item_index: Ints, bought_index: Ints, decayed_count: Floats
     """
     best = np.full(len(item_index), -1, np.int64)
     outside = len(statistics.codes)
-    sources = np.flatnonzero(bought_index < outside)
-    position = np.zeros(outside + 1, np.int64)
+    sources = (bought_index < outside).nonzero()[0]
+    position = np.empty(outside + 1, np.int64)
     position[item_index] = np.arange(len(item_index))
     is_asked = np.zeros(outside + 1, np.bool_)
     is_asked[item_index] = True
     is_asked[outside] = False
     neighbours = statistics.neighbours[BASKETS]
     neighbour = neighbours.neighbour.take(bought_index[sources], axis=0)
-    found = np.flatnonzero(is_asked.take(neighbour))
+    found = is_asked.take(neighbour).ravel().nonzero()[0]
     source = sources[found // max(neighbour.shape[1], 1)]
     target = position[neighbour.ravel()[found]]
     weight = neighbours.weight[bought_index[source], found % max(neighbour.shape[1], 1)] * decayed_count[source]
-    positive = np.flatnonzero(weight > 0.0)
-    order = positive[np.argsort(weight[positive], kind="stable")]  # the largest is assigned last, and stays
+    positive = (weight > 0.0).nonzero()[0]
+    order = positive[weight[positive].argsort(kind="stable")]  # the largest is assigned last, and stays
     best[target[order]] = source[order]
     return best

@@ -40,10 +40,10 @@ def customer_inputs(
     n = len(flat.n_baskets)
     if len(flat.basket_date) == 0:
         return np.zeros((n, len(CUSTOMER_INPUTS)), np.float32)
-    ends = np.cumsum(flat.n_baskets)
+    ends = flat.n_baskets.cumsum()
     last = np.maximum(ends - 1, 0)
     n_baskets = np.maximum(flat.n_baskets, 1)
-    entries_until = np.concatenate([_ZERO, np.cumsum(flat.basket_size)])
+    entries_until = np.concatenate([_ZERO, flat.basket_size.cumsum()])
     entries = entries_until[ends] - entries_until[ends - flat.n_baskets]
     size_of_three = entries_until[ends] - entries_until[ends - np.minimum(flat.n_baskets, 3)]
     last_size = flat.basket_size[last]
@@ -96,9 +96,9 @@ def basket_inputs(flat: FlatHistories, repeats: Floats, now: int) -> Floats:
         return inputs
     gap = np.zeros(size, np.int64)
     same = flat.basket_customer[1:] == flat.basket_customer[:-1]
-    gap[1:] = np.maximum(np.diff(flat.basket_date), 0) * same
+    gap[1:] = np.maximum(flat.basket_date[1:] - flat.basket_date[:-1], 0) * same
     units = np.bincount(flat.entry_basket, weights=flat.quantity, minlength=size)
-    use = np.flatnonzero(flat.basket_ago < STEPS)
+    use = (flat.basket_ago < STEPS).nonzero()[0]
     columns = np.array([np.maximum(now - flat.basket_date, 0) / DAY, flat.basket_size, gap / DAY, units, repeats])[
         :, use
     ]

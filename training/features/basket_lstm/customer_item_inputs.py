@@ -50,7 +50,7 @@ def customer_item_inputs(
         n_items: Number of rows.
     """
     inputs = np.zeros((len(CUSTOMER_ITEM_INPUTS), len(position)), np.float32)
-    held = np.flatnonzero(position >= 0)
+    held = (position >= 0).nonzero()[0]
     at = position[held]
     if len(at):
         buyer = bought.customer[at]

@@ -93,11 +93,16 @@ def customer_items(flat: FlatHistories, now: int, n_items: int) -> CustomerItems
     )
 
 
+_FIRST = np.zeros(1, np.int64)
+
+
 def _greatest(values: Floats, customer: Ints) -> Floats:
     """The greatest of each row of values among the items of each item's customer, like ``values`` ``[..., items]``."""
-    starts = np.flatnonzero(np.diff(customer, prepend=-1))
-    if len(starts) == 0:
+    if len(customer) == 0:
         return values
-    sizes = np.diff(starts, append=len(customer))
-    greatest: Floats = np.repeat(np.maximum.reduceat(values, starts, axis=1), sizes, axis=1)
+    starts = np.concatenate([_FIRST, (customer[1:] != customer[:-1]).nonzero()[0] + 1])
+    sizes = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=sizes[:-1])
+    sizes[-1] = len(customer) - starts[-1]
+    greatest: Floats = np.maximum.reduceat(values, starts, axis=1).repeat(sizes, axis=1)
     return greatest

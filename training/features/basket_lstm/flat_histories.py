@@ -56,16 +56,13 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
     bought: list[InvoiceColumns] = []
     dates: list[int] = []
     customers: list[int] = []
-    returned: list[tuple[int, str]] = []
-    net = _NetEntries([], [], [])
+    with_returns: list[tuple[int, slice]] = []
     for customer, history in enumerate(histories):
         columns = [invoice_columns(invoice) for invoice in history.invoices]
-        of_customer = [invoice.date for invoice in history.invoices]
         if any(each.returns for each in columns):
-            codes = _net_of_returns(columns, of_customer, len(bought), net)
-            returned.extend([(customer, code) for code in codes])
+            with_returns.append((customer, slice(len(bought), len(bought) + len(columns))))
         bought += columns
-        dates += of_customer
+        dates += [invoice.date for invoice in history.invoices]
         customers += [customer] * len(columns)
 
     unknown: dict[str, int] = {}
@@ -75,28 +72,37 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
     quantity = np.concatenate([_NO_ROWS, *[each.quantity for each in bought]])
     price = np.concatenate([_NO_PRICES, *[each.price for each in bought]])
     basket_size = np.asarray([len(each.codes) for each in bought], np.int64)
-    entry_basket = np.repeat(np.arange(len(bought)), basket_size)
-    if net.basket:
-        start = np.cumsum(basket_size) - basket_size
-        netted = start[net.basket] + net.position
-        quantity[netted] = net.quantity
-        order = entry_basket * (len(netted) + 1)
-        order[netted] += np.arange(1, len(netted) + 1)  # those of a customer are by stock code
-        left = np.flatnonzero(quantity)
-        left = left[np.argsort(order[left], kind="stable")]
-        rows, quantity, price, entry_basket = rows[left], quantity[left], price[left], entry_basket[left]
-        basket_size = np.bincount(entry_basket, minlength=len(bought))
+    entry_basket = np.arange(len(bought)).repeat(basket_size)
+    returned_customer: list[int] = []
+    returned_codes: list[str] = []
+    returned_row = _NO_ROWS
+    if with_returns:
+        returns = [_returns_by_code(bought[baskets], dates[baskets]) for _, baskets in with_returns]
+        for (customer, _), of_customer in zip(with_returns, returns, strict=True):
+            returned_customer += [customer] * len(of_customer)
+            returned_codes += of_customer
+        returned_row = _rows(returned_codes, items, unknown)
+        ends = np.concatenate([[0], basket_size.cumsum()])
+        spans = [slice(ends[baskets.start], ends[baskets.stop]) for _, baskets in with_returns]
+        netted = _net_of_returns(returns, returned_row, spans, rows, entry_basket, dates, quantity)
+        if len(netted):
+            order = entry_basket * (len(netted) + 1)
+            order[netted] += np.arange(1, len(netted) + 1)  # those of a customer are by stock code
+            left = quantity.nonzero()[0]
+            left = left[order[left].argsort(kind="stable")]
+            rows, quantity, price, entry_basket = rows[left], quantity[left], price[left], entry_basket[left]
+            basket_size = np.bincount(entry_basket, minlength=len(bought))
     has_items = basket_size > 0
     basket_customer = np.asarray(customers, np.int64)[has_items]
     counts = np.bincount(basket_customer, minlength=len(histories))
-    ends = np.cumsum(counts)
+    ends = counts.cumsum()
     basket_ago = ends[basket_customer] - 1 - np.arange(len(basket_customer))
     basket_date = np.asarray(dates, np.int64)[has_items]
     first_date, last_date = np.zeros((2, len(histories)), np.int64)
-    with_baskets = np.flatnonzero(counts)
+    with_baskets = counts.nonzero()[0]
     first_date[with_baskets] = basket_date[(ends - counts)[with_baskets]]
     last_date[with_baskets] = basket_date[ends[with_baskets] - 1]
-    entry_basket = (np.cumsum(has_items) - 1)[entry_basket]
+    entry_basket = (has_items.cumsum() - 1)[entry_basket]
     return FlatHistories(
         n_baskets=counts,
         first_date=first_date,
@@ -111,8 +117,8 @@ def flatten(histories: Sequence[CustomerHistory], items: ItemTable) -> FlatHisto
         entry_row=rows,
         quantity=(quantity / THOUSAND).astype(np.float32),
         price=price,
-        returned_customer=np.asarray([customer for customer, _ in returned], np.int64),
-        returned_row=_rows([code for _, code in returned], items, unknown),
+        returned_customer=np.asarray(returned_customer, np.int64),
+        returned_row=returned_row,
         unknown=list(unknown),
     )
 
@@ -121,35 +127,57 @@ _NO_ROWS = np.zeros(0, np.int64)
 _NO_PRICES = np.zeros(0, np.float32)
 
 
-class _NetEntries(NamedTuple):
-    """The entries of items that were returned, by stock code: basket, position in it, quantity net of returns."""
-
-    basket: list[int]
-    position: list[int]
-    quantity: list[int]
-
-
-def _net_of_returns(
-    columns: Sequence[InvoiceColumns], dates: Sequence[int], first_basket: int, net: _NetEntries
-) -> list[str]:
-    """Adds one customer's entries of returned items to ``net``; the stock codes of these items, in order."""
+def _returns_by_code(columns: Sequence[InvoiceColumns], dates: Sequence[int]) -> dict[str, list[tuple[int, int]]]:
+    """Date and quantity of one customer's returns by stock code, in order of the codes."""
     returns: dict[str, list[tuple[int, int]]] = {}
     for date, each in zip(dates, columns, strict=True):
         for code, quantity in each.returns:
             returns.setdefault(code, []).append((date, quantity))
-    found: dict[str, list[tuple[int, int]]] = {}
-    for basket, each in enumerate(columns):
-        positions = each.positions
-        for code in returns.keys() & positions.keys():
-            found.setdefault(code, []).append((basket, positions[code]))
-    codes = sorted(returns)
-    for code in codes:
-        entries = found.get(code, ())
-        purchases = [(dates[basket], int(columns[basket].quantity[position])) for basket, position in entries]
-        net.basket.extend([first_basket + basket for basket, _ in entries])
-        net.position.extend([position for _, position in entries])
-        net.quantity.extend(net_quantities(purchases, returns[code]))
-    return codes
+    return {code: returns[code] for code in sorted(returns)}
+
+
+def _net_of_returns(
+    returns: Sequence[dict[str, list[tuple[int, int]]]],
+    returned_row: Ints,
+    spans: Sequence[slice],
+    rows: Ints,
+    entry_basket: Ints,
+    dates: Sequence[int],
+    quantity: Ints,
+) -> Ints:
+    """Nets ``quantity`` in place; the entries of returned items, by customer, stock code and basket.
+
+    Args:
+        returns: As ``_returns_by_code`` gives them, of each customer with returns.
+        returned_row: The row of each of their codes.
+        spans: The entries of each of these customers.
+        rows: Row of each entry.
+        entry_basket: Basket of each entry.
+        dates: Of the baskets.
+        quantity: Of each entry, in thousandths.
+    """
+    is_returned = np.zeros(max(int(rows.max(initial=-1)), int(returned_row.max(initial=-1))) + 1, np.bool_)
+    netted: list[int] = []
+    left: list[int] = []
+    start = 0
+    for of_customer, span in zip(returns, spans, strict=True):
+        of_codes = returned_row[start : start + len(of_customer)]
+        start += len(of_customer)
+        is_returned[of_codes] = True
+        entries = is_returned[rows[span]].nonzero()[0] + span.start
+        is_returned[of_codes] = False
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for entry, row, basket, bought in zip(
+            *(each.tolist() for each in (entries, rows[entries], entry_basket[entries], quantity[entries])), strict=True
+        ):
+            found.setdefault(row, []).append((entry, dates[basket], bought))
+        for row, of_code in zip(of_codes.tolist(), of_customer.values(), strict=True):
+            if row in found:
+                netted += [entry for entry, _, _ in found[row]]
+                left += net_quantities([purchase[1:] for purchase in found[row]], of_code)
+    positions = np.asarray(netted, np.int64)
+    quantity[positions] = left
+    return positions
 
 
 def _rows(codes: Sequence[str], items: ItemTable, unknown: dict[str, int]) -> Ints:

@@ -48,7 +48,7 @@ class I2ISources(NamedTuple):
         if len(self.item_index) == 0:
             return scores
         count = self.decayed_count / np.sqrt(np.square(self.decayed_count).sum())
-        newest = np.flatnonzero(self.shares[-1])
+        newest = self.shares[-1].nonzero()[0]
         for variant, last, neighbours in (
             (0, 3, statistics.neighbours[BASKETS]),
             (1, 4, statistics.neighbours[RECENT]),
@@ -101,9 +101,13 @@ class Columns:
         order = np.arange(len(item_index))
         number[item_index] = order
         self.item_index = item_index[(number[item_index] == order) & (item_index < size)]
-        number[self.item_index] = np.arange(len(self.item_index))
-        number[size] = len(self.item_index)
         self._number = number
+        self.renumber()
+
+    def renumber(self) -> None:
+        """Number the items again, after other columns have used the array."""
+        self._number[self.item_index] = np.arange(len(self.item_index))
+        self._number[-1] = len(self.item_index)
 
     def of(self, item_index: Ints) -> Ints:
         """Column of each of these items; the last one for items outside the vocabulary."""
@@ -146,8 +150,8 @@ def i2i_sources_by_customer(
     """
     outside = len(statistics.codes)
     customers = np.arange(len(flat.n_baskets) + 1)
-    entry_ends = np.searchsorted(flat.entry_customer, customers).tolist()
-    bought_ends = np.searchsorted(bought.customer, customers).tolist()
+    entry_ends = flat.entry_customer.searchsorted(customers).tolist()
+    bought_ends = bought.customer.searchsorted(customers).tolist()
     entry_ago = flat.entry_ago
     share = (1.0 / np.sqrt(flat.basket_size)).astype(np.float32)
     entry_share = share[flat.entry_basket]
@@ -167,7 +171,7 @@ def i2i_sources_by_customer(
                 minlength=len(known),
             ).astype(np.float32)
             known = known & (count > 0.0)
-        recent = start + np.flatnonzero(entry_ago[start:end] < STEPS)
+        recent = start + (entry_ago[start:end] < STEPS).nonzero()[0]
         shares = np.zeros((STEPS, len(known)), np.float32)
         shares[STEPS - 1 - entry_ago[recent], bought.of_entry[recent] - of_customer.start] = entry_share[recent]
         sources = I2ISources(bought_index[of_customer], count, shares)

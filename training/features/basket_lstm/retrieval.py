@@ -127,5 +127,5 @@ def largest(scores: NDArray[np.floating], n: int) -> Ints:
         return np.zeros(0, np.int64)
     # The n-th value by ``partition``, then a comparison: several times as fast as ``argpartition``.
     threshold = np.partition(scores, len(scores) - n)[len(scores) - n]
-    above = np.flatnonzero(scores > threshold)
-    return np.concatenate([above, np.flatnonzero(scores == threshold)[: n - len(above)]])
+    above = (scores > threshold).nonzero()[0]
+    return np.concatenate([above, (scores == threshold).nonzero()[0][: n - len(above)]])

@@ -44,9 +44,9 @@ def text_similarity(
     inputs = np.zeros((len(TEXT_INPUTS), len(row)), np.float32)
     by_step = np.zeros((STEPS, len(row)), np.float32)
     customers = np.arange(len(flat.n_baskets) + 1)
-    ends = np.searchsorted(customer, customers)
-    bought_ends = np.searchsorted(bought.customer, customers)
-    entry_ends = np.searchsorted(flat.entry_customer, customers)
+    ends = customer.searchsorted(customers)
+    bought_ends = bought.customer.searchsorted(customers)
+    entry_ends = flat.entry_customer.searchsorted(customers)
     entry_ago = flat.entry_ago
     for (start, end), (first, last), (entry, stop) in zip(
         pairwise(ends.tolist()), pairwise(bought_ends.tolist()), pairwise(entry_ends.tolist()), strict=True
@@ -56,7 +56,7 @@ def text_similarity(
         last_ago = bought.last_ago[first:last]
         candidates, history = vectors_of(row[start:end], vectors), vectors_of(bought.row[first:last], vectors)
         ago = entry_ago[entry:stop]
-        recent = np.flatnonzero(ago < STEPS)
+        recent = (ago < STEPS).nonzero()[0]
         weights = np.zeros((STEPS + 1, last - first), np.float32)
         weights[STEPS - 1 - ago[recent], bought.of_entry[entry:stop][recent] - first] = 1.0
         weights[STEPS] = bought.decayed_count[first:last]
@@ -83,10 +83,10 @@ def _nearest(candidates: Floats, position: Ints, history: Floats, last_ago: Ints
 
     ``position``: each candidate's position among these, below 0 where it is new.
     """
-    itself = np.flatnonzero(position >= 0)
+    itself = (position >= 0).nonzero()[0]
     position = position[itself]
     if len(history) > MAX_NEAR:
-        newest = np.argsort(last_ago, kind="stable")[:MAX_NEAR]
+        newest = last_ago.argsort(kind="stable")[:MAX_NEAR]
         index = np.full(len(history), -1, np.int64)
         index[newest] = np.arange(MAX_NEAR)
         history, position = history[newest], index[position]

@@ -209,7 +209,8 @@ def _step_inputs(
     if len(bought.key) == 0:
         return inputs
     candidate_at = np.full(len(bought.key), -1, np.int64)
-    candidate_at[position[position >= 0]] = np.flatnonzero(position >= 0)
+    held = (position >= 0).nonzero()[0]
+    candidate_at[position[held]] = held
     ago = flat.entry_ago
     at = candidate_at[bought.of_entry]
     use = (at >= 0) & (ago < STEPS)

@@ -46,11 +46,11 @@ class WeeklyDemand(NamedTuple):
         customers = len(flat.n_baskets)
         week = np.zeros((customers, STEPS), np.int64)
         at = flat.basket_customer[recent], STEPS - 1 - flat.basket_ago[recent]
-        week[at] = np.clip(flat.basket_date[recent] // WEEK - self.first, 0, len(self.demand) - 1)
+        week[at] = np.minimum(np.maximum(flat.basket_date[recent] // WEEK - self.first, 0), len(self.demand) - 1)
         steps = np.minimum(flat.n_baskets, STEPS).tolist()
         demand = np.zeros((STEPS, len(item_index)), np.float32)
         numbers, width = self.demand.ravel(), self.demand.shape[1]
-        ends = np.searchsorted(customer, np.arange(customers + 1)).tolist()
+        ends = customer.searchsorted(np.arange(customers + 1)).tolist()
         for number, (start, end) in enumerate(pairwise(ends)):
             first = STEPS - steps[number]
             position = (week[number, first:] * width)[:, None] + item_index[start:end]
@@ -71,7 +71,7 @@ class WeeklyDemandBuilder:
         """Count sales, an item of a basket each; ``dates`` of the sales must not fall."""
         while len(self._demand) <= items.max(initial=-1):
             self._demand = np.concatenate([self._demand, np.zeros_like(self._demand)])
-        for sales in np.split(np.arange(len(items)), np.flatnonzero(np.diff(dates // WEEK)) + 1):
+        for sales in np.split(np.arange(len(items)), np.diff(dates // WEEK).nonzero()[0] + 1):
             if len(sales):
                 self._complete_weeks(int(dates[sales[0]]) // WEEK)
                 np.add.at(self._demand, items[sales], np.exp2(dates[sales] % WEEK / WEEK - 1.0))

@@ -99,12 +99,15 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
             log lacks; ``observed`` and ``present_at_log_start`` separate such customers from new ones.
     """
     bought = _purchases(histories)
-    gap = np.maximum(bought.date[:, :-1] - bought.date[:, 1:], 0.0)
     is_purchase = np.arange(bought.date.shape[1]) < bought.number[:, None]
     is_gap = is_purchase[:, 1:]
+    gap = np.maximum(bought.date[:, :-1] - bought.date[:, 1:], 0.0)
+    gap *= is_gap
     gaps = bought.number - 1.0
-    log_gap = np.where(is_gap, np.log1p(np.where(is_gap, gap, 0.0)), 0.0)
-    mean = _mean(log_gap, is_gap)
+    log_gap = np.log1p(gap)  # 0 where there is no gap
+    mean = log_gap.sum(axis=1) / np.maximum(gaps, 1.0)
+    distance = log_gap - mean[:, None]
+    distance *= distance
     span = bought.date[:, 0] - bought.date[np.arange(len(histories)), bought.number - 1]
     # Padded gaps and purchases count nowhere: they are longer and older than all.
     shares = (np.where(is_gap, gap, np.inf) <= _SHARES).sum(axis=2) / (gaps + STRENGTH)
@@ -119,9 +122,9 @@ def return_inputs(histories: Sequence[CustomerHistory], since: float) -> NDArray
         np.log1p(span / np.maximum(gaps, 1.0)),
         mean,
         _mean(log_gap, is_gap * GAP_DECAY ** np.arange(is_gap.shape[1])),
-        np.sqrt(_mean((log_gap - mean[:, None]) ** 2, is_gap)),
-        np.where(gaps > 0, np.min(log_gap, axis=1, initial=np.inf, where=is_gap), 0.0),
-        np.max(log_gap, axis=1, initial=0.0, where=is_gap),
+        np.sqrt((distance * is_gap).sum(axis=1) / np.maximum(gaps, 1.0)),
+        np.where(gaps > 0, log_gap.min(axis=1, initial=np.inf, where=is_gap), 0.0),
+        log_gap.max(axis=1, initial=0.0),
         _mean(log_gap, is_gap & (gap >= 1.0)),
         *shares,
         *np.log1p((ago < _RECENT).sum(axis=2)),

@@ -32,18 +32,18 @@ class Ranked(NamedTuple):
 
 def rank(view: View, logits: NDArray[np.float32]) -> list[Ranked]:
     """Each customer's candidates by falling logit; ties by row."""
-    ends = np.searchsorted(view.customer, np.arange(len(view.length) + 1)).tolist()
+    ends = view.customer.searchsorted(np.arange(len(view.length) + 1)).tolist()
     log_softmax = logits.astype(np.float64)
     starts = [start for start, end in pairwise(ends) if end > start]
     if starts:
         sizes = np.diff([*starts, len(logits)])
-        log_softmax -= np.repeat(np.maximum.reduceat(log_softmax, starts), sizes)
-        log_softmax -= np.repeat(np.log(np.add.reduceat(np.exp(log_softmax), starts)), sizes)
-    held = np.concatenate([[0.0], np.cumsum(np.where(view.is_held, np.exp(log_softmax), 0.0))]).tolist()
+        log_softmax -= np.maximum.reduceat(log_softmax, starts).repeat(sizes)
+        log_softmax -= np.log(np.add.reduceat(np.exp(log_softmax), starts)).repeat(sizes)
+    held = np.concatenate([[0.0], np.where(view.is_held, np.exp(log_softmax), 0.0).cumsum()]).tolist()
     ranked = []
     for start, end in pairwise(ends):
         of_customer = log_softmax[start:end]
-        order = np.argsort(-of_customer, kind="stable")
+        order = (-of_customer).argsort(kind="stable")
         ranked.append(Ranked(start + order, of_customer[order], max(held[end] - held[start], 0.0)))
     return ranked
 

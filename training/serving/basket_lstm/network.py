@@ -113,15 +113,15 @@ class NumpyNetwork:
         of_customer = self._standardised("customer", view.customer_inputs)
         steps = self._standardised("step", view.step_inputs).transpose(1, 2, 0)
         of_basket = self._lstm.of_baskets(self._standardised("basket", view.basket_inputs))
-        ends = np.searchsorted(view.customer, np.arange(len(view.length) + 1)).tolist()
+        ends = view.customer.searchsorted(np.arange(len(view.length) + 1)).tolist()
         length = view.length.tolist()
         visits = view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0
         logits = np.empty(len(inputs), np.float32)
         for heads, customers in (
-            (self._visit_heads, np.flatnonzero(visits)),
-            (self._emission_heads, np.flatnonzero(~visits)),
+            (self._visit_heads, visits.nonzero()[0]),
+            (self._emission_heads, (~visits).nonzero()[0]),
         ):
-            by_length = customers[np.argsort(-view.length[customers], kind="stable")].tolist()
+            by_length = customers[(-view.length[customers]).argsort(kind="stable")].tolist()
             for block in _blocks(by_length, ends):
                 columns = [slice(ends[customer], ends[customer + 1]) for customer in block]
                 states = self._lstm.states(

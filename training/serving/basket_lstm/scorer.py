@@ -132,7 +132,7 @@ class BasketScorer:
         """``predictions`` from corrected logits."""
         ranked = rank(view, logits)
         curves = [tuple(curve) for curve in self.return_time.curve(histories, now).tolist()]
-        ends = np.searchsorted(view.customer_items.customer, np.arange(len(histories) + 1))
+        ends = view.customer_items.customer.searchsorted(np.arange(len(histories) + 1))
         predictions = []
         for customer, history in enumerate(histories):
             if view.length[customer] == 0:
@@ -303,7 +303,7 @@ def score_candidates(view: View, codes: Sequence[str], network: NumpyNetwork) ->
     """The network's logits of each customer's candidates; ``codes`` are the stock codes of all candidates."""
     inputs, logits = network.inputs_and_logits(view)
     visits = (view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0).tolist()
-    ends = np.searchsorted(view.customer, np.arange(len(visits) + 1)).tolist()
+    ends = view.customer.searchsorted(np.arange(len(visits) + 1)).tolist()
     return [
         CandidateLogits(visit, codes[start:end], inputs[start:end], logits[start:end])
         for visit, (start, end) in zip(visits, pairwise(ends), strict=True)

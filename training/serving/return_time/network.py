@@ -20,6 +20,9 @@ from training.serving.standardise import standardise
 EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 21.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 270.0, 366.0)
 """Days since the newest purchase that bound the intervals; the last hazard continues behind the last edge."""
 
+_EDGES = np.asarray(EDGES)
+_WIDTHS = _EDGES[1:] - _EDGES[:-1]
+
 SHAPES: dict[str, tuple[str, ...]] = {
     "since": ("one",),
     "mean": ("input",),
@@ -100,11 +103,10 @@ class NumpyReturnNetwork:
         """
         survival, passed = self._log_survival(histories, now)
         targets = _at(survival, passed[:, None]) + np.log1p(-np.asarray(probabilities, np.float64))
-        edges = np.asarray(EDGES)
         days = np.full(targets.shape, np.nan)
         for row, falling in enumerate(survival):
             # The log survival is linear between the edges.
-            days[row] = np.interp(-targets[row], -falling, edges, right=np.nan) - passed[row]
+            days[row] = np.interp(-targets[row], -falling, _EDGES, right=np.nan) - passed[row]
         from_now: NDArray[np.float64] = np.maximum(days, 0.0)
         return from_now
 
@@ -130,18 +132,21 @@ def curve_after(
     Returns:
         float64 ``[customers, horizons]``.
     """
-    already = _at(survival, passed[:, None])
-    until = _at(survival, passed[:, None] + np.asarray(horizons, np.float64))
-    probabilities: NDArray[np.float64] = -np.expm1(until - already)
+    days = np.zeros((len(passed), 1 + len(horizons)))
+    days[:, 1:] = horizons
+    days += passed[:, None]
+    at = _at(survival, days)
+    probabilities: NDArray[np.float64] = -np.expm1(at[:, 1:] - at[:, :1])
     return probabilities
 
 
 def _at(survival: NDArray[np.floating], days: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log survival at days ``[customers, n]``: linear between the edges, and extrapolated behind the last."""
-    edges = np.asarray(EDGES)
-    interval = np.clip(np.searchsorted(edges, days, side="right") - 1, 0, len(edges) - 2)
-    part = (days - edges[interval]) / np.diff(edges)[interval]
-    before = np.take_along_axis(survival, interval, axis=1)
-    after = np.take_along_axis(survival, interval + 1, axis=1)
+    interval = _EDGES.searchsorted(days, side="right") - 1
+    np.minimum(np.maximum(interval, 0, out=interval), len(EDGES) - 2, out=interval)
+    part = (days - _EDGES[interval]) / _WIDTHS[interval]
+    numbers = survival.ravel()
+    interval += (np.arange(len(survival)) * len(EDGES))[:, None]
+    before, after = numbers.take(interval), numbers.take(interval + 1)
     values: NDArray[np.float64] = before + part * (after - before)
     return values
