@@ -172,7 +172,7 @@ class Settings(BaseModel):
     decimal_mark: Literal["", ".", ","] = ""
     anonymous_ids: str = ""
     unsellable_codes: Annotated[str, AfterValidator(_unsellable_codes)] = ""
-    max_event_bytes: Annotated[int, Field(ge=1)] = 1_000_000
+    max_event_bytes: Annotated[int, Field(ge=1, le=16_000_000)] = 1_000_000
     max_code_chars: Annotated[int, Field(ge=1)] = 100
     max_description_chars: Annotated[int, Field(ge=1)] = 1_000
     max_number: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000_000

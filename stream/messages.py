@@ -6,6 +6,10 @@ Headers = tuple[tuple[str, bytes], ...]
 IncomingHeaders = tuple[tuple[str, bytes | None], ...]
 
 
+CUT_OFF_HEADER = "value-cut-off-from-bytes"
+"""Header of a record whose value was cut off while it was unpacked: the bytes that it had."""
+
+
 class Incoming(msgspec.Struct, frozen=True):
     """A consumed record; ``timestamp`` is the producer's, in seconds since 1970, and ``headers`` are as they came."""
 

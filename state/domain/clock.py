@@ -7,6 +7,7 @@ of the future in, which moves "now" for all customers. So a clock is trusted onl
 from collections.abc import Sequence
 from statistics import median
 
+from state.errors import InvalidEvent
 from state.events.dates import DAY, to_iso
 
 FEWEST_RECORDS = 3
@@ -66,3 +67,15 @@ def ahead_of_record(name: str, date: int, timestamp: float) -> str:
         f"{name} {to_iso(date)} is ahead of the clock that stamped its record ({to_iso(int(timestamp))}); set that of "
         "the producer right, and redrive."
     )
+
+
+def require_not_ahead_of_record(
+    date: int, timestamp: float | None, max_days_ahead: int, max_difference_s: float
+) -> None:
+    """Refuse an invoice that is dated ahead of its record; for the arguments see ``is_ahead_of_record``.
+
+    Raises:
+        InvalidEvent: It is.
+    """
+    if timestamp is not None and is_ahead_of_record(date, timestamp, max_days_ahead, max_difference_s):
+        raise InvalidEvent(ahead_of_record("invoice_date", date, timestamp), "invoice_date")

@@ -27,8 +27,8 @@ Process = Callable[[Sequence[Incoming]], None]
 Refresh = Callable[[frozenset[int]], float]
 """Does a portion of other work for the partitions assigned now; returns the seconds until it is called again."""
 
-MAX_BATCH_BYTES = 8 << 20
-"""Bound of a batch in bytes, whatever ``batch_max`` is: a batch of the largest events would not fit in memory."""
+MAX_BATCH_BYTES = 2 << 20
+"""Bound of a batch in bytes, whatever ``batch_max`` is: one call of Redis writes all that a customer gets of it."""
 
 
 def create_app(

@@ -1,9 +1,11 @@
-"""Lets aiokafka, kafka-python and confluent-kafka read records whose header names are not UTF-8.
+"""Lets aiokafka, kafka-python and confluent-kafka read any batch: any header names, any size when it is unpacked.
 
 Kafka stores any bytes as the name of a header. aiokafka and kafka-python raise ``UnicodeDecodeError`` in the middle of
 a fetch, at every attempt, so that one such record would end each worker that is given its partition. Neither has a
 setting for it. Here such a name becomes text all the same, and no record is lost. From aiokafka it has surrogates, so
 that the processor can count it. confluent-kafka gives the record without its headers.
+
+Both of the first two also unpack a batch whole, for which see ``compressed_batches``.
 """
 
 import struct
@@ -12,6 +14,8 @@ from contextlib import suppress
 from functools import cache
 from operator import methodcaller
 from typing import Any, SupportsIndex
+
+from stream.kafka.compressed_batches import is_bounded, parts, read_varint
 
 _LENGTH_OFFSET = 8
 """Where a batch has its length, which counts what follows its first 12 bytes."""
@@ -67,7 +71,7 @@ class _EscapedBuffer(_Buffer):
 
 @cache
 def accept_in_aiokafka() -> None:
-    """Let the consumers of aiokafka in this process read any header name."""
+    """Let the consumers of aiokafka in this process read any header name, and large batches in parts."""
     from aiokafka.consumer import fetcher
 
     fetcher.MemoryRecords = _Batches
@@ -75,7 +79,7 @@ def accept_in_aiokafka() -> None:
 
 @cache
 def accept_in_kafka_python() -> None:
-    """Let the consumers of kafka-python in this process read any header name."""
+    """Let the consumers of kafka-python in this process read any header name, and large batches in parts."""
     from kafka.record.default_records import DefaultRecordBatch
 
     read = DefaultRecordBatch._read_msg
@@ -87,6 +91,15 @@ def accept_in_kafka_python() -> None:
             return _read_again(batch, read, _EscapedBuffer)
 
     DefaultRecordBatch._read_msg = read_any_names
+    iterate = DefaultRecordBatch.__iter__
+
+    def iterate_in_parts(batch: Any) -> Any:
+        content = batch._buffer
+        if batch._decompressed or is_bounded(content):
+            return iterate(batch)
+        return (record for part in parts(content) for record in iterate(DefaultRecordBatch(part)))
+
+    DefaultRecordBatch.__iter__ = iterate_in_parts
 
 
 class _Batches:
@@ -129,11 +142,20 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
-        with suppress(UnicodeDecodeError):
-            yield from self._batch
+        if is_bounded(self._content):
+            yield from _read(self._batch, self._content)
             return
-        self._batch = _any_names()(self._content)  # in the place of the other: a batch may be large when unpacked
-        yield from self._batch
+        from aiokafka.record.default_records import DefaultRecordBatch
+
+        for part in parts(self._content):
+            yield from _read(DefaultRecordBatch(part), part)
+
+
+def _read(batch: Any, content: bytes | memoryview) -> Iterator[Any]:
+    with suppress(UnicodeDecodeError):
+        yield from batch
+        return
+    yield from _any_names()(content)
 
 
 @cache
@@ -156,7 +178,7 @@ def _any_names() -> type[Any]:
 def _read_again(batch: Any, read: Callable[[Any], Any], buffer: type[_Buffer]) -> Any:
     """Read the record at the position of a batch, whose parser raised before it moved on."""
     whole, start = batch._buffer, batch._pos
-    length, begin = _varint(whole, start)
+    length, begin = read_varint(whole, start)
     batch._buffer, batch._pos = buffer(whole[start : begin + length]), 0
     try:
         record = read(batch)
@@ -164,15 +186,3 @@ def _read_again(batch: Any, read: Callable[[Any], Any], buffer: type[_Buffer]) -
         batch._buffer, batch._pos = whole, start
     batch._pos = begin + length
     return record
-
-
-def _varint(buffer: bytes, position: int) -> tuple[int, int]:
-    """A number of Kafka's variable length, and the position after it."""
-    value = shift = 0
-    while True:
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            return (value >> 1) ^ -(value & 1), position

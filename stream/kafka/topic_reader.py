@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from state.domain.clock import require_not_ahead_of_record
 from state.domain.identities import Identities, MergeRefused, Resolver
-from state.errors import InvalidEvent
-from state.events.customer_changes import CustomerMerged
+from state.errors import EventAhead, InvalidEvent
+from state.events.customer_changes import CustomerChange, CustomerMerged
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
 from stream.kafka.config import kafka_python_config
 from stream.kafka.topics import existing_topics
 from stream.messages import Incoming
+from stream.pipeline.clock_check import ClockCheck
 from training import progress
 
 if TYPE_CHECKING:
@@ -131,27 +133,43 @@ def read_topic(settings: Settings, *, clock: int, known: Identities | None = Non
     Raises:
         SettingsError: No broker is set.
         KafkaError: Kafka does not answer.
+        ClockDiffers: An event is dated ahead of the clock, and so are most of the records before it.
     """
     known = known or Identities()
     aliases = dict(known.aliases)
     decoder = Decoder(settings)
     invoices: list[Invoice] = []
     events = invalid = 0
+    check = ClockCheck(lambda: clock, lambda: None, settings.max_clock_difference_seconds)
     with closing(TopicRecords(settings)) as topic:
-        for record in (one for batch in topic for one in batch):
-            events += 1
-            try:
-                invoice = decoder.decode_any(record.value, now=clock)
-            except InvalidEvent as error:
-                invalid += 1
-                logger.debug("offset %d of partition %d: %s", record.offset, record.partition, error)
-            else:
+        for batch in topic:
+            check.add_timestamps([record.timestamp for record in batch])
+            for record in batch:
+                events += 1
+                try:
+                    invoice = _decode(decoder, settings, record, clock)
+                except InvalidEvent as error:
+                    if isinstance(error, EventAhead):
+                        check.require_records()
+                    invalid += 1
+                    logger.debug("offset %d of partition %d: %s", record.offset, record.partition, error)
+                    continue
                 if isinstance(invoice, CustomerMerged):
                     _add_merge(aliases, known, invoice)
                 elif isinstance(invoice, Invoice) and invoice.customer_id is not None and invoice.lines:
                     invoices.append(invoice)
     resolver = Resolver(Identities(aliases, known.erasures, known.pseudonyms))
     return TopicLog(list(resolver(invoices)), events, invalid, resolver.erased)
+
+
+def _decode(decoder: Decoder, settings: Settings, record: Incoming, clock: int) -> Invoice | CustomerChange:
+    """An event by the rules of a worker."""
+    event = decoder.decode_any(record.value, now=clock)
+    if isinstance(event, Invoice):
+        require_not_ahead_of_record(
+            event.date, record.timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
+        )
+    return event
 
 
 def _add_merge(aliases: dict[str, str], known: Identities, change: CustomerMerged) -> None:

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from state.domain.clock import ahead_of_record, is_ahead_of_record
+from state.domain.clock import require_not_ahead_of_record
 from state.errors import EventAhead, InvalidEvent
 from state.events.customer_changes import CustomerChange
 from state.events.invoice import Invoice
 from state.events.shop_dialect import shop_dialect
 from state.events.wire import Decoder
 from state.settings import Settings
-from stream.messages import Incoming
+from stream.messages import CUT_OFF_HEADER, Incoming
 from stream.monitoring import Metrics
 from stream.pipeline.clock_check import ClockCheck
 from stream.pipeline.decoded import DecodedChange, DecodedEvent, RejectedEvent
@@ -82,14 +82,19 @@ class BatchDecoder:
         return clock, self._with_customer(decoded), changes, rejected
 
     def _decode_one(self, record: Incoming, now: int) -> Invoice | CustomerChange:
+        if record.headers and CUT_OFF_HEADER in (headers := dict(record.headers)):
+            size = (headers[CUT_OFF_HEADER] or b"").decode("ascii", "replace")
+            raise InvalidEvent(
+                f"The event has {size} bytes, of which only the first were read; it may have at most "
+                f"{self._settings.max_event_bytes:,}."
+            )
         invoice = self._decoder.decode_any(record.value, now=now)
         if not isinstance(invoice, Invoice):
             return invoice
-        settings, timestamp = self._settings, record.timestamp
-        if timestamp is not None and is_ahead_of_record(
-            invoice.date, timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
-        ):
-            raise InvalidEvent(ahead_of_record("invoice_date", invoice.date, timestamp), "invoice_date")
+        settings = self._settings
+        require_not_ahead_of_record(
+            invoice.date, record.timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
+        )
         return invoice
 
     def _with_customer(self, decoded: Sequence[DecodedEvent]) -> list[DecodedEvent]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from state.domain.clock import differing_clocks, records_ahead
 from stream.errors import ClockDiffers
-from stream.messages import Incoming
 
 CHECK_INTERVAL_S = 1.0
 """Seconds for which an answer of the server's clock is used again, unless the clock of this machine jumped since."""
@@ -44,11 +43,9 @@ class ClockCheck:
         """What the last call found; may be called from any thread."""
         return next(filter(None, list(self._problems.values())), None)
 
-    def add_timestamps(self, batch: Sequence[Incoming]) -> None:
-        """Take the timestamps of a batch as witnesses; call it once a batch."""
-        self._timestamps.extend(
-            one.timestamp for one in batch[-RECORDS:] if one.timestamp is not None and one.timestamp > 0
-        )
+    def add_timestamps(self, timestamps: Sequence[float | None]) -> None:
+        """Take the timestamps of the records of a batch as witnesses; call it once a batch."""
+        self._timestamps.extend(one for one in timestamps[-RECORDS:] if one is not None and one > 0)
 
     def require_server(self) -> None:
         """Compare with the clock of the server.

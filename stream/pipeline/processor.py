@@ -195,7 +195,7 @@ class Processor:
             StoreRefused: The store cannot be used at all, whatever the event.
         """
         if batch:
-            self._clock_check.add_timestamps(batch)
+            self._clock_check.add_timestamps([record.timestamp for record in batch])
             self._decoder.look_at_headers(batch)
             with self._tracing.batch(batch) as trace:
                 with self._stage("decode", trace, len(batch)):

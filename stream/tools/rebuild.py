@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from state.domain.clock import ahead_of_record, is_ahead_of_record
+from state.domain.clock import require_not_ahead_of_record
 from state.domain.identities import Identities
-from state.errors import CustomerRefused, InvalidEvent
+from state.errors import CustomerRefused, EventAhead, InvalidEvent
 from state.events.customer_changes import CustomerChange
 from state.events.invoice import Invoice
 from state.events.wire import Decoder
 from state.settings import Settings
 from state.store.protocol import Store
 from state.wording import count
+from stream.pipeline.clock_check import ClockCheck
 
 BATCH = 512
 """Events of one call of the store."""
@@ -93,9 +94,12 @@ def rebuild(
 
     Raises:
         StoreUnavailable, StoreRefused: The store does not answer, or refuses; repeat the rebuild.
+        ClockDiffers: An event is dated ahead of the clock, and so are most of the records before it.
     """
     decoder = Decoder(settings)
+    check = ClockCheck(lambda: clock, lambda: None, settings.max_clock_difference_seconds)
     for batch in batches:
+        check.add_timestamps([event.timestamp for event in batch])
         for start in range(0, len(batch), BATCH):
             invoices = []
             for event in batch[start : start + BATCH]:
@@ -103,6 +107,8 @@ def rebuild(
                 try:
                     invoice = _decode(decoder, settings, event, int(clock))
                 except InvalidEvent as error:
+                    if isinstance(error, EventAhead):
+                        check.require_records()
                     ledger.invalid += 1
                     ledger.reason = ledger.reason or str(error)
                     continue
@@ -122,10 +128,9 @@ def _decode(decoder: Decoder, settings: Settings, event: RawEvent, now: int) -> 
     invoice = decoder.decode_any(event.value, now=now)
     if not isinstance(invoice, Invoice):
         return invoice
-    if event.timestamp is not None and is_ahead_of_record(
+    require_not_ahead_of_record(
         invoice.date, event.timestamp, settings.max_days_ahead, settings.max_clock_difference_seconds
-    ):
-        raise InvalidEvent(ahead_of_record("invoice_date", invoice.date, event.timestamp), "invoice_date")
+    )
     return invoice
 
 

@@ -16,6 +16,7 @@ from state.store.redis.outbox import Outboxes
 from state.store.redis.store import RedisStore
 from state.store.redis.writers import SingleWriter
 from tests.contract.conftest import RedisStores
+from tests.contract.events import recommendation
 from tests.contract.test_order import same_items, same_shares
 from tests.contract.test_store import CLOCK, invoice, line
 from tests.services.choice import Service
@@ -265,3 +266,31 @@ def test_items_that_another_worker_changed_in_between_are_read(stores: RedisStor
     later = ours.items(changes.version)
     assert {code: state.sold for code, state in later.states.items()} == {"B": 4, "C": 1}
     assert later.now == 500
+
+
+def test_lines_with_attributes_take_calls_of_few_lines(stores: RedisStores) -> None:
+    """New keys may replace others, which have to be compared; here they differ at their ends only."""
+    store, memory = stores(), MemoryStore(Settings())
+    codes = [f"{code:03}" for code in range(120)]
+    for number, start in enumerate(["", "é", "a\x7f", "a", "ab"]):
+        attributes = {f"{'😀' * 50}{start}{key:02}": "w" * 250 + str(number) for key in range(32)}
+        batch = [Invoice("1", "a", number % 2, tuple(Line(code, 1_000, 1.0, None, None, attributes) for code in codes))]
+        assert store.apply(batch, clock_ms=CLOCK + number) == memory.apply(batch, clock_ms=CLOCK + number)
+    assert same_items(store.items().states, memory.items().states)
+    assert max(changed_items(store)) <= 100
+
+
+def test_what_is_set_right_or_confirmed_takes_several_calls(stores: RedisStores, calls: list[int]) -> None:
+    store, memory = stores(), MemoryStore(Settings())
+    memory.apply([part("a", 100, *range(200))], clock_ms=CLOCK)
+    attributes = {f"{number:02}": (100, "😀" * 200) for number in range(32)}
+    states = [msgspec.structs.replace(state, dated_attributes=attributes) for state in memory.items().states.values()]
+    store.set_now(100, states)
+    assert (store.now(), len(store.items().states), len(calls)) == (100, 200, 7)
+    assert max(calls) < 1_100_000
+    customers = [str(number) for number in range(80)]
+    store.apply([invoice("1", 100, customer=each) for each in customers], clock_ms=CLOCK)
+    calls.clear()
+    store.confirm([recommendation(each, CLOCK, "😀" * 10_000) for each in customers])
+    assert max(calls) < 1_100_000
+    assert all(store.recommendation(each) for each in customers)

@@ -10,8 +10,8 @@ from state.store.redis.stored_customer import StoredCustomer, write_customer
 
 MAX_CHANGES = 1_000
 """Changes of items in one script call, some 10 µs each; more than that go by way of the outbox, in several calls."""
-CHANGES_OF_ATTRIBUTES = 5
-"""A purchase line with attributes costs as much as so many changes."""
+CHANGES_OF_ATTRIBUTES = 20
+"""A purchase line with attributes costs as much as so many changes at most, where its keys replace others."""
 MAX_ENTRY_BYTES = 10_000
 """Of an entry of the outbox."""
 CHANGES_PER_ENTRY = 100

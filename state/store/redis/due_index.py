@@ -10,10 +10,13 @@ from redis.exceptions import NoScriptError
 from state.events.dates import DAY
 from state.settings import Settings
 from state.store.protocol import DueEntry, DueShard
+from state.store.redis.chunks import MAX_PART_BYTES, chunks
 from state.store.redis.client import connect, translate_errors
 from state.store.redis.layout import DUE_SHARDS, Keys, due_shard, pack
 from state.store.redis.script import Script
 
+MAX_ENTRIES = 1_000
+"""Customers that are recorded in one call."""
 COMPLETE_S = 8 * DAY
 """How long the index counts as complete before a list compares all revisions once more."""
 
@@ -35,6 +38,11 @@ class RedisDueIndex:
 
     def record(self, entries: Sequence[DueEntry]) -> None:
         """See ``DueIndex.record``; on a Cluster one call a shard, pipelined."""
+        """See ``DueIndex.record``; on a Cluster one call a shard."""
+        for part in chunks(entries, lambda entry: len(entry.value), most=MAX_ENTRIES, most_bytes=MAX_PART_BYTES):
+            self._record_part(part)
+
+    def _record_part(self, entries: Sequence[DueEntry]) -> None:
         by_shard: dict[int, list[DueEntry]] = {}
         for entry in entries:
             by_shard.setdefault(due_shard(entry.customer_id), []).append(entry)

@@ -208,7 +208,7 @@ class Histories:
         for one in call:
             if one.customer_id not in others and one.applied.accepted:
                 after = msgspec.structs.replace(one.after, outbox=False) if one.after.outbox else one.after
-                self._cache.put(one.customer_id, after)
+                self._cache.put(one.customer_id, after, one.applied.invoices)
         return others
 
 

@@ -18,7 +18,9 @@ from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
 from state.settings import Settings
 from state.store.protocol import ApplyResult, CustomerSnapshot, CustomerState, ItemChanges, StoreMark
+from state.store.redis.chunks import MAX_PART_BYTES, chunks
 from state.store.redis.client import connect, disconnect, is_forbidden, translate_errors
+from state.store.redis.commit import MAX_CHANGES
 from state.store.redis.durability import Durability, read_durability
 from state.store.redis.histories import Histories
 from state.store.redis.identities import read_aliases
@@ -85,7 +87,7 @@ class RedisStore:
                 *((customer_id, (revision, False)) for customer_id, revision in unchanged),
             ]
         )
-        while chunk := list(islice(entries, CUSTOMERS_PER_CALL)):
+        for chunk in chunks(entries, _size_of, most=CUSTOMERS_PER_CALL, most_bytes=MAX_PART_BYTES):
             self._histories.confirm(chunk)
 
     def history(self, customer_id: str) -> CustomerHistory | None:
@@ -322,11 +324,17 @@ class RedisStore:
         )
 
     def set_now(self, now: int, items: Sequence[ItemState]) -> None:
-        """Set the greatest date accepted, also to an earlier one, and replace the states of some items."""
+        """Set the greatest date accepted, also to an earlier one, and replace the states of some items.
+
+        That takes several calls of bounded size. The date comes last, so that after an interruption it shows what is
+        left to do.
+        """
         script = Script("attributes", "items", "set_items")
-        packed = pack((now, [(item.stock_code, write_item(item)) for item in items]))
+        states = ((item.stock_code, write_item(item)) for item in items)
         with translate_errors(client=self._client):
-            script(self._client, self._keys.items, packed)
+            for part in chunks(states, lambda state: len(pack(state)), most=MAX_CHANGES, most_bytes=MAX_PART_BYTES):
+                script(self._client, self._keys.items, pack((False, part)))
+            script(self._client, self._keys.items, pack((now, [])))
 
     def probe(self) -> None:
         """Run each command that the store needs once, on keys of no customer, without an effect.
@@ -423,3 +431,9 @@ def _snapshot(customer_id: str, fields: dict[bytes, bytes], ttl: int, json: byte
         last=record.last,
         expires_in=ttl if ttl >= 0 else None,
     )
+
+
+def _size_of(entry: tuple[str, tuple[int, str | bool]]) -> int:
+    """The bytes of a recommendation that is confirmed."""
+    _, (_, json) = entry
+    return len(json.encode()) if isinstance(json, str) else 0
