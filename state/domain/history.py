@@ -148,6 +148,26 @@ def line_count(history: CustomerHistory) -> int:
     return sum([len(invoice.lines) for invoice in history.invoices])
 
 
+CODE_BYTES = 16
+"""Bytes of a stock code that count as a line of a history."""
+MOST_LINES_OF_A_CODE = 32
+"""What a line counts as at most, so that a history with few lines need not be counted: codes have 100 characters."""
+
+
+def size_in_lines(history: CustomerHistory) -> int:
+    """The number of lines of a history, where one with a stock code of more than 15 bytes counts as several.
+
+    What a change of a whole invoice writes is bounded by the bytes of its codes.
+    """
+    return sum(
+        [
+            1 + min(len(line.stock_code.encode()) // CODE_BYTES, MOST_LINES_OF_A_CODE - 1)
+            for invoice in history.invoices
+            for line in invoice.lines
+        ]
+    )
+
+
 def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> AddedInvoice:
     """Adds an invoice, or a part of one, to a history of at most ``window`` invoices.
 

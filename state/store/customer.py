@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from state.domain.history import (
+    MOST_LINES_OF_A_CODE,
     AddedInvoice,
     CustomerHistory,
     DemandChange,
@@ -14,6 +15,7 @@ from state.domain.history import (
     add_invoice,
     demand_changes,
     line_count,
+    size_in_lines,
 )
 from state.domain.recommendation import Recommendation
 from state.events.attributes import Attributes
@@ -125,12 +127,14 @@ class _Batch:
         return True
 
     def _fits(self, added: AddedInvoice) -> bool:
-        """Whether a history is within the cap; the lines are counted only where there might be too many."""
+        """Whether a history is within the cap; it is counted only where there might be too much."""
         if not added.new_lines:
             return True
         most = self._most_lines + len(added.new_lines)
-        if most > self._cap and (most := line_count(added.history)) > self._cap:
-            return False
+        if most * MOST_LINES_OF_A_CODE > self._cap:
+            most = line_count(added.history)
+            if most * MOST_LINES_OF_A_CODE > self._cap and size_in_lines(added.history) > self._cap:
+                return False
         self._most_lines = most
         return True
 

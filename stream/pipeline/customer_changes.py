@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from state.domain.attributes import NO_DATED_ATTRIBUTES
-from state.domain.history import line_count
+from state.domain.history import size_in_lines
 from state.domain.identities import Identities, MergeRefused
 from state.domain.merge import held_events, merge_histories
 from state.errors import AccessRefused, StoreUnavailable
@@ -240,7 +240,7 @@ class CustomerChanges:
         if old is None or new is None:
             return True
         merged = merge_histories(old.history, new.history, self._settings.window)
-        return line_count(merged) <= self._settings.max_history_lines
+        return size_in_lines(merged) <= self._settings.max_history_lines
 
     def _moves(self, known: Identities, to_move: dict[str, Incoming]) -> tuple[list[Move], list[DecodedEvent]]:
         """The merged customers that still have a history, and their invoices under the id that they go to."""

@@ -294,3 +294,20 @@ def test_what_is_set_right_or_confirmed_takes_several_calls(stores: RedisStores,
     store.confirm([recommendation(each, CLOCK, "😀" * 10_000) for each in customers])
     assert max(calls) < 1_100_000
     assert all(store.recommendation(each) for each in customers)
+
+
+def test_long_codes_count_as_several_lines(stores: RedisStores, calls: list[int]) -> None:
+    """A date that moves writes all codes of the invoice twice, in one call."""
+    cap = 20_000
+    store, memory = stores(max_history_lines=cap), MemoryStore(Settings(max_history_lines=cap))
+    long = [Line(f"{'😀' * 95}{code:05}", 1_000, 1.0) for code in range(1_000)]
+    batches = [[Invoice("1", "a", 100, tuple(long[start : start + 200]))] for start in range(0, 1_000, 200)]
+    batches.append([Invoice("1", "a", 50, (long[0],))])
+    refused = []
+    for batch in batches:
+        applied = store.apply(batch, clock_ms=CLOCK)
+        assert applied == memory.apply(batch, clock_ms=CLOCK)
+        refused.append(len(applied.refused))
+    assert refused == [0, 0, 0, 0, 1, 0]
+    assert max(calls) < 3 * 16 * cap
+    assert same_items(store.items().states, memory.items().states)

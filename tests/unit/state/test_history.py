@@ -19,6 +19,7 @@ from state import (
     baskets,
     canonical_json,
 )
+from state.domain.history import size_in_lines
 from tests.contract.events import arrivals, invoice_parts, one_date_each
 
 DAY = 86_400
@@ -233,3 +234,11 @@ def test_the_same_holds_in_a_full_window_where_an_invoice_has_one_date(data: st.
     events = one_date_each(data.draw(invoice_parts(customers=["c"])))
     one, other = (history(*data.draw(arrivals(events)), window=2) for _ in range(2))
     assert one == other
+
+
+def test_a_long_code_counts_as_several_lines() -> None:
+    codes = ["A", "4006381333931", "x" * 16, "😀" * 100, "y" * 10_000]
+    history = add_invoice(
+        CustomerHistory("c"), Invoice("1", "c", 100, tuple(Line(code, 1_000, 1.0) for code in codes)), 10
+    ).history
+    assert size_in_lines(history) == 1 + 1 + 2 + 26 + 32
