@@ -159,13 +159,12 @@ def size_in_lines(history: CustomerHistory) -> int:
 
     What a change of a whole invoice writes is bounded by the bytes of its codes.
     """
-    return sum(
-        [
-            1 + min(len(line.stock_code.encode()) // CODE_BYTES, MOST_LINES_OF_A_CODE - 1)
-            for invoice in history.invoices
-            for line in invoice.lines
-        ]
-    )
+    return sum([lines_with_codes(invoice.lines) for invoice in history.invoices])
+
+
+def lines_with_codes(lines: Iterable[HeldLine | Line]) -> int:
+    """The number of lines, counted as in ``size_in_lines``."""
+    return sum([1 + min(len(line.stock_code.encode()) // CODE_BYTES, MOST_LINES_OF_A_CODE - 1) for line in lines])
 
 
 def add_invoice(history: CustomerHistory, invoice: Invoice, window: int) -> AddedInvoice:

@@ -15,6 +15,7 @@ from state.domain.history import (
     add_invoice,
     demand_changes,
     line_count,
+    lines_with_codes,
     size_in_lines,
 )
 from state.domain.recommendation import Recommendation
@@ -101,7 +102,7 @@ class _Batch:
         self._cap = cap
         self._history = record.history
         self._scoring = record.scoring
-        self._most_lines = line_count(record.history)
+        self._most_lines = MOST_LINES_OF_A_CODE * line_count(record.history)
         self._counts = {"new": 0, "known": 0, "behind": 0}
         self._refused: list[int] = []
         self._priors: dict[str, PriorRecommendation] = {}
@@ -130,11 +131,9 @@ class _Batch:
         """Whether a history is within the cap; it is counted only where there might be too much."""
         if not added.new_lines:
             return True
-        most = self._most_lines + len(added.new_lines)
-        if most * MOST_LINES_OF_A_CODE > self._cap:
-            most = line_count(added.history)
-            if most * MOST_LINES_OF_A_CODE > self._cap and size_in_lines(added.history) > self._cap:
-                return False
+        most = self._most_lines + lines_with_codes(added.new_lines)
+        if most > self._cap and (most := size_in_lines(added.history)) > self._cap:
+            return False
         self._most_lines = most
         return True
 
