@@ -58,7 +58,7 @@ def _brokers(value: str) -> str:
     for broker in filter(None, value.split(",")):
         host, _, port = broker.strip().rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"{broker.strip()!r} is not host:port")
+            raise ValueError(f"{without_credentials(broker.strip())!r} is not host:port")
     return value
 
 

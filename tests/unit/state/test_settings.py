@@ -142,3 +142,9 @@ def test_names_include_the_namespace() -> None:
 def test_brokers_are_split() -> None:
     assert Settings(kafka_brokers="a:9092, [::1]:9093").brokers == ["a:9092", "[::1]:9093"]
     assert Settings().brokers == []
+
+
+def test_the_password_of_a_broker_is_not_in_an_error() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"NEXTBASKET_KAFKA_BROKERS": "kafka://user:s3cret@kafka,user:s3cret@kafka"})
+    assert "s3cret" not in str(refused.value)
