@@ -38,7 +38,6 @@ class RedisDueIndex:
 
     def record(self, entries: Sequence[DueEntry]) -> None:
         """See ``DueIndex.record``; on a Cluster one call a shard, pipelined."""
-        """See ``DueIndex.record``; on a Cluster one call a shard."""
         for part in chunks(entries, lambda entry: len(entry.value), most=MAX_ENTRIES, most_bytes=MAX_PART_BYTES):
             self._record_part(part)
 
