@@ -141,7 +141,7 @@ def run_properties(seed: int) -> None:
         seed += 1
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", *PROPERTIES, f"--hypothesis-seed={seed}"],
-            env=os.environ | {EXAMPLES_VARIABLE: "200"},
+            env=os.environ | {EXAMPLES_VARIABLE: "100"},
             check=True,
         )
 

@@ -165,9 +165,10 @@ def _wrong_recommendations(shop: Shop) -> tuple[set[str], set[str]]:
 def check_scores(shop: Shop, rows: Sequence[Row]) -> None:
     """Each score compares a published recommendation with an invoice, and no invoice that is to be scored has none."""
     by_id = {one.rec_id: one for one in _published(shop)}
+    sent = _scores(shop)
     bought = reference.bought(rows)
     contents: dict[tuple[str, str, int], Score] = {}
-    for score in _scores(shop):
+    for score in sent:
         one = by_id[score.rec_id]
         assert (one.customer_id, f"{one.model.name}/{one.model.version}") == (score.customer_id, score.model), score
         content = msgspec.structs.replace(score, scored_at="")
@@ -176,7 +177,7 @@ def check_scores(shop: Shop, rows: Sequence[Row]) -> None:
         assert 0 < score.items <= len(codes), score
         if score.items == len(codes):  # otherwise lines of the invoice came later
             _require_score(score, [item.stock_code for item in one.items], codes)
-    missing = _missing_scores(shop) - shop.lost.scores
+    missing = _missing_scores(shop, sent) - shop.lost.scores
     assert not missing, f"{len(missing)} invoices have no score, such as {sorted(missing)[:3]}"
 
 
@@ -194,9 +195,9 @@ def _scores(shop: Shop) -> list[Score]:
     ]
 
 
-def _missing_scores(shop: Shop) -> set[tuple[str, str]]:
-    """The scores that histories note and that the topic has not: (rec_id, invoice number)."""
-    sent = {(score.rec_id, score.invoice_no) for score in _scores(shop)}
+def _missing_scores(shop: Shop, scores: Sequence[Score]) -> set[tuple[str, str]]:
+    """The scores that histories note and that were not sent: (rec_id, invoice number)."""
+    sent = {(score.rec_id, score.invoice_no) for score in scores}
     keys, noted = Keys(shop.settings.key_prefix), set[tuple[str, str]]()
     with shop.store() as store:
         ids = [customer_id for some in store.customer_ids() for customer_id in some]
@@ -215,7 +216,7 @@ def lost(shop: Shop) -> Lost:
         stored = {one.customer_id: one.revision for one in store.recommendations()}
     newest = {customer: messages[0].revision for customer, messages in _newest(_published(shop)).items()}
     behind = {customer: revision for customer, revision in newest.items() if stored.get(customer, -1) < revision}
-    return Lost(behind, frozenset(_missing_scores(shop)) | shop.lost.scores)
+    return Lost(behind, frozenset(_missing_scores(shop, _scores(shop))) | shop.lost.scores)
 
 
 def check_logs(shop: Shop) -> None:

@@ -31,7 +31,7 @@ def read_topic(brokers: str, topic: str) -> list[Any]:
         deadline = time.monotonic() + _LIMIT_S
         while unread:
             assert time.monotonic() < deadline, f"partitions {sorted(unread)} of {topic} are still being read"
-            for message in consumer.consume(1_000, timeout=1):
+            for message in consumer.consume(1_000, timeout=0.1):
                 error = message.error()
                 if error is None:
                     found.append(message)
