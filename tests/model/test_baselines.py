@@ -25,7 +25,7 @@ from training.models import BASELINES, MODELS, make_model
 from training.models.baselines.model import Baseline, fit_all, fit_item_to_item
 from training.models.calibration import logistic
 from training.registry import BundleRefused, write_vocabulary
-from training.serving.baselines.ease import EaseWeights
+from training.serving.baselines.ease import ARRAYS, EaseWeights
 from training.serving.baselines.formulas import customer_purchases
 from training.serving.baselines.scorer import BaselineScorer, PlattCalibration, load
 
@@ -120,7 +120,8 @@ def test_because_names_the_item_that_speaks_most() -> None:
     assert found == {"c": "b", "a": None, "d": None, "b": None}
 
 
-def test_neighbour_lists_of_all_weights_score_and_explain_as_the_whole_matrix(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["weights that are not 0", "lists of one length"])
+def test_neighbour_lists_of_all_weights_score_and_explain_as_the_whole_matrix(form: str, tmp_path: Path) -> None:
     replay = replayed(LOG)
     bought = customer_purchases(replay.histories["ann"], replay.items)
     weights = np.random.default_rng(2).normal(size=(4, 4)).astype(np.float32)
@@ -128,7 +129,11 @@ def test_neighbour_lists_of_all_weights_score_and_explain_as_the_whole_matrix(tm
     whole = EaseWeights(["a", "b", "c", "d"], weights)
     write_vocabulary(tmp_path, whole.codes)
 
-    EaseWeights(whole.codes, strongest(weights, 4)).save(tmp_path)
+    neighbours = strongest(weights, 4)
+    if form == "lists of one length":  # as older bundles hold them
+        np.savez(tmp_path / ARRAYS, **neighbours._asdict())
+    else:
+        EaseWeights(whole.codes, neighbours).save(tmp_path)
     lists = EaseWeights.load(tmp_path)
 
     rows = np.arange(4)

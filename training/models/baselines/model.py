@@ -28,8 +28,12 @@ logger = logging.getLogger(__name__)
 
 RIDGE = 300.0
 """EASE's λ, as on docs/models/baselines.md."""
-NEIGHBOURS = 200
-"""Weights of an item that are stored of a catalogue larger than ``EXACT_ITEMS``; of a smaller one, all."""
+NEIGHBOURS = 600
+"""Weights of an item that are stored of a catalogue larger than ``EXACT_ITEMS``; of a smaller one, all. Fewer cost
+accuracy (docs/research/log.md, "Large catalogues")."""
+MAX_WEIGHTS = 60_000_000
+"""Of more than 100,000 items fewer weights each are stored, so that all take at most so many: 480 MB."""
+MIN_NEIGHBOURS = 100
 
 CALIBRATION_DAYS = 28
 """Probabilities are fitted to what happened in the last days before the end of the data."""
@@ -217,4 +221,5 @@ def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
     rows = basket_matrix([basket[:MAX_BASKET] for basket in baskets], index_of, len(codes))
     if len(codes) <= EXACT_ITEMS:
         return EaseWeights(codes, fit_ease(rows, None, RIDGE))
-    return EaseWeights(codes, fit_neighbours(rows, None, RIDGE, NEIGHBOURS))
+    n = min(NEIGHBOURS, max(MAX_WEIGHTS // len(codes), MIN_NEIGHBOURS))
+    return EaseWeights(codes, fit_neighbours(rows, None, RIDGE, n))

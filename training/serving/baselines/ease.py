@@ -55,40 +55,64 @@ class _AllWeights:
 
 
 class _StrongestWeights:
-    """Neighbour lists: of a large catalogue the matrix does not fit into memory."""
+    """The weights of each item that are farthest from 0: of a large catalogue the matrix does not fit into memory.
 
-    def __init__(self, neighbours: Neighbours, size: int) -> None:
-        neighbour, weight = neighbours
-        fits = neighbour.ndim == 2 and neighbour.shape == weight.shape and len(neighbour) == size
+    ``starts`` int64 ``[size + 1]``: where the weights of each item begin · ``neighbour`` int32 and ``weight`` float32:
+    the other items and the weights for them, item by item.
+    """
+
+    def __init__(self, starts: Ints, neighbour: NDArray[np.int32], weight: NDArray[np.float32], size: int) -> None:
+        number = len(weight)
+        fits = starts.shape == (size + 1,) and neighbour.shape == weight.shape == (number,)
+        fits = fits and starts[0] == 0 and starts[-1] == number and bool((np.diff(starts) >= 0).all())
         if not fits or not np.isfinite(weight).all() or not ((neighbour >= 0) & (neighbour < max(size, 1))).all():
+            raise ValueError(f"{size} stock codes do not go with {number} weights of {len(starts) - 1} items.")
+        self._starts, self._neighbour, self._weight = starts, neighbour, weight
+
+    @classmethod
+    def of(cls, neighbours: Neighbours, size: int) -> Self:
+        """The weights of neighbour lists that are not 0.
+
+        Raises:
+            ValueError: The lists are of another size, or not finite.
+        """
+        neighbour, weight = neighbours
+        if neighbour.ndim != 2 or neighbour.shape != weight.shape or len(neighbour) != size:
             raise ValueError(f"{size} stock codes do not go with neighbours of shape {neighbour.shape}.")
-        self._neighbours = neighbours
+        there = weight != 0.0
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(there.sum(axis=1, dtype=np.int64))])
+        return cls(starts, neighbour[there], weight[there], size)
 
     @property
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        return self._neighbours._asdict()
+        return {"starts": self._starts, "neighbour": self._neighbour, "weight": self._weight}
 
     def summed(self, sources: Ints, amount: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = np.zeros(len(self._neighbours.weight), np.float32)
-        weight = self._neighbours.weight[sources] * amount[:, None]
-        np.add.at(found, self._neighbours.neighbour[sources].ravel(), weight.ravel())
+        found = np.zeros(len(self._starts) - 1, np.float32)
+        row, position = self._positions(sources)
+        np.add.at(found, self._neighbour[position], self._weight[position] * amount[row])
         return found
 
     def between(self, sources: Ints, targets: Ints) -> NDArray[np.float32]:
-        column = np.full(len(self._neighbours.weight), -1, np.int64)
+        column = np.full(len(self._starts) - 1, -1, np.int64)
         column[targets] = np.arange(len(targets))
         found = np.zeros((len(sources), len(targets)), np.float32)
-        row, slot = np.nonzero(column[self._neighbours.neighbour[sources]] >= 0)
-        source = sources[row]
-        # Added, since an item with few neighbours lists some with weight 0 that it may list with another too.
-        np.add.at(found, (row, column[self._neighbours.neighbour[source, slot]]), self._neighbours.weight[source, slot])
+        row, position = self._positions(sources)
+        target = column[self._neighbour[position]]
+        found[row[target >= 0], target[target >= 0]] = self._weight[position[target >= 0]]
         return found
+
+    def _positions(self, sources: Ints) -> tuple[Ints, Ints]:
+        """Of each weight of some items the position among the items, and that among the weights."""
+        number = self._starts[sources + 1] - self._starts[sources]
+        row = np.repeat(np.arange(len(sources)), number)
+        return row, np.arange(len(row)) + np.repeat(self._starts[sources] - np.cumsum(number) + number, number)
 
 
 class EaseWeights:
     """EASE's weights over a vocabulary, applied to the rows of any item table."""
 
-    def __init__(self, codes: Sequence[str], weights: NDArray[np.float32] | Neighbours) -> None:
+    def __init__(self, codes: Sequence[str], weights: NDArray[np.float32] | Neighbours | _StrongestWeights) -> None:
         """``weights``: each row's item for each column's, float32 ``[codes, codes]``, or the strongest of them.
 
         Raises:
@@ -96,9 +120,13 @@ class EaseWeights:
         """
         size = len(codes)
         self._vocabulary = StockCodeVocabulary(codes)
-        self._weights: _ItemWeights = (
-            _StrongestWeights(weights, size) if isinstance(weights, Neighbours) else _AllWeights(weights, size)
-        )
+        self._weights: _ItemWeights
+        if isinstance(weights, _StrongestWeights):
+            self._weights = weights
+        elif isinstance(weights, Neighbours):
+            self._weights = _StrongestWeights.of(weights, size)
+        else:
+            self._weights = _AllWeights(weights, size)
 
     @property
     def codes(self) -> list[str]:
@@ -157,7 +185,13 @@ class EaseWeights:
         """
         arrays = read_arrays(folder / ARRAYS)
         codes = read_vocabulary(folder)
-        if "neighbour" in arrays:
+        if "starts" in arrays:
+            starts, neighbour, weight = (arrays[name] for name in ("starts", "neighbour", "weight"))
+            found = _StrongestWeights(
+                starts.astype(np.int64), neighbour.astype(np.int32), weight.astype(np.float32), len(codes)
+            )
+            return cls(codes, found)
+        if "neighbour" in arrays:  # with the lists of all items as long as each other
             neighbour, weight = (arrays[name] for name in Neighbours._fields)
             return cls(codes, Neighbours(neighbour.astype(np.int32), weight.astype(np.float32)))
         return cls(codes, arrays["weights"].astype(np.float32, copy=False))
