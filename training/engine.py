@@ -1,9 +1,10 @@
-"""Engine: where a function is mapped over the parts of a large table; here, in processes, or on a Ray cluster.
+"""Engine: where a function is mapped over the parts of some work; here, in processes, or on a Ray cluster.
 
 The results come in the order of the parts and do not depend on the engine. Parts and results are plain values that can
 be pickled; they come from this program only.
 """
 
+import copy
 import logging
 import os
 from collections import deque
@@ -14,6 +15,7 @@ from itertools import chain, islice
 from typing import Any, Literal, TypeVar
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
 logger = logging.getLogger(__name__)
 
@@ -25,24 +27,28 @@ Result = TypeVar("Result")
 MIN_PARTS = 6
 """Fewer parts are done here before other processes would have loaded their libraries."""
 
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+_maps = 0
+"""Maps in processes that have begun and not ended."""
 _engine: ContextVar[EngineName] = ContextVar("engine", default="processes")
 
 
-def map_parts(function: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
-    """The results of a function of a module for each part, in the order of the parts.
+def map_parts(
+    function: Callable[[Part], Result], parts: Iterable[Part], /, *, each_processor: int = 2
+) -> Iterator[Result]:
+    """The results of a function for each part, in the order of the parts.
 
-    Two parts a processor are in memory at once. A process that dies ends in an error; on Ray the parts that it had are
-    done again elsewhere.
+    So many parts as given for each processor are in memory at once, results that wait for the caller among them. A
+    process that dies ends in an error; on Ray the parts that it had are done again elsewhere.
     """
     if _engine.get() == "ray":
-        return _map_on_ray(function, parts)
+        return _map_on_ray(function, parts, each_processor)
     waiting = iter(parts)
     first = list(islice(waiting, MIN_PARTS))
     if len(first) < MIN_PARTS or joblib.cpu_count() < 2:
         return map(function, chain(first, waiting))
-    run = joblib.Parallel(n_jobs=-1, return_as="generator", pre_dispatch="2 * n_jobs", max_nbytes=None)
-    found: Iterator[Result] = run(joblib.delayed(function)(part) for part in chain(first, waiting))
-    return found
+    return _map_in_processes(function, chain(first, waiting), each_processor)
 
 
 @contextmanager
@@ -78,15 +84,48 @@ def running(engine: EngineName, address: str = "") -> Iterator[None]:
             ray.shutdown()
 
 
-def _map_on_ray(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+def _map_in_processes(
+    function: Callable[[Part], Result], parts: Iterable[Part], each_processor: int
+) -> Iterator[Result]:
+    # Not joblib.Parallel: its generator computes all results, however slowly they are taken.
+    workers = joblib.cpu_count()
+    waiting = iter(parts)
+    with _processes(workers) as executor:
+        futures = deque(executor.submit(function, part) for part in islice(waiting, each_processor * workers))
+        try:
+            while futures:
+                result: Result = futures.popleft().result()
+                futures.extend(executor.submit(function, part) for part in islice(waiting, 1))
+                yield result
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@contextmanager
+def _processes(number: int) -> Iterator[Any]:
+    """Processes that maps inside of each other share, and that end with the outermost."""
+    global _maps
+    # Without a timeout: under load, processes that ended since they were idle left work undone.
+    executor = get_reusable_executor(max_workers=number, timeout=None, env=_ONE_THREAD)
+    _maps += 1
+    try:
+        yield executor
+    finally:
+        _maps -= 1
+        if not _maps:
+            executor.shutdown(wait=True)
+
+
+def _map_on_ray(function: Callable[[Part], Result], parts: Iterable[Part], each_processor: int) -> Iterator[Result]:
     import ray
 
     task = ray.remote(max_retries=-1)(function)  # a part is done again for as long as machines are lost
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    in_flight = 2 * max(sum(int(node["Resources"].get("CPU", 0)) for node in alive), 1)
+    in_flight = each_processor * max(sum(int(node["Resources"].get("CPU", 0)) for node in alive), 1)
     waiting = iter(parts)
     running_tasks: deque[Any] = deque(task.remote(part) for part in islice(waiting, in_flight))
     while running_tasks:
         result: Result = ray.get(running_tasks.popleft())
         running_tasks.extend(task.remote(part) for part in islice(waiting, 1))
-        yield result
+        yield copy.deepcopy(result)  # its arrays are read-only, and hold on to Ray's store

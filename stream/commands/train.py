@@ -57,7 +57,7 @@ def train(
     ] = None,
     judge_days: Annotated[int, typer.Option(min=1, help="Evaluate on this many last days of the data.")] = 28,
     engine: Annotated[
-        Engine, typer.Option(help="Where a large table is cleaned: in processes of this machine, or on a Ray cluster.")
+        Engine, typer.Option(help="Where large data is prepared: in processes of this machine, or on a Ray cluster.")
     ] = Engine.PROCESSES,
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Fit a promoted model again with all days before it serves.")

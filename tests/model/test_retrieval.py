@@ -1,5 +1,7 @@
 """Learning to retrieve: weights that find what customers buy for the first time, from earlier invoices only."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pytest
 
@@ -106,12 +108,12 @@ def test_the_default_weights_count_like_moments(monkeypatch: pytest.MonkeyPatch)
 def test_only_the_newest_invoices_are_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def at(now: int) -> GlobalStatistics:
-        asked.append(now)
-        return STALENESS.at(now)
+    def at_each(moments: Sequence[int]) -> Iterator[GlobalStatistics]:
+        asked.extend(moments)
+        return STALENESS.at_each(moments)
 
     statistics_history = StatisticsHistory(LOG, UNTIL)
-    monkeypatch.setattr(statistics_history, "at", at)
+    monkeypatch.setattr(statistics_history, "at_each", at_each)
     fit_retrieval(LOG, statistics_history, UNTIL, 100, np.random.default_rng(1), 10)
 
     visits = [now for now in asked if now >= target_dates(LOG, UNTIL)[-10]]

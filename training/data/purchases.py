@@ -93,6 +93,43 @@ class Purchases:
             self.attribute[:attributed],
         )
 
+    def between(self, start: int, end: int) -> tuple["Purchases", Ints]:
+        """A part of the log in memory, with only the texts and attributes that occur in it.
+
+        Invoices, sales, texts and attributes are numbered from 0 on; items and customers keep their numbers. The ids of
+        the customers are left out.
+
+        Returns:
+            The invoices from ``start`` to ``end``, not included, and the numbers of their texts in the log, rising.
+        """
+        first, last = int(self.first_sale[start]), int(self.first_sale[end])
+        texts, text = np.unique(self.text[first:last], return_inverse=True)
+        nothing = int(len(texts) > 0 and texts[0] == NONE)
+        lines = slice(*np.searchsorted(self.attributed, (first, last)).tolist())
+        attributes, attribute = np.unique(self.attribute[lines], return_inverse=True)
+        item = np.array(self.item[first:last])
+        part = Purchases(
+            (
+                self.codes[: int(item.max(initial=-1)) + 1],
+                (),
+                [self.texts[number] for number in texts[nothing:].tolist()],
+                [self.attributes[number] for number in attributes.tolist()],
+            ),
+            np.zeros(len(texts) - nothing, np.int64),
+            np.array(self.date[start:end]),
+            np.array(self.customer[start:end]),
+            np.asarray(self.first_sale[start : end + 1]) - first,
+            (
+                item,
+                np.array(self.units[first:last]),
+                np.array(self.price[first:last]),
+                (text - nothing).astype(np.int32),
+            ),
+            np.asarray(self.attributed[lines]) - first,
+            attribute.astype(np.int32),
+        )
+        return part, texts[nothing:].astype(np.int64)
+
     def invoices_of(self, customer: int) -> Ints:
         """Indices of all invoices of a customer, returns included, int64, rising."""
         order, starts = self._all_by_customer

@@ -5,6 +5,7 @@ Training examples and evaluation cases come from the same walk. Histories are ma
 columns of the log. ``StateReplay`` is the plain form of both, invoice by invoice; a test compares the two.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -245,6 +246,7 @@ class ItemReplay:
         """Start before the first invoice."""
         self.table = ItemTable()
         self._purchases = purchases
+        self._first = 0
         self._known = 0
         self._text_of_row = np.full(purchases.n_items, NONE, np.int32)
 
@@ -252,8 +254,18 @@ class ItemReplay:
         """Go on to the first ``known`` invoices; fewer than before change nothing."""
         while self._known < known:
             end = min(known, self._known + _INVOICES_AT_ONCE)
-            self._sell(self._known, end)
+            self._sell(self._known - self._first, end - self._first)
             self._known = end
+
+    def until(self, known: int) -> "ItemReplay":
+        """A copy with the same table that can be pickled and advanced to ``known``, but not beyond."""
+        part, texts = self._purchases.between(self._known - self._first, known - self._first)
+        found = copy.copy(self)
+        found._purchases, found._first = part, self._known
+        number = np.searchsorted(texts, self._text_of_row)
+        occurs = np.append(texts, NONE)[number] == self._text_of_row
+        found._text_of_row = np.where(occurs & (self._text_of_row != NONE), number, NONE).astype(np.int32)
+        return found
 
     def _sell(self, start: int, end: int) -> None:
         log = self._purchases

@@ -93,6 +93,9 @@ class _Vectors:
         self.vectors = vectors
         self._position = {text: position for position, text in enumerate(self.texts)}
 
+    def __reduce__(self) -> tuple[type[Self], tuple[list[str], Floats]]:
+        return type(self), (self.texts, self.vectors)
+
     @property
     def width(self) -> int:
         """Numbers in a vector."""

@@ -6,15 +6,18 @@ scikit-learn, so only training imports it.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.purchases import purchases_of
 from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, RECENT, GlobalStatistics
-from training.features.basket_lstm.weekly_demand import WeeklyDemandBuilder
+from training.features.basket_lstm.weekly_demand import WeeklyDemand, WeeklyDemandBuilder
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours
 from training.features.text import TextEncoder, trimmed
 from training.models.item_to_item import basket_matrix, fit_neighbours
@@ -47,6 +50,41 @@ ITEM_STATISTICS_HALF_LIFE_DAYS = 60.0
 Ints = NDArray[np.int32]
 
 
+class ItemToItemInputs(NamedTuple):
+    """What the item-to-item scores of a date are fitted on.
+
+    ``baskets``, ``customers``: the rows of the variants, × items, float32 · ``recency``: weight of each basket.
+    """
+
+    baskets: sparse.csr_array
+    recency: NDArray[np.float64]
+    customers: sparse.csr_array
+
+
+class UnfittedStatistics(NamedTuple):
+    """The statistics of a date but for their item-to-item scores, whose fit takes most of the time."""
+
+    codes: list[str]
+    inputs: ItemToItemInputs
+    item_statistics: Float
+    weeks: WeeklyDemand
+    text: TextEncoder
+
+    def fitted(self, neighbours: dict[str, Neighbours]) -> GlobalStatistics:
+        """The statistics with the result of ``fit_item_to_item``."""
+        return GlobalStatistics(self.codes, neighbours, self.item_statistics, self.weeks, self.text)
+
+
+def fit_item_to_item(inputs: ItemToItemInputs) -> dict[str, Neighbours]:
+    """The item-to-item scores by variant; any process can fit them."""
+    with threadpool_limits(1):
+        return {
+            BASKETS: fit_neighbours(inputs.baskets, None, BASKETS_RIDGE, NEIGHBOURS),
+            RECENT: fit_neighbours(inputs.baskets, inputs.recency, RECENT_RIDGE, NEIGHBOURS),
+            CUSTOMERS: fit_neighbours(inputs.customers, None, BASKETS_RIDGE, NEIGHBOURS),
+        }
+
+
 class GlobalStatisticsBuilder:
     """The log up to a date: baskets, the items of every customer, and counts of repeat purchases by item."""
 
@@ -74,6 +112,11 @@ class GlobalStatisticsBuilder:
         Raises:
             ValueError: A call before had a later date.
         """
+        unfitted = self.unfitted(date)
+        return unfitted.fitted(fit_item_to_item(unfitted.inputs))
+
+    def unfitted(self, date: int) -> UnfittedStatistics:
+        """What ``until`` starts from; it raises the same."""
         if self.date is not None and date < self.date:
             raise ValueError("A GlobalStatisticsBuilder goes forward only.")
         self.date = date
@@ -85,9 +128,9 @@ class GlobalStatisticsBuilder:
         frequent = sorted(np.flatnonzero(counts >= MIN_BASKETS).tolist(), key=lambda item: (-counts[item], names[item]))
         chosen = np.asarray(frequent, np.int64)
         codes = [names[item] for item in chosen]
-        return GlobalStatistics(
+        return UnfittedStatistics(
             codes,
-            self._fit_i2i(chosen, date),
+            self._inputs(chosen, date),
             self._item_statistics(chosen, date),
             self._weekly.as_of(date, chosen),
             self._read_texts(date),
@@ -179,19 +222,16 @@ class GlobalStatisticsBuilder:
         item_statistics: Float = np.concatenate([rates, buyers], axis=1).astype(np.float32)
         return item_statistics
 
-    def _fit_i2i(self, chosen: NDArray[np.int64], date: int) -> dict[str, Neighbours]:
+    def _inputs(self, chosen: NDArray[np.int64], date: int) -> ItemToItemInputs:
         index_of = np.full(max(self._n_items, 1), -1, np.int64)
         index_of[chosen] = np.arange(len(chosen))
         dates, newest = self._newest_baskets()
         ages = (date - dates.astype(np.float64)) / DAY
-        baskets = basket_matrix(newest, index_of, len(chosen))
-        owned = basket_matrix(self._items_by_customer(), index_of, len(chosen))
-        recency = np.exp2(-ages / RECENT_HALF_LIFE_DAYS)
-        return {
-            BASKETS: fit_neighbours(baskets, None, BASKETS_RIDGE, NEIGHBOURS),
-            RECENT: fit_neighbours(baskets, recency, RECENT_RIDGE, NEIGHBOURS),
-            CUSTOMERS: fit_neighbours(owned, None, BASKETS_RIDGE, NEIGHBOURS),
-        }
+        return ItemToItemInputs(
+            basket_matrix(newest, index_of, len(chosen)),
+            np.exp2(-ages / RECENT_HALF_LIFE_DAYS),
+            basket_matrix(self._items_by_customer(), index_of, len(chosen)),
+        )
 
     def _newest_baskets(self) -> tuple[NDArray[np.int64], list[Ints]]:
         """Dates and items, sorted, of the newest purchases."""

@@ -1,5 +1,6 @@
 """The walk over columns of sales against the plain replay of every invoice, to the last bit."""
 
+import pickle
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -14,7 +15,7 @@ from state.events.invoice import Invoice, Line
 from training.data import purchases as purchases_module
 from training.data.log import InvoiceLog, invoices_before, merge_logs
 from training.data.purchases import Purchases
-from training.data.walk import PredictionPoint, StateReplay, prediction_points, walk, walk_points
+from training.data.walk import ItemReplay, PredictionPoint, StateReplay, prediction_points, walk, walk_points
 from training.features import item_table
 from training.features.item_table import ItemTable
 
@@ -78,10 +79,14 @@ def plain_walk(log: Sequence[Invoice], start: int, end: int, window: int) -> Ite
 
 def content(point: PredictionPoint) -> list[Any]:
     """All that a point holds, with the bytes of its columns of items."""
-    items, now = point.items, point.now
+    return [*point[:5], *items_content(point.items, point.now)]
+
+
+def items_content(items: ItemTable, now: int) -> list[Any]:
+    """All that a table of items holds, with the bytes of its columns."""
     arrays = (items.first, items.last, items.sold, items.price, items.demand(now), items.shares(now))
     texts = [(items.description(code), dict(items.attributes(code))) for code in items.codes]
-    return [*point[:5], list(items.codes), texts, [array.tobytes() for array in arrays]]
+    return [list(items.codes), texts, [array.tobytes() for array in arrays]]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -119,6 +124,20 @@ def test_some_points_are_those_of_the_whole_walk_and_no_other_customer_is_read(
     found = [content(each) for each in walk_points(log, log.purchases, points.of(chosen), 9)]
     assert found == [expected[index] for index in chosen]
     assert {each.customer_id for each in read} == customers
+
+
+def test_a_copy_for_a_part_of_the_log_goes_on_like_the_whole() -> None:
+    purchases = merge_logs(random_log(7)).purchases
+    whole = ItemReplay(purchases)
+    for first, last in [(0, 90), (90, 91), (91, 400)]:
+        last = min(last, len(purchases))
+        whole.advance(first)
+        part: ItemReplay = pickle.loads(pickle.dumps(whole.until(last)))
+        for known in range(first, last + 1, 3):
+            whole.advance(known)
+            part.advance(known)
+            assert items_content(part.table, START) == items_content(whole.table, START)
+    assert len(part.table) == 40
 
 
 def test_the_columns_of_a_beginning_are_those_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

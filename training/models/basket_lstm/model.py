@@ -32,7 +32,7 @@ from training.models.return_time.fitting import fit_returns, return_examples
 from training.models.training_loop import VALIDATION, Schedule
 from training.serving.basket_lstm.correction import Correction
 from training.serving.basket_lstm.network import NumpyNetwork
-from training.serving.basket_lstm.scorer import BasketScorer, candidate_codes, input_sizes
+from training.serving.basket_lstm.scorer import BasketScorer, input_sizes
 from training.serving.return_time.network import NumpyReturnNetwork
 
 MIN_TARGETS = 30
@@ -234,12 +234,12 @@ class BasketLstm:
         spacing = -(-2 * sum(date >= cut for date in dates) // MAX_VALIDATION_CASES)
         data = _TrainingData([], [], [])
         views = labelled_views(invoices, statistics_history, dates[0], until, self._window, retrieval)
-        for number, (date, view, bought, items) in enumerate(views):
+        for number, (date, view, bought, codes) in enumerate(views):
             example = sample(view, bought, Sampling(), generator)
             if example is not None:
                 (data.validation_set if date >= cut else data.training_set).append(example)
             if date >= cut and number % spacing == 0 and view.length[0]:
-                data.validation_cases.append(ValidationCase(date, view, candidate_codes(view, items), bought))
+                data.validation_cases.append(ValidationCase(date, view, codes, bought))
             progress.update(number + 1, 2 * len(dates), "reading histories")
         if len(data.training_set) < MIN_EXAMPLES:
             raise TooLittleData(

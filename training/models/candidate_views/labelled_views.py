@@ -1,35 +1,21 @@
 """The views of a log's visits and emissions, each with what was bought next."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.purchases import Purchases, purchases_of
-from training.data.walk import PointIndex, prediction_points, repeat_dates, walk_points
+from training.data.walk import PointIndex, prediction_points, repeat_dates
+from training.engine import map_parts
 from training.features.basket_lstm.retrieval import Retrieval
-from training.features.basket_lstm.view import View, build_view
-from training.features.item_table import ItemTable
 from training.models.candidate_views.statistics_history import StatisticsHistory
+from training.models.candidate_views.view_parts import LabelledView, build_views, view_parts
 
 EMISSION_DAYS = 30
 """Emissions up to so many days before the span are used; earlier ones are skipped."""
 
-
-class LabelledView(NamedTuple):
-    """The view of one visit or emission, and its outcome.
-
-    ``date`` of the invoice that followed · which candidates were ``bought`` then ``[candidates]`` · ``items``: the live
-    item table, valid only until the next view.
-    """
-
-    date: int
-    view: View
-    bought: NDArray[np.bool_]
-    items: ItemTable
+MIN_PARALLEL_VIEWS = 2_000
+"""Fewer are built here before other processes would have loaded their libraries."""
 
 
 def target_dates(invoices: Sequence[Invoice], until: int, newest: int | None = None) -> list[int]:
@@ -55,10 +41,11 @@ def labelled_views(
     """Every visit and emission whose next invoice is dated in [``start``, ``end``), in the order of the log.
 
     Emissions more than ``EMISSION_DAYS`` before the span are skipped: each week before it would need its own fit of the
-    global statistics, for a few examples.
+    global statistics, for a few examples. Many views are built by ``map_parts``.
     """
-    purchases = purchases_of(invoices)
-    for point in walk_points(invoices, purchases, view_points(purchases, start, end), window):
-        view = build_view([point.history], point.items, point.now, statistics_history.at(point.now), retrieval)
-        rows = [point.items.rows.get(code, -1) for code in point.target.purchased_codes]
-        yield LabelledView(point.target.date, view, np.isin(view.row, rows), point.items)
+    points = view_points(purchases_of(invoices), start, end)
+    statistics = statistics_history.at_each(points.now.tolist())
+    parts = view_parts(invoices, points, statistics, window, retrieval)
+    run = map_parts if len(points.now) >= MIN_PARALLEL_VIEWS else map
+    for views in run(build_views, parts):
+        yield from views

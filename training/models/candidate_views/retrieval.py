@@ -107,8 +107,9 @@ def _cases(
     purchases = purchases_of(invoices)
     points = prediction_points(purchases, moment="both", start=start, end=until).of(slice(None, None, spacing))
     points = points.of(points.now >= start - EMISSION_DAYS * DAY)
-    for point in walk_points(invoices, purchases, points, window):
-        items, statistics = point.items, statistics_history.at(point.now)
+    statistics_of_points = statistics_history.at_each(points.now.tolist())
+    for point, statistics in zip(walk_points(invoices, purchases, points, window), statistics_of_points, strict=True):
+        items = point.items
         flat = flatten([point.history], items)
         snapshot = ItemSnapshot.at(items, point.now, len(flat.unknown))
         bought_before = customer_items(flat, point.now, snapshot.size)

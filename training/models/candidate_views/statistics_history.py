@@ -2,18 +2,30 @@
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Self
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
+from training.data.purchases import purchases_of
+from training.engine import map_parts
 from training.features.basket_lstm.global_statistics import GlobalStatistics
-from training.models.global_statistics import GlobalStatisticsBuilder
+from training.models.global_statistics import (
+    GlobalStatisticsBuilder,
+    ItemToItemInputs,
+    UnfittedStatistics,
+    fit_item_to_item,
+)
 
 logger = logging.getLogger(__name__)
 
 REFIT_DAYS = 7
 """Days between two fits."""
+MIN_PARALLEL_ITEMS = 1_000
+"""The statistics of fewer items are fitted here before other processes would have loaded their libraries."""
 _MAX_FITS = 60
 """Fits in memory, a year of them: about 6 MB each for 3,000 items. An evaluation needs those of the training again."""
 _MAX_BYTES = 1_500_000_000
@@ -53,14 +65,58 @@ class StatisticsHistory:
 
     def at(self, now: int) -> GlobalStatistics:
         """The newest statistics fitted at or before ``now``."""
+        (found,) = self.at_each([now])
+        return found
+
+    def at_each(self, moments: Sequence[int]) -> Iterator[GlobalStatistics]:
+        """``at`` of each of some moments, which rise; what is not in memory is fitted by ``map_parts``."""
+        dates = [self._date(now) for now in moments]
+        fitted = self._fit_each([date for date, _ in groupby(dates)])
+        for _, of_date in groupby(dates):
+            found = next(fitted)
+            for _ in of_date:
+                yield found
+
+    def _date(self, now: int) -> int:
         period = REFIT_DAYS * DAY
-        date = self._origin + (min(now, self._until) - self._origin) // period * period
-        if date not in self._fitted:
-            if self._builder.date is not None and date < self._builder.date:
-                self._builder = GlobalStatisticsBuilder(self._invoices)
-            fitted = self._builder.until(date)
-            while self._fitted and len(self._fitted) >= min(_MAX_FITS, _MAX_BYTES // fitted.nbytes):
-                del self._fitted[min(self._fitted)]
-            self._fitted[date] = fitted
-            logger.debug("fitted global statistics", extra={"until": date})
-        return self._fitted[date]
+        return self._origin + (min(now, self._until) - self._origin) // period * period
+
+    def _fit_each(self, dates: Sequence[int]) -> Iterator[GlobalStatistics]:
+        """The statistics of some dates, which rise."""
+        planned: deque[tuple[int, GlobalStatistics | UnfittedStatistics]] = deque()
+
+        def inputs() -> Iterator[ItemToItemInputs]:
+            for date in dates:
+                found = self._fitted.get(date)
+                if found is not None:
+                    planned.append((date, found))
+                else:
+                    unfitted = self._unfitted(date)
+                    planned.append((date, unfitted))
+                    yield unfitted.inputs
+
+        def known() -> Iterator[GlobalStatistics]:
+            while planned and isinstance(found := planned[0][1], GlobalStatistics):
+                planned.popleft()
+                yield found
+
+        parallel = purchases_of(self._invoices).n_items >= MIN_PARALLEL_ITEMS
+        run = partial(map_parts, each_processor=1) if parallel else map
+        for neighbours in run(fit_item_to_item, inputs()):
+            yield from known()
+            date, unfitted = planned.popleft()
+            assert isinstance(unfitted, UnfittedStatistics)
+            yield self._add(date, unfitted.fitted(neighbours))
+        yield from known()
+
+    def _unfitted(self, date: int) -> UnfittedStatistics:
+        if self._builder.date is not None and date < self._builder.date:
+            self._builder = GlobalStatisticsBuilder(self._invoices)
+        return self._builder.unfitted(date)
+
+    def _add(self, date: int, fitted: GlobalStatistics) -> GlobalStatistics:
+        while self._fitted and len(self._fitted) >= min(_MAX_FITS, _MAX_BYTES // fitted.nbytes):
+            del self._fitted[min(self._fitted)]
+        self._fitted[date] = fitted
+        logger.debug("fitted global statistics", extra={"until": date})
+        return fitted
