@@ -19,7 +19,7 @@ from tests.services.relay import Relay
 from tests.services.secured import Right, SecuredKafka, SecuredRedis
 from tests.unit.stream.harness import invoice
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 NAMESPACE = "shop"
 CODES = [f"SECRETCODE{number}" for number in range(9)]
 CUSTOMERS = [f"secret-customer-{number}" for number in range(12)]

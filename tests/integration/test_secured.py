@@ -58,7 +58,7 @@ from tests.unit.api.test_pages import token
 from tests.unit.stream.endpoint import endpoint
 from tests.unit.stream.test_webhook import SECRET
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.durable]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.durable]
 
 TLS_HANDSHAKE, TLS_ALERT = b"\x16\x03", b"\x15\x03"
 SERVER_HELLO, TLS_1_2 = 2, b"\x03\x03"
