@@ -51,7 +51,7 @@ class KafkaPaused(KafkaFault):
 
 
 class PartitionsAdded(Fault):
-    """The topic gets a partition more; its events are processed within ``NOTICE_S``."""
+    """The topic gets a partition more, and its events are processed within seconds."""
 
     name = "kafka-partitions"
     part = "kafka"
