@@ -31,8 +31,9 @@ COUNTERS = (
 class Drain:
     """What draining ``events``, which have ``lines`` lines, took, in seconds by the clock and of processor time.
 
-    ``idle`` is the share of a core that the whole group takes while nothing comes. ``event_bytes`` is what an event
-    takes on Kafka's disk, and ``answer_bytes`` what a recommendation and its scores take, before compaction.
+    ``idle`` is the share of a core that the group takes while nothing comes. ``redis`` is without what a server takes
+    then. ``event_bytes`` is what an event takes on Kafka's disk, and ``answer_bytes`` what a recommendation and its
+    scores take, before compaction.
     """
 
     workers: int
@@ -113,7 +114,7 @@ def drain(
 
         wait()
         started = [worker for its_workers in groups for worker in its_workers]
-        idle = _idle(started)
+        idle, idle_nodes = _idle(started, redis)
         topics = [shop.settings.topics for shop, _ in shops]
         names = [
             [one.invoices for one in topics],
@@ -129,7 +130,10 @@ def drain(
             cpu_before, began = sum(worker.cpu_s() for worker in started), time.perf_counter()
         wait()
         seconds, cpu = time.perf_counter() - began, sum(worker.cpu_s() for worker in started) - cpu_before
-        spent = [now.since(then) for now, then in zip(redis.spent(), redis_before, strict=True)]
+        spent = [
+            now.since(then).without(idle_node * seconds)
+            for now, then, idle_node in zip(redis.spent(), redis_before, idle_nodes, strict=True)
+        ]
         kafka_cpu = sum(broker.cpu_times()[:2]) - kafka_before
         after = [worker.samples(*COUNTERS) for worker in started]
         disk = [_log_bytes(kafka.folder, each) for each in names]
@@ -165,14 +169,16 @@ def _parts(events: Sequence[Event], number: int) -> list[list[Event]]:
     return parts
 
 
-def _idle(workers: Sequence[Worker]) -> float:
-    """The share of a core that workers take while nothing comes: the least of some spans."""
-    shares = []
+def _idle(workers: Sequence[Worker], redis: RedisServers) -> tuple[float, list[float]]:
+    """The shares of a core that workers, and each server of Redis, take while nothing comes: least of some spans."""
+    shares, of_nodes = [], []
     for _ in range(IDLE_TIMES):
-        cpu, began = sum(worker.cpu_s() for worker in workers), time.perf_counter()
+        cpu, nodes, began = sum(worker.cpu_s() for worker in workers), redis.spent(), time.perf_counter()
         time.sleep(IDLE_SECONDS)
-        shares.append((sum(worker.cpu_s() for worker in workers) - cpu) / (time.perf_counter() - began))
-    return min(shares)
+        cpu, seconds = sum(worker.cpu_s() for worker in workers) - cpu, time.perf_counter() - began
+        shares.append(cpu / seconds)
+        of_nodes.append([now.since(then).cpu_s / seconds for now, then in zip(redis.spent(), nodes, strict=True)])
+    return min(shares), [min(each) for each in zip(*of_nodes, strict=True)]
 
 
 def _log_bytes(folder: Path, topics: Sequence[str]) -> int:

@@ -23,6 +23,10 @@ class Spent:
         """What was spent between two readings."""
         return Spent(self.cpu_s - before.cpu_s, self.commands - before.commands, self.bytes - before.bytes)
 
+    def without(self, cpu_s: float) -> "Spent":
+        """The same without some processor seconds."""
+        return Spent(max(0.0, self.cpu_s - cpu_s), self.commands, self.bytes)
+
 
 class RedisServers:
     """One server, or the three nodes of a Cluster; ``url`` once started."""

@@ -32,10 +32,11 @@ class Worker:
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self.metrics_port = free_port()
         variables = environment | {"NEXTBASKET_METRICS_PORT": str(self.metrics_port)}
+        command = [sys.executable, "-m", "stream", "worker"]
+        if shutil.which("setpriv"):  # a measurement that is itself killed leaves no worker behind
+            command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "worker"], env=variables, stdout=output, stderr=output
-            )
+            self.process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
         self._watched = psutil.Process(self.process.pid)
 
     def cpu_s(self) -> float:
