@@ -12,15 +12,24 @@ def merge_histories(old: CustomerHistory, new: CustomerHistory, window: int) -> 
 
     An invoice that both have is one invoice with the lines of both. Which of the two is ``old`` decides the id only.
     """
-    merged = new
-    for invoice in old.invoices:
-        merged = add_invoice(merged, held_event(invoice, new.customer_id), window).history
+    merged, _ = add_history(new, old, window)
     if old.watermark is not None:
         merged = raise_watermark(merged, old.watermark)
     dated = merged.dated_attributes
     for key, (date, value) in old.dated_attributes.items():
         dated = merge_attributes(dated, {key: value}, date)
     return msgspec.structs.replace(merged, dated_attributes=dated)
+
+
+def add_history(new: CustomerHistory, old: CustomerHistory, window: int) -> tuple[CustomerHistory, frozenset[str]]:
+    """The history with the invoices of another one, and the numbers of those that are behind its watermark."""
+    behind: set[str] = set()
+    for invoice in old.invoices:
+        added = add_invoice(new, held_event(invoice, new.customer_id), window)
+        new = added.history
+        if added.behind_watermark:
+            behind.add(invoice.invoice_no)
+    return new, frozenset(behind)
 
 
 def raise_watermark(history: CustomerHistory, watermark: tuple[int, str]) -> CustomerHistory:

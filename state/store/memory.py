@@ -1,6 +1,6 @@
 """MemoryStore: the store in memory, for tests and simulations, and the reference for the behaviour of a store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import msgspec
 
@@ -182,7 +182,9 @@ class MemoryStore:
         """See ``Store.remove``."""
         return self._customers.pop(customer_id, None) is not None
 
-    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+    def remove_merged(
+        self, customer_id: str, revision: int, *, clock_ms: int, not_taken: Set[str] = frozenset()
+    ) -> bool:
         """See ``Store.remove_merged``."""
         customer = self._customers.get(customer_id)
         if customer is None or customer.revision != revision:
@@ -190,7 +192,8 @@ class MemoryStore:
         del self._customers[customer_id]
         items: dict[str, ItemState] = {}
         for invoice in customer.history.invoices:
-            self._count(demand_changes(invoice, None), items)
+            if invoice.invoice_no not in not_taken:
+                self._count(demand_changes(invoice, None), items)
         self._save_items(items)
         return True
 

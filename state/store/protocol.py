@@ -3,7 +3,7 @@
 There are two implementations, ``MemoryStore`` and ``RedisStore``; one contract suite runs on both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -286,8 +286,12 @@ class Store(Protocol):
         """Remove a customer, but not the demand of the items; returns whether there was anything."""
         ...
 
-    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+    def remove_merged(
+        self, customer_id: str, revision: int, *, clock_ms: int, not_taken: Set[str] = frozenset()
+    ) -> bool:
         """Remove a customer whose invoices another one has now, and their demand, which is counted twice.
+
+        The demand of the invoices ``not_taken``, which are older than the window of the other one, stays.
 
         Returns False, and does nothing, where the history has another revision.
         """

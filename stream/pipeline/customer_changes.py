@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from state.domain.attributes import NO_DATED_ATTRIBUTES
-from state.domain.history import size_in_lines
+from state.domain.history import CustomerHistory, size_in_lines
 from state.domain.identities import Identities, MergeRefused
-from state.domain.merge import held_events, merge_histories
+from state.domain.merge import add_history, held_events, merge_histories
 from state.errors import AccessRefused, StoreUnavailable
 from state.events.customer_changes import CustomerErased, CustomerMerged
 from state.settings import Settings
@@ -41,7 +40,8 @@ MAX_WITHDRAWN = 100_000
 class Move(NamedTuple):
     """A merged customer whose invoices the batch applies to another one.
 
-    ``revision`` and ``watermark`` are those of the merged history, ``into`` is the other customer.
+    ``revision`` and ``watermark`` are those of the merged history, ``into`` is the other customer. ``not_taken``: the
+    numbers of invoices that are older than the window of the other one.
     """
 
     record: Incoming
@@ -49,6 +49,7 @@ class Move(NamedTuple):
     into: str
     revision: int
     watermark: tuple[int, str] | None
+    not_taken: frozenset[str]
 
 
 class CustomerPlan(NamedTuple):
@@ -256,12 +257,17 @@ class CustomerChanges:
         states = self._redis(lambda: self._store.customers(ids))
         moves: list[Move] = []
         moved: list[DecodedEvent] = []
+        others: dict[str, CustomerHistory] = {}
         for customer_id, state in zip(ids, states, strict=True):
             current = known.current(customer_id)
             if state is not None and current != customer_id:
-                moves.append(Move(records[customer_id], customer_id, current, state.revision, state.history.watermark))
-                other = self._redis(partial(self._store.history, current))
-                attributes = NO_DATED_ATTRIBUTES if other is None else other.dated_attributes
+                if current not in others:
+                    other = self._redis(partial(self._store.history, current))
+                    others[current] = CustomerHistory(current) if other is None else other
+                attributes = others[current].dated_attributes
+                others[current], behind = add_history(others[current], state.history, self._settings.window)
+                watermark = state.history.watermark
+                moves.append(Move(records[customer_id], customer_id, current, state.revision, watermark, behind))
                 resolved = map(known.resolve, held_events(state.history, current, attributes))
                 moved += [DecodedEvent(records[customer_id], one) for one in resolved if one is not None]
         return moves, moved
@@ -271,7 +277,9 @@ class CustomerChanges:
         clock_ms = int(self._clock() * 1000)
         if move.watermark is not None:  # before the removal, so that a crash in between does not lose it
             self._store.raise_watermark(move.into, move.watermark, clock_ms=clock_ms)
-        removed = self._store.remove_merged(move.customer_id, move.revision, clock_ms=clock_ms)
+        removed = self._store.remove_merged(
+            move.customer_id, move.revision, clock_ms=clock_ms, not_taken=move.not_taken
+        )
         return removed or self._store.revisions([move.customer_id]) == [0]
 
     def _withdraw_once(self, customer_ids: Sequence[str], known: Identities) -> None:

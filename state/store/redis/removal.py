@@ -4,7 +4,7 @@ What the outbox holds is applied to the items first. Where the items are to lose
 gets an entry with these changes in the step that deletes the history, so that a crash neither loses nor repeats them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from state.domain.history import CustomerHistory, demand_changes
@@ -40,10 +40,16 @@ class Removal:
                 self._client.expire(key, -1)
         return deleted > 0
 
-    def uncount(self, history: CustomerHistory, head: tuple[bytes, bytes], clock_ms: int) -> bool:
-        """Remove a history that still has the fields ``head``, and its purchases from the items; False where not."""
+    def uncount(
+        self, history: CustomerHistory, head: tuple[bytes, bytes], clock_ms: int, not_taken: Set[str] = frozenset()
+    ) -> bool:
+        """Remove a history that still has the fields ``head``, and its purchases from the items; False where not.
+
+        The purchases of the invoices ``not_taken`` stay counted.
+        """
         customer_id = history.customer_id
-        changes = [change for invoice in history.invoices for change in demand_changes(invoice, None)]
+        counted = [invoice for invoice in history.invoices if invoice.invoice_no not in not_taken]
+        changes = [change for invoice in counted for change in demand_changes(invoice, None)]
         first = max(clock_ms, self._last_sequence(customer_id) + 1)
         oldest = min(invoice.date for invoice in history.invoices)
         entries, _ = outbox_entries(first, oldest, [], changes) if changes else ([], first)

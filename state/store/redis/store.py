@@ -1,6 +1,6 @@
 """RedisStore: the store on Redis, one server or a Cluster (docs/reference/state.md has the layout of the keys)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import islice
 from typing import Any
 
@@ -309,13 +309,15 @@ class RedisStore:
         """See ``Store.remove``."""
         return self._removal.remove(customer_id)
 
-    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+    def remove_merged(
+        self, customer_id: str, revision: int, *, clock_ms: int, not_taken: Set[str] = frozenset()
+    ) -> bool:
         """See ``Store.remove_merged``."""
         head = self._removal.head(customer_id)  # before the history: a change in between makes the two differ
         state = self.customers([customer_id])[0]
         if state is None or state.revision != revision:
             return False
-        return self._removal.uncount(state.history, head, clock_ms)
+        return self._removal.uncount(state.history, head, clock_ms, not_taken)
 
     def raise_watermark(self, customer_id: str, watermark: tuple[int, str], *, clock_ms: int) -> None:
         """See ``Store.raise_watermark``."""

@@ -1,7 +1,7 @@
 """Merged and erased customers in the stream: state, topics, and events that come early, late, or again."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import pytest
@@ -181,11 +181,13 @@ class CrashingStore(MemoryStore):
 
     crashes = True
 
-    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+    def remove_merged(
+        self, customer_id: str, revision: int, *, clock_ms: int, not_taken: Set[str] = frozenset()
+    ) -> bool:
         if self.crashes:
             self.crashes = False
             raise Interrupted
-        return super().remove_merged(customer_id, revision, clock_ms=clock_ms)
+        return super().remove_merged(customer_id, revision, clock_ms=clock_ms, not_taken=not_taken)
 
 
 def test_a_merge_that_a_crash_interrupts_is_completed_by_the_same_events() -> None:
@@ -226,11 +228,13 @@ class ChangingStore(MemoryStore):
 
     changes = True
 
-    def remove_merged(self, customer_id: str, revision: int, *, clock_ms: int) -> bool:
+    def remove_merged(
+        self, customer_id: str, revision: int, *, clock_ms: int, not_taken: Set[str] = frozenset()
+    ) -> bool:
         if self.changes:
             self.changes = False
             self.apply([Invoice("8", customer_id, 1_000_000, (Line("Y", 1000, 1.0),))], clock_ms=clock_ms)
-        return super().remove_merged(customer_id, revision, clock_ms=clock_ms)
+        return super().remove_merged(customer_id, revision, clock_ms=clock_ms, not_taken=not_taken)
 
 
 def test_a_history_in_the_middle_of_a_chain_that_changes_meanwhile_is_merged_again() -> None:
@@ -280,6 +284,18 @@ def test_what_left_the_window_of_a_merged_customer_counts_no_more_when_it_comes_
     assert {code: state.sold for code, state in shop.store.items().states.items()} == {f"I{n}": 1 for n in range(5)}
     assert shop.store.history("old") is None
     assert shop.metric("lines_total", fate="behind") == 3
+
+
+def test_what_is_older_than_the_window_of_the_other_customer_stays_counted() -> None:
+    shop = ProcessorHarness(identities=MemoryIdentities(PSEUDONYMS), window="2")
+    for number, date in enumerate(dates(9)):
+        shop.process(invoice(str(number), ("a", "b", "c")[number // 3], date, "A"))
+    shop.process(merged("a", "b"))
+    shop.process(merged("b", "c"), invoice("8", "a", dates(9)[8], "A"))
+    history = shop.store.history("c")
+    assert history is not None
+    assert [one.invoice_no for one in history.invoices] == ["7", "8"]
+    assert shop.store.items().states["A"].sold == 9
 
 
 @settings(max_examples=40, deadline=None)
