@@ -3,8 +3,8 @@
     python -m bench.hostile_worker --minutes 60 --rate 200
 
 The events are those of ``bench.hostile``, which are refused or have no customer, and valid ones that are made to fill a
-worker: every one of another customer, invoices of thousands of lines, one invoice that grows without end, batches that
-are a hundred times as large as they are compressed. The resident set of the worker is sampled every second. After the
+worker: every one of another customer, invoices of thousands of lines, long attributes, one invoice that grows, events
+of nearly a megabyte that compress to a thousandth. The resident set of the worker is sampled every second. After the
 first minutes, in which caches fill, it must not grow by more than 50 MB; at no time may it pass 400 MB. Events that the
 worker is behind with are waited for, so that the rate is at most the given one.
 """
@@ -44,7 +44,7 @@ def valid_event(rng: random.Random, number: int) -> bytes:
     kind = rng.random()
     size = 1 if kind < 0.9 else rng.randint(500, 3_000)
     growing = kind > 0.995
-    event = {
+    event: dict[str, Any] = {
         "invoice_no": "growing" if growing else str(number),
         "customer_id": "growing" if growing else f"customer {number}",
         "invoice_date": "2011-12-09T12:50:00Z",
@@ -55,6 +55,8 @@ def valid_event(rng: random.Random, number: int) -> bytes:
     }
     if rng.random() < 0.01:
         event["note"] = "x" * 900_000
+    if rng.random() < 0.2:
+        event["customer"] = {"attributes": {f"{key:02}": f"{number} " + "😀" * 240 for key in range(32)}}
     return json.dumps(event).encode()
 
 
