@@ -86,7 +86,6 @@ def test_a_worker_stays_below_300_mb(kafka: Service, settings: Settings, worker:
         assert worker.ended() is None, worker.log_tail()
 
     wait_until(all_there, "all events are in the histories", 240, alive)
-    print(f"peak {high_water(pid) / 1e6:.0f} MB")
     assert high_water(pid) < MOST_BYTES, f"the worker took {high_water(pid) / 1e6:.0f} MB"
     assert worker.stop() == 0
 
