@@ -42,12 +42,21 @@ def _overlapping(faults: Sequence[Fault]) -> Iterator[tuple[Fault, ...]]:
     waiting = list(faults)
     while waiting:
         first = waiting.pop(0)
-        others = [] if first.alone else [one for one in waiting if not one.alone and one.part != first.part]
+        others = [one for one in waiting if _may_overlap(first, one)]
         if not others:
             yield (first,)
             continue
         waiting.remove(others[0])
         yield first, others[0]
+
+
+def _may_overlap(one: Fault, other: Fault) -> bool:
+    return (
+        not (one.alone or other.alone)
+        and one.part != other.part
+        and one.part not in other.needs
+        and other.part not in one.needs
+    )
 
 
 def _step(faults: tuple[Fault, ...], rng: random.Random) -> Step:

@@ -22,6 +22,8 @@ class Fault(ABC):
 
     name: ClassVar[str]
     part: ClassVar[Part]
+    needs: ClassVar[tuple[Part, ...]] = ()
+    """Parts without which a worker cannot notice it; it overlaps with no fault of theirs."""
     alone: ClassVar[bool] = False
     last: ClassVar[bool] = False
     """Nothing that loses data of Redis may follow, because the topic has not all events any more."""
