@@ -23,7 +23,7 @@ MAX_SHARED_CODES = 1_000
 _encode = msgspec.json.Encoder().encode
 
 
-class HeldLine(msgspec.Struct, frozen=True, array_like=True):
+class HeldLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A line in a history: quantity in thousandths, negative for a return; price above 0."""
 
     stock_code: str

@@ -28,6 +28,9 @@ from stream.kafka.fetch_buffer import FetchBuffer
 
 logger = logging.getLogger(__name__)
 
+FETCH_PAUSE_S = 0.003
+"""Pause between two fetches while a batch is processed. A fetch for each event as it arrives would cost a third more
+processor time, and nothing would be answered earlier."""
 COMMIT_ON_REVOKE_S = 5.0
 """How long a revocation of partitions waits for the last commit; without it the next owner repeats some batches."""
 
@@ -256,6 +259,8 @@ class BufferedConsumer(driver.Consumer):
                         self._fetched = thread.positions()
                         first = {ensure_TP(tp): some[0].offset for tp, some in (records or {}).items() if some}
                         await self._look_at_gaps(first, self._fetched)
+                if records:
+                    await self.fetch_buffer.wait_until_wanted(FETCH_PAUSE_S)
         except self.consumer_stopped_errors:
             if not app.should_stop:
                 raise

@@ -26,6 +26,7 @@ class FetchBuffer:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._wanted = asyncio.Event()
         self.on_stage: OnStage = lambda stage, seconds, events: None
         """Called with the stages ``fetch`` and ``wait`` of each batch."""
 
@@ -49,6 +50,13 @@ class FetchBuffer:
         """Wait while the buffer is full."""
         await self._room.wait()
 
+    async def wait_until_wanted(self, most_s: float) -> None:
+        """Wait until ``next_batch`` waits, but no longer than so many seconds."""
+        if not self._wanted.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(most_s):
+                    await self._wanted.wait()
+
     async def next_batch(self, max_messages: int, *, max_wait_s: float, max_bytes: int) -> list[ConsumerMessage]:
         """The next 1 to ``max_messages`` messages, [] once closed; waits for the first, then for a full batch.
 
@@ -56,9 +64,13 @@ class FetchBuffer:
         message that takes it over ``max_bytes``.
         """
         batch: list[ConsumerMessage] = []
-        while not batch and not self._closed:  # a rebalance may clear the buffer while a batch fills
-            await self._fill(max_messages, max_wait_s, max_bytes)
-            batch = self._take(max_messages, max_bytes)
+        self._wanted.set()
+        try:
+            while not batch and not self._closed:  # a rebalance may clear the buffer while a batch fills
+                await self._fill(max_messages, max_wait_s, max_bytes)
+                batch = self._take(max_messages, max_bytes)
+        finally:
+            self._wanted.clear()
         self._report(batch)
         return batch
 

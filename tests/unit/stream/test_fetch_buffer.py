@@ -176,3 +176,22 @@ async def test_how_long_the_events_of_a_batch_took_and_waited_is_reported() -> N
     assert (fetch, fetched, wait, waiting) == ("fetch", 2, "wait", 2)
     assert 6.0 <= fetched_in < 7.0
     assert 0.05 <= waited < 1.0
+
+
+async def test_the_next_fetch_waits_for_the_batch_in_progress_but_not_for_long() -> None:
+    fetch_buffer = FetchBuffer()
+    fetch_buffer.put(messages(1, 2))
+    assert await next_offsets(fetch_buffer, max_messages=1) == [1]
+    began = time.perf_counter()
+    await fetch_buffer.wait_until_wanted(0.05)  # the batch is still in progress
+    assert time.perf_counter() - began >= 0.045
+    pause = asyncio.ensure_future(fetch_buffer.wait_until_wanted(60.0))
+    await asyncio.sleep(0)
+    assert not pause.done()
+    assert await next_offsets(fetch_buffer) == [2]  # taken at once, and yet the pause ends
+    await asyncio.wait_for(pause, 5)
+    pending = asyncio.ensure_future(next_offsets(fetch_buffer))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(fetch_buffer.wait_until_wanted(60.0), 5)  # a batch waits for its first message
+    fetch_buffer.put(messages(3))
+    assert await pending == [3]
