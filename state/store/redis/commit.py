@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from state.events.invoice import Invoice
 from state.store.customer import AppliedEvents
+from state.store.redis.chunks import chunks
 from state.store.redis.layout import pack
 from state.store.redis.stored_customer import StoredCustomer, write_customer
 
@@ -119,26 +120,13 @@ def _entries(
     ):
         yield now, list(sales), list(changes)
         return
-    for portion in _portions([part for sale in sales for part in _parts_of_sales(sale)]):
+    parts = (part for sale in sales for part in _parts_of_sales(sale))
+    most = CHANGES_PER_ENTRY // LINES_PER_PART
+    for portion in chunks(parts, lambda part: len(pack(part)), most=most, most_bytes=MAX_ENTRY_BYTES):
         yield now, portion, []
     for change in changes:
         for part in _parts_of_change(change):
             yield now, [], [part]
-
-
-def _portions(parts: Sequence[Any]) -> Iterator[list[Any]]:
-    """Parts in portions of bounded size."""
-    portion: list[Any] = []
-    size = 0
-    for part in parts:
-        its_size = len(pack(part))
-        if portion and (size + its_size > MAX_ENTRY_BYTES or len(portion) == CHANGES_PER_ENTRY // LINES_PER_PART):
-            yield portion
-            portion, size = [], 0
-        portion.append(part)
-        size += its_size
-    if portion:
-        yield portion
 
 
 def _parts_of_sales(sale: Sales | DetailedSale) -> Iterator[Sales | DetailedSale]:
