@@ -21,7 +21,7 @@ from tests.integration.test_api import apply
 from tests.services.group import wait_until
 from tests.unit.api.shop import INVOICES
 
-EXAMPLES = int(os.environ.get("NEXTBASKET_TEST_FUZZ_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("NEXTBASKET_TEST_FUZZ_EXAMPLES", "15"))
 """Requests for each operation, of each kind."""
 
 ATTEMPTS = 10
