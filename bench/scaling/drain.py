@@ -11,7 +11,7 @@ from zlib import crc32
 import psutil
 
 from bench.scaling.servers import RedisServers, Spent
-from bench.scaling.shop import Worker, shop_on
+from bench.scaling.shop import Shop, Worker, opened
 from bench.stream.variant import Event
 from bench.stream.workload import Workload
 from state.events.invoice import Invoice
@@ -100,7 +100,9 @@ def drain(
     broker = psutil.Process(kafka.pid)
     parts = _parts(load.events, workers) if apart else [load.events]
     with ExitStack() as closes:
-        shops = [closes.enter_context(shop_on(folder, kafka.brokers, redis.url, model, data.dialect)) for _ in parts]
+        shops = [
+            closes.enter_context(opened(Shop(folder, kafka.brokers, redis.url, model, data.dialect))) for _ in parts
+        ]
         for shop, _ in shops:
             shop.store(load.stored)
         groups = [closes.enter_context(shop.workers(workers // len(shops), group)) for shop, group in shops]

@@ -187,16 +187,7 @@ class Shop:
 
 
 @contextmanager
-def shop_on(
-    folder: Path,
-    brokers: str,
-    redis_url: str,
-    model: Path,
-    dialect: str,
-    variables: Mapping[str, str] = MappingProxyType({}),
-    topic_limits: Mapping[str, float] = MappingProxyType({}),
-) -> Iterator[tuple[Shop, Group]]:
+def opened(shop: Shop) -> Iterator[tuple[Shop, Group]]:
     """A shop and the group of its workers."""
-    shop = Shop(folder, brokers, redis_url, model, dialect, variables, topic_limits)
     with closing(shop.group()) as group:
         yield shop, group

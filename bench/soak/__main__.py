@@ -24,7 +24,7 @@ import psutil
 
 from bench.scaling.__main__ import trained
 from bench.scaling.servers import RedisServers
-from bench.scaling.shop import Worker, shop_on
+from bench.scaling.shop import Shop, Worker, opened
 from bench.soak.events import repeated
 from bench.soak.feeder import Ages, Feeder
 from bench.soak.picture import picture
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         redis = closes.enter_context(RedisServers(folder / "redis", cluster=False))
         variables = {"NEXTBASKET_SETTLE_MS": str(chosen.settle_ms)}
         shop, group = closes.enter_context(
-            shop_on(folder, kafka.brokers, redis.url, model, dialect, variables, TOPIC_LIMITS)
+            opened(Shop(folder, kafka.brokers, redis.url, model, dialect, variables, TOPIC_LIMITS))
         )
         (worker,) = closes.enter_context(shop.workers(1, group))
         topics = shop.settings.topics
