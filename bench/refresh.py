@@ -32,6 +32,7 @@ from state.events.shop_dialect import shop_dialect
 from state.settings import load_settings
 from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.store import RedisStore
+from stream.kafka.config import EMBEDDED_API_VERSION
 from stream.kafka.partitioner import partition_of
 from stream.kafka.publisher import KafkaPublisher
 from stream.monitoring import Metrics
@@ -41,7 +42,7 @@ from stream.pipeline.processor import Processor
 from stream.pipeline.refresh import Refresher, model_name
 from stream.pipeline.refresh_sender import Collaborators
 from stream.pipeline.retry import RetryPolicy
-from stream.tools.embedded import API_VERSION, embedded_kafka
+from stream.tools.embedded import embedded_kafka
 from tests.services.redis import RedisServer, version
 from training.registry import Registry
 from training.serving.load import fallback_scorer, load_scorer
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             update={
                 "redis_url": redis.url,
                 "kafka_brokers": closes.enter_context(embedded_kafka()),
-                "kafka_api_version": API_VERSION,
+                "kafka_api_version": EMBEDDED_API_VERSION,
                 "registry": str(registry),
                 "namespace": "",
                 "dialect": workload(base, stored=0, sent=0).dialect,

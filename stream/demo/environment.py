@@ -11,7 +11,7 @@ from pathlib import Path
 from state.settings import PREFIX, Settings, load_settings
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.demo.interruption import postponed_signals
-from stream.tools.embedded import API_VERSION
+from stream.kafka.config import EMBEDDED_API_VERSION
 
 WorkerProcess = subprocess.Popen[bytes]
 
@@ -23,7 +23,7 @@ def demo_settings(folder: Path, brokers: str, redis_url: str, dialect: str) -> S
     """The user's settings, with the embedded servers and the demo's folder in place of the user's."""
     replaced = {
         "kafka_brokers": brokers,
-        "kafka_api_version": API_VERSION,
+        "kafka_api_version": EMBEDDED_API_VERSION,
         "kafka_security_protocol": "",
         "kafka_sasl_mechanism": "",
         "redis_url": redis_url,

@@ -12,6 +12,8 @@ from stream.kafka.tls_handshake import bound_in_kafka_python
 
 logger = logging.getLogger(__name__)
 
+EMBEDDED_API_VERSION = "2.3"
+"""Value of ``NEXTBASKET_KAFKA_API_VERSION`` for the embedded broker, which kafka-python cannot detect."""
 METADATA_MAX_AGE_MS = 5_000
 """Time within which a partition that is added is noticed."""
 

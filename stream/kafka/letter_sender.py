@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from state.settings import Settings
 from stream.errors import OtherRedrive, RightMissing
-from stream.kafka.config import kafka_python_config
+from stream.kafka.config import EMBEDDED_API_VERSION, kafka_python_config
 from stream.kafka.publisher import MAX_MESSAGE_BYTES
 from stream.messages import Message
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 TRANSACTION_TIMEOUT_S = 30.0
 """After that Kafka ends the transaction of a redrive that died; until then workers read no event behind it."""
+
+
+def has_transactions(settings: Settings) -> bool:
+    """Whether the broker has transactions: all have them but the embedded one, which is known by its version."""
+    return settings.kafka_api_version != EMBEDDED_API_VERSION
 
 
 class LetterSender:
@@ -35,7 +40,7 @@ class LetterSender:
         self._settings = settings
         self._consumer = consumer
         self._group = f"{settings.group}-redrive"
-        self._in_transactions = not settings.kafka_api_version  # set for the embedded broker only
+        self._in_transactions = has_transactions(settings)
         self._producer: KafkaProducer | None = None
 
     def begin(self) -> None:

@@ -15,9 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-API_VERSION = "2.3"
-"""Value of ``NEXTBASKET_KAFKA_API_VERSION`` for the embedded broker, which kafka-python cannot detect."""
-
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 5.0
 

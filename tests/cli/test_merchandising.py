@@ -12,10 +12,11 @@ from state.events.rules import RULES_KEY
 from state.settings import load_settings
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
+from stream.kafka.config import EMBEDDED_API_VERSION
 from stream.kafka.followers import read_merchandising
 from stream.kafka.publisher import KafkaPublisher
 from stream.messages import Message
-from stream.tools.embedded import API_VERSION, embedded_kafka
+from stream.tools.embedded import embedded_kafka
 from tests.unit.data.workbook import Row, write_workbook
 
 TABLE = """sku,title,product_type,price,stock,link,brand,blocked,on_sale_until
@@ -31,7 +32,7 @@ TABLE = """sku,title,product_type,price,stock,link,brand,blocked,on_sale_until
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with embedded_kafka() as brokers:
         monkeypatch.setenv("NEXTBASKET_KAFKA_BROKERS", brokers)
-        monkeypatch.setenv("NEXTBASKET_KAFKA_API_VERSION", API_VERSION)
+        monkeypatch.setenv("NEXTBASKET_KAFKA_API_VERSION", EMBEDDED_API_VERSION)
         yield
 
 

@@ -23,10 +23,11 @@ from state.events.wire import Decoder
 from state.settings import Settings, load_settings
 from state.store.redis.store import RedisStore
 from stream.cli.main import main
+from stream.kafka.config import EMBEDDED_API_VERSION
 from stream.kafka.customer_log import read_customer_log
 from stream.kafka.topic_reader import read_topic as read_invoices
 from stream.kafka.topics import ensure_topics
-from stream.tools.embedded import API_VERSION, embedded_kafka, embedded_redis
+from stream.tools.embedded import embedded_kafka, embedded_redis
 from tests.integration.topic import read_topic
 from tests.integration.workers import Worker
 from tests.services.choice import Service
@@ -330,7 +331,7 @@ def test_on_the_embedded_services_a_customer_is_erased_but_no_topic_rewritten(
     with embedded_kafka() as brokers, embedded_redis() as url:
         for name, value in {
             "KAFKA_BROKERS": brokers,
-            "KAFKA_API_VERSION": API_VERSION,
+            "KAFKA_API_VERSION": EMBEDDED_API_VERSION,
             "REDIS_URL": url,
             "REGISTRY": str(tmp_path / "registry"),
             "ERASURE_KEY": KEY,

@@ -8,7 +8,8 @@ import pytest
 
 from state.store.memory import MemoryStore
 from stream.api.keys import NewKey, Scope, new_key
-from stream.tools.embedded import API_VERSION, embedded_kafka
+from stream.kafka.config import EMBEDDED_API_VERSION
+from stream.tools.embedded import embedded_kafka
 from tests.pages.site import Site, fill, serve
 from tests.report.browser import CHROMIUM
 from tests.unit.api.shop import Shop
@@ -39,7 +40,7 @@ def browser() -> Iterator["Browser"]:
 def site(tmp_path: Path) -> Iterator[Site]:
     """A shop with something of everything, without keys."""
     with embedded_kafka() as brokers:
-        shop = Shop(kafka_brokers=brokers, kafka_api_version=API_VERSION, api_worker_metrics="127.0.0.1:1")
+        shop = Shop(kafka_brokers=brokers, kafka_api_version=EMBEDDED_API_VERSION, api_worker_metrics="127.0.0.1:1")
         shop.publisher = FollowedPublisher(shop)
         shop.registry = registry(tmp_path, "basket_lstm", "two_tower")
         shop.letters = Letters(letter(7, HOSTILE.encode()), letter(8, b"\xff\x00", "The event is not UTF-8."))

@@ -13,11 +13,12 @@ from state.events.catalogue import CatalogueItem, encode_item
 from state.events.rules import RULES_KEY, Boost, Exclude, ItemFilter, Pin, Rule, Rules, encode_rules
 from state.settings import Settings, load_settings
 from stream.errors import BrokerUnavailable
+from stream.kafka.config import EMBEDDED_API_VERSION
 from stream.kafka.followers import MerchandisingFollower, read_merchandising
 from stream.kafka.publisher import KafkaPublisher
 from stream.kafka.topics import ensure_topics
 from stream.messages import Message
-from stream.tools.embedded import API_VERSION, embedded_kafka
+from stream.tools.embedded import embedded_kafka
 from tests.services.process import free_port
 from tests.unit.stream.harness import ProcessorHarness, invoice
 from training.serving.scorer import Prediction
@@ -160,7 +161,9 @@ def test_a_customer_to_whom_nothing_is_allowed_gets_an_empty_list_in_place_of_th
 @pytest.fixture
 def settings() -> Iterator[Settings]:
     with embedded_kafka() as brokers:
-        found = load_settings({"NEXTBASKET_KAFKA_BROKERS": brokers, "NEXTBASKET_KAFKA_API_VERSION": API_VERSION})
+        found = load_settings(
+            {"NEXTBASKET_KAFKA_BROKERS": brokers, "NEXTBASKET_KAFKA_API_VERSION": EMBEDDED_API_VERSION}
+        )
         ensure_topics(found)
         yield found
 
