@@ -191,6 +191,7 @@ class Settings(BaseModel):
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 512
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 4
     settle_ms: Annotated[int, Field(ge=0, le=10_000)] = 0
+    customer_cache_mb: Annotated[int, Field(ge=1, le=100_000)] = 40
     fetch_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 500
     registry_poll_seconds: Annotated[float, Field(gt=0)] = 5.0
     dead_letters: Literal["wait", "redis"] = "wait"

@@ -29,7 +29,7 @@ from stream.cli.registry import open_registry
 from stream.durability_watch import DurabilityWatch, require_durability
 from stream.errors import BrokerRefused, BrokerUnavailable, CannotStart, Stopped, TlsRefused
 from stream.health import Health, Heartbeat, serve_health
-from stream.interpreter import describe_interpreter, prepare_to_serve
+from stream.interpreter import BatchCollector, describe_interpreter, prepare_to_serve
 from stream.kafka.agent import create_app
 from stream.kafka.client_errors import client_errors
 from stream.kafka.config import broker_list
@@ -44,7 +44,7 @@ from stream.kafka.retention import remains_in_kafka
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.topics import committed_events, ensure_topics
 from stream.loss_watch import LossWatch, removed_customers
-from stream.messages import Message
+from stream.messages import Incoming, Message
 from stream.monitoring import Metrics
 from stream.pipeline.confirmed_publisher import ConfirmedPublisher
 from stream.pipeline.model_watcher import ModelWatcher
@@ -242,8 +242,14 @@ def run_worker(settings: Settings) -> ExitCode:
         validation.start()
         closes.callback(validation.stop)
 
+        collector = BatchCollector()
+
+        def process(batch: Sequence[Incoming]) -> None:
+            processor.process(batch)
+            collector.collect()
+
         def build() -> StreamApp:
-            app = create_app(settings, processor.process, exit_process, refresher.step, settling)
+            app = create_app(settings, process, exit_process, refresher.step, settling)
             app.on_events_lost = metrics.events_lost
             app.fetch_buffer.on_stage = metrics.stage_took
             app.on_partition_reset = metrics.partition_reset

@@ -83,8 +83,7 @@ def chance_within(curve: Sequence[float], horizons: Sequence[int], days: float) 
 
 def net_spending(history: CustomerHistory) -> float:
     """The value of all purchase lines of a history less that of the returns; 0 where the returns are larger."""
-    total = sum(line.quantity * line.unit_price for invoice in history.invoices for line in invoice.lines)
-    return max(0.0, total / THOUSAND)
+    return max(0.0, sum([invoice.net_value for invoice in history.invoices]) / THOUSAND)
 
 
 Numbers = TypeVar("Numbers", float, NDArray[np.float64])

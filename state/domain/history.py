@@ -8,6 +8,7 @@ Invoices that an event does not change are the same objects before and after it.
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -42,10 +43,15 @@ class HeldInvoice(msgspec.Struct, frozen=True, dict=True):
     date: int
     lines: tuple[HeldLine, ...]
 
-    @property
+    @cached_property
     def is_purchase(self) -> bool:
         """Whether at least one line is a purchase."""
         return any(line.quantity > 0 for line in self.lines)
+
+    @cached_property
+    def net_value(self) -> float:
+        """Sum of quantity times price, returns negative, in thousandths of the currency."""
+        return float(sum([line.quantity * line.unit_price for line in self.lines]))
 
     @property
     def purchased_codes(self) -> frozenset[str]:

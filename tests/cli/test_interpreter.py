@@ -35,3 +35,37 @@ def test_what_is_loaded_is_exempt_from_collection_and_what_comes_later_is_not() 
 def test_values_that_nobody_set_are_not_claimed() -> None:
     described = describe("import os; [os.environ.pop(n, 0) for n in ('OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE')]")
     assert "as many as the library chooses, kernels: as OpenBLAS chooses" in described
+
+
+CHURN = """
+import gc
+from stream.interpreter import BatchCollector, prepare_to_serve
+prepare_to_serve()
+now = 0.0
+collector = BatchCollector(lambda: now)
+cache = {{}}
+most = 0
+for number in range(400):
+    for each in range(1_000):
+        cache.pop((number - 10, each), None)
+        cache[number, each] = [[]]
+    circle = []
+    circle.append(circle)
+    del circle
+    {after_each}
+    most = max(most, len(gc.get_objects(0)) + len(gc.get_objects(1)))
+now = 1e9
+print(most, gc.get_count()[0])
+"""
+
+
+def most_young_objects(after_each: str) -> int:
+    """The most objects that a collection of the young ones looks at, while a cache drops as many as it takes in."""
+    code = CHURN.format(after_each=after_each)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return int(done.stdout.split()[0])
+
+
+def test_the_collector_looks_at_the_objects_of_one_batch_at_most() -> None:
+    assert most_young_objects("pass") > 15_000
+    assert most_young_objects("collector.collect()") < 3_000

@@ -3,6 +3,9 @@
 An invoice of a history never changes, and all but the newest are in the customer's history at the next event too.
 """
 
+from typing import Self
+
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +13,13 @@ from state.domain.history import HeldInvoice
 from training.features.item_table import ItemTable
 
 _ATTRIBUTE = "columns"
+_NO_ROWS = np.zeros(0, np.int64)
 
 
-class InvoiceColumns:
+class InvoiceColumns(msgspec.Struct, eq=False, gc=False):
     """The purchases of an invoice by stock code, before any returns.
+
+    It has no reference that could lead back to it, so the garbage collector need not know it.
 
     Attributes:
         codes: The distinct stock codes of the purchase lines, in order of their first lines.
@@ -23,26 +29,37 @@ class InvoiceColumns:
         returns: Stock code and quantity, in thousandths and above 0, of each item of the return lines.
     """
 
-    def __init__(self, invoice: HeldInvoice) -> None:
+    codes: tuple[str, ...]
+    quantity: NDArray[np.int64]
+    price: NDArray[np.float32]
+    value: float
+    returns: tuple[tuple[str, int], ...]
+    _positions: dict[str, int] | None = None
+    _table: object = None
+    _rows: NDArray[np.int64] = msgspec.field(default_factory=lambda: _NO_ROWS)
+
+    @classmethod
+    def of(cls, invoice: HeldInvoice) -> Self:
+        """The columns of an invoice."""
         quantities: dict[str, int] = {}
         prices: dict[str, float] = {}
         returned: dict[str, int] = {}
-        self.value = 0.0
+        value = 0.0
         for line in invoice.lines:
             code, quantity = line.stock_code, line.quantity
             if quantity > 0:
                 quantities[code] = quantities.get(code, 0) + quantity
                 prices[code] = line.unit_price
-                self.value += quantity * line.unit_price
+                value += quantity * line.unit_price
             else:
                 returned[code] = returned.get(code, 0) - quantity
-        self.codes = tuple(quantities)
-        self._positions: dict[str, int] | None = None
-        self.quantity = np.fromiter(quantities.values(), np.int64, len(quantities))
-        self.price = np.fromiter(prices.values(), np.float32, len(prices))
-        self.returns = tuple(returned.items())
-        self._table: object = None
-        self._rows = _NO_ROWS
+        return cls(
+            tuple(quantities),
+            np.fromiter(quantities.values(), np.int64, len(quantities)),
+            np.fromiter(prices.values(), np.float32, len(prices)),
+            value,
+            tuple(returned.items()),
+        )
 
     @property
     def positions(self) -> dict[str, int]:
@@ -56,18 +73,15 @@ class InvoiceColumns:
         if self._table is items.identity:
             return self._rows
         row_of = items.rows
-        rows = np.fromiter((row_of.get(code, -1) for code in self.codes), np.int64, len(self.codes))
+        rows = np.array([row_of.get(code, -1) for code in self.codes], np.int64)
         if rows.min(initial=0) >= 0:
             self._rows, self._table = rows, items.identity  # in this order: another thread may read them
         return rows
-
-
-_NO_ROWS = np.zeros(0, np.int64)
 
 
 def invoice_columns(invoice: HeldInvoice) -> InvoiceColumns:
     """The columns of an invoice, computed at the first call."""
     columns: InvoiceColumns | None = invoice.__dict__.get(_ATTRIBUTE)
     if columns is None:
-        columns = invoice.__dict__[_ATTRIBUTE] = InvoiceColumns(invoice)
+        columns = invoice.__dict__[_ATTRIBUTE] = InvoiceColumns.of(invoice)
     return columns

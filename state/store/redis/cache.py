@@ -9,13 +9,14 @@ from state.domain.history import HeldLine, line_count
 from state.events.invoice import Invoice, Line
 from state.store.redis.stored_customer import StoredCustomer
 
-MAX_LINES = 200_000
-"""Bound of the lines that are held, some 200 bytes each; what else a customer takes is counted as lines."""
 LINES_OF_A_CUSTOMER = 20
 LINES_OF_AN_INVOICE = 2
 BYTES_OF_A_LINE = 200
+"""What a line takes in memory, with its columns; what else a customer takes is counted as lines."""
 BYTES_OF_A_TEXT = 80
 """Bytes of a stock code or an id that are counted with its line; only longer ones are counted apart."""
+JSON_OF_A_LINE = 48
+"""Bytes of a line with a stock code of that size, as JSON."""
 
 
 class _Held(NamedTuple):
@@ -29,8 +30,8 @@ class _Held(NamedTuple):
 class CustomerCache:
     """Stored customers by id; the one used least recently is dropped first. Not to be shared between threads."""
 
-    def __init__(self, max_lines: int = MAX_LINES) -> None:
-        self._max_lines = max_lines
+    def __init__(self, max_bytes: int) -> None:
+        self._max_lines = max_bytes // BYTES_OF_A_LINE
         self._lines = 0
         self._customers: OrderedDict[str, _Held] = OrderedDict()
 
@@ -51,17 +52,15 @@ class CustomerCache:
         before = self._customers.get(customer_id)
         self.drop(customer_id)
         history = stored.record.history
-        if before is None:
-            text = sum([_long_texts(one.lines) for one in history.invoices])
-        else:
+        lines = line_count(history)
+        if before is not None:
             text = before.text + sum([_long_texts(one.lines) for one in added])
+        elif stored.json_bytes:  # to look at each line that was read would take as long as to read it
+            text = 2 * max(0, stored.json_bytes - JSON_OF_A_LINE * lines)  # a text may be there encoded as well
+        else:
+            text = sum([_long_texts(one.lines) for one in history.invoices])
         other = _text_bytes(history.dated_attributes) + len(stored.recommendation or b"")
-        lines = (
-            LINES_OF_A_CUSTOMER
-            + LINES_OF_AN_INVOICE * len(history.invoices)
-            + line_count(history)
-            + (text + other) // BYTES_OF_A_LINE
-        )
+        lines += LINES_OF_A_CUSTOMER + LINES_OF_AN_INVOICE * len(history.invoices) + (text + other) // BYTES_OF_A_LINE
         if lines > self._max_lines:
             return
         self._customers[customer_id] = _Held(stored, text, lines)

@@ -42,15 +42,18 @@ class Histories:
         writer: Writes the commits.
         window: Greatest number of invoices of a history.
         cap: Greatest number of lines of a history.
+        cache_bytes: Bound of the customers that stay decoded.
     """
 
-    def __init__(self, client: Any, keys: Keys, writer: SingleWriter | ClusterWriter, *, window: int, cap: int) -> None:
+    def __init__(
+        self, client: Any, keys: Keys, writer: SingleWriter | ClusterWriter, *, window: int, cap: int, cache_bytes: int
+    ) -> None:
         self._client = client
         self._keys = keys
         self._writer = writer
         self._window = window
         self._cap = cap
-        self._cache = CustomerCache()
+        self._cache = CustomerCache(cache_bytes)
         self._customers_per_call = MAX_CUSTOMERS_PER_CALL
         self._remove = Script("remove")
 

@@ -73,6 +73,7 @@ class RedisStore:
             self._writer,
             window=settings.window,
             cap=settings.max_history_lines,
+            cache_bytes=settings.customer_cache_mb * 1_000_000,
         )
 
     def apply(self, invoices: Sequence[Invoice], *, clock_ms: int) -> ApplyResult:

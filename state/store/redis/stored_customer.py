@@ -50,7 +50,8 @@ class StoredCustomer(msgspec.Struct, frozen=True):
 
     ``expected`` is what the scripts compare: the head, that of schema 1, or nothing for an unknown customer.
     ``record`` is without its recommendation, which is ``recommendation``, as stored. ``superseded``: the fields of
-    schema 1, which go with the next write. ``outbox``: changes of the items may wait in the outbox.
+    schema 1, which go with the next write. ``outbox``: changes of the items may wait in the outbox. ``json_bytes``: of
+    the JSON that it was read from, 0 where it was not read.
     """
 
     expected: str
@@ -60,6 +61,7 @@ class StoredCustomer(msgspec.Struct, frozen=True):
     recommendation: bytes | None = None
     superseded: tuple[str, ...] = ()
     outbox: bool = False
+    json_bytes: int = 0
 
     def with_last(self) -> CustomerRecord:
         """The record with its last recommendation."""
@@ -117,11 +119,13 @@ def read_customer(customer_id: str, fields: Fields, recommendation: bytes | None
                 outbox=sequence > 0,
             )
         head = Head(*map(int, fields[b"m"].split(b" ")))
-        history, layout, scoring = _read(customer_id, fields)
+        history, layout, scoring, json_bytes = _read(customer_id, fields)
     except (KeyError, ValueError, TypeError, zlib.error) as error:
         raise msgspec.DecodeError(f"a field is missing or unreadable: {error}") from error
     record = CustomerRecord(history, head.revision, head.published, scoring)
-    return StoredCustomer(head.text(), head, record, layout, recommendation, outbox=head.sequence > 0)
+    return StoredCustomer(
+        head.text(), head, record, layout, recommendation, outbox=head.sequence > 0, json_bytes=json_bytes
+    )
 
 
 def read_history(customer_id: str, fields: Fields) -> CustomerHistory:
@@ -143,11 +147,17 @@ def _schema(customer_id: str, fields: Fields) -> int:
     return schema
 
 
-def _read(customer_id: str, fields: Fields) -> tuple[CustomerHistory, BlockLayout | None, ScoringState]:
-    data = _read_data(_inflate(fields[b"d"]))
+def _read(customer_id: str, fields: Fields) -> tuple[CustomerHistory, BlockLayout | None, ScoringState, int]:
+    json = _inflate(fields[b"d"])
+    json_bytes = len(json)
+    data = _read_data(json)
     layout = None
     if data.blocks:
-        blocks = {number: dict(_read_block(_inflate(fields[b"b%d" % number]))) for number in data.blocks}
+        blocks: dict[int, dict[str, tuple[HeldLine, ...]]] = {}
+        for number in data.blocks:
+            json = _inflate(fields[b"b%d" % number])
+            json_bytes += len(json)
+            blocks[number] = dict(_read_block(json))
         inline = {one.invoice_no: one.lines for one in data.invoices if one.lines}
         layout = _layout({**blocks, INLINE: inline})
         invoices = tuple(HeldInvoice(one.invoice_no, one.date, _lines(layout, one.invoice_no)) for one in data.invoices)
@@ -158,6 +168,7 @@ def _read(customer_id: str, fields: Fields) -> tuple[CustomerHistory, BlockLayou
         CustomerHistory(customer_id, invoices, data.watermark, data.attributes or NO_DATED_ATTRIBUTES),
         layout,
         ScoringState(scoring.prior, scoring.newest, frozenset(scoring.invoices)) if scoring else NO_SCORING,
+        json_bytes,
     )
 
 
@@ -209,6 +220,7 @@ def write_customer(
         layout=layout,
         recommendation=stored.recommendation,
         outbox=sequence > 0,
+        json_bytes=stored.json_bytes,
     )
     return after, fields, gone
 

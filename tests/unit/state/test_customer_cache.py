@@ -8,9 +8,10 @@ import pytest
 from state import CustomerHistory, HeldInvoice, HeldLine
 from state.events.invoice import Invoice, Line
 from state.store.redis.cache import BYTES_OF_A_LINE, CustomerCache
-from state.store.redis.stored_customer import StoredCustomer, read_customer
+from state.store.redis.stored_customer import StoredCustomer, read_customer, write_customer
 
 LINES = 1_000
+BYTES = LINES * BYTES_OF_A_LINE
 EMOJI = "😀"
 
 
@@ -36,7 +37,7 @@ def held(cache: CustomerCache, numbers: int) -> int:
     ],
 )
 def test_customers_count_by_their_bytes(parts: dict[str, Any], size: int) -> None:
-    cache = CustomerCache(LINES)
+    cache = CustomerCache(BYTES)
     for number in range(60):
         cache.put(f"c{number}", customer(number, **parts))
     assert 0 < held(cache, 60) <= max(1, LINES * BYTES_OF_A_LINE // size)
@@ -47,7 +48,7 @@ def test_customers_count_by_their_bytes(parts: dict[str, Any], size: int) -> Non
 
 
 def test_what_a_customer_gets_is_counted_without_the_rest() -> None:
-    cache = CustomerCache(LINES)
+    cache = CustomerCache(BYTES)
     stored = customer(0)
     cache.put("c0", stored)
     added = [Invoice("2", "c0", 100, (Line(EMOJI * 100, 1_000, 1.0),))]
@@ -57,3 +58,25 @@ def test_what_a_customer_gets_is_counted_without_the_rest() -> None:
     for _ in range(400):
         cache.put("c0", stored, added)
     assert cache._lines <= LINES
+
+
+@pytest.mark.parametrize("line_id", [None, "0198f2a4-7c3e-7d52-9a1b-2f6e8c4d0a17"])
+@pytest.mark.parametrize(
+    ("code", "codes"), [("A", 10), ("A", 500), ("A" * 90, 10), (EMOJI * 90, 500)], ids=["few", "many", "long", "wide"]
+)
+def test_a_customer_that_was_read_counts_as_one_that_was_written(code: str, codes: int, line_id: str | None) -> None:
+    lines = tuple(
+        HeldLine(f"{code}{index:03}", 1_000, 1.0, line_id and f"{line_id}{index:03}") for index in range(codes)
+    )
+    nobody = read_customer("c0", {}, None)
+    history = CustomerHistory("c0", (HeldInvoice("1", 100, lines),))
+    written, fields, _ = write_customer(
+        nobody, msgspec.structs.replace(nobody.record, history=history, revision=1), sequence=0
+    )
+    as_read = {name.encode(): part.encode() if isinstance(part, str) else part for name, part in fields.items()}
+    counted = []
+    for stored in (written, read_customer("c0", as_read, None)):
+        cache = CustomerCache(100 * BYTES)
+        cache.put("c0", stored)
+        counted.append(cache._lines)
+    assert counted[1] == pytest.approx(counted[0], rel=0.3)
