@@ -27,7 +27,7 @@ import tempfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STORED = Path(__file__).with_suffix(".json")
 REFERENCE = "reference"
@@ -229,7 +229,7 @@ def serve(folder: Path) -> None:
     decoder = Decoder(load_settings({}))
     view = scorer.view(histories, items, now)
     predictions = scorer.predict(histories, items, now, 40)
-    demand = items.demand(now)
+    demand: Any = items.decayed_demand(now) if hasattr(items, "decayed_demand") else items.demand(now)  # earlier trees
     rules = Rules(
         version=1,
         rules=(

@@ -122,7 +122,7 @@ def every_kind(generator: random.Random) -> tuple[Rule, ...]:
 
 def microseconds(merchandising: Merchandising, served: list[Customer], items: ItemTable, batch: int) -> float:
     """The least of several runs, a customer."""
-    demand = items.demand(NOW)
+    demand = items.decayed_demand(NOW)
     runs = []
     for _ in range(REPEATS):
         began = time.process_time()

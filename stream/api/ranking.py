@@ -195,7 +195,7 @@ class Ranker:
         merchandising = self._merchandising()
         depth = max(ranking_depth(job.depth, merchandising) for job in jobs)
         predictions = self._scorer.predict([job.history for job in jobs], items, now, depth)
-        demand = items.demand(now)
+        demand = items.decayed_demand(now)
         generated_at = to_iso(int(self._clock()))
         recommendations = []
         scorer, segments = self._current(), self._segments()

@@ -274,7 +274,7 @@ def with_baskets(
 ) -> Iterator[DueCustomer]:
     """The customers of an order, each with a basket; ``left_out`` gets those who bought since, or expired."""
     items = ItemTable(store.items().states.values())
-    demand = items.demand(query.at)
+    demand = items.decayed_demand(query.at)
     resilient = ResilientScorer(lambda: scorer, fallback_scorer(), Metrics())
     context = BatchContext(
         now=query.at,

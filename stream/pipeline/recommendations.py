@@ -4,9 +4,6 @@ import hashlib
 from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from state.domain.history import CustomerHistory
 from state.domain.items import HALF_LIVES
 from state.domain.recommendation import AppliedRules, Item, ModelVersion, NextPurchase, Reason, Recommendation, Trigger
@@ -14,7 +11,7 @@ from state.events.dates import DAY, LAST, to_iso
 from state.store.protocol import CustomerUpdate
 from stream.pipeline.selector import Selector
 from training.features.invoice_columns import invoice_columns
-from training.features.item_table import ItemTable
+from training.features.item_table import DecayedDemand, ItemTable
 from training.serving.scorer import HORIZONS, Candidate, Prediction
 
 REPLENISH = "replenish"
@@ -39,14 +36,13 @@ class BatchContext(NamedTuple):
     """Values that are the same for all recommendations of one batch.
 
     ``now`` is event time in seconds since 1970, ``generated_at`` the clock. ``demand`` is that of ``items`` as of
-    ``now``, float32 ``[items, half-lives]``. ``selector`` applies the catalogue and the rules, None
-    where there are none.
+    ``now``. ``selector`` applies the catalogue and the rules, None where there are none.
     """
 
     now: int
     generated_at: str
     items: ItemTable
-    demand: NDArray[np.float32]
+    demand: DecayedDemand
     valid_days: int
     top_k: int
     selector: Selector | None = None
@@ -182,7 +178,7 @@ def _discovery_reason(candidate: Candidate, context: BatchContext) -> Reason:
             evidence["description"] = description
         return Reason(BOUGHT_TOGETHER, evidence)
     row = items.rows.get(candidate.stock_code)
-    demand = 0.0 if row is None else float(context.demand[row, WEEKLY])
+    demand = 0.0 if row is None else context.demand.of(row)
     return Reason(IN_DEMAND, {"baskets": round(demand, 1), "half_life_days": int(HALF_LIVES[WEEKLY])})
 
 

@@ -66,7 +66,7 @@ class Recommender:
         depth = ranking_depth(self._settings.top_k, self._merchandising())
         with predicting or nullcontext():
             predictions = self._scorer.predict([update.history for update in updates], table, now, depth)
-        demand = table.demand(now)
+        demand = table.decayed_demand(now)
         context = BatchContext(
             now=now,
             generated_at=generated_at,

@@ -5,16 +5,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
-from state.domain.items import HALF_LIVES
 from state.domain.rules import Merchandising, RulesInForce
 from state.domain.selection import DEPTH, Absence, Selection, select, why_not
-from training.features.item_table import ItemTable
+from training.features.item_table import DecayedDemand, ItemTable
 from training.serving.scorer import Candidate
 
-_WEEKLY = HALF_LIVES.index(7.0)
 _FIRST = 2_000
 """Items in demand that are ordered first; a list needs hardly ever more."""
 
@@ -28,7 +25,7 @@ def selector_for(
     merchandising: Merchandising | None,
     now: int,
     items: ItemTable,
-    demand: NDArray[np.float32],
+    demand: DecayedDemand,
     clock: int | None = None,
 ) -> "Selector | None":
     """The selector of a batch; None where every ranking stays as it is, so that nothing is paid for it.
@@ -53,16 +50,16 @@ class Selector:
     Args:
         in_force: The catalogue and the rules at the time of the prediction.
         items: The item table as of then.
-        demand: That of ``items``, float32 ``[items, half-lives]``.
+        demand: That of ``items``.
 
     An item that is no candidate has the lowest probability of the ranking times its demand, log(1 + d(7)), as a share
     of the greatest; 0 where it was never sold.
     """
 
-    def __init__(self, in_force: RulesInForce, items: ItemTable, demand: NDArray[np.float32]) -> None:
+    def __init__(self, in_force: RulesInForce, items: ItemTable, demand: DecayedDemand) -> None:
         self.in_force = in_force
         self._items = items
-        self._demand = demand[:, _WEEKLY]
+        self._demand = demand
         self._in_demand: dict[int, _InDemand] = {}
 
     def select(
@@ -123,10 +120,10 @@ class Selector:
 
     @cached_property
     def _greatest(self) -> float:
-        return float(np.log1p(self._demand.max(initial=0.0)))
+        return float(np.log1p(self._demand.all.max(initial=0.0)))
 
     def _share(self, row: int) -> float:
-        return float(np.log1p(self._demand[row])) / self._greatest if self._greatest > 0.0 else 0.0
+        return float(np.log1p(self._demand.of(row))) / self._greatest if self._greatest > 0.0 else 0.0
 
     def _by_demand(self, history: CustomerHistory) -> Iterator[str]:
         """Stock codes by falling demand that are not excluded; looked up once for all customers with the same plan."""
@@ -148,7 +145,7 @@ class Selector:
 
     def _rows_by_demand(self) -> Iterator[int]:
         """Rows of the item table by falling demand, baskets ever and stock code; all are ordered if asked for."""
-        demand = self._demand
+        demand = self._demand.all
         first = min(_FIRST, len(demand))
         if first == 0:
             return

@@ -97,7 +97,7 @@ def build_customer_report(
     now = at if at is not None else store.now() or 0
     if items is None:
         items = ItemTable(store.items().states.values())
-    demand = items.demand(now)
+    demand = items.decayed_demand(now)
     context = BatchContext(
         now=now,
         generated_at=to_iso(now),

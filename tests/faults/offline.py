@@ -121,7 +121,7 @@ def _compare_all(shop: Shop, customers: Collection[str], *, every: bool) -> None
         now=now,
         generated_at="",
         items=table,
-        demand=table.demand(now),
+        demand=table.decayed_demand(now),
         valid_days=shop.settings.valid_days,
         top_k=shop.settings.top_k,
     )

@@ -6,6 +6,7 @@ table is one multiplication: ``demand = sums × 0.5 ** ((now − reference) / ha
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from training.features.item_leaders import Leaders
 _DEMAND = slice(0, len(HALF_LIVES))
 _SHARES = slice(len(HALF_LIVES), len(HALF_LIVES) + len(SHARE_HALF_LIVES))
 _ALL = slice(0, _SHARES.stop)
+_WEEKLY = HALF_LIVES.index(7.0)
 _HALF_LIFE_SECONDS = np.asarray(HALF_LIVES + SHARE_HALF_LIVES, dtype=np.float64) * DAY
 _REBASE_AFTER = int(256 * DAY * min(HALF_LIVES + SHARE_HALF_LIVES))
 """The reference moves once a sale is so many seconds after it: 2 ** 256 is well within a float64."""
@@ -144,6 +146,10 @@ class ItemTable:
         later sales are not subtracted.
         """
         return self._decayed(_DEMAND, now, rows)
+
+    def decayed_demand(self, now: int) -> "DecayedDemand":
+        """``demand`` with a half-life of a week, until the next change of the table; costs nothing until it is read."""
+        return DecayedDemand(self._sums[_WEEKLY, : len(self.codes)], float(self._factors(now)[_WEEKLY]))
 
     def shares(self, now: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Decayed shares as of ``now``, float32 ``[items, half-lives]``, in the order of ``SHARE_HALF_LIVES``.
@@ -292,9 +298,13 @@ class ItemTable:
 
     def _decay(self, sums: NDArray[np.float64], columns: slice, now: int) -> NDArray[np.float32]:
         """Of sums ``[half-lives, items]`` those of some columns as of ``now``, float32 ``[items, columns]``."""
-        halvings = _halvings(self._reference, max(now, self._newest))[columns]
-        decayed = sums[columns] * np.exp2(-halvings)[:, None]
+        decayed = sums[columns] * self._factors(now)[columns, None]
         return decayed.astype(np.float32).T  # half the time of a product into float32 (NumPy 2.4)
+
+    def _factors(self, now: int) -> NDArray[np.float64]:
+        """By what the sums of each half-life have decayed as of ``now``."""
+        factors: NDArray[np.float64] = np.exp2(-_halvings(self._reference, max(now, self._newest)))
+        return factors
 
     def _describe(self, row: int, text: str | None, date: int) -> None:
         if text is None:
@@ -375,6 +385,24 @@ class ItemTable:
         )
         for old, new in zip(old_columns, new_columns, strict=True):
             new[..., :size] = old
+
+
+class DecayedDemand:
+    """The demand of the items of a table with a half-life of a week, as of a time: computed as far as it is read."""
+
+    def __init__(self, sums: NDArray[np.float64], factor: float) -> None:
+        self._sums = sums
+        self._factor = factor
+
+    def of(self, row: int) -> float:
+        """The demand of one item."""
+        return float(np.float32(self._sums[row] * self._factor))
+
+    @cached_property
+    def all(self) -> NDArray[np.float32]:
+        """That of all items, float32 ``[items]``."""
+        demand: NDArray[np.float32] = (self._sums * self._factor).astype(np.float32)
+        return demand
 
 
 def _halvings(since: int, until: int) -> NDArray[np.float64]:

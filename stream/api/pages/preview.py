@@ -119,7 +119,7 @@ def compare_lists(bench: Workbench, customer_ids: Sequence[str], after: Merchand
     before = bench.merchandising
     depth = max(ranking_depth(k, before), ranking_depth(k, after))
     predictions = bench.scorer.predict(histories, bench.items, bench.now, depth)
-    demand = bench.items.demand(bench.now)
+    demand = bench.items.decayed_demand(bench.now)
     model = ModelVersion(bench.scorer.name, bench.scorer.version)
     lists = []
     for merchandising in (before, after):

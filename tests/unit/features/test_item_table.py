@@ -97,3 +97,12 @@ def test_attributes_are_those_of_the_state_and_one_object_until_they_change() ->
     assert state is not None
     assert table.attributes("a") == ItemTable([state]).attributes("a") == {"category": "Books", "shelf": "4"}
     assert table.attributes("b") == {}
+
+
+@given(sales, st.integers(-100, 900))
+def test_decayed_demand_is_the_column_of_a_week(events: list[Sale], days: int) -> None:
+    table = ItemTable(_states(events).values())
+    decayed = table.decayed_demand(days * DAY)
+    expected = table.demand(days * DAY)[:, HALF_LIVES.index(7.0)]
+    assert decayed.all.tolist() == expected.tolist()
+    assert [decayed.of(row) for row in range(len(table))] == expected.tolist()

@@ -34,7 +34,7 @@ def update(*invoices: HeldInvoice, revision: int = 5) -> CustomerUpdate:
 
 def context(*codes: str, top_k: int = 10) -> BatchContext:
     items = ItemTable(record_sale(None, code, NOW - DAY, 1.0, f"ITEM {code}") for code in codes)
-    return BatchContext(NOW, to_iso(NOW), items, items.demand(NOW), 30, top_k)
+    return BatchContext(NOW, to_iso(NOW), items, items.decayed_demand(NOW), 30, top_k)
 
 
 def prediction(*candidates: tuple[str, float], curve: tuple[float, ...] = CURVE) -> Prediction:
