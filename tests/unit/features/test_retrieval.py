@@ -12,10 +12,12 @@ from state.domain.history import CustomerHistory
 from state.events.dates import DAY
 from tests.unit.features.shop import history, shop_log
 from training.data.walk import StateReplay
+from training.features.basket_lstm import large_catalogue
 from training.features.basket_lstm import view as module
 from training.features.basket_lstm.candidates import history_vectors
 from training.features.basket_lstm.customer_items import customer_items
 from training.features.basket_lstm.flat_histories import flatten
+from training.features.basket_lstm.global_statistics import BASKETS
 from training.features.basket_lstm.i2i_scores import i2i_scores_by_customer
 from training.features.basket_lstm.retrieval import (
     DEFAULT_WEIGHTS,
@@ -168,6 +170,45 @@ def test_of_a_large_catalogue_a_neighbour_is_found_that_does_not_lead(
     assert new - {0, 1, 2}
     scores = view.candidate_inputs[~view.is_held, CANDIDATE_INPUTS.index("i2i_score_baskets")]
     assert (scores[view.row[~view.is_held] > 2] != 0.0).all()
+
+
+def test_of_a_large_catalogue_the_items_bought_most_and_last_are_candidates(
+    replay: StateReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories = list(replay.histories.values())[:6]
+    monkeypatch.setattr(module, "MAX_SCORED", 10)
+    whole = build_view(histories, replay.items, NOW, STATISTICS, Retrieval(max_repeat_candidates=3))
+    monkeypatch.setattr(large_catalogue, "MAX_REPEAT_CANDIDATES", 3)
+
+    found = build_view(histories, replay.items, NOW, STATISTICS, Retrieval())
+
+    np.testing.assert_array_equal(found.row, whole.row)
+    np.testing.assert_allclose(found.candidate_inputs, whole.candidate_inputs, atol=1e-6)
+    assert np.bincount(found.customer[found.is_held]).tolist() == [3] * 6
+
+
+def test_of_a_large_catalogue_the_items_bought_most_and_last_lead_to_neighbours(
+    replay: StateReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = max(replay.histories.values(), key=lambda history: len(history.invoices))
+    column = CANDIDATE_INPUTS.index("i2i_score_baskets")
+    monkeypatch.setattr(module, "MAX_SCORED", 10)
+    scores = {}
+    for number in (1, 2, 1_000):
+        monkeypatch.setattr(large_catalogue, "MAX_SOURCES", number)
+        view = build_view([history], replay.items, NOW, STATISTICS, Retrieval())
+        heaviest = view.customer_item_index[view.customer_items.slowly_decayed_count.argsort()[::-1][:number]]
+        weights = dict.fromkeys(view.item_index.tolist(), 0.0)
+        neighbours, weight = STATISTICS.neighbours[BASKETS]
+        counts = np.sort(view.customer_items.slowly_decayed_count)[::-1][:number]
+        for source, count in zip(heaviest.tolist(), counts / np.linalg.norm(counts), strict=True):
+            for neighbour, each in zip(neighbours[source].tolist(), weight[source].tolist(), strict=True):
+                if neighbour in weights:
+                    weights[neighbour] += each * count
+        expected = [weights[index] for index in view.item_index.tolist()]
+        np.testing.assert_allclose(view.candidate_inputs[:, column], expected, atol=1e-5)
+        scores[number] = view.candidate_inputs[:, column].tolist()
+    assert scores[1] != scores[2] != scores[1_000]
 
 
 @given(st.lists(st.integers(-5, 5), max_size=30), st.integers(-1, 35))

@@ -11,10 +11,11 @@ import numpy as np
 from training.features.basket_lstm.candidates import CandidateSet, history_vectors
 from training.features.basket_lstm.customer_items import CustomerItems
 from training.features.basket_lstm.flat_histories import STEPS, FlatHistories, Floats, Ints
-from training.features.basket_lstm.global_statistics import I2I_VARIANTS, GlobalStatistics
+from training.features.basket_lstm.global_statistics import GlobalStatistics
 from training.features.basket_lstm.i2i_scores import (
     I2I_CANDIDATE_INPUTS,
     Columns,
+    ColumnScratch,
     I2ISources,
     i2i_sources_by_customer,
 )
@@ -24,6 +25,12 @@ from training.features.item_table import ItemTable
 
 MAX_NEIGHBOURS = 500
 """Neighbours that are scored for a customer: those with the best item-to-item scores."""
+
+MAX_SOURCES = 200
+"""At most this many of a customer's items lead to neighbours, those with the greatest decayed count."""
+MAX_REPEAT_CANDIDATES = 250
+"""At most this many of a customer's items are candidates, those with the greatest decayed count; households that buy
+groceries have 400 and more, of which those bought once a year ago are not among the first."""
 
 _N_I2I = len(I2I_INPUTS)
 
@@ -42,9 +49,19 @@ def gather_from_large_catalogue(
     leaders = items.leaders()
     leader_index = binding.index_of_row[leaders]
     bought_index = binding.indexes_of(bought.row)
-    number = np.zeros(len(statistics.codes) + 1, np.int64)
+    n_repeat = min(retrieval.max_repeat_candidates, MAX_REPEAT_CANDIDATES)
+    scratch = ColumnScratch(len(statistics.codes))
     customers = [
-        _reach(sources, of_customer, number, leader_index, bought_index, binding.row_of_index, statistics, weights)
+        _reach(
+            sources.heaviest(MAX_SOURCES),
+            of_customer,
+            scratch,
+            leader_index,
+            bought_index,
+            binding.row_of_index,
+            statistics,
+            weights,
+        )
         for sources, of_customer in i2i_sources_by_customer(flat, bought, bought_index, statistics)
     ]
     # One snapshot for all of them: of the neighbours of one customer, the calls take longer than the numbers.
@@ -62,10 +79,10 @@ def gather_from_large_catalogue(
         neighbour_scores = of_items[rows.searchsorted(reached.row)] + binding.vectors[reached.row] @ history[customer]
         row = np.concatenate([leaders, reached.row])
         score = reached.i2i_part + np.concatenate([leader_scores + text_scores[customer], neighbour_scores])
-        score[np.isin(row, bought_row)] = -np.inf
+        score[_positions(leaders, bought_row)] = -np.inf  # neighbours were not bought
         new = largest(score, retrieval.max_new_candidates)
         new = row[new[score[new] > -np.inf]]
-        repeat = largest(bought.decayed_count[reached.bought], retrieval.max_repeat_candidates)
+        repeat = largest(bought.decayed_count[reached.bought], n_repeat)
         found = np.concatenate([bought_row[repeat], new])
         position = np.concatenate([reached.bought.start + repeat, np.full(len(new), -1)])
         order = found.argsort(kind="stable")
@@ -106,17 +123,15 @@ class _Reached(NamedTuple):
 def _reach(
     sources: I2ISources,
     of_customer: slice,
-    number: Ints,
+    scratch: ColumnScratch,
     leader_index: Ints,
     bought_index: Ints,
     row_of_index: Ints,
     statistics: GlobalStatistics,
     weights: Floats,
 ) -> _Reached:
-    """Follows the neighbour lists of one customer's items; ``number`` is for ``Columns``."""
-    reached = [statistics.neighbours[name].neighbour.take(sources.item_index, axis=0).ravel() for name in I2I_VARIANTS]
-    indexes = [leader_index, bought_index[of_customer], *(each.astype(np.int64) for each in reached)]
-    columns = Columns(indexes, len(number) - 1, number)
+    """Follows the neighbour lists of one customer's items; ``scratch`` is for ``Columns``."""
+    columns = Columns([leader_index, bought_index[of_customer]], sources.targets(statistics), scratch)
     scores = sources.scores(statistics, columns)
     i2i_part: Floats = weights[:_N_I2I] @ i2i_inputs(scores)
     neighbours = _neighbours(columns, i2i_part, leader_index, bought_index[of_customer], row_of_index)
@@ -133,3 +148,12 @@ def _neighbours(columns: Columns, i2i_part: Floats, leader_index: Ints, bought_i
     other[:-1] &= row_of_index[columns.item_index] >= 0
     chosen = np.flatnonzero(other)
     return chosen[largest(i2i_part[chosen], MAX_NEIGHBOURS)]
+
+
+def _positions(leaders: Ints, rows: Ints) -> Ints:
+    """Positions among the leaders, which are sorted, of those of some rows that lead."""
+    position = leaders.searchsorted(rows)
+    inside = position < len(leaders)
+    position, rows = position[inside], rows[inside]
+    found: Ints = position[leaders[position] == rows]
+    return found
