@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
+from redis.crc import key_slot
 
 from state.store.protocol import StoreMark
 from state.store.redis.parts import PARTS, part_tags
 from stream.loss_watch import loss
 from tests.contract import cluster
+from tests.contract.cluster import SLOTS
 from tests.contract.conftest import RedisStores
+from tests.contract.test_store import CLOCK, invoice
 from tests.services.redis import RedisServer
 
 THIRD = range(PARTS // 3, PARTS // 3 + 2)
@@ -85,3 +88,44 @@ def test_a_loss_on_a_cluster_is_cured_from_scratch_because_its_nodes_differ() ->
     alone = loss(StoreMark("a", 9), StoreMark("a", 7)) or ""
     assert "--from-scratch" not in alone
     assert "nextbasket rebuild" in alone
+
+
+def test_a_batch_asks_no_node_where_its_customers_are(nodes: cluster.RedisCluster) -> None:
+    stores = RedisStores(nodes.url)
+    store = stores()
+    batch = [invoice("1", 100, customer=f"customer {number}") for number in range(20)]
+    store.apply(batch[:1], clock_ms=CLOCK)
+    before = asked_for_keys(nodes)
+    store.apply(batch, clock_ms=CLOCK)
+    assert asked_for_keys(nodes) == before
+    assert store.items().states["A"].sold == 20
+    stores.close()
+
+
+def asked_for_keys(nodes: cluster.RedisCluster) -> int:
+    """How often the nodes have been asked for the keys of a command."""
+    found = 0
+    for node in nodes.nodes:
+        with Redis(port=node.port) as client:
+            found += client.info("commandstats").get("cmdstat_command|getkeys", {"calls": 0})["calls"]
+    return found
+
+
+def test_a_slot_moves_to_another_node_while_a_store_is_open(nodes: cluster.RedisCluster) -> None:
+    stores = RedisStores(nodes.url)
+    store = stores()
+    store.apply([invoice("1", 100, customer="a")], clock_ms=CLOCK)
+    moved = next(name for name in map(str, range(1_000)) if key_slot(name.encode()) < SLOTS // len(nodes.nodes))
+    clients = [node.client() for node in nodes.nodes]
+    target = clients[1].cluster("MYID").decode()
+    for client in clients:
+        client.cluster("SETSLOT", key_slot(moved.encode()), "NODE", target)
+    try:
+        store.apply([invoice("1", 100, customer=moved), invoice("1", 100, customer="b")], clock_ms=CLOCK)
+        assert clients[1].exists(store._keys.history(moved))
+        assert store.items().states["A"].sold == 3
+    finally:
+        stores.close()
+        for client in clients:
+            client.cluster("SETSLOT", key_slot(moved.encode()), "NODE", clients[0].cluster("MYID").decode())
+            client.close()

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError
-
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
 from state.store.redis.changed_items import ChangedItems
 from state.store.redis.client import translate_errors
@@ -138,14 +136,10 @@ class ClusterWriter:
         self, script: Script, calls: Sequence[tuple[str, list[str], list[str | bytes]]]
     ) -> Iterator[tuple[str, Any]]:
         """Runs a script once for each customer, pipelined; yields customer and reply."""
-        with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
-            for _, keys, arguments in calls:
-                pipeline.execute_command("EVALSHA", script.sha1, len(keys), *keys, *arguments)
-            replies = pipeline.execute(raise_on_error=False)
-        for (customer_id, keys, arguments), reply in zip(calls, replies, strict=True):
+        with translate_errors(client=self._client):
+            replies = script.each(self._client, [(keys, arguments) for _, keys, arguments in calls])
+        for (customer_id, _, _), reply in zip(calls, replies, strict=True):
             with translate_errors({1: f"customer {customer_id}"}, self._client):
-                if isinstance(reply, NoScriptError):  # the node does not have the script yet
-                    reply = script(self._client, keys, *arguments)
                 if isinstance(reply, Exception):
                     raise reply
             yield customer_id, reply
