@@ -129,6 +129,15 @@ class Resolver:
         self._identities = identities
         self.erased = 0
 
+    def changed(self, customer_ids: Iterable[str]) -> frozenset[str]:
+        """Those of some customers that are merged into another or were erased: of others no invoice changes."""
+        known = self._identities
+        return frozenset(
+            each
+            for each in customer_ids
+            if (known.aliases and known.current(each) != each) or (known.erasures and known.erasure(each) is not None)
+        )
+
     def __call__(self, invoices: Iterable[Invoice]) -> Iterator[Invoice]:
         """The invoices under the ids that have the customers' purchases, without those of erased customers."""
         for invoice in invoices:

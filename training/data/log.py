@@ -5,17 +5,16 @@ Training and evaluation read it like a list of invoices. In memory are 8 bytes a
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self, overload
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from state.domain.history import CustomerHistory, HeldLine, add_invoice
+from state.domain.identities import Resolver
 from state.events.invoice import Invoice, Line
 from state.settings import Settings
 from training import progress
@@ -23,48 +22,33 @@ from training.data.cleaning.clean import clean, shop_dialect_of
 from training.data.cleaning.invoices import invoices
 from training.data.cleaning.ledger import Ledger, LedgerBuilder
 from training.data.cleaning.partition import PART_ROWS, partition_by_customer
+from training.data.invoice_file import EncodedInvoices, InvoiceFile, InvoiceIndex, encode_invoices
 from training.data.purchases import Purchases
 from training.data.tables.invoice_table import InvoiceTable, load_batches, separate_invoices
-from training.data.temporary_database import TemporaryDatabase
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Invoice)
-_INVOICES = msgspec.msgpack.Decoder(list[Invoice])
 _SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
 """Settings that cleaning does not need, and other processes must not get."""
 
-_CREATE = "CREATE TABLE part (row INTEGER PRIMARY KEY, customer TEXT, number TEXT, date INTEGER, content BLOB)"
-_INSERT = "INSERT INTO part (customer, number, date, content) VALUES (?, ?, ?, ?)"
-_SELECT_PARTS = """
-SELECT customer, number, content FROM part
-WHERE (customer, number) IN (SELECT customer, number FROM part GROUP BY customer, number HAVING COUNT(*) > 1)
-ORDER BY customer, number, row
-"""
-_DELETE_PARTS = """
-DELETE FROM part
-WHERE (customer, number) IN (SELECT customer, number FROM part GROUP BY customer, number HAVING COUNT(*) > 1)
-"""
+_INVOICES_AT_ONCE = 10_000
+"""Invoices that are encoded at once: some MB."""
 
 
 class InvoiceLog(Sequence[Invoice]):
     """Invoices sorted by (date, invoice number, customer); each is a new object whenever it is read.
 
-    They are in a temporary SQLite database: a file without a name that ends with the process. A slice of a log is a log
-    in the same file.
+    They are in a file without a name that ends with the process. A slice of a log is a log in the same file.
     """
 
-    def __init__(
-        self, database: TemporaryDatabase, rows: NDArray[np.int64], purchases: Purchases | None = None
-    ) -> None:
-        """Read from a database that ``merge_logs`` made.
+    def __init__(self, file: InvoiceFile, index: InvoiceIndex, purchases: Purchases | None = None) -> None:
+        """Read from a file.
 
         Args:
-            database: Of the invoices.
-            rows: Rows of it, in the order of the log, int64 ``[invoices]``.
+            file: Of the invoices.
+            index: Where they are in it, in the order of the log.
             purchases: The columns of these invoices, where they have been read.
         """
-        self._database = database
-        self._rows = rows
+        self._file = file
+        self._index = index
         self._purchases = purchases
 
     @property
@@ -75,7 +59,7 @@ class InvoiceLog(Sequence[Invoice]):
         return self._purchases
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._index.offsets)
 
     @overload
     def __getitem__(self, position: int) -> Invoice: ...
@@ -86,16 +70,14 @@ class InvoiceLog(Sequence[Invoice]):
     def __getitem__(self, position: int | slice) -> Invoice | Self:
         if isinstance(position, slice):
             beginning = position.start in (None, 0) and position.step in (None, 1)
-            rows = self._rows[position]
-            return type(self)(self._database, rows, self.purchases.before(len(rows)) if beginning else None)
-        return self._read(int(self._rows[position]))
+            index = self._index.of(position)
+            return type(self)(self._file, index, self.purchases.before(len(index.offsets)) if beginning else None)
+        return self._file.read(int(self._index.offsets[position]), int(self._index.lengths[position]))
 
     def __iter__(self) -> Iterator[Invoice]:
-        return map(self._read, self._rows)
-
-    def _read(self, row: int) -> Invoice:
-        found = self._database.execute("SELECT content FROM part WHERE row = ?", (int(row),)).fetchone()
-        return _DECODER.decode(found[0])
+        for first in range(0, len(self), _INVOICES_AT_ONCE):
+            index = self._index.of(slice(first, first + _INVOICES_AT_ONCE))
+            yield from map(self._file.read, index.offsets.tolist(), index.lengths.tolist())
 
 
 def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
@@ -105,16 +87,22 @@ def merge_logs(*logs: Iterable[Invoice]) -> InvoiceLog:
     occurs and in whichever log. Of two descriptions of a line the last one is used. Invoices without a customer or
     without lines are left out.
     """
-    database = TemporaryDatabase()
-    database.execute(_CREATE)
-    for log in logs:
-        _insert(database, (invoice for invoice in log if invoice.customer_id is not None and invoice.lines))
-    parts = ((key, _DECODER.decode(content)) for *key, content in database.execute(_SELECT_PARTS))
-    joined = [_join([part for _, part in each]) for _, each in groupby(parts, key=lambda pair: pair[0])]
-    database.execute(_DELETE_PARTS)
-    _insert(database, joined)
-    order = database.execute("SELECT row FROM part ORDER BY date, number, customer")
-    return InvoiceLog(database, np.fromiter((row for (row,) in order), np.int64))
+    return _merge(part for log in logs for part in _encoded(log))
+
+
+def _merge(parts: Iterable[EncodedInvoices]) -> InvoiceLog:
+    """The log of encoded invoices, all with a customer and lines."""
+    file = InvoiceFile()
+    for part in parts:
+        file.append(part)
+    return InvoiceLog(file, file.finish(join_parts))
+
+
+def _encoded(log: Iterable[Invoice]) -> Iterator[EncodedInvoices]:
+    """Encode the invoices with a customer and lines, some at once."""
+    counting = (invoice for invoice in log if invoice.customer_id is not None and invoice.lines)
+    while some := list(islice(counting, _INVOICES_AT_ONCE)):
+        yield encode_invoices(some)
 
 
 class TablePart(NamedTuple):
@@ -128,7 +116,7 @@ class TablePart(NamedTuple):
 class CleanedPart(NamedTuple):
     """The invoices of a part, encoded, and the ledger of its cleaning."""
 
-    invoices: bytes
+    invoices: EncodedInvoices
     ledger: LedgerBuilder
 
 
@@ -142,7 +130,7 @@ def clean_part(part: TablePart) -> CleanedPart:
     ledger = LedgerBuilder(dialect, part.table.timezone)
     separated = separate_invoices(part.table, uci=dialect == "uci")
     found = invoices(clean(separated, part.settings, clock=part.clock, builder=ledger))
-    return CleanedPart(_ENCODER.encode(found), ledger)
+    return CleanedPart(encode_invoices(found), ledger)
 
 
 def read_table(
@@ -150,7 +138,7 @@ def read_table(
     settings: Settings,
     *,
     clock: int | None = None,
-    resolve: Callable[[Iterable[Invoice]], Iterator[Invoice]] = iter,
+    resolve: Resolver | None = None,
     map_parts: MapParts = map,
 ) -> tuple[InvoiceLog, Ledger]:
     """The log of a table and the ledger of its cleaning, in memory that does not grow with a Parquet table.
@@ -167,7 +155,7 @@ def read_table(
     """
     builder: LedgerBuilder | None = None
 
-    def cleaned_invoices() -> Iterator[Invoice]:
+    def cleaned_invoices() -> Iterator[EncodedInvoices]:
         nonlocal builder
         batches = load_batches(
             path,
@@ -182,10 +170,10 @@ def read_table(
             )
         ):
             builder = cleaned.ledger if builder is None else builder.merge(cleaned.ledger)
-            yield from resolve(_INVOICES.decode(cleaned.invoices))
+            yield from resolve_encoded(cleaned.invoices, resolve)
             progress.update(min((done + 1) * PART_ROWS, batches.rows), batches.rows, "cleaning")
 
-    log = merge_logs(cleaned_invoices())
+    log = _merge(cleaned_invoices())
     assert builder is not None  # a table has rows
     return log, builder.build()
 
@@ -197,14 +185,18 @@ def invoices_before(log: Sequence[Invoice], date: int) -> Sequence[Invoice]:
     return log[: bisect_left(log, date, key=lambda invoice: invoice.date)]
 
 
-def _insert(database: TemporaryDatabase, invoices: Iterable[Invoice]) -> None:
-    database.executemany(
-        _INSERT,
-        ((invoice.customer_id, invoice.invoice_no, invoice.date, _ENCODER.encode(invoice)) for invoice in invoices),
-    )
+def resolve_encoded(invoices: EncodedInvoices, resolve: Resolver | None) -> Iterator[EncodedInvoices]:
+    """The invoices of a part after merges and erasures; only those of customers with such are decoded."""
+    changed = resolve.changed(map(str, invoices.customers.unique().to_pylist())) if resolve is not None else frozenset()
+    if resolve is None or not changed:
+        yield invoices
+        return
+    rows = np.fromiter((customer in changed for customer in invoices.customers.to_pylist()), np.bool_)
+    yield invoices.of(~rows)
+    yield encode_invoices(resolve(invoices.of(rows).decode()))
 
 
-def _join(parts: list[Invoice]) -> Invoice:
+def join_parts(parts: list[Invoice]) -> Invoice:
     """One invoice of its parts: a history joins them, and the lines get their descriptions back, which it has not."""
     first = parts[0]
     history = CustomerHistory(str(first.customer_id))

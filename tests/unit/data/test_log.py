@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from state.domain.history import CustomerHistory, add_invoice, canonical_json
+from state.domain.identities import Erasure, Identities, Pseudonyms, Resolver
 from state.events.invoice import Invoice, Line
-from training.data.log import invoices_before, merge_logs
+from training.data import invoice_file
+from training.data.invoice_file import encode_invoices
+from training.data.log import invoices_before, join_parts, merge_logs, resolve_encoded
 
 
 def line(code: str, quantity: int = 1000, text: str | None = None, line_id: str | None = None) -> Line:
@@ -132,3 +137,43 @@ def test_a_log_is_cut_at_a_date(events: list[Invoice], date: int) -> None:
         == invoices_before(list(log), date)
         == [each for each in log if each.date < date]
     )
+
+
+@given(events=EVENTS, collide=st.booleans())
+def test_a_log_is_the_sorted_invoices_joined_by_customer_and_number(events: list[Invoice], collide: bool) -> None:
+    parts: dict[tuple[str, str], list[Invoice]] = {}
+    for event in events:
+        parts.setdefault((str(event.customer_id), event.invoice_no), []).append(event)
+    joined = [each[0] if len(each) == 1 else join_parts(each) for each in parts.values()]
+    expected = sorted(joined, key=lambda each: (each.date, each.invoice_no, str(each.customer_id)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        if collide:  # two invoices may have one hash
+            patch.setattr(invoice_file, "hash_array", lambda keys, **_: np.zeros(len(keys), np.uint64))
+        patch.setattr(invoice_file, "_JOINED_AT_ONCE", 2)
+        assert list(merge_logs(events)) == expected
+
+
+def test_dates_before_1970_and_codes_of_any_script_are_sorted() -> None:
+    numbers = ["", "10", "9", "Ä", "a\0b", "a", "é", "猫", "😀", "\uffff"]
+    log = [Invoice(number, "ann", date, (line("a"),)) for number in numbers for date in (-5,)]
+    log += [Invoice("late", customer, 7, (line("a"),)) for customer in ("b", "B", "ß", "a\0")]
+    assert list(merge_logs(reversed(log))) == sorted(
+        log, key=lambda each: (each.date, each.invoice_no, each.customer_id)
+    )
+
+
+@given(events=EVENTS)
+def test_merges_and_erasures_change_encoded_invoices_as_they_change_plain_ones(events: list[Invoice]) -> None:
+    pseudonyms = Pseudonyms("k" * 32)
+    for known in (
+        Identities(),
+        Identities({"ann": "bob"}),
+        Identities({"ann": "eve"}, {pseudonyms.of("eve"): Erasure(2, 2)}, pseudonyms),
+        Identities({}, {pseudonyms.of("bob"): Erasure(9)}, pseudonyms),
+    ):
+        plain, encoded = Resolver(known), Resolver(known)
+        expected = sorted(plain(events), key=repr)
+        found = [each for part in resolve_encoded(encode_invoices(events), encoded) for each in part.decode()]
+        assert sorted(found, key=repr) == expected
+        assert encoded.erased == plain.erased

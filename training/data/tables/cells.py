@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from state.events.missing import is_missing
 from training.data.assumption import Assumption, of_column
-from training.data.distinct import map_distinct, map_distinct_texts, where_distinct
+from training.data.distinct import distinct_values, map_distinct_texts, where_distinct
 from training.data.errors import UnreadableTable
 
 _POINT_ZERO = re.compile(r"\s*(-?[0-9]+)(?:\.0+|,00?)\s*")
@@ -33,7 +33,7 @@ class ParsedCells(NamedTuple):
 
 def parse_texts(column: pd.Series) -> ParsedCells:
     """Text as written; whole numbers without a decimal point; empty cells are missing."""
-    texts: pd.Series = map_distinct(column, _text).astype("str")
+    texts = map_distinct_texts(column, _text)
     if isinstance(column.dtype, pd.StringDtype):
         return ParsedCells(texts, np.zeros(len(column), dtype=bool))
     return ParsedCells(texts, where_distinct(column, lambda value: not isinstance(value, str)).to_numpy())
@@ -53,7 +53,7 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
     """
     _refuse_rounded_codes(column, name)
     texts, converted, _ = parse_texts(column)
-    distinct = pd.unique(texts.dropna())
+    distinct = distinct_values(texts)
     _refuse_lost_codes(distinct, name)
     assumptions = []
 
