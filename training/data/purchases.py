@@ -188,6 +188,11 @@ class Purchases:
         return order[np.flatnonzero(np.diff(key[order], prepend=-1))]
 
     @cached_property
+    def first_sale_customers(self) -> NDArray[np.int32]:
+        """The customer of each of ``first_sales``, int32, rising."""
+        return np.repeat(self.customer, self.sizes)[self.first_sales]
+
+    @cached_property
     def bought_before(self) -> tuple[Ints, Ints, NDArray[np.int32]]:
         """The items that a customer bought before each purchase invoice.
 

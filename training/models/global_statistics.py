@@ -20,7 +20,7 @@ from training.features.basket_lstm.global_statistics import BASKETS, CUSTOMERS, 
 from training.features.basket_lstm.weekly_demand import WeeklyDemand, WeeklyDemandBuilder
 from training.features.item_to_item import MAX_BASKET, Float, Neighbours
 from training.features.text import TextEncoder, trimmed
-from training.models.item_to_item import basket_matrix, fit_neighbours
+from training.models.item_to_item import Baskets, basket_matrix, fit_neighbours
 from training.models.text_encoders import fit_offline
 
 NEIGHBOURS = 100
@@ -233,28 +233,28 @@ class GlobalStatisticsBuilder:
             basket_matrix(self._items_by_customer(), index_of, len(chosen)),
         )
 
-    def _newest_baskets(self) -> tuple[NDArray[np.int64], list[Ints]]:
+    def _newest_baskets(self) -> tuple[NDArray[np.int64], Baskets]:
         """Dates and items, sorted, of the newest purchases."""
         log = self._log
         end = int(np.searchsorted(log.invoice, self._position))
         newest = log.invoice[max(end - MAX_BASKETS, 0) : end]
         if not len(newest):
-            return np.zeros(0, np.int64), []
+            return np.zeros(0, np.int64), Baskets(np.zeros(0, np.int32), np.zeros(0, np.int64))
         item = log.item[log.first_sale[newest[0]] : log.first_sale[newest[-1] + 1]]
         sizes = log.sizes[newest]
         order = np.lexsort((item, np.repeat(np.arange(len(newest)), sizes)))
-        baskets = np.split(item[order], np.cumsum(sizes)[:-1])
-        return np.asarray(log.date[newest]), [basket[:MAX_BASKET] for basket in baskets]
+        return np.asarray(log.date[newest]), Baskets(item[order], sizes).first(MAX_BASKET)
 
-    def _items_by_customer(self) -> list[Ints]:
+    def _items_by_customer(self) -> Baskets:
         """All items that each customer bought, sorted."""
         log = self._log
-        sales = log.first_sales[log.first_sales < log.first_sale[self._position]]
-        if not len(sales):
-            return []
-        customer = log.customer[np.searchsorted(log.first_sale, sales, side="right") - 1]
-        items = np.split(log.item[sales], np.flatnonzero(np.diff(customer)) + 1)
-        return [each[-MAX_BASKET:] for each in items]
+        known = log.first_sales < log.first_sale[self._position]
+        customer = log.first_sale_customers[known]
+        if not len(customer):
+            return Baskets(np.zeros(0, np.int32), np.zeros(0, np.int64))
+        starts = np.flatnonzero(np.diff(customer, prepend=-1))
+        sizes = np.diff(np.append(starts, len(customer)))
+        return Baskets(log.item[log.first_sales[known]], sizes).last(MAX_BASKET)
 
 
 def _add(sums: NDArray[np.float64], item: NDArray[np.integer], values: NDArray[np.float64]) -> None:

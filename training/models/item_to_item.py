@@ -9,7 +9,6 @@ of items. SANSA (Spišák et al., "Scalable Approximate NonSymmetric Autoencoder
 Needs SciPy, so only training imports it.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -53,12 +52,45 @@ class _Pairs(NamedTuple):
     weight: Float
 
 
-def basket_matrix(rows: Sequence[NDArray[np.int32]], index_of: Ints, size: int) -> sparse.csr_array:
-    """Rows × items, float32, 1 where a row holds the item; items outside the vocabulary are left out."""
-    item = index_of[np.concatenate(rows)] if len(rows) else np.zeros(0, np.int64)
-    row = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-    known = item >= 0
-    return sparse.csr_array((np.ones(known.sum(), np.float32), (row[known], item[known])), shape=(len(rows), size))
+class Baskets(NamedTuple):
+    """Items of baskets, int32, each once a basket: those of a basket one after the other; and the size of each."""
+
+    item: NDArray[np.int32]
+    size: Ints
+
+    def first(self, most: int) -> "Baskets":
+        """The baskets with at most so many of their first items."""
+        if self.size.max(initial=0) <= most:
+            return self
+        return self._where(self._index() < most, most)
+
+    def last(self, most: int) -> "Baskets":
+        """The baskets with at most so many of their last items."""
+        if self.size.max(initial=0) <= most:
+            return self
+        return self._where(np.repeat(self.size, self.size) - self._index() <= most, most)
+
+    def _index(self) -> Ints:
+        """The index of each item in its basket."""
+        return np.arange(len(self.item)) - np.repeat(np.cumsum(self.size) - self.size, self.size)
+
+    def _where(self, chosen: NDArray[np.bool_], most: int) -> "Baskets":
+        return Baskets(self.item[chosen], np.minimum(self.size, most))
+
+
+def basket_matrix(baskets: Baskets, index_of: Ints, size: int) -> sparse.csr_array:
+    """Baskets × items, float32, 1 where a basket holds the item; items outside the vocabulary are left out.
+
+    Built without a copy in 8 bytes: a million customers have some 25 million items.
+    """
+    column = index_of.astype(np.int32)[baskets.item]
+    known = column >= 0
+    ends = np.concatenate([[0], np.cumsum(baskets.size)])
+    column = column[known]
+    starts = np.concatenate([np.zeros(1, np.int32), np.cumsum(known, dtype=np.int32)])[ends]
+    matrix = sparse.csr_array((np.ones(len(column), np.float32), column, starts), shape=(len(baskets.size), size))
+    matrix.sort_indices()
+    return matrix
 
 
 def fit_ease(rows: sparse.csr_array, row_weights: NDArray[np.floating] | None, ridge: float) -> Float:

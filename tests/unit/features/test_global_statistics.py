@@ -20,6 +20,7 @@ from training.models.global_statistics import (
     GlobalStatisticsBuilder,
     fit_global_statistics,
 )
+from training.models.item_to_item import Baskets
 
 LOG = shop_log(200)
 UNTIL = LOG[120].date
@@ -170,6 +171,10 @@ def test_sums_of_columns_equal_those_of_every_invoice_one_by_one(monkeypatch: py
     np.testing.assert_allclose(builder._rebuys[:n, 0], chances[:n], rtol=1e-10)
     np.testing.assert_allclose(builder._rebuys[:n, 1], rebuys[:n], rtol=1e-10)
     np.testing.assert_allclose(builder._buyers[:n], buyers[:n], rtol=1e-10)
-    assert [each.tolist() for each in builder._items_by_customer()] == [
+    assert _listed(builder._items_by_customer()) == [
         sorted(owned[customer]) for customer in builder._log.customers if customer in owned
     ]
+
+
+def _listed(baskets: Baskets) -> list[list[int]]:
+    return [each.tolist() for each in np.split(baskets.item, np.cumsum(baskets.size)[:-1])]

@@ -1,8 +1,11 @@
 """Item-to-item weights by hand and against a dense inverse."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from training.features.item_to_item import ease, invert, strongest
+from training.models.item_to_item import Baskets, basket_matrix
 
 
 def test_ease_of_two_items_by_hand() -> None:
@@ -33,3 +36,23 @@ def test_strongest_returns_the_weights_farthest_from_0() -> None:
 
 def test_no_items_have_no_neighbours() -> None:
     assert strongest(ease(np.zeros((0, 0), np.float32), 1.0), 100).weight.shape == (0, 0)
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(0, 5), unique=True, min_size=1), min_size=1),
+    order=st.permutations(range(6)),
+    vocabulary=st.integers(0, 6),
+    most=st.integers(1, 6),
+)
+def test_the_matrix_of_baskets_has_one_where_a_basket_holds_an_item(
+    rows: list[list[int]], order: list[int], vocabulary: int, most: int
+) -> None:
+    index_of = np.array([each if each < vocabulary else -1 for each in order])
+    baskets = Baskets(np.concatenate(rows).astype(np.int32), np.array([len(row) for row in rows]))
+    for cut, part in ((baskets.first(most), slice(most)), (baskets.last(most), slice(-most, None))):
+        expected = np.zeros((len(rows), 7), np.float32)
+        for number, row in enumerate(rows):
+            expected[number, index_of[row[part]]] = 1.0
+        found = basket_matrix(cut, index_of, 6)
+        assert found.has_canonical_format
+        np.testing.assert_array_equal(found.toarray(), expected[:, :6])

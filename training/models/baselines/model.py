@@ -17,7 +17,7 @@ from training.data.walk import StateReplay, customer_purchase_dates
 from training.errors import TooLittleData, UnknownModel
 from training.features.item_to_item import MAX_BASKET
 from training.models.calibration import fit_calibrations
-from training.models.item_to_item import EXACT_ITEMS, basket_matrix, fit_ease, fit_neighbours
+from training.models.item_to_item import EXACT_ITEMS, Baskets, basket_matrix, fit_ease, fit_neighbours
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import FORMULAS
 from training.serving.baselines.neighbours import CustomerNeighbourhood, Method, TifuKnn, UpCf
@@ -213,12 +213,11 @@ def fit_item_to_item(invoices: Sequence[Invoice], until: int) -> EaseWeights:
     log = purchases_of(invoices)
     log = log.before(log.first_at(until))
     number_of = {code: number for number, code in enumerate(log.codes[: log.n_items])}
-    baskets = np.split(log.item, log.first_sale[log.invoice[1:]])
     sold = np.bincount(log.item, minlength=len(number_of))
     codes = sorted(number_of, key=lambda code: (-sold[number_of[code]], code))
     index_of = np.empty(len(number_of), np.int64)
     index_of[[number_of[code] for code in codes]] = np.arange(len(codes))
-    rows = basket_matrix([basket[:MAX_BASKET] for basket in baskets], index_of, len(codes))
+    rows = basket_matrix(Baskets(log.item, log.sizes[log.invoice]).first(MAX_BASKET), index_of, len(codes))
     if len(codes) <= EXACT_ITEMS:
         return EaseWeights(codes, fit_ease(rows, None, RIDGE))
     n = min(NEIGHBOURS, max(MAX_WEIGHTS // len(codes), MIN_NEIGHBOURS))
