@@ -17,7 +17,7 @@ EXPORTS = {
         to_seconds
     """,
     "training.data.simulator": """
-        GIFTS GROCERIES SHOP_PROFILES SMALL ShopProfile simulate simulate_blocks write_parquet
+        GIFTS GROCERIES SHOP_PROFILES SMALL ShopProfile simulate simulate_blocks write_parquet write_parts
     """,
     "training.eda": """
         build_report

@@ -1,6 +1,7 @@
 """``nextbasket simulate``: a made-up invoice table, for a machine without data."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,11 @@ class KindOfShop(StrEnum):
 
 def simulate(
     output: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The Parquet file to write; an existing one is replaced.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="The Parquet file to write; an existing one is replaced. With --part-rows, a new folder of files.",
+        ),
     ],
     kind: Annotated[
         KindOfShop,
@@ -37,6 +42,10 @@ def simulate(
     basket_size: Annotated[
         float | None, typer.Option(min=1, help="Median lines of a basket. Default: as many as the kind has.")
     ] = None,
+    part_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Write a folder of Parquet files with about so many rows each, for a large shop."),
+    ] = None,
     seed: SeedOption = None,
 ) -> None:
     """Make up the invoices of a shop, with the columns of UCI Online Retail and its faults.
@@ -50,15 +59,19 @@ def simulate(
     from state.settings import load_settings
     from stream.cli.progress import show_progress
     from training import progress
-    from training.data.simulator import SHOP_PROFILES, write_parquet
+    from training.data.simulator import SHOP_PROFILES, write_parquet, write_parts
 
     settings = load_settings()
-    if output.suffix != ".parquet" or output.is_dir():
+    if part_rows is not None:
+        if output.suffix == ".parquet" or (output.exists() and not (output.is_dir() and not any(output.iterdir()))):
+            raise Failure(f"{output} is no new folder: give the name of one, or take --part-rows out.", ExitCode.USAGE)
+    elif output.suffix != ".parquet" or output.is_dir():
         raise Failure(f"{output} is no Parquet file to write: give a name such as shop.parquet.", ExitCode.USAGE)
     shop = SHOP_PROFILES[kind.value]
     with show_progress():
         progress.stage("simulating")
-        rows = write_parquet(
+        write = write_parquet if part_rows is None else partial(write_parts, part_rows=part_rows)
+        rows = write(
             output,
             shop,
             seed=settings.seed if seed is None else seed,

@@ -29,3 +29,16 @@ def test_a_kind_is_written_with_the_given_sizes_and_seed(tmp_path: Path, capsys:
 def test_other_files_than_parquet_are_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", str(tmp_path / name)]) == ExitCode.USAGE
     assert "give a name such as shop.parquet." in capsys.readouterr().err
+
+
+def test_parts_are_written_into_a_new_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shop"
+    options = ["--kind", "small", "--customers", "20", "--part-rows", "500"]
+
+    assert main(["simulate", str(folder), *options]) == 0
+
+    rows = sum(len(pd.read_parquet(each)) for each in folder.glob("part-*.parquet"))
+    assert capsys.readouterr().out == f"Wrote {rows:,} rows to {folder}.\n"
+    for refused in (folder, tmp_path / "shop.parquet"):
+        assert main(["simulate", str(refused), *options]) == ExitCode.USAGE
+        assert "is no new folder" in capsys.readouterr().err

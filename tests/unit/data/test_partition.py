@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,54 @@ def test_a_parquet_file_of_invoices_is_read_in_batches(tmp_path: Path, monkeypat
     together = pd.concat([table.frame for table in tables], ignore_index=True)
     pd.testing.assert_frame_equal(together, load(path).frame)
     assert list(read_table(path, Settings())[0]) == invoices(clean(load(path), Settings()))
+
+
+def in_a_folder(folder: Path, *frames: pd.DataFrame) -> Path:
+    folder.mkdir()
+    for number, each in enumerate(frames):
+        each.to_parquet(folder / f"part-{number:05}.parquet")
+    return folder
+
+
+def test_a_folder_of_parquet_files_is_read_in_batches_as_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = simulate(customers=60, items=80, days=120, seed=11)
+    cuts = (0, 1_500, 1_500, len(raw) - 1, len(raw))  # one of the files is empty
+    folder = in_a_folder(tmp_path / "shop", *(raw.iloc[start:end] for start, end in pairwise(cuts)))
+    (folder / "_SUCCESS").touch()
+    (folder / "notes.txt").write_text("of another format")
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 1_000)
+    whole = load(folder)
+
+    found = load_batches(folder)
+
+    assert found.rows == len(raw)
+    tables = list(found.tables)
+    assert [len(table.frame) for table in tables] == [1_000, 500, 448, 1]
+    pd.testing.assert_frame_equal(pd.concat([table.frame for table in tables], ignore_index=True), whole.frame)
+    assert [each.what for each in tables[0].assumptions] == [
+        "files of other formats, and folders, are not read",
+        "4 files are read as one table",
+    ]
+    assert (list(read_table(folder, UCI)[0])) == invoices(clean(whole, UCI))
+
+
+def test_files_that_only_together_show_how_they_are_read_are_read_at_once(tmp_path: Path) -> None:
+    first = frame({"InvoiceNo": "1", "CustomerID": 12680.0, "InvoiceDate": "2011-01-03 10:00"}).astype(
+        {"InvoiceDate": "datetime64[s]"}
+    )
+    later = first.assign(CustomerID=float("nan"))
+    wider = first.assign(Shop="north")
+    other = pd.DataFrame({"region": ["north"]})
+    assert len(list(load_batches(in_a_folder(tmp_path / "same", first, first)).tables)) == 2
+    for name, second in (("order", later), ("columns", wider), ("no table", other)):
+        folder = in_a_folder(tmp_path / name, first, second)
+
+        (table,) = load_batches(folder).tables
+
+        pd.testing.assert_frame_equal(table.frame, load(folder).frame)
+        assert table.frame[columns.CUSTOMER_ID].tolist() == ["12680"] * len(table.frame)
 
 
 @pytest.mark.parametrize("column", ["InvoiceDate", "UnitPrice"])

@@ -11,8 +11,8 @@ from state.settings import Settings
 from training.data import columns
 from training.data.cleaning.clean import CleanedLines, clean
 from training.data.cleaning.invoices import invoices
-from training.data.simulator import GIFTS, GROCERIES, SMALL, shop, simulate, simulate_blocks, write_parquet
-from training.data.tables.invoice_table import from_frame, load
+from training.data.simulator import GIFTS, GROCERIES, SMALL, shop, simulate, simulate_blocks, write_parquet, write_parts
+from training.data.tables.invoice_table import from_frame, load, load_batches
 from training.data.walk import walk
 from training.progress import RecordedProgress, shown_by
 
@@ -134,6 +134,28 @@ def test_the_written_table_is_the_simulated_one(tmp_path: Path) -> None:
     assert pq.ParquetFile(path).num_row_groups > 3
     pd.testing.assert_frame_equal(load(path).frame, from_frame(expected).frame)
     assert [entry.name for entry in path.parent.iterdir()] == ["made.parquet"]
+
+
+def test_a_table_in_parts_is_the_table_in_one_file(tmp_path: Path) -> None:
+    options: Any = {"customers": 60, "items": 80, "days": 120, "seed": 5}
+    one, parts = tmp_path / "made.parquet", tmp_path / "more" / "made"
+
+    rows = write_parts(parts, part_rows=600, **options)
+
+    assert rows == write_parquet(one, **options)
+    files = sorted(parts.iterdir())
+    assert [each.name for each in files] == [f"part-{number:05}.parquet" for number in range(len(files))]
+    assert len(files) > 2
+    assert min(pq.ParquetFile(each).metadata.num_rows for each in files[:-1]) >= 600
+    tables = list(load_batches(parts).tables)
+    assert len(tables) == len(files)
+    pd.testing.assert_frame_equal(pd.concat([table.frame for table in tables], ignore_index=True), load(one).frame)
+    assert [each.name for each in parts.parent.iterdir()] == ["made"]
+
+
+def test_a_shop_without_days_is_one_empty_part(tmp_path: Path) -> None:
+    assert write_parts(tmp_path / "made", part_rows=10, days=0) == 0
+    assert [each.name for each in (tmp_path / "made").iterdir()] == ["part-00000.parquet"]
 
 
 @pytest.mark.parametrize("options", [{"days": 0}, {"days": 1}, {"customers": 1}, {"items": 1}, {"customers": 0}])

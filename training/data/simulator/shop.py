@@ -1,9 +1,11 @@
 """Shop: generated invoices in the order of time, in the columns and with the faults of UCI Online Retail."""
 
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
@@ -104,16 +106,67 @@ def write_parquet(path: Path, profile: ShopProfile = GIFTS, *, seed: int = 7, **
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    schema = pa.Schema.from_pandas(_empty(), preserve_index=False)
-    written = 0
     try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for block in simulate_blocks(profile, seed=seed, **size):
-                writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
-                written += len(block)
+        written = _write_blocks(temporary, simulate_blocks(profile, seed=seed, **size))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    return written
+
+
+def write_parts(
+    folder: Path, profile: ShopProfile = GIFTS, *, part_rows: int, seed: int = 7, **size: Unpack[ShopSize]
+) -> int:
+    """Write the table of ``simulate`` as a folder of Parquet files; a file ends with the block that fills it.
+
+    The folder, which must not be there yet or be empty, appears under its name once all files are complete.
+
+    Args:
+        folder: Where to write ``part-00000.parquet`` and so on.
+        profile: Of the shop.
+        part_rows: Rows of a file, at least.
+        seed: Of all random numbers.
+        size: Values that replace those of the profile.
+
+    Returns:
+        The number of rows.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    temporary.mkdir()
+    blocks = simulate_blocks(profile, seed=seed, **size)
+    written = 0
+    try:
+        for part in count():
+            first = next(blocks, None)
+            if first is None and part:
+                break
+            of_part = _until(part_rows, chain([] if first is None else [first], blocks))
+            written += _write_blocks(temporary / f"part-{part:05}.parquet", of_part)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return written
+
+
+def _until(rows: int, blocks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The first blocks that have so many rows together."""
+    found = 0
+    for block in blocks:
+        yield block
+        found += len(block)
+        if found >= rows:
+            return
+
+
+def _write_blocks(path: Path, blocks: Iterable[pd.DataFrame]) -> int:
+    """Write blocks as one Parquet file, and return the number of rows."""
+    schema = pa.Schema.from_pandas(_empty(), preserve_index=False)
+    written = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for block in blocks:
+            writer.write_table(pa.Table.from_pandas(block, schema, preserve_index=False))
+            written += len(block)
     return written
 
 

@@ -84,11 +84,8 @@ def read_files(paths: list[Path]) -> RawTable:
     for where, lacking in refused.items():
         refuse_rows_without_header(lacking, where, tables[0])
     joined = join_tables(tables)
-    names = ", ".join(path.name for path in paths[:5])
-    read = Assumption(
-        f"folder {paths[0].parent.name}", f"{len(tables)} files are read as one table", "name the one to read", names
-    )
-    return joined._replace(assumptions=(read, *left_out, *joined.assumptions))
+    read = files_as_one(paths, len(tables))
+    return joined._replace(assumptions=(*read, *left_out, *joined.assumptions))
 
 
 def read_file(path: Path) -> RawTable:
@@ -109,15 +106,29 @@ def read_file(path: Path) -> RawTable:
         return read_workbook(path) if name.endswith(".xlsx") else read_csv(path)
 
 
-def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
-    """The number of lines of a file that can be read in batches, and the batches; None for other files.
+def read_batches(paths: list[Path]) -> tuple[int, Iterator[RawTable]] | None:
+    """The number of lines of the files of one table that can be read in batches, and the batches; None for others.
 
     Raises:
-        UnreadableTable: The file is damaged or no table.
-        MissingColumns: A needed column is missing.
+        UnreadableTable: A file is damaged or no table.
+        MissingColumns: The only file lacks a needed column.
     """
-    if not path.name.lower().endswith(".parquet"):
+    if not all(path.name.lower().endswith(".parquet") for path in paths):
         return None
     from training.data.tables import parquet
 
-    return parquet.read_batches(path)
+    try:
+        return parquet.read_batches(paths)
+    except MissingColumns:
+        if len(paths) == 1:
+            raise
+        return None  # ``read_files`` leaves the file out
+
+
+def files_as_one(paths: list[Path], number: int) -> list[Assumption]:
+    """The assumption where a folder has several files of one table; ``number`` of them are read."""
+    if len(paths) == 1:
+        return []
+    names = ", ".join(path.name for path in paths[:5])
+    folder = f"folder {paths[0].parent.name}"
+    return [Assumption(folder, f"{number} files are read as one table", "name the one to read", names)]

@@ -26,7 +26,7 @@ from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.date_cells import DateOrder
 from training.data.tables.dates import parse_dates
 from training.data.tables.detection import detect_uci
-from training.data.tables.files import find_files, read_batches, read_files, unread_files
+from training.data.tables.files import files_as_one, find_files, read_batches, read_files, unread_files
 from training.data.tables.layout import fill_down, join_times, total_rows, unique_line_ids, unique_standard_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
@@ -137,14 +137,16 @@ def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", de
         DataError: As ``load``; also while the batches are read.
     """
     found = None
-    if not (path.is_dir() and is_case_study(path)) and len(paths := _find_files(path)) == 1:
-        found = read_batches(paths[0])
+    if not (path.is_dir() and is_case_study(path)):
+        paths = _find_files(path)
+        found = read_batches(paths)
     if found is None:
         table = load(path, timezone=timezone, date_format=date_format, decimal_mark=decimal_mark)
         return TableBatches(len(table.frame), iter([table]))
     rows, batches = found
     _require_rows(rows, path)
-    return TableBatches(rows, _typed_batches(batches, timezone, unread_files(path)))
+    about_all = [*unread_files(path), *files_as_one(paths, len(paths))]
+    return TableBatches(rows, _typed_batches(batches, timezone, about_all))
 
 
 def from_frame(frame: pd.DataFrame, *, timezone: str = "UTC", date_format: str = "") -> InvoiceTable:

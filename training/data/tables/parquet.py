@@ -1,6 +1,6 @@
 """Parquet files. Only this reader needs pyarrow, which the core install lacks: import it where a file is Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,20 +115,16 @@ class _ParquetFile:
                 return True
         return False
 
-    def names_customers_once(self) -> bool:
-        """Whether later rows of orders lack the customer and none has one: the first rows may name them all."""
+    def orders(self) -> Iterator[tuple[pd.Series, pd.Series]] | None:
+        """Invoice numbers and customers of all rows in batches; None where a row is an invoice or one is not there."""
         names = [self.names.get(column) for column in (columns.INVOICE_NO, columns.CUSTOMER_ID)]
         known = [name for name in names if name is not None and name in self._invoice_columns]
-        if self.lines is not None or len(known) < 2 or not self.has_missing(columns.CUSTOMER_ID):
-            return False
-        orders = OrderCustomers()
-        for batch in self.file.iter_batches(BATCH_ROWS, columns=known):
-            frame = _to_pandas(pa.Table.from_batches([batch]))
-            number, customer = (frame[name] for name in known)
-            orders.add(number, customer, np.zeros(len(frame), dtype=bool))
-            if orders.named_later:
-                return False
-        return orders.lacking_later
+        if self.lines is not None or len(known) < 2:
+            return None
+        frames = (
+            _to_pandas(pa.Table.from_batches([batch])) for batch in self.file.iter_batches(BATCH_ROWS, columns=known)
+        )
+        return ((frame[known[0]], frame[known[1]]) for frame in frames)
 
     def to_lines(self, table: pa.Table) -> pd.DataFrame:
         """A row a line, with all columns; bytes are text, and an index of pandas is a column."""
@@ -251,26 +247,59 @@ def read_columns(path: Path) -> RawTable:
         return RawTable(_to_pandas(file.read()))
 
 
-def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
-    """The number of lines of a Parquet file, and the lines in batches of ``BATCH_ROWS`` rows.
+def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None:
+    """The number of lines of a table in Parquet files, and the lines in batches of ``BATCH_ROWS`` rows, file by file.
 
     None where the whole table decides how it is read: dates or numbers are text, dates are missing (rows of an order
-    may have that of its first row), codes are written as 22613.0, or there are numbers of lines or types of events.
+    may have that of its first row), codes are written as 22613.0, there are numbers of lines or types of events, or
+    files differ in their columns.
+
+    Args:
+        paths: At least one; one file is open at a time.
 
     Raises:
-        UnreadableTable: The file is damaged or no table.
+        UnreadableTable: A file is damaged or no table.
         MissingColumns: A needed column is missing.
     """
-    with refuse_damaged(path, pa.ArrowException):
-        parquet = _ParquetFile(path)
+    rows = 0
+    schema = None
+    gaps = False
+    for path in paths:
+        with refuse_damaged(path, pa.ArrowException):
+            parquet = _ParquetFile(path)
+            if schema is not None and not parquet.file.schema_arrow.equals(schema):
+                return None
+            schema = parquet.file.schema_arrow
+            if not parquet.file.metadata.num_rows:
+                continue
+            if not _can_be_split(parquet):
+                return None
+            rows += parquet.count_lines()
+            gaps |= parquet.has_missing(columns.CUSTOMER_ID)
+    if gaps and _name_customers_once(paths):
+        return None
+
+    def batches() -> Iterator[RawTable]:
+        for path in paths:
+            with refuse_damaged(path, pa.ArrowException):
+                parquet = _ParquetFile(path)
+                size = BATCH_ROWS // (1 if parquet.lines is None else _LINES_PER_INVOICE)
+                for batch in parquet.file.iter_batches(size, columns=parquet.columns):
+                    yield RawTable(parquet.to_lines(pa.Table.from_batches([batch])))
+
+    return rows, batches()
+
+
+def _can_be_split(parquet: _ParquetFile) -> bool:
+    """Whether a file may be read in batches, but for customers that only the first row of an order has."""
     date = parquet.types[columns.INVOICE_DATE]
     numbers = [parquet.types[name] for name in (columns.QUANTITY, columns.UNIT_PRICE) if name in parquet.types]
     if not pa.types.is_temporal(date) or not all(
         pa.types.is_integer(number) or pa.types.is_floating(number) for number in numbers
     ):
-        return None
+        return False
     line_id = parquet.names.get(columns.LINE_ID)
-    if (
+    return not (
         parquet.lists
         or (line_id is not None and not columns.is_standard_name(line_id))
         or columns.find_event_columns(parquet.unread)
@@ -280,14 +309,19 @@ def read_batches(path: Path) -> tuple[int, Iterator[RawTable]] | None:
         or parquet.is_empty(columns.STOCK_CODE)
         or parquet.has_missing(columns.INVOICE_DATE)
         or parquet.has_pointed_codes()
-        or parquet.names_customers_once()
-    ):
-        return None
+    )
 
-    def batches() -> Iterator[RawTable]:
-        size = BATCH_ROWS // (1 if parquet.lines is None else _LINES_PER_INVOICE)
+
+def _name_customers_once(paths: Sequence[Path]) -> bool:
+    """Whether later rows of orders lack the customer and none has one: the first rows may name them all."""
+    orders = OrderCustomers()
+    for path in paths:
         with refuse_damaged(path, pa.ArrowException):
-            for batch in parquet.file.iter_batches(size, columns=parquet.columns):
-                yield RawTable(parquet.to_lines(pa.Table.from_batches([batch])))
-
-    return parquet.count_lines(), batches()
+            found = _ParquetFile(path).orders()
+            if found is None:
+                return False
+            for number, customer in found:
+                orders.add(number, customer, np.zeros(len(number), dtype=bool))
+                if orders.named_later:
+                    return False
+    return orders.lacking_later
