@@ -2,20 +2,25 @@
 
     python -m bench.research.new_items PATH --from 2017-11-15 --to 2017-12-15 --models recent_g_topfreq,basket_lstm
 
-Every model ranks each invoice of the span at the visit, as ``nextbasket evaluate`` does but without daily updates. With
-n positions for new items, a list is the first 20 items of the ranking of which at most 20 − n were bought before: the
-order stays, and the first 10 change only for n above 10. Prints a row for each model and n, and the 95 % interval of
-what it finds more of the new items than the first model's plain list. Takes one fit of each model; of ``basket_lstm``
-the bundle of a training whose data ends before the span may be given instead (``--bundle FOLDER``).
+Every model ranks each invoice of the span at the visit, as ``nextbasket evaluate`` does but without daily updates. A
+list has the first 20 items under the rule ``{"kind": "promote", "share": S, "slot": "discover"}``: at most 1 − S of it
+were bought before. The order stays, and the first 10 change only for a share above one half. Prints a row for each
+model and share, and the 95 % interval of what it finds more of the new items than the first model's plain list. Takes
+one fit of each model; of ``basket_lstm`` the bundle of a training whose data ends before the span may be given instead
+(``--bundle FOLDER``).
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from state.domain.history import CustomerHistory
 from state.domain.ranking_metrics import ndcg_at, recall_at
+from state.domain.rules import CompiledRules, Merchandising, RulesInForce
+from state.domain.selection import DEPTH, select
+from state.events.rules import Promote, Rules
 from state.settings import load_settings
 from training.data.log import read_table
 from training.data.purchases import purchases_of
@@ -27,25 +32,25 @@ from training.evaluation.model_metrics import customer_indices
 from training.evaluation.split import parse_span
 from training.evaluation.variants import make_variant, parse_variants
 from training.serving.basket_lstm.scorer import load
+from training.serving.scorer import Prediction, predict
 
 LIST = 20
-DEPTH = 1_000
-"""Length of the rankings that the lists are made of."""
-RESERVED = (0, 2, 4, 6, 8, 10, 20)
+SHARES = (0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
 METRICS = ("ndcg@10", "recall@10", "recall@20", "recall@20_repeat", "recall@20_new")
 WINDOW = 100
 
 
-def list_with_new(ranking: Sequence[str], known: frozenset[str], reserved: int) -> list[str]:
-    """The first ``LIST`` items of a ranking of which at most ``LIST - reserved`` are known."""
-    return list(_listed(ranking, known, LIST - reserved))[:LIST]
+def rules_for(share: float) -> RulesInForce:
+    """The rule that gives a share of a list to items that the customer never bought; none for a share of 0."""
+    rules = (Promote(name="new", share=share, slot="discover"),) if share else ()
+    return Merchandising(rules=CompiledRules(Rules(rules=rules))).at(0)
 
 
-def _listed(ranking: Sequence[str], known: frozenset[str], room: int) -> Iterator[str]:
-    for code in ranking:
-        room -= code in known
-        if room >= 0 or code not in known:
-            yield code
+def list_under(rules: RulesInForce, prediction: Prediction, history: CustomerHistory) -> list[str]:
+    """The list of ``LIST`` items that a shop with some rules shows."""
+    ranking = [*prediction.candidates, *prediction.further]
+    found = select(ranking, history, rules, LIST, unranked=lambda _: None)
+    return [each.stock_code for each in found.items]
 
 
 def figures(case: EvaluationCase, shown: Sequence[str]) -> list[float]:
@@ -68,31 +73,31 @@ def main(path: Path, start: str, end: str, models: str, bundle: Path | None) -> 
     if bundle is not None:
         scorers["basket_lstm, given"] = load(bundle, "given")
     purchases = purchases_of(log)
-    cases, known_items, _ = evaluation_cases(
-        log, span, first_invoices=False, with_known_items=True, with_new_items=False, max_cases=None
+    cases, _, _ = evaluation_cases(
+        log, span, first_invoices=False, with_known_items=False, with_new_items=False, max_cases=None
     )
     points = prediction_points(purchases, moment="visit", start=span.start, end=span.end, first=False)
     points = points.of(np.isin(points.target, list(cases)))
-    rows: dict[tuple[str, int], list[list[float]]] = {(name, n): [] for name in scorers for n in RESERVED}
+    rules = {share: rules_for(share) for share in SHARES}
+    rows: dict[tuple[str, float], list[list[float]]] = {(name, share): [] for name in scorers for share in SHARES}
     evaluated = []
     for point in walk_points(log, purchases, points, WINDOW):
-        case, known = cases[point.position], known_items[point.position]
+        case = cases[point.position]
         evaluated.append(case)
         for name, scorer in scorers.items():
-            (prediction,) = scorer.predict([point.history], point.items, point.now, DEPTH)
-            ranking = [candidate.stock_code for candidate in prediction.candidates]
-            for n in RESERVED:
-                rows[name, n].append(figures(case, list_with_new(ranking, known, n)))
+            (prediction,) = predict(scorer, [point.history], point.items, point.now, DEPTH, further=True)
+            for share, in_force in rules.items():
+                rows[name, share].append(figures(case, list_under(in_force, prediction, point.history)))
     values = {key: np.asarray(each) for key, each in rows.items()}
     has_new = np.asarray([bool(case.new) for case in evaluated])
     customers = Resampling(customer_indices(evaluated)[has_new], generator=np.random.default_rng(7))
     base = values[next(iter(values))][has_new, -1]
     print(f"{len(evaluated):,} invoices, {int(has_new.sum()):,} with an item new to the customer")
-    print(f"{'model':40}{'new':>4}" + "".join(f"{name:>18}" for name in METRICS) + "   new, more than the first row")
-    for (name, n), each in values.items():
+    print(f"{'model':40}{'share':>6}" + "".join(f"{name:>18}" for name in METRICS) + "   new, more than the first row")
+    for (name, share), each in values.items():
         means = "".join(f"{mean:18.4f}" for mean in np.nanmean(each, axis=0))
         more = customers.interval(each[has_new, -1] - base)
-        print(f"{name:40}{n:4}{means}   {more.mean:+.4f} [{more.low:+.4f}, {more.high:+.4f}]")
+        print(f"{name:40}{share:6}{means}   {more.mean:+.4f} [{more.low:+.4f}, {more.high:+.4f}]")
 
 
 if __name__ == "__main__":

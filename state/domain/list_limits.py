@@ -1,5 +1,6 @@
 """The limits of one list while it is filled: caps, and the positions reserved for variety and promoted items."""
 
+from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
@@ -21,10 +22,14 @@ class _Quota(NamedTuple):
 
 
 class ListLimits:
-    """Counts the items of a list of at most ``k`` by the rules that limit it."""
+    """Counts the items of a list of at most ``k`` by the rules that limit it.
 
-    def __init__(self, in_force: RulesInForce, plan: Plan, k: int) -> None:
+    ``is_bought``: whether the customer has bought a stock code.
+    """
+
+    def __init__(self, in_force: RulesInForce, plan: Plan, k: int, is_bought: Callable[[str], bool]) -> None:
         self._in_force = in_force
+        self._is_bought = is_bought
         self._caps = plan.caps
         self._counts: dict[tuple[int, object], int] = {}
         self._quotas: list[_Quota] = []
@@ -92,4 +97,8 @@ class ListLimits:
         """What an item adds to a quota: its group, or itself where it is promoted; None where it adds nothing."""
         if quota.number not in self._in_force.facts(stock_code).matching:
             return None
-        return self._in_force.group(quota.rule, stock_code) if isinstance(quota.rule, Variety) else stock_code
+        rule = quota.rule
+        if isinstance(rule, Variety):
+            return self._in_force.group(rule, stock_code)
+        is_promoted = rule.slot is None or self._is_bought(stock_code) == (rule.slot == "replenish")
+        return stock_code if is_promoted else None

@@ -72,6 +72,7 @@ class Plan(NamedTuple):
 
     ``hard`` forbid items; exclusions for every customer are left out, because ``ItemFacts`` has them. ``factors``
     caches ``boost`` by item. ``only_replenish``: no item may be recommended that the customer has not bought.
+    ``reads_slot``: a rule looks at whether the customer bought an item.
     """
 
     hard: list[tuple[int, HardRule]]
@@ -81,6 +82,7 @@ class Plan(NamedTuple):
     reserving: list[tuple[int, Variety | Promote]]
     factors: dict[str, float]
     only_replenish: bool
+    reads_slot: bool
 
     def excludes(self, facts: ItemFacts) -> bool:
         """Whether an item is forbidden for all customers with this plan."""
@@ -100,13 +102,18 @@ class Plan(NamedTuple):
         return factor
 
 
+def reads_slot(rule: Rule) -> bool:
+    """Whether a rule has a slot: it looks at whether the customer bought an item."""
+    return isinstance(rule, Only | Promote) and rule.slot is not None
+
+
 def make_plan(rules: Mapping[int, Rule]) -> Plan:
     """The plan of some rules by index."""
     only_replenish = any(
         isinstance(rule, Only) and rule.slot == "replenish" and (rule.items is None or rule.items.is_empty)
         for rule in rules.values()
     )
-    plan = Plan([], [], [], [], [], {}, only_replenish)
+    plan = Plan([], [], [], [], [], {}, only_replenish, any(map(reads_slot, rules.values())))
     for index, rule in rules.items():
         match rule:
             case Pin():
@@ -201,6 +208,11 @@ class Merchandising:
     def version(self) -> str:
         """Changes with the catalogue and the rules; equal in all processes that have read as much of the topics."""
         return f"{self.rules.document.version}-{self.position}"
+
+    @property
+    def reads_slot(self) -> bool:
+        """Whether a rule that is switched on has a slot, in force or not."""
+        return any(each.rule.enabled and reads_slot(each.rule) for each in self.rules.rules)
 
     @property
     def changes_nothing(self) -> bool:
@@ -301,10 +313,12 @@ def kind_of(rule: Rule) -> str:
 
 
 def missing_from(document: Rules, catalogue: Catalogue, dialect: Dialect) -> Iterable[str]:
-    """A sentence for each rule whose items are none of the catalogue's."""
+    """A sentence for each rule that is about some items only, of which none is in the catalogue."""
     for rule, _, _ in CompiledRules(document, dialect).rules:
-        matches = matches_of(items_of(rule))
-        if not any(matches(code, item) for code, item in catalogue.items()):
+        meant = items_of(rule)
+        matches = matches_of(meant)
+        is_about_all = meant is None or meant.is_empty
+        if not is_about_all and not any(matches(code, item) for code, item in catalogue.items()):
             yield f"{rule.name}: no item of the catalogue matches it."
 
 

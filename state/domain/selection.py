@@ -28,7 +28,8 @@ from state.events.dates import DAY
 from state.events.rules import Cooldown, Exclude, LeastProbability, Only
 
 DEPTH = 100
-"""Length of the ranking that a selection needs, so that a list can be filled where items are removed."""
+"""Length of the ranking that a selection needs, so that a list can be filled where items are removed. Where a rule has
+a slot it also needs the model's further candidates: the first 100 may hold no item that the customer never bought."""
 SEARCH = 1_000
 """Greatest number of items in demand that are tried to fill a list; excluded ones do not count."""
 
@@ -89,7 +90,8 @@ def select(
     """The list of at most ``k`` items for one customer.
 
     Args:
-        candidates: The ranking, best first, as deep as ``DEPTH`` where there are so many.
+        candidates: The ranking, best first, as deep as ``DEPTH`` where there are so many; with the model's further
+            candidates where the customer's plan reads the slot.
         history: History of the customer; an empty one for a visitor who is not known.
         in_force: The catalogue and the rules at the time of the prediction.
         k: Greatest length of the list.
@@ -143,7 +145,7 @@ class _Choice(Generic[R]):
         self._wanted = wanted
         self._purchases: dict[str, list[int]] | None = None
         self._plan = in_force.plan(history)
-        self._limits = ListLimits(in_force, self._plan, k)
+        self._limits = ListLimits(in_force, self._plan, k, lambda code: code in self._bought)
         self._acted: dict[Cause, dict[str, None]] = {}
         self._capped: dict[str, Cause] = {}
         self._reserved: list[tuple[Cause, str]] = []

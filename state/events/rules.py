@@ -148,9 +148,13 @@ class Boost(_ItemRule, tag="boost", frozen=True, kw_only=True):
 
 
 class Promote(_ItemRule, tag="promote", frozen=True, kw_only=True):
-    """At least this share of a list are the items."""
+    """At least this share of a list are the items.
+
+    With ``slot`` only those of them that the customer has bought before (``replenish``), or never (``discover``).
+    """
 
     share: Annotated[float, Meta(gt=0, le=1)]
+    slot: Slot | None = None
 
 
 Rule = Exclude | Cooldown | Only | LeastProbability | Pin | Cap | Variety | Boost | Promote
@@ -224,9 +228,22 @@ def _problems(rules: Rules) -> Iterator[tuple[str, str]]:
                 return
         if any(not category_path(path) for path in _categories(items)):
             yield f"{where}.items.categories", "has an empty path; each must name a category."
-        is_about_all = items is None or items.is_empty
-        if is_about_all and (isinstance(rule, Promote | Boost) or (isinstance(rule, Exclude) and not rule.customers)):
-            yield f"{where}.items", "is missing; it must name stock_codes, categories, attributes or unless."
+        if _lacks_items(rule):
+            conditions = "stock_codes, categories, attributes or unless"
+            or_slot = ", or slot be discover or replenish" if isinstance(rule, Promote) else ""
+            yield f"{where}.items", f"is missing; it must name {conditions}{or_slot}."
+
+
+def _lacks_items(rule: Rule) -> bool:
+    """Whether a rule is about all items that may not be."""
+    match rule:
+        case Exclude():
+            may_be_all = bool(rule.customers)
+        case Promote():
+            may_be_all = rule.slot is not None
+        case _:
+            may_be_all = not isinstance(rule, Boost)
+    return not may_be_all and (isinstance(rule, Pin) or rule.items is None or rule.items.is_empty)
 
 
 def _levels(found: ItemFilter | CustomerFilter | None) -> int:

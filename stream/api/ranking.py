@@ -24,7 +24,7 @@ from stream.monitoring import Metrics
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.recommendations import REPLENISH, BatchContext, recommend
 from stream.pipeline.resilient_scorer import ResilientScorer
-from stream.pipeline.selector import ranking_depth, selector_for
+from stream.pipeline.selector import needs_further, ranking_depth, selector_for
 from training.features.item_table import ItemTable
 from training.serving.scorer import Candidate, ItemToItem, Prediction, Scorer
 
@@ -194,7 +194,8 @@ class Ranker:
     def _rank(self, jobs: Sequence[_Job], items: ItemTable, now: int) -> list[VisitRecommendation]:
         merchandising = self._merchandising()
         depth = max(ranking_depth(job.depth, merchandising) for job in jobs)
-        predictions = self._scorer.predict([job.history for job in jobs], items, now, depth)
+        histories = [job.history for job in jobs]
+        predictions = self._scorer.predict(histories, items, now, depth, further=needs_further(merchandising))
         demand = items.decayed_demand(now)
         generated_at = to_iso(int(self._clock()))
         recommendations = []
@@ -210,7 +211,7 @@ class Ranker:
             together = _bought_together(query.cart, scorer)
             if query.cart:
                 candidates = rank_for_cart(candidates, together)
-            ranked = Prediction(candidates, prediction.return_curve)
+            ranked = Prediction(candidates, prediction.return_curve, prediction.further)
             update = CustomerUpdate(job.history, job.revision, 0, False, None, [])
             exclude = frozenset((*query.exclude, *query.cart))
             wanted = _wanted(job, items, merchandising)

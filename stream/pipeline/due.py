@@ -33,7 +33,7 @@ from stream.pipeline.event_headers import DUE_CUSTOMER, event_headers
 from stream.pipeline.ports import Publisher, SentDue
 from stream.pipeline.recommendations import BatchContext, next_purchase, recommend
 from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
-from stream.pipeline.selector import ranking_depth, selector_for
+from stream.pipeline.selector import needs_further, ranking_depth, selector_for
 from training.features.item_table import ItemTable
 from training.serving.load import fallback_scorer
 from training.serving.return_time.network import curve_after
@@ -285,6 +285,7 @@ def with_baskets(
         top_k=top_k,
         selector=selector_for(merchandising, query.at, items, demand),
     )
+    depth, further = ranking_depth(top_k, merchandising), needs_further(merchandising)
     for start in range(0, len(found.customer_ids), PORTION):
         positions = range(start, min(start + PORTION, len(found.customer_ids)))
         states = store.customers([found.customer_ids[position] for position in positions])
@@ -296,7 +297,7 @@ def with_baskets(
                 present.append((position, state.history))
         histories = [history for _, history in present]
         curves = return_curves(scorer, histories, query.at).tolist() if histories else []
-        predictions = resilient.predict(histories, items, query.at, ranking_depth(top_k, merchandising))
+        predictions = resilient.predict(histories, items, query.at, depth, further=further)
         for (position, history), curve, prediction in zip(present, curves, predictions, strict=True):
             value = float(found.value[position])
             yield _due_customer(history, curve, value, prediction, query, context)

@@ -97,7 +97,9 @@ def _listed(
                 if each.stock_code not in exclude and (wanted is None or wanted(each.stock_code))
             ]
         return candidates[: context.top_k], None
-    selection = context.selector.select(prediction.candidates, history, context.top_k, exclude, wanted)
+    selection = context.selector.select(
+        prediction.candidates, history, context.top_k, exclude, wanted, prediction.further
+    )
     version = context.selector.in_force.version
     return selection.items, AppliedRules(version, selection.acted) if selection.acted else None
 

@@ -17,7 +17,7 @@ from stream.pipeline.event_headers import RECOMMENDATION, event_headers
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.recommendations import BatchContext, recommend
 from stream.pipeline.resilient_scorer import ResilientScorer
-from stream.pipeline.selector import ranking_depth, selector_for
+from stream.pipeline.selector import needs_further, ranking_depth, selector_for
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,9 +63,10 @@ class Recommender:
         ``predicting`` is entered for the call of the model.
         """
         table, now = self._items.table, self._items.now
-        depth = ranking_depth(self._settings.top_k, self._merchandising())
+        merchandising, histories = self._merchandising(), [update.history for update in updates]
+        depth, further = ranking_depth(self._settings.top_k, merchandising), needs_further(merchandising)
         with predicting or nullcontext():
-            predictions = self._scorer.predict([update.history for update in updates], table, now, depth)
+            predictions = self._scorer.predict(histories, table, now, depth, further=further)
         demand = table.decayed_demand(now)
         context = BatchContext(
             now=now,

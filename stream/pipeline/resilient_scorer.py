@@ -15,7 +15,7 @@ from state.domain.history import CustomerHistory
 from state.domain.recommendation import ModelVersion
 from stream.monitoring import Metrics
 from training.features.item_table import ItemTable
-from training.serving.scorer import Prediction, ReturnSurvival, Scorer
+from training.serving.scorer import Prediction, ReturnSurvival, Scorer, predict
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +42,21 @@ class ResilientScorer:
         self._metrics = metrics
 
     def predict(
-        self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int
+        self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int, *, further: bool = False
     ) -> list[ModelPrediction]:
-        """One prediction of at most ``k`` items for each history, in their order; see ``Scorer.predict``."""
+        """One prediction of at most ``k`` items for each history, in their order; see ``Scorer.predict``.
+
+        With ``further`` each has the further candidates of its model.
+        """
         scorer = self._scorer()
         model = _model(scorer)
         try:
             with self._metrics.stage("predict"):
-                predictions = scorer.predict(histories, items, now, k)
+                predictions = predict(scorer, histories, items, now, k, further=further)
             return [ModelPrediction(prediction, model) for _, prediction in zip(histories, predictions, strict=True)]
         except Exception:
             logger.exception("%s %s failed for a batch; predicting customer by customer", model.name, model.version)
-        return [self._predict_one(scorer, history, items, now, k) for history in histories]
+        return [self._predict_one(scorer, history, items, now, k, further) for history in histories]
 
     def return_survival(self, histories: Sequence[CustomerHistory]) -> tuple[NDArray[np.floating] | None, str]:
         """What ``ReturnSurvival`` gives for some histories, None where the model does not or fails; and its version."""
@@ -67,15 +70,15 @@ class ResilientScorer:
             return None, scorer.version
 
     def _predict_one(
-        self, scorer: Scorer, history: CustomerHistory, items: ItemTable, now: int, k: int
+        self, scorer: Scorer, history: CustomerHistory, items: ItemTable, now: int, k: int, further: bool
     ) -> ModelPrediction:
         try:
-            return ModelPrediction(scorer.predict([history], items, now, k)[0], _model(scorer))
+            return ModelPrediction(predict(scorer, [history], items, now, k, further=further)[0], _model(scorer))
         except Exception:
             logger.exception("%s %s failed for customer %s", scorer.name, scorer.version, history.customer_id)
         self._metrics.fallback()
         try:
-            prediction = self._fallback.predict([history], items, now, k)[0]
+            prediction = predict(self._fallback, [history], items, now, k, further=further)[0]
         except Exception:
             logger.exception("The fallback failed for customer %s too", history.customer_id)
             prediction = Prediction([], ())

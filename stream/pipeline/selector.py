@@ -21,6 +21,11 @@ def ranking_depth(k: int, merchandising: Merchandising | None) -> int:
     return k if merchandising is None or merchandising.changes_nothing else max(k, DEPTH)
 
 
+def needs_further(merchandising: Merchandising | None) -> bool:
+    """Whether a list needs the model's candidates beyond ``ranking_depth``."""
+    return merchandising is not None and merchandising.reads_slot
+
+
 def selector_for(
     merchandising: Merchandising | None,
     now: int,
@@ -69,8 +74,13 @@ class Selector:
         k: int,
         exclude: Set[str] = frozenset(),
         wanted: Callable[[str], bool] | None = None,
+        further: Sequence[Candidate] = (),
     ) -> Selection[Candidate]:
-        """The list for a customer; see ``state.domain.selection.select``."""
+        """The list for a customer; see ``state.domain.selection.select``.
+
+        ``further`` are the candidates after those of the ranking; they are read where a rule looks at the slot.
+        """
+        candidates = self._ranking(candidates, further, history)
         return select(
             candidates,
             history,
@@ -89,8 +99,10 @@ class Selector:
         history: CustomerHistory,
         k: int,
         exclude: Set[str] = frozenset(),
+        further: Sequence[Candidate] = (),
     ) -> Absence:
         """Why an item is not in the list for a customer; see ``state.domain.selection.why_not``."""
+        candidates = self._ranking(candidates, further, history)
         return why_not(
             stock_code,
             candidates,
@@ -106,6 +118,11 @@ class Selector:
         """The name of an item in the catalogue, else its newest description."""
         item = self.in_force.catalogue.get(stock_code)
         return item.name if item is not None and item.name else self._items.description(stock_code)
+
+    def _ranking(
+        self, candidates: Sequence[Candidate], further: Sequence[Candidate], history: CustomerHistory
+    ) -> Sequence[Candidate]:
+        return [*candidates, *further] if further and self.in_force.plan(history).reads_slot else candidates
 
     def _unranked(self, candidates: Sequence[Candidate]) -> Callable[[str], Candidate | None]:
         lowest = candidates[-1].probability if candidates else 0.0

@@ -11,9 +11,9 @@ from state.events.dates import to_iso
 from state.settings import Settings
 from state.store.protocol import CustomerUpdate, Store
 from stream.pipeline.recommendations import BatchContext, recommend
-from stream.pipeline.selector import Selector, ranking_depth, selector_for
+from stream.pipeline.selector import Selector, needs_further, ranking_depth, selector_for
 from training.features.item_table import ItemTable
-from training.serving.scorer import Scorer
+from training.serving.scorer import Scorer, predict
 
 
 class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,7 +107,8 @@ def build_customer_report(
         top_k=settings.top_k,
         selector=selector_for(merchandising, now, items, demand, clock),
     )
-    prediction = scorer.predict([history], items, now, ranking_depth(settings.top_k, merchandising))[0]
+    depth, further = ranking_depth(settings.top_k, merchandising), needs_further(merchandising)
+    prediction = predict(scorer, [history], items, now, depth, further=further)[0]
     update = CustomerUpdate(history=history, revision=0, published=0, changed=False, last=None, priors=[])
     recommendation = recommend(update, prediction, ModelVersion(scorer.name, scorer.version), Trigger(), context)
     empty = msgspec.json.encode({"customer_id": customer_id, "baskets": []})
@@ -137,12 +138,13 @@ def _why_not(
     merchandising: Merchandising | None,
     clock: int | None,
 ) -> WhyNot:
-    candidates = scorer.predict([history], context.items, context.now, max(DEPTH, context.top_k))[0].candidates
+    depth, further = max(DEPTH, context.top_k), needs_further(merchandising)
+    (ranked,) = predict(scorer, [history], context.items, context.now, depth, further=further)
     merchandising = merchandising or Merchandising()
     selector = Selector(merchandising.at(context.now, clock), context.items, context.demand)
     return WhyNot(
         stock_code=stock_code,
-        absence=selector.why_not(stock_code, candidates, history, context.top_k),
+        absence=selector.why_not(stock_code, ranked.candidates, history, context.top_k, further=ranked.further),
         length=context.top_k,
         sold=stock_code in context.items.rows,
         in_catalogue=stock_code in merchandising.catalogue,

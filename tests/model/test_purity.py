@@ -14,7 +14,7 @@ from tests.unit.serving.test_basket_scorer import LOG, NOW
 from training.features.item_table import ItemTable
 from training.model_table import MODEL_TABLE
 from training.serving.load import fallback_scorer
-from training.serving.scorer import Prediction
+from training.serving.scorer import Prediction, predict
 
 K = 12
 SERVED = [name for name, entry in MODEL_TABLE.items() if entry.loader is not None]
@@ -68,6 +68,19 @@ def test_a_repeated_call_gives_the_same_predictions(
     assert len(histories) > 64
     assert_equal(scorer.predict(histories, items, NOW, K), first, tolerance_of(name))
     assert any(prediction.candidates for prediction in first)
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_further_candidates_continue_the_ranking(name: str, items: ItemTable, histories: list[CustomerHistory]) -> None:
+    scorer = make_scorer(name)
+    few = histories[:8]
+    found = predict(scorer, few, items, NOW, 3, further=True)
+    assert_equal(found, predict(scorer, few, items, NOW, 3, further=False), tolerance_of(name))
+    for one in found:
+        ranking = [*one.candidates, *one.further]
+        assert len({each.stock_code for each in ranking}) == len(ranking)
+        assert [each.probability for each in ranking] == sorted((each.probability for each in ranking), reverse=True)
+    assert any(one.further for one in found)
 
 
 @pytest.mark.parametrize("name", SERVED)

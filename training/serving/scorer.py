@@ -15,6 +15,9 @@ HORIZONS = (7, 14, 30, 60, 90)
 CALIBRATION_DEPTH = 20
 """Number of first items of a ranking whose probabilities are calibrated and evaluated: those that are shown."""
 
+FURTHER_DEPTH = 1_000
+"""Length of a ranking with its further candidates, by a model that ranks all items."""
+
 
 class Candidate(msgspec.Struct, frozen=True):
     """One scored item.
@@ -29,10 +32,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """One customer's ranking, best first, and the probability of a return within each of ``HORIZONS`` from ``now``."""
+    """One customer's ranking, best first, and the probability of a return within each of ``HORIZONS`` from ``now``.
+
+    ``further`` continues the ranking, where they were asked for.
+    """
 
     candidates: list[Candidate]
     return_curve: tuple[float, ...]
+    further: list[Candidate] = []
 
 
 class Scorer(Protocol):
@@ -62,6 +69,17 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class FurtherCandidates(Protocol):
+    """A scorer that ranks a few hundred candidates of each customer, and fills longer rankings by demand."""
+
+    def predict_further(
+        self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int
+    ) -> list[Prediction]:
+        """The predictions of ``Scorer.predict``; ``further`` are all other candidates, which demand does not fill."""
+        ...
+
+
+@runtime_checkable
 class ReturnCurves(Protocol):
     """A scorer that predicts when customers return without ranking items, which costs most of a prediction."""
 
@@ -81,6 +99,23 @@ class ReturnSurvival(Protocol):
     def return_survival(self, histories: Sequence[CustomerHistory]) -> NDArray[np.float64]:
         """Log probability of no return since the newest purchase ``[customers, edges]``, for ``curve_after``."""
         ...
+
+
+def predict(
+    scorer: Scorer, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int, *, further: bool
+) -> list[Prediction]:
+    """Rankings of up to ``k`` items; with ``further`` each has the further candidates of the model.
+
+    Of a model that ranks all items these are the items up to the position ``FURTHER_DEPTH``.
+    """
+    if not further:
+        return scorer.predict(histories, items, now, k)
+    if isinstance(scorer, FurtherCandidates):
+        return scorer.predict_further(histories, items, now, k)
+    return [
+        Prediction(each.candidates[:k], each.return_curve, each.candidates[k:])
+        for each in scorer.predict(histories, items, now, max(k, FURTHER_DEPTH))
+    ]
 
 
 @runtime_checkable

@@ -14,7 +14,8 @@ from state.store.protocol import CustomerUpdate, Store
 from stream.api.ranking import Inspection, Workbench
 from stream.api.services import Services
 from stream.pipeline.recommendations import BatchContext, recommend
-from stream.pipeline.selector import ranking_depth, selector_for
+from stream.pipeline.selector import needs_further, ranking_depth, selector_for
+from training.serving.scorer import predict
 
 SAMPLE = 60
 """Number of customers whose lists are compared, in addition to those that are named."""
@@ -118,7 +119,8 @@ def compare_lists(bench: Workbench, customer_ids: Sequence[str], after: Merchand
     k = bench.settings.top_k
     before = bench.merchandising
     depth = max(ranking_depth(k, before), ranking_depth(k, after))
-    predictions = bench.scorer.predict(histories, bench.items, bench.now, depth)
+    further = needs_further(before) or needs_further(after)
+    predictions = predict(bench.scorer, histories, bench.items, bench.now, depth, further=further)
     demand = bench.items.decayed_demand(bench.now)
     model = ModelVersion(bench.scorer.name, bench.scorer.version)
     lists = []

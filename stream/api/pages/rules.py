@@ -1,6 +1,6 @@
 """Rules: those in force, a draft with the preview of what it does, and saving it."""
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from state.domain.rules import CompiledRules, Merchandising, missing_from, replace_version
 from state.errors import InvalidEvent
 from state.events.dialect import dialect_named
-from state.events.rules import KINDS, Rules, decode_rules, encode_rules
+from state.events.rules import KINDS, Rules, Slot, decode_rules, encode_rules
 from stream.api.keys import Scope
 from stream.api.merchandising import replace_rules, tag_of
 from stream.api.pages.forms import read_form
@@ -113,6 +113,7 @@ def _page(
         change=change,
         notes=notes or [],
         kinds=KINDS,
+        slots=get_args(Slot),
         values=VALUES,
     )
 
@@ -156,6 +157,8 @@ def _new_rule(fields: dict[str, str], names: set[str]) -> dict[str, Any]:
     elif codes or categories:
         given = {"stock_codes": codes, "categories": categories}
         rule["items"] = {key: value for key, value in given.items() if value}
+    if kind == "promote" and (slot := fields.get("slot")):
+        rule["slot"] = slot
     value = fields.get("value", "").strip()
     if value and kind in VALUES:
         field, type_ = VALUES[kind]

@@ -75,6 +75,20 @@ async def test_a_rule_is_added_previewed_saved_switched_off_and_removed() -> Non
     assert shop.merchandising.rules.document.version == 3
 
 
+async def test_a_rule_that_reserves_positions_for_new_items_is_added_and_previewed() -> None:
+    async with Shop(top_k="2").client() as client:
+        page = await client.get("/rules")
+        refused = await step(client, page, "add", kind="promote", value="0.5")
+        assert "or slot be discover or replenish" in text(refused)
+        page = await step(client, page, "add", kind="promote", value="0.5", slot="discover", name="half new")
+        words = text(page)
+    assert json.loads(draft(page)) == {
+        "rules": [{"kind": "promote", "name": "half new", "share": 0.5, "slot": "discover"}]
+    }
+    assert "half new: no item" not in words  # it is about all items
+    assert re.search(r"[123] of 3 lists would change", words)
+
+
 async def test_a_draft_of_rules_that_are_no_longer_in_force_is_not_saved() -> None:
     shop = shop_with_topics()
     async with shop.client() as client:

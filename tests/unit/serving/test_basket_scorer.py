@@ -106,6 +106,20 @@ def test_any_history_has_a_prediction(name: str, shop: str, items: ItemTable) ->
     assert np.isfinite(prediction.return_curve).all()
 
 
+def test_further_candidates_are_all_of_the_models_and_none_by_demand(items: ItemTable) -> None:
+    few = replace(scorer(), retrieval=Retrieval(max_repeat_candidates=4, max_new_candidates=5))
+    histories = [history((START, {"00001": 1, "00002": 3, "00003": 1})), CustomerHistory("nobody")]
+    view = few.view(histories, items, NOW)
+    some, none = few.predict_further(histories, items, NOW, 2)
+    assert few.predict(histories, items, NOW, 2)[0].candidates == some.candidates
+    ranked = [each.stock_code for each in (*some.candidates, *some.further)]
+    assert sorted(ranked) == sorted(candidate_codes(view, items)[: (view.customer == 0).sum()])
+    assert none.further == []
+    longer = few.predict_further(histories, items, NOW, 50)[0]
+    assert longer.further == []
+    assert longer.candidates == few.predict(histories, items, NOW, 50)[0].candidates
+
+
 def test_a_prediction_does_not_depend_on_the_other_customers(items: ItemTable) -> None:
     """Alone, in several batches, and in another order."""
     several = [HISTORIES[name] for name in sorted(HISTORIES) if name != "100,000 lines"]

@@ -70,6 +70,7 @@ def test_any_bytes_are_a_document_that_compiles_or_have_a_reason(raw: bytes) -> 
         {"rules": [{"kind": "cap", "name": "a", "most": 1, "more": 1}]},
         {"rules": [{"kind": "magic", "name": "a"}]},
         {"rules": [{"kind": "promote", "name": "a", "share": 1.1}]},
+        {"rules": [{"kind": "promote", "name": "a", "share": 0.5, "slot": "new"}]},
         {"rule": []},
     ],
 )

@@ -43,6 +43,7 @@ filters = st.builds(
 )
 some_items = filters.filter(lambda items: not items.is_empty)
 segments = st.sampled_from([None, CustomerFilter(attributes={"tier": ("gold",)}), CustomerFilter(customer_ids=("7",))])
+slots = st.sampled_from(["replenish", "discover"])
 spans = st.sampled_from([None, datetime.fromtimestamp(50 * DAY, UTC), datetime.fromtimestamp(150 * DAY, UTC)])
 
 
@@ -54,7 +55,7 @@ def of(kind: Callable[..., Rule], **fields: Any) -> st.SearchStrategy[Rule]:
 a_rule = st.one_of(
     of(Exclude, items=some_items),
     of(Cooldown, items=filters, days=st.integers(1, 60), until_due=st.booleans()),
-    of(Only, items=filters, slot=st.sampled_from(["replenish", "discover"])),
+    of(Only, items=filters, slot=slots),
     of(LeastProbability, items=filters, probability=st.floats(0.01, 0.9)),
     of(Pin, stock_codes=st.lists(codes, min_size=1, max_size=3).map(tuple), position=st.integers(1, 12)),
     of(Cap, items=filters, most=st.integers(1, 3), category_level=st.integers(1, 2)),
@@ -62,6 +63,7 @@ a_rule = st.one_of(
     of(Variety, items=filters, least=st.integers(2, 5)),
     of(Boost, items=some_items, factor=st.floats(0.1, 10)),
     of(Promote, items=some_items, share=st.floats(0.1, 1)),
+    of(Promote, items=filters, share=st.floats(0.1, 1), slot=slots),
 )
 documents = st.lists(a_rule, max_size=6).map(
     lambda rules: tuple(msgspec.structs.replace(rule, name=f"r{number}") for number, rule in enumerate(rules))
@@ -320,12 +322,20 @@ def test_a_list_has_as_many_groups_as_a_variety_rule_wants_or_as_there_are(case:
 
 
 @many
-@given(cases_of(Promote, items=some_items, share=st.floats(0.1, 1)))
+@given(
+    cases_of(Promote, items=some_items, share=st.floats(0.1, 1))
+    | cases_of(Promote, items=filters, share=st.floats(0.1, 1), slot=slots)
+)
 def test_a_list_has_the_promoted_share_or_all_of_it_that_is_allowed(case: Case) -> None:
     found = [one.stock_code for one in case.select().items]
+    bought = {line.stock_code for invoice in case.customer.invoices for line in invoice.lines}
     for rule in case.mine(Promote):
-        there = sum(case.matches(rule, code) for code in allowed(case))
-        assert sum(case.matches(rule, code) for code in found) >= min(ceil(rule.share * case.k - 1e-9), there)
+
+        def is_promoted(code: str, rule: Promote = rule) -> bool:
+            return case.matches(rule, code) and rule.slot in (None, "replenish" if code in bought else "discover")
+
+        there = sum(map(is_promoted, allowed(case)))
+        assert sum(map(is_promoted, found)) >= min(ceil(rule.share * case.k - 1e-9), there)
 
 
 @many

@@ -154,6 +154,20 @@ def test_variety_reserves_the_last_positions() -> None:
     assert chosen(ranking(*codes), in_force(variety, catalogue=only_a)) == ["i0", "i1", "i2", "i3"]
 
 
+def test_a_share_is_promoted_of_what_the_customer_never_bought_or_did() -> None:
+    customer = history((10, "i0"), (20, "i1"), (30, "i2"), (40, "i3"))
+    candidates = ranking("i0", "i1", "i2", "i3", "i9", "i8", "i7")
+    new = in_force(Promote(name="half new", share=0.5, slot="discover"))
+    assert chosen(candidates, new, customer=customer) == ["i0", "i1", "i9", "i8"]
+    assert chosen(candidates, new) == ["i0", "i1", "i2", "i3"]  # to somebody who bought nothing, all are new
+    of_some = Promote(name="p", share=0.5, slot="discover", items=ItemFilter(stock_codes=("i0", "i8")))
+    assert chosen(candidates, in_force(of_some), customer=customer) == ["i0", "i1", "i2", "i8"]
+    known = in_force(Promote(name="known", share=0.25, slot="replenish"))
+    assert chosen(ranking("i9", "i8", "i7", "i6", "i1", "i0"), known, customer=customer) == ["i9", "i8", "i7", "i1"]
+    absence = why_not("i2", candidates, customer, new, 4, unranked=unranked)
+    assert (absence.verdict, absence.rank, [cause.rule for cause in absence.causes]) == ("made_room", 3, ["half new"])
+
+
 def test_a_promoted_share_is_rounded_up_and_found_beyond_the_ranking() -> None:
     promote = Promote(name="p", share=0.3, items=ItemFilter(stock_codes=("i7", "i8", "i9")))
     assert chosen(ranking("i0", "i1", "i2", "i3", "i7"), in_force(promote)) == ["i0", "i1", "i7", "i8"]

@@ -74,11 +74,23 @@ class BasketScorer:
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
+        return self._predict(histories, items, now, k, further=False)
+
+    def predict_further(
+        self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int
+    ) -> list[Prediction]:
+        """Rank all candidates of each customer; see ``FurtherCandidates``."""
+        return self._predict(histories, items, now, k, further=True)
+
+    def _predict(
+        self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int, *, further: bool
+    ) -> list[Prediction]:
         predictions: list[Prediction] = []
         for start in range(0, len(histories), CUSTOMERS_PER_BATCH):
             batch = histories[start : start + CUSTOMERS_PER_BATCH]
             view = self.view(batch, items, now)
-            predictions.extend(self._predictions(view, self._corrected_logits(view, items), batch, items, now, k))
+            logits = self._corrected_logits(view, items)
+            predictions += self._predictions(view, logits, batch, items, now, k, further=further)
         return predictions
 
     def view(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int) -> View:
@@ -105,7 +117,7 @@ class BasketScorer:
             k: Greatest length of a ranking.
         """
         logits = np.concatenate([self.correction.apply(each) for each in candidates])
-        return self._predictions(view, logits, histories, items, now, k)
+        return self._predictions(view, logits, histories, items, now, k, further=False)
 
     def _corrected_logits(self, view: View, items: ItemTable) -> NDArray[np.float32]:
         """The network's logits with the correction of the bundle, float32 ``[candidates]``."""
@@ -128,8 +140,10 @@ class BasketScorer:
         items: ItemTable,
         now: int,
         k: int,
+        *,
+        further: bool,
     ) -> list[Prediction]:
-        """``predictions`` from corrected logits."""
+        """``predictions`` from corrected logits; with ``further`` those of ``predict_further``."""
         ranked = rank(view, logits)
         curves = [tuple(curve) for curve in self.return_time.curve(histories, now).tolist()]
         ends = view.customer_items.customer.searchsorted(np.arange(len(histories) + 1))
@@ -140,16 +154,18 @@ class BasketScorer:
                 predictions.append(Prediction(fallback.candidates, curves[customer]))
                 continue
             best = ranked[customer]
-            order = largest_first(best.log_softmax, k, partial(_ranked_code, best, view, items))
+            depth = max(k, len(best.position)) if further else k
+            order = largest_first(best.log_softmax, depth, partial(_ranked_code, best, view, items))
             position = best.position[order]
-            probabilities = self.calibration.probabilities(best.first(k), view.customer_inputs[customer])
+            probabilities = self.calibration.probabilities(best.first(depth), view.customer_inputs[customer])
             sources = self._source_items(view, position, slice(ends[customer], ends[customer + 1]), items)
             codes = _codes(view.row[position], view, items)
             listed = list(map(Candidate, codes, probabilities.tolist(), sources))
             if len(listed) < k:
                 lowest = float(probabilities[-1]) if len(probabilities) else 0.0
                 listed += _fill_by_demand(view.row[best.position], items, now, k - len(listed), lowest)
-            predictions.append(Prediction(listed, curves[customer]))
+            beyond = listed[k:] if further else []
+            predictions.append(Prediction(listed[:k] if beyond else listed, curves[customer], beyond))
         return predictions
 
     def bought_together(self, stock_codes: Sequence[str]) -> dict[str, float]:
