@@ -13,7 +13,7 @@ from tests.unit.data.tables import LINE, SECONDS, frame, table
 from tests.unit.data.workbook import write_workbook
 from training.data import columns
 from training.data.errors import DataError, MissingColumns, NoTable, NothingLeft, UnreadableTable
-from training.data.tables.invoice_table import InvoiceTable, from_frame, load, load_batches
+from training.data.tables.invoice_table import InvoiceTable, from_frame, load
 
 
 def date(*parts: int) -> datetime:
@@ -162,17 +162,6 @@ def test_postage_among_codes_of_uci_is_in_the_uci_dialect() -> None:
 
     assert read.uci
     assert read.assumptions == ()
-
-
-def test_all_batches_of_a_table_have_one_dialect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.tables.parquet.BATCH_ROWS", 150)
-    codes = ["85123A"] * 150 + ["4011"] * 150
-    dated = coded(codes).assign(InvoiceDate=pd.Timestamp(SECONDS, unit="s"), Quantity=1, UnitPrice=1.0)
-    dated.to_parquet(tmp_path / "retail.parquet")
-
-    parts = list(load_batches(tmp_path / "retail.parquet").tables)
-
-    assert [(part.uci, part.assumptions) for part in parts] == [(True, ())] * 2
 
 
 def test_optional_columns_may_be_missing() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from training.data import columns
 from training.data.assumption import merge_assumptions
 from training.data.cleaning.clean import normalise_customer_ids
-from training.data.tables.invoice_table import InvoiceTable, TableBatches
+from training.data.tables.invoice_table import InvoiceTable, TableBatches, settle_dialect
 from training.data.tables.receipts import NumberUse
 
 PART_ROWS = 200_000
@@ -41,12 +41,12 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
     use = NumberUse()
     tables = _observe(batches.tables, use)
     if number == 1:
-        yield _of_use(_concatenated(list(tables)), use)
+        yield _settled(_concatenated(list(tables)), use)
         return
     with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as folder:
         paths = [Path(folder) / f"{part}.arrow" for part in range(number)]
         whole = _concatenated([replace(table, frame=pd.DataFrame()) for table in _write_parts(tables, paths)])
-        whole = _of_use(whole, use)
+        whole = _settled(whole, use)
         for part, path in enumerate(paths):
             with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
@@ -68,7 +68,9 @@ def _observe(tables: Iterable[InvoiceTable], use: NumberUse) -> Iterator[Invoice
         yield table
 
 
-def _of_use(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
+def _settled(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
+    """The table with what only all batches decide: its dialect, and whether numbers start anew."""
+    table = settle_dialect(table)
     return replace(table, start_anew=use.start_anew) if table.start_anew is None else table
 
 
@@ -118,8 +120,10 @@ def _concatenated(tables: list[InvoiceTable]) -> InvoiceTable:
     """One table with the rows and assumptions of all."""
     if len(tables) == 1:
         return tables[0]
+    evidence = [table.evidence for table in tables if table.evidence is not None]
     return replace(
         tables[0],
+        evidence=sum(evidence[1:], evidence[0]) if evidence else None,
         frame=pd.concat([table.frame for table in tables], ignore_index=True),
         assumptions=merge_assumptions(each for table in tables for each in table.assumptions),
         retyped=sum(table.retyped for table in tables),

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -25,42 +26,79 @@ _CANCELLATION = "C[0-9]{6}"
 _CURE = "set NEXTBASKET_DIALECT={}"
 
 
-def detect_uci(header: list[str], frame: pd.DataFrame) -> tuple[bool, Assumption | None]:
-    """Whether a table is UCI Online Retail's or II's, and the assumption where names of columns and rows do not agree.
+@dataclass(frozen=True)
+class DialectEvidence:
+    """What the rows of a table, or of batches of it, show of its dialect.
 
-    A table with the published names of columns is, unless its codes are another shop's. One with other names is where
-    its rows show it: cancellations ``C123456`` or codes of UCI's such as POST, among products of five digits.
-
-    Args:
-        header: Names of the columns in the file.
-        frame: Typed rows.
+    Attributes:
+        named_as_uci: Whether the columns are named as UCI's.
+        codes: Rows with a stock code.
+        products: Those with a code of a product of UCI's.
+        other_codes: Those with another code of UCI's, such as POST.
+        cancelled: Whether there is a cancellation ``C123456``.
     """
-    dialect = dialect_named("uci")
-    codes = frame[columns.STOCK_CODE].dropna()
-    share = float(where_distinct(codes, lambda text: dialect.is_product(text.strip())).mean()) if len(codes) else 0.0
-    if set(columns.UCI) <= set(header) or set(columns.UCI_II) <= set(header):
-        if len(codes) < _MIN_CODES or share >= _PRODUCT_SHARE:
-            return True, None
+
+    named_as_uci: bool
+    codes: int
+    products: int
+    other_codes: int
+    cancelled: bool
+
+    @classmethod
+    def of(cls, header: Iterable[str], frame: pd.DataFrame) -> "DialectEvidence":
+        """Of typed rows, and the names of the columns in the file."""
+        names = {*header}
+        is_product = dialect_named("uci").is_product
+        codes = frame[columns.STOCK_CODE].dropna()
+        cancelled = where_distinct(
+            frame[columns.INVOICE_NO], lambda text: re.fullmatch(_CANCELLATION, text) is not None
+        ) & (frame[columns.QUANTITY] < 0)
+        return cls(
+            set(columns.UCI) <= names or set(columns.UCI_II) <= names,
+            len(codes),
+            int(where_distinct(codes, lambda text: is_product(text.strip())).sum()),
+            int(where_distinct(codes, lambda text: text.strip().upper() in _OTHER_CODES).sum()),
+            bool(cancelled.any()),
+        )
+
+    def __add__(self, other: "DialectEvidence") -> "DialectEvidence":
+        """Of the rows of both."""
+        return DialectEvidence(
+            self.named_as_uci and other.named_as_uci,
+            self.codes + other.codes,
+            self.products + other.products,
+            self.other_codes + other.other_codes,
+            self.cancelled or other.cancelled,
+        )
+
+    def decide(self) -> tuple[bool, Assumption | None]:
+        """Whether the table is UCI Online Retail's or II's, and the assumption where columns and rows do not agree.
+
+        A table with the published names of columns is, unless its codes are another shop's. One with other names is
+        where its rows show it: cancellations ``C123456`` or codes of UCI's such as POST, among products of five digits.
+        """
+        share = self.products / self.codes if self.codes else 0.0
+        if self.named_as_uci:
+            if self.codes < _MIN_CODES or share >= _PRODUCT_SHARE:
+                return True, None
+            what = (
+                f"the columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those "
+                "of products do there, so the UCI dialect is not used"
+            )
+            return False, Assumption("dialect", what, _CURE.format("uci"))
+        if not self.cancelled and not self.other_codes:
+            return False, None
+        if self.codes and (self.products + self.other_codes) / self.codes >= _PRODUCT_SHARE:
+            what = (
+                "the rows are UCI's, by their stock codes and cancellations, though the columns are named otherwise, "
+                "so the UCI dialect is used unless another is set"
+            )
+            return True, Assumption("dialect", what, _CURE.format("plain"))
         what = (
-            f"the columns are named as UCI's, but {share:.0%} of the stock codes begin with five digits as those of "
-            "products do there, so the UCI dialect is not used"
+            "some invoice numbers or stock codes are as UCI's, but most are not, so the dialect is not UCI's and stays "
+            "as it is set (plain unless set)"
         )
         return False, Assumption("dialect", what, _CURE.format("uci"))
-    cancelled = frame[columns.INVOICE_NO].str.fullmatch(_CANCELLATION).fillna(False) & (frame[columns.QUANTITY] < 0)
-    other_codes = codes.str.strip().str.upper().isin(_OTHER_CODES)
-    if not cancelled.any() and not other_codes.any():
-        return False, None
-    if share + float(other_codes.mean()) >= _PRODUCT_SHARE:
-        what = (
-            "the rows are UCI's, by their stock codes and cancellations, though the columns are named otherwise, so "
-            "the UCI dialect is used unless another is set"
-        )
-        return True, Assumption("dialect", what, _CURE.format("plain"))
-    what = (
-        "some invoice numbers or stock codes are as UCI's, but most are not, so the dialect is not UCI's and stays as "
-        "it is set (plain unless set)"
-    )
-    return False, Assumption("dialect", what, _CURE.format("uci"))
 
 
 def are_uci(invoices: Iterable[Invoice]) -> bool:

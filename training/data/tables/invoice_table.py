@@ -25,7 +25,7 @@ from training.data.tables.case_study import AttributeTables, is_case_study, is_c
 from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.date_cells import DateOrder
 from training.data.tables.dates import parse_dates
-from training.data.tables.detection import detect_uci
+from training.data.tables.detection import DialectEvidence
 from training.data.tables.files import files_as_one, find_files, read_batches, read_files, unread_files
 from training.data.tables.layout import fill_down, join_times, total_rows, unique_line_ids, unique_standard_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
@@ -51,13 +51,15 @@ class InvoiceTable:
 
             Where the file has columns that are not read, ``unread_columns`` is a hash of them (uint64), and ``gaps``
             how many of them have no value. Where it has tills, ``till`` is their text.
-        uci: Whether columns and stock codes are those of UCI Online Retail (I or II), so that its dialect applies.
+        uci: Whether columns and stock codes are those of UCI Online Retail (I or II), so that its dialect applies;
+            False in a batch, where it is not known.
         timezone: The zone in which dates without one were read.
         assumptions: Everything that reading the table assumed.
         retyped: Number of rows with a cell that the file holds in another type.
         attributes: Attributes of customers and items in the retail case study, None for other tables.
         filled: Columns that the file lacks, with a default in every row.
         start_anew: ``NumberUse.start_anew`` of the whole table; None where it is not known, as in a batch.
+        evidence: Of a batch: what its rows show of the dialect, which all batches decide.
     """
 
     frame: pd.DataFrame
@@ -68,6 +70,7 @@ class InvoiceTable:
     attributes: AttributeTables | None = None
     filled: tuple[str, ...] = ()
     start_anew: bool | None = None
+    evidence: DialectEvidence | None = None
 
 
 class TableBatches(NamedTuple):
@@ -173,14 +176,12 @@ def _require_rows(rows: int, path: Path) -> None:
 
 
 def _typed_batches(batches: Iterator[RawTable], timezone: str, assumptions: list[Assumption]) -> Iterator[InvoiceTable]:
-    """Batches of one table, all in the dialect of the first; ``assumptions`` about the whole are those of the first."""
-    uci = None
+    """Batches of one table; ``assumptions`` about the whole are those of the first."""
+    about_all = assumptions
     for raw in batches:
-        about_all = [] if uci is not None else assumptions
         raw = raw._replace(assumptions=(*about_all, *raw.assumptions))
-        table = _typed(raw, timezone, None, "", "", uci, whole=False)
-        uci = table.uci
-        yield table
+        about_all = []
+        yield _typed(raw, timezone, None, "", whole=False)
 
 
 def _typed(
@@ -189,11 +190,10 @@ def _typed(
     attributes: AttributeTables | None,
     date_format: str,
     decimal_mark: str = "",
-    uci: bool | None = None,
     *,
     whole: bool = True,
 ) -> InvoiceTable:
-    """The table, or a batch of it, with typed columns; ``uci`` where it is known whether the dialect is UCI's."""
+    """The table, or a batch of it, with typed columns."""
     header = [str(name) for name in raw.frame.columns]
     mapping = columns.require_columns(header)
     assumptions = [*raw.assumptions]
@@ -206,7 +206,7 @@ def _typed(
     totals, left_out = total_rows(published, mapping)
     assumptions += left_out
     published = published[~totals].reset_index(drop=True) if left_out else published
-    types = find_row_types(published, unread, mapping.get(columns.INVOICE_NO))
+    types = find_row_types(published, unread, mapping.get(columns.INVOICE_NO), unnamed=whole)
     assumptions += types.assumptions
     published = published[types.sales].reset_index(drop=True)
     days, joined = join_times(published, mapping[columns.INVOICE_DATE], unread)
@@ -248,18 +248,32 @@ def _typed(
         numbered = unique_line_ids(frame, mapping[columns.LINE_ID])
         assumptions += [numbered] if numbered else []
     if unread:
-        texts = published[unread].astype("str")
-        frame[columns.UNREAD] = pd.util.hash_pandas_object(texts, index=False)
+        frame[columns.UNREAD] = pd.util.hash_pandas_object(_comparable(published[unread]), index=False)
         frame[columns.GAPS] = published[unread].isna().sum(axis=1)
     if till is not None:
         frame[columns.TILL] = parse_texts(published[till]).values
     frame[columns.QUANTITY], count, settled = types.settle(frame[columns.QUANTITY])
     assumptions += settled
     frame = frame[count].reset_index(drop=True)
-    if uci is None:
-        uci, doubt = detect_uci(header, frame)
-        assumptions += [doubt] if doubt else []
-    return InvoiceTable(frame, uci, timezone, tuple(assumptions), int(converted[count].sum()), attributes, (*filled,))
+    evidence = DialectEvidence.of(header, frame)
+    retyped = int(converted[count].sum())
+    table = InvoiceTable(frame, False, timezone, tuple(assumptions), retyped, attributes, (*filled,), evidence=evidence)
+    return settle_dialect(table) if whole else table
+
+
+def settle_dialect(table: InvoiceTable) -> InvoiceTable:
+    """A table whose evidence is that of all batches, in the dialect that it shows."""
+    if table.evidence is None:
+        return table
+    uci, doubt = table.evidence.decide()
+    assumptions = (*table.assumptions, *filter(None, [doubt]))
+    return replace(table, uci=uci, assumptions=assumptions, evidence=None)
+
+
+def _comparable(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells as text that does not depend on the other rows; that of a date alone would lack its time among days."""
+    dates = cells.select_dtypes(["datetime", "datetimetz"])
+    return cells.assign(**dates.apply(lambda column: column.astype("int64"))).astype("str")
 
 
 def _fill_missing_columns(

@@ -1,8 +1,9 @@
 """What rows of a table mean together: rows of one order, numbers of lines, times of day."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFram
     """Rows with the order's number, customer and date of the first row of their order, where that alone has them.
 
     A row belongs to the order of the row above if it has the same number, or none, and neither another customer nor
-    another date. One with a date is filled only where no order names its customer in a later row (``OrderCustomers``).
+    another date. One with a date is filled only where no order names its customer in a later row.
 
     Args:
         frame: Rows in the order of the file.
@@ -52,35 +53,12 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFram
     """
     date = mapping[columns.INVOICE_DATE]
     customer = mapping[columns.CUSTOMER_ID]
-    number = mapping.get(columns.INVOICE_NO)
-    item = mapping.get(columns.STOCK_CODE) or mapping[columns.DESCRIPTION]
-    empty = {name: _is_empty(frame[name]) for name in (date, customer, item, number) if name is not None}
-    dateless = empty[date]
-    repeats = np.zeros(len(frame), dtype=bool)
-    if number is not None and empty[number].any():
-        # Only the number is on the first row: customer and date are those of the row above.
-        repeats = empty[number] & ~empty[customer] & _as_above(frame[customer], empty[customer])
-        repeats &= dateless | _as_above(frame[date], dateless)
-    if not (repeats | dateless | (empty[customer] if number else False)).any():
-        return frame, None
-    is_total = np.zeros(len(frame), dtype=bool)
-    for name in mapping.values():
-        texts = frame[name] if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype) else None
-        if texts is not None:
-            is_total |= where_distinct(texts, _is_total).to_numpy()
-    continues = ~empty[item] & ~is_total & (repeats | dateless | empty[customer])
-    if number is None:
-        continues &= dateless & empty[customer]
-    else:
-        orders = OrderCustomers()
-        same = orders.add(frame[number], frame[customer], dateless)
-        without_order = empty[number] & dateless & empty[customer]
-        if orders.named_later:
-            same &= dateless
-        continues &= without_order | same | repeats
-    continues &= np.arange(len(frame)) > 0
+    orders = OrderRows()
+    rows = orders.add(frame, mapping)
+    continues = rows.always if orders.named_later else rows.always | rows.unless_named_later
     if not continues.any():
         return frame, None
+    dateless = _is_empty(frame[date])
     order = np.cumsum(~continues)
     filled = frame.copy(deep=False)
     names = [
@@ -106,35 +84,96 @@ def fill_down(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[pd.DataFram
     return filled, Assumption(of_columns(names), what, "write them in every row", rows=int(changed.sum()))
 
 
-class OrderCustomers:
-    """Whether orders name their customer in their first row only, over batches of a table in the order of the file."""
+class ContinuingRows(NamedTuple):
+    """Rows that continue the order of the row above and lack what its first row has.
+
+    Attributes:
+        always: Those that do in any table.
+        unless_named_later: Those that do only where no order names its customer in a later row with a date.
+    """
+
+    always: NDArray[np.bool_]
+    unless_named_later: NDArray[np.bool_]
+
+
+class OrderRows:
+    """Which rows continue the order of the row above, over batches of a table in the order of the file.
+
+    Attributes:
+        named_later: Whether a later row of an order, one with a date, has a customer.
+        always: Whether there are such rows as ``ContinuingRows.always``.
+        unless_named_later: Whether there are such rows as ``ContinuingRows.unless_named_later``.
+    """
 
     def __init__(self) -> None:
         """Start before the first row."""
         self.named_later = False
-        """Whether a later row of an order, one with a date, has a customer."""
-        self.lacking_later = False
-        """Whether a later row lacks one."""
-        self._last: str | None = None
+        self.always = False
+        self.unless_named_later = False
+        self._begun = False
+        self._last: dict[str, Any] = {}
 
-    def add(self, number: pd.Series, customer: pd.Series, dateless: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Add rows, and return which of them have the number of the row above."""
-        without_number, without_customer = _is_empty(number), _is_empty(customer)
-        numbers = number.astype("str").where(~without_number, None)
-        known = numbers.ffill().fillna(self._last) if self._last is not None else numbers.ffill()
-        above = known.shift(fill_value=self._last)
-        same: NDArray[np.bool_] = (numbers == above).fillna(False).to_numpy(dtype=bool) & ~without_number
-        self.named_later |= bool((same & ~dateless & ~without_customer).any())
-        self.lacking_later |= bool((same & without_customer).any())
-        if len(known) and pd.notna(known.iloc[-1]):
-            self._last = str(known.iloc[-1])
-        return same
+    @property
+    def may_be_filled(self) -> bool:
+        """Whether ``fill_down`` may fill gaps of the table."""
+        return self.always or (self.unless_named_later and not self.named_later)
+
+    def add(self, frame: pd.DataFrame, mapping: Mapping[str, str]) -> ContinuingRows:
+        """Add rows.
+
+        Args:
+            frame: Rows with a column for customer and date at least; rows of a table without items have one each.
+            mapping: The columns that are read, by name in the frame.
+        """
+        date, customer = mapping[columns.INVOICE_DATE], mapping[columns.CUSTOMER_ID]
+        number = mapping.get(columns.INVOICE_NO)
+        item = mapping.get(columns.STOCK_CODE) or mapping.get(columns.DESCRIPTION)
+        without_customer, dateless = _is_empty(frame[customer]), _is_empty(frame[date])
+        without_number = _is_empty(frame[number]) if number is not None else np.ones(len(frame), dtype=bool)
+        repeats = np.zeros(len(frame), dtype=bool)
+        same = np.zeros(len(frame), dtype=bool)
+        if number is not None:
+            # Only the number is on the first row: customer and date are those of the row above.
+            repeats = without_number & ~without_customer & self._as_above(frame[customer], without_customer)
+            repeats &= dateless | self._as_above(frame[date], dateless)
+            same = self._as_above(frame[number].astype("str"), without_number)
+            self.named_later |= bool((same & ~dateless & ~without_customer).any())
+        always = repeats | (dateless & (same | (without_number & without_customer)))
+        unless_named_later = same & ~dateless & without_customer
+        found = always | unless_named_later
+        if found.any():
+            found &= ~_totals_among(frame, mapping)
+            if item is not None:
+                found &= ~_is_empty(frame[item])
+        if len(frame) and not self._begun:
+            found[0] = False
+            self._begun = True
+        rows = ContinuingRows(always & found, unless_named_later & found & ~always)
+        self.always |= bool(rows.always.any())
+        self.unless_named_later |= bool(rows.unless_named_later.any())
+        return rows
+
+    def _as_above(self, column: pd.Series, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether a cell is that of the last row above that has one."""
+        name = str(column.name)
+        given = column[~empty]
+        as_above = np.zeros(len(column), dtype=bool)
+        if len(given):
+            above = given.shift()
+            equal = np.array((given == above).fillna(False), dtype=bool)
+            equal[0] = name in self._last and bool(given.iloc[0] == self._last[name])
+            as_above[~empty] = equal
+            self._last[name] = given.iloc[-1]
+        return as_above
 
 
-def _as_above(column: pd.Series, empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a cell is that of the last row above that has one."""
-    above = column.where(~empty, None).ffill().shift()
-    return np.asarray((column == above).fillna(False), dtype=bool)
+def _totals_among(frame: pd.DataFrame, mapping: Mapping[str, str]) -> NDArray[np.bool_]:
+    """Rows with the word of a total in any column of text that is read."""
+    found = np.zeros(len(frame), dtype=bool)
+    for name in mapping.values():
+        if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
+            found |= where_distinct(frame[name], _is_total).to_numpy()
+    return found
 
 
 def _is_empty(column: pd.Series) -> np.ndarray:

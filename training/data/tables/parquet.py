@@ -1,19 +1,20 @@
 """Parquet files. Only this reader needs pyarrow, which the core install lacks: import it where a file is Parquet."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from state.events.missing import is_missing
 from training.data import columns
 from training.data.errors import UnreadableTable
 from training.data.tables.encodings import decode_windows_1252
-from training.data.tables.layout import OrderCustomers
+from training.data.tables.layout import OrderRows
 from training.data.tables.raw_table import RawTable, refuse_damaged
 from training.data.tables.row_types import MAX_TYPES, are_events
 
@@ -22,8 +23,27 @@ LINES = "lines"
 
 BATCH_ROWS = 50_000
 """Rows of a Parquet file that are in memory at once, where it is read in batches."""
+_OF_ORDER = (columns.INVOICE_NO, columns.CUSTOMER_ID, columns.INVOICE_DATE)
 _LINES_PER_INVOICE = 20
 """Of a Parquet file with a row an invoice: how many fewer rows a batch has."""
+_MARKED = "'.*|[0-9]{1,3}(?:[,\u00a0\u202f\u2019'][0-9]{3})+|-?[0-9]+,00?"
+_REWRITTEN = {
+    True: re.compile(rf"\s*(?:{_MARKED})\s*"),
+    False: re.compile(rf"\s*(?:{_MARKED}|-?[0-9]+\.0+)\s*"),
+}
+"""Codes that ``parse_codes`` may rewrite, depending on the other codes: of customers, and others."""
+
+
+_INTEGERS: dict[pa.DataType, Any] = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
 
 
 class _ParquetFile:
@@ -56,6 +76,7 @@ class _ParquetFile:
                 )
         self.path = path
         self.unread = [name for name in fields if name not in mapping.values()]
+        self._unread_types = {name: fields[name] for name in self.unread}
 
     def count_lines(self) -> int:
         """Number of lines, from the metadata alone."""
@@ -66,6 +87,15 @@ class _ParquetFile:
         if index is None:
             return metadata.num_rows
         return sum(metadata.row_group(group).column(index).num_values for group in range(metadata.num_row_groups))
+
+    def has_gaps(self, column: str) -> bool:
+        """Whether a column may have missing values or words for them; False where the file lacks the column."""
+        name = self.names.get(column)
+        if name is None:
+            return False
+        if self.has_missing(column):
+            return True
+        return _is_text(self.types[column]) and any(is_missing(text) for text in self._distinct_texts(name))
 
     def has_missing(self, column: str) -> bool:
         """Whether the metadata does not exclude that a column of the invoices has missing values."""
@@ -87,44 +117,47 @@ class _ParquetFile:
         groups = [metadata.row_group(group).column(index) for group in range(metadata.num_row_groups)]
         return all(each.statistics is not None and each.statistics.null_count == each.num_values for each in groups)
 
-    def has_pointed_codes(self) -> bool:
-        """Whether a code is text such as ``22613.0``, or has the mark of spreadsheets, as ``'22613``."""
-        names = [
-            self.names[column]
-            for column in (columns.INVOICE_NO, columns.STOCK_CODE)
-            if column in self.types and self.names[column] in self._invoice_columns and _is_text(self.types[column])
-        ]
-        batches = self.file.iter_batches(columns=names) if names else []
+    def has_rewritten_codes(self) -> bool:
+        """Whether a code is text such as ``22613.0``, ``22,613`` or ``'22613``, the mark of spreadsheets."""
+        codes = (columns.INVOICE_NO, columns.STOCK_CODE, columns.CUSTOMER_ID, columns.LINE_ID)
         return any(
-            pc.any(pc.match_substring_regex(_as_text(batch[name]), r"^\s*(?:'|-?[0-9]+(?:\.0+|,00?)\s*$)")).as_py()
-            for batch in batches
-            for name in names
+            _REWRITTEN[column == columns.CUSTOMER_ID].fullmatch(text)
+            for column in codes
+            if column in self.types and _is_text(self.types[column])
+            for text in self._distinct_texts(self.names[column])
         )
 
     def has_events(self) -> bool:
         """Whether a column that is not read holds purchases among views, carts and the like."""
-        fields = self.file.schema_arrow
-        texts = [name for name in self.unread if name in fields.names and _is_text(fields.field(name).type)]
-        for name in texts:
-            values: set[str] = set()
-            for batch in self.file.iter_batches(BATCH_ROWS, columns=[name]):
-                values |= set(pc.unique(_as_text(batch[name])).drop_null().to_pylist())
-                if len(values) > MAX_TYPES:
-                    break
-            if are_events(values):
-                return True
+        for name in self.unread:
+            if _is_text(self._unread_types[name]):
+                values: set[str] = set()
+                for text in self._distinct_texts(name):
+                    values.add(text)
+                    if len(values) > MAX_TYPES:
+                        break
+                if are_events(values):
+                    return True
         return False
 
-    def orders(self) -> Iterator[tuple[pd.Series, pd.Series]] | None:
-        """Invoice numbers and customers of all rows in batches; None where a row is an invoice or one is not there."""
-        names = [self.names.get(column) for column in (columns.INVOICE_NO, columns.CUSTOMER_ID)]
-        known = [name for name in names if name is not None and name in self._invoice_columns]
-        if self.lines is not None or len(known) < 2:
-            return None
-        frames = (
-            _to_pandas(pa.Table.from_batches([batch])) for batch in self.file.iter_batches(BATCH_ROWS, columns=known)
-        )
-        return ((frame[known[0]], frame[known[1]]) for frame in frames)
+    def _distinct_texts(self, name: str) -> Iterator[str]:
+        """The texts of a column of invoices or lines, each once a batch."""
+        column = name if self.lines is None or name in self._invoice_columns else self.lines
+        for batch in self.file.iter_batches(BATCH_ROWS, columns=[column]):
+            cells: Any = batch[column]
+            if column != name:
+                cells = pc.struct_field(pc.list_flatten(cells), name)
+            yield from pc.unique(_as_text(cells)).drop_null().to_pylist()
+
+    def order_rows(self) -> Iterator[pd.DataFrame]:
+        """Invoice number, customer and date of all rows, in batches; a row may be an invoice."""
+        known = [self.names[column] for column in _OF_ORDER if column in self.names]
+        for batch in self.file.iter_batches(BATCH_ROWS, columns=known):
+            yield _to_pandas(pa.Table.from_batches([batch]))
+
+    def has_nested_orders(self) -> bool:
+        """Whether invoice number, customer or date are within the lines."""
+        return any(self.names.get(column) in self._line_columns for column in _OF_ORDER)
 
     def to_lines(self, table: pa.Table) -> pd.DataFrame:
         """A row a line, with all columns; bytes are text, and an index of pandas is a column."""
@@ -204,23 +237,36 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _as_text(column: Any) -> Any:
-    """A column of text as ``large_string``; bytes that are no UTF-8 are Windows-1252."""
+    """A column of text as ``large_string``; cells that are no UTF-8 are Windows-1252."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not _is_bytes(column.type):
         return column.cast(pa.large_string())
     try:
         return column.cast(pa.large_binary()).cast(pa.large_string())
-    except pa.ArrowInvalid:
-        texts = [None if cell is None else decode_windows_1252(cell) for cell in column.to_pylist()]
+    except pa.ArrowInvalid:  # cell by cell, so that it does not depend on the other rows
+        texts = [None if cell is None else _decode(cell) for cell in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def _decode(cell: bytes) -> str:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return decode_windows_1252(cell)
+
+
+def _is_integer(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind))
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     for index, field in enumerate(table.schema):
         if _is_bytes(field.type):
             table = table.set_column(index, field.name, _as_text(table[index]))
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    gaps = any(_is_integer(column.type) and column.null_count for column in table.columns)
+    # Without gaps pandas has integers, with gaps floats: a batch with some would be read otherwise than one without.
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=_INTEGERS.get if gaps else None)
     return frame
 
 
@@ -250,9 +296,9 @@ def read_columns(path: Path) -> RawTable:
 def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None:
     """The number of lines of a table in Parquet files, and the lines in batches of ``BATCH_ROWS`` rows, file by file.
 
-    None where the whole table decides how it is read: dates or numbers are text, dates are missing (rows of an order
-    may have that of its first row), codes are written as 22613.0, there are numbers of lines or types of events, or
-    files differ in their columns.
+    None where the whole table decides how it is read: dates or numbers are text, dates are missing, only the first row
+    of an order has its number or customer, codes are written as 22613.0 or 22,613, there are numbers of lines or types
+    of events, or files differ in their columns.
 
     Args:
         paths: At least one; one file is open at a time.
@@ -263,7 +309,7 @@ def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None
     """
     rows = 0
     schema = None
-    gaps = False
+    numbers = customers = False
     for path in paths:
         with refuse_damaged(path, pa.ArrowException):
             parquet = _ParquetFile(path)
@@ -275,8 +321,9 @@ def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None
             if not _can_be_split(parquet):
                 return None
             rows += parquet.count_lines()
-            gaps |= parquet.has_missing(columns.CUSTOMER_ID)
-    if gaps and _name_customers_once(paths):
+            numbers |= parquet.has_gaps(columns.INVOICE_NO)
+            customers |= parquet.has_gaps(columns.CUSTOMER_ID)
+    if (numbers or customers) and _fills_gaps(paths, customers_only=not numbers):
         return None
 
     def batches() -> Iterator[RawTable]:
@@ -291,7 +338,7 @@ def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None
 
 
 def _can_be_split(parquet: _ParquetFile) -> bool:
-    """Whether a file may be read in batches, but for customers that only the first row of an order has."""
+    """Whether a file may be read in batches, but for what only the first row of an order has."""
     date = parquet.types[columns.INVOICE_DATE]
     numbers = [parquet.types[name] for name in (columns.QUANTITY, columns.UNIT_PRICE) if name in parquet.types]
     if not pa.types.is_temporal(date) or not all(
@@ -308,20 +355,23 @@ def _can_be_split(parquet: _ParquetFile) -> bool:
         or columns.find_time_column(parquet.unread)
         or parquet.is_empty(columns.STOCK_CODE)
         or parquet.has_missing(columns.INVOICE_DATE)
-        or parquet.has_pointed_codes()
+        or parquet.has_rewritten_codes()
     )
 
 
-def _name_customers_once(paths: Sequence[Path]) -> bool:
-    """Whether later rows of orders lack the customer and none has one: the first rows may name them all."""
-    orders = OrderCustomers()
+def _fills_gaps(paths: Sequence[Path], *, customers_only: bool) -> bool:
+    """Whether rows of orders may lack what their first row has; ``customers_only`` where nothing else is missing."""
+    orders = OrderRows()
     for path in paths:
         with refuse_damaged(path, pa.ArrowException):
-            found = _ParquetFile(path).orders()
-            if found is None:
-                return False
-            for number, customer in found:
-                orders.add(number, customer, np.zeros(len(number), dtype=bool))
-                if orders.named_later:
+            parquet = _ParquetFile(path)
+            if parquet.has_nested_orders():
+                return True
+            mapping = {column: parquet.names[column] for column in _OF_ORDER if column in parquet.names}
+            for rows in parquet.order_rows():
+                orders.add(rows, mapping)
+                if orders.always:
+                    return True
+                if customers_only and orders.named_later:
                     return False
-    return orders.lacking_later
+    return orders.may_be_filled

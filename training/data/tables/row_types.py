@@ -102,13 +102,14 @@ class RowTypes(NamedTuple):
         return quantity, count, assumptions
 
 
-def find_row_types(frame: pd.DataFrame, unread: Iterable[str], number: str | None) -> RowTypes:
+def find_row_types(frame: pd.DataFrame, unread: Iterable[str], number: str | None, *, unnamed: bool = True) -> RowTypes:
     """The types of rows by the columns that are not read otherwise.
 
     Args:
         frame: Rows in the order of the file.
         unread: Names of the columns.
         number: Name of the column of invoice numbers. A type that only the first row of an order has is that of all.
+        unnamed: Whether columns of any name may hold events; False for a batch of a table without such columns.
 
     Raises:
         NothingLeft: All events are views, carts and the like.
@@ -120,7 +121,8 @@ def find_row_types(frame: pd.DataFrame, unread: Iterable[str], number: str | Non
     assumptions: list[Assumption] = []
     names = [*unread]
     first_rows_only = False
-    for name in [*(named := columns.find_event_columns(names)), *_unnamed_event_columns(frame, names, named)]:
+    named = columns.find_event_columns(names)
+    for name in [*named, *(_unnamed_event_columns(frame, names, named) if unnamed else ())]:
         cells, filled = _fill_order(frame, name, number)
         first_rows_only |= filled
         words = {value: _word(value) for value in pd.unique(cells.dropna())}
