@@ -18,6 +18,7 @@ from bench.growth import ONE_THREAD
 from bench.memory import peak_mb
 from state.settings import load_settings
 from stream.cli.progress import show_progress
+from stream.cli.threads import choose_kernels
 from training import progress
 from training.data.log import read_table
 from training.models import make_model
@@ -44,6 +45,7 @@ def fit_one(path: Path, name: str) -> None:
 
 def main(path: Path, names: list[str]) -> None:
     """Print one row for each model."""
+    choose_kernels()  # for the children, as nextbasket train does
     first = None
     columns = f"{'reading, CPU s':>15} {'fitting, CPU s':>15} {'by the clock':>13} {'times':>7} {'peak MB':>8}"
     print(f"{'model':<20} {columns}", flush=True)

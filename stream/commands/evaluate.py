@@ -13,6 +13,7 @@ from stream.cli.console import echo, print_erased
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DataOption, DateFormatOption, data_path, with_date_format
 from stream.cli.output_paths import require_file_path
+from stream.cli.threads import choose_kernels
 from training.model_table import MODEL_TABLE
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def evaluate(
     Example:
       nextbasket evaluate --from 2011-11-09 --to 2011-12-10 --models ease
     """
+    choose_kernels()
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
     from training.evaluation.compare import compare

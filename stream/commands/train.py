@@ -22,6 +22,7 @@ from stream.cli.options import (
     parse_duration,
     with_date_format,
 )
+from stream.cli.threads import choose_kernels
 
 if TYPE_CHECKING:
     from state.events.invoice import Invoice
@@ -77,6 +78,7 @@ def train(
     Example:
       nextbasket train --data online_retail.xlsx --until 2011-11-09
     """
+    choose_kernels()
     from state.settings import load_settings
     from stream.cli.logging_setup import configure_logging
     from stream.trace_export import recorded_traces

@@ -51,3 +51,13 @@ def test_a_command_imports_nothing_heavy_before_it_runs(command: str) -> None:
 )
 def test_what_a_worker_shares_with_training_imports_nothing_heavy(modules: str) -> None:
     assert loaded_by(f"import {modules}").isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["evaluate", "--from", "2011-01-01", "--to", "2011-02-01"]])
+def test_a_training_chooses_the_kernels_of_matrix_products_before_they_are_loaded(arguments: list[str]) -> None:
+    printed = run(
+        "import sys; from stream.cli import threads\n"
+        "threads.choose_kernels = lambda: print('numpy' in sys.modules)\n"
+        f"from stream.cli.main import main; main({[*arguments, '--data', 'missing.parquet']})"
+    )
+    assert printed.splitlines()[0] == "False"
