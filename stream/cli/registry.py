@@ -17,7 +17,7 @@ def open_registry(settings: "Settings") -> "Registry":
     from state.errors import SettingsError
     from state.store.identities import load_pseudonyms
     from training.registry import Registry, Signatures
-    from training.serving.baselines.neighbours import CustomerKeys
+    from training.serving.baselines.customer_keys import CustomerKeys
 
     CustomerKeys.use(load_pseudonyms(settings))
     try:

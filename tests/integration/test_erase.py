@@ -34,7 +34,7 @@ from tests.services.choice import Service
 from tests.services.group import Group, wait_until
 from tests.unit.stream.harness import invoice
 from training.registry import Registry
-from training.serving.baselines.neighbours import CustomerKeys
+from training.serving.baselines.customer_keys import CustomerKeys
 
 LIMIT_S = 90.0
 KEY = "0123456789abcdef" * 4

@@ -13,7 +13,8 @@ from stream.tools.model_pruning import Pruning, plan_pruning
 from tests.unit.registry.bundles import CLOCK, DATA_FROM, DATA_UNTIL, model_files, publish
 from training.features.item_table import ItemTable
 from training.registry import Registry, RegistryError, UnknownVersion, write_vocabulary
-from training.serving.baselines.neighbours import ARRAYS, CustomerKeys, CustomerNeighbourhood, UpCf, is_enumerable
+from training.serving.baselines.customer_keys import CustomerKeys
+from training.serving.baselines.neighbours import ARRAYS, CustomerNeighbourhood, UpCf, is_enumerable
 
 KEY = Pseudonyms("k" * 32)
 

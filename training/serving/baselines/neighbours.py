@@ -11,21 +11,19 @@ baskets that hold it. It is combined with the vectors v of similar customers, as
                UMAP 2020
 """
 
-import hashlib
 import logging
-import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
-from state.domain.identities import Pseudonyms
 from training.features.item_table import ItemTable
 from training.registry import read_vocabulary
+from training.serving.baselines.customer_keys import CustomerKeys, keys_of_bundle
 from training.serving.baselines.formulas import CustomerPurchases, Floats, customer_purchases
 from training.serving.baselines.vocabulary import Ints, StockCodeVocabulary
 from training.serving.bundle_files import read_arrays
@@ -171,7 +169,7 @@ class CustomerNeighbourhood:
         starts: Ints,
         indexes: NDArray[np.int32],
         values: NDArray[np.float32],
-        customer_keys: "CustomerKeys | None" = None,
+        customer_keys: CustomerKeys | None = None,
     ) -> None:
         """``keys`` ``[customers]``, ``starts`` ``[customers + 1]``, the others ``[entries]``.
 
@@ -350,50 +348,8 @@ class CustomerNeighbourhood:
             arrays["starts"].astype(np.int64, copy=False),
             arrays["places"].astype(np.int32, copy=False),
             arrays["values"].astype(np.float32, copy=False),
-            _keys_of_bundle(folder, arrays.get("keyed_by")),
+            keys_of_bundle(folder, arrays.get("keyed_by")),
         )
-
-
-class CustomerKeys:
-    """The keys of customers in a bundle: the first 8 bytes of a keyed hash, so that the bundle names nobody.
-
-    Without an erasure key they are random for each process: nobody can find a customer in the bundle then.
-    """
-
-    _of_process: "ClassVar[CustomerKeys | None]" = None
-
-    def __init__(self, pseudonyms: Pseudonyms | None) -> None:
-        """Use an erasure key, or none."""
-        self._pseudonyms = pseudonyms or Pseudonyms(secrets.token_hex())
-        self.is_lasting = pseudonyms is not None
-
-    @classmethod
-    def of_process(cls) -> "CustomerKeys":
-        """The keys of this process: those of ``use`` where it was called."""
-        if cls._of_process is None:
-            cls._of_process = cls(None)
-        return cls._of_process
-
-    @classmethod
-    def use(cls, pseudonyms: Pseudonyms | None) -> None:
-        """Use an erasure key in this process; called by a command before it fits or loads a model."""
-        cls._of_process = cls(pseudonyms)
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells two erasure keys apart, and says nothing about them."""
-        return self._pseudonyms.fingerprint
-
-    def key(self, customer_id: str) -> int:
-        """The key of a customer."""
-        return int(self._pseudonyms.of(customer_id)[:16], 16)
-
-
-class _UnkeyedHash(CustomerKeys):
-    """The keys of bundles that were written before there were erasure keys: anybody can compute them."""
-
-    def key(self, customer_id: str) -> int:
-        return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=8).digest(), "little")
 
 
 def is_enumerable(folder: Path) -> bool:
@@ -404,24 +360,6 @@ def is_enumerable(folder: Path) -> bool:
     """
     file = folder / ARRAYS
     return file.exists() and "keyed_by" not in read_arrays(file)
-
-
-def _keys_of_bundle(folder: Path, keyed_by: "NDArray[np.uint8] | None") -> CustomerKeys:
-    if keyed_by is None:
-        logger.warning(
-            "The bundle %s has vectors of customers under hashes that anybody can compute; train again, and delete it "
-            "with nextbasket models prune.",
-            folder.name,
-        )
-        return _UnkeyedHash(None)
-    keys = CustomerKeys.of_process()
-    if keyed_by.tobytes().decode() != keys.fingerprint:
-        logger.warning(
-            "The bundle %s was made with another erasure key, or without one: a customer may be a neighbour of "
-            "themselves. Set the key of its training, or train again.",
-            folder.name,
-        )
-    return keys
 
 
 def _customer_vector(
