@@ -52,6 +52,7 @@ class ItemTable:
 
     ``codes[row]`` is a stock code and ``rows[code]`` its row. The columns ``first``, ``last`` (dates, seconds since
     1970), ``sold`` (baskets ever) and ``price`` are views of length ``len(table)``, valid until the next change.
+    ``all_description_changes``: the sum of ``description_changes``, so that a reader need not look at each.
     ``identity`` differs from that of every other table, also one that is gone: for what is remembered by row.
     """
 
@@ -64,6 +65,7 @@ class ItemTable:
         self._attributes: list[Attributes] = []
         self._reference = 0
         self._newest = _NEVER
+        self.all_description_changes = 0
         self._leaders = Leaders(_LEADER_NUMBERS)
         self._allocate(64)
         self.update(states)
@@ -319,6 +321,7 @@ class ItemTable:
         if text != self._descriptions[row]:
             self._descriptions[row] = text
             self._description_changes[row] += 1
+            self.all_description_changes += 1
 
     def _set_attributes(self, row: int, dated: DatedAttributes) -> None:
         if dated is self._dated[row]:

@@ -18,6 +18,7 @@ class VocabularyBinding:
         self._vectors = np.zeros((64, text.width), np.float32)
         self._encoded: NDArray[np.int64] = np.zeros(64, np.int64)
         self._size = 0
+        self._description_changes = 0
         self._outside = vocabulary_size
         self.row_of_index: NDArray[np.int64] = np.full(vocabulary_size, -1, np.int64)
         self._text = text
@@ -52,6 +53,9 @@ class VocabularyBinding:
             if index < self._outside:
                 self.row_of_index[index] = row
         self._size = len(items)
+        if items.all_description_changes == self._description_changes:
+            return
+        self._description_changes = items.all_description_changes
         changed = np.flatnonzero(self._encoded[: self._size] != items.description_changes)
         if len(changed):
             self._vectors[changed] = self._text.encode([items.description(items.codes[row]) for row in changed])

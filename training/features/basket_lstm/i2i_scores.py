@@ -78,33 +78,35 @@ class I2ISources(NamedTuple):
         chosen = np.sort(self.decayed_count.argpartition(-n)[-n:])
         return I2ISources(self.item_index[chosen], self.decayed_count[chosen], self.shares[:, chosen])
 
-    def scores_by_step(self, item_index: Ints, statistics: GlobalStatistics) -> Floats:
+    def scores_by_step(self, item_index: Ints, statistics: GlobalStatistics, zeros: Ints | None = None) -> Floats:
         """Scores of some items by each of the newest baskets alone, float32 ``[STEPS, items]``.
 
         Args:
             item_index: Indexes in the vocabulary, each at most once but for that of items outside it.
             statistics: The neighbour lists.
+            zeros: ``[vocabulary + 1]``, which several calls may use one after the other; it is zeros again at the end.
         """
         n, sources = len(item_index), np.flatnonzero(self.shares.any(axis=0))
-        outside = len(statistics.codes)
-        column = np.full(outside + 1, n, np.int64)
-        column[item_index] = np.arange(n)
-        column[outside] = n
+        column = np.zeros(len(statistics.codes) + 1, np.int64) if zeros is None else zeros
+        column[item_index] = np.arange(1, n + 1)
+        column[-1] = 0
         target, weight = _neighbours_of(statistics.neighbours[BASKETS], self.item_index[sources])
         target = column.take(target)
+        column[item_index] = 0
         target += (np.arange(len(sources)) * (n + 1))[:, None]
-        weights = np.zeros((len(sources), n + 1), np.float32)
+        weights = np.zeros((len(sources), n + 1), np.float32)  # the first column is that of all other items
         _add(weights.ravel(), target, weight)
-        scores: Floats = self.shares[:, sources] @ weights[:, :n]
+        scores: Floats = self.shares[:, sources] @ weights[:, 1:]
         return scores
 
 
 class ColumnScratch:
-    """Arrays over a vocabulary that ``Columns`` of a batch of customers use one after the other."""
+    """Arrays over a vocabulary that the customers of a batch use one after the other; no answer walks them."""
 
     def __init__(self, size: int) -> None:
         """``size``: of the vocabulary."""
         self.number: Ints = np.zeros(size + 1, np.int64)
+        self.zeros: Ints = np.zeros(size + 1, np.int64)
         self.seen: NDArray[np.bool_] = np.zeros(size + 1, np.bool_)
 
 

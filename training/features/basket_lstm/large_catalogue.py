@@ -92,7 +92,7 @@ def gather_from_large_catalogue(
         found_bought.append(position)
         reached.columns.renumber()
         inputs.append(reached.scores[:, reached.columns.of(item_index)])
-        by_step.append(reached.sources.scores_by_step(item_index, statistics))
+        by_step.append(reached.sources.scores_by_step(item_index, statistics, scratch.zeros))
     row = np.concatenate(found_rows)
     return CandidateSet(
         customer=np.repeat(np.arange(len(found_rows) - 1), [len(found) for found in found_rows[1:]]),

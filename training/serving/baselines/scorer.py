@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
-from training.features.item_table import ItemTable
+from training.features.item_table import LEADERS, ItemTable
 from training.features.largest_first import largest_first
 from training.registry import write_vocabulary
 from training.serving.baselines.ease import EaseWeights
 from training.serving.baselines.formulas import (
     FORMULAS,
     HISTORY_ONLY,
+    SMALL,
     WEEK,
     CustomerPurchases,
     Floats,
@@ -30,6 +31,8 @@ from training.serving.return_time.gap_shares import GapShareCurves
 from training.serving.scorer import Candidate, Prediction
 
 _TIE = 1e-9
+_LARGE = 10_000
+"""Tables of more items are not walked for those who bought nothing."""
 
 BASELINE = "baseline.json"
 CURVES = "returns.npz"
@@ -123,8 +126,15 @@ class BaselineScorer:
 
     def predict(self, histories: Sequence[CustomerHistory], items: ItemTable, now: int, k: int) -> list[Prediction]:
         """Rank up to ``k`` items for each customer; see ``Scorer``."""
-        demand = items.demand(now).astype(np.float64)
-        return [self._predict(customer_purchases(history, items), items, demand, now, k) for history in histories]
+        walked = [number for number, history in enumerate(histories) if history.invoices]
+        nothing_bought = self._predict_by_leaders(items, now, k) if len(walked) < len(histories) else None
+        if nothing_bought is None:
+            walked = list(range(len(histories)))
+        predictions = [nothing_bought or Prediction([], ())] * len(histories)
+        demand = items.demand(now).astype(np.float64) if walked else np.zeros(0)
+        for number in walked:
+            predictions[number] = self._predict(customer_purchases(histories[number], items), items, demand, now, k)
+        return predictions
 
     def rank(self, history: CustomerHistory, items: ItemTable, now: int, k: int) -> tuple[list[str], Floats, int]:
         """Stock codes, best first, their scores, and the number of baskets: the inputs of a calibration."""
@@ -151,6 +161,27 @@ class BaselineScorer:
             for row, p, source in zip(ranked.rows.tolist(), probabilities.tolist(), sources.tolist(), strict=True)
         ]
         return Prediction(candidates, self.return_time.curve(purchases.dates, now))
+
+    def _predict_by_leaders(self, items: ItemTable, now: int, k: int) -> Prediction | None:
+        """The prediction for everybody who bought nothing, without a walk over a large table; equals that with one.
+
+        None where the table is small, the formula is not ``count_demand``, or an item that does not lead may be among
+        the first ``k``.
+        """
+        if len(items) <= _LARGE or not 0 < k <= LEADERS or self.name not in {"count_demand", *HISTORY_ONLY}:
+            return None
+        rows = items.leaders()
+        max_demand, _, max_sold = items.greatest(now)
+        demand = np.log1p(items.demand(now, rows)[:, WEEK].astype(np.float64))
+        q = demand / (np.log1p(float(max_demand[WEEK])) or 1.0)
+        scores = SMALL * q + _TIE * (items.sold[rows] / (max_sold or 1))
+        best = largest_first(scores, k, lambda position: items.codes[rows[position]])
+        # All others have less demand than the last leader by demand, and at most the share 1 of the baskets ever.
+        if scores[best[-1]] <= SMALL * np.partition(q, -LEADERS)[-LEADERS] + _TIE:
+            return None
+        probabilities = self.calibration.probabilities(scores[best], 0)
+        codes = map(items.codes.__getitem__, rows[best].tolist())
+        return Prediction(list(map(Candidate, codes, probabilities.tolist())), self.return_time.curve([], now))
 
     def _rank(self, purchases: CustomerPurchases, items: ItemTable, demand: Floats, k: int) -> "_Ranked":
         size = len(purchases.times)

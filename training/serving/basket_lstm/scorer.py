@@ -148,10 +148,11 @@ class BasketScorer:
         curves = [tuple(curve) for curve in self.return_time.curve(histories, now).tolist()]
         ends = view.customer_items.customer.searchsorted(np.arange(len(histories) + 1))
         predictions = []
-        for customer, history in enumerate(histories):
+        without_baskets = (view.length == 0).nonzero()[0].tolist()
+        by_demand = iter(self._fallback.predict([histories[customer] for customer in without_baskets], items, now, k))
+        for customer in range(len(histories)):
             if view.length[customer] == 0:
-                (fallback,) = self._fallback.predict([history], items, now, k)
-                predictions.append(Prediction(fallback.candidates, curves[customer]))
+                predictions.append(Prediction(next(by_demand).candidates, curves[customer]))
                 continue
             best = ranked[customer]
             depth = max(k, len(best.position)) if further else k
