@@ -24,7 +24,7 @@ from training.data.errors import MissingColumns, NothingLeft, UnreadableTable
 from training.data.log import merge_logs, read_table
 from training.data.simulator import simulate
 from training.data.tables import parquet
-from training.data.tables.invoice_table import TableBatches, from_frame, load, load_batches
+from training.data.tables.invoice_table import InvoiceTable, TableBatches, from_frame, load, load_batches
 
 UCI = Settings(dialect="uci")
 
@@ -172,6 +172,23 @@ def test_text_dates_and_numbers_are_read_in_one_batch(column: str, tmp_path: Pat
 def test_parts_without_rows() -> None:
     raw = frame(*[{"CustomerID": 12680.0, "InvoiceNo": f"{n}"} for n in range(12)])
     assert in_parts(raw, 5, 2) == at_once(raw)
+
+
+def test_more_parts_than_files_are_the_same_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = frame(*[{"CustomerID": float(n) if n % 5 else None, "InvoiceNo": f"{n}"} for n in range(60)])
+    table = from_frame(raw)
+
+    def customers(parts: Iterator[InvoiceTable]) -> list[list[str]]:
+        return [part.frame[columns.CUSTOMER_ID].dropna().tolist() for part in parts]
+
+    direct = customers(partition_by_customer(TableBatches(60, iter([table])), 5))
+    monkeypatch.setattr("training.data.cleaning.partition.MAX_FILES", 5)
+    monkeypatch.setattr("training.data.cleaning.partition._ROWS_AT_ONCE", 7)
+    few_files = list(partition_by_customer(TableBatches(60, iter([table])), 5))
+
+    assert customers(iter(few_files)) == direct
+    assert len(direct) == 12
+    assert sum(len(part.frame) for part in few_files) == 60
 
 
 def test_assumptions_and_changed_types_count_once(tmp_path: Path) -> None:

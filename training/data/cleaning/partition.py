@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from training.data.tables.receipts import NumberUse
 
 PART_ROWS = 200_000
 """Mean number of rows of a part: some 100 MB while it is cleaned."""
+MAX_FILES = 256
+"""Files that are open at once: systems allow 1,024. With more parts each file has several, and is split later."""
 _ROWS_AT_ONCE = 500_000
 """Rows that are written to the parts at once, some 100 MB: a write costs the same for one row as for hundreds."""
 
@@ -43,15 +46,23 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
     if number == 1:
         yield _settled(_concatenated(list(tables)), use)
         return
-    with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as folder:
-        paths = [Path(folder) / f"{part}.arrow" for part in range(number)]
-        whole = _concatenated([replace(table, frame=pd.DataFrame()) for table in _write_parts(tables, paths)])
-        whole = _settled(whole, use)
-        for part, path in enumerate(paths):
+    with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as temporary:
+        folder = Path(temporary)
+        group = -(-number // MAX_FILES)
+        groups = [folder / f"{index}.arrow" for index in range(-(-number // group))]
+        without_rows: list[InvoiceTable] = []
+        with _Writer(groups) as writer:
+            for table in tables:
+                part = _parts_of_rows(table.frame[columns.CUSTOMER_ID], number)
+                writer.write(pa.Table.from_pandas(table.frame, writer.schema, preserve_index=False), part // group)
+                without_rows.append(replace(table, frame=pd.DataFrame()))
+        whole = _settled(_concatenated(without_rows), use)
+        parts = groups if group == 1 else _split_groups(groups, group, number)
+        for index, path in enumerate(parts):
             with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
             path.unlink()
-            first = part == 0
+            first = index == 0
             yield replace(
                 whole,
                 frame=frame,
@@ -74,38 +85,69 @@ def _settled(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
     return replace(table, start_anew=use.start_anew) if table.start_anew is None else table
 
 
-def _write_parts(tables: Iterable[InvoiceTable], paths: list[Path]) -> Iterator[InvoiceTable]:
-    """Write the rows of each table to the files, all rows of a customer to one file, and yield the table."""
-    with ExitStack() as files:
-        writers: list[pa.RecordBatchStreamWriter] = []
-        schema: pa.Schema | None = None
-        waiting: list[pa.Table] = []
-        parts: list[NDArray[np.uint64]] = []
-        for table in tables:
-            if schema is None:
-                schema = pa.Schema.from_pandas(table.frame, preserve_index=False)
-                writers = [files.enter_context(pa.ipc.new_stream(str(path), schema)) for path in paths]
-            waiting.append(pa.Table.from_pandas(table.frame, schema, preserve_index=False))
-            parts.append(_parts_of_rows(table.frame[columns.CUSTOMER_ID], len(paths)))
-            if sum(map(len, parts)) >= _ROWS_AT_ONCE:
-                _write_rows(waiting, parts, writers)
-                waiting, parts = [], []
-            yield table
-        if waiting:
-            _write_rows(waiting, parts, writers)
+def _split_groups(groups: list[Path], group: int, number: int) -> Iterator[Path]:
+    """The files of single parts, in their order, from files of ``group`` parts each; one of those is split at once."""
+    for index, path in enumerate(groups):
+        first = index * group
+        paths = [path.with_suffix(f".{part}") for part in range(min(group, number - first))]
+        with _Writer(paths) as writer, pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+            writer.schema = reader.schema
+            for batch in reader:
+                part = _parts_of_rows(batch[columns.CUSTOMER_ID].to_pandas(), number)
+                # A row without a customer may be of any part.
+                inside = np.clip(part.astype(np.int64) - first, 0, len(paths) - 1)
+                writer.write(pa.Table.from_batches([batch]), inside.astype(np.uint64))
+        path.unlink()
+        yield from paths
 
 
-def _write_rows(
-    tables: list[pa.Table], parts: list[NDArray[np.uint64]], writers: list[pa.RecordBatchStreamWriter]
-) -> None:
-    """Write each row to the writer of its part, the rows of a part at once and in their order."""
-    part_of_row = np.concatenate(parts)
-    order = np.argsort(part_of_row, kind="stable")
-    rows = pa.concat_tables(tables).take(order)
-    first = np.searchsorted(part_of_row[order], np.arange(len(writers) + 1)).tolist()
-    for writer, start, end in zip(writers, first, first[1:], strict=False):
-        if end > start:
-            writer.write_table(rows.slice(start, end - start))
+class _Writer(ExitStack):
+    """Writes rows to files, each to the one that is given, in their order.
+
+    Attributes:
+        schema: Of the rows; that of the first ones unless it is set.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        super().__init__()
+        self.schema: pa.Schema | None = None
+        self._paths = paths
+        self._writers: list[pa.RecordBatchStreamWriter] = []
+        self._waiting: list[pa.Table] = []
+        self._files: list[NDArray[np.uint64]] = []
+
+    def write(self, rows: pa.Table, files: NDArray[np.uint64]) -> None:
+        """Write rows, or let them wait until there are many.
+
+        Args:
+            rows: The rows.
+            files: The index of the file of each row.
+        """
+        self.schema = self.schema or rows.schema
+        self._waiting.append(rows)
+        self._files.append(files)
+        if sum(map(len, self._files)) >= _ROWS_AT_ONCE:
+            self._flush()
+
+    def __exit__(self, *error: Any) -> bool | None:
+        if not any(error):
+            self._flush()
+        return super().__exit__(*error)
+
+    def _flush(self) -> None:
+        """Write what waits; files without rows are there, too."""
+        if not self._writers and self.schema is not None:
+            self._writers = [self.enter_context(pa.ipc.new_stream(str(path), self.schema)) for path in self._paths]
+        if not self._waiting:
+            return
+        file_of_row = np.concatenate(self._files)
+        order = np.argsort(file_of_row, kind="stable")
+        rows = pa.concat_tables(self._waiting).take(order)
+        first = np.searchsorted(file_of_row[order], np.arange(len(self._writers) + 1)).tolist()
+        for writer, start, end in zip(self._writers, first, first[1:], strict=False):
+            if end > start:
+                writer.write_table(rows.slice(start, end - start))
+        self._waiting, self._files = [], []
 
 
 def _parts_of_rows(customers: pd.Series, parts: int) -> NDArray[np.uint64]:

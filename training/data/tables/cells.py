@@ -1,7 +1,7 @@
 """Cells of a column as text, whatever type the file holds them in."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ _FRACTION = re.compile(r"\s*-?[0-9]+[.,][0-9]*[1-9][0-9]*\s*")
 _SCIENTIFIC = re.compile(r"\s*([0-9])(?:[.,]([0-9]+))?[eE]\+([0-9]{2})\s*")
 """A long number as spreadsheets show it: 2.2613E+04."""
 _THOUSANDS = re.compile("\\s*[0-9]{1,3}(?:[,\u00a0\u202f'’][0-9]{3})*\\s*")
+_GROUP = 3
+"""Digits between separators of thousands."""
+_QUOTED = re.compile(r"\s*'.*[^']'?\s*")
 _LIST = re.compile(r"\s*(?:[\[{(]\s*(['\"]).*\1\s*[\]})]|\[[^\]]*,[^\]]*\])\s*", re.DOTALL)
 
 
@@ -39,7 +42,57 @@ def parse_texts(column: pd.Series) -> ParsedCells:
     return ParsedCells(texts, where_distinct(column, lambda value: not isinstance(value, str)).to_numpy())
 
 
-def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
+class CodeStyle(NamedTuple):
+    """How the codes of a whole column are written.
+
+    Attributes:
+        quoted: All have the ' that marks text in spreadsheets.
+        pointed: Whole numbers may have a decimal point that is no part of them, as no code has a fraction.
+        grouped: All are whole numbers, some with separators of thousands.
+        zeros: Codes of digits with zeros at their start, by the code without them.
+    """
+
+    quoted: bool = False
+    pointed: bool = True
+    grouped: bool = False
+    zeros: Mapping[str, str] = {}
+
+
+class CodeStyleBuilder:
+    """Finds the style of the codes of a column, over batches of it."""
+
+    def __init__(self) -> None:
+        """Start before the first batch."""
+        self.given = False
+        """Whether there is a code."""
+        self._quoted = self._thousands = True
+        self._grouped = self._fraction = False
+        self._zeros: dict[str, str] = {}
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add distinct cells; those that are missing do not count."""
+        for text in texts:
+            code = text.strip()
+            if code.isdigit():
+                self.given = True
+                self._quoted = False
+                self._thousands &= len(code) <= _GROUP
+                if code[0] == "0":
+                    self._zeros.setdefault(code.lstrip("0"), code)
+            elif not is_missing(code):
+                self.given = True
+                self._quoted &= _QUOTED.fullmatch(text) is not None
+                self._fraction |= _FRACTION.fullmatch(text) is not None
+                self._thousands &= _THOUSANDS.fullmatch(text) is not None
+                self._grouped = True
+
+    def build(self) -> CodeStyle:
+        """The style of all cells."""
+        quoted, grouped = self.given and self._quoted, self._grouped and self._thousands
+        return CodeStyle(quoted, not self._fraction, grouped, self._zeros)
+
+
+def parse_codes(column: pd.Series, name: str, *, whole: bool, style: CodeStyle | None = None) -> ParsedCells:
     """``parse_texts`` of a column of identities: words for missing are missing, and marks of spreadsheets are left out.
 
     Args:
@@ -47,6 +100,7 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
         name: Of the column in the file.
         whole: Whether ``22613.0`` is ``22613``, unless a code of the column has a fraction: then the point belongs to
             the codes.
+        style: Of the whole column, where this is a part of it.
 
     Raises:
         UnreadableTable: Cells lost digits, as 4.00638E+12, or hold lists.
@@ -67,21 +121,25 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
         assume(words, what, "write another word for what is no gap", ", ".join(repr(word) for word in words[:5]))
         rewritten |= dict.fromkeys(words)
     given = [text for text in distinct if not is_missing(text)]
-    if given and all(re.fullmatch(r"\s*'.*[^']'?\s*", text) for text in given):
+    if style is None:
+        builder = CodeStyleBuilder()
+        builder.add(given)
+        style = builder.build()
+    if given and style.quoted:
         assume(given, "the ' before codes, a mark of spreadsheets, is left out", "leave it out in the file")
         rewritten |= {text: text.strip().removeprefix("'").removesuffix("'") for text in given}
     if shown := [text for text in given if _SCIENTIFIC.fullmatch(text)]:
         assume(shown, "whole numbers are written with all digits", "export codes as text")
         rewritten |= {text: _all_digits(text) for text in shown}
     pointed = [text for text in given if _POINT_ZERO.fullmatch(text) and (whole or "," in text)]
-    if pointed and not any(_FRACTION.fullmatch(text) for text in given):
+    if pointed and style.pointed:
         assume(pointed, "whole numbers are read without the decimal point", "write codes without points")
         rewritten |= {text: _POINT_ZERO.sub(r"\1", text) for text in pointed}
     grouped = [text for text in given if not text.strip().isdigit()]
-    if grouped and all(_THOUSANDS.fullmatch(text) for text in given):
+    if grouped and style.grouped:
         assume(grouped, "whole numbers are read without separators of thousands", "write codes without separators")
         rewritten |= {text: re.sub("[^0-9]", "", text) for text in grouped}
-    if zeros := _differ_in_zeros(given):
+    if zeros := _differ_in_zeros(given, style.zeros):
         what = "codes that differ in zeros at their start only are different"
         assume(list(zeros), what, "export the column as text, with its zeros", " and ".join(zeros))
     if rewritten:
@@ -93,13 +151,17 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool) -> ParsedCells:
     return ParsedCells(texts, converted, tuple(assumptions))
 
 
-def _differ_in_zeros(codes: Iterable[str]) -> tuple[str, ...]:
-    """Two codes of digits that differ in zeros at their start only, as a spreadsheet leaves them; empty if none do."""
-    known: dict[str, str] = {}
+def _differ_in_zeros(codes: Iterable[str], zeros: Mapping[str, str]) -> tuple[str, ...]:
+    """Two codes of digits that differ in zeros at their start only, as a spreadsheet leaves them; empty if none do.
+
+    Args:
+        codes: Codes; one of the two is among them.
+        zeros: As in ``CodeStyle``; with those, only the first of several codes with other zeros is known.
+    """
     for code in codes:
         text = code.strip()
-        if text.isdigit() and (other := known.setdefault(text.lstrip("0"), text)) != text:
-            return other, text
+        if text.isdigit() and (other := zeros.get(text.lstrip("0"), text)) != text:
+            return (text, other) if len(text) < len(other) else (other, text)
     return ()
 
 

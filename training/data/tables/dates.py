@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,6 +26,7 @@ from training.data.tables.date_cells import (
 )
 from training.data.tables.month_names import is_english, month_number
 
+_ORDERS: tuple[DateOrder, ...] = get_args(DateOrder)
 _OTHER: dict[DateOrder, DateOrder] = {"day": "month", "month": "day"}
 _GIVEN_ORDER: dict[str, DateOrder] = {"dmy": "day", "mdy": "month", "ymd": "year"}
 _OTHER_ORDER: dict[DateOrder, str] = {
@@ -45,6 +46,14 @@ _UNREAD_SHARE = 0.25
 _EXAMPLE = "write all dates as 2011-12-09 12:50, or give --date-format"
 
 
+class FoundOrder(NamedTuple):
+    """What comes first in the dates of a column; where it makes a difference, the reason and a date that shows it."""
+
+    order: DateOrder
+    reason: str = ""
+    example: str = ""
+
+
 class _Triple(NamedTuple):
     """Three numbers of a date whose year is not known to come first."""
 
@@ -62,6 +71,7 @@ def parse_dates(
     default_order: DateOrder | None,
     date_format: str = "",
     sale: bool = True,
+    found_order: FoundOrder | None = None,
 ) -> ParsedCells:
     """Parse a column of dates, text or a date type: UTC to the second, missing where a cell is no date.
 
@@ -76,6 +86,7 @@ def parse_dates(
         name: Of the column in the file.
         default_order: What comes first in ``12/9/2011`` where no date of the column shows it; None: that is an error.
         date_format: ``dmy``, ``mdy`` or ``ymd`` for the order of the numbers, or a format of ``strptime``.
+        found_order: Of the whole column, where this is a part of it (``DateOrderBuilder``).
         sale: Whether dates before 1970-01-02 and from 2100 on, which are the defaults of some software, are missing.
 
     Raises:
@@ -93,7 +104,8 @@ def parse_dates(
     cells = column.astype(object)
     distinct = list(cells.dropna().unique())
     texts = [value for value in distinct if isinstance(value, str)]
-    _refuse_swapped(distinct, name)
+    if found_order is None:
+        _refuse_swapped(distinct, name)
     assumptions: list[Assumption] = []
 
     def assume(values: list[Any], what: str, cure: str, example: Any = None) -> None:
@@ -104,7 +116,7 @@ def parse_dates(
     order: DateOrder = "day"
     if "%" not in date_format:
         triples = _triples(texts)
-        order, reason, example = _find_order(triples, name, default_order, date_format)
+        order, reason, example = found_order or _find_order(triples, name, default_order, date_format)
         if reason:
             what = f"dates are read {order} first{reason}"
             assume([triple.text for triple in triples], what, _OTHER_ORDER[order], example)
@@ -142,6 +154,45 @@ def parse_dates(
         assumptions += impossible
     was_text = where_distinct(cells, lambda value: isinstance(value, str)).to_numpy()
     return ParsedCells(_timestamps(seconds, column.index), was_text, tuple(assumptions))
+
+
+class DateOrderBuilder:
+    """Finds what comes first in the dates of a column, over batches of it."""
+
+    def __init__(self, name: str, zone: str, default_order: DateOrder | None, date_format: str) -> None:
+        """Start before the first batch; the arguments are those of ``parse_dates``."""
+        self._name, self._zone = name, ZoneInfo(zone)
+        self._default, self._format = default_order, date_format
+        self._triples: dict[tuple[tuple[int, int, int], bool, bool], _Triple] = {}
+        self._others = self._unread = False
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add distinct cells."""
+        for text in texts:
+            if "%" not in self._format and (found := _triples([text])):
+                (triple,) = found
+                self._triples.setdefault(triple[1:], triple)
+                seconds = [text_seconds(text.strip(), self._zone, order) for order in _ORDERS]
+                self._unread |= all(each is None for each in seconds)
+            elif cell_seconds(text, self._zone, "day", self._format)[0] is not None:
+                self._others = True
+            else:
+                self._unread |= not is_missing(text)
+
+    def build(self) -> FoundOrder | None:
+        """The order; None where all cells together decide how they are read, as some are no dates or of other kinds.
+
+        Raises:
+            UnclearDates: As ``parse_dates``.
+        """
+        if self._unread or (self._others and self._triples):
+            return None
+        triples = [*self._triples.values()]
+        found = FoundOrder("day")
+        if "%" not in self._format:
+            found = _find_order(triples, self._name, self._default, self._format)
+        read = (text_seconds(triple.text.strip(), self._zone, found.order) for triple in triples)
+        return None if any(seconds is None for seconds in read) else found
 
 
 def _refuse_unknown_months(unread: Iterable[Any], name: str) -> None:
@@ -226,19 +277,17 @@ def _triples(texts: Iterable[str]) -> list[_Triple]:
     return triples
 
 
-def _find_order(
-    triples: list[_Triple], name: str, default: DateOrder | None, date_format: str
-) -> tuple[DateOrder, str, str]:
-    """What comes first in all dates of a column; where it makes a difference, the reason and a date that shows it."""
+def _find_order(triples: list[_Triple], name: str, default: DateOrder | None, date_format: str) -> FoundOrder:
+    """What comes first in all dates of a column."""
     if date_format:
-        return _GIVEN_ORDER[date_format], "", ""
+        return FoundOrder(_GIVEN_ORDER[date_format])
     fits: dict[DateOrder, list[date | None]] = {
         order: [_day(triple, order) for triple in triples] for order in ("day", "month", "year")
     }
     known = [index for index in range(len(triples)) if any(days[index] for days in fits.values())]
     left: list[DateOrder] = [order for order, days in fits.items() if all(days[index] for index in known)]
     if not known:
-        return default or "day", "", ""
+        return FoundOrder(default or "day")
     if not left:
         example: dict[str, str] = {
             order: next(triples[at].text for at in known if fits[other][at] is None)
@@ -251,18 +300,18 @@ def _find_order(
         raise UnclearDates(f"{name} holds {shown[0]}, and {example['month']!r}, where the month does: {_EXAMPLE}.")
     if len(left) > 1 and "day" in left and any(triples[at].points for at in known):
         text = next(triples[at].text for at in known if triples[at].points)
-        return "day", ", as points between the numbers mean", text
+        return FoundOrder("day", ", as points between the numbers mean", text)
     if len(left) == 1:
         (order,) = left
         shows = (at for at in known if fits["month" if order == "day" else "day"][at] is None)
         at = next(shows, known[0])
-        return order, ", as the example shows", triples[at].text
+        return FoundOrder(order, ", as the example shows", triples[at].text)
     differing = [at for at in known if len({fits[order][at] for order in left}) > 1]
     if not differing:
-        return default or left[0], "", ""
+        return FoundOrder(default or left[0])
     text = triples[differing[0]].text
     if default in left and "year" not in left:
-        return default, ", as none of them shows the order", text
+        return FoundOrder(default, ", as none of them shows the order", text)
     if "year" in left:
         orders = " or ".join({"day": "dmy", "month": "mdy", "year": "ymd"}[order] for order in left)
         raise UnclearDates(

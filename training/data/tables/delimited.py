@@ -20,10 +20,12 @@ from training.data.tables.quoting import mend_quotes
 from training.data.tables.raw_table import HEADER_ROWS, MapColumns, RawTable, name_columns, titles_above
 
 _DELIMITERS = (",", ";", "\t", "|")
+NOT_UTF_8 = ("it is not in UTF-8 and was read as Windows-1252: check a name with an accent", "save it as UTF-8")
+"""What is assumed about such a file, and the cure."""
 _FORMULA = re.compile(r'\s*="([^"]*)"\s*')
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """The line of column names: its index, its cells, and what is between them."""
 
     line: int
@@ -44,13 +46,11 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
     if not text.strip():
         raise MissingColumns(f"{path} is empty; it should begin with a line of column names.")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    first = next(index for index, line in enumerate(lines) if line)
-    if lines[first].lower().startswith("sep=") and len(lines) > first + 1:  # Excel's line that names the delimiter
-        first += 1
-    header = _find_header(lines, first, map_columns, str(path))
+    first = first_line(lines)
+    header = find_header(lines, first, map_columns, str(path))
     assumptions += titles_above(header.line - first, header.line + 1, path.name)
     below = lines[header.line + 1 :]
-    assumptions += _short_lines(below, header, path.name)
+    assumptions += short_lines(below, header, path.name, header.line + 2)
     del lines
     needed = map_columns(header.cells, str(path))
     exact = {name for column, name in needed.items() if column not in (columns.DESCRIPTION, columns.COUNTRY)}
@@ -61,29 +61,49 @@ def read_csv(path: Path, map_columns: MapColumns = columns.require_columns) -> R
         frame = pd.DataFrame(rows, columns=range(len(header.cells)), dtype="str")
         assumptions.append(replace(mended.assumption, where=path.name))
     else:
-        names = header.delimiter.join(str(index) for index in range(len(header.cells)))
-        options: Any = {"sep": header.delimiter, "dtype": "str", "keep_default_na": False, "na_values": [""]}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
-            frame = pd.read_csv(io.StringIO("\n".join([names, *below])), index_col=False, **options)
+        frame = read_rows(below, header)
     if any('="' in line for line in below):
-        frame, formulas = _read_formulas(frame)
+        frame, formulas = read_formulas(frame)
         assumptions += [replace(formulas, where=path.name)] if formulas else []
     return name_columns(frame, header.cells, str(path), tuple(assumptions))
 
 
-def _short_lines(lines: list[str], header: _Header, where: str) -> list[Assumption]:
-    """The assumption about lines with fewer cells than the header, as a line break without quotes leaves them."""
+def first_line(lines: list[str]) -> int:
+    """Index of the first line that may be the column names."""
+    first = next(index for index, line in enumerate(lines) if line)
+    names_delimiter = lines[first].lower().startswith("sep=") and len(lines) > first + 1  # as Excel does
+    return first + names_delimiter
+
+
+def read_rows(lines: list[str], header: Header) -> pd.DataFrame:
+    """Lines with quotes of RFC 4180 as a frame of text, whose columns are numbered."""
+    names = header.delimiter.join(str(index) for index in range(len(header.cells)))
+    options: Any = {"sep": header.delimiter, "dtype": "str", "keep_default_na": False, "na_values": [""]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header has
+        frame: pd.DataFrame = pd.read_csv(io.StringIO("\n".join([names, *lines])), index_col=False, **options)
+    return frame
+
+
+def short_lines(lines: list[str], header: Header, where: str, first_line: int) -> list[Assumption]:
+    """The assumption about lines with fewer cells than the header, as a line break without quotes leaves them.
+
+    Args:
+        lines: Lines below the header.
+        header: The column names.
+        where: What the assumption calls the file.
+        first_line: Number of the first of the lines in the file.
+    """
     cells, sign = len(header.cells), header.delimiter
     short = [at for at, line in enumerate(lines) if line and line.count(sign) < cells - 1 and '"' not in line]
     if not short:
         return []
     what = "a line with fewer cells than the column names lacks the last ones"
-    example = f"line {header.line + 2 + short[0]}"
+    example = f"line {first_line + short[0]}"
     return [Assumption(where, what, "put quotes around cells that hold line breaks", example, len(short))]
 
 
-def _read_formulas(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
+def read_formulas(frame: pd.DataFrame) -> tuple[pd.DataFrame, Assumption | None]:
     """Cells such as ``="00123"``, which keep a spreadsheet from reading a number, as the text in them."""
     found = [text for name in frame for text in pd.unique(frame[name].dropna()) if _FORMULA.fullmatch(text)]
     if not found:
@@ -99,22 +119,21 @@ def _decode(path: Path) -> tuple[str, list[Assumption]]:
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         content = file.read()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _without_marks(content.decode("utf-16")), []
+        return without_marks(content.decode("utf-16")), []
     if b"\0" in content[: 1 << 16]:
         raise UnreadableTable(f"{path} is no text, so no CSV file. Check that it has the format of its name.")
     try:
-        return _without_marks(content.decode("utf-8")), []
+        return without_marks(content.decode("utf-8")), []
     except UnicodeDecodeError:  # as the CSV copy of UCI's table in circulation
-        what = "it is not in UTF-8 and was read as Windows-1252: check a name with an accent"
-        return _without_marks(decode_windows_1252(content)), [Assumption(path.name, what, "save it as UTF-8")]
+        return without_marks(decode_windows_1252(content)), [Assumption(path.name, *NOT_UTF_8)]
 
 
-def _without_marks(text: str) -> str:
+def without_marks(text: str) -> str:
     """A text without marks of byte order at its start, also where another program took them for letters."""
     return re.sub("^(?:\ufeff|\u00ef\u00bb\u00bf)+", "", text)
 
 
-def _find_header(lines: list[str], first: int, map_columns: MapColumns, where: str) -> _Header:
+def find_header(lines: list[str], first: int, map_columns: MapColumns, where: str) -> Header:
     """The first line with the needed columns; where none has them, the error of the first line."""
     refused: MissingColumns | None = None
     for index in range(first, min(first + HEADER_ROWS, len(lines))):
@@ -126,7 +145,7 @@ def _find_header(lines: list[str], first: int, map_columns: MapColumns, where: s
         except MissingColumns as error:
             refused = refused or error
         else:
-            return _Header(index, cells, delimiter)
+            return Header(index, cells, delimiter)
     assert refused is not None  # the first line is not blank
     raise refused
 

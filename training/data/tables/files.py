@@ -1,16 +1,22 @@
 """Files of tables, by the end of their names; and the files of a folder."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from training.data.assumption import Assumption
 from training.data.errors import MissingColumns, NoTable, UnreadableTable
+from training.data.tables.decisions import BatchedTable
 from training.data.tables.delimited import read_csv
+from training.data.tables.delimited_batches import read_csv_batches
 from training.data.tables.raw_table import RawTable, join_tables, refuse_damaged, refuse_rows_without_header
 from training.data.tables.workbook import read_workbook
 
 SUFFIXES = (".parquet", ".xlsx", ".csv", ".csv.gz")
 """Formats that are read, by the end of the file's name."""
+
+READ_AT_ONCE = 64_000_000
+"""Bytes of text files that are read at once: some 500 MB of memory."""
+_PACKED = 8
+"""Bytes of text in a byte of a packed file, about."""
 
 _COMPANIONS = {"~$": "the lock file of a workbook that is open in Excel", "._": "a companion file of macOS"}
 """Files that lie next to a table and have its name, with this in front."""
@@ -106,23 +112,29 @@ def read_file(path: Path) -> RawTable:
         return read_workbook(path) if name.endswith(".xlsx") else read_csv(path)
 
 
-def read_batches(paths: list[Path]) -> tuple[int, Iterator[RawTable]] | None:
-    """The number of lines of the files of one table that can be read in batches, and the batches; None for others.
+def read_batches(paths: list[Path], timezone: str, date_format: str, decimal_mark: str) -> BatchedTable | None:
+    """The files of one table in batches; None for a table that is read at once, as small text files are.
 
     Raises:
         UnreadableTable: A file is damaged or no table.
         MissingColumns: The only file lacks a needed column.
+        UnclearDates: How the dates are written cannot be found out.
+        UnclearNumbers: Which mark is the decimal one cannot be found out.
     """
-    if not all(path.name.lower().endswith(".parquet") for path in paths):
-        return None
-    from training.data.tables import parquet
+    if all(path.name.lower().endswith(".parquet") for path in paths):
+        from training.data.tables import parquet
 
-    try:
-        return parquet.read_batches(paths)
-    except MissingColumns:
-        if len(paths) == 1:
-            raise
-        return None  # ``read_files`` leaves the file out
+        try:
+            return parquet.read_batches(paths)
+        except MissingColumns:
+            if len(paths) == 1:
+                raise
+            return None  # ``read_files`` leaves the file out
+    if all(path.name.lower().endswith((".csv", ".csv.gz")) for path in paths):
+        size = sum(path.stat().st_size * (_PACKED if path.name.lower().endswith(".gz") else 1) for path in paths)
+        if size > READ_AT_ONCE:
+            return read_csv_batches(paths, timezone, date_format, decimal_mark)
+    return None
 
 
 def files_as_one(paths: list[Path], number: int) -> list[Assumption]:

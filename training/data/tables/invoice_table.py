@@ -23,8 +23,8 @@ from training.data.distinct import map_distinct_texts
 from training.data.errors import NoTable, NothingLeft
 from training.data.tables.case_study import AttributeTables, is_case_study, is_case_study_file, read_case_study
 from training.data.tables.cells import parse_codes, parse_texts
-from training.data.tables.date_cells import DateOrder
 from training.data.tables.dates import parse_dates
+from training.data.tables.decisions import BatchedTable, Decisions, default_date_order
 from training.data.tables.detection import DialectEvidence
 from training.data.tables.files import files_as_one, find_files, read_batches, read_files, unread_files
 from training.data.tables.layout import fill_down, join_times, total_rows, unique_line_ids, unique_standard_line_ids
@@ -134,7 +134,7 @@ def separate_invoices(table: InvoiceTable, *, uci: bool = True) -> InvoiceTable:
 
 
 def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> TableBatches:
-    """``load`` for a table that may exceed memory; a table that is not in Parquet comes as one batch.
+    """``load`` for a table that may exceed memory; one that only all rows show how to read comes as one batch.
 
     Raises:
         DataError: As ``load``; also while the batches are read.
@@ -142,14 +142,13 @@ def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", de
     found = None
     if not (path.is_dir() and is_case_study(path)):
         paths = _find_files(path)
-        found = read_batches(paths)
+        found = read_batches(paths, timezone, date_format, decimal_mark)
     if found is None:
         table = load(path, timezone=timezone, date_format=date_format, decimal_mark=decimal_mark)
         return TableBatches(len(table.frame), iter([table]))
-    rows, batches = found
-    _require_rows(rows, path)
+    _require_rows(found.rows, path)
     about_all = [*unread_files(path), *files_as_one(paths, len(paths))]
-    return TableBatches(rows, _typed_batches(batches, timezone, about_all))
+    return TableBatches(found.rows, _typed_batches(found, timezone, date_format, about_all))
 
 
 def from_frame(frame: pd.DataFrame, *, timezone: str = "UTC", date_format: str = "") -> InvoiceTable:
@@ -175,13 +174,15 @@ def _require_rows(rows: int, path: Path) -> None:
         raise NothingLeft(f"{path} holds no rows below its column names. Give a table with purchases.")
 
 
-def _typed_batches(batches: Iterator[RawTable], timezone: str, assumptions: list[Assumption]) -> Iterator[InvoiceTable]:
+def _typed_batches(
+    table: BatchedTable, timezone: str, date_format: str, assumptions: list[Assumption]
+) -> Iterator[InvoiceTable]:
     """Batches of one table; ``assumptions`` about the whole are those of the first."""
     about_all = assumptions
-    for raw in batches:
+    for raw in table.batches:
         raw = raw._replace(assumptions=(*about_all, *raw.assumptions))
         about_all = []
-        yield _typed(raw, timezone, None, "", whole=False)
+        yield _typed(raw, timezone, None, date_format, decisions=table.decisions)
 
 
 def _typed(
@@ -191,9 +192,10 @@ def _typed(
     date_format: str,
     decimal_mark: str = "",
     *,
-    whole: bool = True,
+    decisions: Decisions | None = None,
 ) -> InvoiceTable:
-    """The table, or a batch of it, with typed columns."""
+    """The table, or a batch of it, with typed columns; ``decisions`` of the whole table where this is a batch."""
+    whole = decisions is None
     header = [str(name) for name in raw.frame.columns]
     mapping = columns.require_columns(header)
     assumptions = [*raw.assumptions]
@@ -222,7 +224,7 @@ def _typed(
     frame = pd.DataFrame(index=pd.RangeIndex(len(published)))
     converted = np.zeros(len(frame), dtype=bool)
     numeric = [mapping[column] for column in (columns.QUANTITY, columns.UNIT_PRICE) if column in mapping]
-    mark = find_decimal_mark({name: published[name] for name in numeric}, decimal_mark)
+    found = decisions or Decisions(find_decimal_mark({name: published[name] for name in numeric}, decimal_mark))
     for column in columns.ALL:
         if column not in mapping:
             frame[column] = pd.Series(pd.NA, index=frame.index, dtype="str")
@@ -230,15 +232,21 @@ def _typed(
         name = mapping[column]
         cells = published[name]
         if column == columns.INVOICE_DATE:
-            on_the_wire = columns.is_standard_name(mapping.get(columns.STOCK_CODE, ""))
-            order: DateOrder | None = "month" if on_the_wire else None
-            parsed = parse_dates(days, timezone, name=name, default_order=order, date_format=date_format)
+            parsed = parse_dates(
+                days,
+                timezone,
+                name=name,
+                default_order=default_date_order(mapping),
+                date_format=date_format,
+                found_order=None if whole else found.order,
+            )
         elif column in (columns.QUANTITY, columns.UNIT_PRICE):
-            parsed = parse_numbers(cells, name, mark)
+            parsed = parse_numbers(cells, name, found.mark)
         elif column in (columns.DESCRIPTION, columns.COUNTRY):
             parsed = parse_texts(cells)
         else:
-            parsed = parse_codes(cells, name, whole=column != columns.CUSTOMER_ID)
+            style = found.codes.get(column)
+            parsed = parse_codes(cells, name, whole=column != columns.CUSTOMER_ID, style=style)
         frame[column] = parsed.values
         converted |= parsed.converted
         assumptions += parsed.assumptions

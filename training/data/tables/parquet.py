@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from state.events.missing import is_missing
 from training.data import columns
 from training.data.errors import UnreadableTable
+from training.data.tables.decisions import BatchedTable, Decisions, need_all_rows
 from training.data.tables.encodings import decode_windows_1252
 from training.data.tables.layout import OrderRows
 from training.data.tables.raw_table import RawTable, refuse_damaged
@@ -293,8 +294,8 @@ def read_columns(path: Path) -> RawTable:
         return RawTable(_to_pandas(file.read()))
 
 
-def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None:
-    """The number of lines of a table in Parquet files, and the lines in batches of ``BATCH_ROWS`` rows, file by file.
+def read_batches(paths: Sequence[Path]) -> BatchedTable | None:
+    """A table in Parquet files, in batches of ``BATCH_ROWS`` rows, file by file.
 
     None where the whole table decides how it is read: dates or numbers are text, dates are missing, only the first row
     of an order has its number or customer, codes are written as 22613.0 or 22,613, there are numbers of lines or types
@@ -334,7 +335,7 @@ def read_batches(paths: Sequence[Path]) -> tuple[int, Iterator[RawTable]] | None
                 for batch in parquet.file.iter_batches(size, columns=parquet.columns):
                     yield RawTable(parquet.to_lines(pa.Table.from_batches([batch])))
 
-    return rows, batches()
+    return BatchedTable(rows, batches(), Decisions())
 
 
 def _can_be_split(parquet: _ParquetFile) -> bool:
@@ -345,14 +346,10 @@ def _can_be_split(parquet: _ParquetFile) -> bool:
         pa.types.is_integer(number) or pa.types.is_floating(number) for number in numbers
     ):
         return False
-    line_id = parquet.names.get(columns.LINE_ID)
     return not (
         parquet.lists
-        or (line_id is not None and not columns.is_standard_name(line_id))
-        or columns.find_event_columns(parquet.unread)
+        or need_all_rows([*parquet.names.values(), *parquet.unread], parquet.names)
         or parquet.has_events()
-        or columns.find_mark_columns(parquet.unread)
-        or columns.find_time_column(parquet.unread)
         or parquet.is_empty(columns.STOCK_CODE)
         or parquet.has_missing(columns.INVOICE_DATE)
         or parquet.has_rewritten_codes()

@@ -10,6 +10,7 @@ from training.data.errors import UnreadableTable
 
 _MAX_LINES = 1_000
 """Lines that one quoted field may span."""
+_NOT_CLOSED = "a quote is not closed"
 _MORE_CELLS = "it has more cells than the header"
 
 
@@ -72,6 +73,24 @@ def mend_quotes(
     return QuotedLines(by_line, Assumption(where, what, cure, f"line {example}", len(literal)))
 
 
+def split_records(lines: list[str], delimiter: str, cells: int, *, last: bool) -> int | None:
+    """Number of the lines that are whole records by RFC 4180; None where their quotes need another reading.
+
+    Args:
+        lines: Lines below a header; the first begins a record.
+        delimiter: What is between cells.
+        cells: Number of columns of the header.
+        last: Whether no lines follow; if some do, the last record may end in them.
+    """
+    if not any('"' in line for line in lines):
+        return len(lines)
+    _, fault = _records(lines, delimiter, cells, escaped=False)
+    if fault is None:
+        return len(lines)
+    open_at_end = fault.reason == _NOT_CLOSED and len(lines) - fault.line <= _MAX_LINES
+    return fault.line if open_at_end and not last else None
+
+
 def _field(delimiter: str, *, escaped: bool) -> tuple[str, str]:
     """Regular expressions of a whole field, and of a quoted one that is not closed."""
     quoted = r'"[^"\\]*(?:(?:\\.|"")[^"\\]*)*' if escaped else r'"[^"]*(?:""[^"]*)*'
@@ -94,7 +113,7 @@ def _records(lines: list[str], delimiter: str, cells: int, *, escaped: bool) -> 
             if not open_at_end.fullmatch(record):
                 return records, _Fault(start, "text follows a closed quote, or a quote is not closed")
             if index == len(lines) or index - start > _MAX_LINES:
-                return records, _Fault(start, "a quote is not closed")
+                return records, _Fault(start, _NOT_CLOSED)
             following = lines[index]
             before_quote = following.partition('"')[0]
             closes = '"' in following
