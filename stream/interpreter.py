@@ -49,13 +49,16 @@ class BatchCollector:
             self._full_at = now + FULL_COLLECTION_INTERVAL_S
 
 
-def describe_interpreter() -> str:
-    """What ``prepare_to_serve`` and ``use_one_thread`` have set, in words for the log."""
+def describe_interpreter(*, after_each_batch: bool) -> str:
+    """What ``prepare_to_serve`` and ``use_one_thread`` have set, in words for the log.
+
+    ``after_each_batch``: whether a ``BatchCollector`` is called.
+    """
     blas = os.environ.get("OPENBLAS_NUM_THREADS", "as many as the library chooses")
     kernels = os.environ.get("OPENBLAS_CORETYPE", "as OpenBLAS chooses")
     return (
         f"Threads of matrix products: {blas}, kernels: {kernels}; nothing is compiled while it runs; "
-        f"garbage collection: {gc.get_freeze_count():,} objects exempt, after each batch and after "
-        f"{gc.get_threshold()[0]:,} new ones; "
+        f"garbage collection: {gc.get_freeze_count():,} objects exempt, "
+        f"{'after each batch and ' if after_each_batch else ''}after {gc.get_threshold()[0]:,} new ones; "
         f"threads take turns after {sys.getswitchinterval() * 1000:g} ms"
     )

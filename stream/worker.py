@@ -269,7 +269,7 @@ def run_worker(settings: Settings) -> ExitCode:
             return app
 
         prepare_to_serve()
-        logger.info("%s", describe_interpreter())
+        logger.info("%s", describe_interpreter(after_each_batch=True))
         code = asyncio.run(run_app(build, stop, metrics, heartbeat.beat))
     return exit_if_threads_hang(code)
 

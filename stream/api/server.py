@@ -297,7 +297,7 @@ def _run(services: Services, listener: socket.socket) -> None:
     )
     server = _Server(config, services.feed)
     prepare_to_serve()
-    logger.info("%s", describe_interpreter())
+    logger.info("%s", describe_interpreter(after_each_batch=False))
     # uvicorn raises the signal that ended it once more, for these.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -212,12 +212,12 @@ def test_of_a_large_catalogue_the_items_bought_most_and_last_lead_to_neighbours(
 
 
 @given(st.lists(st.integers(-5, 5), max_size=30), st.integers(-1, 35))
-def test_the_largest_are_no_smaller_than_the_rest(scores: list[int], n: int) -> None:
+def test_the_largest_are_found_and_of_equal_ones_the_first(scores: list[int], n: int) -> None:
     found = largest(np.asarray(scores, np.float32), n).tolist()
 
-    assert len(set(found)) == len(found) == min(max(n, 0), len(scores))
-    rest = [score for position, score in enumerate(scores) if position not in found]
-    assert not found or not rest or min(scores[position] for position in found) >= max(rest)
+    assert len(found) == min(max(n, 0), len(scores))
+    expected = sorted(range(len(scores)), key=lambda position: (-scores[position], position))[: max(n, 0)]
+    assert set(found) == set(expected)  # of equal scores the first
 
 
 def test_default_weights_name_inputs_that_exist() -> None:
