@@ -11,6 +11,7 @@ from state.domain.catalogue import Catalogue
 from state.domain.history import CustomerHistory
 from state.domain.recommendation import ModelVersion, Recommendation, Trigger
 from state.domain.rules import Merchandising
+from state.domain.selection import DEPTH
 from state.errors import StoreRefused
 from state.events.catalogue import category_path
 from state.events.dates import DAY, LAST, to_iso
@@ -24,14 +25,19 @@ from stream.monitoring import Metrics
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.recommendations import REPLENISH, BatchContext, recommend
 from stream.pipeline.resilient_scorer import ResilientScorer
-from stream.pipeline.selector import needs_further, ranking_depth, selector_for
+from stream.pipeline.selector import Selector, needs_further, ranking_depth, selector_for
 from training.features.item_table import ItemTable
-from training.serving.scorer import Candidate, ItemToItem, Prediction, Scorer
+from training.serving.scorer import Candidate, FurtherCandidates, ItemToItem, Prediction, Scorer
 
 logger = logging.getLogger(__name__)
 
 CATEGORY = "category"
 """The attribute of an item that ``category`` selects by, where the catalogue does not have its category."""
+
+
+DEPTH_BY_DEMAND = 200
+"""Length of the ranking of a filtered list for who bought nothing: well below ``item_table.LEADERS``, so that no
+answer walks the items."""
 
 
 class RankedVisit(NamedTuple):
@@ -60,13 +66,18 @@ class Inspection(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """A query with the history to rank for, and the depth that leaves enough after filtering."""
+    """A query with the history to rank for, and the depth of its ranking.
+
+    ``is_filled``: the ranking has all candidates of the model, and what a filter needs beyond them is found by demand.
+    Otherwise the depth leaves enough after filtering.
+    """
 
     query: VisitQuery
     history: CustomerHistory
     revision: int
     fallback: Fallback | None
     depth: int
+    is_filled: bool
 
 
 class Ranker:
@@ -124,7 +135,7 @@ class Ranker:
         customer_ids = {each.customer_id for each in queries if isinstance(each, VisitQuery) and each.customer_id}
         states = self._states(store, list(customer_ids))
         answers: list[Any] = [LookupError("not answered")] * len(queries)
-        groups: dict[tuple[int, bool], list[int]] = {}
+        groups: dict[tuple[int, bool, int], list[int]] = {}
         jobs: dict[int, _Job] = {}
         for index, query in enumerate(queries):
             if isinstance(query, Inspection):
@@ -135,9 +146,10 @@ class Ranker:
                 answers[index] = state
                 continue
             now = items.now if query.at is None else query.at
-            jobs[index] = job = _job(query, state, items.table)
-            groups.setdefault((now, job.depth > self._settings.top_k), []).append(index)
-        for (now, _), indices in groups.items():
+            jobs[index] = job = _job(query, state, items.table, self._current())
+            depth = job.depth if job.is_filled else job.depth > self._settings.top_k
+            groups.setdefault((now, job.is_filled, depth), []).append(index)
+        for (now, _, _), indices in groups.items():
             group = [jobs[index] for index in indices]
             for index, recommendation in zip(indices, self._rank(group, items.table, now), strict=True):
                 answers[index] = RankedVisit(recommendation, versions)
@@ -193,37 +205,46 @@ class Ranker:
 
     def _rank(self, jobs: Sequence[_Job], items: ItemTable, now: int) -> list[VisitRecommendation]:
         merchandising = self._merchandising()
+        is_filled = jobs[0].is_filled
         depth = max(ranking_depth(job.depth, merchandising) for job in jobs)
-        histories = [job.history for job in jobs]
-        predictions = self._scorer.predict(histories, items, now, depth, further=needs_further(merchandising))
+        further = is_filled or needs_further(merchandising)
+        predictions = self._scorer.predict([job.history for job in jobs], items, now, depth, further=further)
         demand = items.decayed_demand(now)
         generated_at = to_iso(int(self._clock()))
         recommendations = []
         scorer, segments = self._current(), self._segments()
         clock = int(self._clock()) if jobs[0].query.at is None else None
         selector = selector_for(merchandising, now, items, demand, clock)
+        filler = selector or Selector((merchandising or Merchandising()).at(now, clock), items, demand)
+        applied = filler if is_filled else selector
         for job, (prediction, model) in zip(jobs, predictions, strict=True):
             query = job.query
-            context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, query.limit, selector)
-            candidates = prediction.candidates
-            if query.attributes and job.fallback is not None:
-                candidates = rank_for_segments(candidates, query.attributes, segments)
+            context = BatchContext(now, generated_at, items, demand, self._settings.valid_days, query.limit, applied)
             together = _bought_together(query.cart, scorer)
+            candidates = prediction.candidates
+            if is_filled:
+                raised = {code for scores in together.values() for code in scores}
+                candidates = filler.with_items([*candidates, *prediction.further], raised)
+            ranking: Sequence[Candidate] = candidates
+            if query.attributes and job.fallback is not None:
+                ranking = rank_for_segments(ranking, query.attributes, segments)
             if query.cart:
-                candidates = rank_for_cart(candidates, together)
-            ranked = Prediction(candidates, prediction.return_curve, prediction.further)
+                ranking = rank_for_cart(ranking, together)
+            ranked = Prediction(list(ranking), prediction.return_curve, [] if is_filled else prediction.further)
             update = CustomerUpdate(job.history, job.revision, 0, False, None, [])
             exclude = frozenset((*query.exclude, *query.cart))
             wanted = _wanted(job, items, merchandising)
-            made = recommend(update, ranked, model, Trigger(), context, exclude, wanted)
-            if made is not None and candidates is not prediction.candidates:
-                made = _with_probabilities(made, prediction.candidates)
+            made = recommend(update, ranked, model, Trigger(), context, exclude, wanted, _fill_from(job))
+            if made is not None and ranking is not candidates:
+                made = _with_probabilities(made, candidates, filler)
+            if made is not None and selector is None:  # only the request acted
+                made = msgspec.structs.replace(made, rules=None) if made.items else None
             cart = _cart_use(together) if query.cart else None
             recommendations.append(_recommendation(job, made, model, cart, context))
         return recommendations
 
 
-def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _Job:
+def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable, scorer: Scorer) -> _Job:
     if state is None:
         fallback: Fallback | None = "anonymous" if query.customer_id is None else "unknown_customer"
         # A model that reads attributes ranks by them, and rules for a customer segment hold.
@@ -235,8 +256,14 @@ def _job(query: VisitQuery, state: CustomerState | None, items: ItemTable) -> _J
         fallback = None if history.purchase_dates else "no_purchases"
     in_segments = fallback is not None and bool(query.attributes)
     filtered = query.slot is not None or query.category is not None or bool(query.cart) or in_segments
-    depth = max(1, len(items)) + sum(len(each.lines) for each in history.invoices) if filtered else query.limit
-    return _Job(query, history, revision, fallback, depth + len(query.exclude))
+    if not filtered:
+        return _Job(query, history, revision, fallback, query.limit + len(query.exclude), is_filled=False)
+    if isinstance(scorer, FurtherCandidates) and not in_segments:
+        depth = DEPTH if history.invoices else DEPTH_BY_DEMAND
+        return _Job(query, history, revision, fallback, depth, is_filled=True)
+    # A model that ranks all items, and lifts in a segment, may put any item first.
+    depth = max(1, len(items)) + sum(len(each.lines) for each in history.invoices) + len(query.exclude)
+    return _Job(query, history, revision, fallback, depth, is_filled=False)
 
 
 def _bought_together(cart: Sequence[str], scorer: Scorer) -> dict[str, dict[str, float]]:
@@ -244,13 +271,15 @@ def _bought_together(cart: Sequence[str], scorer: Scorer) -> dict[str, dict[str,
     return {code: scorer.bought_together([code]) if isinstance(scorer, ItemToItem) else {} for code in cart}
 
 
-def _with_probabilities(made: Recommendation, candidates: Sequence[Candidate]) -> Recommendation:
+def _with_probabilities(made: Recommendation, candidates: Sequence[Candidate], filler: Selector) -> Recommendation:
     """A recommendation with the probabilities of the model, where the order came from others."""
-    probabilities = {each.stock_code: round(float(each.probability), 6) for each in candidates}
-    items = [
-        msgspec.structs.replace(item, probability=probabilities.get(item.stock_code, item.probability))
-        for item in made.items
-    ]
+    known = {each.stock_code: each for each in candidates}
+    unranked = filler.unranked(candidates)
+    items = []
+    for item in made.items:
+        candidate = known.get(item.stock_code) or unranked(item.stock_code)
+        probability = item.probability if candidate is None else round(float(candidate.probability), 6)
+        items.append(msgspec.structs.replace(item, probability=probability))
     return msgspec.structs.replace(made, items=items)
 
 
@@ -282,12 +311,21 @@ def _cart_use(together: dict[str, dict[str, float]]) -> CartUse:
     )
 
 
+def _bought(history: CustomerHistory) -> set[str]:
+    return {line.stock_code for each in history.invoices for line in each.lines if line.quantity > 0}
+
+
+def _fill_from(job: _Job) -> set[str] | None:
+    """The only stock codes that a list can be filled from; None where these are all."""
+    return _bought(job.history) if job.query.slot == REPLENISH else None
+
+
 def _wanted(job: _Job, items: ItemTable, merchandising: Merchandising | None) -> Callable[[str], bool] | None:
     """Whether the query wants a stock code; None where it wants all."""
     slot, category = job.query.slot, job.query.category
     if slot is None and category is None:
         return None
-    bought = {line.stock_code for each in job.history.invoices for line in each.lines if line.quantity > 0}
+    bought = _bought(job.history)
     path = category_path(category)
     catalogue = merchandising.catalogue if merchandising else Catalogue()
 

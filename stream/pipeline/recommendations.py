@@ -1,7 +1,7 @@
 """From a prediction to a recommendation: slots, reasons, due dates, and whether it differs from the last one."""
 
 import hashlib
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import NamedTuple
 
 from state.domain.history import CustomerHistory
@@ -56,14 +56,17 @@ def recommend(
     context: BatchContext,
     exclude: Set[str] = frozenset(),
     wanted: Callable[[str], bool] | None = None,
+    fill_from: Collection[str] | None = None,
 ) -> Recommendation | None:
     """The recommendation for one customer, without the stock codes in ``exclude`` and those that are not ``wanted``.
+
+    ``fill_from``: the only stock codes that a list too short is filled from, where not all are.
 
     None where there is nothing to recommend, as no item was ever sold. Where the catalogue and the rules allow none, it
     has no items, so that it takes the place of a list that they did allow.
     """
     history = update.history
-    candidates, rules = _listed(prediction, history, context, exclude, wanted)
+    candidates, rules = _listed(prediction, history, context, exclude, wanted, fill_from)
     if not candidates and rules is None:
         return None
     counts = purchase_counts(history, {candidate.stock_code for candidate in candidates})
@@ -87,6 +90,7 @@ def _listed(
     context: BatchContext,
     exclude: Set[str],
     wanted: Callable[[str], bool] | None,
+    fill_from: Collection[str] | None,
 ) -> tuple[Sequence[Candidate], AppliedRules | None]:
     if context.selector is None:
         candidates = prediction.candidates
@@ -98,7 +102,7 @@ def _listed(
             ]
         return candidates[: context.top_k], None
     selection = context.selector.select(
-        prediction.candidates, history, context.top_k, exclude, wanted, prediction.further
+        prediction.candidates, history, context.top_k, exclude, wanted, prediction.further, fill_from
     )
     version = context.selector.in_force.version
     return selection.items, AppliedRules(version, selection.acted) if selection.acted else None

@@ -1,10 +1,11 @@
 """Applies the catalogue and the rules to the rankings of a batch: what they need of the item table is read once."""
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from state.domain.history import CustomerHistory
 from state.domain.rules import Merchandising, RulesInForce
@@ -75,19 +76,25 @@ class Selector:
         exclude: Set[str] = frozenset(),
         wanted: Callable[[str], bool] | None = None,
         further: Sequence[Candidate] = (),
+        fill_from: Collection[str] | None = None,
     ) -> Selection[Candidate]:
         """The list for a customer; see ``state.domain.selection.select``.
 
-        ``further`` are the candidates after those of the ranking; they are read where a rule looks at the slot.
+        ``further`` are the candidates after those of the ranking; they are read where a rule looks at the slot. A list
+        too short is filled from ``fill_from``, or from all items.
         """
         candidates = self._ranking(candidates, further, history)
+        if fill_from is None and wanted is None:
+            in_demand = self._by_demand(history)
+        else:
+            in_demand = self._wanted_by_demand(wanted, fill_from)
         return select(
             candidates,
             history,
             self.in_force,
             k,
-            unranked=self._unranked(candidates),
-            in_demand=self._by_demand(history),
+            unranked=self.unranked(candidates),
+            in_demand=in_demand,
             exclude=exclude,
             wanted=wanted,
         )
@@ -109,10 +116,16 @@ class Selector:
             history,
             self.in_force,
             k,
-            unranked=self._unranked(candidates),
+            unranked=self.unranked(candidates),
             in_demand=self._by_demand(history),
             exclude=exclude,
         )
+
+    def with_items(self, candidates: list[Candidate], stock_codes: Collection[str]) -> list[Candidate]:
+        """The candidates, then those of some items that were sold and are no candidates, by falling demand."""
+        ranked = {each.stock_code for each in candidates}
+        others = self._wanted_by_demand(None, [code for code in stock_codes if code not in ranked])
+        return [*candidates, *filter(None, map(self.unranked(candidates), others))]
 
     def description(self, stock_code: str) -> str | None:
         """The name of an item in the catalogue, else its newest description."""
@@ -124,7 +137,8 @@ class Selector:
     ) -> Sequence[Candidate]:
         return [*candidates, *further] if further and self.in_force.plan(history).reads_slot else candidates
 
-    def _unranked(self, candidates: Sequence[Candidate]) -> Callable[[str], Candidate | None]:
+    def unranked(self, candidates: Sequence[Candidate]) -> Callable[[str], Candidate | None]:
+        """Makes an entry of the list for an item that is no candidate; None for an item that the shop does not know."""
         lowest = candidates[-1].probability if candidates else 0.0
 
         def entry(stock_code: str) -> Candidate | None:
@@ -160,14 +174,34 @@ class Selector:
             yield found.codes[position]
             position += 1
 
-    def _rows_by_demand(self) -> Iterator[int]:
-        """Rows of the item table by falling demand, baskets ever and stock code; all are ordered if asked for."""
-        demand = self._demand.all
+    def _wanted_by_demand(self, wanted: Callable[[str], bool] | None, among: Collection[str] | None) -> Iterator[str]:
+        """Those of some stock codes, or of all, that were sold and are wanted, by falling demand."""
+        codes, rows = self._items.codes, self._items.rows
+        if among is None:
+            found = self._rows_by_demand(wanted)
+        else:
+            some = [rows[code] for code in among if code in rows and (wanted is None or wanted(code))]
+            found = iter(self._ordered(np.asarray(some, np.int64)))
+        return (codes[row] for row in found)
+
+    def _rows_by_demand(self, wanted: Callable[[str], bool] | None = None) -> Iterator[int]:
+        """Rows of the item table, those that are wanted, by falling demand, baskets ever and stock code.
+
+        All are looked at if so many are asked for.
+        """
+        demand, codes = self._demand.all, self._items.codes
         first = min(_FIRST, len(demand))
         if first == 0:
             return
         least = np.partition(demand, len(demand) - first)[len(demand) - first]
         above = demand > least
         for rows in (np.flatnonzero(above), np.flatnonzero(~above)):
-            codes = np.asarray([self._items.codes[row] for row in rows.tolist()], np.str_)
-            yield from rows[np.lexsort((codes, -self._items.sold[rows], -demand[rows]))].tolist()
+            if wanted is not None:
+                rows = rows[np.fromiter((wanted(codes[row]) for row in rows.tolist()), np.bool_, len(rows))]
+            yield from self._ordered(rows)
+
+    def _ordered(self, rows: NDArray[np.int64]) -> list[int]:
+        """Some rows by falling demand, baskets ever and stock code."""
+        codes = np.asarray([self._items.codes[row] for row in rows.tolist()], np.str_)
+        ordered: list[int] = rows[np.lexsort((codes, -self._items.sold[rows], -self._demand.of_rows(rows)))].tolist()
+        return ordered

@@ -401,6 +401,11 @@ class DecayedDemand:
         """The demand of one item."""
         return float(np.float32(self._sums[row] * self._factor))
 
+    def of_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The demand of some items."""
+        demand: NDArray[np.float32] = (self._sums[rows] * self._factor).astype(np.float32)
+        return demand
+
     @cached_property
     def all(self) -> NDArray[np.float32]:
         """That of all items, float32 ``[items]``."""
