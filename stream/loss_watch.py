@@ -38,10 +38,12 @@ def loss(before: StoreMark, now: StoreMark) -> str | None:
     if now.run != before.run:
         became = "is empty" if not now.version else f"was filled again and is at version {now.version:,}"
         return f"Redis lost its data: its items were at version {before.version:,}, and it {became}; {_CURE}"
-    if now.version < before.version:
+    versions = zip(before.buckets or (before.version,), now.buckets or (now.version,), strict=False)
+    if lower := [(was, now_is) for was, now_is in versions if now_is < was]:
+        was, now_is = map(sum, zip(*lower, strict=True))
         return (
-            f"Redis lost its last {before.version - now.version:,} changes of items: they were at version "
-            f"{before.version:,} and are at {now.version:,}; {_cure(now)}"
+            f"Redis lost its last {was - now_is:,} changes of items: they were at version {was:,} and are at "
+            f"{now_is:,}; {_cure(now)}"
         )
     return None
 

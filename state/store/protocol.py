@@ -96,7 +96,8 @@ class StoreMark(msgspec.Struct, frozen=True):
 
     ``run`` is None where none is recorded, as in an empty store. ``parts``: into how many a Cluster is divided, 0 on a
     single server, and ``lost_parts`` those that came back empty while others have their data. ``complete``: whether all
-    is recorded that later shows a loss.
+    is recorded that later shows a loss. ``buckets``: the versions of which ``version`` is the sum, empty on a single
+    server; each of them rises, and one alone shows that its node went back.
     """
 
     run: str | None
@@ -104,6 +105,7 @@ class StoreMark(msgspec.Struct, frozen=True):
     parts: int = 0
     lost_parts: int = 0
     complete: bool = True
+    buckets: tuple[int, ...] = ()
 
 
 def merge_updates(earlier: CustomerUpdate | None, later: CustomerUpdate) -> CustomerUpdate:

@@ -8,6 +8,7 @@ import pytest
 
 from state import Settings, Store
 from state.store.memory import MemoryStore
+from state.store.redis.layout import ItemKeys
 from state.store.redis.store import RedisStore
 from stream.tools.embedded import embedded_redis
 from tests.contract import cluster
@@ -69,6 +70,11 @@ class RedisStores:
                     pipeline.unlink(key)
                 pipeline.execute()
             store.close()
+
+
+def item_keys(store: RedisStore, stock_code: str) -> ItemKeys:
+    """The keys where a store has an item."""
+    return store._layout.buckets[store._layout.bucket_of(stock_code)]
 
 
 REDIS = ["redis", "redis_6", "valkey", "redis_cluster"]

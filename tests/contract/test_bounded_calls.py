@@ -48,7 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def changed_items(store: RedisStore) -> list[int]:
     """The number of items that each of the last versions changed."""
-    log = store._client.xrange(store._keys.item_changed)
+    log = store._client.xrange(store._keys.items.changed)
     return [len(msgspec.msgpack.decode(fields[b"codes"])) for _, fields in log]
 
 
@@ -191,7 +191,7 @@ def test_a_flushed_redis_is_noticed_in_spite_of_the_cache(stores: RedisStores) -
     store = stores()
     event = invoice("1", 100)
     store.apply([event], clock_ms=CLOCK)
-    store._client.delete(store._keys.history("c"), store._keys.item_state)
+    store._client.delete(store._keys.history("c"), store._keys.items.state)
     update = store.apply([event], clock_ms=CLOCK + 1).updates[0]
     assert (update.changed, store.history("c")) == (True, update.history)
     assert store.items().states["A"].sold == 1

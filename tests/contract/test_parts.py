@@ -7,6 +7,7 @@ from redis import Redis
 from redis.crc import key_slot
 
 from state.store.protocol import StoreMark
+from state.store.redis.layout import ITEM_BUCKETS
 from state.store.redis.parts import PARTS, part_tags
 from stream.loss_watch import loss
 from tests.contract import cluster
@@ -31,6 +32,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.RedisClu
         found.stop()
 
 
+def mark(run: str | None, version: int, lost: int = 0, *, complete: bool = True) -> StoreMark:
+    """The mark of a Cluster whose items were never anywhere but in buckets, of which one has a version."""
+    return StoreMark(run, version, PARTS, lost, complete, (0, version, *[0] * (ITEM_BUCKETS - 1)))
+
+
 def empty(node: RedisServer) -> None:
     with Redis(port=node.port) as client:
         client.flushall()
@@ -40,10 +46,10 @@ def empty(node: RedisServer) -> None:
 def test_an_emptied_node_is_a_loss_until_all_is_written_anew(nodes: cluster.RedisCluster, number: int) -> None:
     stores = RedisStores(nodes.url)
     store = stores()
-    assert store.mark() == StoreMark(None, 0, PARTS, 0, complete=False)
+    assert store.mark() == mark(None, 0, complete=False)
     assert store.record_run("first") == "first"
     before = store.mark()
-    assert before == StoreMark("first", 0, PARTS, 0)
+    assert before == mark("first", 0)
     empty(nodes.nodes[number])
     after = store.mark()
     assert after.lost_parts in THIRD
@@ -58,7 +64,7 @@ def test_an_emptied_node_is_a_loss_until_all_is_written_anew(nodes: cluster.Redi
     assert marked.lost_parts == after.lost_parts, "what shows the loss stays"
     assert loss(after, marked) is None, "it is said once"
     store.restore_parts()
-    assert store.mark() == StoreMark(run, 0, PARTS, 0)
+    assert store.mark() == mark(run, 0)
     stores.close()
 
 
@@ -71,13 +77,13 @@ def test_a_cluster_that_lost_everything_or_has_no_marks_yet_has_lost_no_part(nod
         empty(node)
     assert "is empty" in (loss(before, store.mark()) or "")
     store.record_run("second")
-    assert store.mark() == StoreMark("second", 0, PARTS, 0)
+    assert store.mark() == mark("second", 0)
     keys = store._keys
     for key in (keys.parts, *map(keys.part, part_tags()[:40])):  # a worker was killed while it wrote them
         store._client.delete(key)
-    assert store.mark() == StoreMark("second", 0, PARTS, 0, complete=False)
+    assert store.mark() == mark("second", 0, complete=False)
     assert store.record_run("third") == "second"
-    assert store.mark() == StoreMark("second", 0, PARTS, 0)
+    assert store.mark() == mark("second", 0)
     stores.close()
 
 
@@ -85,6 +91,9 @@ def test_a_loss_on_a_cluster_is_cured_from_scratch_because_its_nodes_differ() ->
     went_back = loss(StoreMark("a", 9, PARTS), StoreMark("a", 7, PARTS)) or ""
     assert went_back.startswith("Redis lost its last 2 changes of items")
     assert went_back.endswith("--from-scratch")
+    one_bucket = loss(StoreMark("a", 9, PARTS, buckets=(4, 5)), StoreMark("a", 20, PARTS, buckets=(2, 18))) or ""
+    assert one_bucket.startswith("Redis lost its last 2 changes of items: they were at version 4 and are at 2;")
+    assert one_bucket.endswith("--from-scratch")
     alone = loss(StoreMark("a", 9), StoreMark("a", 7)) or ""
     assert "--from-scratch" not in alone
     assert "nextbasket rebuild" in alone

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from state import DAY, CustomerRefused, Invoice, Settings, StoreRefused, StoreUnavailable, add_invoice
 from state.store.redis.durability import Durability
 from state.store.redis.store import RedisStore
-from tests.contract.conftest import MakeStore, RedisStores
+from tests.contract.conftest import MakeStore, RedisStores, item_keys
 from tests.contract.events import recommendation
 from tests.contract.test_store import CLOCK, invoice, line
 from tests.integration.documented_rights import redis_rights
@@ -76,9 +76,9 @@ def test_a_foreign_key_is_refused_by_name(redis_stores: RedisStores, kind: str) 
             store.confirm([recommendation("first", CLOCK), recommendation("c", CLOCK)])
 
 
-@pytest.mark.parametrize("kind", ["item_state", "item_changed", "item_version", "now"])
+@pytest.mark.parametrize("kind", ["state", "changed", "version", "now"])
 def test_a_foreign_key_of_the_items_is_refused_before_anything_is_written(store: RedisStore, kind: str) -> None:
-    store._client.lpush(getattr(store._keys, kind), "something else")
+    store._client.lpush(getattr(item_keys(store, "A"), kind), "something else")
     with pytest.raises(StoreRefused, match="A key of the items holds something else"):
         store.apply(BATCH, clock_ms=CLOCK)
     assert list(store.histories()) == []
@@ -119,7 +119,7 @@ def test_keys_expire_after_the_configured_time(redis_stores: RedisStores) -> Non
         store.confirm([recommendation("c", CLOCK)])
         keys = [store._keys.history("c"), store._keys.recommendation("c")]
         assert all(store._client.ttl(key) in (expected, expected - 1) for key in keys)
-        assert store._client.ttl(store._keys.item_state) == -1
+        assert store._client.ttl(item_keys(store, "A").state) == -1
 
 
 def test_keys_stop_expiring_with_the_next_change_when_expiry_is_switched_off(redis_stores: RedisStores) -> None:
@@ -151,7 +151,7 @@ def test_data_of_another_program_is_refused(redis_stores: RedisStores) -> None:
         store._client.hset(store._keys.history("c"), field, garbage)
         with pytest.raises(StoreRefused, match="this program did not write"):
             list(store.histories())
-    store._client.hset(store._keys.item_state, "A", b"\xff")
+    store._client.hset(item_keys(store, "A").state, "A", b"\xff")
     with pytest.raises(StoreRefused, match="this program did not write"):
         store.items()
 
@@ -159,8 +159,8 @@ def test_data_of_another_program_is_refused(redis_stores: RedisStores) -> None:
 def test_an_item_without_shares_starts_at_zero(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply([invoice("1", 0, line("A"))], clock_ms=CLOCK)
-    *before, _ = msgspec.msgpack.decode(store._client.hget(store._keys.item_state, "A"))
-    store._client.hset(store._keys.item_state, "A", msgspec.msgpack.encode(before))
+    *before, _ = msgspec.msgpack.decode(store._client.hget(item_keys(store, "A").state, "A"))
+    store._client.hset(item_keys(store, "A").state, "A", msgspec.msgpack.encode(before))
     assert store.items().states["A"].shares == (0.0, 0.0, 0.0)
     store.apply([invoice("2", 7 * DAY, line("A"))], clock_ms=CLOCK)
     state = store.items().states["A"]
@@ -173,7 +173,7 @@ def test_a_history_without_attributes_is_read_and_gets_them(redis_stores: RedisS
     store = redis_stores()
     store.apply([invoice("1", 0, line("A"))], clock_ms=CLOCK)
     # Without attributes everything lies as it lay before there were any.
-    assert len(msgspec.msgpack.decode(store._client.hget(store._keys.item_state, "A"))) == 10
+    assert len(msgspec.msgpack.decode(store._client.hget(item_keys(store, "A").state, "A"))) == 10
     assert not store._client.hexists(store._keys.history("c"), "a")
     version = store.items().version
     event = msgspec.structs.replace(
@@ -196,7 +196,7 @@ def test_namespaces_are_separate(redis_stores: RedisStores) -> None:
 def test_a_reader_behind_the_log_of_changes_reads_all_items(store: RedisStore) -> None:
     for number in range(3):
         store.apply([invoice(str(number), number, line(str(number)))], clock_ms=CLOCK)
-    store._client.xtrim(store._keys.item_changed, maxlen=1, approximate=False)
+    store._client.xtrim(store._keys.items.changed, maxlen=1, approximate=False)
     assert set(store.items(2).states) == {"2"}
     assert set(store.items(1).states) == {"0", "1", "2"}
 
@@ -300,7 +300,7 @@ def test_a_failover_by_sentinels_is_followed(tmp_path: Path) -> None:
                 store.apply([invoice("2", 200)], clock_ms=CLOCK)
             store.apply([invoice("2", 200)], clock_ms=CLOCK)
             with Redis(port=replica.port) as client:
-                assert client.exists(store._keys.now)
+                assert client.exists(store._keys.items.now)
             store.close()
 
 
@@ -436,7 +436,7 @@ def test_foreign_bytes_in_a_history_are_refused_by_name(redis_stores: RedisStore
 def test_foreign_bytes_of_the_items_are_no_customers_fault(redis_stores: RedisStores) -> None:
     store = redis_stores()
     store.apply(BATCH, clock_ms=CLOCK)
-    store._client.hset(store._keys.item_state, "A", b"\xc1")
+    store._client.hset(item_keys(store, "A").state, "A", b"\xc1")
     with pytest.raises(StoreRefused, match="A key of the items holds something else") as caught:
         store.apply([invoice("2", 100)], clock_ms=CLOCK)
     assert not isinstance(caught.value, CustomerRefused)

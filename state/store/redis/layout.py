@@ -1,10 +1,13 @@
 """The keys, and the encodings of items and recommendations, in Redis (docs/reference/state.md)."""
 
+from functools import cache
+from itertools import count
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from zlib import crc32
 
 import msgspec
+from redis.crc import key_slot
 
 from state.domain.attributes import NO_DATED_ATTRIBUTES
 from state.domain.items import SHARE_HALF_LIVES, ItemState
@@ -15,8 +18,52 @@ DUE_SHARDS = 1_024
 """Hashes of the index of who is due: 1,000 customers in each of a million, which Redis reads in 2 ms."""
 
 
+ITEM_BUCKETS = 12
+"""Into which a Cluster divides the items: 1, 2, 3, 4, 6 or 12 nodes with equally many slots have equally many."""
+_SLOTS = 16_384
+
+
+@cache
+def bucket_tags() -> tuple[str, ...]:
+    """A hash tag for each bucket of items, whose slots are about as far from each other as they can be."""
+    found: dict[int, str] = {}
+    for number in count():
+        bucket, position = divmod(key_slot(b"items%d" % number) * ITEM_BUCKETS / _SLOTS, 1)
+        if abs(position - 0.5) < 0.125:
+            found.setdefault(int(bucket), f"items{number}")
+        if len(found) == ITEM_BUCKETS:
+            return tuple(found[bucket] for bucket in range(ITEM_BUCKETS))
+    raise AssertionError
+
+
+class ItemKeys:
+    """The names of the keys of some items, all in one slot: those of a shop, or of a bucket on a Cluster."""
+
+    def __init__(self, prefix: str) -> None:
+        self.state = f"{prefix}:state"
+        self.changed = f"{prefix}:changed"
+        self.version = f"{prefix}:version"
+        self.now = f"{prefix}:now"
+        self._done = f"{prefix}:done:"
+
+    @property
+    def in_order(self) -> list[str]:
+        """The keys without markers, as the scripts expect them."""
+        return [self.state, self.changed, self.version, self.now]
+
+    def done(self, customer_id: str) -> str:
+        """The last sequence of the outbox that was applied to these items."""
+        return f"{self._done}{_escape(customer_id)}"
+
+
 class Keys:
-    """The names of the keys. Braces are hash tags of Redis Cluster: one slot for each customer, one for all items."""
+    """The names of the keys. Braces are hash tags of Redis Cluster: one slot for each customer, and for each bucket.
+
+    Attributes:
+        items: Of all items of a single server. On a Cluster ``state`` holds the number of buckets, and the others what
+            a version without buckets left.
+        buckets: Of each bucket of items of a Cluster.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._history = f"{prefix}h:"
@@ -25,11 +72,8 @@ class Keys:
         self._part = f"{prefix}part:"
         self._due_index = f"{prefix}due-index:"
         self._sent_due = f"{prefix}due:"
-        self._done = f"{prefix}{{items}}:done:"
-        self.item_state = f"{prefix}{{items}}:state"
-        self.item_changed = f"{prefix}{{items}}:changed"
-        self.item_version = f"{prefix}{{items}}:version"
-        self.now = f"{prefix}{{items}}:now"
+        self.items = ItemKeys(f"{prefix}{{items}}")
+        self.buckets = tuple(ItemKeys(f"{prefix}{{{tag}}}") for tag in bucket_tags())
         self.letters = f"{prefix}{{items}}:letters"
         self.run = f"{prefix}{{items}}:run"
         self.parts = f"{prefix}{{items}}:parts"
@@ -40,18 +84,19 @@ class Keys:
         self.refresh_asked = f"{prefix}{{refresh}}:asked"
         self.all_histories = f"{self._history}{{*"
         self.all_outboxes = f"{self._outbox}{{*"
-        self.all_done = f"{self._done}*"
+        self.all_done = f"{prefix}{{items*}}:done:*"
         self.all_recommendations = f"{self._recommendation}{{*"
 
     @property
     def probes(self) -> list[str]:
         """A key of each kind that the scripts write, of the empty customer id, which no event has."""
-        return [self.history(""), self.recommendation(""), self.outbox(""), self.done(""), f"{self._due_index}{{}}"]
-
-    @property
-    def items(self) -> list[str]:
-        """The keys of the items, in the order that the scripts expect."""
-        return [self.item_state, self.item_changed, self.item_version, self.now]
+        return [
+            self.history(""),
+            self.recommendation(""),
+            self.outbox(""),
+            self.items.done(""),
+            f"{self._due_index}{{}}",
+        ]
 
     def history(self, customer_id: str) -> str:
         """The customer's history, a hash."""
@@ -64,10 +109,6 @@ class Keys:
     def outbox(self, customer_id: str) -> str:
         """The changes that are not applied to the items yet, a sorted set."""
         return f"{self._outbox}{{{_escape(customer_id)}}}"
-
-    def done(self, customer_id: str) -> str:
-        """The last sequence of the outbox that was applied to the items."""
-        return f"{self._done}{_escape(customer_id)}"
 
     def sent_due(self, day: str) -> str:
         """The customers that were published as due for a day and window, a set in the slot of that day."""
@@ -88,12 +129,25 @@ class Keys:
 
     def customer(self, history_key: bytes) -> str:
         """The customer of a history's key."""
-        return unquote_to_bytes(history_key[len(self._history.encode()) + 1 : -1]).decode()
+        return _customer(history_key, self._history)
+
+    def customer_of_outbox(self, outbox_key: bytes) -> str:
+        """The customer of an outbox's key."""
+        return _customer(outbox_key, self._outbox)
 
 
 def due_shard(customer_id: str) -> int:
     """The shard of a customer in the index of who is due."""
     return crc32(customer_id.encode()) % DUE_SHARDS
+
+
+def item_bucket(stock_code: str) -> int:
+    """The bucket of an item on a Cluster."""
+    return crc32(stock_code.encode()) % ITEM_BUCKETS
+
+
+def _customer(key: bytes, prefix: str) -> str:
+    return unquote_to_bytes(key[len(prefix.encode()) + 1 : -1]).decode()
 
 
 def _escape(customer_id: str) -> str:

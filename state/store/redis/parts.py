@@ -52,10 +52,13 @@ class ClusterParts:
         """
         complete = self._get([self._keys.parts])[0]
         found = PARTS - self._get(self._parts).count(None)
-        run, version = self._get([self._keys.run, self._keys.item_version])
+        # The version before the items were divided into buckets, and those of the buckets.
+        keys = [bucket.version for bucket in (self._keys.items, *self._keys.buckets)]
+        run, *versions = self._get([self._keys.run, *keys])
+        buckets = tuple(read_number(version or b"0") for version in versions)
         lost = PARTS - found if complete is not None or (run is None and found) else 0
         return StoreMark(
-            None if run is None else run.decode(), read_number(version or b"0"), PARTS, lost, complete is not None
+            None if run is None else run.decode(), sum(buckets), PARTS, lost, complete is not None, buckets
         )
 
     def record(self, run: str) -> None:

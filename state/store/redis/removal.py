@@ -1,4 +1,4 @@
-"""Removes a customer from Redis: history, recommendation, outbox, and the marker of the outbox.
+"""Removes a customer from Redis: history, recommendation, outbox, and the markers of the outbox.
 
 What the outbox holds is applied to the items first. Where the items are to lose the customer's purchases, the outbox
 gets an entry with these changes in the step that deletes the history, so that a crash neither loses nor repeats them.
@@ -10,6 +10,7 @@ from typing import Any
 from state.domain.history import CustomerHistory, demand_changes
 from state.store.redis.client import translate_errors
 from state.store.redis.commit import outbox_entries
+from state.store.redis.item_layout import ItemLayout
 from state.store.redis.layout import Keys
 from state.store.redis.outbox import Outboxes
 from state.store.redis.script import Script
@@ -18,11 +19,12 @@ from state.store.redis.script import Script
 class Removal:
     """Removes customers; not to be shared between threads."""
 
-    def __init__(self, client: Any, keys: Keys) -> None:
+    def __init__(self, client: Any, keys: Keys, layout: ItemLayout) -> None:
         self._client = client
         self._keys = keys
+        self._layout = layout
         self._remove = Script("remove")
-        self._outboxes = Outboxes(client, keys)
+        self._outboxes = Outboxes(client, keys, layout.buckets, layout.bucket_of)
 
     def head(self, customer_id: str) -> tuple[bytes, bytes]:
         """The fields that every change of a history changes."""
@@ -32,11 +34,12 @@ class Removal:
 
     def remove(self, customer_id: str) -> bool:
         """Remove a customer, whatever their keys hold; returns whether there was a history or a recommendation."""
+        self._layout.prepare()
         self._outboxes.drain([customer_id])
         deleted = self._call(customer_id)
         keys = self._keys
         with translate_errors(client=self._client):
-            for key in (keys.outbox(customer_id), keys.done(customer_id)):
+            for key in (keys.outbox(customer_id), *self._markers(customer_id)):
                 self._client.expire(key, -1)
         return deleted > 0
 
@@ -47,6 +50,7 @@ class Removal:
 
         The purchases of the invoices ``not_taken`` stay counted.
         """
+        self._layout.prepare()
         customer_id = history.customer_id
         counted = [invoice for invoice in history.invoices if invoice.invoice_no not in not_taken]
         changes = [change for invoice in counted for change in demand_changes(invoice, None)]
@@ -68,8 +72,14 @@ class Removal:
 
     def _last_sequence(self, customer_id: str) -> int:
         """The greatest sequence that was applied, or is in the outbox."""
-        keys = self._keys
-        with translate_errors(client=self._client):
-            applied = self._client.get(keys.done(customer_id))
-            waiting = self._client.zrange(keys.outbox(customer_id), -1, -1, withscores=True)
-        return max(int(applied or 0), *(int(score) for _, score in waiting), 0)
+        outbox = self._keys.outbox(customer_id)
+        with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
+            for marker in self._markers(customer_id):
+                pipeline.get(marker)
+            applied = pipeline.execute()
+            waiting = self._client.zrange(outbox, -1, -1, withscores=True)
+        return max(*(int(sequence or 0) for sequence in applied), *(int(score) for _, score in waiting), 0)
+
+    def _markers(self, customer_id: str) -> list[str]:
+        """On a Cluster that of a version without buckets too."""
+        return [bucket.done(customer_id) for bucket in dict.fromkeys((*self._layout.buckets, self._keys.items))]

@@ -1,6 +1,7 @@
 """RedisStore: the store on Redis, one server or a Cluster (docs/reference/state.md has the layout of the keys)."""
 
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,7 @@ from state.domain.identities import Identities
 from state.domain.items import ItemState
 from state.domain.merge import raise_watermark
 from state.domain.recommendation import Recommendation
-from state.errors import StoreRefused, StoreUnavailable
+from state.errors import StateError, StoreRefused, StoreUnavailable
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from state.events.shop_dialect import ShopDialect
@@ -24,10 +25,11 @@ from state.store.redis.commit import MAX_CHANGES
 from state.store.redis.durability import Durability, read_durability
 from state.store.redis.histories import Histories
 from state.store.redis.identities import read_aliases
+from state.store.redis.item_layout import ItemLayout
+from state.store.redis.item_reader import ItemReader
 from state.store.redis.layout import (
     Keys,
     pack,
-    read_codes,
     read_dialect,
     read_item,
     read_number,
@@ -61,12 +63,14 @@ class RedisStore:
         self._client: Any = connect(settings) if client is None else client
         self._keys = Keys(settings.key_prefix)
         self._clock_forbidden = False
-        self._removal = Removal(self._client, self._keys)
+        self._layout = ItemLayout(self._client, self._keys)
+        self._removal = Removal(self._client, self._keys, self._layout)
         self._parts = ClusterParts(self._client, self._keys) if isinstance(self._client, RedisCluster) else None
         writer = ClusterWriter if isinstance(self._client, RedisCluster) else SingleWriter
         self._writer: ClusterWriter | SingleWriter = writer(
-            self._client, self._keys, ttl=settings.history_ttl_days * DAY
+            self._client, self._keys, self._layout, ttl=settings.history_ttl_days * DAY
         )
+        self._reader = ItemReader(self._client, self._layout, self._writer.bucket_changes)
         self._histories = Histories(
             self._client,
             self._keys,
@@ -195,49 +199,18 @@ class RedisStore:
 
     def items(self, since: int = 0) -> ItemChanges:
         """See ``Store.items``. A rebuilt Redis has a lower version than ``since``; then all items are returned."""
-        keys = self._keys
         with translate_errors(client=self._client):
-            if (changed := self._writer.changed_items.take(since)) is not None:
-                last, latest, packed_states = changed
-                return ItemChanges(
-                    {code.decode(): read_item(code.decode(), packed) for code, packed in packed_states.items()},
-                    last,
-                    latest,
-                )
-            with self._client.pipeline(transaction=False) as pipeline:
-                # The version first: later changes have a higher one and are read next time.
-                pipeline.get(keys.item_version)
-                pipeline.get(keys.now)
-                pipeline.xrange(keys.item_changed, min=f"({since}-0")
-                held, date, log = pipeline.execute()
-            version, now = read_number(held or b"0"), None if date is None else read_number(date)
-            if version == since:
-                return ItemChanges({}, version, now)
-            if 0 < since < version and _is_complete(log, since, version):
-                packed_items = self._items_of(
-                    list({code for _, fields in log for code in read_codes(fields[b"codes"])})
-                )
-            else:  # the log of changes does not reach back to ``since``
-                packed_items = self._all_items()
-            states = {code: read_item(code, packed) for code, packed in packed_items}
-        return ItemChanges(states, version, now)
-
-    def _all_items(self) -> Iterator[tuple[str, bytes]]:
-        for code, packed in self._client.hscan_iter(self._keys.item_state, count=KEYS_PER_READ):
-            yield code.decode(), packed
-
-    def _items_of(self, codes: list[str]) -> Iterator[tuple[str, bytes]]:
-        for start in range(0, len(codes), KEYS_PER_READ):
-            chunk = codes[start : start + KEYS_PER_READ]
-            for code, packed in zip(chunk, self._client.hmget(self._keys.item_state, chunk), strict=True):
-                if packed is not None:
-                    yield code, packed
+            found = self._writer.changed_items.take(since) or self._reader.read(since)
+            version, latest, packed_states = found
+            states = {code.decode(): read_item(code.decode(), packed) for code, packed in packed_states.items()}
+        return ItemChanges(states, version, latest)
 
     def now(self) -> int | None:
         """See ``Store.now``."""
-        with translate_errors(client=self._client):
-            now = self._client.get(self._keys.now)
-            return None if now is None else read_number(now)
+        with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
+            for bucket in self._layout.readable():
+                pipeline.get(bucket.now)
+            return max((read_number(date) for date in pipeline.execute() if date is not None), default=None)
 
     def mark(self) -> StoreMark:
         """See ``Store.mark``."""
@@ -246,7 +219,7 @@ class RedisStore:
                 return self._parts.mark()
         with translate_errors(client=self._client), self._client.pipeline(transaction=False) as pipeline:
             pipeline.get(self._keys.run)
-            pipeline.get(self._keys.item_version)
+            pipeline.get(self._keys.items.version)
             run, version = pipeline.execute()
             return StoreMark(None if run is None else run.decode(), read_number(version or b"0"))
 
@@ -332,12 +305,19 @@ class RedisStore:
         That takes several calls of bounded size. The date comes last, so that after an interruption it shows what is
         left to do.
         """
+        self._layout.prepare()
         script = Script("attributes", "items", "set_items")
-        states = ((item.stock_code, write_item(item)) for item in items)
+        by_bucket: dict[int, list[ItemState]] = {}
+        for item in items:
+            by_bucket.setdefault(self._layout.bucket_of(item.stock_code), []).append(item)
+        buckets = [bucket.in_order for bucket in self._layout.buckets]
         with translate_errors(client=self._client):
-            for part in chunks(states, lambda state: len(pack(state)), most=MAX_CHANGES, most_bytes=MAX_PART_BYTES):
-                script(self._client, self._keys.items, pack((False, part)))
-            script(self._client, self._keys.items, pack((now, [])))
+            for number, some in by_bucket.items():
+                states = ((item.stock_code, write_item(item)) for item in some)
+                for part in chunks(states, lambda state: len(pack(state)), most=MAX_CHANGES, most_bytes=MAX_PART_BYTES):
+                    script(self._client, buckets[number], pack((False, part)))
+            for keys in buckets:
+                script(self._client, keys, pack((now, [])))
 
     def probe(self) -> None:
         """Run each command that the store needs once, on keys of no customer, without an effect.
@@ -354,9 +334,10 @@ class RedisStore:
                     script.send(self._client, [key])
                     script(self._client, [key])
                     self._client.zremrangebyscore(key, "-inf", "-inf")
-                self._client.xrange(keys.item_changed, count=1)
-                self._client.hscan(keys.item_state, count=1)
-                self._client.hmget(keys.item_state, [""])
+                bucket = self._layout.buckets[0]
+                self._client.xrange(bucket.changed, count=1)
+                self._client.hscan(bucket.state, count=1)
+                self._client.hmget(bucket.state, [""])
         except StoreUnavailable as error:
             if not is_forbidden(error):
                 raise
@@ -385,7 +366,7 @@ class RedisStore:
         for pattern in (self._keys.all_outboxes, self._keys.all_done, self._keys.all_histories):
             for keys in self._scan(pattern):
                 self._read("expire", keys, -1)  # a right that an erasure needs too
-        self._read("expire", self._keys.items, -1)
+        self._layout.forget()
 
     def reconnect(self) -> None:
         """See ``Store.reconnect``."""
@@ -393,6 +374,8 @@ class RedisStore:
 
     def close(self) -> None:
         """See ``Store.close``."""
+        with suppress(StateError):  # what is left to do saves memory only
+            self._writer.flush()
         self._client.close()
 
     def _scan(self, pattern: str) -> Iterator[list[bytes]]:
@@ -415,14 +398,6 @@ class RedisStore:
                 getattr(pipeline, command)(key, *arguments)
             replies: list[Any] = pipeline.execute()
         return replies
-
-
-def _is_complete(log: Sequence[tuple[bytes, Any]], since: int, version: int) -> bool:
-    """Whether the log of changes after a version has each version up to another one.
-
-    It may have later ones too, and may have been trimmed at its beginning in between.
-    """
-    return len(log) >= version - since and int(log[0][0].partition(b"-")[0]) == since + 1
 
 
 def _snapshot(customer_id: str, fields: dict[bytes, bytes], ttl: int, json: bytes | None) -> CustomerSnapshot:

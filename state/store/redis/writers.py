@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES
+from state.store.redis.bucket_changes import BucketChanges
 from state.store.redis.changed_items import ChangedItems
 from state.store.redis.client import translate_errors
 from state.store.redis.commit import Commit
+from state.store.redis.item_layout import ItemLayout
 from state.store.redis.layout import Keys, pack
 from state.store.redis.outbox import PORTION, Outboxes
 from state.store.redis.script import Script
@@ -20,20 +22,21 @@ class SingleWriter:
 
     by_outbox = False
 
-    def __init__(self, client: Any, keys: Keys, *, ttl: int) -> None:
+    def __init__(self, client: Any, keys: Keys, layout: ItemLayout, *, ttl: int) -> None:
         self._client = client
         self._keys = keys
         self._ttl = ttl
         self._commit = Script("attributes", "items", "customer", "commit")
         self._confirm = Script("customer", "confirm")
         self._reserve = Script("customer", "reserve")
-        self._outboxes = Outboxes(client, keys)
+        self._outboxes = Outboxes(client, keys, layout.buckets, layout.bucket_of)
         self.changed_items = ChangedItems()
+        self.bucket_changes = BucketChanges(0)
 
     def commit(self, commits: Sequence[Commit]) -> set[str]:
         """Write some commits; returns the customers that were not as expected, for whom nothing was written."""
         keys = [
-            *self._keys.items,
+            *self._keys.items.in_order,
             *_keys_of(self._keys.history, self._keys.outbox, (one.customer_id for one in commits)),
         ]
         packed = pack((self._ttl, (HALF_LIVES, SHARE_HALF_LIVES), [one.packed for one in commits]))
@@ -71,24 +74,30 @@ class SingleWriter:
             packed = pack((clock_ms, [revision for _, revision in customers]))
             return list(self._reserve(self._client, keys, packed))
 
+    def flush(self) -> None:
+        """Does nothing: no marker of an outbox waits for a later call."""
+
 
 class ClusterWriter:
     """The writer of ``RedisStore`` for a Cluster, where the items are in another slot than a customer."""
 
     by_outbox = True
 
-    def __init__(self, client: Any, keys: Keys, *, ttl: int) -> None:
+    def __init__(self, client: Any, keys: Keys, layout: ItemLayout, *, ttl: int) -> None:
         self._client = client
         self._keys = keys
         self._ttl = ttl
         self._commit = Script("customer", "commit_one")
         self._confirm = Script("customer", "confirm")
         self._reserve = Script("customer", "reserve")
-        self._outboxes = Outboxes(client, keys)
+        self._layout = layout
+        self.bucket_changes = BucketChanges(len(layout.buckets))
+        self._outboxes = Outboxes(client, keys, layout.buckets, layout.bucket_of, self.bucket_changes)
         self.changed_items = ChangedItems()
 
     def commit(self, commits: Sequence[Commit]) -> set[str]:
         """Write some commits; returns the customers that were not as expected, for whom nothing was written."""
+        self._layout.prepare()
         keys = self._keys
         calls: list[tuple[str, list[str], list[str | bytes]]] = [
             (
@@ -131,6 +140,10 @@ class ClusterWriter:
             for customer_id, revision in customers
         ]
         return [raised for _, (raised,) in self._each(self._reserve, calls)]
+
+    def flush(self) -> None:
+        """Let the markers of outboxes expire that no later call did; see ``Outboxes``."""
+        self._outboxes.flush()
 
     def _each(
         self, script: Script, calls: Sequence[tuple[str, list[str], list[str | bytes]]]

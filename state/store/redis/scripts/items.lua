@@ -61,6 +61,7 @@ local function check_items(keys)
   redis.call('GET', keys.version)
   redis.call('GET', keys.now)
   redis.call('XLEN', keys.changed)
+  redis.call('HGET', keys.state, '')
 end
 
 -- Reads the items of a set of codes into `items`, which may have some already; missing ones are skipped. Returns the bytes
