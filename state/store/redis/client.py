@@ -45,6 +45,8 @@ _OF_CUSTOMER = ("WRONGTYPE", "SCHEMA ", "UNREADABLE ")
 """How the reasons of the scripts begin where the keys of a customer are the cause."""
 _FAILED_SCRIPT = ("attempt to ", "bad argument", "Bad data format", "Missing bytes")
 """Parts of Lua's errors; outside of a customer's keys they come from foreign bytes among the items."""
+_CLOSED = "I/O operation on closed file"
+"""What redis-py raises where another thread closes the connection of a call."""
 _FORBIDDEN = ("NOPERM", "can't run this command", "unknown command", "no permissions", "can't access at least one of")
 """Parts of the errors of a missing permission, or of a command that the server does not offer."""
 
@@ -219,6 +221,10 @@ def _translated(names: dict[int, str], key: str | None) -> Iterator[None]:
         if names:
             raise unreadable(names[1] if len(names) == 1 else "a customer", error) from error
         raise StoreRefused(f"Redis holds something that this program did not write: {error}") from error
+    except ValueError as error:
+        if _CLOSED not in str(error):
+            raise
+        raise _unreachable(error) from error
     except redis.exceptions.RedisError as error:
         if key is not None and "WRONGTYPE" in str(error):
             raise CustomerRefused(f"{key} holds something else than this program's data: {error}") from error

@@ -31,6 +31,7 @@ from tests.services.process import free_port
         redis.ConnectionError("Connection refused"),
         redis.TimeoutError("Timeout reading from socket"),
         ConnectionResetError("reset"),
+        ValueError("I/O operation on closed file."),
         BusyLoadingError("Redis is loading the dataset in memory"),
         ReadOnlyError("You can't write against a read only replica."),
         OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
@@ -85,6 +86,11 @@ def test_permanent_errors_are_refused(error: RedisError, words: str) -> None:
 def test_refusals_of_a_customer_name_it(problem: str, words: str) -> None:
     with pytest.raises(CustomerRefused, match=words), translate_errors({2: "customer x"}):
         raise ResponseError(f"NEXTBASKET 2 {problem}")
+
+
+def test_other_errors_are_not_translated() -> None:
+    with pytest.raises(ValueError, match="no number"), translate_errors():
+        raise ValueError("no number")
 
 
 def test_a_missing_url_is_a_settings_error() -> None:
