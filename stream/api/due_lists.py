@@ -15,6 +15,8 @@ from stream.api.due_reader import NotReady, OrderQuestion, ReadOrder
 from stream.api.etags import Versions, matches, opaque_tag
 from stream.api.problems import invalid_request, not_ready
 from stream.pipeline.due import DueOrder, DueQuery, with_baskets
+from stream.pipeline.item_cache import ItemCache
+from training.features.item_table import ItemTable
 from training.serving.scorer import Scorer
 
 WAIT_S = 8.0
@@ -141,6 +143,7 @@ class DueLists:
         self._monotonic = monotonic
         self._made: dict[str, tuple[float, DueAnswer | ItemDueAnswer]] = {}
         self._store: Store | None = None
+        self._items: ItemCache | None = None
 
     def answer(self, questions: Sequence[DueQuestion]) -> list[TaggedAnswer | Exception]:
         """One list, or error, for each question.
@@ -203,8 +206,16 @@ class DueLists:
             customer_ids=order.customer_ids[first:], value=order.value[first:], last=order.last[first:]
         )
         left_out: list[str] = []
-        customers = list(with_baskets(store, scorer, query, page, self._top_k, merchandising, left_out))
+        items = self._current_items(store)
+        customers = list(with_baskets(store, scorer, query, page, self._top_k, merchandising, left_out, items))
         return DueAnswer(to_iso(query.at), question.within_days, order.eligible, customers, len(left_out))
+
+    def _current_items(self, store: Store) -> ItemTable:
+        """All items; only what changed since the last question is read."""
+        if self._items is None:
+            self._items = ItemCache(store)
+        self._items.refresh()
+        return self._items.table
 
     def _of_item(
         self,
@@ -221,7 +232,8 @@ class DueLists:
         reason = unavailable_item(item, in_force.now, merchandising.unknown_stock)
         customers: list[ItemDueCustomer] = []
         if reason is None:
-            for each in with_baskets(store, scorer, query, order, self._top_k, merchandising, []):
+            items = self._current_items(store)
+            for each in with_baskets(store, scorer, query, order, self._top_k, merchandising, [], items):
                 for listed in each.items:
                     if listed.stock_code == stock_code:
                         expected = each.chance * listed.probability

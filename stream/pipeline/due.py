@@ -271,9 +271,14 @@ def with_baskets(
     top_k: int,
     merchandising: Merchandising | None,
     left_out: list[str],
+    items: ItemTable | None = None,
 ) -> Iterator[DueCustomer]:
-    """The customers of an order, each with a basket; ``left_out`` gets those who bought since, or expired."""
-    items = ItemTable(store.items().states.values())
+    """The customers of an order, each with a basket; ``left_out`` gets those who bought since, or expired.
+
+    ``items``: all items, where they were read already.
+    """
+    if items is None:
+        items = ItemTable(store.items().states.values())
     demand = items.decayed_demand(query.at)
     resilient = ResilientScorer(lambda: scorer, fallback_scorer(), Metrics())
     context = BatchContext(

@@ -11,6 +11,7 @@ import pytest
 from state.domain.due import DueCustomer
 from state.domain.rules import CompiledRules, Merchandising
 from state.events.rules import decode_rules
+from state.store.protocol import ItemChanges
 from stream.api import due as due_module
 from stream.api import due_lists
 from stream.api.due_lists import REUSE_S
@@ -128,6 +129,28 @@ async def test_baskets_that_were_just_ranked_are_not_ranked_again(monkeypatch: p
         assert ranked == limits
         assert first.json() == again.json() == late.json()
         assert len(other.json()["customers"]) == 1
+
+
+async def test_of_the_items_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop()
+    read: list[int] = []
+    items = shop.store.items
+
+    def spy(since: int = 0) -> ItemChanges:
+        found = items(since)
+        read.append(len(found.states))
+        return found
+
+    monkeypatch.setattr(shop.store, "items", spy)
+    async with shop.client() as client:
+        await client.get("/v1/due")
+        shop.apply(invoice("9", "ben", "2011-12-09T12:30:00Z", "TEA"))
+        shop.due_clock += REUSE_S
+        later = (await client.get("/v1/due")).json()
+        await client.get("/v1/items/TEA/due")
+    assert read[0] == 4
+    assert read[1:] == [1, 0]
+    assert later == await get(shop)  # as from all items
 
 
 async def test_while_the_order_is_made_it_is_503_with_the_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
