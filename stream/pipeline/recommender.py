@@ -16,7 +16,7 @@ from stream.pipeline.due_index import due_entries
 from stream.pipeline.event_headers import RECOMMENDATION, event_headers
 from stream.pipeline.item_cache import ItemCache
 from stream.pipeline.recommendations import BatchContext, recommend
-from stream.pipeline.resilient_scorer import ResilientScorer
+from stream.pipeline.resilient_scorer import ModelPrediction, ResilientScorer
 from stream.pipeline.selector import needs_further, ranking_depth, selector_for
 
 _encode = msgspec.json.Encoder().encode
@@ -63,10 +63,15 @@ class Recommender:
         ``predicting`` is entered for the call of the model.
         """
         table, now = self._items.table, self._items.now
-        merchandising, histories = self._merchandising(), [update.history for update in updates]
-        depth, further = ranking_depth(self._settings.top_k, merchandising), needs_further(merchandising)
+        histories, top_k = [update.history for update in updates], self._settings.top_k
+        before = self._merchandising()
         with predicting or nullcontext():
-            predictions = self._scorer.predict(histories, table, now, depth, further=further)
+            predictions = self._predict(histories, before)
+            # Read after the prediction, which may take seconds: an item may have gone out of stock meanwhile.
+            merchandising = self._merchandising()
+            needs_more = ranking_depth(top_k, merchandising) > ranking_depth(top_k, before)
+            if needs_more or (needs_further(merchandising) and not needs_further(before)):
+                predictions = self._predict(histories, merchandising)
         demand = table.decayed_demand(now)
         context = BatchContext(
             now=now,
@@ -74,9 +79,8 @@ class Recommender:
             items=table,
             demand=demand,
             valid_days=self._settings.valid_days,
-            top_k=self._settings.top_k,
-            # Read after the prediction, which may take seconds: an item may have gone out of stock meanwhile.
-            selector=selector_for(self._merchandising(), now, table, demand, int(self._clock())),
+            top_k=top_k,
+            selector=selector_for(merchandising, now, table, demand, int(self._clock())),
         )
         made = []
         for update, trigger, (prediction, model) in zip(updates, triggers, predictions, strict=True):
@@ -85,6 +89,13 @@ class Recommender:
                 self._metrics.rule_items(action.kind, len(action.stock_codes))
             made.append(recommendation)
         return made
+
+    def _predict(
+        self, histories: Sequence[CustomerHistory], merchandising: Merchandising | None
+    ) -> list[ModelPrediction]:
+        """Rankings as deep as the catalogue and the rules need."""
+        depth, further = ranking_depth(self._settings.top_k, merchandising), needs_further(merchandising)
+        return self._scorer.predict(histories, self._items.table, self._items.now, depth, further=further)
 
     def due_entries(
         self, histories: Sequence[CustomerHistory], revisions: Sequence[int], items: Sequence[Sequence[Item]]

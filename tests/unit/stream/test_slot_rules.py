@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from state.domain.history import CustomerHistory
 from state.domain.rules import CompiledRules, Merchandising
 from state.events.rules import CustomerFilter, Exclude, ItemFilter, Only, Promote, Rule, Rules
@@ -94,6 +96,19 @@ def test_reserved_positions_have_the_models_best_new_items_and_not_those_in_dema
     assert chances == {
         each.stock_code: round(each.probability, 6) for each in whole.candidates if each.stock_code in chances
     }
+
+
+def test_a_rule_that_is_set_during_the_prediction_reads_all_candidates_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = shop()
+    predict = harness.scorer.predict
+
+    def slow(*arguments: Any) -> list[Prediction]:
+        harness.merchandising = Merchandising(rules=CompiledRules(Rules(version=8, rules=(HALF_NEW,))))
+        return predict(*arguments)
+
+    monkeypatch.setattr(harness.scorer, "predict", slow)
+    harness.process(invoice("5", "anna", "2011-12-03T10:00:00Z", *BOUGHT[:8]))
+    assert listed(harness, "anna")[5:] == ["N039", "N038", "N037", "N036", "N035"]
 
 
 def test_a_list_of_new_items_only_has_those_of_the_model() -> None:
