@@ -121,10 +121,11 @@ def _newest(published: Sequence[Recommendation]) -> dict[str, list[Recommendatio
 
 
 def check_recommendations(shop: Shop) -> None:
-    """Redis has a message with the highest revision of each customer; equal revisions have one id.
+    """Redis has a message with the highest revision of each customer; equal revisions of a model have one id.
 
-    A worker that processes a batch again, after a crash, may send a revision again with the demand of that time. A
-    refresh after a change of the model may be under way: what it has sent is in Redis soon afterwards.
+    A worker that processes a batch again, after a crash or for one that hangs, may send a revision again with the
+    demand and the model of that time. A refresh after a change of the model may be under way: what it has sent is in
+    Redis soon afterwards.
     """
     wrong, under_way = _wrong_recommendations(shop)
     for _ in range(REPEATS):
@@ -148,7 +149,7 @@ def _wrong_recommendations(shop: Shop) -> tuple[set[str], set[str]]:
     for customer, messages in newest.items():
         revision, found = messages[0].revision, stored.get(customer)
         behind = wrong if messages[0].trigger.refresh is None else under_way
-        if len({one.rec_id for one in messages}) > 1:
+        if len({one.rec_id for one in messages}) > len({(one.model.name, one.model.version) for one in messages}):
             wrong.add(f"{customer} has two recommendations of revision {revision}")
         if found is None or found.revision < revision:
             if shop.lost.recommendations.get(customer) != revision:
