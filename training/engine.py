@@ -7,6 +7,7 @@ be pickled; they come from this program only.
 import copy
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from typing import Any, Literal, TypeVar
 import joblib
 from joblib.externals.loky import get_reusable_executor
 
+from training.errors import EngineUnavailable
+
 logger = logging.getLogger(__name__)
 
 EngineName = Literal["processes", "ray"]
@@ -24,6 +27,7 @@ EngineName = Literal["processes", "ray"]
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
+_CONNECT_SECONDS = 10.0
 MIN_PARTS = 6
 """Fewer parts are done here before other processes would have loaded their libraries."""
 
@@ -61,20 +65,31 @@ def running(engine: EngineName, address: str = "") -> Iterator[None]:
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
-        ConnectionError: There is no cluster at the address.
+        EngineUnavailable: There is no cluster at the address, or it cannot be used from here.
     """
     if engine == "processes":
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to its makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without a GPU the environment stays as it is
+    if address:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # of 40 s each; 20 otherwise
     import ray
 
     started = not ray.is_initialized()
     if started:
+        _require_server(address)
         # Without an address of its own Ray would take a cluster that it finds.
         here = {"include_dashboard": False, "num_cpus": joblib.cpu_count()} if not address else {}
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **here)
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **here)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            where = f"The Ray cluster at {address}" if address else "Ray on this machine"
+            raise EngineUnavailable(
+                f"{where} cannot be used ({reason}). Its machines need the Ray and Python of this one; check "
+                "NEXTBASKET_RAY_ADDRESS, or unset it to use this machine alone."
+            ) from error
     token = _engine.set("ray")
     try:
         yield
@@ -82,6 +97,25 @@ def running(engine: EngineName, address: str = "") -> Iterator[None]:
         _engine.reset(token)
         if started:
             ray.shutdown()
+
+
+def _require_server(address: str) -> None:
+    """Make sure that something listens at an address ``host:port``; Ray itself would try for a quarter of an hour.
+
+    Raises:
+        EngineUnavailable: Nothing does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return  # a name of Ray's, such as auto
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EngineUnavailable(
+            f"No Ray cluster answers at {address} ({reason}). Check NEXTBASKET_RAY_ADDRESS, or unset it to use this "
+            "machine alone."
+        ) from error
 
 
 def _map_in_processes(

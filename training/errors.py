@@ -4,7 +4,8 @@ TrainingError
 ├── TooLittleData           the log is too small, has one customer only, or nobody bought twice
 ├── UnknownModel            no model has this name, or it has no such option
 ├── SplitError              dates are malformed, reversed, or outside the data
-└── TextEncoderUnavailable  the encoder of descriptions cannot be loaded
+├── TextEncoderUnavailable  the encoder of descriptions cannot be loaded
+└── EngineUnavailable       there is no Ray cluster at the address, or it cannot be used
 
 The names say what happened, so they do not end in "Error" (N818).
 """
@@ -28,3 +29,7 @@ class SplitError(TrainingError):
 
 class TextEncoderUnavailable(TrainingError):
     """The encoder of descriptions in the settings cannot be loaded; the message lists the alternatives."""
+
+
+class EngineUnavailable(TrainingError):
+    """There is no Ray cluster at the address, or it cannot be used from here; the message says why."""

@@ -23,6 +23,7 @@ ERRORS: dict[str, tuple[ExitCode, str]] = {
     "training.data.errors:DataError": (ExitCode.DATA, ""),
     "training.errors:UnknownModel": (ExitCode.USAGE, ""),
     "training.errors:SplitError": (ExitCode.USAGE, ""),
+    "training.errors:EngineUnavailable": (ExitCode.UNREACHABLE, ""),
     "training.errors:TrainingError": (ExitCode.DATA, ""),
     "training.registry.errors:RegistryError": (ExitCode.REGISTRY, ""),
     "kafka.errors:AuthorizationError": (ExitCode.UNREACHABLE, _RIGHTS),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training.data import log as log_module
 from training.data.cleaning.ledger import Ledger
 from training.data.log import CleanedPart, TablePart, read_table
 from training.data.simulator import SMALL, write_parquet
+from training.errors import EngineUnavailable
 from training.features.basket_lstm.retrieval import Retrieval
 from training.models.candidate_views import labelled_views as views_module
 from training.models.candidate_views import statistics_history, view_parts
@@ -131,3 +133,14 @@ def _with_pid(function: Callable[[TablePart], CleanedPart]) -> Callable[[TablePa
         return os.getpid(), function(part)
 
     return run
+
+
+def test_an_address_without_a_cluster_is_refused_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with (
+            pytest.raises(EngineUnavailable, match=rf"No Ray cluster answers at {address} .*NEXTBASKET_RAY_ADDRESS"),
+            engine.running("ray", address),
+        ):
+            pytest.fail("there is a cluster")
