@@ -83,12 +83,13 @@ def running(engine: EngineName, address: str = "") -> Iterator[None]:
         here = {"include_dashboard": False, "num_cpus": joblib.cpu_count()} if not address else {}
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **here)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
             where = f"The Ray cluster at {address}" if address else "Ray on this machine"
             raise EngineUnavailable(
-                f"{where} cannot be used ({reason}). Its machines need the Ray and Python of this one; check "
-                "NEXTBASKET_RAY_ADDRESS, or unset it to use this machine alone."
+                f"{where} cannot be used ({reason}). Its machines need the Ray and Python of this one, and a cluster "
+                "with a token needs RAY_AUTH_MODE=token here. Check NEXTBASKET_RAY_ADDRESS, or unset it to use this "
+                "machine alone."
             ) from error
     token = _engine.set("ray")
     try:

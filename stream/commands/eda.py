@@ -49,7 +49,9 @@ def eda(
 
     with show_progress():
         progress.stage("reading")
-        table = invoice_table.load(path, timezone=settings.timezone)
+        table = invoice_table.load(
+            path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
+        )
         progress.stage("exploring")
         page = build_report(table, settings, name=path.resolve().name, clock=int(time.time()))
     html = render(page).encode()

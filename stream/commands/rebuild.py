@@ -159,6 +159,7 @@ def _table(path: Path, settings: "Settings") -> "Iterator[Sequence[RawEvent]]":
         path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
     )
     dialect = shop_dialect_of(table, settings)
+    table = invoice_table.separate_invoices(table, uci=dialect.name == "uci")
     assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
     for line in Reading(dialect.name, table.timezone, assumptions).lines():
         echo(line)

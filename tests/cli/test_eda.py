@@ -27,7 +27,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_and_pictures_are_written_and_replaced(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder with the same sales as CSV gives the very same pictures as Parquet."""
+    """A folder with the same sales as CSV, in the format that is given, gives the very same pictures as Parquet."""
     report, pictures = tmp_path / "report.html", tmp_path / "report-pictures"
     assert main(["eda", "--data", str(shop), "--output", str(report)]) == ExitCode.OK
     printed = capsys.readouterr()
@@ -42,8 +42,10 @@ def test_report_and_pictures_are_written_and_replaced(
     (pictures / "mine.txt").write_text("not replaced")
     folder = tmp_path / "folder"
     folder.mkdir()
-    pd.read_parquet(shop).to_csv(folder / "shop.csv", index=False)
-    assert main(["eda", "--data", str(folder), "--output", str(report), "--pictures", str(pictures)]) == ExitCode.OK
+    dates = "%Y|%m|%d %H~%M~%S"
+    pd.read_parquet(shop).to_csv(folder / "shop.csv", index=False, date_format=dates)
+    options = ["--data", str(folder), "--output", str(report), "--pictures", str(pictures), "--date-format", dates]
+    assert main(["eda", *options]) == ExitCode.OK
     assert report.read_bytes().startswith(b"<!doctype html>")
     again = {path.name: path.read_bytes() for path in pictures.iterdir()}
     assert again.pop("mine.txt") == b"not replaced"
