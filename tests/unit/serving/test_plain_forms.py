@@ -1,8 +1,10 @@
 """What is served equals the plain form of the same: one candidate at a time, one operation after the other."""
 
 import cProfile
+import math
 import pstats
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ import pytest
 from tests.unit.features.shop import shop_log
 from tests.unit.serving.test_basket_scorer import scorer
 from training.data.walk import StateReplay
+from training.features.basket_lstm.customer_inputs import CUSTOMER_INPUTS
 from training.features.basket_lstm.flat_histories import flatten
-from training.features.basket_lstm.view import View
-from training.serving.basket_lstm.network import DAYS_SINCE_LAST, HEADS
-from training.serving.basket_lstm.scorer import candidate_codes, score_candidates
+from training.features.basket_lstm.view import CANDIDATE_INPUTS, View
+from training.serving.basket_lstm.calibration import BasketCalibration, rank
+from training.serving.basket_lstm.correction import Correction
+from training.serving.basket_lstm.network import DAYS_SINCE_LAST, HEADS, NumpyNetwork
+from training.serving.basket_lstm.scorer import candidate_codes, input_sizes, score_candidates
 from training.serving.standardise import BOUND
 
 LOG = shop_log(240)
@@ -97,6 +102,56 @@ def test_a_prediction_applies_the_correction_as_the_evaluation_does(replay: Stat
         assert [each.probability for each in one.candidates] == pytest.approx(
             [each.probability for each in other.candidates], abs=1e-6
         )
+
+
+def test_rankings_and_probabilities_equal_the_plain_ones(replay: StateReplay) -> None:
+    histories = list(replay.histories.values())
+    newest = max(history.invoices[-1].date for history in histories)
+    view = scorer().view(histories, replay.items, newest)
+    logits = np.random.default_rng(4).normal(scale=3.0, size=len(view.row)).astype(np.float32)
+    logits[::97] -= 2_000.0
+    logits[5:9] = logits[5]
+    weights = BasketCalibration(-0.4, 0.8, 0.3, -0.2, 0.5, 0.9)
+    names = [CUSTOMER_INPUTS.index(name) for name in ("log_mean_size", "log_baskets", "log_days_since_last")]
+    visits = 0
+    for customer, ranked in enumerate(rank(view, logits)):
+        candidates = np.flatnonzero(view.customer == customer).tolist()
+        greatest = max(float(logits[each]) for each in candidates)
+        total = sum(math.exp(float(logits[each]) - greatest) for each in candidates)
+        log_softmax = {each: float(logits[each]) - greatest - math.log(total) for each in candidates}
+        order = sorted(candidates, key=lambda each: (-logits[each], view.row[each]))
+        held = sum(math.exp(log_softmax[each]) for each in candidates if view.is_held[each])
+        size, number, days = view.customer_inputs[customer, names].tolist()
+        of_customer = weights.bias + weights.per_size * size + weights.per_basket * number + weights.per_known * held
+        of_customer += weights.at_visit if days > 0.0 else 0.0
+        visits += days > 0.0
+        expected = [1 / (1 + math.exp(-max(of_customer + weights.slope * log_softmax[each], -30.0))) for each in order]
+
+        assert ranked.position.tolist() == order
+        assert ranked.log_softmax.tolist() == pytest.approx([log_softmax[each] for each in order], abs=1e-9)
+        found = weights.probabilities(ranked, view.customer_inputs[customer])
+        assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    assert 0 < visits < len(histories)
+
+
+def test_candidates_of_equal_probability_are_listed_by_stock_code(replay: StateReplay) -> None:
+    """Whatever order a process met the items in, which is that of their rows."""
+    served = scorer()
+    arrays = {
+        name: array if "deviation" in name else np.zeros_like(array) for name, array in served.network.arrays.items()
+    }
+    equal = replace(
+        served,
+        network=NumpyNetwork(arrays, input_sizes()),
+        correction=Correction(len(CANDIDATE_INPUTS), served.statistics.codes),
+    )
+    histories = list(replay.histories.values())[:3]
+    view = equal.view(histories, replay.items, NOW)
+    codes = candidate_codes(view, replay.items)
+    assert codes != sorted(codes)
+    for number, prediction in enumerate(equal.predict(histories, replay.items, NOW, 10)):
+        mine = sorted(code for code, customer in zip(codes, view.customer.tolist(), strict=True) if customer == number)
+        assert [each.stock_code for each in prediction.candidates] == mine[:10]
 
 
 STORED_CALLS = {"histories as columns": 71.8, "inputs": 280.2, "network": 18.3, "return curve": 43.5, "answer": 483.2}
