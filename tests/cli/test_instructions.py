@@ -12,6 +12,7 @@ from bench.instructions import STORED, Counts, count, read_stored, slower
 PYTHON = json.loads(STORED.read_text())["python"]
 
 pytestmark = [
+    pytest.mark.timeout(1_500),  # a minute of processor time, which other work on the machine may draw out
     pytest.mark.skipif(
         shutil.which("valgrind") is None or platform.machine() not in {"x86_64", "AMD64"},
         reason="needs valgrind on x86-64 to count instructions: apt-get install valgrind",

@@ -42,9 +42,9 @@ def test_without_customers_the_curves_are_the_default() -> None:
 
 
 def test_a_curve_by_hand() -> None:
-    dates = [0, 5 * DAY, 25 * DAY]  # gaps of 5 and 20 days
-    curve = FLAT.curve(dates, 25 * DAY)
-    within = [(STRENGTH * min(h / 100, 0.5) + (h >= 5) + (h >= 20)) / (STRENGTH + 2) for h in HORIZONS]
+    dates = [0, 7 * DAY, 27 * DAY]  # gaps of 7 and 20 days
+    curve = FLAT.curve(dates, 27 * DAY)
+    within = [(STRENGTH * min(h / 100, 0.5) + (h >= 7) + (h >= 20)) / (STRENGTH + 2) for h in HORIZONS]
     assert curve == pytest.approx(within)
 
 

@@ -78,12 +78,17 @@ def test_the_network_in_blocks_equals_the_plain_one(
     histories = list(replay.histories.values())
     newest = max(history.invoices[-1].date for history in histories)
     view = served.view(histories, replay.items, newest)
+    view.customer_inputs[view.customer_inputs[:, DAYS_SINCE_LAST].argmax(), DAYS_SINCE_LAST] = 1e-4  # seconds later
     at_emission = ~(view.customer_inputs[:, DAYS_SINCE_LAST] > 0.0)
     assert 0 < at_emission.sum() < len(histories)
     assert len(set(view.length.tolist())) > 3
     logits = served.network.logits(view)
-    of_emissions = np.flatnonzero(at_emission[view.customer])
-    for candidate in [*range(0, len(logits), max(len(logits) // 150, 1)), *of_emissions[:20].tolist()]:
+    just_after = (view.customer_inputs[:, DAYS_SINCE_LAST] == np.float32(1e-4)).nonzero()[0]
+    of_emissions, of_one = (
+        np.flatnonzero(chosen) for chosen in (at_emission[view.customer], view.customer == just_after)
+    )
+    some = [*of_emissions[:20].tolist(), *of_one[:20].tolist()]
+    for candidate in [*range(0, len(logits), max(len(logits) // 150, 1)), *some]:
         assert logits[candidate] == pytest.approx(
             plain_logit(view, served.network.arrays, candidate), abs=1e-5, rel=1e-5
         )
