@@ -104,8 +104,9 @@ def _reason(decoder: Decoder, value: bytes | None) -> str:
 
 
 def _published(shop: Shop) -> list[Recommendation]:
-    messages = read_topic(shop.kafka.brokers, shop.settings.topics.recommendations)
-    return [msgspec.json.decode(message.value(), type=Recommendation) for message in messages]
+    """All recommendations, without the null values that a refresh sends where Redis was emptied while it published."""
+    values = [message.value() for message in read_topic(shop.kafka.brokers, shop.settings.topics.recommendations)]
+    return [msgspec.json.decode(value, type=Recommendation) for value in values if value is not None]
 
 
 def _newest(published: Sequence[Recommendation]) -> dict[str, list[Recommendation]]:
