@@ -81,6 +81,19 @@ def test_statistics_of_an_items_buyers_by_hand() -> None:
     np.testing.assert_allclose(statistics.item_statistics[-1, 2:], prior_mean, rtol=1e-4)
 
 
+def test_the_binding_follows_a_description_that_changes() -> None:
+    statistics = fit_global_statistics(shop_log(40), START + 40 * DAY)
+    items = ItemTable()
+    items.sell([Line("a", THOUSAND, 1.0, "ITEM 7"), Line("b", THOUSAND, 1.0, "ITEM 12")], START)
+    before = statistics.bind(items).vectors.copy()
+    items.sell([Line("a", THOUSAND, 1.0, "ITEM 12")], START + DAY)
+    after = statistics.bind(items).vectors
+
+    assert before[0].any()
+    assert not np.array_equal(before[0], before[1])
+    assert np.array_equal(after, before[[1, 1]])
+
+
 def test_before_the_first_invoice_the_vocabulary_is_empty() -> None:
     assert fit_global_statistics(LOG, START - 1).codes == []
 

@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 
 from state.domain.items import HALF_LIVES
 from state.events.dates import DAY
-from state.events.invoice import THOUSAND, Line
+from state.events.invoice import THOUSAND, Invoice, Line
+from state.settings import load_settings
+from state.store.memory import MemoryStore
 from training.features import item_table
 from training.features.item_inputs import ItemSnapshot
 from training.features.item_leaders import Leaders
@@ -49,6 +51,25 @@ def test_leaders_follow_sales_as_a_walk_over_the_table_finds_them(monkeypatch: p
             np.testing.assert_array_equal(demand, items.demand(now + DAY).max(axis=0))
             np.testing.assert_array_equal(shares, items.shares(now + DAY).max(axis=0))
             assert sold == items.sold.max()
+
+
+def test_leaders_follow_the_states_that_a_worker_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 5
+    monkeypatch.setattr(
+        item_table, "_LEADER_NUMBERS", tuple(n if number > 1 else 1 for number in item_table._LEADER_NUMBERS)
+    )
+    generator = np.random.default_rng(2)
+    store, items, version, now = MemoryStore(load_settings({})), ItemTable(), 0, START
+    for step in range(120):
+        now += int(generator.integers(1, DAY))
+        codes = {f"{number:04d}" for number in generator.integers(0, 40 + step, 4).tolist()}
+        lines = tuple(Line(code, THOUSAND, 2.5) for code in sorted(codes))
+        store.apply([Invoice(f"{step:06d}", "ann", now, lines)], clock_ms=step)
+        changes = store.items(version)
+        items.update(changes.states.values())
+        version = changes.version
+        if step > 20:
+            assert set(items.leaders().tolist()) == _leaders(items, now, n), step
 
 
 def test_a_value_that_falls_leads_no_longer() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from state.domain.items import HALF_LIVES, SHARE_HALF_LIVES, ItemState, count_sale, demand_at, record_sale, shares_at
 from state.events.dates import DAY
-from state.events.invoice import Line
+from state.events.invoice import THOUSAND, Line
+from training.features.item_inputs import ItemSnapshot
 from training.features.item_table import ItemTable
 
 Sale = tuple[str, int, float]
@@ -68,6 +69,8 @@ def test_shares_are_never_below_0() -> None:
     state = ItemState("a", 0, (1.0,) * len(HALF_LIVES), 1, 0, 0, 1.0, 0)
     table = ItemTable([count_sale(state, 0, 0, 0.5 - 1.0)])
     assert table.shares(0).tolist() == [[0.0] * len(SHARE_HALF_LIVES)]
+    for rows in (None, np.asarray([0])):
+        assert np.isfinite(ItemSnapshot.at(table, 0, 0, rows).inputs).all()
 
 
 def _same(table: ItemTable, states: dict[str, ItemState], now: int) -> None:
@@ -106,3 +109,27 @@ def test_decayed_demand_is_the_column_of_a_week(events: list[Sale], days: int) -
     expected = table.demand(days * DAY)[:, HALF_LIVES.index(7.0)]
     assert decayed.all.tolist() == expected.tolist()
     assert [decayed.of(row) for row in range(len(table))] == expected.tolist()
+
+
+def test_many_invoices_are_sold_as_each_of_them_is() -> None:
+    """An invoice with more codes than a share counts, prices that change, and one that moves the reference."""
+    one, many = ItemTable(), ItemTable()
+    codes = [f"{number:05d}" for number in range(1_100)]
+    many.add_codes(codes)
+    bought = [[3, 5], list(range(1_100)), [5, 7, 9], [5], [3]]
+    dates = [0, DAY, DAY, 400 * DAY, 401 * DAY]
+    prices = [[float((number * 7 + invoice) % 5 + 1) for number in rows] for invoice, rows in enumerate(bought)]
+    for rows, date, each in zip(bought, dates, prices, strict=True):
+        one.sell([Line(codes[row], THOUSAND, price) for row, price in zip(rows, each, strict=True)], date)
+    many.sell_invoices(
+        np.asarray(dates),
+        np.asarray([len(rows) for rows in bought]),
+        np.concatenate([np.asarray(rows) for rows in bought]),
+        np.concatenate([np.asarray(each) for each in prices]),
+    )
+    row_of = [one.rows[code] for code in codes]
+    for now in (401 * DAY, 500 * DAY):
+        np.testing.assert_array_equal(many.demand(now), one.demand(now)[row_of])
+        np.testing.assert_array_equal(many.shares(now), one.shares(now)[row_of])
+    for name in ("first", "last", "sold", "price"):
+        np.testing.assert_array_equal(getattr(many, name), getattr(one, name)[row_of], err_msg=name)

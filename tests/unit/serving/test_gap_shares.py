@@ -48,6 +48,21 @@ def test_a_curve_by_hand() -> None:
     assert curve == pytest.approx(within)
 
 
+def test_each_number_of_baskets_has_the_curve_of_its_group() -> None:
+    steps = GapShareCurves(np.tile(np.arange(1, len(GROUPS) + 1)[:, None] / 20, (1, DAYS)))
+    for number in range(40):
+        group = sum(number >= least for least in GROUPS[1:])
+        once_a_year = [each * 1_000 * DAY for each in range(number)]
+        curve = steps.curve(once_a_year, once_a_year[-1] if number else 0)
+        gap_count = max(number - 1, 0)
+        assert curve == pytest.approx([STRENGTH * (group + 1) / 20 / (STRENGTH + gap_count)] * len(HORIZONS)), number
+
+
+def test_a_purchase_in_the_same_second_counts_as_a_return_within_each_horizon() -> None:
+    curve = FLAT.curve([0, 0], 0)
+    assert curve[0] == pytest.approx((STRENGTH * 0.07 + 1) / (STRENGTH + 1))
+
+
 def test_days_without_a_return_are_conditioned_on() -> None:
     dates = [0]
     at_once, later = FLAT.curve(dates, 0), FLAT.curve(dates, 20 * DAY)

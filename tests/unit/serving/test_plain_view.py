@@ -54,11 +54,11 @@ def fitted() -> GlobalStatistics:
     found = fit_global_statistics(log, LOG[150].date)
     assert GONE in found.codes
     shorter = {}
+    signs = np.random.default_rng(5).choice([-1.0, 1.0, 1.0], size=(len(found.codes), NEIGHBOURS)).astype(np.float32)
     for name, (neighbour, weight) in found.neighbours.items():
         strongest = np.abs(weight).argsort(axis=1)[:, -NEIGHBOURS:]
-        shorter[name] = Neighbours(
-            np.take_along_axis(neighbour, strongest, axis=1), np.take_along_axis(weight, strongest, axis=1)
-        )
+        weights = np.take_along_axis(weight, strongest, axis=1) * signs
+        shorter[name] = Neighbours(np.take_along_axis(neighbour, strongest, axis=1), weights)
     return GlobalStatistics(found.codes, shorter, found.item_statistics, found.weeks, found.text)
 
 
@@ -78,8 +78,13 @@ def customers(replay: StateReplay) -> list[CustomerHistory]:
     """Long histories with returns, one with an item that is not in the table, and one of a single basket."""
     histories = list(replay.histories.values())
     of_one = replace(histories[0], customer_id="one basket", invoices=histories[0].invoices[:1])
-    unknown = HeldInvoice("zz", NOW - DAY // 3, (HeldLine("unknown", 2 * THOUSAND, 0.002), HeldLine("00007", 500, 1.0)))
-    histories[1] = replace(histories[1], invoices=(*histories[1].invoices, unknown))
+    unknown = [
+        HeldInvoice(
+            f"z{n}", NOW - n * DAY // 3, (HeldLine("unknown", n * THOUSAND, 0.002), HeldLine("00007", 500, 1.0))
+        )
+        for n in (3, 2, 1)
+    ]
+    histories[1] = replace(histories[1], invoices=(*histories[1].invoices, *unknown))
     assert min(len(history.invoices) for history in histories) > STEPS
     assert any(line.quantity < 0 for history in histories for each in history.invoices for line in each.lines)
     return [*histories, of_one]
@@ -141,6 +146,7 @@ def test_every_input_equals_the_plain_one(bounds: Bounds, replay: StateReplay, m
 
     assert replay.items.rows[UNSEEN] in view.row
     assert view.unknown == ["unknown"]
+    assert len(replay.items) in view.row
     check_inputs(view, histories, replay.items, bounds)
 
 
@@ -196,6 +202,7 @@ def test_of_a_large_catalogue_candidates_and_inputs_are_those_of_the_plain_form(
     items = replay.items
     view = build_view(histories, items, NOW, STATISTICS, retrieval)
 
+    assert len(items) in view.row
     check_inputs(view, histories, items, Bounds(2_000, 1_000))
     i2i = {name: weight for name, weight in WEIGHTS.items() if "i2i" in name}
     leading = {items.codes[row] for row in leaders.tolist()}
