@@ -27,6 +27,8 @@ class Leaders:
         """``numbers``: how many leaders each column has."""
         self._numbers = np.asarray(numbers)
         self._watched: Ints = np.zeros(0, np.int64)
+        self._values: Floats = np.zeros((len(numbers), 0))
+        """Of the rows watched, a row a column: a value changes only where its row does, or at ``forget``."""
         self._thresholds: Floats = np.full(len(numbers), np.inf)
         self._chosen = 0
         self.rows: Ints = np.zeros(0, np.int64)
@@ -40,18 +42,31 @@ class Leaders:
             changed: Rows whose values have changed since the last call, and new ones.
             values: The values of some rows ``[rows, columns]``.
         """
-        risen = changed[(values(changed) >= self._thresholds).any(axis=1)]
-        self._watched = np.union1d(self._watched, risen)
-        of_watched = values(self._watched)
-        enough = (of_watched >= self._thresholds).sum(axis=0) >= np.minimum(self._numbers, size)
+        self._take(changed, values(changed).T)
+        enough = (self._values >= self._thresholds[:, None]).sum(axis=1) >= np.minimum(self._numbers, size)
         if not enough.all() or len(self._watched) > _GROWTH * self._chosen:
-            everything = values(np.arange(size))
+            everything = np.ascontiguousarray(values(np.arange(size)).T)
             self._thresholds = _greatest_but(everything, 2 * self._numbers)
-            self._watched = np.flatnonzero((everything >= self._thresholds).any(axis=1))
+            self._watched = np.flatnonzero((everything >= self._thresholds[:, None]).any(axis=0))
             self._chosen = len(self._watched)
-            of_watched = everything[self._watched]
-        self.rows = self._watched[(of_watched >= _greatest_but(of_watched, self._numbers)).any(axis=1)]
-        self.greatest = of_watched.max(axis=0, initial=-np.inf)
+            self._values = everything[:, self._watched]
+        leads = self._values >= _greatest_but(self._values, self._numbers)[:, None]
+        self.rows = self._watched[leads.any(axis=0)]
+        self.greatest = self._values.max(axis=1, initial=-np.inf)
+
+    def _take(self, changed: Ints, values: Floats) -> None:
+        """Replace the values ``[columns, changed]`` of watched rows, and watch those that reach a threshold."""
+        position = self._watched.searchsorted(changed)
+        watched = np.zeros(len(changed), np.bool_)
+        inside = position < len(self._watched)
+        watched[inside] = self._watched[position[inside]] == changed[inside]
+        self._values[:, position[watched]] = values[:, watched]
+        risen = ~watched & (values >= self._thresholds[:, None]).any(axis=0)
+        if risen.any():
+            self._watched = np.concatenate([self._watched, changed[risen]])
+            order = self._watched.argsort()
+            self._watched = self._watched[order]
+            self._values = np.concatenate([self._values, values[:, risen]], axis=1)[:, order]
 
     def forget(self) -> None:
         """Choose anew at the next update: all values have changed."""
@@ -59,9 +74,15 @@ class Leaders:
 
 
 def _greatest_but(values: Floats, numbers: NDArray[np.int64]) -> Floats:
-    """For each column the value that ``number`` values reach, those equal to it counted; −inf where there are fewer."""
-    found = np.full(values.shape[1], -np.inf)
-    for column, number in enumerate(numbers.tolist()):
-        if number <= len(values):
-            found[column] = np.partition(values[:, column], len(values) - number)[len(values) - number]
+    """For each row of values the one that ``number`` of them reach, those equal to it counted.
+
+    −inf where there are fewer values.
+    """
+    size = values.shape[1]
+    found = np.full(len(values), -np.inf)
+    for row, number in enumerate(numbers.tolist()):
+        if number == 1 and size:
+            found[row] = values[row].max()
+        elif number <= size:
+            found[row] = np.partition(values[row], size - number)[size - number]
     return found
