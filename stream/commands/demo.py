@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.output_paths import require_file_path
 
 
 def demo(
@@ -34,6 +35,8 @@ def demo(
     """
     from stream.demo.interruption import Interrupted, raise_on_signals
 
+    if picture is not None:
+        require_file_path(picture)
     try:
         with raise_on_signals():
             from stream.demo.run import DemoOptions, run_demo

@@ -13,6 +13,7 @@ from state.wording import count
 from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import parse_date_option, parse_duration
+from stream.cli.output_paths import require_file_path
 from stream.cli.threads import use_one_thread
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def due(
       nextbasket due --within 7d --segment country=France --output due.csv
       nextbasket due --within 7d --publish
     """
+    if output is not None:
+        require_file_path(output)
     use_one_thread()
     from tqdm import tqdm
 

@@ -7,6 +7,7 @@ import typer
 
 from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
+from stream.cli.output_paths import require_file_path
 from stream.cli.threads import use_one_thread
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def erase(
       nextbasket erase 12680 --verify receipt.json
       nextbasket erase 12680 --readmit
     """
+    if receipt is not None:
+        require_file_path(receipt)
     use_one_thread()
     import time
     from contextlib import ExitStack, closing

@@ -13,6 +13,7 @@ from state.wording import count
 from stream.cli.console import echo, print_erased
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import DateFormatOption, with_date_format
+from stream.cli.output_paths import require_file_path
 
 if TYPE_CHECKING:
     from state.domain.attributes import DatedAttributes
@@ -62,6 +63,8 @@ def export(
     """
     from state.settings import load_settings
 
+    if output is not None:
+        require_file_path(output)
     settings = with_date_format(load_settings(), date_format)
     if data is not None:
         if kind is not ExportKind.HISTORIES:

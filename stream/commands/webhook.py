@@ -11,6 +11,7 @@ from state.wording import count
 from stream.cli.console import echo
 from stream.cli.exit_codes import ExitCode, Failure
 from stream.cli.options import parse_duration
+from stream.cli.output_paths import require_file_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,8 @@ def webhook(
     from stream.tools.webhook import WebhookSender, read_secret
     from stream.tools.webhook_letters import append_letter, webhook_letter
 
+    if dead_letters is not None:
+        require_file_path(dead_letters)
     settings = load_settings()
     configure_logging(settings)
     _check_url(url)
