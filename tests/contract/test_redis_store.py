@@ -2,13 +2,11 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from state import DAY, CustomerRefused, Invoice, Settings, StoreRefused, StoreUnavailable, add_invoice
 from state.store.redis.durability import Durability
@@ -17,10 +15,8 @@ from tests.contract.conftest import MakeStore, RedisStores, item_keys
 from tests.contract.events import recommendation
 from tests.contract.test_store import CLOCK, invoice, line
 from tests.integration.documented_rights import redis_rights
-from tests.services.group import wait_until
 from tests.services.process import free_port
-from tests.services.redis import RedisServer, SentinelServer, missing_tools, set_user
-from tests.services.relay import Relay
+from tests.services.redis import RedisServer, missing_tools, set_user
 from training.features.invoice_columns import InvoiceColumns, invoice_columns
 
 BATCH = [invoice("1", 100, customer="first"), invoice("1", 100, customer="c"), invoice("1", 100, customer="last")]
@@ -230,78 +226,6 @@ def test_a_stopped_redis_is_unavailable_until_it_is_started(server: RedisServer,
             call()
     server.start()
     store.apply(BATCH, clock_ms=CLOCK)
-
-
-@contextmanager
-def endpoint(folder: Path) -> Iterator[tuple[RedisServer, RedisServer, Relay]]:
-    """A primary, its replica, and an address that leads to the primary."""
-    with (
-        RedisServer(folder / "primary", fsync="no") as primary,
-        RedisServer(folder / "replica", fsync="no") as replica,
-        Redis(port=replica.port) as client,
-        Relay(free_port(), "127.0.0.1", primary.port) as relay,
-    ):
-        client.replicaof("127.0.0.1", str(primary.port))
-        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replica follows", 30)
-        yield primary, replica, relay
-
-
-def promote(replica: RedisServer, primary: RedisServer, relay: Relay) -> None:
-    """A failover behind the address: the old primary becomes a replica, and its connections stay open."""
-    with Redis(port=replica.port) as new, Redis(port=primary.port) as old:
-        new.replicaof("NO", "ONE")
-        old.replicaof("127.0.0.1", str(replica.port))
-    relay.target = ("127.0.0.1", replica.port)
-
-
-def test_a_failover_behind_an_address_is_followed(tmp_path: Path) -> None:
-    if missing_tools():
-        pytest.skip("needs redis-server on the PATH")
-    with endpoint(tmp_path) as (primary, replica, relay):
-        store = RedisStore(Settings(redis_url=relay.url("redis")))
-        store.apply(BATCH, clock_ms=CLOCK)
-        with Redis(port=primary.port) as client:
-            client.wait(1, 5_000)
-        promote(replica, primary, relay)
-        with pytest.raises(StoreUnavailable):
-            store.apply([invoice("2", 200)], clock_ms=CLOCK)
-        store.apply([invoice("2", 200)], clock_ms=CLOCK)  # on the new primary
-        promote(primary, replica, relay)
-        with Redis(port=replica.port) as client:
-            client.config_set("replica-serve-stale-data", "no")
-            client.replicaof("127.0.0.1", str(free_port()))  # MASTERDOWN, for reads too
-        with pytest.raises(StoreUnavailable):
-            store.now()
-        assert store.now() is not None
-        store.close()
-
-
-def failover_begins(sentinel: Redis) -> bool:
-    try:
-        return bool(sentinel.sentinel_failover("shop"))
-    except ResponseError:  # no replica is known yet
-        return False
-
-
-def test_a_failover_by_sentinels_is_followed(tmp_path: Path) -> None:
-    if missing_tools():
-        pytest.skip("needs redis-server on the PATH")
-    with endpoint(tmp_path) as (primary, replica, _):
-        sentinel = SentinelServer(tmp_path / "sentinel", primary.port)
-        with sentinel:
-            store = RedisStore(Settings(redis_url=f"redis+sentinel://127.0.0.1:{sentinel.port}/shop/0"))
-            store.apply(BATCH, clock_ms=CLOCK)
-            with Redis(port=sentinel.port) as client:
-                wait_until(lambda: failover_begins(client), "the Sentinel knows the replica", 60)
-                wait_until(
-                    lambda: client.sentinel_get_master_addr_by_name("shop")[1] == replica.port, "it is promoted", 60
-                )
-            with suppress(StoreUnavailable):  # the first call finds the old primary
-                store.apply([invoice("2", 200)], clock_ms=CLOCK)
-            store.apply([invoice("2", 200)], clock_ms=CLOCK)
-            with Redis(port=replica.port) as client:
-                assert client.exists(store._keys.items.now)
-            store.close()
 
 
 def test_a_full_redis_is_unavailable_and_writes_all_or_nothing(store: RedisStore, admin: Redis) -> None:

@@ -13,7 +13,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import MasterNotFoundError, Sentinel
+from redis.sentinel import MasterNotFoundError
 
 from state.errors import (
     CertificateRefused,
@@ -26,6 +26,7 @@ from state.errors import (
     StoreUnavailable,
 )
 from state.settings import Settings
+from state.store.redis.sentinels import primary_client
 from state.tls import certificate_problem
 
 CONNECT_TIMEOUT_S = 3.0
@@ -150,9 +151,7 @@ def _connect_by_sentinels(scheme: str, settings: Settings, options: dict[str, An
         of_sentinel |= {name: value for name, value in of_server.items() if name.startswith("ssl")}
     if password := settings.sentinel_password.get_secret_value():
         of_sentinel |= {"username": settings.sentinel_username or None, "password": password}
-    sentinels = Sentinel(_addresses(hosts, 26379), sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
-    client: redis.Redis = sentinels.master_for(service, **(options | of_server))  # type: ignore[no-untyped-call]
-    return client
+    return primary_client(_addresses(hosts, 26379), service, of_sentinel, options | of_server)
 
 
 def _plain_sentinels(query: Sequence[tuple[str, str]]) -> bool:

@@ -1,0 +1,121 @@
+"""The store after a failover: behind an address, or by a Sentinel."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from state.errors import StoreUnavailable
+from state.settings import Settings
+from state.store.redis.sentinels import LOOK_INTERVAL_S, PrimaryPool
+from state.store.redis.store import RedisStore
+from tests.contract.test_store import CLOCK, invoice
+from tests.services.group import wait_until
+from tests.services.process import free_port
+from tests.services.redis import RedisServer, SentinelServer, missing_tools
+from tests.services.relay import Relay
+
+BATCH = [invoice("1", 100, customer="c")]
+
+
+@contextmanager
+def endpoint(folder: Path) -> Iterator[tuple[RedisServer, RedisServer, Relay]]:
+    """A primary, its replica, and an address that leads to the primary."""
+    with (
+        RedisServer(folder / "primary", fsync="no") as primary,
+        RedisServer(folder / "replica", fsync="no") as replica,
+        Redis(port=replica.port) as client,
+        Relay(free_port(), "127.0.0.1", primary.port) as relay,
+    ):
+        client.replicaof("127.0.0.1", str(primary.port))
+        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replica follows", 30)
+        yield primary, replica, relay
+
+
+def promote(replica: RedisServer, primary: RedisServer, relay: Relay) -> None:
+    """A failover behind the address: the old primary becomes a replica, and its connections stay open."""
+    with Redis(port=replica.port) as new, Redis(port=primary.port) as old:
+        new.replicaof("NO", "ONE")
+        old.replicaof("127.0.0.1", str(replica.port))
+    relay.target = ("127.0.0.1", replica.port)
+
+
+def test_a_failover_behind_an_address_is_followed(tmp_path: Path) -> None:
+    if missing_tools():
+        pytest.skip("needs redis-server on the PATH")
+    with endpoint(tmp_path) as (primary, replica, relay):
+        store = RedisStore(Settings(redis_url=relay.url("redis")))
+        store.apply(BATCH, clock_ms=CLOCK)
+        with Redis(port=primary.port) as client:
+            client.wait(1, 5_000)
+        promote(replica, primary, relay)
+        with pytest.raises(StoreUnavailable):
+            store.apply([invoice("2", 200)], clock_ms=CLOCK)
+        store.apply([invoice("2", 200)], clock_ms=CLOCK)  # on the new primary
+        promote(primary, replica, relay)
+        with Redis(port=replica.port) as client:
+            client.config_set("replica-serve-stale-data", "no")
+            client.replicaof("127.0.0.1", str(free_port()))  # MASTERDOWN, for reads too
+        with pytest.raises(StoreUnavailable):
+            store.now()
+        assert store.now() is not None
+        store.close()
+
+
+@pytest.fixture
+def by_sentinel(tmp_path: Path) -> Iterator[tuple[RedisStore, SentinelServer, RedisServer]]:
+    """A store with one batch, the Sentinel that it asks, and the replica."""
+    if missing_tools():
+        pytest.skip("needs redis-server on the PATH")
+    with endpoint(tmp_path) as (primary, replica, _), SentinelServer(tmp_path / "sentinel", primary.port) as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/shop/0"
+        with closing(RedisStore(Settings(redis_url=url))) as store:
+            store.apply(BATCH, clock_ms=CLOCK)
+            yield store, sentinel, replica
+
+
+def test_after_a_failover_by_sentinels_nothing_is_written_to_the_old_primary(
+    by_sentinel: tuple[RedisStore, SentinelServer, RedisServer],
+) -> None:
+    store, sentinel, replica = by_sentinel
+    with Redis(port=sentinel.port) as client:
+        wait_until(lambda: failover_begins(client), "the Sentinel knows the replica", 60)
+        wait_until(lambda: client.sentinel_get_master_addr_by_name("shop")[1] == replica.port, "it is promoted", 60)
+    time.sleep(LOOK_INTERVAL_S)
+    store.apply([invoice("2", 200)], clock_ms=CLOCK)  # the old primary would take it, until the Sentinel demotes it
+    with closing(RedisStore(Settings(redis_url=replica.url))) as promoted:
+        history = promoted.history("c")
+        assert history is not None
+        assert [one.invoice_no for one in history.invoices] == ["1", "2"]
+
+
+def test_a_sentinel_that_hangs_is_asked_once_and_the_primary_used(
+    by_sentinel: tuple[RedisStore, SentinelServer, RedisServer],
+) -> None:
+    store, sentinel, _ = by_sentinel
+    pool: Any = store._client.connection_pool
+    assert isinstance(pool, PrimaryPool)
+    process = psutil.Process(sentinel.pid)
+    process.suspend()
+    try:
+        with patch.object(pool._quick, "discover_master", wraps=pool._quick.discover_master) as asked:
+            for _ in range(3):
+                time.sleep(LOOK_INTERVAL_S)
+                store.apply(BATCH, clock_ms=CLOCK)
+    finally:
+        process.resume()
+    assert asked.call_count == 1
+
+
+def failover_begins(sentinel: Redis) -> bool:
+    try:
+        return bool(sentinel.sentinel_failover("shop"))
+    except ResponseError:  # no replica is known yet
+        return False
