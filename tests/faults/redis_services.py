@@ -131,7 +131,7 @@ class SentinelRedis(RedisService):
         self._replica.start()
         with self.admin(self._replica) as client:
             client.replicaof("127.0.0.1", str(self.primary.port))
-            wait_until(lambda: client.info("replication")["master_link_status"] == "up", "it follows", LIMIT_S)
+        self.wait_until_replicated()
         self._sentinel.start()
         with Redis(port=self._sentinel.port) as client:
             wait_until(lambda: bool(client.sentinel_slaves("shop")), "the Sentinel knows the replica", LIMIT_S)
@@ -143,10 +143,20 @@ class SentinelRedis(RedisService):
     def servers(self) -> list[RedisServer]:
         return [self.primary]
 
+    def wait_until_replicated(self) -> None:
+        """Wait until the replica follows the primary: one that was demoted does after some 10 seconds."""
+        with self.admin(self._replica) as client:
+            wait_until(lambda: client.info("replication").get("master_link_status") == "up", "it follows", LIMIT_S)
+
     def fail_over(self) -> None:
         """Let the Sentinel promote the replica; the old primary follows it afterwards."""
         with Redis(port=self._sentinel.port) as client:
             wait_until(lambda: _failover_begins(client), "the failover begins", LIMIT_S)
+        self.wait_until_promoted()
+
+    def wait_until_promoted(self) -> None:
+        """Wait until the replica is the primary."""
+        with Redis(port=self._sentinel.port) as client:
             wait_until(
                 lambda: client.sentinel_get_master_addr_by_name("shop")[1] == self._replica.port,
                 "the replica is promoted",

@@ -12,7 +12,7 @@ import pytest
 from tests.contract.cluster import missing
 from tests.faults.kinds.fault import Fault
 from tests.faults.kinds.index import KINDS
-from tests.faults.kinds.redis import NodeEmptied, RedisKilled, SentinelFailsOver
+from tests.faults.kinds.redis import NodeEmptied, PrimaryHung, RedisKilled, SentinelFailsOver
 from tests.faults.kinds.workers import WorkerKilled, WorkerStopped
 from tests.faults.redis_services import ClusterRedis, RedisService, SentinelRedis, SingleRedis
 from tests.faults.scenario import run_scenario
@@ -69,4 +69,11 @@ def test_a_cluster_that_loses_a_node_or_its_data_gives_the_same_results(kafka: K
 
 
 def test_a_failover_by_a_sentinel_gives_the_same_results(kafka: KafkaServer, tmp_path: Path) -> None:
-    run(kafka, SentinelRedis(tmp_path), tmp_path / "shop", [SentinelFailsOver, WorkerStopped], 200, "sentinel")
+    run(
+        kafka,
+        SentinelRedis(tmp_path),
+        tmp_path / "shop",
+        [SentinelFailsOver, PrimaryHung, WorkerStopped],
+        200,
+        "sentinel",
+    )

@@ -114,7 +114,8 @@ class SentinelServer(RedisServer):
         file = self.folder / "sentinel.conf"
         file.write_text(
             f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\n"
-            f"sentinel monitor shop 127.0.0.1 {self._primary} 1\nsentinel down-after-milliseconds shop 1000\n"
+            f"sentinel monitor shop 127.0.0.1 {self._primary} 1\nsentinel down-after-milliseconds shop 3000\n"
+            "sentinel failover-timeout shop 3000\n"
         )
         return [installed() or "redis-server", str(file), "--sentinel"]
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -14,8 +15,8 @@ LOOK_INTERVAL_S = 0.5
 """A client that is in use asks for the primary so often. Writes to an old one are lost."""
 LOOK_TIMEOUT_S = 0.5
 """A call of Redis waits at most so long for each Sentinel that does not answer."""
-PAUSE_S = 30.0
-"""After no Sentinel answered, the connections are used for so long without asking again."""
+PAUSE = 20
+"""Times as long as it took to ask, a client does not ask again: Sentinels that hang delay few calls of Redis."""
 
 _NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -49,14 +50,13 @@ class PrimaryPool(SentinelConnectionPool):
 
     def _look(self) -> None:
         """Close the idle connections if there is another primary; one in use is closed when it is released."""
-        try:
+        began = time.monotonic()
+        with suppress(RedisError):  # while they are choosing, they name none
             address = self._quick.discover_master(self.service_name)  # type: ignore[no-untyped-call]
             if self.master_address not in (None, address):
                 self.get_master_address()  # type: ignore[no-untyped-call]
-        except RedisError:
-            self._next_look = time.monotonic() + PAUSE_S
-        else:
-            self._next_look = time.monotonic() + LOOK_INTERVAL_S
+        ended = time.monotonic()
+        self._next_look = ended + max(LOOK_INTERVAL_S, PAUSE * (ended - began))
 
 
 def primary_client(

@@ -5,6 +5,7 @@ from tests.faults.kinds.fault import Fault
 from tests.faults.kinds.kafka import KafkaKilled, KafkaPaused, PartitionsAdded, TopicMadeAgain
 from tests.faults.kinds.redis import (
     NodeEmptied,
+    PrimaryHung,
     RedisFailsOver,
     RedisFlushed,
     RedisForbidden,
@@ -44,6 +45,6 @@ KINDS: dict[str, tuple[type[Fault], ...]] = {
         RedisFailsOver,
     ),
     "cluster": (*ANYWHERE, RedisKilled, RedisHung, RedisFull, RedisFlushed, NodeEmptied),
-    "sentinel": (*ANYWHERE, RedisHung, RedisFull, RedisFlushed, SentinelFailsOver),
+    "sentinel": (*ANYWHERE, RedisFull, RedisFlushed, SentinelFailsOver, PrimaryHung),
 }
 """The faults of each kind of Redis."""

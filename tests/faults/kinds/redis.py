@@ -185,8 +185,22 @@ class RedisFailsOver(RedisLoss):
         shop.redis.fail_over(self._replica)
 
 
-class SentinelFailsOver(RedisLoss):
-    """The Sentinel promotes the replica; what workers write to the old primary meanwhile, if anything, is lost."""
+class PrimaryReplaced(RedisLoss):
+    """A Sentinel promotes the replica; what workers write to the old primary meanwhile, if anything, is lost."""
+
+    def prepare(self, shop: Shop) -> None:
+        assert isinstance(shop.redis, SentinelRedis)
+        shop.redis.wait_until_replicated()
+
+    def after(self, shop: Shop, mark: Mark) -> None:
+        if checks.histories_differ(shop):
+            shop.require_logged("^Redis lost its last ", mark)
+            shop.require_counted("redis_losses_total", mark)
+        self.repair(shop)
+
+
+class SentinelFailsOver(PrimaryReplaced):
+    """The Sentinel promotes the replica on demand, while the old primary is up."""
 
     name = "sentinel-failover"
 
@@ -194,8 +208,17 @@ class SentinelFailsOver(RedisLoss):
         assert isinstance(shop.redis, SentinelRedis)
         shop.redis.fail_over()
 
-    def after(self, shop: Shop, mark: Mark) -> None:
-        if checks.histories_differ(shop):
-            shop.require_logged("^Redis lost its last ", mark)
-            shop.require_counted("redis_losses_total", mark)
-        self.repair(shop)
+
+class PrimaryHung(PrimaryReplaced):
+    """SIGSTOP of the primary, until the Sentinel has promoted the replica; then it takes writes until it is demoted."""
+
+    name = "sentinel-hang"
+
+    def begin(self, shop: Shop, rng: random.Random) -> None:
+        assert isinstance(shop.redis, SentinelRedis)
+        hung = psutil.Process(shop.redis.primary.pid)
+        hung.suspend()
+        try:
+            shop.redis.wait_until_promoted()
+        finally:
+            hung.resume()
