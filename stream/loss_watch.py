@@ -3,7 +3,6 @@
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 
 import msgspec
 
@@ -82,7 +81,8 @@ class LossWatch:
     Records a mark where there is none.
 
     Args:
-        connect: Opens the store again for each check: after a failover, an open connection leads to the old server.
+        connect: Returns the store for a check, on new connections: after a failover, an open one leads to the old
+            server.
         on_loss: Called after a loss was logged.
         written: The revisions that this worker wrote.
         removed: Returns those of some customers whose histories were removed on purpose.
@@ -116,11 +116,11 @@ class LossWatch:
         Raises:
             StoreUnavailable, StoreRefused: The store does not answer, or refuses.
         """
-        with closing(self._connect()) as store:
-            if committed and not store.mark().lost_parts and store.now() is None:
-                logger.error("Redis is empty, though the workers have processed %d events before: %s", committed, _CURE)
-                self._on_loss()
-            self._check(store)
+        store = self._connect()
+        if committed and not store.mark().lost_parts and store.now() is None:
+            logger.error("Redis is empty, though the workers have processed %d events before: %s", committed, _CURE)
+            self._on_loss()
+        self._check(store)
         self._thread.start()
 
     def stop(self) -> None:
@@ -128,8 +128,7 @@ class LossWatch:
         self._thread.stop()
 
     def _watch(self) -> None:
-        with closing(self._connect()) as store:
-            self._check(store)
+        self._check(self._connect())
 
     def _check(self, store: Store) -> None:
         written = self._written.revisions()  # before the store is read, which may only have later ones

@@ -17,13 +17,13 @@ from state.events.shop_dialect import shop_dialect
 from state.settings import Settings, without_credentials
 from state.store.claim import claim_store
 from state.store.identities import require_key
-from state.store.redis.client import connect, require_url
+from state.store.redis.client import require_url
 from state.store.redis.due_index import RedisDueIndex
-from state.store.redis.durability import Durability
 from state.store.redis.identities import RedisIdentities
 from state.store.redis.letters import RedisLetters
 from state.store.redis.refresh_progress import RedisRefreshProgress
 from state.store.redis.store import RedisStore
+from stream.checked_redis import CheckedRedis
 from stream.cli.exit_codes import ExitCode
 from stream.cli.registry import open_registry
 from stream.durability_watch import DurabilityWatch, require_durability
@@ -67,7 +67,6 @@ logger = logging.getLogger(__name__)
 
 CLOCK_CHECK_INTERVAL_S = 5.0
 REDIS_CHECK_INTERVAL_S = 3.0
-"""Each check of Redis takes a new connection."""
 REDIS_CHECK_TIMEOUT_S = 3.0
 """Shorter than the timeout of a call, so that an outage is noticed while a call hangs."""
 MAX_SILENCE_S = 60.0
@@ -95,9 +94,8 @@ def run_worker(settings: Settings) -> ExitCode:
     heartbeat = Heartbeat(MAX_SILENCE_S)
     loaded = threading.Event()
     health.add_liveness("event loop", heartbeat.problem)
-    redis_answers = _redis_check(settings)
     # A Redis that answers reads but refuses writes is waited for by the processor.
-    health.add("Redis", lambda: outages.problem("Redis") or redis_answers())
+    health.add("Redis", lambda: outages.problem("Redis") or _redis_answers(settings))
     health.add("model", lambda: None if loaded.is_set() else "no scorer is loaded yet")
     health.add("Kafka", lambda: "the group is not joined yet")
     registry = open_registry(settings)
@@ -200,10 +198,16 @@ def run_worker(settings: Settings) -> ExitCode:
         except Stopped:
             return ExitCode.OK
         loaded.set()
-        redis = ServiceWatch("Redis", [_redis_check(settings)], outages, interval_s=REDIS_CHECK_INTERVAL_S)
+        answering = CheckedRedis(settings, read_timeout_s=REDIS_CHECK_TIMEOUT_S)
+        closes.callback(answering.close)
+        redis = ServiceWatch("Redis", [_redis_check(answering)], outages, interval_s=REDIS_CHECK_INTERVAL_S)
         redis.start()
         closes.callback(redis.stop)
-        clocks = ServiceWatch("clock", [_clock_check(settings, metrics)], outages, interval_s=CLOCK_CHECK_INTERVAL_S)
+        timed = CheckedRedis(settings)
+        closes.callback(timed.close)
+        clocks = ServiceWatch(
+            "clock", [_clock_check(settings, timed, metrics)], outages, interval_s=CLOCK_CHECK_INTERVAL_S
+        )
         clocks.start()
         closes.callback(clocks.stop)
         health.add("clock", lambda: clocks.problem() or processor.clock_problem())
@@ -216,15 +220,19 @@ def run_worker(settings: Settings) -> ExitCode:
             with closing(RedisIdentities(settings)) as listed:
                 return removed_customers(listed, customer_ids)
 
-        losses = LossWatch(lambda: RedisStore(settings), on_loss, written, removed)
+        marked = CheckedRedis(settings)
+        closes.callback(marked.close)
+        losses = LossWatch(marked, on_loss, written, removed)
         committed = committed_events(settings)
         try:
             retry.call("Redis", lambda: losses.start(committed), StoreUnavailable)
         except Stopped:
             return ExitCode.OK
         closes.callback(losses.stop)
+        durable = CheckedRedis(settings)
+        closes.callback(durable.close)
         durability = DurabilityWatch(
-            _new_durability(settings),
+            lambda: durable().durability(),
             metrics.redis_evicts,
             metrics.keys_evicted,
             allow_eviction=settings.allow_eviction,
@@ -328,14 +336,18 @@ def _publish_letters(
     return lambda letters: connected().publish(letters)
 
 
-def _redis_check(settings: Settings) -> Callable[[], str | None]:
-    """A check that Redis answers, with a new connection for each call: it runs in several threads."""
+def _redis_answers(settings: Settings) -> str | None:
+    """The check that Redis answers, once: with a client of its own, because probes run in several threads."""
+    with closing(CheckedRedis(settings, read_timeout_s=REDIS_CHECK_TIMEOUT_S)) as store:
+        return _redis_check(store)()
+
+
+def _redis_check(store: Callable[[], RedisStore]) -> Callable[[], str | None]:
+    """A check that Redis answers."""
 
     def check() -> str | None:
         try:
-            client = connect(settings, read_timeout_s=REDIS_CHECK_TIMEOUT_S)
-            with closing(RedisStore(settings, client)) as store:
-                store.now()
+            store().now()
         except StateError as error:
             return str(error) or type(error).__name__
         return None
@@ -343,13 +355,12 @@ def _redis_check(settings: Settings) -> Callable[[], str | None]:
     return check
 
 
-def _clock_check(settings: Settings, metrics: Metrics) -> Callable[[], str | None]:
+def _clock_check(settings: Settings, store: Callable[[], RedisStore], metrics: Metrics) -> Callable[[], str | None]:
     """A check that the clock of this machine and that of Redis agree; an outage of Redis is no disagreement."""
 
     def check() -> str | None:
         try:
-            with closing(RedisStore(settings)) as store:
-                server = store.clock()
+            server = store().clock()
         except StateError:
             return None
         if server is not None:
@@ -357,13 +368,3 @@ def _clock_check(settings: Settings, metrics: Metrics) -> Callable[[], str | Non
         return differing_clocks(time.time(), server, settings.max_clock_difference_seconds)
 
     return check
-
-
-def _new_durability(settings: Settings) -> Callable[[], Sequence[Durability]]:
-    """Reads the durability through a new connection each time: after a failover, an open one is with the old server."""
-
-    def read() -> Sequence[Durability]:
-        with closing(RedisStore(settings)) as store:
-            return store.durability()
-
-    return read

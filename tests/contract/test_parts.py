@@ -1,18 +1,24 @@
 """A node of a Redis Cluster that comes back empty, while others have their data, is known by the marks of its parts."""
 
+import struct
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from redis import Redis
 from redis.crc import key_slot
 
-from state.store.protocol import StoreMark
+from state.settings import Settings
+from state.store.protocol import DueEntry, StoreMark
+from state.store.redis.due_index import RedisDueIndex
 from state.store.redis.layout import ITEM_BUCKETS
 from state.store.redis.parts import PARTS, part_tags
+from stream.checked_redis import CheckedRedis
 from stream.loss_watch import loss
 from tests.contract import cluster
 from tests.contract.cluster import SLOTS
 from tests.contract.conftest import RedisStores
+from tests.contract.events import recommendation
 from tests.contract.test_store import CLOCK, invoice
 from tests.services.redis import RedisServer
 
@@ -102,21 +108,45 @@ def test_a_loss_on_a_cluster_is_cured_from_scratch_because_its_nodes_differ() ->
 def test_a_batch_asks_no_node_where_its_customers_are(nodes: cluster.RedisCluster) -> None:
     stores = RedisStores(nodes.url)
     store = stores()
-    batch = [invoice("1", 100, customer=f"customer {number}") for number in range(20)]
-    store.apply(batch[:1], clock_ms=CLOCK)
-    before = asked_for_keys(nodes)
-    store.apply(batch, clock_ms=CLOCK)
-    assert asked_for_keys(nodes) == before
-    assert store.items().states["A"].sold == 20
+    settings = Settings(redis_url=stores.url, namespace=stores.namespace)
+    index = RedisDueIndex(settings, client=store._client)
+    customers = [f"customer {number}" for number in range(20)]
+    batch = [invoice("1", 100, customer=each) for each in customers]
+    due = [DueEntry(each, 1, struct.pack("<d", 1)) for each in customers]
+
+    def process() -> None:
+        updates = store.apply(batch, clock_ms=CLOCK).updates
+        index.record(due)
+        store.confirm([recommendation(one.history.customer_id, one.revision) for one in updates])
+        store.reserve([(one.history.customer_id, one.revision) for one in updates], clock_ms=CLOCK + 1)
+        assert len(store.snapshots(customers)) == len(customers)
+        assert store.items().states["A"].sold == 20
+
+    process()  # sends the scripts
+    before = calls_of(nodes, "command|getkeys")
+    process()
+    assert calls_of(nodes, "command|getkeys") == before
     stores.close()
 
 
-def asked_for_keys(nodes: cluster.RedisCluster) -> int:
-    """How often the nodes have been asked for the keys of a command."""
+def test_repeated_checks_connect_anew_and_ask_for_no_commands(nodes: cluster.RedisCluster) -> None:
+    with closing(CheckedRedis(Settings(redis_url=nodes.url))) as checked:
+        assert checked().now() is None
+        asked, addresses = calls_of(nodes, "command"), set[str]()
+        for _ in range(3):
+            store = checked()
+            assert store.now() is None
+            addresses.add(store._client.client_info(target_nodes=store._client.get_primaries()[0])["addr"])
+        assert len(addresses) == 3, "an open connection may lead to an old server"
+        assert calls_of(nodes, "command") == asked
+
+
+def calls_of(nodes: cluster.RedisCluster, command: str) -> int:
+    """How often the nodes have taken a command."""
     found = 0
     for node in nodes.nodes:
         with Redis(port=node.port) as client:
-            found += client.info("commandstats").get("cmdstat_command|getkeys", {"calls": 0})["calls"]
+            found += client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
     return found
 
 

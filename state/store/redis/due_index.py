@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError
 
 from state.events.dates import DAY
 from state.settings import Settings
@@ -54,24 +53,9 @@ class RedisDueIndex:
             keys = [self._keys.due_index(shard) for shard, _ in part]
             calls.append((keys, [heads, *(one.value for _, found in part for one in found)]))
         with translate_errors(client=self._client):
-            if len(calls) > 1:
-                calls = self._pipelined(calls)
-            for keys, arguments in calls:
-                self._record(self._client, keys, *arguments)
-
-    def _pipelined(self, calls: Sequence[tuple[list[str], list[bytes]]]) -> list[tuple[list[str], list[bytes]]]:
-        """Make calls in one round trip to each node; returns those whose node does not have the script yet."""
-        with self._client.pipeline(transaction=False) as pipeline:
-            for keys, arguments in calls:
-                pipeline.execute_command("EVALSHA", self._record.sha1, len(keys), *keys, *arguments)
-            replies = pipeline.execute(raise_on_error=False)
-        missing = []
-        for call, reply in zip(calls, replies, strict=True):
-            if isinstance(reply, NoScriptError):
-                missing.append(call)
-            elif isinstance(reply, Exception):
-                raise reply
-        return missing
+            for reply in self._record.each(self._client, calls):
+                if isinstance(reply, Exception):
+                    raise reply
 
     def shards(self, head_size: int, *, with_rest: bool) -> Iterator[DueShard]:
         """See ``DueIndex.shards``."""

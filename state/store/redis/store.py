@@ -371,6 +371,7 @@ class RedisStore:
     def reconnect(self) -> None:
         """See ``Store.reconnect``."""
         disconnect(self._client)
+        self._clock_forbidden = False
 
     def close(self) -> None:
         """See ``Store.close``."""
