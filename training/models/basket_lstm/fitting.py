@@ -11,6 +11,7 @@ import tensorflow as tf
 from training.models.basket_lstm.examples import Example, batches, collate
 from training.models.basket_lstm.network import BasketNetwork
 from training.models.checkpoint import Checkpoint
+from training.models.joined_update import JoinedUpdate
 from training.models.training_loop import TRAINING, VALIDATION, Schedule, one_cycle, train_epochs
 from training.serving.basket_lstm.scorer import input_sizes
 
@@ -88,11 +89,9 @@ def fit_network(
         Mean loss after each epoch: ``training`` as met in its steps and, where there are any, ``validation``.
     """
     _scale(network, training_set, generator)
-    optimizer = keras.optimizers.AdamW(
-        schedule.peak_rate, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
-    )
-    optimizer.build(network.trainable_variables)
-    train, validate = _compiled(network, optimizer, training_set[0])
+    optimizer = keras.optimizers.AdamW(schedule.peak_rate, weight_decay=schedule.weight_decay)
+    update = JoinedUpdate(optimizer, network.trainable_variables, schedule.clip_norm)
+    train, validate = _compiled(network, update, training_set[0])
     steps = len(batches(training_set, schedule.batch_size, None)) * schedule.epochs
 
     def losses_of_epoch(of_steps: Sequence[Any]) -> dict[str, float]:
@@ -128,7 +127,7 @@ def _scale(network: BasketNetwork, examples: Sequence[Example], generator: np.ra
     )
 
 
-def _compiled(network: BasketNetwork, optimizer: Any, example: Example) -> tuple[Step, Step]:
+def _compiled(network: BasketNetwork, update: JoinedUpdate, example: Example) -> tuple[Step, Step]:
     """A step of training and the loss without one, each compiled once for batches of any size and length."""
     signature = [
         {
@@ -146,8 +145,7 @@ def _compiled(network: BasketNetwork, optimizer: Any, example: Example) -> tuple
         with tf.GradientTape() as tape:
             logits = network.head_logits(inputs, training=True)
             loss = tf.reduce_mean(losses(logits, bought, correction, inputs))
-        weights = network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        update.apply(tape.gradient(loss, network.trainable_variables))
         return loss
 
     def validate(inputs: dict[str, Any], bought: Any, correction: Any) -> Any:
