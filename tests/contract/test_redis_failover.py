@@ -87,8 +87,9 @@ def test_after_a_failover_by_sentinels_nothing_is_written_to_the_old_primary(
     store, sentinel, replica = by_sentinel
     with Redis(port=sentinel.port) as client:
         wait_until(lambda: failover_begins(client), "the Sentinel knows the replica", 60)
-        wait_until(lambda: client.sentinel_get_master_addr_by_name("shop")[1] == replica.port, "it is promoted", 60)
-    time.sleep(LOOK_INTERVAL_S)
+        wait_until(lambda: client.sentinel_masters()["shop"]["port"] == replica.port, "it is promoted", 60)
+    pool: Any = store._client.connection_pool
+    time.sleep(max(0.0, pool._next_look - time.monotonic()))
     store.apply([invoice("2", 200)], clock_ms=CLOCK)  # the old primary would take it, until the Sentinel demotes it
     with closing(RedisStore(Settings(redis_url=replica.url))) as promoted:
         history = promoted.history("c")
@@ -102,6 +103,7 @@ def test_a_sentinel_that_hangs_is_asked_once_and_the_primary_used(
     store, sentinel, _ = by_sentinel
     pool: Any = store._client.connection_pool
     assert isinstance(pool, PrimaryPool)
+    pool._next_look = 0.0
     process = psutil.Process(sentinel.pid)
     process.suspend()
     try:
