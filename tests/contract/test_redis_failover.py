@@ -16,6 +16,9 @@ from state.errors import StoreUnavailable
 from state.settings import Settings
 from state.store.redis.sentinels import LOOK_INTERVAL_S, PrimaryPool
 from state.store.redis.store import RedisStore
+from stream.checked_redis import CheckedRedis
+from stream.loss_watch import LossWatch
+from tests.contract import cluster
 from tests.contract.test_store import CLOCK, invoice
 from tests.services.group import wait_until
 from tests.services.process import free_port
@@ -114,6 +117,64 @@ def test_a_sentinel_that_hangs_is_asked_once_and_the_primary_used(
     finally:
         process.resume()
     assert asked.call_count == 1
+
+
+@pytest.fixture
+def cluster_with_replica(tmp_path: Path) -> Iterator[tuple[cluster.RedisCluster, cluster.PlainNode]]:
+    """A Cluster of three, and a replica of its first node."""
+    if reason := cluster.missing():
+        pytest.skip(reason)
+    nodes, replica = cluster.RedisCluster(tmp_path), cluster.PlainNode(tmp_path / "replica")
+    try:
+        nodes.start()
+        replica.start()
+        with nodes.nodes[0].client() as primary, replica.client() as client:
+            meet = ("CLUSTER", "MEET", "127.0.0.1", replica.port, replica.bus_port)
+            primary.execute_command(*meet)
+            number = primary.cluster("MYID").decode()
+            wait_until(lambda: replicates(client, number), "the replica knows the node", 60)
+            wait_until(lambda: client.info("replication")["master_link_status"] == "up", "it follows", 60)
+        yield nodes, replica
+    finally:
+        replica.stop()
+        nodes.stop()
+
+
+def replicates(client: Redis, number: str) -> bool:
+    try:
+        return bool(client.cluster("REPLICATE", number))
+    except ResponseError:  # it does not know the node yet
+        return False
+
+
+def test_the_checks_of_a_worker_follow_a_replica_that_takes_over_on_a_cluster(
+    cluster_with_replica: tuple[cluster.RedisCluster, cluster.PlainNode],
+) -> None:
+    nodes, replica = cluster_with_replica
+    settings = Settings(redis_url=nodes.url)
+    losses: list[int] = []
+    with closing(RedisStore(settings)) as store, closing(CheckedRedis(settings)) as checked:
+        watch = LossWatch(checked, lambda: losses.append(1), interval_s=0.05)
+        store.apply(BATCH, clock_ms=CLOCK)
+        watch.start()
+        with nodes.nodes[0].client() as primary:
+            assert primary.wait(1, 30_000) == 1
+        nodes.nodes[0].kill()
+        with replica.client() as client:
+            client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+            wait_until(lambda: answers(store), "the store follows", 60)
+            assert not losses, "the replica had everything"
+            client.flushall()
+            wait_until(lambda: bool(losses), "the loss is noticed", 60)
+        watch.stop()
+
+
+def answers(store: RedisStore) -> bool:
+    try:
+        store.apply([invoice("2", 200, customer=f"customer {number}") for number in range(20)], clock_ms=CLOCK)
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def failover_begins(sentinel: Redis) -> bool:
