@@ -91,7 +91,6 @@ def rebuild(
             store.empty()
         echo(f"Events are read {in_words(shop_dialect(settings))}.")
         for path in paths:
-            progress.stage(f"rebuilding from {path}")
             ledgers.append(RebuildLedger(str(path)))
             rebuild_from(store, settings, _table(path, settings), ledgers[-1], clock=time.time(), lookup=known)
         if topic:
@@ -151,29 +150,21 @@ def _table(path: Path, settings: "Settings") -> "Iterator[Sequence[RawEvent]]":
     from stream.tools.rebuild import RawEvent
     from stream.tools.replay_events import replay_events
     from training import progress
-    from training.data.assumption import Reading
-    from training.data.cleaning.clean import dialect_assumptions, shop_dialect_of
-    from training.data.tables import invoice_table
+    from training.data.table_rows import TableRows
+    from training.data.tables.invoice_table import load_batches
 
-    table = invoice_table.load(
+    batches = load_batches(
         path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
     )
-    dialect = shop_dialect_of(table, settings)
-    table = invoice_table.separate_invoices(table, uci=dialect.name == "uci")
-    assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
-    for line in Reading(dialect.name, table.timezone, assumptions).lines():
+    rows = TableRows(batches, settings)
+    events = replay_events(rows.parts(), "lines", since=None, until=None, customers=rows.customers, items=rows.items)
+    some = list(islice(events, EVENTS_AT_ONCE))  # how the table is read is known when all of it was
+    for line in rows.reading.lines():
         echo(line)
-    attributes = table.attributes
-    events = replay_events(
-        table.frame,
-        "lines",
-        since=None,
-        until=None,
-        customers={} if attributes is None else attributes.by_customer(),
-        items={} if attributes is None else attributes.by_item(),
-    )
+    progress.stage(f"rebuilding from {path}")
     done = 0
-    while some := list(islice(events, EVENTS_AT_ONCE)):
+    while some:
         yield [RawEvent(event.value) for event in some]
         done += len(some)
-        progress.update(done, len(table.frame), path.name)
+        progress.update(done, rows.number, path.name)
+        some = list(islice(events, EVENTS_AT_ONCE))

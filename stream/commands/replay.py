@@ -1,5 +1,7 @@
 """``nextbasket replay``: an invoice table into Kafka."""
 
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +18,10 @@ from stream.tools.replay_events import EventShape
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
-
     from state.settings import Settings
     from stream.tools.replay_events import ReplayEvent
     from training.data.sources.source import Source
+    from training.data.table_rows import TableRows
 
 
 def replay(
@@ -61,15 +62,15 @@ def replay(
 
     from state.events.shop_dialect import in_words
     from state.settings import load_settings
+    from stream.cli.progress import show_progress
     from stream.kafka.config import kafka_python_config
     from stream.kafka.customer_log import known_customers
     from stream.kafka.publisher import MAX_MESSAGE_BYTES
     from stream.kafka.topics import ensure_topics, wanted_topics
     from stream.tools.replay import replay_fingerprint, send, throttle
-    from stream.tools.replay_events import is_passed_over, replay_events, rows_in_span
-    from training.data.assumption import Reading
-    from training.data.cleaning.clean import dialect_assumptions, shop_dialect_of
-    from training.data.tables import invoice_table
+    from stream.tools.replay_events import is_passed_over, replay_events
+    from training.data.table_rows import TableRows
+    from training.data.tables.invoice_table import TableBatches, load_batches
 
     settings = with_date_format(load_settings(), date_format)
     bounds = parse_date_option(since, settings), parse_date_option(until, settings)
@@ -96,35 +97,32 @@ def replay(
         ),
     )
     if example is None:
-        table = invoice_table.load(
+        batches = load_batches(
             path, timezone=settings.timezone, date_format=settings.date_format, decimal_mark=settings.decimal_mark
         )
     else:
-        table = example.table
-    dialect = shop_dialect_of(table, settings)
-    table = invoice_table.separate_invoices(table, uci=dialect.name == "uci")
-    assumptions = (*table.assumptions, *dialect_assumptions(table, settings))
-    for line in Reading(dialect.name, table.timezone, assumptions).lines():
+        batches = TableBatches(len(example.table.frame), iter([example.table]))
+    rows = TableRows(batches, settings)
+    events = replay_events(
+        rows.parts(),
+        shape,
+        since=bounds[0],
+        until=bounds[1],
+        customers=rows.customers,
+        items=rows.items,
+    )
+    with show_progress():
+        first = next(events, None)  # how the table is read is known when all of it was
+    for line in rows.reading.lines():
         echo(line)
-    echo(f"Rows go as they are, for workers that read them {in_words(dialect)}.")
-    if bounds != (None, None) and rows_in_span(table.frame, *bounds).empty:
-        raise Failure(
-            f"No row of {path} lies in the span: {_dates(table.frame)}. Give other dates.",
-            ExitCode.DATA,
-        )
+    echo(f"Rows go as they are, for workers that read them {in_words(rows.dialect)}.")
+    if first is None and bounds != (None, None):
+        raise Failure(f"No row of {path} lies in the span: {_dates(rows)}. Give other dates.", ExitCode.DATA)
+    events = chain(filter(None, [first]), events)
     config = kafka_python_config(settings, acks="all", linger_ms=5, max_request_size=MAX_MESSAGE_BYTES)
     ensure_topics(settings, wanted_topics(settings, topic))
     producer = KafkaProducer(**config)
     done_before = checkpoint.done
-    attributes = table.attributes
-    events = replay_events(
-        table.frame,
-        shape,
-        since=bounds[0],
-        until=bounds[1],
-        customers={} if attributes is None else attributes.by_customer(),
-        items={} if attributes is None else attributes.by_item(),
-    )
     passed_over = 0
 
     def not_erased() -> "Iterator[ReplayEvent]":
@@ -169,11 +167,11 @@ def _example_data(settings: "Settings") -> "Source":
     return source
 
 
-def _dates(frame: "pd.DataFrame") -> str:
-    dates = frame["invoice_date"].dropna()
-    if not len(dates):
+def _dates(rows: "TableRows") -> str:
+    if rows.dates is None:
         return "its rows have no date"
-    return f"its rows run from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}"
+    first, last = (datetime.fromtimestamp(date, UTC) for date in rows.dates)
+    return f"its rows run from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
 def _print_result(result: ReplayResult, done_before: int, topic: str) -> None:

@@ -1,11 +1,11 @@
 """The rows of an invoice table as the events a shop would have sent, in time order.
 
-Rows go as they are, the dirty ones too. The order depends on the table and the options alone.
+Rows go as they are, the dirty ones too. The order depends on the table and the options alone. The table comes in parts;
+the events of each are encoded, and all of them sorted through temporary files, so memory does not grow with the table.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -13,8 +13,9 @@ import msgspec
 
 from state.domain.identities import Identities
 from state.events.attributes import COUNTRY, NO_ATTRIBUTES, Attributes
-from state.events.dates import to_iso
+from state.events.dates import FIRST, to_iso
 from state.events.invoice import THOUSAND, Invoice
+from stream.tools.sorted_lines import KeyedLine, sort_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,9 @@ EventShape = Literal["lines", "invoices"]
 
 LINES_AN_EVENT = 2_000
 """An invoice with more lines goes as several events; its history has all lines in one invoice again."""
+
+RUN_BYTES = 64 << 20
+"""Bytes of events that are sorted in memory at once: some 200,000, in three times the memory."""
 
 
 class ReplayEvent(NamedTuple):
@@ -39,47 +43,75 @@ def is_passed_over(event: ReplayEvent, known: Identities) -> bool:
     return erasure is not None and (event.date is None or erasure.covers(event.date))
 
 
+class _EventLine(msgspec.Struct, array_like=True):
+    """An event as a line of a temporary file."""
+
+    customer_id: str | None
+    date: int | None
+    value: msgspec.Raw
+
+
+class _Place(NamedTuple):
+    """Where an event stands: by date, then by its first row in the table, then by its number in a long invoice."""
+
+    sort_date: int
+    position: int
+    number: int = 0
+
+    def key(self) -> str:
+        """A text that sorts as the place does."""
+        return f"{self.sort_date - FIRST + 1:012d}{self.position:012d}{self.number:06d}"
+
+
 def replay_events(
-    frame: "pd.DataFrame",
+    parts: "Iterable[pd.DataFrame]",
     shape: EventShape,
     *,
     since: int | None,
     until: int | None,
     customers: Mapping[str, Attributes] = MappingProxyType({}),
     items: Mapping[str, Attributes] = MappingProxyType({}),
+    run_bytes: int = RUN_BYTES,
 ) -> Iterator[ReplayEvent]:
     """The events of a raw table that are dated in [``since``, ``until``), in time order.
 
+    All parts are read before the first event is there. Events of one date are in the order of the table. A row without
+    a date stays behind the row before it; it is left out where there is a bound.
+
     Args:
-        frame: The frame of a ``invoice_table.InvoiceTable``.
+        parts: ``TableRows.parts`` of a table.
         shape: One event a row, or one for all rows with the same invoice, customer and date. The latter is sent when
             the first of its rows is due.
         since: Seconds since 1970, None for no bound.
         until: Seconds since 1970, None for no bound.
         customers: Attributes by customer id.
         items: Attributes by stock code.
+        run_bytes: Bytes of events that are sorted in memory at once.
     """
-    rows: Iterator[Any] = rows_in_span(frame, since, until).itertuples(index=False)
-    return (_line_events if shape == "lines" else _invoice_events)(rows, customers, items)
+    encoder = msgspec.json.Encoder()
+    decoder = msgspec.json.Decoder(_EventLine)
+
+    def lines() -> Iterator[KeyedLine]:
+        for part in parts:
+            rows: Iterable[Any] = _rows_in_span(part, since, until).itertuples(index=False)
+            for place, customer_id, date, content in (_lines if shape == "lines" else _invoices)(
+                rows, customers, items
+            ):
+                line = _EventLine(customer_id, date, msgspec.Raw(encoder.encode(content)))
+                yield place.key(), encoder.encode(line)
+
+    for line in sort_lines(lines(), run_bytes):
+        customer_id, date, value = msgspec.structs.astuple(decoder.decode(line))
+        yield ReplayEvent(_message_key(customer_id), bytes(value), date)
 
 
-def rows_in_span(frame: "pd.DataFrame", since: int | None, until: int | None) -> "pd.DataFrame":
-    """The rows dated in [``since``, ``until``) by date; rows of one date stay in the order of the table.
-
-    ``date`` holds seconds since 1970. A row without a date stays behind the row before it, whose date it has as its
-    ``sort_date``; it is left out where there is a bound.
-    """
-    import numpy as np
-
-    dated = frame.assign(
-        date=frame["invoice_date"].dt.as_unit("s").astype("int64").where(frame["invoice_date"].notna(), np.nan)
-    )
-    dated = dated.assign(sort_date=dated["date"].ffill().fillna(-math.inf))
+def _rows_in_span(frame: "pd.DataFrame", since: int | None, until: int | None) -> "pd.DataFrame":
+    """The rows dated in [``since``, ``until``); without a bound also those without a date."""
     if since is not None:
-        dated = dated[dated["date"] >= since]
+        frame = frame[frame["date"] >= since]
     if until is not None:
-        dated = dated[dated["date"] < until]
-    return dated.sort_values("sort_date", kind="stable")
+        frame = frame[frame["date"] < until]
+    return frame
 
 
 def encode_invoice(invoice: Invoice) -> bytes:
@@ -107,12 +139,15 @@ def encode_invoice(invoice: Invoice) -> bytes:
     )
 
 
-def _line_events(
+_Event = tuple[_Place, str | None, int | None, dict[str, Any]]
+"""The place of an event, its customer and date, and its content."""
+
+
+def _lines(
     rows: Iterable[Any], customers: Mapping[str, Attributes], items: Mapping[str, Attributes]
-) -> Iterator[ReplayEvent]:
-    encode = msgspec.json.Encoder().encode
+) -> Iterator[_Event]:
     for row in rows:
-        date = _integer(row.date)
+        customer_id, date = _text(row.customer_id), _integer(row.date)
         content: dict[str, Any] = {
             "InvoiceNo": _text(row.invoice_no),
             "StockCode": _text(row.stock_code),
@@ -120,37 +155,35 @@ def _line_events(
             "Quantity": _number(row.quantity),
             "InvoiceDate": None if date is None else to_iso(date),
             "UnitPrice": _number(row.unit_price),
-            "CustomerID": _text(row.customer_id),
+            "CustomerID": customer_id,
             "Country": _text(row.country),
             **_customer_field(customers.get(row.customer_id, NO_ATTRIBUTES)),
             **_item_field(items.get(row.stock_code, NO_ATTRIBUTES)),
         }
         if (line_id := _text(row.line_id)) is not None:
             content["line_id"] = line_id
-        yield ReplayEvent(_message_key(_text(row.customer_id)), encode(content), date)
+        yield _Place(row.sort_date, row.position), customer_id, date, content
 
 
-def _invoice_events(
+def _invoices(
     rows: Iterable[Any], customers: Mapping[str, Attributes], items: Mapping[str, Attributes]
-) -> Iterator[ReplayEvent]:
-    encode = msgspec.json.Encoder().encode
-    # By date, not by runs of equal invoice numbers: the table may alternate between invoices of one minute.
-    for _, same_date in groupby(rows, key=lambda row: row.sort_date):
-        invoices: dict[tuple[str | None, str | None, int | None], list[Any]] = {}
-        for row in same_date:
-            invoice = _text(row.invoice_no), _text(row.customer_id), _integer(row.date)
-            invoices.setdefault(invoice, []).append(row)
-        for (invoice_no, customer_id, date), lines in invoices.items():
-            for first in range(0, len(lines), LINES_AN_EVENT):
-                content = {
-                    "invoice_no": invoice_no,
-                    "customer_id": customer_id,
-                    "invoice_date": None if date is None else to_iso(date),
-                    "country": _text(lines[0].country),
-                    **_customer_field(customers.get(lines[0].customer_id, NO_ATTRIBUTES)),
-                    "lines": [_line(row, items) for row in lines[first : first + LINES_AN_EVENT]],
-                }
-                yield ReplayEvent(_message_key(customer_id), encode(content), date)
+) -> Iterator[_Event]:
+    # Not by runs of equal invoice numbers: the table may alternate between invoices of one minute.
+    invoices: dict[tuple[int, str | None, str | None, int | None], list[Any]] = {}
+    for row in rows:
+        invoice = row.sort_date, _text(row.invoice_no), _text(row.customer_id), _integer(row.date)
+        invoices.setdefault(invoice, []).append(row)
+    for (sort_date, invoice_no, customer_id, date), lines in invoices.items():
+        for number, first in enumerate(range(0, len(lines), LINES_AN_EVENT)):
+            content = {
+                "invoice_no": invoice_no,
+                "customer_id": customer_id,
+                "invoice_date": None if date is None else to_iso(date),
+                "country": _text(lines[0].country),
+                **_customer_field(customers.get(lines[0].customer_id, NO_ATTRIBUTES)),
+                "lines": [_line(row, items) for row in lines[first : first + LINES_AN_EVENT]],
+            }
+            yield _Place(sort_date, lines[0].position, number), customer_id, date, content
 
 
 def _line(row: Any, items: Mapping[str, Attributes]) -> dict[str, Any]:

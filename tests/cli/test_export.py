@@ -11,17 +11,19 @@ from state.settings import Settings
 from stream.cli.exit_codes import ExitCode
 from stream.cli.main import main
 from stream.tools.replay_events import replay_events
-from training.data.tables.invoice_table import load
+from training.data.table_rows import TableRows
+from training.data.tables.invoice_table import load_batches
 
 NOW = 2_000_000_000
 
 
 def streamed(path: Path) -> list[bytes]:
     """The canonical histories after a replay of the table, an event a row."""
-    settings = Settings()
+    settings = Settings(dialect="plain")
     decoder = Decoder(settings)
     histories: dict[str, CustomerHistory] = {}
-    for event in replay_events(load(path).frame, "lines", since=None, until=None):
+    rows = TableRows(load_batches(path), settings)
+    for event in replay_events(rows.parts(), "lines", since=None, until=None):
         invoice = decoder.decode(event.value, now=NOW)
         if invoice.customer_id is not None:
             held = histories.get(invoice.customer_id, CustomerHistory(invoice.customer_id))

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import pytest
 from state.errors import InvalidEvent
 from state.events.invoice import Invoice, Line
 from state.events.wire import Decoder
-from state.settings import load_settings
+from state.settings import Settings, load_settings
 from stream.tools.replay import ReplayCheckpoint, replay_fingerprint, send, throttle
-from stream.tools.replay_events import EventShape, ReplayEvent, encode_invoice, replay_events
-from training.data.tables.invoice_table import from_frame
+from stream.tools.replay_events import EventShape, ReplayEvent, encode_invoice
+from stream.tools.replay_events import replay_events as events_of_parts
+from training.data.table_rows import TableRows
+from training.data.tables.invoice_table import TableBatches, from_frame
 
 COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 ROWS: list[tuple[Any, ...]] = [
@@ -28,9 +30,11 @@ ROWS: list[tuple[Any, ...]] = [
 ]
 
 
-@pytest.fixture
-def frame() -> pd.DataFrame:
-    return from_frame(pd.DataFrame(ROWS, columns=COLUMNS)).frame
+def replay_events(rows: Sequence[tuple[Any, ...]], shape: EventShape, **options: Any) -> Iterator[ReplayEvent]:
+    """The events of a table with these rows, all of them in one part, and without bounds unless some are given."""
+    table = from_frame(pd.DataFrame([*rows], columns=COLUMNS))
+    parts = TableRows(TableBatches(len(rows), iter([table])), Settings(dialect="uci")).parts()
+    return events_of_parts(parts, shape, **({"since": None, "until": None} | options))
 
 
 def seconds(text: str) -> int:
@@ -41,8 +45,8 @@ def contents(outgoing: Any) -> list[dict[str, Any]]:
     return [json.loads(event.value) for event in outgoing]
 
 
-def test_lines_are_in_time_order_and_rows_of_one_date_in_that_of_the_table(frame: pd.DataFrame) -> None:
-    sent = list(replay_events(frame, "lines", since=None, until=None))
+def test_lines_are_in_time_order_and_rows_of_one_date_in_that_of_the_table() -> None:
+    sent = list(replay_events(ROWS, "lines"))
     lines = contents(sent)
     assert [(line["InvoiceNo"], line["StockCode"]) for line in lines] == [
         ("1", "A"), ("2", "B"), ("3", "C"), ("2", "A"), ("4", "D"), ("5", "E"), ("2", "F"),
@@ -62,8 +66,8 @@ def test_lines_are_in_time_order_and_rows_of_one_date_in_that_of_the_table(frame
     assert [event.key for event in sent] == [b"7", b"8", b"9", b"8", None, b"7", b"8"]
 
 
-def test_dirty_rows_are_sent_unchanged(frame: pd.DataFrame) -> None:
-    lines = contents(replay_events(frame, "lines", since=None, until=None))
+def test_dirty_rows_are_sent_unchanged() -> None:
+    lines = contents(replay_events(ROWS, "lines"))
     assert lines[2]["Description"] is None
     assert lines[4]["Quantity"] is None
     assert lines[4]["CustomerID"] is None
@@ -72,17 +76,17 @@ def test_dirty_rows_are_sent_unchanged(frame: pd.DataFrame) -> None:
 
 def test_rows_of_one_date_stay_in_the_order_of_a_long_table() -> None:
     rows = [(str(n), "A", "", 1, f"2011-12-0{1 + n % 2} 10:00", 1.0, 7.0, "France") for n in range(2_000)]
-    sent = replay_events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "lines", since=None, until=None)
+    sent = replay_events(rows, "lines")
     assert [int(line["InvoiceNo"]) for line in contents(sent)] == [*range(0, 2_000, 2), *range(1, 2_000, 2)]
 
 
-def test_bounds_are_half_open_and_exclude_rows_without_a_date(frame: pd.DataFrame) -> None:
-    span = replay_events(frame, "lines", since=seconds("2011-12-02 10:00"), until=seconds("2011-12-04 10:00"))
+def test_bounds_are_half_open_and_exclude_rows_without_a_date() -> None:
+    span = replay_events(ROWS, "lines", since=seconds("2011-12-02 10:00"), until=seconds("2011-12-04 10:00"))
     assert [line["InvoiceNo"] for line in contents(span)] == ["2", "3", "2", "4"]
 
 
-def test_rows_with_the_same_invoice_customer_and_date_are_one_event(frame: pd.DataFrame) -> None:
-    sent = list(replay_events(frame, "invoices", since=None, until=None))
+def test_rows_with_the_same_invoice_customer_and_date_are_one_event() -> None:
+    sent = list(replay_events(ROWS, "invoices"))
     whole = contents(sent)
     assert [(one["invoice_no"], [line["stock_code"] for line in one["lines"]]) for one in whole] == [
         ("1", ["A"]), ("2", ["B", "A"]), ("3", ["C"]), ("4", ["D"]), ("5", ["E"]), ("2", ["F"]),
@@ -95,9 +99,9 @@ def test_rows_with_the_same_invoice_customer_and_date_are_one_event(frame: pd.Da
 
 
 @pytest.mark.parametrize("shape", ["lines", "invoices"])
-def test_attributes_are_sent_with_customers_and_items(frame: pd.DataFrame, shape: EventShape) -> None:
+def test_attributes_are_sent_with_customers_and_items(shape: EventShape) -> None:
     customers, items = {"8": {"city": "Nice"}}, {"A": {"category": "Books"}}
-    sent = replay_events(frame, shape, since=None, until=None, customers=customers, items=items)
+    sent = replay_events(ROWS, shape, customers=customers, items=items)
     decoder = Decoder(load_settings({}))
     seen: set[str] = set()
     for event in sent:
@@ -112,9 +116,7 @@ def test_attributes_are_sent_with_customers_and_items(frame: pd.DataFrame, shape
 
 def test_an_invoice_with_very_many_lines_is_several_events() -> None:
     rows = [("1", f"A{n}", "", 1, "2011-12-01 10:00", 1.0, 7.0, "France") for n in range(4_500)]
-    sent = list(
-        replay_events(from_frame(pd.DataFrame(rows, columns=COLUMNS)).frame, "invoices", since=None, until=None)
-    )
+    sent = list(replay_events(rows, "invoices"))
     assert [len(one["lines"]) for one in contents(sent)] == [2_000, 2_000, 500]
     assert max(len(event.value) for event in sent) < 1_000_000
 

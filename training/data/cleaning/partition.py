@@ -4,11 +4,11 @@ The cleaning rules that compare rows (exact duplicates, lines of one invoice) co
 is cleaned alone, and sums over the parts are those of the table.
 """
 
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
+from io import BufferedRandom
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,17 @@ _ROWS_AT_ONCE = 500_000
 """Rows that are written to the parts at once, some 100 MB: a write costs the same for one row as for hundreds."""
 
 
-def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Iterator[InvoiceTable]:
-    """Split a table into parts, which wait in a temporary folder; the order of rows within a part is that of the table.
+def partition_by_customer(
+    batches: TableBatches, rows: int = PART_ROWS, *, anonymous_by: Sequence[str] = ()
+) -> Iterator[InvoiceTable]:
+    """Split a table into parts; the order of rows within a part is that of the table.
+
+    They wait in temporary files without a name, which end with the process.
 
     Args:
         batches: The table.
         rows: Mean number of rows of a part; a table with fewer is one part.
+        anonymous_by: Columns. Of the rows without a customer, those with the same values in them are in one part.
 
     Yields:
         The parts; the first has the assumptions of the table.
@@ -46,22 +51,20 @@ def partition_by_customer(batches: TableBatches, rows: int = PART_ROWS) -> Itera
     if number == 1:
         yield _settled(_concatenated(list(tables)), use)
         return
-    with tempfile.TemporaryDirectory(prefix="nextbasket-parts-") as temporary:
-        folder = Path(temporary)
+    with ExitStack() as files:
         group = -(-number // MAX_FILES)
-        groups = [folder / f"{index}.arrow" for index in range(-(-number // group))]
+        groups = [files.enter_context(TemporaryFile()) for _ in range(-(-number // group))]
         without_rows: list[InvoiceTable] = []
         with _Writer(groups) as writer:
             for table in tables:
-                part = _parts_of_rows(table.frame[columns.CUSTOMER_ID], number)
+                part = _parts_of_rows(table.frame, number, anonymous_by)
                 writer.write(pa.Table.from_pandas(table.frame, writer.schema, preserve_index=False), part // group)
                 without_rows.append(replace(table, frame=pd.DataFrame()))
         whole = _settled(_concatenated(without_rows), use)
-        parts = groups if group == 1 else _split_groups(groups, group, number)
-        for index, path in enumerate(parts):
-            with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        parts = iter(groups) if group == 1 else _split_groups(groups, group, number, anonymous_by)
+        for index, file in enumerate(parts):
+            with file, _reader(file) as reader:
                 frame: pd.DataFrame = reader.read_pandas()
-            path.unlink()
             first = index == 0
             yield replace(
                 whole,
@@ -85,20 +88,28 @@ def _settled(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
     return replace(table, start_anew=use.start_anew) if table.start_anew is None else table
 
 
-def _split_groups(groups: list[Path], group: int, number: int) -> Iterator[Path]:
+def _split_groups(
+    groups: list[BufferedRandom], group: int, number: int, anonymous_by: Sequence[str]
+) -> Iterator[BufferedRandom]:
     """The files of single parts, in their order, from files of ``group`` parts each; one of those is split at once."""
-    for index, path in enumerate(groups):
+    for index, file in enumerate(groups):
         first = index * group
-        paths = [path.with_suffix(f".{part}") for part in range(min(group, number - first))]
-        with _Writer(paths) as writer, pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-            writer.schema = reader.schema
-            for batch in reader:
-                part = _parts_of_rows(batch[columns.CUSTOMER_ID].to_pandas(), number)
-                # A row without a customer may be of any part.
-                inside = np.clip(part.astype(np.int64) - first, 0, len(paths) - 1)
-                writer.write(pa.Table.from_batches([batch]), inside.astype(np.uint64))
-        path.unlink()
-        yield from paths
+        with ExitStack() as files:
+            parts = [files.enter_context(TemporaryFile()) for _ in range(min(group, number - first))]
+            with file, _Writer(parts) as writer, _reader(file) as reader:
+                writer.schema = reader.schema
+                for batch in reader:
+                    part = _parts_of_rows(batch.to_pandas(), number, anonymous_by)
+                    # A row without a customer may be of any part.
+                    inside = np.clip(part.astype(np.int64) - first, 0, len(parts) - 1)
+                    writer.write(pa.Table.from_batches([batch]), inside.astype(np.uint64))
+            yield from parts
+
+
+def _reader(file: BufferedRandom) -> pa.RecordBatchStreamReader:
+    """What reads the rows of a file from its beginning."""
+    file.seek(0)
+    return pa.ipc.open_stream(file)
 
 
 class _Writer(ExitStack):
@@ -108,10 +119,10 @@ class _Writer(ExitStack):
         schema: Of the rows; that of the first ones unless it is set.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, files: Sequence[BufferedRandom]) -> None:
         super().__init__()
         self.schema: pa.Schema | None = None
-        self._paths = paths
+        self._to = files
         self._writers: list[pa.RecordBatchStreamWriter] = []
         self._waiting: list[pa.Table] = []
         self._files: list[NDArray[np.uint64]] = []
@@ -137,7 +148,7 @@ class _Writer(ExitStack):
     def _flush(self) -> None:
         """Write what waits; files without rows are there, too."""
         if not self._writers and self.schema is not None:
-            self._writers = [self.enter_context(pa.ipc.new_stream(str(path), self.schema)) for path in self._paths]
+            self._writers = [self.enter_context(pa.ipc.new_stream(file, self.schema)) for file in self._to]
         if not self._waiting:
             return
         file_of_row = np.concatenate(self._files)
@@ -150,12 +161,14 @@ class _Writer(ExitStack):
         self._waiting, self._files = [], []
 
 
-def _parts_of_rows(customers: pd.Series, parts: int) -> NDArray[np.uint64]:
-    """The part of each row, by a hash of its customer; rows without a customer are spread evenly."""
-    known = normalise_customer_ids(customers)
+def _parts_of_rows(frame: pd.DataFrame, parts: int, anonymous_by: Sequence[str]) -> NDArray[np.uint64]:
+    """The part of each row, by a hash of its customer, or of other columns where it has none; else spread evenly."""
+    known = normalise_customer_ids(frame[columns.CUSTOMER_ID])
     hashed = np.asarray(pd.util.hash_pandas_object(known, index=False), np.uint64)
-    row = np.arange(len(known), dtype=np.uint64)
-    return np.where(known.notna(), hashed, row) % np.uint64(parts)
+    anonymous = np.arange(len(known), dtype=np.uint64)
+    if anonymous_by:
+        anonymous = np.asarray(pd.util.hash_pandas_object(frame[[*anonymous_by]], index=False), np.uint64)
+    return np.where(known.notna(), hashed, anonymous) % np.uint64(parts)
 
 
 def _concatenated(tables: list[InvoiceTable]) -> InvoiceTable:

@@ -74,10 +74,17 @@ class InvoiceTable:
 
 
 class TableBatches(NamedTuple):
-    """An invoice table in batches of consecutive rows, at least one; ``rows`` of all batches together."""
+    """An invoice table in batches of consecutive rows.
+
+    Attributes:
+        rows: Of all batches together.
+        tables: The batches, at least one.
+        attributes: As those of an ``InvoiceTable``.
+    """
 
     rows: int
     tables: Iterator[InvoiceTable]
+    attributes: AttributeTables | None = None
 
 
 def load(path: Path, *, timezone: str = "UTC", date_format: str = "", decimal_mark: str = "") -> InvoiceTable:
@@ -145,7 +152,7 @@ def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", de
         found = read_batches(paths, timezone, date_format, decimal_mark)
     if found is None:
         table = load(path, timezone=timezone, date_format=date_format, decimal_mark=decimal_mark)
-        return TableBatches(len(table.frame), iter([table]))
+        return TableBatches(len(table.frame), iter([table]), table.attributes)
     _require_rows(found.rows, path)
     about_all = [*unread_files(path), *files_as_one(paths, len(paths))]
     return TableBatches(found.rows, _typed_batches(found, timezone, date_format, about_all))
