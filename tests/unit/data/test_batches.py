@@ -19,6 +19,7 @@ from training.data.tables import delimited_batches, files, parquet
 from training.data.tables.invoice_table import load_batches
 
 Rows = list[dict[str, Any]]
+NAN = float("nan")
 
 
 def shop(number: int = 12) -> Rows:
@@ -82,6 +83,19 @@ KINDS: dict[str, Rows] = {
     "some bytes are no UTF-8": changed(
         lambda at, row: {"stock_code": f"é{at % 5}".encode("cp1252" if at == 11 else "utf-8")}
     ),
+    "numbers are floats, on the first row of an order": changed(
+        lambda at, row: {"invoice_no": float(row["invoice_no"]) if at % 2 == 0 else NAN}
+    ),
+    "customers are floats, on the first row of an order": changed(
+        lambda at, row: {"customer_id": float(at // 2 % 3) if at % 2 == 0 else NAN}
+    ),
+    "codes are floats, all missing": changed(lambda at, row: {"stock_code": NAN, "description": f"MUG {at % 5}"}),
+    "zeros at the start of some codes": changed(
+        lambda at, row: {"stock_code": {1: "22613", 4: "0022614", 8: "22614", 10: "0022613"}.get(at, f"3{at}")}
+    ),
+    "zeros at the start of some customers": changed(
+        lambda at, row: {"customer_id": ("07", "7", "007", "8", "08", "7")[at // 2]}
+    ),
     "integers have gaps": changed(lambda at, row: {"customer_id": None if at in (4, 5) else 2**53 + 1 + at // 6}),
 }
 
@@ -122,7 +136,11 @@ def test_batches_of_parquet_are_read_as_the_whole(
 
 
 @pytest.mark.parametrize(
-    "kind", ["a column that is not read has a gap", "codes of UCI's come late", "integers have gaps"]
+    "kind",
+    [
+        *("a column that is not read has a gap", "codes of UCI's come late", "integers have gaps"),
+        *("zeros at the start of some codes", "zeros at the start of some customers"),
+    ],
 )
 def test_these_are_read_in_batches(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "BATCH_ROWS", 3)
@@ -194,6 +212,9 @@ TEXTS: dict[str, list[str]] = {
     "numbers with the mark of spreadsheets": lines(order_id=lambda at: f"'{700 + at // 2}"),
     "whole numbers with a point": lines(sku=lambda at: f"2261{at % 7}.0"),
     "one code has a fraction": lines(sku=lambda at: f"2261{at % 7}.{at // 39}"),
+    "zeros at the start of several codes": lines(
+        sku=lambda at: {5: "0022613", 30: "22614", 35: "0022614"}.get(at, f"2261{at % 4}")
+    ),
     "zeros at the start of some codes": lines(sku=lambda at: "0022613" if at == 39 else f"2261{at % 7}"),
     "orders with gaps": lines(customer_no=lambda at: "" if at % 2 else f"{5000 + at // 2 % 5}"),
     "anonymous customers": lines(customer_no=lambda at: "" if at // 2 % 3 else f"{5000 + at // 2 % 5}"),

@@ -77,8 +77,8 @@ def test_codes_that_differ_in_zeros_at_their_start_are_named(tmp_path: Path) -> 
     path = write(tmp_path / "t.csv", changed(StockCode="0022615"))
 
     assert histories(path) == with_fourth({"0022615": 8})
-    assert "StockCode: codes that differ in zeros at their start only are different" in notes(path)
-    assert "for example 22615 and 0022615 (2 rows)" in notes(path)
+    assert "StockCode: codes that differ from others in zeros at their start only are different" in notes(path)
+    assert "for example 22615 and 0022615 (1 row)" in notes(path)
 
 
 @pytest.mark.parametrize("code", ["Ž22615", "22615€"])

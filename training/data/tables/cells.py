@@ -49,7 +49,7 @@ class CodeStyle(NamedTuple):
         quoted: All have the ' that marks text in spreadsheets.
         pointed: Whole numbers may have a decimal point that is no part of them, as no code has a fraction.
         grouped: All are whole numbers, some with separators of thousands.
-        zeros: Codes of digits with zeros at their start, by the code without them.
+        zeros: The first code of digits with zeros at its start, by the code without them.
     """
 
     quoted: bool = False
@@ -139,9 +139,10 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool, style: CodeStyle |
     if grouped and style.grouped:
         assume(grouped, "whole numbers are read without separators of thousands", "write codes without separators")
         rewritten |= {text: re.sub("[^0-9]", "", text) for text in grouped}
-    if zeros := _differ_in_zeros(given, style.zeros):
-        what = "codes that differ in zeros at their start only are different"
-        assume(list(zeros), what, "export the column as text, with its zeros", " and ".join(zeros))
+    if differing := [text for text in given if _with_other_zeros(text, style.zeros) is not None]:
+        pair = sorted((differing[0].strip(), str(_with_other_zeros(differing[0], style.zeros))), key=len)
+        what = "codes that differ from others in zeros at their start only are different"
+        assume(differing, what, "export the column as text, with its zeros", " and ".join(pair))
     if rewritten:
         texts = map_distinct_texts(texts, lambda text: rewritten.get(text, text))
     if dates := [str(value) for value in pd.unique(column.dropna()) if isinstance(value, date)]:
@@ -151,18 +152,11 @@ def parse_codes(column: pd.Series, name: str, *, whole: bool, style: CodeStyle |
     return ParsedCells(texts, converted, tuple(assumptions))
 
 
-def _differ_in_zeros(codes: Iterable[str], zeros: Mapping[str, str]) -> tuple[str, ...]:
-    """Two codes of digits that differ in zeros at their start only, as a spreadsheet leaves them; empty if none do.
-
-    Args:
-        codes: Codes; one of the two is among them.
-        zeros: As in ``CodeStyle``; with those, only the first of several codes with other zeros is known.
-    """
-    for code in codes:
-        text = code.strip()
-        if text.isdigit() and (other := zeros.get(text.lstrip("0"), text)) != text:
-            return (text, other) if len(text) < len(other) else (other, text)
-    return ()
+def _with_other_zeros(text: str, zeros: Mapping[str, str]) -> str | None:
+    """The code of ``CodeStyle.zeros`` that differs from a code in zeros at its start only; None where there is none."""
+    code = text.strip()
+    other = zeros.get(code.lstrip("0")) if code.isdigit() else None
+    return other if other != code else None
 
 
 def _refuse_rounded_codes(column: pd.Series, name: str) -> None:

@@ -15,7 +15,6 @@ from training.data.tables.numbers import FoundMark, find_decimal_mark
 from training.data.tables.raw_table import RawTable
 from training.data.tables.row_types import MAX_TYPES, are_events
 
-_CODES = (columns.INVOICE_NO, columns.STOCK_CODE, columns.CUSTOMER_ID, columns.LINE_ID)
 _NUMBERS = (columns.QUANTITY, columns.UNIT_PRICE)
 _MAX_NUMBERS = 1_000_000
 """Different numbers of a table; with more the table is read at once."""
@@ -83,7 +82,7 @@ class DecisionBuilder:
         self._orders = OrderRows()
         date = self._mapping[columns.INVOICE_DATE]
         self._dates = DateOrderBuilder(date, timezone, default_date_order(self._mapping), date_format)
-        self._codes = {column: CodeStyleBuilder() for column in _CODES if column in self._mapping}
+        self._codes = {column: CodeStyleBuilder() for column in columns.CODES if column in self._mapping}
         # Texts in the order of their first rows.
         self._numbers: dict[str, dict[str, None]] = {
             self._mapping[column]: {} for column in _NUMBERS if column in self._mapping

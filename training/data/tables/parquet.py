@@ -1,7 +1,7 @@
 """Parquet files. Only this reader needs pyarrow, which the core install lacks: import it where a file is Parquet."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from state.events.missing import is_missing
 from training.data import columns
 from training.data.errors import UnreadableTable
+from training.data.tables.cells import CodeStyleBuilder
 from training.data.tables.decisions import BatchedTable, Decisions, need_all_rows
 from training.data.tables.encodings import decode_windows_1252
 from training.data.tables.layout import OrderRows
@@ -96,7 +97,11 @@ class _ParquetFile:
             return False
         if self.has_missing(column):
             return True
-        return _is_text(self.types[column]) and any(is_missing(text) for text in self._distinct_texts(name))
+        if pa.types.is_floating(self.types[column]):
+            return any(pc.any(pc.is_nan(cells)).as_py() for cells in self._cells(name))
+        return _is_text(self.types[column]) and any(
+            is_missing(text) for texts in self._distinct_texts(name) for text in texts
+        )
 
     def has_missing(self, column: str) -> bool:
         """Whether the metadata does not exclude that a column of the invoices has missing values."""
@@ -109,7 +114,10 @@ class _ParquetFile:
         return any(each is None or each.null_count is None or each.null_count for each in statistics)
 
     def is_empty(self, column: str) -> bool:
-        """Whether the metadata shows that a column of the invoices has no value."""
+        """Whether a column has no value, as far as the metadata shows it, or not-a-number in all rows."""
+        if column in self.names and pa.types.is_floating(self.types[column]):
+            cells_are_missing = (pc.is_null(cells, nan_is_null=True) for cells in self._cells(self.names[column]))
+            return all(pc.all(missing).as_py() is not False for missing in cells_are_missing)
         metadata = self.file.metadata
         paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
         if self.names.get(column) not in paths:
@@ -118,37 +126,47 @@ class _ParquetFile:
         groups = [metadata.row_group(group).column(index) for group in range(metadata.num_row_groups)]
         return all(each.statistics is not None and each.statistics.null_count == each.num_values for each in groups)
 
-    def has_rewritten_codes(self) -> bool:
-        """Whether a code is text such as ``22613.0``, ``22,613`` or ``'22613``, the mark of spreadsheets."""
-        codes = (columns.INVOICE_NO, columns.STOCK_CODE, columns.CUSTOMER_ID, columns.LINE_ID)
-        return any(
-            _REWRITTEN[column == columns.CUSTOMER_ID].fullmatch(text)
-            for column in codes
-            if column in self.types and _is_text(self.types[column])
-            for text in self._distinct_texts(self.names[column])
-        )
+    def add_codes(self, styles: Mapping[str, CodeStyleBuilder]) -> bool:
+        """Add the codes that are text to the styles of their columns.
+
+        Returns:
+            Whether one is such as ``22613.0``, ``22,613`` or ``'22613``, the mark of spreadsheets; the rest is
+            not read.
+        """
+        for column, style in styles.items():
+            if column not in self.types or not _is_text(self.types[column]):
+                continue
+            rewritten = _REWRITTEN[column == columns.CUSTOMER_ID]
+            for texts in self._distinct_texts(self.names[column]):
+                if any(map(rewritten.fullmatch, texts)):
+                    return True
+                style.add(texts)
+        return False
 
     def has_events(self) -> bool:
         """Whether a column that is not read holds purchases among views, carts and the like."""
         for name in self.unread:
             if _is_text(self._unread_types[name]):
                 values: set[str] = set()
-                for text in self._distinct_texts(name):
-                    values.add(text)
+                for texts in self._distinct_texts(name):
+                    values.update(texts[: MAX_TYPES + 1])
                     if len(values) > MAX_TYPES:
                         break
                 if are_events(values):
                     return True
         return False
 
-    def _distinct_texts(self, name: str) -> Iterator[str]:
-        """The texts of a column of invoices or lines, each once a batch."""
+    def _distinct_texts(self, name: str) -> Iterator[list[str]]:
+        """The texts of a column, each once a batch."""
+        for cells in self._cells(name):
+            yield pc.unique(_as_text(cells)).drop_null().to_pylist()
+
+    def _cells(self, name: str) -> Iterator[Any]:
+        """The cells of a column of invoices or lines, in batches."""
         column = name if self.lines is None or name in self._invoice_columns else self.lines
         for batch in self.file.iter_batches(BATCH_ROWS, columns=[column]):
             cells: Any = batch[column]
-            if column != name:
-                cells = pc.struct_field(pc.list_flatten(cells), name)
-            yield from pc.unique(_as_text(cells)).drop_null().to_pylist()
+            yield cells if column == name else pc.struct_field(pc.list_flatten(cells), name)
 
     def order_rows(self) -> Iterator[pd.DataFrame]:
         """Invoice number, customer and date of all rows, in batches; a row may be an invoice."""
@@ -309,6 +327,7 @@ def read_batches(paths: Sequence[Path]) -> BatchedTable | None:
         MissingColumns: A needed column is missing.
     """
     rows = 0
+    styles = {column: CodeStyleBuilder() for column in columns.CODES}
     schema = None
     numbers = customers = False
     for path in paths:
@@ -319,7 +338,7 @@ def read_batches(paths: Sequence[Path]) -> BatchedTable | None:
             schema = parquet.file.schema_arrow
             if not parquet.file.metadata.num_rows:
                 continue
-            if not _can_be_split(parquet):
+            if not _can_be_split(parquet) or parquet.add_codes(styles):
                 return None
             rows += parquet.count_lines()
             numbers |= parquet.has_gaps(columns.INVOICE_NO)
@@ -335,7 +354,8 @@ def read_batches(paths: Sequence[Path]) -> BatchedTable | None:
                 for batch in parquet.file.iter_batches(size, columns=parquet.columns):
                     yield RawTable(parquet.to_lines(pa.Table.from_batches([batch])))
 
-    return BatchedTable(rows, batches(), Decisions())
+    codes = {column: style.build() for column, style in styles.items() if style.given}
+    return BatchedTable(rows, batches(), Decisions(codes=codes))
 
 
 def _can_be_split(parquet: _ParquetFile) -> bool:
@@ -352,7 +372,6 @@ def _can_be_split(parquet: _ParquetFile) -> bool:
         or parquet.has_events()
         or parquet.is_empty(columns.STOCK_CODE)
         or parquet.has_missing(columns.INVOICE_DATE)
-        or parquet.has_rewritten_codes()
     )
 
 
