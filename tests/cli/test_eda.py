@@ -100,3 +100,48 @@ def test_bad_tables_end_in_one_sentence(shop: Path, tmp_path: Path, capsys: pyte
         assert main(["eda", "--data", name]) == ExitCode.DATA
         assert sentence in capsys.readouterr().err
     assert not Path("eda.html").exists()
+
+
+def test_a_sample_of_the_customers_is_named_in_the_report(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.html"
+
+    assert main(["eda", "--data", str(shop), "--output", str(report), "--sample", "0.5"]) == ExitCode.OK
+
+    lead = capsys.readouterr().out.splitlines()[0]
+    found = re.match(
+        r"This is about a sample of 0\.5 of the customers, with all of their rows: (\S+) of (\S+)\. ", lead
+    )
+    assert found
+    some, all_rows = (int(number.replace(",", "")) for number in found.groups())
+    assert all_rows == len(pd.read_parquet(shop))
+    assert 0.2 < some / all_rows < 0.8
+    assert found[0].strip() in report.read_text()
+
+
+def test_a_table_that_does_not_fit_in_memory_is_named_before_it_is_read(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = len(pd.read_parquet(shop))
+    monkeypatch.setattr("training.data.memory.available_memory", lambda: rows * 100)
+    command = ["eda", "--data", str(shop), "--output", str(tmp_path / "report.html")]
+
+    assert main(command) == ExitCode.DATA
+
+    sentence = capsys.readouterr().err
+    assert f"has {rows:,} rows: a report on all of them takes some" in sentence
+    assert "--sample 0.1." in sentence
+    for share in ("0.1", "1"):
+        assert main([*command, "--sample", share]) == ExitCode.OK
+    assert "a sample of" not in capsys.readouterr().out.splitlines()[-2]
+
+
+@pytest.mark.parametrize("share", ["0", "1.5", "-1"])
+def test_a_sample_is_a_share(share: str, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eda", "--data", str(shop), "--sample", share]) == ExitCode.USAGE
+
+
+def test_a_sample_without_rows(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eda", "--data", str(shop), "--sample", "1e-12"]) == ExitCode.DATA
+    assert "A sample of 1e-12 has no row of" in capsys.readouterr().err

@@ -21,6 +21,9 @@ from training.eda.times import times_section
 from training.eda.word_clouds import words_section
 from training.report import Page, Section
 
+BYTES_A_ROW = 600
+"""Memory of reading and describing a row of a large table, about."""
+
 SALES_SECTIONS: tuple[Callable[[Sales], Section], ...] = (
     times_section,
     items_section,
@@ -40,6 +43,8 @@ def build_report(
     *,
     name: str,
     clock: int | None = None,
+    sample: float | None = None,
+    rows: int | None = None,
 ) -> Page:
     """Describe a table in a page of sections.
 
@@ -48,6 +53,8 @@ def build_report(
         settings: Bounds and dialect of the cleaning.
         name: Name of the table on the page.
         clock: As in ``clean``.
+        sample: The share of the customers that the table has, where it is a sample of them (``read_sample``).
+        rows: Rows of the whole table.
 
     Returns:
         A page with every section; a section without data is one sentence. The same table and clock give the same page.
@@ -79,9 +86,15 @@ def build_report(
         for done, section in enumerate(drawn, 3):
             sections.append(section(sold))
             progress.update(done, total)
+    about_sample = ""
+    if sample is not None and sample < 1:
+        about_sample = (
+            f"This is about a sample of {sample:.2g} of the customers, with all of their rows: {len(table.frame):,} of "
+            f"{rows or 0:,}. "
+        )
     return Page(
         f"What is in {name}",
-        _summary(cleaned, sold),
+        about_sample + _summary(cleaned, sold),
         sections,
         _facts(cleaned, sold),
         f"Made by nextbasket eda from {name}: {len(table.frame):,} rows, dialect {cleaned.ledger.dialect}, dates in "

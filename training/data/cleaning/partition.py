@@ -47,9 +47,9 @@ def partition_by_customer(
     """
     number = -(-batches.rows // rows)
     use = NumberUse()
-    tables = _observe(batches.tables, use)
+    tables = observed(batches.tables, use)
     if number == 1:
-        yield _settled(_concatenated(list(tables)), use)
+        yield settled(concatenated(list(tables)), use)
         return
     with ExitStack() as files:
         group = -(-number // MAX_FILES)
@@ -60,7 +60,7 @@ def partition_by_customer(
                 part = _parts_of_rows(table.frame, number, anonymous_by)
                 writer.write(pa.Table.from_pandas(table.frame, writer.schema, preserve_index=False), part // group)
                 without_rows.append(replace(table, frame=pd.DataFrame()))
-        whole = _settled(_concatenated(without_rows), use)
+        whole = settled(concatenated(without_rows), use)
         parts = iter(groups) if group == 1 else _split_groups(groups, group, number, anonymous_by)
         for index, file in enumerate(parts):
             with file, _reader(file) as reader:
@@ -74,15 +74,15 @@ def partition_by_customer(
             )
 
 
-def _observe(tables: Iterable[InvoiceTable], use: NumberUse) -> Iterator[InvoiceTable]:
-    """Yield tables, and count how their numbers are used where that is not known."""
+def observed(tables: Iterable[InvoiceTable], use: NumberUse) -> Iterator[InvoiceTable]:
+    """The tables; counts how their numbers are used where that is not known."""
     for table in tables:
         if table.start_anew is None:
             use.add(table.frame[columns.INVOICE_NO], table.frame[columns.CUSTOMER_ID])
         yield table
 
 
-def _settled(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
+def settled(table: InvoiceTable, use: NumberUse) -> InvoiceTable:
     """The table with what only all batches decide: its dialect, and whether numbers start anew."""
     table = settle_dialect(table)
     return replace(table, start_anew=use.start_anew) if table.start_anew is None else table
@@ -171,7 +171,7 @@ def _parts_of_rows(frame: pd.DataFrame, parts: int, anonymous_by: Sequence[str])
     return np.where(known.notna(), hashed, anonymous) % np.uint64(parts)
 
 
-def _concatenated(tables: list[InvoiceTable]) -> InvoiceTable:
+def concatenated(tables: list[InvoiceTable]) -> InvoiceTable:
     """One table with the rows and assumptions of all."""
     if len(tables) == 1:
         return tables[0]

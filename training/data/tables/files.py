@@ -1,5 +1,6 @@
 """Files of tables, by the end of their names; and the files of a folder."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from training.data.assumption import Assumption
@@ -15,6 +16,10 @@ SUFFIXES = (".parquet", ".xlsx", ".csv", ".csv.gz")
 
 READ_AT_ONCE = 64_000_000
 """Bytes of text files that are read at once: some 500 MB of memory."""
+_MEMORY_OF_TEXT = 8
+"""Bytes of memory for a byte of text, where it is read at once, about."""
+_MEMORY_OF_ROW = 530
+"""Bytes of memory for a row, where a table is read at once, about."""
 _PACKED = 8
 """Bytes of text in a byte of a packed file, about."""
 
@@ -130,11 +135,24 @@ def read_batches(paths: list[Path], timezone: str, date_format: str, decimal_mar
             if len(paths) == 1:
                 raise
             return None  # ``read_files`` leaves the file out
-    if all(path.name.lower().endswith((".csv", ".csv.gz")) for path in paths):
-        size = sum(path.stat().st_size * (_PACKED if path.name.lower().endswith(".gz") else 1) for path in paths)
-        if size > READ_AT_ONCE:
-            return read_csv_batches(paths, timezone, date_format, decimal_mark)
+    if all(path.name.lower().endswith((".csv", ".csv.gz")) for path in paths) and _bytes_of_text(paths) > READ_AT_ONCE:
+        return read_csv_batches(paths, timezone, date_format, decimal_mark)
     return None
+
+
+def memory_at_once(paths: list[Path]) -> int:
+    """Bytes of memory that reading files at once takes, about; workbooks, which have a million rows at most, take 0."""
+    parquet_files = [path for path in paths if path.name.lower().endswith(".parquet")]
+    needed = _MEMORY_OF_TEXT * _bytes_of_text(path for path in paths if path.name.lower().endswith((".csv", ".csv.gz")))
+    if parquet_files:
+        from training.data.tables import parquet
+
+        needed += _MEMORY_OF_ROW * sum(map(parquet.count_rows, parquet_files))
+    return needed
+
+
+def _bytes_of_text(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size * (_PACKED if path.name.lower().endswith(".gz") else 1) for path in paths)
 
 
 def files_as_one(paths: list[Path], number: int) -> list[Assumption]:

@@ -21,12 +21,13 @@ from training.data import columns
 from training.data.assumption import Assumption, of_column, of_columns
 from training.data.distinct import map_distinct_texts
 from training.data.errors import NoTable, NothingLeft
+from training.data.memory import available_memory
 from training.data.tables.case_study import AttributeTables, is_case_study, is_case_study_file, read_case_study
 from training.data.tables.cells import parse_codes, parse_texts
 from training.data.tables.dates import parse_dates
 from training.data.tables.decisions import BatchedTable, Decisions, default_date_order
 from training.data.tables.detection import DialectEvidence
-from training.data.tables.files import files_as_one, find_files, read_batches, read_files, unread_files
+from training.data.tables.files import files_as_one, find_files, memory_at_once, read_batches, read_files, unread_files
 from training.data.tables.layout import fill_down, join_times, total_rows, unique_line_ids, unique_standard_line_ids
 from training.data.tables.numbers import find_decimal_mark, parse_numbers
 from training.data.tables.raw_table import RawTable
@@ -150,6 +151,8 @@ def load_batches(path: Path, *, timezone: str = "UTC", date_format: str = "", de
     if not (path.is_dir() and is_case_study(path)):
         paths = _find_files(path)
         found = read_batches(paths, timezone, date_format, decimal_mark)
+        if found is None:
+            _warn_of_memory(path, memory_at_once(paths))
     if found is None:
         table = load(path, timezone=timezone, date_format=date_format, decimal_mark=decimal_mark)
         return TableBatches(len(table.frame), iter([table]), table.attributes)
@@ -174,6 +177,18 @@ def _find_files(path: Path) -> list[Path]:
     if path.is_file() and is_case_study(path.parent) and is_case_study_file(path):
         raise NoTable(f"{path} is one of the three files of the retail case study. Give their folder.")
     return find_files(path)
+
+
+def _warn_of_memory(path: Path, needed: int) -> None:
+    """Warn where a table that is read at once takes more memory than there is."""
+    available = available_memory()
+    if available is not None and needed > available:
+        logger.warning(
+            "%s can only be read at once, which takes some %.1f GB of memory, and %.1f GB are available. Write it as "
+            "Parquet, with dates and numbers in their own types and all cells of an order in each of its rows: then "
+            "it is read in batches.",
+            *(path, needed / 1e9, available / 1e9),
+        )
 
 
 def _require_rows(rows: int, path: Path) -> None:

@@ -301,6 +301,16 @@ def read_parquet(path: Path) -> RawTable:
         return RawTable(parquet.to_lines(parquet.file.read(columns=parquet.columns)))
 
 
+def count_rows(path: Path) -> int:
+    """Number of rows of a file, from its metadata alone.
+
+    Raises:
+        UnreadableTable: The file is damaged.
+    """
+    with refuse_damaged(path, pa.ArrowException):
+        return pq.read_metadata(path).num_rows
+
+
 def read_columns(path: Path) -> RawTable:
     """Read a Parquet file of any columns that are no lists.
 
