@@ -40,14 +40,17 @@ def _make(target: str, name: str, **options: Any) -> Model:
 
 
 def _set_threads(tensorflow: Any) -> None:
-    """One thread an operation, unless TF_NUM_INTRAOP_THREADS is set: the same training on any number of cores.
+    """One thread, unless TF_NUM_INTRAOP_THREADS or TF_NUM_INTEROP_THREADS are set: the same training on any machine.
 
-    More of them sum in another order, and a training amplifies the last digit. Networks as small as these are no
-    faster with two (docs/models/basket_lstm.md).
+    More threads within an operation sum in another order, and a training amplifies the last digit. Networks as small as
+    these are no faster with two (docs/models/basket_lstm.md), and several operations at once only wait for each other.
     """
-    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
-        with suppress(RuntimeError):  # it is in use already, with the threads that it has
-            tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    threading = tensorflow.config.threading
+    with suppress(RuntimeError):  # it is in use already, with the threads that it has
+        if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+            threading.set_intra_op_parallelism_threads(1)
+        if "TF_NUM_INTEROP_THREADS" not in os.environ:
+            threading.set_inter_op_parallelism_threads(1)
 
 
 @contextmanager

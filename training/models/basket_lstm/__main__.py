@@ -6,4 +6,4 @@ from pathlib import Path
 from training.models.basket_lstm.subprocess_fit import fit_in_subprocess
 
 if __name__ == "__main__":
-    fit_in_subprocess(Path(sys.argv[1]), int(sys.argv[2]))
+    fit_in_subprocess(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from training.models.byte_dropout import ByteDropout
 from training.models.standardise import Standardise
 from training.serving.basket_lstm.network import DAYS_SINCE_LAST, HEADS
 
@@ -32,7 +33,7 @@ class Head(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.hidden = keras.layers.Dense(WIDTH, name="hidden")
         # The attribute names the group in weights.weights.h5, so it keeps the name that bundles have.
         self.hidden_person = keras.layers.Dense(WIDTH, use_bias=False, name="hidden_person")
-        self.dropout = keras.layers.Dropout(DROPOUT, name="dropout")
+        self.dropout = ByteDropout(DROPOUT, "dropout")
         self.second = keras.layers.Dense(WIDTH, activation="relu", name="second")
         self.score = keras.layers.Dense(1, use_bias=False, name="score")
         self.linear = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="linear")

@@ -97,8 +97,9 @@ class SubprocessFit(AbstractContextManager["SubprocessFit"]):
         (self._folder / _CONFIG).write_bytes(pickle.dumps(self._config))
         (self._folder / _EXAMPLES).mkdir()
         save_examples(self._examples, self._folder / _EXAMPLES)
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
-        command = [sys.executable, "-P", "-m", "training.models.basket_lstm", str(self._folder), str(threads)]
+        threading = tf.config.threading
+        threads = threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads()
+        command = [sys.executable, "-P", "-m", "training.models.basket_lstm", str(self._folder), *map(str, threads)]
         # It finds the modules that are found here, and not a folder of the same name in the working directory.
         path = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
         with (self._folder / _ERRORS).open("wb") as errors:
@@ -135,9 +136,13 @@ class SubprocessFit(AbstractContextManager["SubprocessFit"]):
         return None
 
 
-def fit_in_subprocess(folder: Path, threads: int) -> None:
-    """What the other process does; TensorFlow uses ``threads`` an operation, as many as it likes where they are 0."""
+def fit_in_subprocess(folder: Path, threads: int, operations: int) -> None:
+    """What the other process does, with so many TensorFlow ``threads`` an operation and ``operations`` at once.
+
+    Where a number is 0, TensorFlow chooses it.
+    """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(operations)
     tf.config.experimental.enable_op_determinism()
     config: FitConfig = pickle.loads((folder / _CONFIG).read_bytes())
     examples = load_examples(folder / _EXAMPLES)
