@@ -6,7 +6,8 @@ Lines and whole invoices are written into a topic of eight partitions in one tra
 once, and one, two and four workers of one group drain it: first on one Redis, then on a Cluster of three nodes. Then
 recorded script calls of workers are sent to one Redis by several processes, to see what it takes. Processor time is the
 measure: on a machine with fewer cores than processes the clock shows the machine. Processor time too grows where
-processes take each other's caches, so as many workers that are no group ("apart") drain the same events for comparison.
+processes take each other's caches, so the largest group also drains the events "in turns": one worker runs at a time,
+for half a second, while the others are stopped.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def show(where: str, what: str, found: Sequence[Drain]) -> None:
     print(" ".join(f"{head:>11}" for head in heads) + "  share of each worker")
     for one in found:
         cells = (
-            f"{one.workers} apart" if one.apart else f"{one.workers}",
+            f"{one.workers} in turns" if one.in_turns else f"{one.workers}",
             f"{one.events / one.seconds:,.0f}",
             f"{one.worker_us:,.0f}",
             f"{one.worker_us / first.worker_us:.2f}",
@@ -99,15 +100,12 @@ def busiest(row: Sequence[float]) -> float:
 
 def verdicts(where: str, what: str, found: Sequence[Drain]) -> None:
     """Print what is promised of a group and of a Cluster, and whether it holds."""
-    group = [one for one in found if not one.apart]
-    first, last = group[0], group[-1]
-    for one in found:
-        if one.apart:
-            ratio = last.worker_us / one.worker_us
-            verdict(f"{what}, {where}: CPU an event, {last.workers} workers / as many apart", ratio, GROUP)
-    if last.workers > first.workers:
-        ratio = last.worker_us / first.worker_us
-        verdict(f"{what}, {where}: CPU an event, {last.workers} workers / {first.workers}", ratio, GROUP)
+    first, *others = found
+    for one in others:
+        if one.in_turns or one.workers == max(each.workers for each in found):
+            name = f"{one.workers} workers{' in turns' if one.in_turns else ''}"
+            verdict(f"{what}, {where}: CPU an event, {name} / {first.workers}", one.worker_us / first.worker_us, GROUP)
+    last = max(found, key=lambda one: (one.workers, not one.in_turns))
     if len(last.redis) > 1:
         verdict(f"{what}, {where}: CPU of the busiest node / mean", busiest([n.cpu_s for n in last.redis]), BALANCE)
 
@@ -153,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ]
                 most = max(chosen.workers)
                 if kind == "single" and most > 1:
-                    found.append(drain(folder, kafka, redis, model, data, load, most, apart=True)[0])
+                    found.append(drain(folder, kafka, redis, model, data, load, most, turns=True)[0])
                 show(where, what, found)
                 sys.stdout.flush()
         if "saturation" in chosen.only:

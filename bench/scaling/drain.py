@@ -3,15 +3,14 @@
 import glob
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 import psutil
 
 from bench.scaling.servers import RedisServers, Spent
-from bench.scaling.shop import Shop, Worker, opened
+from bench.scaling.shop import Shop, Worker, in_turns, opened
 from bench.stream.variant import Event
 from bench.stream.workload import Workload
 from state.events.invoice import Invoice
@@ -31,13 +30,13 @@ COUNTERS = (
 class Drain:
     """What draining ``events``, which have ``lines`` lines, took, in seconds by the clock and of processor time.
 
-    ``idle`` is the share of a core that the group takes while nothing comes. ``redis`` is without what a server takes
-    then. ``event_bytes`` is what an event takes on Kafka's disk, and ``answer_bytes`` what a recommendation and its
-    scores take, before compaction.
+    ``idle`` is the share of a core that those which run take while nothing comes. ``redis`` is without what a server
+    takes then. ``event_bytes`` is what an event takes on Kafka's disk, and ``answer_bytes`` what a recommendation and
+    its scores take, before compaction.
     """
 
     workers: int
-    apart: bool
+    in_turns: bool
     events: int
     lines: int
     answers: int
@@ -89,48 +88,33 @@ def drain(
     load: Load,
     workers: int,
     *,
-    apart: bool = False,
+    turns: bool = False,
 ) -> tuple[Drain, str]:
-    """Measure some workers in a namespace of their own, which is returned too; Redis is emptied before.
+    """Measure a group of workers in a namespace of its own, which is returned too; Redis is emptied before.
 
-    Workers ``apart`` are no group: each has a namespace of its own, and an equal part of the events. They show what so
-    many busy processes cost on this machine whatever they do.
+    With ``turns`` one of them runs at a time: what the group costs where each worker has a core, and its caches, for
+    itself.
     """
     redis.empty()
     broker = psutil.Process(kafka.pid)
-    parts = _parts(load.events, workers) if apart else [load.events]
     with ExitStack() as closes:
-        shops = [
-            closes.enter_context(opened(Shop(folder, kafka.brokers, redis.url, model, data.dialect))) for _ in parts
-        ]
-        for shop, _ in shops:
-            shop.store(load.stored)
-        groups = [closes.enter_context(shop.workers(workers // len(shops), group)) for shop, group in shops]
-        for shop, _ in shops:
-            with shop.preloaded(load.warm_up):
-                pass
-
-        def wait() -> None:
-            for (shop, group), its_workers in zip(shops, groups, strict=True):
-                shop.drain(its_workers, group)
-
-        wait()
-        started = [worker for its_workers in groups for worker in its_workers]
+        shop, group = closes.enter_context(opened(Shop(folder, kafka.brokers, redis.url, model, data.dialect)))
+        shop.store(load.stored)
+        started = closes.enter_context(shop.workers(workers, group))
+        with shop.preloaded(load.warm_up):
+            pass
+        shop.drain(started, group)
         idle, idle_nodes = _idle(started, redis)
-        topics = [shop.settings.topics for shop, _ in shops]
-        names = [
-            [one.invoices for one in topics],
-            [name for one in topics for name in (one.recommendations, one.scores)],
-        ]
+        topics = shop.settings.topics
+        names = [topics.invoices], [topics.recommendations, topics.scores]
         disk_before = [_log_bytes(kafka.folder, each) for each in names]
         before = [worker.samples(*COUNTERS) for worker in started]
-        with ExitStack() as preloaded:
-            for (shop, _), part in zip(shops, parts, strict=True):
-                preloaded.enter_context(shop.preloaded(part))
+        with shop.preloaded(load.events):
             time.sleep(1.0)  # the workers have committed, and the producer's work is done
             redis_before, kafka_before = redis.spent(), sum(broker.cpu_times()[:2])
             cpu_before, began = sum(worker.cpu_s() for worker in started), time.perf_counter()
-        wait()
+        with in_turns(started) if turns else nullcontext():
+            shop.drain(started, group)
         seconds, cpu = time.perf_counter() - began, sum(worker.cpu_s() for worker in started) - cpu_before
         spent = [
             now.since(then).without(idle_node * seconds)
@@ -146,13 +130,13 @@ def drain(
     processed = [each[0] for each in counted]
     found = Drain(
         workers,
-        apart,
+        turns,
         len(load.events),
         load.lines,
         round(answers),
         seconds,
         cpu,
-        idle,
+        idle / workers if turns else idle,
         kafka_cpu,
         spent,
         {name: 1000 * took for name, took in zip(STAGES, stages, strict=True)},
@@ -160,15 +144,7 @@ def drain(
         (disk[0] - disk_before[0]) / len(load.events),
         (disk[1] - disk_before[1]) / max(1.0, answers),
     )
-    return found, shops[0][0].namespace
-
-
-def _parts(events: Sequence[Event], number: int) -> list[list[Event]]:
-    """Events in parts of the same customers."""
-    parts: list[list[Event]] = [[] for _ in range(number)]
-    for event in events:
-        parts[crc32(event[0]) % number].append(event)
-    return parts
+    return found, shop.namespace
 
 
 def _idle(workers: Sequence[Worker], redis: RedisServers) -> tuple[float, list[float]]:

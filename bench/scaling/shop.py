@@ -5,9 +5,11 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +25,7 @@ from tests.services.group import Group, wait_until
 from tests.services.process import free_port
 
 LIMIT_S = 900.0
+TURN_S = 0.5
 TRANSACTION_LIMIT_MS = 600_000
 
 
@@ -52,6 +55,16 @@ class Worker:
         text = metrics_text(self.metrics_port)
         return [sample(text, name) for name in names]
 
+    def suspend(self) -> None:
+        """Stop the process until ``resume``; one that has ended is left alone."""
+        with suppress(psutil.NoSuchProcess):
+            self._watched.suspend()
+
+    def resume(self) -> None:
+        """Let the process run; one that has ended is left alone."""
+        with suppress(psutil.NoSuchProcess):
+            self._watched.resume()
+
     def end(self) -> None:
         """End the process; SIGKILL where it does not end by itself."""
         self.process.terminate()
@@ -60,6 +73,32 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def in_turns(workers: Sequence[Worker]) -> Iterator[None]:
+    """Let one worker run at a time, for ``TURN_S``, so that each finds the caches of its core as it left them."""
+    over = threading.Event()
+
+    def take_turns() -> None:
+        for number in count():
+            if over.is_set():
+                break
+            workers[number % len(workers)].resume()
+            over.wait(TURN_S)
+            workers[number % len(workers)].suspend()
+
+    for worker in workers:
+        worker.suspend()
+    turns = threading.Thread(target=take_turns)
+    turns.start()
+    try:
+        yield
+    finally:
+        over.set()
+        turns.join()
+        for worker in workers:
+            worker.resume()
 
 
 class Shop:
