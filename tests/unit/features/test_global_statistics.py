@@ -139,17 +139,34 @@ def test_parts_that_do_not_fit_are_refused(
         )
 
 
-def test_of_a_large_catalogue_fewer_fits_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fits_are_at_hand_again_with_the_numbers_of_a_fit_in_memory() -> None:
     until = LOG[-1].date
-    dates = [until - weeks * 7 * DAY for weeks in (3, 2, 1)]
-    each = StatisticsHistory(LOG, until).at(until).nbytes
-    monkeypatch.setattr("training.models.candidate_views.statistics_history._MAX_BYTES", 2 * each)
     history = StatisticsHistory(LOG, until)
+    found = history.at(until - 8 * DAY)
 
-    fitted = [history.at(date) for date in dates]
+    assert history.at(until - 9 * DAY) is found
+    expected = fit_global_statistics(LOG, until - 14 * DAY)
+    for name, one in found.neighbours.items():
+        np.testing.assert_array_equal(one.neighbour, expected.neighbours[name].neighbour)
+        np.testing.assert_array_equal(one.weight, expected.neighbours[name].weight)
 
-    assert [history.at(date) is one for date, one in zip(dates[1:], fitted[1:], strict=True)] == [True, True]
-    assert history.at(dates[0]) is not fitted[0]
+
+@pytest.mark.parametrize(("exact_items", "days"), [(len(ITEMS), 7), (len(ITEMS) - 1, 28)])
+def test_beyond_the_exact_items_statistics_before_the_fit_of_the_model_are_four_weeks_apart(
+    monkeypatch: pytest.MonkeyPatch, exact_items: int, days: int
+) -> None:
+    monkeypatch.setattr("training.models.candidate_views.statistics_history.EXACT_ITEMS", exact_items)
+    until = LOG[150].date
+    history = StatisticsHistory(LOG, until)
+    history.extend(LOG, LOG[-1].date)
+    fits = {week: history.at(until + week * 7 * DAY) for week in range(-4, 3)}
+
+    assert len({id(fits[week]) for week in range(-4, 0)}) == 28 // days
+    assert len({id(fits[week]) for week in range(3)}) == 3
+    np.testing.assert_array_equal(
+        fits[-1].item_statistics, fit_global_statistics(LOG, until - days * DAY).item_statistics
+    )
+    np.testing.assert_array_equal(fits[0].item_statistics, fit_global_statistics(LOG, until).item_statistics)
 
 
 def test_sums_of_columns_equal_those_of_every_invoice_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,12 +56,6 @@ class GlobalStatistics:
         self._bindings: WeakKeyDictionary[ItemTable, VocabularyBinding] = WeakKeyDictionary()
         self._check()
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the arrays over items, without those of the text encoder, which several fits share."""
-        lists = sum(each.neighbour.nbytes + each.weight.nbytes for each in self.neighbours.values())
-        return self.item_statistics.nbytes + self.weeks.demand.nbytes + lists
-
     def _check(self) -> None:
         size = len(self.codes)
         if self.neighbours.keys() != set(I2I_VARIANTS):

@@ -1,4 +1,4 @@
-"""Global statistics as of any date, as old as those of a service whose trainer runs every week."""
+"""Global statistics as of any date, as old as those of a service whose trainer runs every week, or every four."""
 
 import copy
 import logging
@@ -6,36 +6,45 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Self
+from tempfile import TemporaryFile
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from state.events.dates import DAY
 from state.events.invoice import Invoice
 from training.data.purchases import purchases_of
 from training.engine import map_parts
 from training.features.basket_lstm.global_statistics import GlobalStatistics
+from training.features.item_to_item import Neighbours
 from training.models.global_statistics import (
     GlobalStatisticsBuilder,
     ItemToItemInputs,
     UnfittedStatistics,
     fit_item_to_item,
 )
+from training.models.item_to_item import EXACT_ITEMS
 
 logger = logging.getLogger(__name__)
 
 REFIT_DAYS = 7
 """Days between two fits."""
+LARGE_CATALOGUE_REFIT_DAYS = 28
+"""The same where more than ``EXACT_ITEMS`` items were sold, and a fit takes up to a minute. It holds for dates before
+the fit of the model only, since what serves is as new as its training."""
 MIN_PARALLEL_ITEMS = 1_000
 """The statistics of fewer items are fitted here before other processes would have loaded their libraries."""
 _MAX_FITS = 60
-"""Fits in memory, a year of them: about 6 MB each for 3,000 items. An evaluation needs those of the training again."""
-_MAX_BYTES = 1_500_000_000
-"""Of a large catalogue fewer are in memory: a fit of 100,000 items takes 270 MB."""
+"""Fits at hand, a year of them, since an evaluation needs those of the training again. Their arrays are in files: 6 MB
+each for 3,000 items, 270 MB for 100,000."""
 
 
 class StatisticsHistory:
     """The global statistics as of any date, fitted on demand at dates ``REFIT_DAYS`` apart.
 
-    Training so reads statistics as old as those of a service whose trainer runs that often.
+    Training so reads statistics as old as those of a service whose trainer runs that often. With a large catalogue it
+    reads older ones (``LARGE_CATALOGUE_REFIT_DAYS``).
     """
 
     def __init__(self, invoices: Sequence[Invoice], until: int) -> None:
@@ -44,6 +53,9 @@ class StatisticsHistory:
         self._origin = self._until = until
         self._builder = GlobalStatisticsBuilder(invoices)
         self._fitted: dict[int, GlobalStatistics] = {}
+        log = purchases_of(invoices)
+        large = log.before(log.first_at(until)).n_items > EXACT_ITEMS
+        self._days_before_origin = LARGE_CATALOGUE_REFIT_DAYS if large else REFIT_DAYS
 
     @property
     def fitted_until(self) -> int:
@@ -78,8 +90,9 @@ class StatisticsHistory:
                 yield found
 
     def _date(self, now: int) -> int:
-        period = REFIT_DAYS * DAY
-        return self._origin + (min(now, self._until) - self._origin) // period * period
+        since = min(now, self._until) - self._origin
+        period = (REFIT_DAYS if since >= 0 else self._days_before_origin) * DAY
+        return self._origin + since // period * period
 
     def _fit_each(self, dates: Sequence[int]) -> Iterator[GlobalStatistics]:
         """The statistics of some dates, which rise."""
@@ -106,7 +119,7 @@ class StatisticsHistory:
             yield from known()
             date, unfitted = planned.popleft()
             assert isinstance(unfitted, UnfittedStatistics)
-            yield self._add(date, unfitted.fitted(neighbours))
+            yield self._add(date, unfitted.fitted({name: _in_files(each) for name, each in neighbours.items()}))
         yield from known()
 
     def _unfitted(self, date: int) -> UnfittedStatistics:
@@ -115,8 +128,19 @@ class StatisticsHistory:
         return self._builder.unfitted(date)
 
     def _add(self, date: int, fitted: GlobalStatistics) -> GlobalStatistics:
-        while self._fitted and len(self._fitted) >= min(_MAX_FITS, _MAX_BYTES // fitted.nbytes):
+        while len(self._fitted) >= _MAX_FITS:
             del self._fitted[min(self._fitted)]
         self._fitted[date] = fitted
         logger.debug("fitted global statistics", extra={"until": date})
         return fitted
+
+
+def _in_files(neighbours: Neighbours) -> Neighbours:
+    """The same numbers in temporary files, so that memory holds those that are read only."""
+    return Neighbours(*map(_in_file, neighbours))
+
+
+def _in_file(array: NDArray[Any]) -> NDArray[Any]:
+    with TemporaryFile(prefix="nextbasket-statistics-") as file:  # it exists as long as the array
+        array.tofile(file)
+        return np.asarray(np.memmap(file, array.dtype, mode="r", shape=array.shape))
