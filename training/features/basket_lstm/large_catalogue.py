@@ -42,8 +42,12 @@ def gather_from_large_catalogue(
     items: ItemTable,
     now: int,
     retrieval: Retrieval,
-) -> CandidateSet:
-    """Finds each customer's candidates among the table's leaders and the neighbours of the customer's items."""
+) -> tuple[CandidateSet, ItemSnapshot]:
+    """Finds each customer's candidates among the table's leaders and the neighbours of the customer's items.
+
+    Returns:
+        The candidates, and the items that may be among them as of ``now``.
+    """
     binding = statistics.bind(items)
     weights = np.asarray(retrieval.weights, np.float32)
     leaders = items.leaders()
@@ -64,26 +68,28 @@ def gather_from_large_catalogue(
         )
         for sources, of_customer in i2i_sources_by_customer(flat, bought, bought_index, statistics)
     ]
-    # One snapshot for all of them: of the neighbours of one customer, the calls take longer than the numbers.
-    rows = np.unique(np.concatenate([leaders, *(each.row for each in customers)]))
-    of_items = ItemSnapshot.at(items, now, 0, rows).inputs @ weights[_N_I2I + 1 :]
-    leader_scores = of_items[rows.searchsorted(leaders)]
+    repeats = [largest(bought.decayed_count[each.bought], n_repeat) for each in customers]
+    bought_rows = [bought.row[each.bought][repeat] for each, repeat in zip(customers, repeats, strict=True)]
+    # One snapshot for all of them: of the items of one customer, the calls take longer than the numbers.
+    snapshot = ItemSnapshot.at(
+        items, now, len(flat.unknown), _each_once([leaders, *(each.row for each in customers), *bought_rows])
+    )
+    of_items = snapshot.inputs @ weights[_N_I2I + 1 :]
+    leader_scores = of_items[snapshot.positions(leaders)]
     history = history_vectors(bought, len(flat.n_baskets), binding.vectors) * weights[_N_I2I]
     text_scores = history @ binding.vectors[leaders].T
     found_rows: list[Ints] = [np.zeros(0, np.int64)]
     found_bought: list[Ints] = [np.zeros(0, np.int64)]
     inputs = [np.zeros((len(I2I_CANDIDATE_INPUTS), 0), np.float32)]
     by_step = [np.zeros((STEPS, 0), np.float32)]
-    for customer, reached in enumerate(customers):
-        bought_row = bought.row[reached.bought]
-        neighbour_scores = of_items[rows.searchsorted(reached.row)] + binding.vectors[reached.row] @ history[customer]
+    for customer, (reached, repeat, bought_row) in enumerate(zip(customers, repeats, bought_rows, strict=True)):
+        neighbour_scores = of_items[snapshot.positions(reached.row)] + binding.vectors[reached.row] @ history[customer]
         row = np.concatenate([leaders, reached.row])
         score = reached.i2i_part + np.concatenate([leader_scores + text_scores[customer], neighbour_scores])
-        score[_positions(leaders, bought_row)] = -np.inf  # neighbours were not bought
+        score[_positions(leaders, bought.row[reached.bought])] = -np.inf  # neighbours were not bought
         new = largest(score, retrieval.max_new_candidates)
         new = row[new[score[new] > -np.inf]]
-        repeat = largest(bought.decayed_count[reached.bought], n_repeat)
-        found = np.concatenate([bought_row[repeat], new])
+        found = np.concatenate([bought_row, new])
         position = np.concatenate([reached.bought.start + repeat, np.full(len(new), -1)])
         order = found.argsort(kind="stable")
         found, position = found[order], position[order]
@@ -94,7 +100,7 @@ def gather_from_large_catalogue(
         inputs.append(reached.scores[:, reached.columns.of(item_index)])
         by_step.append(reached.sources.scores_by_step(item_index, statistics, scratch.zeros))
     row = np.concatenate(found_rows)
-    return CandidateSet(
+    candidates = CandidateSet(
         customer=np.repeat(np.arange(len(found_rows) - 1), [len(found) for found in found_rows[1:]]),
         row=row,
         bought=np.concatenate(found_bought),
@@ -102,6 +108,7 @@ def gather_from_large_catalogue(
         i2i_by_step=np.concatenate(by_step, axis=1),
         item_index=binding.indexes_of(row),
     )
+    return candidates, snapshot
 
 
 class _Reached(NamedTuple):
@@ -157,3 +164,9 @@ def _positions(leaders: Ints, rows: Ints) -> Ints:
     position, rows = position[inside], rows[inside]
     found: Ints = position[leaders[position] == rows]
     return found
+
+
+def _each_once(rows: list[Ints]) -> Ints:
+    """Each row once, sorted; ``np.unique`` of NumPy 2.4 takes ten times as long for a thousand."""
+    found = np.sort(np.concatenate(rows))
+    return found[np.diff(found, prepend=-1) > 0]

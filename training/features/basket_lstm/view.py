@@ -121,8 +121,9 @@ def build_view(
         snapshot = ItemSnapshot.at(items, now, len(flat.unknown))
         candidates = gather_candidates(flat, bought, snapshot, statistics, items, retrieval or Retrieval())
     else:
-        candidates = gather_from_large_catalogue(flat, bought, statistics, items, now, retrieval or Retrieval())
-        snapshot = ItemSnapshot.at(items, now, len(flat.unknown), np.unique(candidates.row))
+        candidates, snapshot = gather_from_large_catalogue(
+            flat, bought, statistics, items, now, retrieval or Retrieval()
+        )
     means = customer_means(flat, bought)
     position = candidates.bought
     log_price = snapshot.log_price[snapshot.positions(candidates.row)]
