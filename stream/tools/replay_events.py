@@ -29,6 +29,10 @@ RUN_BYTES = 64 << 20
 """Bytes of events that are sorted in memory at once: some 200,000, in three times the memory."""
 
 
+_TEXTS = ("invoice_no", "stock_code", "description", "customer_id", "country", "line_id")
+_NUMBERS = ("quantity", "unit_price", "date", "sort_date", "position")
+
+
 class ReplayEvent(NamedTuple):
     """An event to send; ``date`` in seconds since 1970, None where the row has none."""
 
@@ -93,7 +97,7 @@ def replay_events(
 
     def lines() -> Iterator[KeyedLine]:
         for part in parts:
-            rows: Iterable[Any] = _rows_in_span(part, since, until).itertuples(index=False)
+            rows = _rows(_rows_in_span(part, since, until))
             for place, customer_id, date, content in (_lines if shape == "lines" else _invoices)(
                 rows, customers, items
             ):
@@ -112,6 +116,12 @@ def _rows_in_span(frame: "pd.DataFrame", since: int | None, until: int | None) -
     if until is not None:
         frame = frame[frame["date"] < until]
     return frame
+
+
+def _rows(frame: "pd.DataFrame") -> Iterator[Any]:
+    """The rows as tuples; texts are made all at once, as one by one they take half of the time."""
+    read: Iterator[Any] = frame[[*_TEXTS, *_NUMBERS]].astype(dict.fromkeys(_TEXTS, object)).itertuples(index=False)
+    return read
 
 
 def encode_invoice(invoice: Invoice) -> bytes:
