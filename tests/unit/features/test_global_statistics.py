@@ -208,3 +208,14 @@ def test_sums_of_columns_equal_those_of_every_invoice_one_by_one(monkeypatch: py
 
 def _listed(baskets: Baskets) -> list[list[int]]:
     return [each.tolist() for each in np.split(baskets.item, np.cumsum(baskets.size)[:-1])]
+
+
+def test_statistics_in_which_no_item_has_a_neighbour_are_fitted() -> None:
+    invoices = [Invoice(str(n), "1", n * DAY, (Line(str(n), THOUSAND, 1.0),)) for n in range(1, 4)]
+    found = StatisticsHistory(invoices, 5 * DAY).at(4 * DAY)
+    assert not any(each.weight.any() for each in found.neighbours.values())
+
+
+def test_before_the_first_sale_there_are_statistics_of_no_item() -> None:
+    found = StatisticsHistory(LOG, LOG[-1].date).at(LOG[0].date - 60 * DAY)
+    assert len(found.codes) == 0

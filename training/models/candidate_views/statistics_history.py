@@ -141,6 +141,8 @@ def _in_files(neighbours: Neighbours) -> Neighbours:
 
 
 def _in_file(array: NDArray[Any]) -> NDArray[Any]:
+    if not array.size:
+        return array  # nothing was sold yet, or no item has a neighbour: an empty file cannot be mapped
     with TemporaryFile(prefix="nextbasket-statistics-") as file:  # it exists as long as the array
         array.tofile(file)
         return np.asarray(np.memmap(file, array.dtype, mode="r", shape=array.shape))
