@@ -21,6 +21,8 @@ from threading import Thread
 from typing import NamedTuple
 
 from bench.memory import Usage
+from bench.plain_errors import plain_errors, positive
+from stream.cli.exit_codes import ExitCode, Failure
 from training.data.simulator import GIFTS, write_parquet
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -53,7 +55,7 @@ def measure(table: Path, options: list[str]) -> TrainingCost:
     """Train on a table.
 
     Raises:
-        RuntimeError: The command failed; its output is in the message.
+        Failure: The command failed; what it wrote to standard error is printed.
     """
     with tempfile.TemporaryDirectory(prefix="nextbasket-growth-") as temporary:
         folder = Path(temporary)
@@ -74,7 +76,10 @@ def measure(table: Path, options: list[str]) -> TrainingCost:
         cpu, clock = children_time() - cpu_before, time.monotonic() - started
     found = _PURCHASES.search(output)
     if found is None or child.returncode not in (0, 1):  # 1: nothing was promoted
-        raise RuntimeError(f"training on {table} failed ({child.returncode}): {output}")
+        code = ExitCode.DATA if child.returncode == ExitCode.DATA else ExitCode.NEGATIVE
+        raise Failure(
+            f"The training on {table} failed with {child.returncode}. Its reason is above. {output}".strip(), code
+        )
     lines, invoices, buyers = (int(number.replace(",", "")) for number in found.groups())
     return TrainingCost(buyers, invoices, lines, cpu, clock, usage.peak_mb)
 
@@ -119,7 +124,7 @@ def main(sizes: list[int], tables: list[Path], basket_size: float, options: list
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("customers", type=int, nargs="*", help="default: 2000 4000 8000")
+    parser.add_argument("customers", type=positive, nargs="*", help="default: 2000 4000 8000")
     parser.add_argument("--table", type=Path, action="append", default=[], help="a table that is there already")
     parser.add_argument(
         "--basket-size", type=float, default=GIFTS.size[0], help="median lines of a basket (default: %(default)s)"
@@ -128,4 +133,5 @@ if __name__ == "__main__":
     separator = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     arguments = parser.parse_args(sys.argv[1:separator])
     shops = arguments.customers or ([] if arguments.table else [2_000, 4_000, 8_000])
-    main(shops, arguments.table, arguments.basket_size, sys.argv[separator + 1 :])
+    with plain_errors():
+        main(shops, arguments.table, arguments.basket_size, sys.argv[separator + 1 :])

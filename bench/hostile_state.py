@@ -15,6 +15,7 @@ from typing import Any
 
 import redis
 
+from bench.plain_errors import plain_errors
 from state.events.invoice import Invoice, Line
 from state.settings import Settings
 from state.store.redis.store import RedisStore
@@ -130,4 +131,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

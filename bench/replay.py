@@ -23,6 +23,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from bench.plain_errors import plain_errors, positive
 from bench.scaling.__main__ import trained
 from bench.scaling.drain import Drain, Load, drain
 from bench.scaling.saturation import single_lines
@@ -91,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m bench.replay", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--registry", type=Path, help="serve this registry's current model instead of training one")
-    parser.add_argument("--customers", type=int, default=20_000, help="to simulate (default: %(default)s)")
-    parser.add_argument("--lines", type=int, default=30_000, help="to drain (default: %(default)s)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="sizes of the group")
+    parser.add_argument("--customers", type=positive, default=20_000, help="to simulate (default: %(default)s)")
+    parser.add_argument("--lines", type=positive, default=30_000, help="to drain (default: %(default)s)")
+    parser.add_argument("--workers", type=positive, nargs="+", default=[1, 2, 4], help="sizes of the group")
     parser.add_argument("--dialect", default="uci", help="of the model (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     with ExitStack() as closes:
@@ -146,4 +147,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

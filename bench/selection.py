@@ -7,6 +7,7 @@ items, most of them of the customer's favourite categories; histories of ten inv
 customer alone, as at a visit; ``batch`` is one of 256, as at the emission. Takes about 20 seconds.
 """
 
+import argparse
 import random
 import time
 
@@ -176,4 +177,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

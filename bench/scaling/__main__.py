@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.plain_errors import plain_errors, positive
 from bench.scaling.drain import STAGES, Drain, Load, drain
 from bench.scaling.saturation import saturate, single_lines
 from bench.scaling.servers import RedisServers
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--registry", type=Path, help="serve this registry's current model instead of training one")
     parser.add_argument("--lines", type=int, default=40_000, help="single lines to drain; 0: none")
     parser.add_argument("--invoices", type=int, default=3_000, help="whole invoices to drain; 0: none")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="sizes of the group")
+    parser.add_argument("--workers", type=positive, nargs="+", default=[1, 2, 4], help="sizes of the group")
     parser.add_argument(
         "--only", choices=("single", "cluster", "saturation"), nargs="+", default=["single", "cluster", "saturation"]
     )
@@ -191,4 +192,5 @@ def trained(model: Path, sent: int) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

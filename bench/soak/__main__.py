@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.plain_errors import plain_errors, positive
 from bench.scaling.__main__ import trained
 from bench.scaling.servers import RedisServers
 from bench.scaling.shop import Shop, Worker, opened
@@ -162,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=int, default=2_000_000, help="lines to send (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=2_500.0, help="lines a second (default: %(default)s)")
+    parser.add_argument("--events", type=positive, default=2_000_000, help="lines to send (default: %(default)s)")
+    parser.add_argument("--rate", type=positive, default=2_500, help="lines a second (default: %(default)s)")
     parser.add_argument("--settle-ms", type=int, default=0, help="NEXTBASKET_SETTLE_MS of the worker (default: 0)")
     parser.add_argument("--registry", type=Path, help="serve this registry's current model instead of training one")
     parser.add_argument("--json", type=Path, default=Path("build/soak.json"), help="file of the figures")
@@ -229,4 +230,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -23,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.plain_errors import plain_errors
 from bench.stream.measure import LATENCY_SECONDS, Result, measure
 from bench.stream.start import measure_start
 from bench.stream.tables import BASELINE, ratios, show
@@ -205,4 +206,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()
