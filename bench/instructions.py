@@ -128,4 +128,6 @@ if __name__ == "__main__":
     parser.add_argument("--baseline", type=Path, help="a folder with another checkout, to compare with")
     parser.add_argument("--store", action="store_true", help="store the ratios that the test compares with")
     arguments = parser.parse_args()
+    if arguments.baseline is not None and not (arguments.baseline / "training").is_dir():
+        parser.error(f"there is no checkout at {arguments.baseline}")
     main(arguments.baseline, store=arguments.store)

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +16,14 @@ from stream.cli.exit_codes import ExitCode
 def plain_errors() -> Iterator[None]:
     """End with a sentence and an exit code of ``nextbasket`` where an error is an expected one, or by Ctrl-C.
 
-    A mistake in the bench keeps its traceback, and so does everything where NEXTBASKET_LOG_LEVEL is debug.
+    A mistake in the bench keeps its traceback, and so does everything where NEXTBASKET_LOG_LEVEL is debug. A process
+    that it started has said by itself why it ended.
     """
     try:
         yield
+    except subprocess.CalledProcessError as error:
+        print(f"Ended with {error.returncode}, see above: {shlex.join(error.cmd)}", file=sys.stderr)
+        raise SystemExit(int(ExitCode.INTERNAL)) from None
     except (Exception, KeyboardInterrupt) as error:
         code, sentence = describe_error(error)
         if code is ExitCode.INTERNAL or os.environ.get("NEXTBASKET_LOG_LEVEL", "").lower() == "debug":

@@ -249,6 +249,9 @@ if __name__ == "__main__":
     parser.add_argument("--baseline", type=Path, help="a folder with another checkout, to compare with")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    for path in filter(None, (Path(arguments.path), arguments.baseline)):
+        if not path.exists():
+            parser.error(f"there is nothing at {path}")
     if arguments.serve:
         serve(arguments.path)
     else:

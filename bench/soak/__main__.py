@@ -30,13 +30,12 @@ from bench.soak.events import repeated
 from bench.soak.feeder import Ages, Feeder
 from bench.soak.picture import picture
 from bench.soak.samples import Sample, Summary, growth, quantiles, windows
+from bench.stream.workload import table_of
 from state.settings import load_settings
 from tests.services.kafka import VERSION, KafkaServer
 from tests.services.redis import version
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
-from training.data.simulator import simulate
-from training.data.tables.invoice_table import from_frame, load
 
 TRAINED_BEFORE = 8_000
 """Invoices at the end of the table that the model is not trained on."""
@@ -171,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--picture", type=Path, default=Path("build/soak.svg"), help="file of the picture")
     chosen = parser.parse_args(arguments)
     settings = load_settings()
-    table = load(settings.data) if settings.data is not None else from_frame(simulate(seed=settings.seed))
+    table = table_of(settings)
     log = invoices(clean(table, settings))
     dialect = "uci" if table.uci else "plain"
     print(f"{chosen.events:,} lines at {chosen.rate:,.0f} a second: {chosen.events / chosen.rate / 60:.1f} minutes")

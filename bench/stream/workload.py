@@ -10,7 +10,11 @@ from state.settings import Settings
 from training.data.cleaning.clean import clean
 from training.data.cleaning.invoices import invoices
 from training.data.simulator import simulate
-from training.data.tables.invoice_table import from_frame, load
+from training.data.tables.invoice_table import InvoiceTable, from_frame, load
+from training.errors import TooLittleData
+
+SIMULATED_CUSTOMERS = 4_000
+"""As many invoices as UCI's table has: without a table the benches need most of them."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,26 @@ class Workload:
     sent: Sequence[Invoice]
 
 
+def table_of(settings: Settings) -> InvoiceTable:
+    """The table of ``NEXTBASKET_DATA``, or a simulated one."""
+    if settings.data is not None:
+        return load(settings.data)
+    return from_frame(simulate(seed=settings.seed, customers=SIMULATED_CUSTOMERS))
+
+
 def workload(settings: Settings, *, stored: int, sent: int) -> Workload:
-    """The last ``sent`` invoices of a table, and the ``stored`` ones before them."""
-    table = load(settings.data) if settings.data is not None else from_frame(simulate(seed=settings.seed))
+    """The last ``sent`` invoices of a table, and the ``stored`` ones before them.
+
+    Raises:
+        TooLittleData: It has no more than ``sent`` invoices.
+    """
+    table = table_of(settings)
     log = invoices(clean(table, settings))
+    if len(log) <= sent:
+        raise TooLittleData(
+            f"{settings.data or 'The simulated table'} has {len(log):,} invoices, and the last {sent:,} are sent: give "
+            "a larger table by NEXTBASKET_DATA."
+        )
     source = f"{settings.data or 'simulated'}: {len(log):,} invoices, the last {sent:,} sent"
     first = len(log) - sent
     return Workload(source, "uci" if table.uci else "plain", log[max(0, first - stored) : first], log[first:])

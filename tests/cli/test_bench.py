@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from training.data.simulator import write_parquet
 
 
 def run(*arguments: str, data: str = "") -> "subprocess.CompletedProcess[str]":
@@ -64,3 +67,25 @@ def test_help_of_the_selection_does_not_measure() -> None:
     assert done.returncode == 0
     assert "usage" in done.stdout
     assert "µs a customer" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bench.serving", "/nowhere.parquet"),
+        ("bench.serving", "pyproject.toml", "--baseline", "/nowhere"),
+        ("bench.instructions", "--baseline", "/nowhere"),
+    ],
+)
+def test_a_path_that_is_not_there_is_named_before_anything_is_measured(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "/nowhere" in done.stderr.splitlines()[-1]
+
+
+def test_a_table_of_too_few_invoices_is_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "shop.parquet", customers=20)
+    done = run("bench.stream", data=str(tmp_path / "shop.parquet"))
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "a larger table by NEXTBASKET_DATA" in done.stderr
