@@ -20,7 +20,7 @@ EXPORTS = {
         GIFTS GROCERIES SHOP_PROFILES SMALL ShopProfile simulate simulate_blocks write_parquet write_parts
     """,
     "training.eda": """
-        build_report
+        BYTES_A_ROW build_report
     """,
     "training.features": """
         GlobalStatistics ItemTable Retrieval View build_view

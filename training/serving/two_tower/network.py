@@ -146,8 +146,10 @@ class NumpyTowers:
             items: As ``items`` returns them; computed unless given.
         """
         vectors, biases = self.items(inputs) if items is None else items
-        scores: Floats = self.customers(customers, inputs) @ vectors.T + biases
-        scores[customers.customer_index, customers.row] += customers.known @ self.arrays["known"]
+        # In double precision and then rounded: OpenBLAS adds in another order at the edges of its blocks, which are
+        # elsewhere in a batch of another size, and items with equal vectors are to tie whatever the batch.
+        scores = _in_double(self.customers(customers, inputs), vectors.T) + biases
+        scores[customers.customer_index, customers.row] += _in_double(customers.known, self.arrays["known"])
         return scores
 
     def _represent(self, tower: str, features: Floats) -> Floats:
@@ -157,6 +159,12 @@ class NumpyTowers:
             if number + 1 < len(layers):
                 features = np.maximum(features, np.float32(0.0))
         return features
+
+
+def _in_double(left: Floats, right: Floats) -> Floats:
+    """A matrix product, summed in float64 and rounded to float32."""
+    product: Floats = (left.astype(np.float64) @ right.astype(np.float64)).astype(np.float32)
+    return product
 
 
 def _bags(customers: CustomerInputs, vectors: Floats, size: int) -> Floats:
