@@ -107,7 +107,7 @@ class BasketNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         steps = self.standardise_step(inputs["step_inputs"])
         baskets = ops.take(self.standardise_basket(inputs["basket_inputs"]), index, axis=0)
         state = self.lstm(ops.concatenate([steps, baskets], axis=-1))
-        # Customers as rows of candidates: gradients of the heads are then products, which cost less than sums by row.
+        # Customers by candidate: the gradients of the heads are then products, cheaper than sums by customer.
         of_candidates = (ops.concatenate([candidate, state], axis=-1), candidate, ops.take(customer, index, axis=0))
         visit = ops.take(inputs["customer_inputs"][:, DAYS_SINCE_LAST] > 0.0, index, axis=0)
         logits, positions = [], []
